@@ -30,4 +30,4 @@ pub const IMAGE_END: u64 = DATA_BASE;
 /// First byte of guest memory: data, bss, stack, rings, heap.
 pub const DATA_BASE: u64 = 0x1000_0000;
 /// The most guest memory a monitor gives, bytes.
-pub const MEMORY_MAX: u64 = 64 << 30;
+pub const MEMORY_MAX: u64 = 32 << 30;
