@@ -1,0 +1,158 @@
+//! The control socket's protocol: one JSON object a line, a [`Request`] answered by a [`Response`]. After a granted
+//! [`Request::Console`] the connection carries raw console bytes both ways.
+
+use crate::net::Counters;
+use crate::timeline::Timeline;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest line of the protocol, bytes: a request may carry a whole configuration, escaped.
+pub const LINE_MAXIMUM: usize = 8 << 20;
+
+/// What can be asked of a running instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// Its state: [`Instance`].
+    Inspect,
+    /// How it came to be: [`Timeline`].
+    Timeline,
+    /// Ask the guest to stop; kill it after the grace period.
+    Stop {
+        /// Grace period, milliseconds.
+        grace_ms: u32,
+    },
+    /// Turn this connection into the console.
+    Console,
+    /// Value of a handler.
+    Read {
+        /// `ELEMENT.HANDLER`.
+        handler: String,
+    },
+    /// Write a handler.
+    Write {
+        /// `ELEMENT.HANDLER`.
+        handler: String,
+        /// What to write.
+        value: String,
+    },
+    /// Run another configuration from now on.
+    Configure {
+        /// The configuration itself.
+        config: String,
+    },
+    /// The guest's own numbers.
+    Statistics,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "response", rename_all = "kebab-case")]
+pub enum Response {
+    /// Done; a text where the request has one.
+    Done {
+        /// The value asked for.
+        value: String,
+    },
+    /// To [`Request::Inspect`].
+    Instance(Instance),
+    /// To [`Request::Timeline`].
+    Timeline(Timeline),
+    /// Not done.
+    Refused {
+        /// Why, sorted.
+        kind: RefusalKind,
+        /// Why, in words.
+        message: String,
+    },
+}
+
+/// Why a request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// Not a request.
+    Malformed,
+    /// The guest does not know this kind of request.
+    Unsupported,
+    /// No such element or handler.
+    NotFound,
+    /// Not for this.
+    Forbidden,
+    /// The guest does not want the value.
+    Refused,
+    /// The guest has not taken earlier requests yet.
+    Busy,
+    /// The instance ended.
+    Ended,
+}
+
+/// A running instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Instance {
+    /// The image's own name.
+    pub image: String,
+    /// Process of the monitor.
+    pub pid: u32,
+    /// Guest memory, bytes.
+    pub memory: u64,
+    /// Whether the guest said that it is ready.
+    pub ready: bool,
+    /// Nanoseconds since entry.
+    pub up_ns: u64,
+    /// A counter block a net device.
+    pub net: Vec<Counters>,
+    /// The guest's own counters, as it claims them: received, transmitted, dropped, yields, heap bytes in use.
+    pub guest: Vec<u64>,
+}
+
+/// Why a call to an instance failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The socket.
+    #[error("control socket: {0}")]
+    Io(#[from] std::io::Error),
+    /// The answer makes no sense.
+    #[error("the monitor's answer: {0}")]
+    Answer(#[from] serde_json::Error),
+    /// The connection ended before the answer.
+    #[error("the instance ended before it answered")]
+    Ended,
+}
+
+/// A connection to an instance.
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to an instance's control socket.
+    pub fn connect(socket: &Path) -> Result<Self, CallError> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Asks, and waits for the answer no longer than `timeout`.
+    pub fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, CallError> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let stream = self.stream.get_mut();
+        stream.set_read_timeout(Some(timeout))?;
+        stream.write_all(&line)?;
+        let mut answer = String::new();
+        if self.stream.read_line(&mut answer)? == 0 {
+            return Err(CallError::Ended);
+        }
+        Ok(serde_json::from_str(&answer)?)
+    }
+
+    /// After [`Request::Console`] was granted: the connection, and console bytes that came with the answer.
+    pub fn into_console(self) -> (Vec<u8>, UnixStream) {
+        let early = self.stream.buffer().to_vec();
+        (early, self.stream.into_inner())
+    }
+}

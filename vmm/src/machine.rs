@@ -1,0 +1,417 @@
+//! From options to a guest that runs: two threads share the work, since the kernel takes as long to make a virtual
+//! machine as the monitor to fill its memory.
+//!
+//! main thread: open, drop privileges, make VM and vCPU │ give memory to the VM │ run the guest
+//! I/O thread:  make memory, load the image, lay out    │ devices               │ serve the guest
+
+use crate::clock::{Tsc, unix_ns};
+use crate::console::Console;
+use crate::control_ring::ControlRing;
+use crate::cpu::{Processor, entry_registers};
+use crate::error::Error;
+use crate::fault::Ending;
+use crate::image::Image;
+use crate::io::{About, Io, Net, Parts};
+use crate::ioctls::connect_doorbell;
+use crate::layout::{Layout, Wanted};
+use crate::marks::Marks;
+use crate::memory::{GuestPhys, Region};
+use crate::net::{FEATURES, OFFLOADS, TapNet};
+use crate::options::{NetOptions, Options};
+use crate::report::Reporter;
+use crate::timeline::{Phase, Span, Timeline};
+use crate::vcpu::{Shared, Vcpu, event};
+use crate::{host, paging, privileges, seccomp, signals, tap};
+use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
+use abi::layout::{DATA_BASE, IMAGE_BASE};
+use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
+use kvm_bindings::{kvm_enable_cap as EnableCap, kvm_userspace_memory_region};
+use kvm_ioctls::{Kvm, VmFd};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// What was opened while the process still could.
+struct Opened {
+    image: Image,
+    config: Vec<u8>,
+    words: Vec<u8>,
+    memory: u64,
+    nets: Vec<(OwnedFd, NetDevice, u32)>,
+    listener: Option<UnixListener>,
+    signals: OwnedFd,
+    random: [u8; 32],
+    console: bool,
+    poll_ns: u32,
+}
+
+/// Memory as the I/O thread prepared it.
+struct Prepared {
+    guest: Arc<Region>,
+    monitor: Region,
+    image: Region,
+    layout: Layout,
+    entry: u64,
+    phases: [(Phase, Tsc, Tsc); 2],
+}
+
+/// What the main thread knows when the I/O thread can go on.
+struct Made {
+    spawn: Timeline,
+    entered: Arc<AtomicU64>,
+    bells: Vec<[vmm_sys_util::eventfd::EventFd; 2]>,
+}
+
+/// Runs a guest to its end; the process's exit status. Errors: nothing was started.
+pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
+    let kvm = host::open_kvm()?;
+    if options.die_with_parent {
+        privileges::die_with_parent()?;
+    }
+    let opened = open(options)?;
+    privileges::drop_all()?;
+    let shared = Arc::new(Shared::new()?);
+    let (prepared_to, prepared) = channel();
+    let (made_to, made) = channel();
+    let (ready_to, ready) = channel();
+    let io = {
+        let shared = shared.clone();
+        std::thread::Builder::new()
+            .name("io".into())
+            .spawn(move || io_thread(opened, shared, reporter, &prepared_to, &made, &ready_to))
+            .map_err(|source| Error::System { doing: "start a thread", source })?
+    };
+    let entered = Arc::new(AtomicU64::new(0));
+    let job = MainThread { kvm, shared: &shared, begun: options.origin.unwrap_or(begun), entered };
+    let made = job.make_and_run(&prepared, &made_to, &ready);
+    drop(made_to);
+    match (made, io.join()) {
+        // The I/O thread says more about its own failure than the main thread, which only misses its answer.
+        (_, Ok(Err(e))) | (Err(e), _) => Err(e),
+        (Ok(()), Ok(Ok(signal))) => {
+            let ending = shared.ending().unwrap_or(Ending::Killed);
+            Ok(ending.status(signal))
+        }
+        (Ok(()), Err(_)) => Ok(crate::status::MONITOR),
+    }
+}
+
+fn open(options: &Options) -> Result<Opened, Error> {
+    let image = Image::open(&options.image)?;
+    let config = options.config.as_ref().map(|path| {
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|f| f.take(u64::from(abi::control::MESSAGE_MAXIMUM) + 1).read_to_end(&mut bytes))
+            .map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))?;
+        if bytes.len() > abi::control::MESSAGE_MAXIMUM as usize {
+            return Err(Error::Configuration(format!("{}: longer than 4 MiB", path.display())));
+        }
+        Ok(bytes)
+    });
+    let config = config.transpose()?;
+    let memory = options.memory.unwrap_or(image.note.memory_default);
+    image.accepts(memory, options.nets.len(), config.is_some())?;
+    let level = Processor::host().level();
+    if image.note.cpu_level > level {
+        return Err(Error::image(format!(
+            "{} needs a processor of x86-64 level {}; this host's has level {level}",
+            image.name(),
+            image.note.cpu_level
+        )));
+    }
+    let mut nets = Vec::with_capacity(options.nets.len());
+    for net in &options.nets {
+        nets.push(open_net(net, image.note.net_features)?);
+    }
+    let listener = options.control.as_ref().map(|path| {
+        UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| Error::Host {
+            problem: format!("control socket {}: {e}", path.display()),
+            hint: "choose another path, or remove what is left of an instance that ended".into(),
+        })
+    });
+    let mut random = [0; 32];
+    // Without it a guest's secrets would be guessed.
+    File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut random))
+        .map_err(|source| Error::System { doing: "read random bytes", source })?;
+    let words = options.words.iter().flat_map(|w| w.bytes().chain([0])).collect();
+    Ok(Opened {
+        image,
+        config: config.unwrap_or_default(),
+        words,
+        memory,
+        nets,
+        listener: listener.transpose()?,
+        signals: signals::stop_requests()?,
+        random,
+        console: options.console,
+        poll_ns: options.poll_ns,
+    })
+}
+
+#[allow(unsafe_code)]
+fn open_net(net: &NetOptions, wanted: u64) -> Result<(OwnedFd, NetDevice, u32), Error> {
+    let fd = match (&net.tap, net.fd) {
+        (Some(name), _) => tap::open(name)?,
+        // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
+        (None, Some(fd)) if fd > 2 => unsafe { OwnedFd::from_raw_fd(fd) },
+        _ => return Err(Error::Configuration("--net fd: not a descriptor that can be handed over".into())),
+    };
+    let always = abi::net::FEATURE_MAC | abi::net::FEATURE_MTU | abi::net::FEATURE_VERSION_1;
+    let refused = if net.offload { 0 } else { OFFLOADS };
+    let mut features = FEATURES & (wanted | always) & !refused;
+    // Segmentation without checksums means nothing (virtio 1.2, 5.1.3.1).
+    if features & abi::net::FEATURE_CSUM == 0 {
+        features &= !(abi::net::FEATURE_HOST_TSO4 | abi::net::FEATURE_HOST_TSO6);
+    }
+    if features & abi::net::FEATURE_GUEST_CSUM == 0 || features & abi::net::FEATURE_MRG_RXBUF == 0 {
+        features &= !(abi::net::FEATURE_GUEST_TSO4 | abi::net::FEATURE_GUEST_TSO6);
+    }
+    tap::set_offloads(&fd, features)?;
+    let name = net.tap.clone().unwrap_or_else(|| format!("fd{}", net.fd.unwrap_or_default()));
+    let (ipv4, ipv4_prefix) = net.ipv4.map_or(([0; 4], 0), |(a, p)| (a.octets(), p));
+    let (ipv6, ipv6_prefix) = net.ipv6.map_or(([0; 16], 0), |(a, p)| (a.octets(), p));
+    let device = NetDevice {
+        features,
+        mac: net.mac.unwrap_or_else(|| mac_from(&name)),
+        mtu: net.mtu,
+        ipv4_prefix,
+        ipv6_prefix,
+        reserved: [0; 6],
+        ipv4,
+        ipv4_gateway: net.ipv4_gateway.map_or([0; 4], |a| a.octets()),
+        ipv6,
+        ipv6_gateway: net.ipv6_gateway.map_or([0; 16], |a| a.octets()),
+        receive: Default::default(),
+        transmit: Default::default(),
+    };
+    Ok((fd, device, net.queue))
+}
+
+/// A locally administered address that is the same for the same name (FNV-1a).
+fn mac_from(name: &str) -> [u8; 6] {
+    let hash =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let b = hash.to_be_bytes();
+    [0x02, b[1], b[2], b[3], b[4], b[5]]
+}
+
+/// Guest memory with everything but what depends on the virtual machine.
+fn prepare(o: &Opened) -> Result<Prepared, Error> {
+    let begun = Tsc::now();
+    let wanted = Wanted {
+        memory: o.memory,
+        command_line: o.words.len() as u64,
+        config: o.config.len() as u64,
+        queue_sizes: o.nets.iter().map(|n| n.2).collect(),
+    };
+    let layout = Layout::new(&o.image, &wanted)?;
+    let (guest, _fd) = Region::shared(GuestPhys(DATA_BASE), o.memory)?;
+    for range in layout.touched(&o.image) {
+        guest.populate(GuestPhys(range.base), range.length)?;
+    }
+    let memory_done = Tsc::now();
+    let monitor = paging::build(&o.image, &layout)?;
+    let image = Region::file(GuestPhys(IMAGE_BASE), o.image.mapped_length(), &o.image.file)?;
+    for s in o.image.writable() {
+        guest.read_file(GuestPhys(s.address), s.file_length, &o.image.file, s.offset)?;
+    }
+    guest.write(GuestPhys(layout.command_line.base), &o.words)?;
+    guest.write(GuestPhys(layout.config.base), &o.config)?;
+    write_control_page(&guest, &layout)?;
+    let phases = [(Phase::Memory, begun, memory_done), (Phase::Load, memory_done, Tsc::now())];
+    Ok(Prepared { guest: Arc::new(guest), monitor, image, layout, entry: o.image.entry, phases })
+}
+
+fn write_control_page(guest: &Region, layout: &Layout) -> Result<(), Error> {
+    use abi::control::ControlPage;
+    use std::mem::offset_of;
+    let at = |offset: usize| GuestPhys(layout.control_page + offset as u64);
+    guest.write_value(at(offset_of!(ControlPage, to_guest_bytes)), &layout.to_guest)?;
+    guest.write_value(at(offset_of!(ControlPage, to_host_bytes)), &layout.to_host)?;
+    Ok(())
+}
+
+fn boot_page(o: &Opened, layout: &Layout) -> BootPage {
+    let none = NetDevice {
+        features: 0,
+        mac: [0; 6],
+        mtu: 0,
+        ipv4_prefix: 0,
+        ipv6_prefix: 0,
+        reserved: [0; 6],
+        ipv4: [0; 4],
+        ipv4_gateway: [0; 4],
+        ipv6: [0; 16],
+        ipv6_gateway: [0; 16],
+        receive: Default::default(),
+        transmit: Default::default(),
+    };
+    let mut net = [none; NET_MAXIMUM];
+    for (i, (_, device, _)) in o.nets.iter().enumerate() {
+        net[i] = layout.net_device(i, *device);
+    }
+    BootPage {
+        magic: BOOT_MAGIC,
+        version_major: abi::VERSION_MAJOR,
+        version_minor: abi::VERSION_MINOR,
+        size: size_of::<BootPage>() as u32,
+        memory: layout.memory,
+        heap: layout.heap,
+        stack: layout.stack,
+        command_line: layout.command_line,
+        config: layout.config,
+        guest_page: layout.guest_page,
+        control_page: layout.control_page,
+        cpu_level: 0,
+        poll_ns: o.poll_ns,
+        tsc_hz: 0,
+        clock_tsc: 0,
+        clock_unix_ns: 0,
+        random: o.random,
+        net_count: o.nets.len() as u32,
+        reserved: 0,
+        net,
+    }
+}
+
+fn io_thread(
+    mut o: Opened,
+    shared: Arc<Shared>,
+    reporter: Reporter,
+    prepared_to: &Sender<(Prepared, BootPage)>,
+    made: &Receiver<Made>,
+    ready_to: &Sender<()>,
+) -> Result<Option<i32>, Error> {
+    let filter = seccomp::io()?;
+    let prepared = prepare(&o)?;
+    let (guest, layout) = (prepared.guest.clone(), prepared.layout.clone());
+    let boot = boot_page(&o, &layout);
+    let about = About { image: o.image.name(), memory: o.memory };
+    let ring = ControlRing::new(&guest, layout.control_page, layout.to_guest, layout.to_host)
+        .map_err(|e| Error::Configuration(e.to_string()))?;
+    if prepared_to.send((prepared, boot)).is_err() {
+        return Ok(None);
+    }
+    let Ok(Made { spawn, entered, bells }) = made.recv() else { return Ok(None) };
+    let mut nets = Vec::with_capacity(o.nets.len());
+    for (i, ((tap, device, _), bells)) in o.nets.drain(..).zip(bells).enumerate() {
+        let device = TapNet::new(tap, &guest, layout.queues[i], device.features)
+            .map_err(|e| Error::Configuration(e.to_string()))?;
+        nets.push(Net { device, bells });
+    }
+    let parts = Parts {
+        console: Console::new(o.console),
+        marks: Marks::new(guest, layout.guest_page, spawn, entered),
+        ring,
+        nets,
+        listener: o.listener.take(),
+        signals: o.signals,
+        reporter,
+        about,
+        shared,
+    };
+    let io = Io::new(parts, o.console)?;
+    seccomp::enter(&filter)?;
+    if ready_to.send(()).is_err() {
+        return Ok(None);
+    }
+    Ok(io.run())
+}
+
+struct MainThread<'a> {
+    kvm: Kvm,
+    shared: &'a Shared,
+    begun: Tsc,
+    entered: Arc<AtomicU64>,
+}
+
+impl MainThread<'_> {
+    fn make_and_run(
+        self,
+        prepared: &Receiver<(Prepared, BootPage)>,
+        made_to: &Sender<Made>,
+        ready: &Receiver<()>,
+    ) -> Result<(), Error> {
+        let gone = |_| Error::Configuration("the I/O thread ended".into());
+        let vm = self.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
+        keep_hypercalls_as_they_are(&vm);
+        let fd = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
+        let processor = Processor::host();
+        processor.prepare(&fd)?;
+        let khz = fd.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
+        let tsc_hz = u64::from(khz) * 1000;
+        let filter = seccomp::vcpu()?;
+        let created = Tsc::now();
+
+        let (p, mut boot) = prepared.recv().map_err(gone)?;
+        let regions = [&p.monitor, &p.image, &*p.guest];
+        for (slot, region) in regions.into_iter().enumerate() {
+            give(&vm, slot as u32, region)?;
+        }
+        let mut bells = Vec::with_capacity(p.layout.queues.len());
+        for pair in &p.layout.queues {
+            let both = [event()?, event()?];
+            for (queue, bell) in pair.iter().zip(&both) {
+                connect_doorbell(&vm, abi::registers::doorbell(queue.doorbell), bell)
+                    .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
+            }
+            bells.push(both);
+        }
+        let mut spawn = Timeline::new(self.begun, tsc_hz);
+        let create = spawn.span(Phase::Create, self.begun, created);
+        let mut inside: Vec<Span> =
+            p.phases.iter().map(|&(phase, start, end)| spawn.span(phase, start, end)).collect();
+        inside.insert(0, create.clone());
+        spawn.spans.push(Span { phase: Phase::Spawn, inside, ..create });
+        made_to
+            .send(Made { spawn, entered: self.entered.clone(), bells })
+            .map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
+
+        let stack_top = p.layout.stack.base + p.layout.stack.length;
+        let registers = entry_registers(p.entry, p.layout.boot, stack_top);
+        fd.set_regs(&registers).map_err(Error::kvm("set registers"))?;
+        privileges::exact_timers();
+        ready.recv().map_err(gone)?;
+        seccomp::enter(&filter)?;
+        boot.cpu_level = processor.level();
+        boot.tsc_hz = tsc_hz;
+        boot.clock_unix_ns = unix_ns();
+        let entered = Tsc::now();
+        boot.clock_tsc = entered.0;
+        p.guest.write_value(GuestPhys(p.layout.boot), &boot)?;
+        self.entered.store(entered.0, Ordering::Release);
+        let mut vcpu = Vcpu { fd, vm: &vm, monitor: &p.monitor, shared: self.shared, tsc_hz, rings: 0 };
+        let ending = vcpu.run();
+        self.shared.left(ending);
+        Ok(())
+    }
+}
+
+/// KVM would write another vendor's hypercall instruction over a guest's, into text that all instances share.
+fn keep_hypercalls_as_they_are(vm: &VmFd) {
+    let capability = EnableCap {
+        cap: KVM_CAP_DISABLE_QUIRKS2,
+        args: [KVM_X86_QUIRK_FIX_HYPERCALL_INSN.into(), 0, 0, 0],
+        ..kvm_enable_cap::default()
+    };
+    // An older host has no such switch. There the write fails for want of permission in the guest's page tables.
+    let _ = vm.enable_cap(&capability);
+}
+
+#[allow(unsafe_code)]
+fn give(vm: &VmFd, slot: u32, region: &Region) -> Result<(), Error> {
+    let slot = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: region.start().0,
+        memory_size: region.length().next_multiple_of(abi::layout::PAGE_SIZE),
+        userspace_addr: region.host_address(),
+    };
+    // SAFETY: the region stays mapped until after the guest has run for the last time.
+    unsafe { vm.set_user_memory_region(slot) }.map_err(Error::kvm("give memory to the guest"))
+}

@@ -1,0 +1,299 @@
+//! Guest memory: the one memfd that a guest's descriptors may name, and the monitor's private pages.
+//!
+//! The guest writes to this memory while the monitor reads it. No reference to it ever exists: bytes are copied in
+//! and out, and words that both sides use are loaded and stored atomically.
+#![allow(unsafe_code)]
+
+use crate::error::Error;
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+
+/// An address in the guest-physical space (and, the map being an identity, in the guest's virtual space).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GuestPhys(pub u64);
+
+impl GuestPhys {
+    /// The address `bytes` further on; saturates, and what saturates lies in no region.
+    pub fn offset(self, bytes: u64) -> Self {
+        GuestPhys(self.0.saturating_add(bytes))
+    }
+}
+
+impl std::fmt::Display for GuestPhys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// A range that is not all in the region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{address} + {length} bytes is not in guest memory")]
+pub struct Outside {
+    /// First byte of the range.
+    pub address: GuestPhys,
+    /// Its length.
+    pub length: u64,
+}
+
+/// A mapped range of guest-physical addresses.
+pub struct Region {
+    start: GuestPhys,
+    host: *mut u8,
+    length: usize,
+}
+
+// SAFETY: a `Region` is an address range; all access through it is by raw copies and atomics, from any thread.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<*mut u8, Error> {
+    // SAFETY: a new mapping at an address of the kernel's choice disturbs no other.
+    let host = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd, 0) };
+    if host == libc::MAP_FAILED {
+        return Err(Error::system("map guest memory"));
+    }
+    Ok(host.cast())
+}
+
+impl Region {
+    /// Shared memory in a new memfd that can never shrink, so that no peer's access to it can fail later.
+    pub fn shared(start: GuestPhys, length: u64) -> Result<(Self, OwnedFd), Error> {
+        // SAFETY: the name is a C string; the call has no other requirement.
+        let fd =
+            unsafe { libc::memfd_create(c"guest".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+        if fd < 0 {
+            return Err(Error::system("create guest memory"));
+        }
+        // SAFETY: the kernel just returned this descriptor and nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: plain system calls on an owned descriptor.
+        let failed = unsafe {
+            libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) < 0
+                || libc::fcntl(
+                    fd.as_raw_fd(),
+                    libc::F_ADD_SEALS,
+                    libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL,
+                ) < 0
+        };
+        if failed {
+            return Err(Error::system("size guest memory"));
+        }
+        let length = length as usize;
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+        let host = map(length, libc::PROT_READ | libc::PROT_WRITE, flags, fd.as_raw_fd())?;
+        Ok((Self { start, host, length }, fd))
+    }
+
+    /// Memory of this process alone.
+    pub fn private(start: GuestPhys, length: u64) -> Result<Self, Error> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        let host = map(length as usize, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
+        Ok(Self { start, host, length: length as usize })
+    }
+
+    /// The first `length` bytes of a file, read-only and shared with every other mapping of it.
+    pub fn file(start: GuestPhys, length: u64, file: &impl AsRawFd) -> Result<Self, Error> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
+        let host = map(length as usize, libc::PROT_READ, flags, file.as_raw_fd())?;
+        Ok(Self { start, host, length: length as usize })
+    }
+
+    /// First guest address of the region.
+    pub fn start(&self) -> GuestPhys {
+        self.start
+    }
+
+    /// Length, bytes.
+    pub fn length(&self) -> u64 {
+        self.length as u64
+    }
+
+    /// Where the region lies in this process.
+    pub fn host_address(&self) -> u64 {
+        self.host as u64
+    }
+
+    /// Pointer to a range, if the region holds all of it.
+    pub fn pointer(&self, address: GuestPhys, length: u64) -> Result<*mut u8, Outside> {
+        let outside = Outside { address, length };
+        let offset = address.0.checked_sub(self.start.0).ok_or(outside)?;
+        let end = offset.checked_add(length).ok_or(outside)?;
+        if end > self.length as u64 {
+            return Err(outside);
+        }
+        // SAFETY: `offset` is at most the length of the mapping.
+        Ok(unsafe { self.host.add(offset as usize) })
+    }
+
+    /// Faults a range in for writing, so that the guest's first touch costs little.
+    pub fn populate(&self, address: GuestPhys, length: u64) -> Result<(), Outside> {
+        let first = GuestPhys(address.0 & !(abi::layout::PAGE_SIZE - 1));
+        let length = (address.0 + length).next_multiple_of(abi::layout::PAGE_SIZE) - first.0;
+        let pointer = self.pointer(first, length)?;
+        // SAFETY: the range is mapped by this region. An old kernel's refusal costs time only.
+        unsafe { libc::madvise(pointer.cast::<c_void>(), length as usize, libc::MADV_POPULATE_WRITE) };
+        Ok(())
+    }
+
+    /// Copies bytes into the guest.
+    pub fn write(&self, address: GuestPhys, bytes: &[u8]) -> Result<(), Outside> {
+        let pointer = self.pointer(address, bytes.len() as u64)?;
+        // SAFETY: `pointer` is good for that many bytes and cannot overlap a Rust object.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer, bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes out of the guest.
+    pub fn read(&self, address: GuestPhys, bytes: &mut [u8]) -> Result<(), Outside> {
+        let pointer = self.pointer(address, bytes.len() as u64)?;
+        // SAFETY: as in `write`.
+        unsafe { std::ptr::copy_nonoverlapping(pointer, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies a plain structure into the guest.
+    pub fn write_value<T: Plain>(&self, address: GuestPhys, value: &T) -> Result<(), Outside> {
+        // SAFETY: `Plain` types have no padding and any of their bytes may be seen.
+        let bytes = unsafe { std::slice::from_raw_parts((value as *const T).cast::<u8>(), size_of::<T>()) };
+        self.write(address, bytes)
+    }
+
+    /// Copies a plain structure out of the guest.
+    pub fn read_value<T: Plain>(&self, address: GuestPhys) -> Result<T, Outside> {
+        let mut value = std::mem::MaybeUninit::<T>::zeroed();
+        // SAFETY: every byte pattern is a valid `Plain` value, and the buffer has its size.
+        unsafe {
+            let bytes = std::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>());
+            self.read(address, bytes)?;
+            Ok(value.assume_init())
+        }
+    }
+
+    /// Reads from a file into the guest.
+    pub fn read_file(
+        &self,
+        address: GuestPhys,
+        length: u64,
+        file: &impl AsRawFd,
+        offset: u64,
+    ) -> Result<(), Error> {
+        let pointer = self.pointer(address, length).map_err(Error::Layout)?;
+        let mut done = 0;
+        while done < length {
+            // SAFETY: the range is mapped and writable; the kernel checks the rest.
+            let n = unsafe {
+                libc::pread(
+                    file.as_raw_fd(),
+                    pointer.add(done as usize).cast(),
+                    (length - done) as usize,
+                    (offset + done) as libc::off_t,
+                )
+            };
+            match n {
+                0 => return Err(Error::image("is shorter than its program headers say")),
+                n if n > 0 => done += n as u64,
+                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                _ => return Err(Error::system("read the image")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A 16-bit word that both sides use. `address` must be even.
+    pub fn word16(&self, address: GuestPhys) -> Result<&AtomicU16, Outside> {
+        let pointer = self.aligned(address, 2)?;
+        // SAFETY: in the mapping, aligned, and only ever accessed atomically or by raw copies.
+        Ok(unsafe { AtomicU16::from_ptr(pointer.cast()) })
+    }
+
+    /// A 32-bit word that both sides use. `address` must be a multiple of 4.
+    pub fn word32(&self, address: GuestPhys) -> Result<&AtomicU32, Outside> {
+        let pointer = self.aligned(address, 4)?;
+        // SAFETY: as in `word16`.
+        Ok(unsafe { AtomicU32::from_ptr(pointer.cast()) })
+    }
+
+    /// A 64-bit word that both sides use. `address` must be a multiple of 8.
+    pub fn word64(&self, address: GuestPhys) -> Result<&AtomicU64, Outside> {
+        let pointer = self.aligned(address, 8)?;
+        // SAFETY: as in `word16`.
+        Ok(unsafe { AtomicU64::from_ptr(pointer.cast()) })
+    }
+
+    fn aligned(&self, address: GuestPhys, size: u64) -> Result<*mut u8, Outside> {
+        if !address.0.is_multiple_of(size) {
+            return Err(Outside { address, length: size });
+        }
+        self.pointer(address, size)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this region's own, and pointers into it do not outlive the region by contract of
+        // `pointer`, whose callers use them at once.
+        unsafe { libc::munmap(self.host.cast(), self.length) };
+    }
+}
+
+/// Types without padding for which every byte pattern is a value.
+///
+/// # Safety
+/// The implementer promises just that.
+pub unsafe trait Plain: Copy {}
+// SAFETY: `repr(C)` structures of integers whose sizes `abi` asserts; none has padding.
+unsafe impl Plain for abi::boot::BootPage {}
+// SAFETY: as above.
+unsafe impl Plain for abi::boot::Range {}
+// SAFETY: as above.
+unsafe impl Plain for abi::control::MessageHeader {}
+// SAFETY: as above.
+unsafe impl Plain for abi::virtqueue::Descriptor {}
+// SAFETY: as above.
+unsafe impl Plain for abi::virtqueue::UsedElement {}
+// SAFETY: as above.
+unsafe impl Plain for abi::net::Header {}
+// SAFETY: as above.
+unsafe impl Plain for abi::image::ImageNote {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region() -> Region {
+        Region::shared(GuestPhys(0x1000_0000), 0x10000).unwrap().0
+    }
+
+    #[test]
+    fn ranges_outside_are_refused() {
+        let r = region();
+        for (address, length) in [
+            (0x0fff_ffff, 1),
+            (0x1000_ffff, 2),
+            (0x1001_0000, 1),
+            (u64::MAX, 1),
+            (0x1000_0000, u64::MAX),
+            (0, 0x1000_0001),
+        ] {
+            assert!(r.pointer(GuestPhys(address), length).is_err(), "{address:#x} {length:#x}");
+        }
+        assert!(r.pointer(GuestPhys(0x1000_0000), 0x10000).is_ok());
+    }
+
+    #[test]
+    fn misaligned_words_are_refused() {
+        assert!(region().word32(GuestPhys(0x1000_0002)).is_err());
+    }
+
+    #[test]
+    fn memory_cannot_shrink() {
+        let (_region, fd) = Region::shared(GuestPhys(0), 0x2000).unwrap();
+        // SAFETY: a plain system call.
+        assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 0x1000) }, -1);
+    }
+}

@@ -1,0 +1,311 @@
+//! The monitor's command line.
+
+use crate::clock::Tsc;
+use crate::error::Error;
+use lexopt::prelude::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Printed by `--help`.
+pub const HELP: &str = "\
+Runs one MicroVisor guest in a virtual machine of its own.
+
+Usage: microvisor-vmm --image FILE [OPTION ...]
+
+      --image FILE       guest image (ELF with a MicroVisor note)
+      --config FILE      configuration for the guest, a Click file say
+      --set NAME=VALUE   word for the guest's command line; may be repeated
+      --memory MIB       guest memory; default: what the image asks for
+      --net KEY=VALUE,.. net device; may be repeated
+            tap=NAME       its other end: a TAP, made if absent, or
+            fd=N           an open TAP on descriptor N
+            mac=XX:..      link-layer address; default: made from the TAP's name
+            ipv4=A/LEN     address for the guest     ipv4-gateway=A
+            ipv6=A/LEN     likewise                  ipv6-gateway=A
+            mtu=N          largest packet; default 1500
+            queue=N        entries of each queue, a power of two; default 256
+            offload=on|off checksums and segmentation; default on
+      --poll MICROSECONDS  how long an idle guest polls before it sleeps, or `always`; default 20
+      --control PATH     make a control socket
+      --console on|off   guest console on standard input and output; default on
+      --report FD        write the report, JSON lines, to this descriptor
+      --origin TSC       time stamp counter when the start was asked for
+      --die-with-parent  end when the starting process ends
+  -h, --help             print this
+  -V, --version          print the version
+
+Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused,
+122 configuration refused, 123 permission missing, 124 host lacks something,
+125 monitor failed, 128 + n stopped by signal n.
+";
+
+/// A net device to make.
+#[derive(Clone, Debug)]
+pub struct NetOptions {
+    /// TAP to open by name.
+    pub tap: Option<String>,
+    /// TAP that is open already.
+    pub fd: Option<RawFd>,
+    /// Link-layer address.
+    pub mac: Option<[u8; 6]>,
+    /// Guest's IPv4 address and prefix length.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// IPv4 default gateway.
+    pub ipv4_gateway: Option<Ipv4Addr>,
+    /// Guest's IPv6 address and prefix length.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// IPv6 default gateway.
+    pub ipv6_gateway: Option<Ipv6Addr>,
+    /// Largest layer-3 packet, bytes.
+    pub mtu: u16,
+    /// Entries of each queue.
+    pub queue: u32,
+    /// Whether checksums and segmentation may be left to the other side.
+    pub offload: bool,
+}
+
+impl Default for NetOptions {
+    fn default() -> Self {
+        Self {
+            tap: None,
+            fd: None,
+            mac: None,
+            ipv4: None,
+            ipv4_gateway: None,
+            ipv6: None,
+            ipv6_gateway: None,
+            mtu: 1500,
+            queue: 256,
+            offload: true,
+        }
+    }
+}
+
+/// Everything that can be asked of a monitor.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Options {
+    pub image: PathBuf,
+    pub config: Option<PathBuf>,
+    pub words: Vec<String>,
+    pub memory: Option<u64>,
+    pub nets: Vec<NetOptions>,
+    pub poll_ns: u32,
+    pub control: Option<PathBuf>,
+    pub console: bool,
+    pub report: Option<RawFd>,
+    pub origin: Option<Tsc>,
+    pub die_with_parent: bool,
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Run a guest.
+    Run(Box<Options>),
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+fn wrong(what: &str, value: &str) -> Error {
+    Error::Configuration(format!("{what}: {value:?} will not do; see microvisor-vmm --help"))
+}
+
+fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|_| wrong(what, value))
+}
+
+fn on(what: &str, value: &str) -> Result<bool, Error> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong(what, value)),
+    }
+}
+
+impl FromStr for NetOptions {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut net = NetOptions::default();
+        for pair in text.split(',') {
+            let (key, value) = pair.split_once('=').ok_or_else(|| wrong("--net", pair))?;
+            match key {
+                "tap" => net.tap = Some(value.into()),
+                "fd" => net.fd = Some(number("--net fd", value)?),
+                "mac" => net.mac = Some(parse_mac(value).ok_or_else(|| wrong("--net mac", value))?),
+                "ipv4" => net.ipv4 = Some(with_prefix("--net ipv4", value, 32)?),
+                "ipv4-gateway" => net.ipv4_gateway = Some(number("--net ipv4-gateway", value)?),
+                "ipv6" => net.ipv6 = Some(with_prefix("--net ipv6", value, 128)?),
+                "ipv6-gateway" => net.ipv6_gateway = Some(number("--net ipv6-gateway", value)?),
+                "mtu" => net.mtu = number("--net mtu", value)?,
+                "queue" => net.queue = number("--net queue", value)?,
+                "offload" => net.offload = on("--net offload", value)?,
+                _ => return Err(wrong("--net", pair)),
+            }
+        }
+        if net.tap.is_some() == net.fd.is_some() {
+            return Err(Error::Configuration("--net: give either tap=NAME or fd=N".into()));
+        }
+        if !net.queue.is_power_of_two() || !(8..=1024).contains(&net.queue) {
+            return Err(Error::Configuration("--net queue: a power of two from 8 to 1024".into()));
+        }
+        if net.mtu < 68 {
+            return Err(Error::Configuration("--net mtu: at least 68".into()));
+        }
+        Ok(net)
+    }
+}
+
+/// `02:00:00:00:00:01`, a unicast address.
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    (parts.next().is_none() && mac[0] & 1 == 0).then_some(mac)
+}
+
+/// `10.0.0.1/24`: an address and the length of its prefix, at most `bits`.
+fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), Error> {
+    let (address, prefix) = text.split_once('/').ok_or_else(|| wrong(what, text))?;
+    let prefix = number(what, prefix)?;
+    if prefix > bits {
+        return Err(wrong(what, text));
+    }
+    Ok((number(what, address)?, prefix))
+}
+
+/// Reads the command line.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
+    parse_with(lexopt::Parser::from_args(arguments)).map_err(|e| match e {
+        Stop::Lexopt(e) => Error::Configuration(format!("{e}; see microvisor-vmm --help")),
+        Stop::Ours(e) => e,
+    })
+}
+
+enum Stop {
+    Lexopt(lexopt::Error),
+    Ours(Error),
+}
+
+impl From<lexopt::Error> for Stop {
+    fn from(e: lexopt::Error) -> Self {
+        Stop::Lexopt(e)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Self {
+        Stop::Ours(e)
+    }
+}
+
+fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
+    let mut image = None;
+    let mut o = Options {
+        image: PathBuf::new(),
+        config: None,
+        words: Vec::new(),
+        memory: None,
+        nets: Vec::new(),
+        poll_ns: 20_000,
+        control: None,
+        console: true,
+        report: None,
+        origin: None,
+        die_with_parent: false,
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("image") => image = Some(PathBuf::from(parser.value()?)),
+            Long("config") => o.config = Some(parser.value()?.into()),
+            Long("set") => o.words.push(word(parser.value()?.string()?)?),
+            Long("memory") => o.memory = Some(memory(&parser.value()?.string()?)?),
+            Long("net") => o.nets.push(parser.value()?.string()?.parse::<NetOptions>()?),
+            Long("poll") => o.poll_ns = poll(&parser.value()?.string()?)?,
+            Long("control") => o.control = Some(parser.value()?.into()),
+            Long("console") => o.console = on("--console", &parser.value()?.string()?)?,
+            Long("report") => o.report = Some(parser.value()?.parse()?),
+            Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
+            Long("die-with-parent") => o.die_with_parent = true,
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    o.image = image.ok_or_else(|| Error::Configuration("--image is missing".into()))?;
+    if o.nets.len() > abi::boot::NET_MAXIMUM {
+        let most = abi::boot::NET_MAXIMUM;
+        return Err(Error::Configuration(format!("at most {most} net devices")).into());
+    }
+    Ok(Command::Run(Box::new(o)))
+}
+
+fn word(text: String) -> Result<String, Error> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() && !text.contains('\0') && text.len() <= 4096 => Ok(text),
+        _ => Err(Error::Configuration(format!("--set: {text:?} is not NAME=VALUE"))),
+    }
+}
+
+/// Guest memory from mebibytes, at most what the guest ABI has room for.
+fn memory(text: &str) -> Result<u64, Error> {
+    let mib: u64 = number("--memory", text)?;
+    let most = abi::layout::MEMORY_MAX >> 20;
+    if !(1..=most).contains(&mib) {
+        return Err(Error::Configuration(format!("--memory: from 1 to {most} MiB")));
+    }
+    Ok(mib << 20)
+}
+
+fn poll(text: &str) -> Result<u32, Error> {
+    if text == "always" {
+        return Ok(abi::boot::POLL_ALWAYS);
+    }
+    let us: u32 = number("--poll", text)?;
+    us.checked_mul(1000).filter(|&ns| ns != abi::boot::POLL_ALWAYS).ok_or_else(|| wrong("--poll", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Command, Error> {
+        parse(["vmm"].iter().chain(words).map(Into::into))
+    }
+
+    #[test]
+    fn a_full_line_is_read() {
+        let line = "--image i --memory 4 --net tap=t0,ipv4=10.0.0.1/24,queue=64 --set A=b --poll always";
+        let Ok(Command::Run(o)) = parsed(&line.split(' ').collect::<Vec<_>>()) else { panic!() };
+        assert_eq!(o.memory, Some(4 << 20));
+        assert_eq!(o.nets[0].queue, 64);
+        assert_eq!(o.poll_ns, abi::boot::POLL_ALWAYS);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "",
+            "--image",
+            "--image i --net tap=a,fd=3",
+            "--image i --net mtu=1500",
+            "--image i --net tap=a,queue=100",
+            "--image i --net tap=a,mac=01:00:00:00:00:00",
+            "--image i --net tap=a,ipv4=10.0.0.1/33",
+            "--image i --memory 0",
+            "--image i --memory 99999999999999999999",
+            "--image i --set novalue",
+            "--image i --what",
+        ] {
+            let words: Vec<_> = line.split(' ').filter(|w| !w.is_empty()).collect();
+            assert!(matches!(parsed(&words), Err(Error::Configuration(_))), "{line}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! System calls that each thread may still make once the guest runs. Anything else kills the process.
+
+use crate::error::Error;
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
+use std::collections::BTreeMap;
+
+const KVM_RUN: u64 = 0xae80;
+const KVM_GET_REGS: u64 = 0x8090_ae81;
+const KVM_GET_SREGS: u64 = 0x8138_ae83;
+const KVM_IOEVENTFD: u64 = 0x4040_ae79;
+
+/// What both threads need: memory for the allocator (never executable), waiting, ending, and the way to an orderly
+/// abort.
+const BOTH: &[c_long] = &[
+    libc::SYS_futex,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_munmap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_clock_gettime,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_sched_yield,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_restart_syscall,
+];
+const VCPU: &[c_long] = &[libc::SYS_ppoll];
+const IO: &[c_long] = &[
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_ctl,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_poll,
+    libc::SYS_accept4,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_close,
+    libc::SYS_fcntl,
+];
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+/// The vCPU thread's list.
+pub fn vcpu() -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[BOTH, VCPU]);
+    let requests = [KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS, KVM_IOEVENTFD];
+    rules.insert(libc::SYS_ioctl, requests.iter().map(|&r| argument(1, r)).collect::<Result<_, _>>()?);
+    compile(rules)
+}
+
+/// The I/O thread's list.
+pub fn io() -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[BOTH, IO]);
+    // A connection is made non-blocking.
+    rules.insert(libc::SYS_ioctl, vec![argument(1, libc::FIONBIO)?]);
+    rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
+    compile(rules)
+}
+
+fn plain(lists: &[&[c_long]]) -> Rules {
+    lists.iter().copied().flatten().map(|&call| (call, Vec::new())).collect()
+}
+
+fn refused(e: seccompiler::BackendError) -> Error {
+    Error::Host {
+        problem: format!("system call filter: {e}"),
+        hint: "the kernel needs CONFIG_SECCOMP_FILTER".into(),
+    }
+}
+
+fn argument(index: u8, value: u64) -> Result<SeccompRule, Error> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+        .and_then(|c| SeccompRule::new(vec![c]))
+        .map_err(refused)
+}
+
+fn compile(mut rules: Rules) -> Result<BpfProgram, Error> {
+    let data = |protection: i32| argument(2, protection as u64);
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, vec![data(libc::PROT_READ | libc::PROT_WRITE)?, data(libc::PROT_NONE)?]);
+    }
+    rules.insert(libc::SYS_mremap, Vec::new());
+    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, TargetArch::x86_64)
+        .and_then(BpfProgram::try_from)
+        .map_err(refused)
+}
+
+/// Puts a list in force for the calling thread.
+pub fn enter(program: &BpfProgram) -> Result<(), Error> {
+    seccompiler::apply_filter(program).map_err(|e| Error::Host {
+        problem: format!("system call filter: {e}"),
+        hint: "the kernel needs CONFIG_SECCOMP_FILTER".into(),
+    })
+}
