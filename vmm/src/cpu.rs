@@ -30,7 +30,6 @@ const AVX: u32 = 1 << 28;
 const LEVEL_3_ECX: u32 = 1 << 12 | 1 << 22 | XSAVE | AVX | 1 << 29; // FMA, MOVBE, F16C
 const OTHER_ECX: u32 = 1 << 1 | 1 << 25 | 1 << 30; // PCLMULQDQ, AES, RDRAND
 const SMEP: u32 = 1 << 7;
-const SMAP: u32 = 1 << 20;
 const LEVEL_3_EBX: u32 = 1 << 3 | 1 << 5 | 1 << 8; // BMI1, AVX2, BMI2
 const OTHER_EBX: u32 = 1 << 9 | 1 << 18 | 1 << 19 | 1 << 29; // ERMS, RDSEED, ADX, SHA
 const UMIP: u32 = 1 << 2;
@@ -46,7 +45,6 @@ const CR4_BASE: u64 = 1 << 5 | 1 << 9 | 1 << 10;
 const CR4_UMIP: u64 = 1 << 11;
 const CR4_OSXSAVE: u64 = 1 << 18;
 const CR4_SMEP: u64 = 1 << 20;
-const CR4_SMAP: u64 = 1 << 21;
 
 /// Instruction sets of this host that guests may use.
 #[derive(Clone, Debug)]
@@ -67,7 +65,7 @@ impl Processor {
             vendor: __cpuid_count(0, 0),
             signature: one.eax,
             leaf_1_ecx: one.ecx & (LEVEL_2_ECX | LEVEL_3_ECX | OTHER_ECX),
-            leaf_7_ebx: seven.ebx & (LEVEL_3_EBX | OTHER_EBX | SMEP | SMAP),
+            leaf_7_ebx: seven.ebx & (LEVEL_3_EBX | OTHER_EBX | SMEP),
             leaf_7_ecx: seven.ecx & UMIP,
             extended_ecx: __cpuid_count(0x8000_0001, 0).ecx & (LEVEL_2_EXTENDED_ECX | LEVEL_3_EXTENDED_ECX),
         }
@@ -130,21 +128,24 @@ impl Processor {
         }
         let mut sregs = vcpu.get_sregs().map_err(Error::kvm("read system registers"))?;
         self.system_registers(&mut sregs);
-        if vcpu.set_sregs(&sregs).is_err() && sregs.cr4 & CR4_UMIP != 0 {
+        let set = vcpu.set_sregs(&sregs);
+        if set.is_err() && sregs.cr4 & CR4_UMIP != 0 {
             // A host may have UMIP and yet not let guests switch it on.
             sregs.cr4 &= !CR4_UMIP;
+            return vcpu.set_sregs(&sregs).map_err(Error::kvm("set system registers"));
         }
-        vcpu.set_sregs(&sregs).map_err(Error::kvm("set system registers"))
+        set.map_err(Error::kvm("set system registers"))
     }
 
     fn system_registers(&self, s: &mut kvm_sregs) {
         let when = |present: bool, bit: u64| if present { bit } else { 0 };
         s.cr0 = CR0;
         s.cr3 = paging::ROOT;
+        // No SMAP: it guards ring-0 code, and there is none (SMEP stops its first instruction). KVM on PVM delivers
+        // faults with a supervisor's stores to the fault stack, a user page, and SMAP turns each into a triple fault.
         s.cr4 = CR4_BASE
             | when(self.has_avx(), CR4_OSXSAVE)
             | when(self.leaf_7_ebx & SMEP != 0, CR4_SMEP)
-            | when(self.leaf_7_ebx & SMAP != 0, CR4_SMAP)
             | when(self.leaf_7_ecx & UMIP != 0, CR4_UMIP);
         s.efer = EFER_LONG_MODE | EFER_NXE;
         let flat = kvm_segment { limit: u32::MAX, present: 1, dpl: 3, s: 1, g: 1, ..Default::default() };

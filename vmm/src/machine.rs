@@ -93,8 +93,9 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
         // The I/O thread says more about its own failure than the main thread, which only misses its answer.
         (_, Ok(Err(e))) | (Err(e), _) => Err(e),
         (Ok(()), Ok(Ok(signal))) => {
-            let ending = shared.ending().unwrap_or(Ending::Killed);
-            Ok(ending.status(signal))
+            let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
+            std::mem::forget(shared);
+            Ok(status)
         }
         (Ok(()), Err(_)) => Ok(crate::status::MONITOR),
     }
@@ -387,6 +388,9 @@ impl MainThread<'_> {
         self.entered.store(entered.0, Ordering::Release);
         let mut vcpu = Vcpu { fd, vm: &vm, monitor: &p.monitor, shared: self.shared, tsc_hz, rings: 0 };
         let ending = vcpu.run();
+        // The process ends next, and the kernel tidies faster than a thread that may no longer even close.
+        std::mem::forget((vcpu.fd, self.kvm));
+        std::mem::forget((vm, p.monitor, p.image));
         self.shared.left(ending);
         Ok(())
     }

@@ -183,7 +183,7 @@ fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), 
 
 /// Reads the command line.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
-    parse_with(lexopt::Parser::from_args(arguments)).map_err(|e| match e {
+    parse_with(lexopt::Parser::from_iter(arguments)).map_err(|e| match e {
         Stop::Lexopt(e) => Error::Configuration(format!("{e}; see microvisor-vmm --help")),
         Stop::Ours(e) => e,
     })
