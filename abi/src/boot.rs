@@ -2,7 +2,12 @@
 //!
 //! At entry: `rdi` holds the address of the [`BootPage`], `rsp` the top of a guarded stack (16-byte aligned, as
 //! before a `call`), every other general register is zero, MXCSR and the x87 control word have their default
-//! values. The boot page and what it points to as text are read-only to the guest.
+//! values, the direction flag is clear. Segment bases are zero: there is no thread-local storage. The boot page and
+//! what it points to as text are read-only to the guest's instructions; they lie in guest memory all the same, so a
+//! careless receive descriptor can spoil them, for this guest alone.
+//!
+//! Within a major version [`BootPage`] may grow at its end ([`BootPage::size`] tells). [`NetDevice`] and [`Queue`]
+//! are elements of arrays and do not grow: what they may still need comes out of their reserved bytes.
 
 /// First word of a boot page.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"uVisorBP");

@@ -6,12 +6,18 @@
 //! streams travel messages: a [`MessageHeader`] and `length` bytes. A message may be longer than the ring.
 //!
 //! A side that is about to sleep sets its `waits` word, looks at the positions once more, and sleeps. A side that
-//! publishes looks at the other's `waits` after that (a full fence lies between): if it is not 0, it rings (guest:
-//! doorbell 0, monitor: the guest's yield returns).
+//! publishes looks at the other's `waits` after that: if it is not 0, it rings (guest: doorbell 0, monitor: the
+//! guest's yield returns). On both sides a full fence lies between the store and the look (x86 passes loads ahead of
+//! stores), so that one of the two always sees the other. A ring may be late or one too many, never missing. A `waits`
+//! word stays as it is until its own side, awake again, sets it to 0.
+//!
+//! What the guest has published when the instance ends, by whatever end, is still taken: last words need no doorbell.
 
 use crate::boot::Range;
 
-/// Positions of one direction. Each word has a cache line of its own.
+/// Positions of one direction. The two positions have a cache line each, since both sides write all the time; the
+/// two `waits` words share one, since they change only around a sleep. Each word has one writer: `produced` and
+/// `producer_waits` the producer, `consumed` and `consumer_waits` the consumer.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub struct RingPositions {

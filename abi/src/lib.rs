@@ -31,5 +31,6 @@ pub mod virtqueue;
 /// Version of the contract as a whole. An image built for another major version is refused; one built for a
 /// newer minor version than the monitor's is refused too, since it may count on what the monitor does not have.
 pub const VERSION_MAJOR: u16 = 1;
-/// See [`VERSION_MAJOR`]. Minor versions only add fields at the end of structures and new message kinds.
+/// See [`VERSION_MAJOR`]. Minor versions only add fields at the end of structures (or in reserved bytes, where 0 keeps
+/// its meaning), registers and message kinds; both sides skip messages of a kind that they do not know.
 pub const VERSION_MINOR: u16 = 0;

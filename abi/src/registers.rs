@@ -6,14 +6,16 @@
 use crate::layout::{DEVICE_PAGE, DOORBELL_PAGE};
 
 /// 8 bytes. Sleep until the time stamp counter reaches the value stored, or until any source (a used ring whose
-/// notification is wanted, the control ring) is signalled; at once if one already is. [`YIELD_FOREVER`]: no
-/// deadline. May return early: look at every source again.
+/// notification is wanted, the control ring) is signalled; at once if one already is, or if the deadline is past.
+/// [`YIELD_FOREVER`]: no deadline. May return early, for a signal that was dealt with before the yield: look at
+/// every source again.
 pub const YIELD: u64 = DEVICE_PAGE;
 /// Deadline that never comes.
 pub const YIELD_FOREVER: u64 = u64::MAX;
 /// 4 bytes, any value. The guest does what it is there for; stamp [`crate::boot::MARK_READY`] first.
 pub const READY: u64 = DEVICE_PAGE + 0x08;
-/// 4 bytes. End the instance with this code; does not return. Codes run from 0 to [`EXIT_CODE_MAXIMUM`].
+/// 4 bytes. End the instance with this code; does not return. Console output and replies that wait in the control
+/// ring still arrive, packets in the transmit queues may not. Codes run from 0 to [`EXIT_CODE_MAXIMUM`].
 pub const EXIT: u64 = DEVICE_PAGE + 0x10;
 /// Largest exit code a guest has of its own; a larger one is taken as this.
 pub const EXIT_CODE_MAXIMUM: u32 = 119;
