@@ -1,0 +1,108 @@
+//! What the monitor has told this guest, and where the guest answers: boot page, command line, configuration, boot
+//! marks, counters.
+#![allow(unsafe_code)]
+
+use crate::clock;
+use abi::boot::{BootPage, GuestPage, NetDevice, Range};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+static PAGE: AtomicPtr<BootPage> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Remembers the boot page. Called once, at entry.
+///
+/// # Safety
+/// `page` is what the monitor passed at entry.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) unsafe fn remember(page: *const BootPage) {
+    PAGE.store(page.cast_mut(), Ordering::Relaxed);
+}
+
+/// The boot page.
+pub fn page() -> &'static BootPage {
+    let page = PAGE.load(Ordering::Relaxed);
+    assert!(!page.is_null(), "no boot page: this is not a guest");
+    // SAFETY: set at entry to the page that the monitor laid out, which stays, read-only, as long as the guest.
+    unsafe { &*page }
+}
+
+fn bytes(range: Range) -> &'static [u8] {
+    if range.length == 0 {
+        return &[];
+    }
+    // SAFETY: the boot page's ranges lie in guest memory, and these two are read-only and stay.
+    unsafe { core::slice::from_raw_parts(range.base as *const u8, range.length as usize) }
+}
+
+/// The words of the command line, as `(NAME, VALUE)`.
+pub fn variables() -> impl Iterator<Item = (&'static str, &'static str)> {
+    words(bytes(page().command_line))
+}
+
+/// The last value that the command line gives to a name.
+pub fn variable(name: &str) -> Option<&'static str> {
+    variables().filter(|&(n, _)| n == name).map(|(_, value)| value).last()
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    line.split(|&b| b == 0)
+        .filter_map(|word| core::str::from_utf8(word).ok())
+        .filter_map(|word| word.split_once('='))
+}
+
+/// The configuration; empty if there is none.
+pub fn config() -> &'static [u8] {
+    bytes(page().config)
+}
+
+/// The net devices of this instance.
+pub fn net_devices() -> &'static [NetDevice] {
+    let page = page();
+    &page.net[..(page.net_count as usize).min(page.net.len())]
+}
+
+fn guest_word(index: usize) -> &'static AtomicU64 {
+    let base = page().guest_page as *const AtomicU64;
+    // SAFETY: the guest page is mapped for as long as the guest runs, and holds more words than there are indices
+    // (both callers check theirs); all its words are written whole.
+    unsafe { &*base.add(index) }
+}
+
+const _: () = assert!(core::mem::offset_of!(GuestPage, counters) == 8 * abi::boot::MARKS);
+
+/// Stamps a boot mark with the time.
+pub fn mark(index: usize) {
+    mark_at(index, clock::tsc().0);
+}
+
+pub(crate) fn mark_at(index: usize, stamp: u64) {
+    if index < abi::boot::MARKS {
+        guest_word(index).store(stamp, Ordering::Relaxed);
+    }
+}
+
+/// Sets one of the counters that the monitor shows.
+pub fn set_counter(index: usize, value: u64) {
+    if index < abi::boot::COUNTERS {
+        guest_word(abi::boot::MARKS + index).store(value, Ordering::Relaxed);
+    }
+}
+
+/// Adds to one of the counters that the monitor shows.
+pub fn count(index: usize, more: u64) {
+    if index < abi::boot::COUNTERS {
+        let word = guest_word(abi::boot::MARKS + index);
+        word.store(word.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_split_into_names_and_values() {
+        let line = b"case=null\0empty=\0odd\0A=b=c\0";
+        let found: Vec<_> = words(line).collect();
+        assert_eq!(found, [("case", "null"), ("empty", ""), ("A", "b=c")]);
+    }
+}

@@ -1,0 +1,546 @@
+//! Messages on the control ring: console text and replies out; console input, stop requests, handler requests, new
+//! configurations and the time in.
+//!
+//! [`poll`] takes in what has arrived, hands requests to whoever answers them, and passes on what did not fit
+//! earlier. Nothing here waits: console text that does not fit is dropped and counted, replies wait in the heap.
+#![allow(unsafe_code)]
+
+use crate::clock::{self, Instant, Tsc};
+use crate::registers;
+use crate::ring::{Consumer, Producer};
+use crate::solo::Solo;
+use abi::control as message;
+use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader};
+use abi::registers::DOORBELL_CONTROL;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+const HEADER: usize = size_of::<MessageHeader>();
+/// Console input kept for a guest that does not read it, bytes.
+const INPUT_MAXIMUM: usize = 16 << 10;
+/// Console text that may wait behind a reply, bytes.
+const BEHIND_REPLY: usize = 16 << 10;
+
+/// Something the operator asks of the guest.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// The value of a handler, named `ELEMENT.HANDLER`.
+    Read(&'a str),
+    /// Write a handler.
+    Write(&'a str, &'a [u8]),
+    /// Run this configuration from now on.
+    Configure(&'a [u8]),
+    /// `NAME VALUE` lines.
+    Statistics,
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// One of the `STATUS_` constants of [`abi::control`].
+    pub status: u16,
+    /// The value, or why not.
+    pub bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// Done.
+    pub fn ok(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { status: message::STATUS_OK, bytes: bytes.into() }
+    }
+
+    /// Not done.
+    pub fn refused(status: u16, why: impl Into<Vec<u8>>) -> Self {
+        Self { status, bytes: why.into() }
+    }
+}
+
+/// Who answers requests.
+pub trait Answer {
+    /// Answers one request.
+    fn answer(&mut self, request: Request<'_>) -> Reply;
+}
+
+impl<F: FnMut(Request<'_>) -> Reply> Answer for F {
+    fn answer(&mut self, request: Request<'_>) -> Reply {
+        self(request)
+    }
+}
+
+/// Answers that there is nothing to ask.
+pub fn unsupported(_: Request<'_>) -> Reply {
+    Reply::refused(message::STATUS_UNSUPPORTED, "this guest has no handlers")
+}
+
+/// A message that is being received.
+struct Inbound {
+    header: [u8; HEADER],
+    have: usize,
+    left: usize,
+    /// `None`: of no use, or too long for the heap; its bytes are skipped.
+    payload: Option<Vec<u8>>,
+}
+
+impl Inbound {
+    const fn new() -> Self {
+        Self { header: [0; HEADER], have: 0, left: 0, payload: None }
+    }
+
+    fn fields(&self) -> MessageHeader {
+        let h = &self.header;
+        MessageHeader {
+            length: u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
+            kind: u16::from_le_bytes([h[4], h[5]]),
+            status: u16::from_le_bytes([h[6], h[7]]),
+            id: u64::from_le_bytes([h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]]),
+        }
+    }
+
+    /// Goes on with the message; whether it is complete. What is left of it stays in the ring until it comes.
+    fn advance(&mut self, ring: &mut Consumer) -> bool {
+        if self.have < HEADER {
+            self.have += ring.read(&mut self.header[self.have..]);
+            if self.have < HEADER {
+                return false;
+            }
+            let fields = self.fields();
+            self.left = fields.length as usize;
+            let mut payload = Vec::new();
+            let known = matches!(
+                fields.kind,
+                message::CONSOLE_INPUT
+                    | message::STOP
+                    | message::HANDLER_READ
+                    | message::HANDLER_WRITE
+                    | message::CONFIGURE
+                    | message::CLOCK
+                    | message::STATISTICS
+            );
+            let wanted = known && fields.length <= MESSAGE_MAXIMUM;
+            self.payload = (wanted && payload.try_reserve_exact(self.left).is_ok()).then_some(payload);
+        }
+        let mut chunk = [0; 512];
+        while self.left > 0 {
+            let length = self.left.min(chunk.len());
+            let n = ring.read(&mut chunk[..length]);
+            if n == 0 {
+                return false;
+            }
+            if let Some(payload) = &mut self.payload {
+                payload.extend_from_slice(&chunk[..n]);
+            }
+            self.left -= n;
+        }
+        self.have = 0;
+        true
+    }
+}
+
+/// Both directions and what has come of them.
+struct Control {
+    out: Producer,
+    inn: Consumer,
+    inbound: Inbound,
+    /// Bytes of messages that did not fit into the ring.
+    backlog: VecDeque<u8>,
+    /// Bytes of console text that went nowhere.
+    lost: usize,
+    /// The doorbell rings at [`poll`], not at each message.
+    deferred: bool,
+    /// Something was published that the monitor may not know of.
+    unsaid: bool,
+    input: VecDeque<u8>,
+    input_waker: Option<Waker>,
+    stop: Option<Instant>,
+    stop_wakers: Vec<Waker>,
+}
+
+impl Control {
+    const fn new() -> Self {
+        Self {
+            out: Producer::none(),
+            inn: Consumer::none(),
+            inbound: Inbound::new(),
+            backlog: VecDeque::new(),
+            lost: 0,
+            deferred: false,
+            unsaid: false,
+            input: VecDeque::new(),
+            input_waker: None,
+            stop: None,
+            stop_wakers: Vec::new(),
+        }
+    }
+
+    /// Console text: into the ring, or behind a reply, or nowhere.
+    fn console(&mut self, text: &[u8]) {
+        let header = header(text.len(), message::CONSOLE_OUTPUT, 0, 0);
+        if !self.backlog.is_empty() {
+            if self.backlog.len() + text.len() <= BEHIND_REPLY && self.lost == 0 {
+                self.backlog.extend(header);
+                self.backlog.extend(text);
+            } else {
+                self.lost += text.len();
+            }
+            return;
+        }
+        if self.lost > 0 && !self.tell_lost(HEADER + text.len()) || self.out.room() < HEADER + text.len() {
+            self.lost += text.len();
+            return;
+        }
+        self.out.write(&header);
+        self.out.write(text);
+        self.publish();
+    }
+
+    /// Says how much console text was lost, if there is room for that and for `more` bytes.
+    fn tell_lost(&mut self, more: usize) -> bool {
+        let mut digits = [0; 20];
+        let parts = [&b"["[..], decimal(self.lost, &mut digits), b" bytes of console output lost]\n"];
+        let length = parts.iter().map(|p| p.len()).sum::<usize>();
+        if self.out.room() < HEADER + length + more {
+            return false;
+        }
+        self.out.write(&header(length, message::CONSOLE_OUTPUT, 0, 0));
+        for part in parts {
+            self.out.write(part);
+        }
+        self.lost = 0;
+        self.publish();
+        true
+    }
+
+    fn reply(&mut self, id: u64, reply: &Reply) {
+        let bytes = &reply.bytes[..reply.bytes.len().min(MESSAGE_MAXIMUM as usize)];
+        self.backlog.extend(header(bytes.len(), message::REPLY, reply.status, id));
+        self.backlog.extend(bytes);
+        self.pump();
+    }
+
+    /// Moves as much of the backlog as fits.
+    fn pump(&mut self) {
+        while !self.backlog.is_empty() {
+            let n = self.out.write(self.backlog.as_slices().0);
+            self.backlog.drain(..n);
+            if n == 0 {
+                return;
+            }
+            self.publish();
+        }
+        if self.lost > 0 {
+            self.tell_lost(0);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.out.publish();
+        self.unsaid = true;
+        if !self.deferred {
+            self.ring();
+        }
+    }
+
+    fn ring(&mut self) {
+        if core::mem::take(&mut self.unsaid) && self.out.consumer_waits() {
+            registers::ring(DOORBELL_CONTROL);
+        }
+    }
+
+    /// The next request that has arrived whole; what else has arrived is dealt with on the way.
+    fn next_request(&mut self) -> Option<(u16, u64, Option<Vec<u8>>)> {
+        loop {
+            if self.inn.waiting() == 0 {
+                return None;
+            }
+            let whole = self.inbound.advance(&mut self.inn);
+            if self.inn.producer_waits() {
+                registers::ring(DOORBELL_CONTROL);
+            }
+            if !whole {
+                return None;
+            }
+            let fields = self.inbound.fields();
+            let payload = self.inbound.payload.take();
+            let word = |at: usize| {
+                let bytes = payload.as_ref()?.get(at..at + 8)?;
+                Some(u64::from_le_bytes(bytes.try_into().ok()?))
+            };
+            match fields.kind {
+                message::CONSOLE_INPUT => {
+                    let room = INPUT_MAXIMUM - self.input.len();
+                    self.input.extend(payload.unwrap_or_default().into_iter().take(room));
+                    self.input_waker.take().into_iter().for_each(Waker::wake);
+                }
+                message::STOP => {
+                    let grace = payload
+                        .as_deref()
+                        .and_then(|p| p.first_chunk())
+                        .map_or(0, |b| u32::from_le_bytes(*b));
+                    self.stop = Some(clock::now() + Duration::from_millis(grace.into()));
+                    self.stop_wakers.drain(..).for_each(Waker::wake);
+                }
+                message::CLOCK => {
+                    if let (Some(tsc), Some(unix_ns)) = (word(0), word(8)) {
+                        clock::refresh(Tsc(tsc), unix_ns);
+                    }
+                }
+                message::HANDLER_READ | message::HANDLER_WRITE | message::CONFIGURE | message::STATISTICS => {
+                    return Some((fields.kind, fields.id, payload));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A number in decimal, without the formatting machinery.
+fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+fn header(length: usize, kind: u16, status: u16, id: u64) -> [u8; HEADER] {
+    let mut bytes = [0; HEADER];
+    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    bytes[4..6].copy_from_slice(&kind.to_le_bytes());
+    bytes[6..8].copy_from_slice(&status.to_le_bytes());
+    bytes[8..].copy_from_slice(&id.to_le_bytes());
+    bytes
+}
+
+fn parse(kind: u16, payload: &[u8]) -> Result<Request<'_>, &'static str> {
+    let name = |bytes| core::str::from_utf8(bytes).map_err(|_| "the handler's name is not UTF-8");
+    Ok(match kind {
+        message::HANDLER_READ => Request::Read(name(payload)?),
+        message::HANDLER_WRITE => {
+            let end = payload.iter().position(|&b| b == 0).ok_or("no zero byte behind the handler's name")?;
+            Request::Write(name(&payload[..end])?, &payload[end + 1..])
+        }
+        message::CONFIGURE => Request::Configure(payload),
+        _ => Request::Statistics,
+    })
+}
+
+static CONTROL: Solo<Control> = Solo::new(Control::new());
+
+/// Takes over the control ring.
+///
+/// # Safety
+/// `page` is the boot page's control page, and this is called once.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) unsafe fn start(page: u64) {
+    let page = page as *mut ControlPage;
+    // SAFETY: the monitor has laid out the page and both rings, for this side's use as long as the guest runs.
+    let (out, inn) = unsafe {
+        let (to_host, to_guest) = ((*page).to_host_bytes, (*page).to_guest_bytes);
+        (Producer::new(&raw mut (*page).to_host, to_host), Consumer::new(&raw mut (*page).to_guest, to_guest))
+    };
+    CONTROL.with(|control| (control.out, control.inn) = (out, inn));
+}
+
+/// Takes in what has arrived, has requests answered, and passes on what waits. Whether there was anything.
+pub fn poll(answer: &mut dyn Answer) -> bool {
+    let mut worked = false;
+    loop {
+        let request = CONTROL.with(|control| {
+            control.pump();
+            worked |= control.inn.waiting() > 0;
+            control.next_request()
+        });
+        let Some((kind, id, payload)) = request else { break };
+        let reply = match payload.as_deref().map(|p| parse(kind, p)) {
+            Some(Ok(request)) => answer.answer(request),
+            Some(Err(why)) => Reply::refused(message::STATUS_REFUSED, why),
+            None => Reply::refused(message::STATUS_REFUSED, "the guest has not memory enough for this"),
+        };
+        if id != 0 {
+            CONTROL.with(|control| control.reply(id, &reply));
+        }
+    }
+    CONTROL.with(Control::ring);
+    worked
+}
+
+/// Whether something has arrived, or can be passed on.
+pub(crate) fn has_work() -> bool {
+    CONTROL.with(|c| c.inn.waiting() > 0 || (!c.backlog.is_empty() && c.out.room() > 0))
+}
+
+/// Asks to be woken for what [`has_work`] looks at, or no longer.
+pub(crate) fn wait(waits: bool) {
+    CONTROL.with(|c| {
+        c.inn.wait(waits);
+        c.out.wait(waits && !c.backlog.is_empty());
+    });
+}
+
+/// Rings the doorbell at [`poll`] and [`crate::idle::wait`] from now on, not at each line. A guest that ends at once
+/// need not ring at all: its last words are read anyway.
+pub fn defer_doorbell(deferred: bool) {
+    CONTROL.with(|control| {
+        control.deferred = deferred;
+        if !deferred {
+            control.ring();
+        }
+    });
+}
+
+/// Sends console text; see [`crate::console`].
+pub(crate) fn console(text: &[u8]) {
+    // In use already: a panic in this module. Its report is lost, its exit code is not.
+    let _ = CONTROL.try_with(|control| control.console(text));
+}
+
+/// Says what was lost, if there is room now: at the end of the guest.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) fn flush() {
+    let _ = CONTROL.try_with(Control::pump);
+}
+
+/// When the guest has to have ended, once the operator has asked it to.
+pub fn stop_deadline() -> Option<Instant> {
+    CONTROL.with(|control| control.stop)
+}
+
+/// Waits until the operator asks the guest to stop; says by when it has to have ended.
+pub async fn stop_requested() -> Instant {
+    core::future::poll_fn(|context: &mut Context<'_>| {
+        CONTROL.with(|control| match control.stop {
+            Some(deadline) => Poll::Ready(deadline),
+            None => {
+                if !control.stop_wakers.iter().any(|w| w.will_wake(context.waker())) {
+                    control.stop_wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+    })
+    .await
+}
+
+/// Reads console input that has arrived; 0: none has.
+pub(crate) fn read_input(bytes: &mut [u8]) -> usize {
+    CONTROL.with(|control| {
+        let n = bytes.len().min(control.input.len());
+        for (to, from) in bytes.iter_mut().zip(control.input.drain(..n)) {
+            *to = from;
+        }
+        n
+    })
+}
+
+/// Keeps the waker until console input arrives.
+pub(crate) fn await_input(waker: &Waker) {
+    CONTROL.with(|control| control.input_waker = Some(waker.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::tests::pair;
+
+    /// A guest's end, and the monitor's ends of both streams.
+    fn control(size: usize) -> (Control, Consumer, Producer) {
+        let (out, host_in) = pair(size);
+        let (host_out, inn) = pair(4096);
+        (Control { out, inn, ..Control::new() }, host_in, host_out)
+    }
+
+    fn read(ring: &mut Consumer) -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 16];
+        let n = ring.read(&mut bytes);
+        bytes.truncate(n);
+        bytes
+    }
+
+    #[test]
+    fn a_line_is_one_message() {
+        let (mut control, mut host, _) = control(256);
+        control.console(b"hello\n");
+        assert_eq!(read(&mut host), [&header(6, message::CONSOLE_OUTPUT, 0, 0)[..], b"hello\n"].concat());
+    }
+
+    #[test]
+    fn text_that_does_not_fit_is_counted_and_told() {
+        let (mut control, mut host, _) = control(64);
+        control.console(&[b'x'; 40]);
+        control.console(&[b'y'; 40]);
+        assert_eq!(control.lost, 40);
+        assert_eq!(read(&mut host).len(), HEADER + 40);
+        control.pump();
+        let note = read(&mut host);
+        assert_eq!(&note[HEADER..], b"[40 bytes of console output lost]\n");
+        assert_eq!(control.lost, 0);
+    }
+
+    #[test]
+    fn a_reply_longer_than_the_ring_arrives_whole_and_text_stays_behind_it() {
+        let (mut control, mut host, _) = control(64);
+        control.reply(9, &Reply::ok(vec![7; 1000]));
+        control.console(b"later");
+        let mut got = Vec::new();
+        while got.len() < HEADER + 1000 + HEADER + 5 {
+            let before = got.len();
+            got.extend(read(&mut host));
+            control.pump();
+            assert!(got.len() > before);
+        }
+        assert_eq!(got[..HEADER], header(1000, message::REPLY, 0, 9));
+        assert!(got.ends_with(b"later"));
+    }
+
+    #[test]
+    fn messages_in_pieces_come_together() {
+        let (mut control, _, mut host) = control(64);
+        let bytes = [
+            &header(3, message::HANDLER_WRITE, 0, 5)[..],
+            b"a\0b",
+            &header(2, message::CONSOLE_INPUT, 0, 0),
+            b"hi",
+        ]
+        .concat();
+        let mut requests = Vec::new();
+        for byte in bytes {
+            host.write(&[byte]);
+            host.publish();
+            requests.extend(control.next_request());
+        }
+        assert_eq!(requests, [(message::HANDLER_WRITE, 5, Some(b"a\0b".to_vec()))]);
+        assert_eq!(control.input, b"hi");
+    }
+
+    #[test]
+    fn what_is_unknown_or_too_long_is_skipped() {
+        let (mut control, _, mut host) = control(64);
+        let long = MESSAGE_MAXIMUM as usize + 1;
+        host.write(&header(4, 999, 0, 1));
+        host.write(b"what");
+        host.write(&header(long, message::CONFIGURE, 0, 2));
+        host.publish();
+        assert_eq!(control.next_request(), None);
+        let mut left = long;
+        let mut found = None;
+        while found.is_none() {
+            left -= host.write(&vec![0; left.min(4096)]);
+            host.publish();
+            found = control.next_request();
+        }
+        assert_eq!((found, left), (Some((message::CONFIGURE, 2, None)), 0));
+    }
+
+    #[test]
+    fn a_write_without_a_value_is_refused() {
+        assert!(parse(message::HANDLER_WRITE, b"a.b").is_err());
+        assert_eq!(parse(message::HANDLER_WRITE, b"a.b\0").unwrap(), Request::Write("a.b", b""));
+        assert!(parse(message::HANDLER_READ, b"\xff").is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! The heap: talc on what the boot page leaves to the guest, taken step by step from the low end, so that an instance
+//! touches (and its host pays for) only the memory that it needs.
+#![allow(unsafe_code)]
+
+use abi::boot::Range;
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::ptr::NonNull;
+use talc::TalcCell;
+use talc::base::Talc;
+use talc::base::binning::Binning;
+use talc::source::Source;
+
+/// How much the heap grows by at least, bytes.
+const STEP: usize = 64 << 10;
+/// What the allocator may want beyond the allocation itself when it grows, bytes.
+const OVERHEAD: usize = 4096;
+
+/// Memory that the allocator has not got yet.
+#[derive(Debug)]
+struct Rest {
+    next: *mut u8,
+    left: usize,
+    end: Option<NonNull<u8>>,
+}
+
+impl Rest {
+    /// How much to take for an allocation of `size` bytes, if there is enough.
+    fn step(&self, size: usize, align: usize) -> Option<usize> {
+        let least = size.checked_add(align)?.checked_add(OVERHEAD)?;
+        let wanted = least.max(STEP).checked_next_multiple_of(4096)?;
+        if wanted <= self.left { Some(wanted) } else { (least <= self.left).then_some(self.left) }
+    }
+}
+
+// SAFETY: `acquire` allocates nothing, and gives the allocator memory that nobody else has: `next..next + left` is
+// the heap of the boot page without what was given before.
+unsafe impl Source for Rest {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let step = talc.source.step(layout.size(), layout.align()).ok_or(())?;
+        let base = talc.source.next;
+        let new_end = base.wrapping_add(step);
+        // SAFETY: as above; the heap is one contiguous range, so that its end moves up.
+        let end = unsafe {
+            match talc.source.end {
+                Some(end) => Some(talc.extend(end, new_end)),
+                None => talc.claim(base, step),
+            }
+        };
+        talc.source.next = new_end;
+        talc.source.left -= step;
+        talc.source.end = end;
+        end.map(|_| ()).ok_or(())
+    }
+}
+
+struct Heap {
+    talc: TalcCell<Rest>,
+    used: Cell<usize>,
+}
+
+// SAFETY: a guest has one thread of execution (see `solo`); tests on the host use an allocator each.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    const fn new() -> Self {
+        let rest = Rest { next: core::ptr::null_mut(), left: 0, end: None };
+        Self { talc: TalcCell::new(rest), used: Cell::new(0) }
+    }
+
+    /// Gives the heap its memory.
+    ///
+    /// # Safety
+    /// The range is writable, nobody else's, and stays.
+    unsafe fn start(&self, base: *mut u8, length: usize) {
+        let _ = self.talc.replace_source(Rest { next: base, left: length, end: None });
+    }
+
+    fn took(&self, more: usize, less: usize) {
+        self.used.set(self.used.get().wrapping_add(more).wrapping_sub(less));
+    }
+}
+
+// SAFETY: talc keeps the contract; this counts.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's.
+        let pointer = unsafe { GlobalAlloc::alloc(&self.talc, layout) };
+        if !pointer.is_null() {
+            self.took(layout.size(), 0);
+        }
+        pointer
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.took(0, layout.size());
+        // SAFETY: the caller's.
+        unsafe { GlobalAlloc::dealloc(&self.talc, pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's.
+        let moved = unsafe { GlobalAlloc::realloc(&self.talc, pointer, layout, size) };
+        if !moved.is_null() {
+            self.took(size, layout.size());
+        }
+        moved
+    }
+}
+
+#[cfg_attr(not(test), global_allocator)]
+static HEAP: Heap = Heap::new();
+
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) fn start(range: Range) {
+    // SAFETY: the boot page says that this range is the guest's to use, and only the heap uses it.
+    unsafe { HEAP.start(range.base as *mut u8, range.length as usize) }
+}
+
+/// Bytes in use by allocations.
+pub fn used() -> usize {
+    HEAP.used.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A heap on a zeroed area, and the area.
+    fn heap(length: usize) -> (Heap, Vec<u64>) {
+        let mut area = vec![0u64; length / 8];
+        let heap = Heap::new();
+        // SAFETY: the area outlives the heap in every test, and nothing else uses it meanwhile.
+        unsafe { heap.start(area.as_mut_ptr().cast(), length) };
+        (heap, area)
+    }
+
+    #[test]
+    fn a_small_guest_touches_only_the_low_end() {
+        let (heap, area) = heap(1 << 20);
+        for size in [16, 100, 1000, 4000] {
+            let layout = Layout::from_size_align(size, 16).unwrap();
+            // SAFETY: the layout is not empty.
+            assert!(!unsafe { heap.alloc(layout) }.is_null());
+        }
+        assert_eq!(heap.used.get(), 5116);
+        let last = area.iter().rposition(|&word| word != 0).unwrap();
+        assert!(last * 8 <= STEP, "touched up to {}", last * 8);
+    }
+
+    #[test]
+    fn all_of_the_heap_can_be_had_and_had_again() {
+        let (heap, _area) = heap(1 << 20);
+        let layout = Layout::from_size_align(8 << 10, 8).unwrap();
+        for _ in 0..3 {
+            let mut got = Vec::new();
+            loop {
+                // SAFETY: the layout is not empty.
+                let pointer = unsafe { heap.alloc(layout) };
+                if pointer.is_null() {
+                    break;
+                }
+                got.push(pointer);
+            }
+            assert!(got.len() >= 120, "{} of 128", got.len());
+            for pointer in got {
+                // SAFETY: it was allocated with this layout just now.
+                unsafe { heap.dealloc(pointer, layout) };
+            }
+            assert_eq!(heap.used.get(), 0);
+        }
+    }
+
+    #[test]
+    fn an_absurd_size_is_refused() {
+        let (heap, _area) = heap(1 << 20);
+        for size in [1 << 21, isize::MAX as usize - 4096] {
+            let layout = Layout::from_size_align(size, 4096).unwrap();
+            // SAFETY: the layout is not empty.
+            assert!(unsafe { heap.alloc(layout) }.is_null());
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! A net device as smoltcp sees it, with every offload that was agreed on.
+//!
+//! | agreed on | transmit | receive |
+//! |---|---|---|
+//! | nothing | smoltcp computes checksums | smoltcp verifies them |
+//! | `CSUM` | the device completes TCP and UDP checksums | |
+//! | `HOST_TSO4`, `HOST_TSO6` | segments of up to 64 KiB, cut by the device | |
+//! | `GUEST_CSUM` | | verified here, unless the device has done that or they are still to be completed |
+//! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
+//! | `MRG_RXBUF` | | page-sized buffers, several a packet |
+
+use super::queue::{Frame, PacketQueue};
+use super::{Device, HEADER, checksum};
+use crate::boot;
+use crate::idle::Source;
+use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, NetDevice};
+use abi::net::*;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::num::NonZeroUsize;
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::time::Instant;
+
+/// Largest Ethernet frame that a large segment makes: its IP packet has 65,535 bytes.
+const LARGE: usize = 14 + 65_535;
+/// Size of a mergeable buffer, bytes.
+const MERGEABLE: usize = 4096;
+/// Receive buffers posted at the most.
+const POSTED: usize = 64;
+/// Frames kept for the next packets, of each size.
+const KEPT: usize = 64;
+
+/// A device for smoltcp.
+pub struct Phy {
+    info: &'static NetDevice,
+    receiver: Receiver,
+    transmitter: Transmitter,
+}
+
+impl Phy {
+    /// Takes the instance's `index`-th net device and posts receive buffers to it.
+    pub fn open(index: usize) -> Option<Self> {
+        let device: Device<Frame> = Device::open(index)?;
+        let mergeable = device.has(FEATURE_MRG_RXBUF);
+        let length = if mergeable { MERGEABLE } else { device.packet_maximum() };
+        let mut receiver = Receiver {
+            queue: device.receive,
+            features: device.info.features,
+            current: Packet::None,
+            merged: Vec::new(),
+        };
+        // A small guest does without many large buffers: 1 MiB in all will do.
+        let wanted = POSTED.min(receiver.queue.size()).min((1 << 20) / length).max(2);
+        for _ in 0..wanted {
+            let Some(frame) = Frame::new(length) else { break };
+            receiver.post(frame);
+        }
+        receiver.queue.publish();
+        let small = HEADER + 18 + usize::from(device.info.mtu);
+        let transmitter = Transmitter {
+            queue: device.transmit,
+            features: device.info.features,
+            small: Pool { length: small, frames: Vec::new() },
+            large: Pool { length: HEADER + LARGE, frames: Vec::new() },
+            blocked: false,
+        };
+        Some(Self { info: device.info, receiver, transmitter })
+    }
+
+    /// What the boot page says of the device.
+    pub fn info(&self) -> &'static NetDevice {
+        self.info
+    }
+
+    /// Shows the device what was put, and takes back what it has transmitted. Belongs after every poll of the stack.
+    pub fn flush(&mut self) {
+        self.receiver.release();
+        self.receiver.queue.publish();
+        self.transmitter.queue.publish();
+        self.transmitter.reclaim();
+    }
+}
+
+impl Source for Phy {
+    fn has_work(&self) -> bool {
+        let freed = self.transmitter.blocked && self.transmitter.queue.has_work();
+        freed || self.receiver.queue.has_work()
+    }
+
+    fn arm(&mut self) {
+        self.receiver.queue.arm();
+        if self.transmitter.blocked {
+            self.transmitter.queue.arm();
+        }
+    }
+
+    fn disarm(&mut self) {
+        self.receiver.queue.disarm();
+        self.transmitter.queue.disarm();
+    }
+}
+
+/// The packet at hand.
+enum Packet {
+    None,
+    /// In one buffer, behind its header.
+    One(Frame),
+    /// Put together in `Receiver::merged`.
+    Merged,
+}
+
+struct Receiver {
+    queue: PacketQueue<Frame>,
+    features: u64,
+    current: Packet,
+    merged: Vec<u8>,
+}
+
+impl Receiver {
+    fn has(&self, feature: u64) -> bool {
+        self.features & feature != 0
+    }
+
+    fn post(&mut self, mut frame: Frame) {
+        frame.set_length(frame.capacity());
+        let _ = self.queue.put(frame);
+    }
+
+    /// Gives the buffer of the packet at hand back to the device.
+    fn release(&mut self) {
+        if let Packet::One(frame) = core::mem::replace(&mut self.current, Packet::None) {
+            self.post(frame);
+        }
+    }
+
+    /// The packet at hand.
+    fn bytes(&self) -> &[u8] {
+        match &self.current {
+            Packet::None => &[],
+            Packet::One(frame) => &frame.bytes()[HEADER..],
+            Packet::Merged => &self.merged,
+        }
+    }
+
+    /// Goes on to the next packet that is sound; whether there is one.
+    fn next(&mut self) -> bool {
+        loop {
+            self.release();
+            let Some((mut frame, length)) = self.queue.take() else { return false };
+            frame.set_length(length);
+            let header = read_header(frame.bytes());
+            let buffers = if self.has(FEATURE_MRG_RXBUF) { header.buffers } else { 1 };
+            if length < HEADER || buffers == 0 {
+                self.current = Packet::None;
+                self.post(frame);
+            } else if buffers == 1 {
+                self.current = Packet::One(frame);
+            } else {
+                self.merge(frame, buffers);
+                self.current = Packet::Merged;
+            }
+            if self.sound(header) {
+                boot::count(COUNTER_RECEIVED, 1);
+                return true;
+            }
+            boot::count(COUNTER_DROPPED, 1);
+        }
+    }
+
+    /// Puts a packet of several buffers together.
+    fn merge(&mut self, first: Frame, buffers: u16) {
+        self.merged.clear();
+        self.merged.extend_from_slice(&first.bytes()[HEADER..]);
+        self.post(first);
+        for _ in 1..buffers {
+            // The device gives back all buffers of a packet at once (virtio 1.2 section 5.1.6.4).
+            let Some((mut frame, length)) = self.queue.take() else { break };
+            frame.set_length(length);
+            self.merged.extend_from_slice(frame.bytes());
+            self.post(frame);
+        }
+    }
+
+    /// Whether the packet at hand has a right checksum, or one that is not to be looked at here.
+    fn sound(&self, header: Header) -> bool {
+        let bytes = self.bytes();
+        let known = header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
+        !bytes.is_empty()
+            && (!self.has(FEATURE_GUEST_CSUM)
+                || known
+                || checksum::place(bytes).is_none_or(|place| place.verify(bytes)))
+    }
+}
+
+fn read_header(bytes: &[u8]) -> Header {
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+    let word = |at: usize| u16::from_le_bytes([byte(at), byte(at + 1)]);
+    Header {
+        flags: byte(0),
+        gso_type: byte(1),
+        header_length: word(2),
+        gso_size: word(4),
+        checksum_start: word(6),
+        checksum_offset: word(8),
+        buffers: word(10),
+    }
+}
+
+fn write_header(header: Header, bytes: &mut [u8]) {
+    bytes[0] = header.flags;
+    bytes[1] = header.gso_type;
+    let words = [
+        header.header_length,
+        header.gso_size,
+        header.checksum_start,
+        header.checksum_offset,
+        header.buffers,
+    ];
+    for (to, word) in bytes[2..HEADER].chunks_exact_mut(2).zip(words) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
+}
+
+/// Frames of one size that wait for their next packet.
+struct Pool {
+    length: usize,
+    frames: Vec<Frame>,
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<Frame> {
+        self.frames.pop().or_else(|| Frame::new(self.length))
+    }
+
+    fn keep(&mut self, frame: Frame) {
+        if self.frames.len() < KEPT {
+            self.frames.push(frame);
+        }
+    }
+}
+
+struct Transmitter {
+    queue: PacketQueue<Frame>,
+    features: u64,
+    small: Pool,
+    large: Pool,
+    /// A packet found no room in the ring: sleeping waits for room too.
+    blocked: bool,
+}
+
+impl Transmitter {
+    fn reclaim(&mut self) {
+        while let Some((frame, _)) = self.queue.take() {
+            self.blocked = false;
+            let pool = if frame.capacity() == self.small.length { &mut self.small } else { &mut self.large };
+            pool.keep(frame);
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        let full = |queue: &PacketQueue<Frame>| queue.in_flight() == queue.size();
+        if full(&self.queue) {
+            self.queue.publish();
+            self.reclaim();
+        }
+        self.blocked = full(&self.queue);
+        !self.blocked
+    }
+
+    /// The header of a packet that smoltcp has made, whose checksum it may have left to the device.
+    fn header(&self, packet: &mut [u8], segment: Option<u16>) -> Header {
+        let mut header = Header::default();
+        if self.features & FEATURE_CSUM == 0 {
+            return header;
+        }
+        let Some(place) = checksum::place(packet) else { return header };
+        place.prepare(packet);
+        header.flags = HEADER_NEEDS_CHECKSUM;
+        header.checksum_start = place.start as u16;
+        header.checksum_offset = place.offset as u16;
+        if let Some(size) = segment {
+            let ipv4 = packet[12..14] == [8, 0];
+            header.gso_type = if ipv4 { GSO_TCPV4 } else { GSO_TCPV6 };
+            header.gso_size = size;
+            header.header_length = (place.start + 4 * usize::from(packet[place.start + 12] >> 4)) as u16;
+        }
+        header
+    }
+}
+
+/// smoltcp's receive token: the packet at hand.
+pub struct Received<'a>(&'a Receiver);
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
+        work(self.0.bytes())
+    }
+}
+
+/// smoltcp's transmit token: there is room in the ring.
+pub struct Transmission<'a> {
+    transmitter: &'a mut Transmitter,
+    segment: Option<u16>,
+}
+
+impl phy::TxToken for Transmission<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, work: F) -> R {
+        let t = self.transmitter;
+        let whole = HEADER + length;
+        let pool = if whole <= t.small.length { &mut t.small } else { &mut t.large };
+        let Some(mut frame) = pool.take().filter(|frame| frame.capacity() >= whole) else {
+            // No memory: the packet is made, and lost like one on a wire.
+            boot::count(COUNTER_DROPPED, 1);
+            return work(&mut vec![0; length]);
+        };
+        frame.set_length(whole);
+        let result = work(&mut frame.bytes_mut()[HEADER..]);
+        let header = t.header(&mut frame.bytes_mut()[HEADER..], self.segment);
+        write_header(header, frame.bytes_mut());
+        if t.queue.put(frame).is_ok() {
+            boot::count(COUNTER_TRANSMITTED, 1);
+        }
+        result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size.map(|size| size.get());
+    }
+}
+
+impl phy::Device for Phy {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = Transmission<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmission<'_>)> {
+        if !self.transmitter.has_room() || !self.receiver.next() {
+            return None;
+        }
+        let transmission = Transmission { transmitter: &mut self.transmitter, segment: None };
+        Some((Received(&self.receiver), transmission))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Transmission<'_>> {
+        self.transmitter
+            .has_room()
+            .then_some(Transmission { transmitter: &mut self.transmitter, segment: None })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let has = |feature: u64| self.info.features & feature != 0;
+        let mut caps = DeviceCapabilities::default();
+        caps.medium = Medium::Ethernet;
+        caps.max_transmission_unit = 14 + usize::from(self.info.mtu);
+        // `tx`: smoltcp computes. `rx`: smoltcp verifies.
+        let layer_4 = match (has(FEATURE_CSUM), has(FEATURE_GUEST_CSUM)) {
+            (false, false) => Checksum::Both,
+            (false, true) => Checksum::Tx,
+            (true, false) => Checksum::Rx,
+            (true, true) => Checksum::None,
+        };
+        (caps.checksum.tcp, caps.checksum.udp) = (layer_4, layer_4);
+        let large = |feature| if has(FEATURE_CSUM) && has(feature) { NonZeroUsize::new(LARGE) } else { None };
+        caps.segmentation.tcpv4 = large(FEATURE_HOST_TSO4);
+        caps.segmentation.tcpv6 = large(FEATURE_HOST_TSO6);
+        caps
+    }
+}
