@@ -370,6 +370,11 @@ pub fn poll(answer: &mut dyn Answer) -> bool {
     worked
 }
 
+/// Rings for what was published, if the monitor sleeps.
+pub(crate) fn say() {
+    CONTROL.with(Control::ring);
+}
+
 /// Whether something has arrived, or can be passed on.
 pub(crate) fn has_work() -> bool {
     CONTROL.with(|c| c.inn.waiting() > 0 || (!c.backlog.is_empty() && c.out.room() > 0))

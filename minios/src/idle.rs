@@ -48,6 +48,7 @@ static PATIENCE: Solo<Option<Patience>> = Solo::new(None);
 /// Waits until a source or the control ring has work, or until the deadline. The control ring's work is done by
 /// [`control::poll`], which also says whether a stop was requested.
 pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
+    control::say();
     let most = boot::page().poll_ns;
     let patience = PATIENCE.with(|p| {
         let most = Duration::from_nanos(most.into());
