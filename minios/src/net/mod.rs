@@ -16,7 +16,7 @@ use crate::boot;
 use crate::solo::Solo;
 use abi::boot::NetDevice;
 use abi::net::{FEATURE_CSUM, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6};
-use abi::net::{FEATURE_HOST_TSO4, FEATURE_HOST_TSO6, FEATURE_MRG_RXBUF};
+use abi::net::{FEATURE_HOST_TSO4, FEATURE_MRG_RXBUF};
 pub use queue::{Buffer, PacketQueue};
 
 /// Bytes of the virtio-net header in front of every packet.
@@ -28,7 +28,6 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_GUEST_TSO4
     | FEATURE_GUEST_TSO6
     | FEATURE_HOST_TSO4
-    | FEATURE_HOST_TSO6
     | FEATURE_MRG_RXBUF;
 
 /// What every driver here knows: plain packets, and notifications suppressed by index.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | nothing | smoltcp computes checksums | smoltcp verifies them |
 //! | `CSUM` | the device completes TCP and UDP checksums | |
-//! | `HOST_TSO4`, `HOST_TSO6` | segments of up to 64 KiB, cut by the device | |
+//! | `HOST_TSO4` | segments of up to 64 KiB, cut by the device | |
 //! | `GUEST_CSUM` | | verified here, unless the device has done that or they are still to be completed |
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
 //! | `MRG_RXBUF` | | page-sized buffers, several a packet |
@@ -23,7 +23,7 @@ use smoltcp::time::Instant;
 
 /// Largest Ethernet frame that a large segment makes: its IP packet has 65,535 bytes.
 const LARGE: usize = 14 + 65_535;
-/// Size of a mergeable buffer, bytes.
+/// Size of a mergeable buffer, bytes, unless the ring is short.
 const MERGEABLE: usize = 4096;
 /// Receive buffers posted at the most.
 const POSTED: usize = 64;
@@ -41,8 +41,13 @@ impl Phy {
     /// Takes the instance's `index`-th net device and posts receive buffers to it.
     pub fn open(index: usize) -> Option<Self> {
         let device: Device<Frame> = Device::open(index)?;
-        let mergeable = device.has(FEATURE_MRG_RXBUF);
-        let length = if mergeable { MERGEABLE } else { device.packet_maximum() };
+        let most = device.packet_maximum();
+        let length = if device.has(FEATURE_MRG_RXBUF) {
+            // The ring has to hold the largest packet, better two, or the device waits for buffers for ever.
+            (2 * most).div_ceil(device.receive.size()).clamp(MERGEABLE.min(most), most)
+        } else {
+            most
+        };
         let mut receiver = Receiver {
             queue: device.receive,
             features: device.info.features,
@@ -279,8 +284,7 @@ impl Transmitter {
         header.checksum_start = place.start as u16;
         header.checksum_offset = place.offset as u16;
         if let Some(size) = segment {
-            let ipv4 = packet[12..14] == [8, 0];
-            header.gso_type = if ipv4 { GSO_TCPV4 } else { GSO_TCPV6 };
+            header.gso_type = GSO_TCPV4;
             header.gso_size = size;
             header.header_length = (place.start + 4 * usize::from(packet[place.start + 12] >> 4)) as u16;
         }
@@ -359,9 +363,10 @@ impl phy::Device for Phy {
             (true, true) => Checksum::None,
         };
         (caps.checksum.tcp, caps.checksum.udp) = (layer_4, layer_4);
-        let large = |feature| if has(FEATURE_CSUM) && has(feature) { NonZeroUsize::new(LARGE) } else { None };
-        caps.segmentation.tcpv4 = large(FEATURE_HOST_TSO4);
-        caps.segmentation.tcpv6 = large(FEATURE_HOST_TSO6);
+        // IPv4 alone: smoltcp 0.14 makes large IPv6 segments and then drops them as longer than the MTU.
+        if has(FEATURE_CSUM) && has(FEATURE_HOST_TSO4) {
+            caps.segmentation.tcpv4 = NonZeroUsize::new(LARGE);
+        }
         caps
     }
 }

@@ -51,9 +51,11 @@ fn main() -> minios::ExitCode {
         "straddle" => store!(DOORBELL_PAGE - 2, "{value:e}"),
         "load" => run!(READY, "mov eax, [rdi]"),
         "load-doorbell" => run!(doorbell(0), "mov eax, [rdi]"),
-        "sse" => run!(YIELD, "movaps [rdi], xmm0"),
-        "avx" if minios::boot::page().cpu_level >= 3 => run!(YIELD, "vmovaps [rdi], ymm0"),
-        "avx" => run!(READY, "movups [rdi], xmm0"),
+        "sse" => run!(YIELD, "pxor xmm0, xmm0", "movaps [rdi], xmm0"),
+        "avx" if minios::boot::page().cpu_level >= 3 => {
+            run!(YIELD, "vpxor xmm0, xmm0, xmm0", "vmovaps [rdi], ymm0")
+        }
+        "avx" => run!(READY, "pxor xmm0, xmm0", "movups [rdi], xmm0"),
         "string" => run!(YIELD, "mov ecx, 8", "rep stosq"),
         "exchange" => run!(READY, "xchg [rdi], eax"),
         "add" => run!(READY, "lock add dword ptr [rdi], 1"),
