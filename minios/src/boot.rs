@@ -87,6 +87,11 @@ pub fn set_counter(index: usize, value: u64) {
     }
 }
 
+/// One of the counters that the monitor shows.
+pub fn counter(index: usize) -> u64 {
+    if index < abi::boot::COUNTERS { guest_word(abi::boot::MARKS + index).load(Ordering::Relaxed) } else { 0 }
+}
+
 /// Adds to one of the counters that the monitor shows.
 pub fn count(index: usize, more: u64) {
     if index < abi::boot::COUNTERS {

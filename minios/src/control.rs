@@ -196,6 +196,7 @@ impl Control {
     }
 
     /// Says how much console text was lost, if there is room for that and for `more` bytes.
+    #[cold]
     fn tell_lost(&mut self, more: usize) -> bool {
         let mut digits = [0; 20];
         let parts = [&b"["[..], decimal(self.lost, &mut digits), b" bytes of console output lost]\n"];
