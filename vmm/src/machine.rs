@@ -194,7 +194,7 @@ fn open_net(net: &NetOptions, wanted: u64) -> Result<(OwnedFd, NetDevice, u32), 
 }
 
 /// A locally administered address that is the same for the same name (FNV-1a).
-fn mac_from(name: &str) -> [u8; 6] {
+pub fn mac_from(name: &str) -> [u8; 6] {
     let hash =
         name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let b = hash.to_be_bytes();

@@ -29,6 +29,21 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_HOST_TSO4
     | FEATURE_HOST_TSO6;
 
+/// Names of feature bits, as the standard has them, for people.
+pub fn feature_names(features: u64) -> Vec<&'static str> {
+    let names = [
+        (FEATURE_CSUM, "csum"),
+        (FEATURE_GUEST_CSUM, "guest-csum"),
+        (FEATURE_GUEST_TSO4, "guest-tso4"),
+        (FEATURE_GUEST_TSO6, "guest-tso6"),
+        (FEATURE_HOST_TSO4, "host-tso4"),
+        (FEATURE_HOST_TSO6, "host-tso6"),
+        (FEATURE_MRG_RXBUF, "mrg-rxbuf"),
+        (FEATURE_EVENT_IDX, "event-idx"),
+    ];
+    names.iter().filter(|n| features & n.0 != 0).map(|n| n.1).collect()
+}
+
 const HEADER: usize = size_of::<Header>();
 /// Header, Ethernet with a VLAN tag, and the largest IP packet.
 const PACKET_MAXIMUM: usize = HEADER + 18 + 65535;

@@ -254,12 +254,14 @@ fn word(text: String) -> Result<String, Error> {
     }
 }
 
+/// Most guest memory, mebibytes.
+pub const MEMORY_MAXIMUM_MIB: u64 = abi::layout::MEMORY_MAX >> 20;
+
 /// Guest memory from mebibytes, at most what the guest ABI has room for.
 fn memory(text: &str) -> Result<u64, Error> {
     let mib: u64 = number("--memory", text)?;
-    let most = abi::layout::MEMORY_MAX >> 20;
-    if !(1..=most).contains(&mib) {
-        return Err(Error::Configuration(format!("--memory: from 1 to {most} MiB")));
+    if !(1..=MEMORY_MAXIMUM_MIB).contains(&mib) {
+        return Err(Error::Configuration(format!("--memory: from 1 to {MEMORY_MAXIMUM_MIB} MiB")));
     }
     Ok(mib << 20)
 }
