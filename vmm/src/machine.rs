@@ -1,8 +1,7 @@
-//! From options to a guest that runs: two threads share the work, since the kernel takes as long to make a virtual
-//! machine as the monitor to fill its memory.
+//! From options to a guest that runs.
 //!
-//! main thread: open, drop privileges, make VM and vCPU │ give memory to the VM │ run the guest
-//! I/O thread:  make memory, load the image, lay out    │ devices               │ serve the guest
+//! Two threads: this one makes everything and becomes the vCPU; the I/O thread confines itself first thing, while this
+//! one works, and waits for what it shall serve. The guest's first instruction comes when both are confined.
 
 use crate::clock::{Tsc, unix_ns};
 use crate::console::Console;
@@ -24,8 +23,8 @@ use crate::vcpu::{Shared, Vcpu, event};
 use crate::{host, paging, privileges, seccomp, signals, tap};
 use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
 use abi::layout::{DATA_BASE, IMAGE_BASE};
+use kvm_bindings::kvm_userspace_memory_region;
 use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
-use kvm_bindings::{kvm_enable_cap as EnableCap, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use std::fs::File;
 use std::io::Read;
@@ -47,23 +46,16 @@ struct Opened {
     random: [u8; 32],
     console: bool,
     poll_ns: u32,
+    processor: Processor,
 }
 
-/// Memory as the I/O thread prepared it.
+/// Memory with everything in it.
 struct Prepared {
     guest: Arc<Region>,
     monitor: Region,
     image: Region,
     layout: Layout,
-    entry: u64,
     phases: [(Phase, Tsc, Tsc); 2],
-}
-
-/// What the main thread knows when the I/O thread can go on.
-struct Made {
-    spawn: Timeline,
-    entered: Arc<AtomicU64>,
-    bells: Vec<[vmm_sys_util::eventfd::EventFd; 2]>,
 }
 
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
@@ -75,30 +67,24 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     let opened = open(options)?;
     privileges::drop_all()?;
     let shared = Arc::new(Shared::new()?);
-    let (prepared_to, prepared) = channel();
-    let (made_to, made) = channel();
-    let (ready_to, ready) = channel();
-    let io = {
-        let shared = shared.clone();
-        std::thread::Builder::new()
-            .name("io".into())
-            .spawn(move || io_thread(opened, shared, reporter, &prepared_to, &made, &ready_to))
-            .map_err(|source| Error::System { doing: "start a thread", source })?
-    };
-    let entered = Arc::new(AtomicU64::new(0));
-    let job = MainThread { kvm, shared: &shared, begun: options.origin.unwrap_or(begun), entered };
-    let made = job.make_and_run(&prepared, &made_to, &ready);
-    drop(made_to);
-    match (made, io.join()) {
-        // The I/O thread says more about its own failure than the main thread, which only misses its answer.
-        (_, Ok(Err(e))) | (Err(e), _) => Err(e),
-        (Ok(()), Ok(Ok(signal))) => {
-            let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
-            std::mem::forget(shared);
-            Ok(status)
-        }
-        (Ok(()), Err(_)) => Ok(crate::status::MONITOR),
-    }
+    let (io_to, io_from) = channel::<Io>();
+    let (confined_to, confined) = channel();
+    let thread = std::thread::Builder::new()
+        .name("io".into())
+        .spawn(move || {
+            let entered = seccomp::io().and_then(|filter| seccomp::enter(&filter));
+            let ok = entered.is_ok();
+            // Without this thread's word the other starts nothing.
+            let _ = confined_to.send(entered);
+            if ok { io_from.recv().ok().and_then(Io::run) } else { None }
+        })
+        .map_err(|source| Error::System { doing: "start a thread", source })?;
+    let making = Making { kvm, shared: shared.clone(), begun: options.origin.unwrap_or(begun) };
+    making.run(opened, reporter, io_to, &confined)?;
+    let signal = thread.join().unwrap_or_default();
+    let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
+    std::mem::forget(shared);
+    Ok(status)
 }
 
 fn open(options: &Options) -> Result<Opened, Error> {
@@ -116,7 +102,8 @@ fn open(options: &Options) -> Result<Opened, Error> {
     let config = config.transpose()?;
     let memory = options.memory.unwrap_or(image.note.memory_default);
     image.accepts(memory, options.nets.len(), config.is_some())?;
-    let level = Processor::host().level();
+    let processor = Processor::host();
+    let level = processor.level();
     if image.note.cpu_level > level {
         return Err(Error::image(format!(
             "{} needs a processor of x86-64 level {}; this host's has level {level}",
@@ -151,6 +138,7 @@ fn open(options: &Options) -> Result<Opened, Error> {
         random,
         console: options.console,
         poll_ns: options.poll_ns,
+        processor,
     })
 }
 
@@ -225,7 +213,7 @@ fn prepare(o: &Opened) -> Result<Prepared, Error> {
     guest.write(GuestPhys(layout.config.base), &o.config)?;
     write_control_page(&guest, &layout)?;
     let phases = [(Phase::Memory, begun, memory_done), (Phase::Load, memory_done, Tsc::now())];
-    Ok(Prepared { guest: Arc::new(guest), monitor, image, layout, entry: o.image.entry, phases })
+    Ok(Prepared { guest: Arc::new(guest), monitor, image, layout, phases })
 }
 
 fn write_control_page(guest: &Region, layout: &Layout) -> Result<(), Error> {
@@ -280,128 +268,103 @@ fn boot_page(o: &Opened, layout: &Layout) -> BootPage {
     }
 }
 
-fn io_thread(
-    mut o: Opened,
-    shared: Arc<Shared>,
-    reporter: Reporter,
-    prepared_to: &Sender<(Prepared, BootPage)>,
-    made: &Receiver<Made>,
-    ready_to: &Sender<()>,
-) -> Result<Option<i32>, Error> {
-    let filter = seccomp::io()?;
-    let prepared = prepare(&o)?;
-    let (guest, layout) = (prepared.guest.clone(), prepared.layout.clone());
-    let boot = boot_page(&o, &layout);
-    let about = About { image: o.image.name(), memory: o.memory };
-    let ring = ControlRing::new(&guest, layout.control_page, layout.to_guest, layout.to_host)
-        .map_err(|e| Error::Configuration(e.to_string()))?;
-    if prepared_to.send((prepared, boot)).is_err() {
-        return Ok(None);
-    }
-    let Ok(Made { spawn, entered, bells }) = made.recv() else { return Ok(None) };
-    let mut nets = Vec::with_capacity(o.nets.len());
-    for (i, ((tap, device, _), bells)) in o.nets.drain(..).zip(bells).enumerate() {
-        let device = TapNet::new(tap, &guest, layout.queues[i], device.features)
-            .map_err(|e| Error::Configuration(e.to_string()))?;
-        nets.push(Net { device, bells });
-    }
-    let parts = Parts {
-        console: Console::new(o.console),
-        marks: Marks::new(guest, layout.guest_page, spawn, entered),
-        ring,
-        nets,
-        listener: o.listener.take(),
-        signals: o.signals,
-        reporter,
-        about,
-        shared,
-    };
-    let io = Io::new(parts, o.console)?;
-    seccomp::enter(&filter)?;
-    if ready_to.send(()).is_err() {
-        return Ok(None);
-    }
-    Ok(io.run())
-}
-
-struct MainThread<'a> {
+struct Making {
     kvm: Kvm,
-    shared: &'a Shared,
+    shared: Arc<Shared>,
     begun: Tsc,
-    entered: Arc<AtomicU64>,
 }
 
-impl MainThread<'_> {
-    fn make_and_run(
+impl Making {
+    /// Makes the machine, hands `Io` to its thread, and runs the guest.
+    fn run(
         self,
-        prepared: &Receiver<(Prepared, BootPage)>,
-        made_to: &Sender<Made>,
-        ready: &Receiver<()>,
+        o: Opened,
+        reporter: Reporter,
+        io_to: Sender<Io>,
+        confined: &Receiver<Result<(), Error>>,
     ) -> Result<(), Error> {
-        let gone = |_| Error::Configuration("the I/O thread ended".into());
         let vm = self.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
         keep_hypercalls_as_they_are(&vm);
         let fd = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
-        let processor = Processor::host();
-        processor.prepare(&fd)?;
+        o.processor.prepare(&fd)?;
         let khz = fd.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
         let tsc_hz = u64::from(khz) * 1000;
-        let filter = seccomp::vcpu()?;
         let created = Tsc::now();
 
-        let (p, mut boot) = prepared.recv().map_err(gone)?;
-        let regions = [&p.monitor, &p.image, &*p.guest];
-        for (slot, region) in regions.into_iter().enumerate() {
+        let p = prepare(&o)?;
+        for (slot, region) in [&p.monitor, &p.image, &*p.guest].into_iter().enumerate() {
             give(&vm, slot as u32, region)?;
         }
-        let mut bells = Vec::with_capacity(p.layout.queues.len());
-        for pair in &p.layout.queues {
-            let both = [event()?, event()?];
-            for (queue, bell) in pair.iter().zip(&both) {
-                connect_doorbell(&vm, abi::registers::doorbell(queue.doorbell), bell)
-                    .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
-            }
-            bells.push(both);
-        }
+        let mut boot = boot_page(&o, &p.layout);
+        (boot.cpu_level, boot.tsc_hz) = (o.processor.level(), tsc_hz);
+        let stack_top = p.layout.stack.base + p.layout.stack.length;
+        let registers = entry_registers(o.image.entry, p.layout.boot, stack_top);
+        fd.set_regs(&registers).map_err(Error::kvm("set registers"))?;
+
         let mut spawn = Timeline::new(self.begun, tsc_hz);
         let create = spawn.span(Phase::Create, self.begun, created);
-        let mut inside: Vec<Span> =
-            p.phases.iter().map(|&(phase, start, end)| spawn.span(phase, start, end)).collect();
-        inside.insert(0, create.clone());
+        let rest = p.phases.iter().map(|&(phase, start, end)| spawn.span(phase, start, end));
+        let inside: Vec<Span> = std::iter::once(create.clone()).chain(rest).collect();
         spawn.spans.push(Span { phase: Phase::Spawn, inside, ..create });
-        made_to
-            .send(Made { spawn, entered: self.entered.clone(), bells })
-            .map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
+        let entered = Arc::new(AtomicU64::new(0));
+        let marks = Marks::new(p.guest.clone(), p.layout.guest_page, spawn, entered.clone());
+        let io = self.io(o, &p, &vm, marks, reporter)?;
 
-        let stack_top = p.layout.stack.base + p.layout.stack.length;
-        let registers = entry_registers(p.entry, p.layout.boot, stack_top);
-        fd.set_regs(&registers).map_err(Error::kvm("set registers"))?;
         privileges::exact_timers();
-        ready.recv().map_err(gone)?;
-        seccomp::enter(&filter)?;
-        boot.cpu_level = processor.level();
-        boot.tsc_hz = tsc_hz;
-        boot.clock_unix_ns = unix_ns();
-        let entered = Tsc::now();
-        boot.clock_tsc = entered.0;
+        seccomp::enter(&seccomp::vcpu()?)?;
+        let gone = |_| Error::Configuration("the I/O thread ended".into());
+        confined.recv().map_err(gone)??;
+        let now = Tsc::now();
+        (boot.clock_unix_ns, boot.clock_tsc) = (unix_ns(), now.0);
         p.guest.write_value(GuestPhys(p.layout.boot), &boot)?;
-        self.entered.store(entered.0, Ordering::Release);
-        let mut vcpu = Vcpu { fd, vm: &vm, monitor: &p.monitor, shared: self.shared, tsc_hz, rings: 0 };
+        entered.store(now.0, Ordering::Release);
+        io_to.send(io).map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
+        let (shared, monitor) = (&*self.shared, &p.monitor);
+        let mut vcpu = Vcpu { fd, vm: &vm, monitor, shared, tsc_hz, rings: 0 };
         let ending = vcpu.run();
-        // The process ends next, and the kernel tidies faster than a thread that may no longer even close.
-        std::mem::forget((vcpu.fd, self.kvm));
-        std::mem::forget((vm, p.monitor, p.image));
         self.shared.left(ending);
+        // The process ends next, and the kernel tidies faster than a thread that may no longer even close.
+        std::mem::forget((vcpu.fd, p.monitor, p.image, p.guest));
+        std::mem::forget((vm, self.kvm, io_to));
         Ok(())
+    }
+
+    /// What the I/O thread shall serve.
+    fn io(&self, o: Opened, p: &Prepared, vm: &VmFd, marks: Marks, reporter: Reporter) -> Result<Io, Error> {
+        let broken = |e: &dyn std::fmt::Display| Error::Configuration(e.to_string());
+        let ring = ControlRing::new(&p.guest, p.layout.control_page, p.layout.to_guest, p.layout.to_host)
+            .map_err(|e| broken(&e))?;
+        let mut nets = Vec::with_capacity(o.nets.len());
+        for ((tap, device, _), queues) in o.nets.into_iter().zip(&p.layout.queues) {
+            let bells = [event()?, event()?];
+            for (queue, bell) in queues.iter().zip(&bells) {
+                connect_doorbell(vm, abi::registers::doorbell(queue.doorbell), bell)
+                    .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
+            }
+            let device = TapNet::new(tap, &p.guest, *queues, device.features).map_err(|e| broken(&e))?;
+            nets.push(Net { device, bells });
+        }
+        let parts = Parts {
+            console: Console::new(o.console),
+            marks,
+            ring,
+            nets,
+            listener: o.listener,
+            signals: o.signals,
+            reporter,
+            about: About { image: o.image.name(), memory: o.memory },
+            shared: self.shared.clone(),
+        };
+        Io::new(parts, o.console)
     }
 }
 
 /// KVM would write another vendor's hypercall instruction over a guest's, into text that all instances share.
 fn keep_hypercalls_as_they_are(vm: &VmFd) {
-    let capability = EnableCap {
+    let capability = kvm_enable_cap {
         cap: KVM_CAP_DISABLE_QUIRKS2,
         args: [KVM_X86_QUIRK_FIX_HYPERCALL_INSN.into(), 0, 0, 0],
-        ..kvm_enable_cap::default()
+        ..Default::default()
     };
     // An older host has no such switch. There the write fails for want of permission in the guest's page tables.
     let _ = vm.enable_cap(&capability);

@@ -88,6 +88,9 @@ pub struct TapNet {
     pub counters: Counters,
 }
 
+// SAFETY: the pointers in `buffers` are to guest memory, which the queues keep mapped and any thread may use.
+unsafe impl Send for TapNet {}
+
 impl TapNet {
     /// A device on an open TAP, with the features that the boot page announces.
     pub fn new(

@@ -45,8 +45,8 @@ pub fn next(fd: &OwnedFd) -> Option<i32> {
 
 /// This thread, for [`kick`].
 pub fn this_thread() -> i32 {
-    // SAFETY: cannot fail.
-    unsafe { libc::gettid() }
+    // SAFETY: cannot fail. Not by the C library's function: std refers to it weakly, and a static program lacks it then.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
 /// Interrupts a thread's system call.
