@@ -60,12 +60,6 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// Says how much was lost, if anything was and there is room by now.
-#[cfg_attr(test, allow(dead_code))]
-pub(crate) fn flush_lost() {
-    control::flush();
-}
-
 /// Reads what was typed, without waiting; 0: nothing.
 pub fn try_read(bytes: &mut [u8]) -> usize {
     control::read_input(bytes)

@@ -23,6 +23,9 @@ const INPUT_MAXIMUM: usize = 16 << 10;
 /// Console text that may wait behind a reply, bytes.
 const BEHIND_REPLY: usize = 16 << 10;
 
+/// Room that a guest's last words should find, bytes.
+const LAST_WORDS: usize = 1024;
+
 /// Something the operator asks of the guest.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -406,10 +409,25 @@ pub(crate) fn console(text: &[u8]) {
     let _ = CONTROL.try_with(|control| control.console(text));
 }
 
-/// Says what was lost, if there is room now: at the end of the guest.
+/// Waits until there is room for some lines, or 100 ms: before a guest's last words, for which it may stall.
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) fn flush() {
-    let _ = CONTROL.try_with(Control::pump);
+pub(crate) fn make_room() {
+    let deadline = clock::now() + Duration::from_millis(100);
+    let full = || {
+        CONTROL.try_with(|control| {
+            control.out.wait(true);
+            control.pump();
+            let full = control.out.room() < LAST_WORDS;
+            if full {
+                control.unsaid = true;
+                control.ring();
+            }
+            full
+        })
+    };
+    while full() == Some(true) && clock::now() < deadline {
+        registers::yield_until(Some(clock::tsc_at(deadline)));
+    }
 }
 
 /// When the guest has to have ended, once the operator has asked it to.

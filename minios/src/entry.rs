@@ -49,7 +49,7 @@ pub fn exit(code: ExitCode) -> ! {
 
 #[cfg(not(test))]
 mod start {
-    use crate::{boot, clock, console, control, heap};
+    use crate::{boot, clock, control, heap};
     use abi::boot::{BOOT_MAGIC, BootPage, MARK_ENTRY, MARK_RUNTIME};
 
     unsafe extern "Rust" {
@@ -88,7 +88,7 @@ mod start {
         unsafe { control::start(page.control_page) };
         boot::mark(MARK_RUNTIME);
         let code = __minios_main();
-        console::flush_lost();
+        control::make_room();
         super::registers::end(code)
     }
 

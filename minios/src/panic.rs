@@ -1,11 +1,12 @@
 //! What a panic ends in: a line on the console, and an exit code of its own.
 
-use crate::{console, registers};
+use crate::{console, control, registers};
 use core::panic::PanicInfo;
 
 /// Prints the message with file and line, and ends the instance.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    control::make_room();
     let message = info.message();
     match info.location() {
         Some(at) => console::print(format_args!("panic at {}:{}: {message}", at.file(), at.line()), "\n"),

@@ -1,4 +1,5 @@
-//! A guest cannot drown its monitor. Ends with 0 after `count=N` rounds (default 100,000).
+//! A guest cannot drown its monitor. Ends with 0 after `count=N` rounds (default 100,000), or with `panic=1` by a panic
+//! (101), whose report arrives all the same.
 //!
 //! Cases: `console` (a line each), `bytes` (a byte each), `doorbell`, `ready`, `yield` (with deadline 0), `past` (with a
 //! deadline in the past).
@@ -23,6 +24,9 @@ fn main() -> minios::ExitCode {
             "past" => registers::yield_until(Some(Tsc(minios::clock::tsc().0 - 1000))),
             _ => return tests::no_such_case(),
         }
+    }
+    if minios::boot::variable("panic").is_some() {
+        panic!("after the flood");
     }
     minios::println!("done");
     minios::ExitCode::SUCCESS
