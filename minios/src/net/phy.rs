@@ -13,7 +13,7 @@ use super::queue::{Frame, PacketQueue};
 use super::{Device, HEADER, checksum};
 use crate::boot;
 use crate::idle::Source;
-use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, NetDevice};
+use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, MARK_FIRST_PACKET, NetDevice};
 use abi::net::*;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -68,6 +68,7 @@ impl Phy {
             small: Pool { length: small, frames: Vec::new() },
             large: Pool { length: HEADER + LARGE, frames: Vec::new() },
             blocked: false,
+            answered: false,
         };
         Some(Self { info: device.info, receiver, transmitter })
     }
@@ -251,6 +252,8 @@ struct Transmitter {
     large: Pool,
     /// A packet found no room in the ring: sleeping waits for room too.
     blocked: bool,
+    /// Something was sent after something had come.
+    answered: bool,
 }
 
 impl Transmitter {
@@ -323,6 +326,10 @@ impl phy::TxToken for Transmission<'_> {
         write_header(header, frame.bytes_mut());
         if t.queue.put(frame).is_ok() {
             boot::count(COUNTER_TRANSMITTED, 1);
+            if !t.answered && boot::counter(COUNTER_RECEIVED) > 0 {
+                t.answered = true;
+                boot::mark(MARK_FIRST_PACKET);
+            }
         }
         result
     }
