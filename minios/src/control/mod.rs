@@ -2,8 +2,11 @@
 //! configurations and the time in.
 //!
 //! [`poll`] takes in what has arrived, hands requests to whoever answers them, and passes on what did not fit
-//! earlier. Nothing here waits: console text that does not fit is dropped and counted, replies wait in the heap.
+//! earlier. Nothing here waits, but a guest at its end: console text that does not fit is dropped and counted, replies wait in the heap.
 #![allow(unsafe_code)]
+
+mod inbound;
+mod request;
 
 use crate::clock::{self, Instant, Tsc};
 use crate::registers;
@@ -16,6 +19,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
+use inbound::Inbound;
+pub use request::{Answer, Reply, Request, unsupported};
+use request::{header, parse};
 
 const HEADER: usize = size_of::<MessageHeader>();
 /// Console input kept for a guest that does not read it, bytes.
@@ -25,121 +31,6 @@ const BEHIND_REPLY: usize = 16 << 10;
 
 /// Room that a guest's last words should find, bytes.
 const LAST_WORDS: usize = 1024;
-
-/// Something the operator asks of the guest.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Request<'a> {
-    /// The value of a handler, named `ELEMENT.HANDLER`.
-    Read(&'a str),
-    /// Write a handler.
-    Write(&'a str, &'a [u8]),
-    /// Run this configuration from now on.
-    Configure(&'a [u8]),
-    /// `NAME VALUE` lines.
-    Statistics,
-}
-
-/// The answer to a [`Request`].
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reply {
-    /// One of the `STATUS_` constants of [`abi::control`].
-    pub status: u16,
-    /// The value, or why not.
-    pub bytes: Vec<u8>,
-}
-
-impl Reply {
-    /// Done.
-    pub fn ok(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { status: message::STATUS_OK, bytes: bytes.into() }
-    }
-
-    /// Not done.
-    pub fn refused(status: u16, why: impl Into<Vec<u8>>) -> Self {
-        Self { status, bytes: why.into() }
-    }
-}
-
-/// Who answers requests.
-pub trait Answer {
-    /// Answers one request.
-    fn answer(&mut self, request: Request<'_>) -> Reply;
-}
-
-impl<F: FnMut(Request<'_>) -> Reply> Answer for F {
-    fn answer(&mut self, request: Request<'_>) -> Reply {
-        self(request)
-    }
-}
-
-/// Answers that there is nothing to ask.
-pub fn unsupported(_: Request<'_>) -> Reply {
-    Reply::refused(message::STATUS_UNSUPPORTED, "this guest has no handlers")
-}
-
-/// A message that is being received.
-struct Inbound {
-    header: [u8; HEADER],
-    have: usize,
-    left: usize,
-    /// `None`: of no use, or too long for the heap; its bytes are skipped.
-    payload: Option<Vec<u8>>,
-}
-
-impl Inbound {
-    const fn new() -> Self {
-        Self { header: [0; HEADER], have: 0, left: 0, payload: None }
-    }
-
-    fn fields(&self) -> MessageHeader {
-        let h = &self.header;
-        MessageHeader {
-            length: u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
-            kind: u16::from_le_bytes([h[4], h[5]]),
-            status: u16::from_le_bytes([h[6], h[7]]),
-            id: u64::from_le_bytes([h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]]),
-        }
-    }
-
-    /// Goes on with the message; whether it is complete. What is left of it stays in the ring until it comes.
-    fn advance(&mut self, ring: &mut Consumer) -> bool {
-        if self.have < HEADER {
-            self.have += ring.read(&mut self.header[self.have..]);
-            if self.have < HEADER {
-                return false;
-            }
-            let fields = self.fields();
-            self.left = fields.length as usize;
-            let mut payload = Vec::new();
-            let known = matches!(
-                fields.kind,
-                message::CONSOLE_INPUT
-                    | message::STOP
-                    | message::HANDLER_READ
-                    | message::HANDLER_WRITE
-                    | message::CONFIGURE
-                    | message::CLOCK
-                    | message::STATISTICS
-            );
-            let wanted = known && fields.length <= MESSAGE_MAXIMUM;
-            self.payload = (wanted && payload.try_reserve_exact(self.left).is_ok()).then_some(payload);
-        }
-        let mut chunk = [0; 512];
-        while self.left > 0 {
-            let length = self.left.min(chunk.len());
-            let n = ring.read(&mut chunk[..length]);
-            if n == 0 {
-                return false;
-            }
-            if let Some(payload) = &mut self.payload {
-                payload.extend_from_slice(&chunk[..n]);
-            }
-            self.left -= n;
-        }
-        self.have = 0;
-        true
-    }
-}
 
 /// Both directions and what has come of them.
 struct Control {
@@ -310,28 +201,6 @@ fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
             return &digits[at..];
         }
     }
-}
-
-fn header(length: usize, kind: u16, status: u16, id: u64) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    bytes[4..6].copy_from_slice(&kind.to_le_bytes());
-    bytes[6..8].copy_from_slice(&status.to_le_bytes());
-    bytes[8..].copy_from_slice(&id.to_le_bytes());
-    bytes
-}
-
-fn parse(kind: u16, payload: &[u8]) -> Result<Request<'_>, &'static str> {
-    let name = |bytes| core::str::from_utf8(bytes).map_err(|_| "the handler's name is not UTF-8");
-    Ok(match kind {
-        message::HANDLER_READ => Request::Read(name(payload)?),
-        message::HANDLER_WRITE => {
-            let end = payload.iter().position(|&b| b == 0).ok_or("no zero byte behind the handler's name")?;
-            Request::Write(name(&payload[..end])?, &payload[end + 1..])
-        }
-        message::CONFIGURE => Request::Configure(payload),
-        _ => Request::Statistics,
-    })
 }
 
 static CONTROL: Solo<Control> = Solo::new(Control::new());
@@ -559,12 +428,5 @@ mod tests {
             found = control.next_request();
         }
         assert_eq!((found, left), (Some((message::CONFIGURE, 2, None)), 0));
-    }
-
-    #[test]
-    fn a_write_without_a_value_is_refused() {
-        assert!(parse(message::HANDLER_WRITE, b"a.b").is_err());
-        assert_eq!(parse(message::HANDLER_WRITE, b"a.b\0").unwrap(), Request::Write("a.b", b""));
-        assert!(parse(message::HANDLER_READ, b"\xff").is_err());
     }
 }
