@@ -64,6 +64,7 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     if options.die_with_parent {
         privileges::die_with_parent()?;
     }
+    privileges::one_heap();
     let opened = open(options)?;
     privileges::drop_all()?;
     let shared = Arc::new(Shared::new()?);

@@ -33,6 +33,12 @@ pub fn drop_all() -> Result<(), Error> {
     }
 }
 
+/// Has all threads share one heap: the C library opens a file when it shrinks a second one, which no thread may.
+pub fn one_heap() {
+    // SAFETY: sets a parameter of the allocator; no other thread exists yet.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// Ends this process when the one that started it ends.
 pub fn die_with_parent() -> Result<(), Error> {
     // SAFETY: a plain system call.

@@ -1,0 +1,81 @@
+# `make help` lists what there is.
+
+RELEASE := target/release
+IMAGES := target/images
+TEST_IMAGES := target/test-images
+GUEST_RELEASE := guests/target/x86_64-unknown-linux-gnu/release
+GUESTS := hello template clickos
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
+TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := build
+.PHONY: help build images binaries demo test lint bench fuzz install clean packages test-packages
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: packages binaries images ## build the programs and the guest images
+
+# The monitor is static: half of a dynamic program's start is the linker's.
+binaries:
+	cargo build --release --quiet -p cli
+	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C target-feature=+crt-static -C relocation-model=static
+
+images:
+	cd guests && cargo build --release --quiet --workspace
+	mkdir -p $(IMAGES) $(TEST_IMAGES)
+	for guest in $(GUESTS); do \
+		objcopy --only-keep-debug $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.debug; \
+		objcopy --strip-all $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.new; \
+		mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
+	done
+	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
+	cp $(GUEST_RELEASE)/{hello,clickos} $(TEST_IMAGES)/
+
+demo: build ## start a firewall, send packets through it, show what happened, clean up
+	scripts/demo
+
+test: build test-packages ## run every test
+	cargo test --quiet --workspace --exclude e2e
+	cargo test --quiet --manifest-path guests/Cargo.toml -p minios
+	cargo test --release -p e2e
+
+lint: ## check formatting and run clippy
+	cargo fmt --check
+	cargo fmt --check --manifest-path guests/Cargo.toml
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cd guests && cargo clippy --quiet --workspace -- -D warnings
+
+bench: build ## measure what SPECIFICATION.md promises (BENCH=--json for numbers only)
+	cargo run --release --quiet -p bench -- $(BENCH)
+
+fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the nightly toolchain
+	scripts/fuzz $${SECONDS_EACH:-600}
+
+PREFIX ?= /usr/local
+install: build ## install under PREFIX (default /usr/local)
+	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm
+	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
+
+clean: ## remove everything that was built
+	cargo clean --quiet
+	cd guests && cargo clean --quiet
+
+# Installs what is missing, and says nothing if nothing is.
+define install-missing
+missing=(); for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+if [ $${#missing[@]} -gt 0 ]; then \
+	echo "installing $${missing[*]}"; \
+	$(ROOT) apt-get -qq update && DEBIAN_FRONTEND=noninteractive $(ROOT) apt-get -qq install -y --no-install-recommends $${missing[@]} >/dev/null; \
+fi
+endef
+
+packages:
+	@$(call install-missing,$(PACKAGES))
+
+test-packages:
+	@$(call install-missing,$(TEST_PACKAGES))

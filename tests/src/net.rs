@@ -1,0 +1,83 @@
+//! Test hosts: network namespaces with ordinary sockets in them.
+
+use crate::{run, unique};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use vmm::error::Error;
+
+/// A network namespace, removed with this.
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+}
+
+#[track_caller]
+fn ip(arguments: &[&str]) {
+    let outcome = run(Command::new("ip").args(arguments));
+    assert_eq!(outcome.status, 0, "ip {arguments:?}: {outcome:?}");
+}
+
+impl Namespace {
+    /// A new one, with its loopback up.
+    pub fn new() -> Self {
+        let name = unique("uv");
+        ip(&["netns", "add", &name]);
+        let new = Self { name };
+        new.ip(&["link", "set", "lo", "up"]);
+        new
+    }
+
+    /// Runs `ip` in it.
+    #[track_caller]
+    pub fn ip(&self, arguments: &[&str]) {
+        ip(&[&["-n", &self.name], arguments].concat());
+    }
+
+    /// A command that runs in it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).args(arguments);
+        command
+    }
+
+    /// Runs something in it, with ordinary sockets.
+    pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        let path: PathBuf = Path::new("/run/netns").join(&self.name);
+        let result: Result<T, Error> = vmm::tap::in_namespace(&path, || Ok(f()));
+        result.unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
+    /// Names of its devices.
+    pub fn devices(&self) -> String {
+        run(Command::new("ip").args(["-n", &self.name, "-br", "link"])).out
+    }
+
+    /// A UDP socket in it.
+    pub fn udp(&self, address: &str) -> UdpSocket {
+        let socket = self.inside(|| UdpSocket::bind(address));
+        let socket = socket.unwrap_or_else(|e| panic!("{address}: {e}"));
+        socket.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout can be set");
+        socket
+    }
+
+    /// Whether an address answers `count` pings.
+    pub fn pings(&self, address: &str, count: u32) -> bool {
+        let count = count.to_string();
+        let arguments = ["ping", "-n", "-q", "-c", &count, "-i", "0.05", "-W", "2", address];
+        run(&mut self.command(&arguments)).status == 0
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        run(Command::new("ip").args(["netns", "del", &self.name]));
+    }
+}
