@@ -1,0 +1,95 @@
+//! From text to elements that are configured and whose ports fit: all that can be checked without a device.
+
+use crate::args::{Args, Names};
+use crate::diagnostic::{Diagnostics, Source};
+use crate::element::{Class, DeviceFacts, Element};
+use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
+use crate::{elements, graph};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Devices whose addresses have names: `eth0` and `0`, and so on.
+const DEVICES: usize = 16;
+
+/// A configuration ready to be initialized.
+pub(crate) struct Built {
+    pub(crate) flat: Flat,
+    pub(crate) classes: Vec<&'static Class>,
+    pub(crate) ports: Vec<graph::Ports>,
+    pub(crate) elements: Vec<Box<dyn Element>>,
+    pub(crate) names: Names,
+}
+
+/// Parses, flattens, makes the elements and checks the graph.
+pub(crate) fn build(
+    source: &Source<'_>,
+    variables: &[(String, String)],
+    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
+) -> Result<Built, Diagnostics> {
+    let mut d = Diagnostics::default();
+    let statements = parse(source, &mut d);
+    let flat = flatten(source, &statements, variables, &mut d);
+    drop(statements);
+    let mut classes = Vec::with_capacity(flat.elements.len());
+    for e in &flat.elements {
+        match elements::class(&e.class) {
+            Some(class) => classes.push(class),
+            None => unknown_class(source, e, &mut d),
+        }
+    }
+    if !d.is_empty() {
+        return Err(d);
+    }
+    let names = names(source, &flat, facts, &mut d);
+    let mut ports = graph::count(source, &flat, &classes, &mut d);
+    let mut made = Vec::with_capacity(classes.len());
+    for ((e, class), ports) in flat.elements.iter().zip(&classes).zip(&ports) {
+        let counts = (ports.inputs.len(), ports.outputs.len());
+        let mut args = Args::new(&e.config, class.keywords, &names, counts);
+        made.push((class.make)(&mut args));
+        for (message, place) in args.finish() {
+            let span = match (&e.config_span, place) {
+                (Some(config), Some(place)) => config.start + place.start..config.start + place.end,
+                _ => e.span.clone(),
+            };
+            d.add(source, span, format!("{} :: {}: {message}", e.name, e.class));
+        }
+    }
+    if d.is_empty() {
+        graph::connect(source, &flat, &mut ports, &made, &mut d);
+    }
+    if d.is_empty() { Ok(Built { flat, classes, ports, elements: made, names }) } else { Err(d) }
+}
+
+fn unknown_class(source: &Source<'_>, e: &Declared, d: &mut Diagnostics) {
+    let near = elements::classes().map(|c| c.name).find(|name| name.eq_ignore_ascii_case(&e.class));
+    let notes = near.map(|name| format!("there is '{name}'")).into_iter().collect();
+    d.add_with(source, e.span.clone(), format!("unknown element class '{}'", e.class), notes);
+}
+
+/// Names for addresses: the devices' own, and those of `AddressInfo` elements.
+fn names(
+    source: &Source<'_>,
+    flat: &Flat,
+    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
+    d: &mut Diagnostics,
+) -> Names {
+    let mut names = Names::default();
+    for i in 0..DEVICES {
+        for name in [format!("eth{i}"), format!("{i}")] {
+            if let Some(facts) = facts(&name) {
+                names.device(&name, &facts);
+            }
+        }
+    }
+    for e in flat.elements.iter().filter(|e| e.class == "AddressInfo") {
+        for argument in crate::args::split(&e.config) {
+            if let Err(message) = names.define_all(argument) {
+                d.add(source, e.span.clone(), format!("{} :: AddressInfo: {message}", e.name));
+            }
+        }
+    }
+    names
+}

@@ -1,0 +1,411 @@
+//! What an element is, and what it may ask of the router that runs it.
+
+use crate::args::{Args, Names};
+use crate::packet::{Batch, Packet};
+use crate::router::{Engine, HandlerError};
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::any::Any;
+
+/// Nanoseconds.
+pub type Nanos = u64;
+
+/// A device of the host, by the number that the host gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceId(pub usize);
+
+/// Addresses of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// Link-layer address.
+    pub mac: [u8; 6],
+    /// IPv4 address and prefix length.
+    pub ipv4: Option<([u8; 4], u8)>,
+}
+
+/// The world outside of a router.
+///
+/// It calls [`crate::Router::run`] again at once while that is busy; otherwise when packets have arrived, when a device
+/// that took less than it was given has room again, or when the time has come that the router named.
+pub trait Host {
+    /// Nanoseconds on a clock that never goes back.
+    fn now(&self) -> Nanos;
+    /// Nanoseconds since 1970.
+    fn wall_clock(&self) -> Nanos;
+    /// A device by its name (`0`, `eth0`); `None`: there is no such.
+    fn device(&mut self, name: &str) -> Option<DeviceId>;
+    /// Its addresses.
+    fn facts(&self, device: DeviceId) -> DeviceFacts;
+    /// Packets that have arrived, at most `most`, added to `batch`. Cheap if there are none: it is asked in every round.
+    fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch);
+    /// Sends packets. What there is no room for is left in `batch`; the router tries again when it next runs.
+    fn transmit(&mut self, device: DeviceId, batch: &mut Batch);
+    /// Prints a text, which ends its own lines.
+    fn print(&mut self, text: &str);
+    /// Something that others cannot guess.
+    fn random_seed(&mut self) -> u64;
+    /// A fast counter, for cycles per element while profiling is on; [`Host::now`] if there is none better.
+    fn cycles(&self) -> u64 {
+        self.now()
+    }
+}
+
+/// What a port does with packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The output's element starts the transfer.
+    Push,
+    /// The input's element does.
+    Pull,
+    /// Whatever the other side wants; all agnostic ports of an element agree.
+    Agnostic,
+}
+
+/// A class of elements.
+#[derive(Debug)]
+pub struct Class {
+    /// Its name.
+    pub name: &'static str,
+    /// How many ports, as Click writes it: `1/1`, `1/1-2`, `-/=`.
+    pub ports: &'static str,
+    /// What they do, as Click writes it: `h` push, `l` pull, `a` agnostic, the last letter repeats: `a/ah`.
+    pub processing: &'static str,
+    /// Keywords of its arguments.
+    pub keywords: &'static [&'static str],
+    /// Its handlers, beside those that every element has.
+    pub handlers: &'static [Handler],
+    /// Its page of the manual, line by line; empty without the feature `manual`, so that guests do not carry it.
+    pub manual: &'static [&'static str],
+    /// Makes one.
+    pub make: fn(&mut Args<'_>) -> Box<dyn Element>,
+}
+
+/// A type of element that belongs to a class; [`element!`](crate::element!) says so.
+pub trait Described: Element + Sized {
+    /// The class.
+    const CLASS: Class;
+}
+
+/// Declares an element's type: its documentation, ports, processing, keywords, handlers and fields in one place.
+///
+/// The documentation says in its first sentence what the element does, then its arguments and handlers under headings.
+/// The type needs `fn new(args: &mut Args<'_>) -> Self` and an implementation of [`Element`].
+#[macro_export]
+macro_rules! element {
+    (
+        $(#[doc = $doc:literal])*
+        $name:ident $ports:literal $processing:literal
+        $(keywords [$($keyword:literal),* $(,)?])?
+        $(handlers [$($handler:expr),* $(,)?])?
+        { $($fields:tt)* }
+    ) => {
+        $(#[doc = $doc])*
+        pub struct $name { $($fields)* }
+
+        impl $crate::element::Described for $name {
+            const CLASS: $crate::element::Class = $crate::element::Class {
+                name: stringify!($name),
+                ports: $ports,
+                processing: $processing,
+                keywords: &[$($($keyword),*)?],
+                handlers: &[$($($handler),*)?],
+                #[cfg(feature = "manual")]
+                manual: &[$($doc),*],
+                #[cfg(not(feature = "manual"))]
+                manual: &[],
+                make: |args| alloc::boxed::Box::new($name::new(args)),
+            };
+        }
+    };
+}
+
+/// A handler of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// Its name.
+    pub name: &'static str,
+    /// It has a value.
+    pub read: bool,
+    /// It can be written.
+    pub write: bool,
+}
+
+/// A handler with a value.
+pub const fn read(name: &'static str) -> Handler {
+    Handler { name, read: true, write: false }
+}
+/// A handler to write.
+pub const fn write(name: &'static str) -> Handler {
+    Handler { name, read: false, write: true }
+}
+/// A handler with a value that can be changed.
+pub const fn read_write(name: &'static str) -> Handler {
+    Handler { name, read: true, write: true }
+}
+
+/// An element.
+///
+/// Most do one thing to each packet and implement [`Element::act`] alone; it serves push and pull. Those that choose
+/// outputs implement [`Element::push`], those that choose inputs or hold packets [`Element::pull`].
+///
+/// Nothing here calls another element directly. What [`Context::output`] is given is delivered when the element is
+/// done, in order and before anything else; so there is no recursion, and no element is entered twice.
+pub trait Element: Any {
+    /// Packets on their way from input 0 to output 0. What is not to go there is taken out of the batch, and sent
+    /// elsewhere with [`Context::output`], or dropped.
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let _ = (cx, batch);
+    }
+
+    /// Packets pushed into an input.
+    #[inline]
+    fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
+        let _ = port;
+        self.act(cx, &mut batch);
+        cx.output(0, batch);
+    }
+
+    /// Whether [`Element::pull`] is implemented. Otherwise the router pulls from input 0 and calls [`Element::act`].
+    fn owns_pull(&self) -> bool {
+        false
+    }
+
+    /// At most `most` packets that an output is asked for. Who gives none although asked must see to it that those
+    /// downstream are woken when there are some: by the elements upstream that gave none, or with a timer.
+    fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
+        let _ = (cx, port, most);
+        Batch::new()
+    }
+
+    /// Before the first packet, in order of [`Element::phase`]. An error keeps the router from starting.
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Elements of a lower phase are initialized first.
+    fn phase(&self) -> i32 {
+        0
+    }
+
+    /// Works for a moment when scheduled ([`Context::schedule`]); whether it wants to work again at once.
+    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        let _ = cx;
+        false
+    }
+
+    /// Its timer ([`Context::wake_at`]) has come.
+    fn timer(&mut self, cx: &mut Context<'_>) {
+        cx.schedule();
+    }
+
+    /// Value of a handler of its class. `argument` is what follows the handler's name, usually nothing.
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
+        let _ = (cx, handler, argument);
+        Ok(String::new())
+    }
+
+    /// Writes a handler of its class.
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        let _ = (cx, handler, value);
+        Ok(())
+    }
+
+    /// Takes over the state of an element of the same name and class in a configuration that ends.
+    fn take_over(&mut self, old: &mut dyn Element) {
+        let _ = old;
+    }
+
+    /// Name of the device it wants, if any.
+    fn device(&self) -> Option<&str> {
+        None
+    }
+
+    /// It pulls packets in [`Element::work`], and wants to be scheduled when there may be some upstream.
+    fn is_puller(&self) -> bool {
+        false
+    }
+
+    /// It calls [`Context::notify`].
+    fn notifies(&self) -> bool {
+        false
+    }
+
+    /// [`Element::work`] is called in every round: it asks a device for packets.
+    fn is_poller(&self) -> bool {
+        false
+    }
+
+    /// Somebody asked the router to stop. `true`: this element, a script that drives the router, sees to it.
+    fn driver_stop(&mut self, cx: &mut Context<'_>) -> bool {
+        let _ = cx;
+        false
+    }
+}
+
+/// What an element may ask of its router.
+pub struct Context<'a> {
+    /// The world outside.
+    pub host: &'a mut dyn Host,
+    pub(crate) engine: &'a mut Engine,
+    pub(crate) id: usize,
+}
+
+impl Context<'_> {
+    /// Nanoseconds, as of the start of this round.
+    #[inline]
+    pub fn now(&self) -> Nanos {
+        self.engine.now
+    }
+
+    /// The clock itself, for what must not wait for the next round.
+    pub fn exact_now(&self) -> Nanos {
+        self.host.now()
+    }
+
+    /// Number of this element, which counts its declarations from 0.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// This element's name.
+    pub fn name(&self) -> &str {
+        &self.engine.slots[self.id].name
+    }
+
+    /// How many inputs it has.
+    pub fn inputs(&self) -> usize {
+        self.engine.slots[self.id].inputs.len()
+    }
+
+    /// How many outputs it has.
+    #[inline]
+    pub fn outputs(&self) -> usize {
+        self.engine.slots[self.id].outputs.len()
+    }
+
+    /// Whether an output pushes.
+    pub fn pushes(&self, output: usize) -> bool {
+        self.engine.ports[self.id].pushes(output)
+    }
+
+    /// Whether an input pulls.
+    pub fn pulls(&self, input: usize) -> bool {
+        !self.engine.ports[self.id].is_pushed(input)
+    }
+
+    /// Pushes packets out of an output; they are dropped if there is no such output.
+    #[inline]
+    pub fn output(&mut self, port: usize, batch: Batch) {
+        if !batch.is_empty()
+            && let Some(&target) = self.engine.slots[self.id].outputs.get(port)
+        {
+            self.engine.stage(target, batch);
+        }
+    }
+
+    /// Pushes one packet out of an output.
+    #[inline]
+    pub fn output_one(&mut self, port: usize, packet: Packet) {
+        self.output(port, Batch::one(packet));
+    }
+
+    /// Pulls at most `most` packets from an input.
+    #[inline]
+    pub fn pull(&mut self, port: usize, most: usize) -> Batch {
+        match self.engine.slots[self.id].inputs.get(port) {
+            Some(&source) => self.engine.pull(self.host, source, most),
+            None => Batch::new(),
+        }
+    }
+
+    /// Has [`Element::work`] called in this or the next round.
+    pub fn schedule(&mut self) {
+        self.engine.schedule(self.id);
+    }
+
+    /// Has [`Element::timer`] called once at a time; takes the place of an earlier wish.
+    pub fn wake_at(&mut self, time: Nanos) {
+        self.engine.wake_at(self.id, Some(time));
+    }
+
+    /// Has [`Element::timer`] called at a time or before.
+    pub fn wake_by(&mut self, time: Nanos) {
+        if self.engine.timer(self.id).is_none_or(|set| set > time) {
+            self.wake_at(time);
+        }
+    }
+
+    /// Forgets the wish.
+    pub fn wake_never(&mut self) {
+        self.engine.wake_at(self.id, None);
+    }
+
+    /// Has an element that is blocked by a full device try again when the host next calls.
+    pub fn schedule_when_called(&mut self) {
+        if !self.engine.blocked.contains(&self.id) {
+            self.engine.blocked.push(self.id);
+        }
+    }
+
+    /// How many tickets this element's work has (1024 at first): its share of the rounds.
+    pub fn set_tickets(&mut self, tickets: u32) {
+        self.engine.set_tickets(self.id, tickets);
+    }
+
+    /// Schedules the pullers downstream, which gave up when they were given nothing.
+    #[inline]
+    pub fn notify(&mut self) {
+        for i in 0..self.engine.slots[self.id].listeners.len() {
+            let listener = self.engine.slots[self.id].listeners[i];
+            self.engine.schedule(listener);
+        }
+    }
+
+    /// Asks the router to stop.
+    pub fn stop(&mut self) {
+        self.engine.stop_requested = true;
+    }
+
+    /// Stops the router at once, whatever drives it.
+    pub fn stop_now(&mut self) {
+        self.engine.stopped = true;
+    }
+
+    /// Names for addresses.
+    pub fn names(&self) -> &Names {
+        &self.engine.names
+    }
+
+    /// Whether an element of this name exists.
+    pub fn has_element(&self, name: &str) -> bool {
+        self.engine.find_element(name).is_some()
+    }
+
+    /// A random number.
+    #[inline]
+    pub fn random(&mut self) -> u64 {
+        self.engine.random()
+    }
+
+    /// Prints a line.
+    pub fn print(&mut self, line: &str) {
+        self.host.print(line);
+        self.host.print("\n");
+    }
+
+    /// Value of a handler of any element.
+    pub fn read_handler(&mut self, handler: &str) -> Result<String, HandlerError> {
+        self.engine.read(self.host, handler)
+    }
+
+    /// Writes a handler of any element.
+    pub fn write_handler(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.engine.write(self.host, handler, value)
+    }
+
+    /// The host's device of a name.
+    pub fn device(&mut self, name: &str) -> Result<DeviceId, String> {
+        self.host.device(name).ok_or_else(|| alloc::format!("no device named '{name}'"))
+    }
+}

@@ -1,0 +1,209 @@
+use super::cache::{Answer, Cache, State};
+use crate::args::{Args, Ethernet, Ipv4, Time};
+use crate::element::{Context, Element, read, read_write, write};
+use crate::handlers::parse;
+use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp, ETHERNET, ETHERTYPE_IPV4, write_ethernet};
+use crate::packet::{Batch, Packet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::any::Any;
+
+const EVERYBODY: [u8; 6] = [255; 6];
+
+crate::element! {
+    /// Puts Ethernet headers in front of IP packets, and finds out where they go by ARP.
+    ///
+    /// Input 0: IP packets, with the next hop in the destination annotation. Input 1: ARP answers, Ethernet header
+    /// included. Output 0: frames to send. Output 1, if it is there: queries, which otherwise go out of output 0.
+    /// Packets wait while an address is asked for, up to five times, a second apart.
+    ///
+    /// # Arguments
+    /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait;
+    /// `ENTRY_PACKET_CAPACITY` (0): for one address. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit.
+    /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked
+    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all.
+    ///
+    /// # Handlers
+    /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses known. `count`: how many. `length`: packets
+    /// waiting. `queries`, `responses`: sent and received. `drops`: packets given up. `stats`: these together.
+    /// `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
+    ARPQuerier "2/1-2" "h/h"
+    keywords [
+        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST",
+    ]
+    handlers [
+        read("ipaddr"), read_write("broadcast"), read("table"), read("count"), read("length"), read("queries"),
+        read("responses"), read("drops"), read("stats"), write("insert"), write("delete"), write("clear"),
+    ]
+    { own: (Ipv4, Ethernet), broadcast: Option<Ipv4>, cache: Cache, queries: u64, responses: u64, misdirected: u64 }
+}
+
+impl ARPQuerier {
+    fn new(args: &mut Args<'_>) -> Self {
+        let name = if args.left() == 1 { args.rest().pop() } else { None };
+        let own = match name {
+            None => (args.required("IP"), args.required("ETH")),
+            Some(word) => {
+                let eth = args.key::<Ethernet>("ETH").or(args.names.ethernet(&word.text).map(Ethernet));
+                match (args.names.ipv4(&word.text), eth) {
+                    (Some(ip), Some(eth)) => (Ipv4(ip), eth),
+                    _ => {
+                        let message =
+                            format!("'{}' is not a name for an IP and an Ethernet address", word.text);
+                        args.error_in(&word, message);
+                        Default::default()
+                    }
+                }
+            }
+        };
+        let timeout = args.key("TIMEOUT").unwrap_or(Time(300_000_000_000)).0;
+        let poll = args.key("POLL_TIMEOUT").unwrap_or(Time(60_000_000_000)).0;
+        let mut cache = Cache::new(timeout, poll);
+        cache.capacity = args.key("CAPACITY").unwrap_or(2048);
+        cache.entry_packets = args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0);
+        cache.entry_capacity = args.key("ENTRY_CAPACITY").unwrap_or(4096);
+        Self { own, broadcast: args.key("BROADCAST"), cache, queries: 0, responses: 0, misdirected: 0 }
+    }
+
+    /// Sends a query for an address, to one or to all.
+    fn ask(&mut self, cx: &mut Context<'_>, address: [u8; 4], to: [u8; 6]) {
+        let arp =
+            Arp { operation: ARP_REQUEST, sender: (self.own.1.0, self.own.0.0), target: ([0; 6], address) };
+        if let Some(packet) = Packet::from_bytes(&arp.frame(to)) {
+            self.queries += 1;
+            let port = usize::from(cx.outputs() > 1);
+            cx.output_one(port, packet);
+        }
+    }
+
+    /// Puts the Ethernet header in front of a packet and adds it to what goes out.
+    fn encapsulate(&self, mut packet: Packet, to: [u8; 6], out: &mut Batch) {
+        if packet.push(ETHERNET).is_some() {
+            write_ethernet(packet.data_mut(), to, self.own.1.0, ETHERTYPE_IPV4);
+            packet.set_mac();
+            out.push(packet);
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, mut batch: Batch) {
+        let mut out = Batch::new();
+        while let Some(packet) = batch.pop() {
+            let address = packet.destination();
+            match address {
+                [0, 0, 0, 0] => {
+                    self.misdirected += 1;
+                    continue;
+                }
+                // Multicast (RFC 1112, section 6.4) and broadcast need not be asked for.
+                [224..=239, a, b, c] => {
+                    self.encapsulate(packet, [1, 0, 0x5e, a & 0x7f, b, c], &mut out);
+                    continue;
+                }
+                a if a == [255; 4] || self.broadcast == Some(Ipv4(a)) => {
+                    self.encapsulate(packet, EVERYBODY, &mut out);
+                    continue;
+                }
+                _ => {}
+            }
+            let now = cx.now();
+            match self.cache.route(address, packet, now) {
+                Answer::Send(packet, to, stale) => {
+                    self.encapsulate(packet, to, &mut out);
+                    if stale {
+                        self.ask(cx, address, to);
+                    }
+                }
+                Answer::Ask => {
+                    self.ask(cx, address, EVERYBODY);
+                    cx.wake_by(now + 1_000_000_000);
+                }
+                Answer::Wait => {}
+            }
+        }
+        cx.output(0, out);
+    }
+
+    fn learn(&mut self, cx: &mut Context<'_>, ip: [u8; 4], eth: [u8; 6], always: bool) {
+        let mut waited = self.cache.learn(ip, eth, cx.now(), always);
+        let mut out = Batch::new();
+        while let Some(packet) = waited.pop() {
+            self.encapsulate(packet, eth, &mut out);
+        }
+        cx.output(0, out);
+    }
+}
+
+impl Element for ARPQuerier {
+    fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
+        if port == 0 {
+            return self.send(cx, batch);
+        }
+        while let Some(packet) = batch.pop() {
+            let Some(arp) = Arp::read(packet.data()).filter(|a| a.operation == ARP_REPLY) else { continue };
+            self.responses += 1;
+            // An address that stands for many is nobody's.
+            if arp.sender.0[0] & 1 == 0 {
+                self.learn(cx, arp.sender.1, arp.sender.0, false);
+            }
+        }
+    }
+
+    fn timer(&mut self, cx: &mut Context<'_>) {
+        let mut due = alloc::vec::Vec::new();
+        let next = self.cache.tend(cx.now(), |address| due.push(address));
+        due.into_iter().for_each(|address| self.ask(cx, address, EVERYBODY));
+        if let Some(time) = next {
+            cx.wake_at(time);
+        }
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<ARPQuerier>() {
+            core::mem::swap(&mut self.cache, &mut old.cache);
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        let drops = self.cache.drops + self.misdirected;
+        Ok(match handler {
+            "ipaddr" => self.own.0.to_string(),
+            "broadcast" => self.broadcast.map_or("255.255.255.255".to_string(), |b| b.to_string()),
+            "count" => self.cache.len().to_string(),
+            "length" => self.cache.waiting.to_string(),
+            "queries" => self.queries.to_string(),
+            "responses" => self.responses.to_string(),
+            "drops" => drops.to_string(),
+            "stats" => format!("{drops} packets killed\n{} ARP queries sent\n", self.queries),
+            _ => {
+                let now = cx.now();
+                let line = |(ip, entry): (&[u8; 4], &super::cache::Entry)| match entry.state {
+                    State::Known(mac, since) => {
+                        let age = crate::args::seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
+                        format!("{}\t1\t{}\t{age}\n", Ipv4(*ip), Ethernet(mac))
+                    }
+                    State::Asked(_) => format!("{}\t0\t-\t-\n", Ipv4(*ip)),
+                };
+                self.cache.iter().map(line).collect()
+            }
+        })
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        match handler {
+            "broadcast" => self.broadcast = Some(parse(cx, value)?),
+            "clear" => self.cache.clear(),
+            "delete" => {
+                let address: Ipv4 = parse(cx, value)?;
+                if !self.cache.forget(&address.0) {
+                    return Err(format!("no entry for {address}"));
+                }
+            }
+            _ => {
+                let (ip, eth) = value.split_once(char::is_whitespace).ok_or("expected 'IP ETH'")?;
+                let (ip, eth): (Ipv4, Ethernet) = (parse(cx, ip)?, parse(cx, eth)?);
+                self.learn(cx, ip.0, eth.0, true);
+            }
+        }
+        Ok(())
+    }
+}

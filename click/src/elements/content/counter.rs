@@ -1,0 +1,153 @@
+use crate::args::Args;
+use crate::element::{Context, Element, Nanos, read, read_write, write};
+use crate::packet::Batch;
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::any::Any;
+
+crate::element! {
+    /// Counts packets and bytes.
+    ///
+    /// # Arguments
+    /// `COUNT_CALL`: `N HANDLER [VALUE]`: write the handler when N packets have been counted. `BYTE_COUNT_CALL`: the
+    /// same for bytes.
+    ///
+    /// # Handlers
+    /// `count`, `byte_count`, `bit_count`: packets, bytes, bits so far. `rate`, `byte_rate`, `bit_rate`: the same per
+    /// second, averaged over the last second or so. `count_call`, `byte_count_call`: the arguments. `reset`,
+    /// `reset_counts`: start again from 0.
+    Counter "1/1" "a/a"
+    keywords ["COUNT_CALL", "BYTE_COUNT_CALL"]
+    handlers [
+        read("count"), read("byte_count"), read("bit_count"), read("rate"), read("byte_rate"), read("bit_rate"),
+        read_write("count_call"), read_write("byte_count_call"), write("reset"), write("reset_counts"),
+    ]
+    { count: u64, bytes: u64, packet_rate: Rate, byte_rate: Rate, call: Option<Call>, byte_call: Option<Call> }
+}
+
+/// A handler to be written when a count is reached.
+struct Call {
+    at: u64,
+    handler: String,
+    value: String,
+}
+
+fn call(text: &str) -> Result<Call, String> {
+    let mut words = text.trim().splitn(3, char::is_whitespace);
+    let at = words.next().and_then(crate::args::parse_number);
+    match (at, words.next()) {
+        (Some(at), Some(handler)) => {
+            Ok(Call { at, handler: handler.to_string(), value: words.next().unwrap_or("").to_string() })
+        }
+        _ => Err(format!("expected 'N HANDLER [VALUE]', not '{text}'")),
+    }
+}
+
+/// Things a second, averaged so that what happened a second ago counts about a third.
+#[derive(Default)]
+struct Rate {
+    average: f64,
+    seen: u64,
+    at: Nanos,
+}
+
+impl Rate {
+    /// Brings the average up to date, if enough time has passed for it to mean something.
+    #[inline]
+    fn update(&mut self, total: u64, now: Nanos) {
+        let passed = now.saturating_sub(self.at);
+        if passed >= 100_000_000 {
+            self.step(total, passed, now);
+        }
+    }
+
+    #[cold]
+    fn step(&mut self, total: u64, passed: Nanos, now: Nanos) {
+        let seconds = passed as f64 / 1e9;
+        let current = total.saturating_sub(self.seen) as f64 / seconds;
+        self.average += (current - self.average) * if seconds < 1.0 { seconds } else { 1.0 };
+        (self.seen, self.at) = (total, now);
+    }
+}
+
+impl Counter {
+    fn new(args: &mut Args<'_>) -> Self {
+        let mut get = |name: &str| {
+            let text: String = args.key(name)?;
+            call(&text).map_err(|e| args.error(format!("{name}: {e}"))).ok()
+        };
+        let (call, byte_call) = (get("COUNT_CALL"), get("BYTE_COUNT_CALL"));
+        Self { count: 0, bytes: 0, packet_rate: Rate::default(), byte_rate: Rate::default(), call, byte_call }
+    }
+
+    #[cold]
+    fn called(&mut self, cx: &mut Context<'_>, bytes: bool) {
+        let call = if bytes { self.byte_call.take() } else { self.call.take() };
+        if let Some(call) = call
+            && let Err(e) = cx.write_handler(&call.handler, &call.value)
+        {
+            cx.print(&format!("{}: {e}", cx.name()));
+        }
+    }
+}
+
+impl Element for Counter {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.packet_rate.at = cx.now();
+        self.byte_rate.at = cx.now();
+        Ok(())
+    }
+
+    #[inline]
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        self.count += batch.len() as u64;
+        self.bytes += batch.bytes();
+        self.packet_rate.update(self.count, cx.now());
+        self.byte_rate.update(self.bytes, cx.now());
+        if self.call.as_ref().is_some_and(|c| self.count >= c.at) {
+            self.called(cx, false);
+        }
+        if self.byte_call.as_ref().is_some_and(|c| self.bytes >= c.at) {
+            self.called(cx, true);
+        }
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Counter>() {
+            (self.count, self.bytes) = (old.count, old.bytes);
+            self.packet_rate = core::mem::take(&mut old.packet_rate);
+            self.byte_rate = core::mem::take(&mut old.byte_rate);
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        self.packet_rate.update(self.count, cx.now());
+        self.byte_rate.update(self.bytes, cx.now());
+        let text = |call: &Option<Call>| {
+            call.as_ref().map_or(String::new(), |c| format!("{} {} {}", c.at, c.handler, c.value))
+        };
+        Ok(match handler {
+            "count" => self.count.to_string(),
+            "byte_count" => self.bytes.to_string(),
+            "bit_count" => (self.bytes * 8).to_string(),
+            "rate" => format!("{:.1}", self.packet_rate.average),
+            "byte_rate" => format!("{:.1}", self.byte_rate.average),
+            "bit_rate" => format!("{:.1}", self.byte_rate.average * 8.0),
+            "count_call" => text(&self.call),
+            _ => text(&self.byte_call),
+        })
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        match handler {
+            "count_call" => self.call = Some(call(value)?),
+            "byte_count_call" => self.byte_call = Some(call(value)?),
+            _ => {
+                (self.count, self.bytes) = (0, 0);
+                self.packet_rate = Rate { at: cx.now(), ..Rate::default() };
+                self.byte_rate = Rate { at: cx.now(), ..Rate::default() };
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+use crate::args::Args;
+use crate::element::{Context, Element};
+use crate::packet::{Batch, HEADROOM};
+
+crate::element! {
+    /// Puts back bytes that were taken off packets' fronts.
+    ///
+    /// # Arguments
+    /// `LENGTH`: how many bytes.
+    Unstrip "1/1" "a/a"
+    keywords ["LENGTH"]
+    { length: usize }
+}
+
+impl Unstrip {
+    fn new(args: &mut Args<'_>) -> Self {
+        let length: usize = args.required("LENGTH");
+        if length > HEADROOM {
+            args.error(alloc::format!("LENGTH: at most {HEADROOM} bytes can be put back"));
+        }
+        Self { length: length.min(HEADROOM) }
+    }
+}
+
+impl Element for Unstrip {
+    #[inline]
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.sift(|packet| packet.push(self.length).is_some(), drop);
+    }
+}

@@ -1,0 +1,77 @@
+use super::Bucket;
+use crate::args::{Args, Bandwidth};
+use crate::element::{Context, Element, read_write};
+use crate::handlers::parse;
+use crate::packet::Batch;
+use alloc::string::{String, ToString};
+
+crate::element! {
+    /// Lets at most so many bytes a second be pulled through it.
+    ///
+    /// # Arguments
+    /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`.
+    ///
+    /// # Handlers
+    /// `rate`: the argument, in bytes a second.
+    BandwidthShaper "1/1" "l/l"
+    keywords ["RATE"]
+    handlers [read_write("rate")]
+    { bucket: Bucket }
+}
+
+/// What can be saved up: a fiftieth of a second, and no less than one large packet.
+fn most(rate: u64) -> u64 {
+    (rate / 50).max(1600)
+}
+
+impl BandwidthShaper {
+    fn new(args: &mut Args<'_>) -> Self {
+        let rate = args.required::<Bandwidth>("RATE").0;
+        Self { bucket: Bucket::new(rate, most(rate)) }
+    }
+}
+
+impl Element for BandwidthShaper {
+    fn owns_pull(&self) -> bool {
+        true
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>, _: usize, most: usize) -> Batch {
+        let mut batch = Batch::new();
+        let now = cx.now();
+        // Lengths are not known before: a packet may go while there are tokens, and the debt is paid by those behind.
+        while batch.len() < most && self.bucket.fill(now) > 0 {
+            let one = cx.pull(0, 1);
+            if one.is_empty() {
+                return batch;
+            }
+            self.bucket.take(one.bytes());
+            batch.append(one);
+        }
+        if batch.is_empty()
+            && let Some(time) = self.bucket.next()
+        {
+            cx.wake_at(time);
+        }
+        batch
+    }
+
+    fn timer(&mut self, cx: &mut Context<'_>) {
+        cx.notify();
+    }
+
+    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
+        Ok(self.bucket.rate.to_string())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
+        let rate = parse::<Bandwidth>(cx, value)?.0;
+        self.bucket.set(rate, most(rate));
+        cx.notify();
+        Ok(())
+    }
+}

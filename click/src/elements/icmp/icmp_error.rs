@@ -1,0 +1,145 @@
+use crate::args::{Args, Ipv4, parse_number};
+use crate::element::{Context, Element};
+use crate::elements::ip::header;
+use crate::headers::{IPV4, Ipv4Header, PROTOCOL_ICMP, checksum, write_ipv4};
+use crate::packet::{Batch, Kind, Packet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Bytes of an ICMP error's own header.
+const ICMP: usize = 8;
+/// User annotation that says which header byte is wrong.
+const PARAMETER: usize = 17;
+
+crate::element! {
+    /// Makes IP packets the ICMP errors that they cause.
+    ///
+    /// The error goes back to the packet's source, as RFC 1812 section 4.3.2 has it: none about another ICMP error, about
+    /// a fragment but the first, or about a packet that was sent to all or whose source is not one host. Those packets
+    /// are dropped.
+    ///
+    /// # Arguments
+    /// `SRC`: address that the errors come from. `TYPE`: number, or `unreachable`, `sourcequench`, `redirect`,
+    /// `timeexceeded`, `parameterproblem`. `CODE` (0): number, or `net`, `host`, `protocol`, `port`, `needfrag`,
+    /// `srcroutefail`, `transit`, `reassembly`, and so on. `BADADDRS`: addresses that no error is sent to, separated by
+    /// spaces. `MTU` (576): most bytes of an error. `PMTU` (0): next hop's MTU, for needfrag. `SET_FIX_ANNO` is accepted.
+    ICMPError "1/1" "a/a"
+    keywords ["SRC", "TYPE", "CODE", "BADADDRS", "MTU", "PMTU", "SET_FIX_ANNO"]
+    { source: Ipv4, kind: u8, code: u8, bad: Vec<[u8; 4]>, most: usize, pmtu: u16, id: u16 }
+}
+
+const TYPES: &[(&str, u8)] = &[
+    ("unreachable", 3),
+    ("sourcequench", 4),
+    ("redirect", 5),
+    ("timeexceeded", 11),
+    ("parameterproblem", 12),
+    ("paramproblem", 12),
+];
+
+/// Code names, by type.
+const CODES: &[(u8, &str, u8)] = &[
+    (3, "net", 0),
+    (3, "host", 1),
+    (3, "proto", 2),
+    (3, "protocol", 2),
+    (3, "port", 3),
+    (3, "needfrag", 4),
+    (3, "srcroutefail", 5),
+    (3, "netunknown", 6),
+    (3, "hostunknown", 7),
+    (3, "netprohibited", 9),
+    (3, "hostprohibited", 10),
+    (3, "filterprohibited", 13),
+    (5, "net", 0),
+    (5, "host", 1),
+    (11, "transit", 0),
+    (11, "reassembly", 1),
+    (12, "erroratptr", 0),
+    (12, "missingopt", 1),
+    (12, "length", 2),
+];
+
+impl ICMPError {
+    fn new(args: &mut Args<'_>) -> Self {
+        let source = args.required("SRC");
+        let number = |text: &str| parse_number(text).and_then(|n| u8::try_from(n).ok());
+        let text: String = args.required("TYPE");
+        let kind = TYPES.iter().find(|t| t.0 == text).map(|t| t.1).or_else(|| number(&text));
+        if !matches!(kind, Some(3 | 4 | 5 | 11 | 12)) {
+            args.error(format!("TYPE: expected an ICMP error type, not '{text}'"));
+        }
+        let kind = kind.unwrap_or(3);
+        let text: String = args.next("CODE").unwrap_or_else(|| "0".into());
+        let code = CODES.iter().find(|c| c.0 == kind && c.1 == text).map(|c| c.2).or_else(|| number(&text));
+        if code.is_none() {
+            args.error(format!("CODE: expected an ICMP code for type {kind}, not '{text}'"));
+        }
+        let mut bad = Vec::new();
+        for word in args.next::<String>("BADADDRS").unwrap_or_default().split_whitespace() {
+            match args.names.ipv4(word) {
+                Some(address) => bad.push(address),
+                None => args.error(format!("BADADDRS: expected IP addresses, not '{word}'")),
+            }
+        }
+        args.key::<bool>("SET_FIX_ANNO");
+        let most = args.key("MTU").unwrap_or(576usize).clamp(IPV4 + ICMP + 68, crate::packet::ROOM);
+        let pmtu = args.key("PMTU").unwrap_or(0);
+        Self { source, kind, code: code.unwrap_or(0), bad, most, pmtu, id: 0 }
+    }
+
+    /// Whether an error about the packet may be sent.
+    fn may_answer(&self, packet: &Packet, at: usize, h: &Ipv4Header) -> bool {
+        let icmp_error = || {
+            let kind = packet.data().get(at + h.header);
+            h.protocol == PROTOCOL_ICMP && !matches!(kind, Some(0 | 8 | 9 | 10 | 13..=18))
+        };
+        let one_host = |a: [u8; 4]| !matches!(a[0], 0 | 127 | 224..=255);
+        packet.kind() != Kind::Broadcast
+            && packet.kind() != Kind::Multicast
+            && h.fragment_offset == 0
+            && one_host(h.source)
+            && !matches!(h.destination[0], 224..=255)
+            && !self.bad.contains(&h.source)
+            && !self.bad.contains(&h.destination)
+            && !icmp_error()
+    }
+
+    /// Puts the error's headers in front of the packet, which is cut to fit.
+    fn make(&mut self, packet: &mut Packet) -> bool {
+        let Some((at, h)) = header(packet) else { return false };
+        if !self.may_answer(packet, at, &h) || !packet.pull(at) {
+            return false;
+        }
+        packet.truncate(h.total.min(self.most - IPV4 - ICMP));
+        let gateway = packet.destination();
+        let parameter = packet.user()[PARAMETER];
+        let Some(()) = packet.push(IPV4 + ICMP) else { return false };
+        let total = packet.len();
+        let data = packet.data_mut();
+        self.id = self.id.wrapping_add(1);
+        write_ipv4(data, total as u16, self.id, PROTOCOL_ICMP, self.source.0, h.source);
+        let icmp = &mut data[IPV4..];
+        icmp[..ICMP].fill(0);
+        (icmp[0], icmp[1]) = (self.kind, self.code);
+        match self.kind {
+            3 if self.code == 4 => icmp[6..8].copy_from_slice(&self.pmtu.to_be_bytes()),
+            5 => icmp[4..8].copy_from_slice(&gateway),
+            12 => icmp[4] = parameter,
+            _ => {}
+        }
+        let sum = checksum(icmp);
+        icmp[2..4].copy_from_slice(&sum);
+        packet.set_headers(0, IPV4);
+        packet.set_destination(h.source);
+        packet.set_kind(Kind::Host);
+        true
+    }
+}
+
+impl Element for ICMPError {
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.sift(|packet| self.make(packet), drop);
+    }
+}

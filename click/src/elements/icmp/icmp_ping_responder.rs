@@ -1,0 +1,50 @@
+use crate::args::Args;
+use crate::element::{Context, Element};
+use crate::elements::ip::header;
+use crate::headers::{PROTOCOL_ICMP, update};
+use crate::packet::{Batch, Packet};
+
+crate::element! {
+    /// Answers pings.
+    ///
+    /// Takes IP packets with the IP header annotation, whoever they are for, and makes echo requests their own answers.
+    /// Others go out of output 1, or are dropped if it is not there.
+    ///
+    /// # Arguments
+    /// None.
+    ICMPPingResponder "1/1-2" "a/ah" {}
+}
+
+impl ICMPPingResponder {
+    fn new(_: &mut Args<'_>) -> Self {
+        Self {}
+    }
+}
+
+fn answer(packet: &mut Packet) -> bool {
+    let Some((at, h)) = header(packet) else { return false };
+    if h.protocol != PROTOCOL_ICMP || h.fragment_offset != 0 || h.more_fragments {
+        return false;
+    }
+    let data = packet.data_mut();
+    let Some(icmp) = data.get_mut(at + h.header..).and_then(|d| d.first_chunk_mut::<8>()) else {
+        return false;
+    };
+    if icmp[0] != 8 {
+        return false;
+    }
+    let sum = update([icmp[2], icmp[3]], [8, icmp[1]], [0, icmp[1]]);
+    (icmp[0], icmp[2], icmp[3]) = (0, sum[0], sum[1]);
+    data[at + 12..at + 16].copy_from_slice(&h.destination);
+    data[at + 16..at + 20].copy_from_slice(&h.source);
+    packet.set_destination(h.source);
+    true
+}
+
+impl Element for ICMPPingResponder {
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        batch.sift(answer, |packet| others.push(packet));
+        cx.output(1, others);
+    }
+}

@@ -1,0 +1,38 @@
+use super::routes::Routes;
+use crate::args::Args;
+use crate::element::{Context, Element, read};
+use crate::packet::Batch;
+use alloc::string::String;
+
+crate::element! {
+    /// Sends IP packets out by the route to their destination.
+    ///
+    /// The destination is an annotation, as `CheckIPHeader` sets it. The route with the longest prefix wins; packets
+    /// without a route are dropped.
+    ///
+    /// # Arguments
+    /// Routes: `ADDR/MASK [GATEWAY] OUTPUT`. A gateway becomes the destination annotation.
+    ///
+    /// # Handlers
+    /// `table`: the routes. `lookup ADDRESS`: the answer for an address.
+    StaticIPLookup "1/-" "h/h"
+    handlers [read("table"), read("lookup")]
+    { routes: Routes }
+}
+
+impl StaticIPLookup {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { routes: Routes::new(args) }
+    }
+}
+
+impl Element for StaticIPLookup {
+    #[inline]
+    fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
+        self.routes.forward(cx, batch);
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
+        self.routes.read(cx, handler, argument)
+    }
+}

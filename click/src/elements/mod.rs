@@ -1,0 +1,90 @@
+//! The library. One file an element; a folder is a subject, and its `mod.rs` holds what its elements share.
+//!
+//! A new element is a file with an [`element!`](crate::element!), and a line in [`library!`] below.
+
+pub mod arp;
+pub mod content;
+pub mod control;
+pub mod devices;
+pub mod ethernet;
+pub mod flow;
+pub mod icmp;
+pub mod ip;
+pub mod sources;
+pub mod transport;
+
+use crate::element::{Class, Described};
+
+macro_rules! library {
+    ($($subject:ident::$name:ident),* $(,)? ; $($alias:literal = $other:ident::$original:ident),* $(,)?) => {
+        static CLASSES: &[&Class] = &[
+            $(&<$subject::$name as Described>::CLASS,)*
+            $(&Class { name: $alias, ..<$other::$original as Described>::CLASS },)*
+        ];
+    };
+}
+
+library! {
+    arp::ARPQuerier, arp::ARPResponder,
+    content::Classifier, content::Counter, content::Paint, content::Print, content::Strip, content::Unstrip,
+    control::AddressInfo, control::Script,
+    devices::FromDevice, devices::ToDevice,
+    ethernet::EtherEncap, ethernet::EtherMirror,
+    flow::BandwidthShaper, flow::Discard, flow::Idle, flow::Null, flow::PaintSwitch, flow::PrioSched, flow::Queue,
+    flow::RandomSample, flow::RoundRobinSched, flow::Shaper, flow::Switch, flow::Tee, flow::Unqueue,
+    icmp::ICMPError, icmp::ICMPPingResponder,
+    ip::CheckIPHeader, ip::DecIPTTL, ip::IPClassifier, ip::IPFilter, ip::IPMirror, ip::MarkIPHeader,
+    ip::RadixIPLookup, ip::SetIPChecksum, ip::StaticIPLookup,
+    sources::InfiniteSource, sources::RatedSource, sources::TimedSource,
+    transport::SetTCPChecksum, transport::SetUDPChecksum, transport::UDPIPEncap;
+    "LinearIPLookup" = ip::StaticIPLookup,
+    "SimpleQueue" = flow::Queue,
+}
+
+/// The class of a name.
+pub fn class(name: &str) -> Option<&'static Class> {
+    CLASSES.iter().copied().find(|c| c.name == name)
+}
+
+/// All classes.
+pub fn classes() -> impl Iterator<Item = &'static Class> {
+    CLASSES.iter().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_class_has_a_name_of_its_own_and_keywords_in_capitals() {
+        let names: BTreeSet<_> = classes().map(|c| c.name).collect();
+        assert_eq!(names.len(), classes().count());
+        let capital = |k: &&str| k.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        assert!(classes().all(|c| c.keywords.iter().all(capital)));
+    }
+
+    #[test]
+    #[cfg(feature = "manual")]
+    fn every_class_has_a_page_in_the_manual() {
+        for class in classes() {
+            assert!(
+                class.manual.first().is_some_and(|l| l.ends_with('.')),
+                "{}: {:?}",
+                class.name,
+                class.manual
+            );
+            for h in class.handlers {
+                assert!(
+                    class.manual.iter().any(|l| l.contains(&format!("`{}`", h.name))),
+                    "{}: {}",
+                    class.name,
+                    h.name
+                );
+            }
+            for k in class.keywords {
+                assert!(class.manual.iter().any(|l| l.contains(&format!("`{k}`"))), "{}: {k}", class.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Handlers: those of the router, those that every element has, and the elements' own.
+
+use crate::element::{Handler, Host};
+use crate::elements;
+use crate::engine::{Engine, Slot};
+use crate::lang::Port;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+/// Why a handler could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerError {
+    /// No such element or handler.
+    NotFound(String),
+    /// The handler cannot be read, or cannot be written.
+    Forbidden(String),
+    /// The value will not do.
+    Refused(String),
+}
+
+impl core::fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (HandlerError::NotFound(text) | HandlerError::Forbidden(text) | HandlerError::Refused(text)) =
+            self;
+        f.write_str(text)
+    }
+}
+
+impl core::error::Error for HandlerError {}
+
+const GLOBAL: &[(&str, &str)] = &[
+    ("classes", "r"),
+    ("config", "r"),
+    ("flatconfig", "r"),
+    ("handlers", "r"),
+    ("list", "r"),
+    ("packages", "r"),
+    ("profile", "r"),
+    ("profiling", "rw"),
+    ("requirements", "r"),
+    ("stop", "w"),
+    ("version", "r"),
+];
+
+const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
+
+fn refused(handler: &str, verb: &str) -> HandlerError {
+    HandlerError::Forbidden(format!("handler '{handler}' cannot be {verb}"))
+}
+
+fn absent(handler: &str) -> HandlerError {
+    HandlerError::NotFound(format!("no handler named '{handler}'"))
+}
+
+fn mode(handler: &Handler) -> &'static str {
+    match (handler.read, handler.write) {
+        (true, true) => "rw",
+        (true, false) => "r",
+        _ => "w",
+    }
+}
+
+impl Engine {
+    pub(crate) fn find_element(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    fn find<'h>(&self, handler: &'h str) -> Result<(usize, &'h str), HandlerError> {
+        let (element, name) = handler.rsplit_once('.').ok_or_else(|| absent(handler))?;
+        match self.find_element(element) {
+            Some(id) => Ok((id, name)),
+            None => Err(HandlerError::NotFound(format!("no element named '{element}'"))),
+        }
+    }
+
+    /// Value of a handler, whose name may be followed by an argument.
+    pub(crate) fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
+        let (handler, argument) =
+            handler.trim().split_once(char::is_whitespace).unwrap_or((handler.trim(), ""));
+        if let Some(value) = self.read_global(handler) {
+            return value;
+        }
+        let (id, name) = self.find(handler)?;
+        if COMMON.contains(&name) {
+            return Ok(self.read_common(id, name));
+        }
+        match self.slots[id].class.handlers.iter().find(|h| h.name == name) {
+            None => Err(absent(handler)),
+            Some(h) if !h.read => Err(refused(handler, "read")),
+            Some(_) => {
+                let value = self.with(host, id, |e, cx| e.read(cx, name, argument.trim()));
+                value.unwrap_or_else(|| Err("element is at work".to_string())).map_err(HandlerError::Refused)
+            }
+        }
+    }
+
+    fn read_global(&self, handler: &str) -> Option<Result<String, HandlerError>> {
+        Some(Ok(match handler {
+            "list" => format!("{}\n{}", self.slots.len(), self.lines(|s| s.name.clone())),
+            "classes" => elements::classes().map(|c| format!("{}\n", c.name)).collect(),
+            "version" => env!("CARGO_PKG_VERSION").to_string(),
+            "config" => self.source.clone(),
+            "flatconfig" => self.flat_config(),
+            "packages" | "requirements" => String::new(),
+            "handlers" => GLOBAL.iter().map(|(name, mode)| format!("{name}\t{mode}\n")).collect(),
+            "profile" => self.profile(),
+            "profiling" => self.profiling.to_string(),
+            "stop" => return Some(Err(refused(handler, "read"))),
+            _ => return None,
+        }))
+    }
+
+    fn lines(&self, f: impl Fn(&Slot) -> String) -> String {
+        self.slots.iter().map(|s| f(s) + "\n").collect()
+    }
+
+    fn flat_config(&self) -> String {
+        let declaration = |s: &Slot| match s.config.is_empty() {
+            true => format!("{} :: {};", s.name, s.class.name),
+            false => format!("{} :: {}({});", s.name, s.class.name, s.config),
+        };
+        let mut out = self.lines(declaration);
+        let port = |p: usize| if p == 0 { String::new() } else { format!("[{p}] ") };
+        for (slot, ports) in self.slots.iter().zip(&self.ports) {
+            for (n, target) in ports.connections() {
+                let to = &self.slots[target.element].name;
+                out += &format!("{} {}-> {}{to};\n", slot.name, port(n), port(target.port));
+            }
+        }
+        out
+    }
+
+    /// Packets, batches and, since profiling was switched on, cycles per packet of each element.
+    fn profile(&self) -> String {
+        let width = self.slots.iter().map(|s| s.name.len()).max().unwrap_or(0).clamp(7, 40);
+        let head =
+            format!("{:<width$} {:>14} {:>12} {:>14}\n", "element", "packets", "batches", "cycles/packet");
+        head + &self.lines(|s| {
+            let each = s.cycles.checked_div(s.packets).unwrap_or(0);
+            format!("{:<width$} {:>14} {:>12} {each:>14}", s.name, s.packets, s.batches)
+        })
+    }
+
+    fn read_common(&self, id: usize, name: &str) -> String {
+        let slot = &self.slots[id];
+        match name {
+            "name" => slot.name.clone(),
+            "class" => slot.class.name.to_string(),
+            "config" => slot.config.clone(),
+            "ports" => self.port_list(id),
+            _ => {
+                let common = COMMON.iter().map(|n| format!("{n}\tr\n"));
+                common
+                    .chain(slot.class.handlers.iter().map(|h| format!("{}\t{}\n", h.name, mode(h))))
+                    .collect()
+            }
+        }
+    }
+
+    fn port_list(&self, id: usize) -> String {
+        let ports = &self.ports[id];
+        let name = |p: &Option<Port>| match p {
+            Some(p) => format!("{} [{}]", self.slots[p.element].name, p.port),
+            None => "-".to_string(),
+        };
+        let word = |push| if push { "push" } else { "pull" };
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let (inputs, outputs) = (&ports.inputs, &ports.outputs);
+        let mut out = format!("{} input{}\n", inputs.len(), plural(inputs.len()));
+        for (i, p) in inputs.iter().enumerate() {
+            out += &format!("{}\t{}\n", word(ports.is_pushed(i)), name(p));
+        }
+        out += &format!("{} output{}\n", outputs.len(), plural(outputs.len()));
+        for (i, p) in outputs.iter().enumerate() {
+            out += &format!("{}\t{}\n", word(ports.pushes(i)), name(p));
+        }
+        out
+    }
+
+    /// Handlers of an element, one a line.
+    pub(crate) fn handlers(&self, element: &str) -> Result<String, HandlerError> {
+        let id = self.find_element(element);
+        let id = id.ok_or_else(|| HandlerError::NotFound(format!("no element named '{element}'")))?;
+        Ok(self.read_common(id, "handlers"))
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        host: &mut dyn Host,
+        handler: &str,
+        value: &str,
+    ) -> Result<(), HandlerError> {
+        let handler = handler.trim();
+        match handler {
+            "stop" => {
+                self.stop_requested = true;
+                return Ok(());
+            }
+            "profiling" => {
+                let on = ["true", "1", "yes"].contains(&value.trim());
+                if on && !self.profiling {
+                    self.slots.iter_mut().for_each(|s| (s.packets, s.batches, s.cycles) = (0, 0, 0));
+                }
+                self.profiling = on;
+                return Ok(());
+            }
+            _ if GLOBAL.iter().any(|g| g.0 == handler) => return Err(refused(handler, "written")),
+            _ => {}
+        }
+        let (id, name) = self.find(handler)?;
+        if COMMON.contains(&name) {
+            return Err(refused(handler, "written"));
+        }
+        match self.slots[id].class.handlers.iter().find(|h| h.name == name) {
+            None => Err(absent(handler)),
+            Some(h) if !h.write => Err(refused(handler, "written")),
+            Some(_) => {
+                let done = self.with(host, id, |e, cx| e.write(cx, name, value.trim()));
+                done.unwrap_or_else(|| Err("element is at work".to_string())).map_err(HandlerError::Refused)
+            }
+        }
+    }
+}
+
+/// Reads a value written to a handler, in the words of configuration arguments.
+pub fn parse<T: crate::args::Argument>(cx: &crate::element::Context<'_>, value: &str) -> Result<T, String> {
+    T::parse(value.trim(), cx.names()).ok_or_else(|| format!("expected {}, not '{value}'", T::WHAT))
+}

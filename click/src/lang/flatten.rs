@@ -1,0 +1,456 @@
+//! Compound elements replaced by what they consist of, variables by their values.
+
+use super::connect::{End, Joiner};
+use super::parser::{ClassUse, Compound, DEPTH, Item, Statement, What};
+use super::scope::{Meaning, Scope};
+use super::{Declared, Flat, Span};
+use crate::args::split;
+use crate::diagnostic::{Diagnostics, Source};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Most elements of a configuration, compounds' pseudo elements included.
+const ELEMENTS: usize = 50_000;
+
+/// Class of a compound's `input` and `output`: they vanish when all is expanded.
+pub(super) const PSEUDO: &str = "<pseudo>";
+
+/// Where a name leads: an element, or the two faces of a compound.
+#[derive(Clone, Copy)]
+struct Faces {
+    input: usize,
+    output: usize,
+}
+
+struct Flattener<'a> {
+    source: &'a Source<'a>,
+    diagnostics: &'a mut Diagnostics,
+    flat: Flat,
+    joiner: Joiner,
+    names: BTreeMap<String, Faces>,
+    anonymous: usize,
+    given: &'a [(String, String)],
+    full: bool,
+}
+
+/// One body: what its names are called outside, and its own `input` and `output`.
+struct Body {
+    prefix: String,
+    faces: Option<Faces>,
+    depth: usize,
+}
+
+/// A chain's item: found, or a name that may be declared further down.
+enum Found {
+    Faces(Faces),
+    Later(String),
+    Nothing,
+}
+
+/// Flattens statements. Values in `given` take the place of those that the configuration defines.
+pub fn flatten(
+    source: &Source<'_>,
+    statements: &[Statement],
+    given: &[(String, String)],
+    diagnostics: &mut Diagnostics,
+) -> Flat {
+    let mut f = Flattener {
+        source,
+        diagnostics,
+        flat: Flat::default(),
+        joiner: Joiner::default(),
+        names: BTreeMap::new(),
+        anonymous: 0,
+        given,
+        full: false,
+    };
+    let mut scope = Scope::new(None);
+    given.iter().for_each(|(name, value)| scope.define(name, value.clone()));
+    let body = Body { prefix: String::new(), faces: None, depth: 0 };
+    f.body(&body, statements, &mut scope);
+    let Flattener { mut flat, joiner, .. } = f;
+    joiner.finish(&mut flat, source, diagnostics);
+    flat
+}
+
+impl Flattener<'_> {
+    #[cold]
+    fn error(&mut self, span: &Span, message: impl Into<String>) {
+        self.diagnostics.add(self.source, span.clone(), message);
+    }
+
+    fn body(&mut self, body: &Body, statements: &[Statement], scope: &mut Scope) {
+        // Elements may be declared behind their use, so connections are made when all are known.
+        let mut found = Vec::new();
+        for statement in statements {
+            match statement {
+                Statement::Class { name, class } => {
+                    let meaning = self.meaning(class, scope);
+                    scope.define_class(name, meaning);
+                }
+                Statement::Define(span) => self.define(span, scope),
+                Statement::Require(span) => self.require(span),
+                Statement::Chain(chain) => {
+                    for (at, (_, items)) in chain.iter().enumerate() {
+                        for item in items {
+                            let first = at == 0 && chain.len() > 1;
+                            let it = self.item(body, item, scope, first);
+                            found.push(it);
+                        }
+                    }
+                }
+            }
+        }
+        let mut found = found.into_iter();
+        for statement in statements {
+            let Statement::Chain(chain) = statement else { continue };
+            let mut before: Option<Vec<End>> = None;
+            for (connector, items) in chain {
+                let ends = self.ends(body, items, &mut found);
+                if let (Some(from), Some((kind, span))) = (before, connector) {
+                    let joined = self.joiner.join(*kind, span, &from, &ends);
+                    if let Err(message) = joined {
+                        self.error(span, message);
+                    }
+                }
+                before = Some(ends);
+            }
+        }
+    }
+
+    /// The items of a list with their ports, without those that were in error.
+    fn ends(&mut self, body: &Body, items: &[Item], found: &mut impl Iterator<Item = Found>) -> Vec<End> {
+        let mut ends = Vec::with_capacity(items.len());
+        for (item, found) in items.iter().zip(found) {
+            let faces = match found {
+                Found::Faces(faces) => Some(faces),
+                Found::Later(name) => {
+                    let faces = self.names.get(&format!("{}{name}", body.prefix)).copied();
+                    if faces.is_none() {
+                        self.error(&item.span, format!("undeclared element '{name}'"));
+                    }
+                    faces
+                }
+                Found::Nothing => None,
+            };
+            if let Some(faces) = faces {
+                ends.push(End {
+                    input: faces.input,
+                    output: faces.output,
+                    inputs: item.inputs.clone(),
+                    outputs: item.outputs.clone(),
+                    span: item.span.clone(),
+                });
+            }
+        }
+        ends
+    }
+
+    fn meaning(&self, class: &ClassUse, scope: &Scope) -> Meaning {
+        match class {
+            ClassUse::Named(name) => scope.class(name).unwrap_or_else(|| Meaning::Library(name.clone())),
+            ClassUse::Compound(compound) => Meaning::Compound(compound.clone(), scope.clone()),
+            ClassUse::Group(compound) => Meaning::Group(compound.clone()),
+        }
+    }
+
+    fn define(&mut self, span: &Span, scope: &mut Scope) {
+        let text = &self.source.text[span.clone()];
+        for argument in split(text) {
+            let (name, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+            let Some(name) = name.strip_prefix('$') else {
+                self.error(span, "bad argument to 'define': it takes '$NAME VALUE'");
+                continue;
+            };
+            if !self.given.iter().any(|g| g.0 == name) {
+                let value = self.substituted(value.trim(), span, scope);
+                scope.define(name, value);
+            }
+        }
+    }
+
+    /// Packages of Click are part of this library, or are not there at all.
+    fn require(&mut self, span: &Span) {
+        for argument in split(&self.source.text[span.clone()]) {
+            let (kind, _) = argument.split_once(char::is_whitespace).unwrap_or(("package", argument));
+            if kind != "package" && kind != "version" {
+                self.error(span, format!("requirement '{argument}' is not supported"));
+            }
+        }
+    }
+
+    fn substituted(&mut self, text: &str, span: &Span, scope: &Scope) -> String {
+        let mut missing = Vec::new();
+        let out = scope.substitute(text, &mut missing);
+        for name in missing {
+            self.error(span, format!("undefined variable '${name}'"));
+        }
+        if out.is_none() {
+            self.error(span, "configuration string too long after variables were replaced");
+        }
+        out.unwrap_or_default()
+    }
+
+    fn item(&mut self, body: &Body, item: &Item, scope: &Scope, first: bool) -> Found {
+        let faces = match &item.what {
+            What::Implicit => {
+                let Some(faces) = body.faces else {
+                    self.error(&item.span, "ports without an element stand for 'input' and 'output', which exist in compound elements only");
+                    return Found::Nothing;
+                };
+                let one = if first { faces.input } else { faces.output };
+                Some(Faces { input: one, output: one })
+            }
+            What::Name(name) => {
+                if let (Some(faces), "input" | "output") = (body.faces, name.as_str()) {
+                    let one = if name == "input" { faces.input } else { faces.output };
+                    return Found::Faces(Faces { input: one, output: one });
+                }
+                if let Some(faces) = self.names.get(&format!("{}{name}", body.prefix)) {
+                    return Found::Faces(*faces);
+                }
+                // The name of a class stands for an element of that class.
+                if scope.class(name).is_none() && crate::elements::class(name).is_none() {
+                    return Found::Later(name.clone());
+                }
+                self.declare(body, None, &ClassUse::Named(name.clone()), None, &item.span, scope)
+            }
+            What::Declared { name, class, config } => {
+                self.declare(body, name.as_deref(), class, config.as_ref(), &item.span, scope)
+            }
+        };
+        faces.map_or(Found::Nothing, Found::Faces)
+    }
+
+    fn declare(
+        &mut self,
+        body: &Body,
+        name: Option<&str>,
+        class: &ClassUse,
+        config: Option<&Span>,
+        span: &Span,
+        scope: &Scope,
+    ) -> Option<Faces> {
+        let full = match name {
+            Some(name) => format!("{}{name}", body.prefix),
+            None => {
+                self.anonymous += 1;
+                let class = if let ClassUse::Named(name) = class { name } else { "" };
+                format!("{}{class}@{}", body.prefix, self.anonymous)
+            }
+        };
+        if self.names.contains_key(&full) {
+            self.error(span, format!("redeclaration of element '{full}'"));
+            return None;
+        }
+        let text = match config {
+            Some(config) => self.substituted(&self.source.text[config.clone()], config, scope),
+            None => String::new(),
+        };
+        let faces = match self.meaning(class, scope) {
+            Meaning::Library(class) => {
+                // What a variable changed cannot be pointed at byte by byte.
+                let place = config.filter(|c| self.source.text[(*c).clone()] == text).cloned();
+                let one = self.element(&full, class, text, span, place)?;
+                Faces { input: one, output: one }
+            }
+            Meaning::Compound(compound, written) => {
+                self.expand(&full, &compound, &text, span, Scope::new(Some(written)), body.depth)?
+            }
+            Meaning::Group(group) => self.group(body, &full, &group, span, scope)?,
+        };
+        self.names.insert(full, faces);
+        Some(faces)
+    }
+
+    fn element(
+        &mut self,
+        full: &str,
+        class: String,
+        config: String,
+        span: &Span,
+        place: Option<Span>,
+    ) -> Option<usize> {
+        if self.flat.elements.len() >= ELEMENTS {
+            if !core::mem::replace(&mut self.full, true) {
+                self.error(span, format!("more than {ELEMENTS} elements"));
+            }
+            return None;
+        }
+        self.flat.elements.push(Declared {
+            name: full.to_string(),
+            class,
+            config,
+            span: span.clone(),
+            config_span: place,
+        });
+        Some(self.flat.elements.len() - 1)
+    }
+
+    fn faces(&mut self, full: &str, span: &Span, depth: usize) -> Option<Faces> {
+        if depth >= 2 * DEPTH {
+            self.error(span, format!("elements nest deeper than {}", 2 * DEPTH));
+            return None;
+        }
+        let input = self.element(full, PSEUDO.to_string(), String::new(), span, None)?;
+        let output = self.element(full, PSEUDO.to_string(), String::new(), span, None)?;
+        Some(Faces { input, output })
+    }
+
+    fn group(
+        &mut self,
+        body: &Body,
+        full: &str,
+        group: &Rc<Compound>,
+        span: &Span,
+        scope: &Scope,
+    ) -> Option<Faces> {
+        let faces = self.faces(full, span, body.depth)?;
+        let inner = Body { prefix: body.prefix.clone(), faces: Some(faces), depth: body.depth + 1 };
+        self.body(&inner, &group.body, &mut scope.clone());
+        Some(faces)
+    }
+
+    fn expand(
+        &mut self,
+        full: &str,
+        compound: &Compound,
+        config: &str,
+        span: &Span,
+        mut scope: Scope,
+        depth: usize,
+    ) -> Option<Faces> {
+        let faces = self.faces(full, span, depth)?;
+        if let Err(message) = bind(compound, config, &mut scope) {
+            self.error(span, format!("'{full}': {message}"));
+            return None;
+        }
+        let body = Body { prefix: format!("{full}/"), faces: Some(faces), depth: depth + 1 };
+        self.body(&body, &compound.body, &mut scope);
+        Some(faces)
+    }
+}
+
+/// Gives a compound's parameters their values.
+fn bind(compound: &Compound, config: &str, scope: &mut Scope) -> Result<(), String> {
+    let mut positional = Vec::new();
+    for argument in split(config) {
+        let (word, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+        let named = |p: &&(String, Option<String>)| p.1.as_deref() == Some(word) && word != "__REST__";
+        match compound.parameters.iter().find(named) {
+            Some((variable, _)) => scope.define(variable, value.trim().to_string()),
+            None => positional.push(argument),
+        }
+    }
+    let given = positional.len();
+    let plain = || compound.parameters.iter().filter(|p| p.1.is_none());
+    let rest = compound.parameters.iter().find(|p| p.1.as_deref() == Some("__REST__"));
+    let wanted = plain().count();
+    if given < wanted || (given > wanted && rest.is_none()) {
+        let few = if given < wanted { "few" } else { "many" };
+        return Err(format!("too {few} arguments: {wanted} expected, {given} given"));
+    }
+    let others = positional.split_off(wanted);
+    for ((variable, _), value) in plain().zip(positional) {
+        scope.define(variable, value.to_string());
+    }
+    if let Some((variable, _)) = rest {
+        scope.define(variable, others.join(", "));
+    }
+    // A keyword that was not given is empty.
+    for (variable, keyword) in &compound.parameters {
+        if keyword.is_some() && scope.variable(variable).is_none() {
+            scope.define(variable, String::new());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parser::parse;
+    use super::*;
+
+    fn flat(text: &str) -> (Flat, Diagnostics) {
+        let source = Source { name: "x", text };
+        let mut d = Diagnostics::default();
+        let statements = parse(&source, &mut d);
+        let f = flatten(&source, &statements, &[("given".to_string(), "7".to_string())], &mut d);
+        (f, d)
+    }
+
+    fn joined(text: &str) -> Vec<String> {
+        let (f, d) = flat(text);
+        assert!(d.is_empty(), "{d}");
+        let name = |i: usize| f.elements[i].name.clone();
+        let line = |c: &super::super::Connected| {
+            format!("{}[{}]->[{}]{}", name(c.from.element), c.from.port, c.to.port, name(c.to.element))
+        };
+        let mut lines: Vec<String> = f.connections.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn a_compound_becomes_its_parts() {
+        let text = "elementclass P { $n | input -> q :: Print($n) -> output; input [1] -> Discard }
+             a :: Idle; d :: Discard; p :: P(x); a -> p -> d; i :: Idle -> [1] p;";
+        assert_eq!(joined(text), ["a[0]->[0]p/q", "i[0]->[0]p/Discard@1", "p/q[0]->[0]d"]);
+    }
+
+    #[test]
+    fn groups_lists_and_port_by_port_connections() {
+        let text =
+            "t :: Tee => a :: Discard, b :: Discard; i :: Idle -> ( -> n :: Null -> ) -> t; n2 :: Null;
+            t [2, 3] => [1, 0] n2";
+        assert_eq!(
+            joined(text),
+            ["i[0]->[0]n", "n[0]->[0]t", "t[0]->[0]a", "t[1]->[0]b", "t[2]->[1]n2", "t[3]->[0]n2"]
+        );
+    }
+
+    #[test]
+    fn a_class_means_what_it_meant_where_it_was_used() {
+        let text =
+            "elementclass Null { input -> x :: Null -> output } i :: Idle -> n :: Null -> d :: Discard";
+        assert_eq!(joined(text), ["i[0]->[0]n/x", "n/x[0]->[0]d"]);
+    }
+
+    #[test]
+    fn given_values_take_the_place_of_defined_ones() {
+        let (f, d) =
+            flat("define($given 1, $own 2); a :: Print($given ${own} '$x' \"$own\"); Idle -> a -> Discard");
+        assert!(d.is_empty(), "{d}");
+        assert_eq!(f.elements[0].config, "7 2 '$x' \"2\"");
+    }
+
+    #[test]
+    fn arguments_of_compounds_are_bound() {
+        let (f, d) = flat("elementclass P { $a, K $k, __REST__ $r | Print($a/$k/$r) } P(1, K v, 2, 3); P(5)");
+        assert!(d.is_empty(), "{d}");
+        let configs: Vec<_> = f.elements.iter().map(|e| e.config.as_str()).collect();
+        assert_eq!(configs, ["1/v/2, 3", "5//"]);
+        assert!(!flat("elementclass P { $a | Print($a) } P").1.is_empty());
+    }
+
+    #[test]
+    fn growth_is_bounded() {
+        let mut classes = "elementclass C0 { input -> Null -> output }\n".to_string();
+        let mut variables = "define($v0 xxxxxxxxxx);\n".to_string();
+        for i in 1..40 {
+            classes += &format!("elementclass C{i} {{ input -> C{} -> C{} -> output }}\n", i - 1, i - 1);
+            variables += &format!("define($v{i} $v{}$v{});\n", i - 1, i - 1);
+        }
+        assert!(!flat(&(classes + "C20")).1.is_empty());
+        assert!(!flat(&variables).1.is_empty());
+    }
+
+    #[test]
+    fn unknown_names_are_noted() {
+        let (_, d) = flat("a -> b; c :: Print($nothing);");
+        assert_eq!(d.list.len(), 3, "{d}");
+    }
+}

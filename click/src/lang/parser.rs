@@ -1,0 +1,460 @@
+//! Statements of a configuration. Recursion is bounded by [`DEPTH`]: a guest's stack is small.
+
+use super::Span;
+use super::lexer::{Kind, Lexer, Token};
+use crate::diagnostic::{Diagnostics, Source};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Deepest nesting of compound elements and groups.
+pub const DEPTH: usize = 12;
+/// Port numbers lie below.
+pub const PORTS: usize = 4096;
+
+/// A class as it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClassUse {
+    /// By name.
+    Named(String),
+    /// `{ ... }` in place.
+    Compound(Rc<Compound>),
+    /// `( ... )` in place: its names are those of its surroundings.
+    Group(Rc<Compound>),
+}
+
+/// A compound element's definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compound {
+    /// Parameters: variable, and the keyword that names it in a call.
+    pub parameters: Vec<(String, Option<String>)>,
+    /// What it consists of.
+    pub body: Vec<Statement>,
+}
+
+/// What stands in a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A name: of an element, or of a class that one is made of.
+    Name(String),
+    /// A declaration, with or without a name.
+    Declared {
+        /// Name of the element.
+        name: Option<String>,
+        /// Class.
+        class: ClassUse,
+        /// Text between the parentheses.
+        config: Option<Span>,
+    },
+    /// Nothing: ports alone stand for `input` at the beginning of a chain, and for `output` at its end.
+    Implicit,
+}
+
+/// One element in a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The element.
+    pub what: What,
+    /// Input ports in front of it.
+    pub inputs: Option<Vec<usize>>,
+    /// Output ports behind it.
+    pub outputs: Option<Vec<usize>>,
+    /// Where its name stands.
+    pub span: Span,
+}
+
+/// What joins two items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connector {
+    /// `->`: all to all.
+    All,
+    /// `=>`: port by port.
+    Each,
+}
+
+/// A list of items, and the connector in front of it (for all but the first of a chain).
+pub type Link = (Option<(Connector, Span)>, Vec<Item>);
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// `a, b :: Class(config) -> c => d, e`: lists of items, and the connector in front of each but the first.
+    Chain(Vec<Link>),
+    /// `elementclass Name { ... }` or `elementclass Name Other`
+    Class {
+        /// Name that is defined.
+        name: String,
+        /// What it stands for.
+        class: ClassUse,
+    },
+    /// `define($a b, ...)`
+    Define(Span),
+    /// `require(...)`
+    Require(Span),
+}
+
+struct Parser<'s, 'd> {
+    source: &'s Source<'s>,
+    lexer: Lexer<'s>,
+    next: Token,
+    diagnostics: &'d mut Diagnostics,
+    depth: usize,
+}
+
+/// A statement that could not be read; the error is noted.
+struct Broken;
+
+/// Parses a whole configuration, noting all errors.
+pub fn parse(source: &Source<'_>, diagnostics: &mut Diagnostics) -> Vec<Statement> {
+    let mut lexer = Lexer::new(source.text);
+    let next = lexer.token();
+    let mut parser = Parser { source, lexer, next, diagnostics, depth: 0 };
+    parser.statements(None)
+}
+
+impl<'s> Parser<'s, '_> {
+    fn take(&mut self) -> Token {
+        core::mem::replace(&mut self.next, self.lexer.token())
+    }
+
+    fn at(&self, mark: char) -> bool {
+        self.next.kind == Kind::Mark(mark)
+    }
+
+    fn accept(&mut self, kind: Kind) -> bool {
+        let is = self.next.kind == kind;
+        if is {
+            self.take();
+        }
+        is
+    }
+
+    fn text(&self, token: &Token) -> &'s str {
+        self.lexer.text(token)
+    }
+
+    #[cold]
+    fn error(&mut self, span: Span, message: impl Into<String>) -> Broken {
+        self.diagnostics.add(self.source, span, message);
+        Broken
+    }
+
+    #[cold]
+    fn expected(&mut self, what: &str) -> Broken {
+        let found = match self.next.kind {
+            Kind::End => "end of file".to_string(),
+            _ => format!("'{}'", self.text(&self.next)),
+        };
+        self.error(self.next.span.clone(), format!("syntax error near {found}: expected {what}"))
+    }
+
+    /// Statements up to `end`, which is not taken, or the end of the file.
+    fn statements(&mut self, end: Option<char>) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        let ends = |kind| kind == Kind::End || end.is_some_and(|e| kind == Kind::Mark(e));
+        while !ends(self.next.kind) {
+            if self.accept(Kind::Mark(';')) {
+                continue;
+            }
+            let before = self.next.span.clone();
+            match self.statement() {
+                Ok(statement) => statements.push(statement),
+                Err(Broken) => {
+                    // Goes on behind the next semicolon.
+                    if self.next.span == before {
+                        self.take();
+                    }
+                    while !ends(self.next.kind) && !self.at(';') {
+                        self.take();
+                    }
+                }
+            }
+        }
+        statements
+    }
+
+    fn statement(&mut self) -> Result<Statement, Broken> {
+        if self.next.kind == Kind::Word {
+            match self.text(&self.next) {
+                "elementclass" => return self.class_statement(),
+                "define" => {
+                    self.take();
+                    return self.configuration().map(Statement::Define);
+                }
+                "require" => {
+                    self.take();
+                    return self.configuration().map(Statement::Require);
+                }
+                "provide" => {
+                    self.take();
+                    self.configuration()?;
+                    return Ok(Statement::Chain(Vec::new()));
+                }
+                _ => {}
+            }
+        }
+        self.chain()
+    }
+
+    fn chain(&mut self) -> Result<Statement, Broken> {
+        let mut chain = Vec::new();
+        let mut connector = self.connector();
+        if connector.is_some() {
+            // `-> a` in a group: from its input.
+            let span = self.next.span.clone();
+            let input =
+                Item { what: What::Implicit, inputs: None, outputs: None, span: span.start..span.start };
+            chain.push((None, alloc::vec![input]));
+        }
+        loop {
+            let ended = matches!(self.next.kind, Kind::End | Kind::Mark(';' | '}' | ')'));
+            if ended && connector.is_some() {
+                let span = self.next.span.start..self.next.span.start;
+                let output = Item { what: What::Implicit, inputs: None, outputs: None, span };
+                chain.push((connector, alloc::vec![output]));
+                break;
+            }
+            chain.push((connector.take(), self.list()?));
+            connector = self.connector();
+            if connector.is_none() {
+                break;
+            }
+        }
+        // As in Click, a semicolon may be left out where a new statement visibly begins.
+        if !matches!(self.next.kind, Kind::Mark(';' | '}' | ')' | '[') | Kind::End | Kind::Word) {
+            return Err(self.expected("'->', '=>', '::' or ';'"));
+        }
+        Ok(Statement::Chain(chain))
+    }
+
+    fn connector(&mut self) -> Option<(Connector, Span)> {
+        let connector = match self.next.kind {
+            Kind::Arrow => Connector::All,
+            Kind::FatArrow => Connector::Each,
+            _ => return None,
+        };
+        Some((connector, self.take().span))
+    }
+
+    /// `[0] a [1], b, c :: Class(config)`
+    fn list(&mut self) -> Result<Vec<Item>, Broken> {
+        let mut items = alloc::vec![self.item()?];
+        while self.accept(Kind::Mark(',')) {
+            items.push(self.item()?);
+        }
+        if self.next.kind != Kind::TwoColons {
+            return Ok(items);
+        }
+        self.take();
+        let class = self.class()?;
+        let config = if self.at('(') { Some(self.configuration()?) } else { None };
+        let outputs = self.ports()?;
+        let last = items.len() - 1;
+        for (i, item) in items.iter_mut().enumerate() {
+            let What::Name(name) = &item.what else {
+                return Err(
+                    self.error(item.span.clone(), "syntax error: only names can be declared with '::'")
+                );
+            };
+            item.what =
+                What::Declared { name: Some(name.clone()), class: class.clone(), config: config.clone() };
+            if i == last && item.outputs.is_none() {
+                item.outputs = outputs.clone();
+            }
+        }
+        // `a :: A, b :: B -> c`
+        while self.accept(Kind::Mark(',')) {
+            items.append(&mut self.list()?);
+        }
+        Ok(items)
+    }
+
+    /// `[1, 2]`
+    fn ports(&mut self) -> Result<Option<Vec<usize>>, Broken> {
+        if !self.accept(Kind::Mark('[')) {
+            return Ok(None);
+        }
+        let mut ports = Vec::new();
+        loop {
+            let token = self.take();
+            let Some(number) = self.text(&token).parse::<usize>().ok().filter(|&n| n < PORTS) else {
+                return Err(
+                    self.error(token.span, format!("syntax error: expected a port number below {PORTS}"))
+                );
+            };
+            ports.push(number);
+            if self.accept(Kind::Mark(']')) {
+                return Ok(Some(ports));
+            }
+            if !self.accept(Kind::Mark(',')) {
+                return Err(self.expected("',' or ']'"));
+            }
+        }
+    }
+
+    /// An element with its ports: `[1] name(config) [2]`.
+    fn item(&mut self) -> Result<Item, Broken> {
+        let start = self.next.span.clone();
+        let inputs = self.ports()?;
+        let span = self.next.span.clone();
+        let what = match self.next.kind {
+            Kind::Word => {
+                let token = self.take();
+                let name = self.text(&token).to_string();
+                if self.at('(') {
+                    let config = Some(self.configuration()?);
+                    What::Declared { name: None, class: ClassUse::Named(name), config }
+                } else {
+                    What::Name(name)
+                }
+            }
+            Kind::Mark('{' | '(') => {
+                let class = self.class()?;
+                let config = if self.at('(') { Some(self.configuration()?) } else { None };
+                What::Declared { name: None, class, config }
+            }
+            _ if inputs.is_some() => {
+                // Before an arrow the ports are outputs of `input`, at the end inputs of `output`.
+                let arrow = matches!(self.next.kind, Kind::Arrow | Kind::FatArrow);
+                let (inputs, outputs) = if arrow { (None, inputs) } else { (inputs, None) };
+                return Ok(Item { what: What::Implicit, inputs, outputs, span: start });
+            }
+            _ => return Err(self.expected("an element")),
+        };
+        let outputs = self.ports()?;
+        Ok(Item { what, inputs, outputs, span })
+    }
+
+    fn class(&mut self) -> Result<ClassUse, Broken> {
+        match self.next.kind {
+            Kind::Word => {
+                let token = self.take();
+                Ok(ClassUse::Named(self.text(&token).to_string()))
+            }
+            Kind::Mark('{') => self.compound('}').map(ClassUse::Compound),
+            Kind::Mark('(') => self.compound(')').map(ClassUse::Group),
+            _ => Err(self.expected("a class name")),
+        }
+    }
+
+    fn class_statement(&mut self) -> Result<Statement, Broken> {
+        self.take();
+        if self.next.kind != Kind::Word {
+            return Err(self.expected("a class name"));
+        }
+        let token = self.take();
+        let class = self.class()?;
+        Ok(Statement::Class { name: self.text(&token).to_string(), class })
+    }
+
+    fn compound(&mut self, end: char) -> Result<Rc<Compound>, Broken> {
+        let open = self.take();
+        if self.depth >= DEPTH {
+            let message = format!("elements nest deeper than {DEPTH}");
+            self.error(open.span, message);
+            self.skip_nested();
+            return Err(Broken);
+        }
+        let parameters = if end == '}' { self.parameters()? } else { Vec::new() };
+        self.depth += 1;
+        let body = self.statements(Some(end));
+        self.depth -= 1;
+        if self.next.kind == Kind::TwoBars {
+            let span = self.next.span.clone();
+            return Err(
+                self.error(span, "compound elements with several bodies ('||') are not supported yet")
+            );
+        }
+        if !self.accept(Kind::Mark(end)) {
+            return Err(self.error(open.span, format!("syntax error: this has no '{end}'")));
+        }
+        Ok(Rc::new(Compound { parameters, body }))
+    }
+
+    /// To the end of what was nested too deep, so that the error is said once.
+    fn skip_nested(&mut self) {
+        let mut depth = 1usize;
+        while depth > 0 && self.next.kind != Kind::End {
+            match self.take().kind {
+                Kind::Mark('{' | '(') => depth += 1,
+                Kind::Mark('}' | ')') => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// `$a, KEYWORD $b |`
+    fn parameters(&mut self) -> Result<Vec<(String, Option<String>)>, Broken> {
+        let mut parameters = Vec::new();
+        let mut ahead = self.lexer.clone();
+        let starts = self.next.kind == Kind::Variable
+            || self.at('|')
+            || (self.next.kind == Kind::Word && ahead.token().kind == Kind::Variable);
+        if !starts {
+            return Ok(parameters);
+        }
+        while !self.accept(Kind::Mark('|')) {
+            let keyword = if self.next.kind == Kind::Word { Some(self.take()) } else { None };
+            let keyword = keyword.map(|t| self.text(&t).to_string());
+            if self.next.kind != Kind::Variable {
+                return Err(self.expected("a parameter, '$name'"));
+            }
+            let token = self.take();
+            parameters.push((self.text(&token).trim_start_matches('$').to_string(), keyword));
+            if !self.accept(Kind::Mark(',')) && !self.at('|') {
+                return Err(self.expected("',' or '|'"));
+            }
+        }
+        Ok(parameters)
+    }
+
+    /// `( ... )`: the text in between.
+    fn configuration(&mut self) -> Result<Span, Broken> {
+        if !self.at('(') {
+            return Err(self.expected("'('"));
+        }
+        let open = self.next.span.clone();
+        // The lexer stands behind `(`, the token read ahead.
+        let span = self.lexer.configuration();
+        self.next = self.lexer.token();
+        span.ok_or_else(|| self.error(open, "syntax error: this '(' has no ')'"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Vec<Statement>, Diagnostics) {
+        let mut d = Diagnostics::default();
+        let s = parse(&Source { name: "x", text }, &mut d);
+        (s, d)
+    }
+
+    #[test]
+    fn a_chain_keeps_its_ports() {
+        let (s, d) = parsed("a :: A(1) [2] -> [3, 4] b; c, d :: B;");
+        assert!(d.is_empty(), "{d}");
+        let Statement::Chain(chain) = &s[0] else { panic!() };
+        assert_eq!(chain[0].1[0].outputs, Some(vec![2]));
+        assert_eq!(chain[1].1[0].inputs, Some(vec![3, 4]));
+        assert!(matches!(&s[1], Statement::Chain(c) if c[0].1.len() == 2));
+    }
+
+    #[test]
+    fn every_broken_statement_is_noted_and_the_rest_is_read() {
+        let (s, d) = parsed("a :: ; b -> -> c; d :: D; e [x] -> f;");
+        assert_eq!(d.list.len(), 3, "{d}");
+        assert_eq!(s.len(), 1);
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_one_error() {
+        for (open, close) in [("{", "}"), ("(", ")")] {
+            let (_, d) = parsed(&(open.repeat(10_000) + &close.repeat(10_000) + "; a :: A"));
+            assert_eq!(d.list.len(), 1, "{d}");
+            assert!(!parsed(&open.repeat(10_000)).1.is_empty());
+        }
+    }
+}

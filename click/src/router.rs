@@ -1,0 +1,122 @@
+//! A running configuration: built, initialized, run, asked through handlers, replaced.
+
+use crate::build::{Built, build};
+use crate::diagnostic::{Diagnostics, Source};
+use crate::element::{DeviceFacts, Host, Nanos};
+pub use crate::engine::Engine;
+pub use crate::handlers::HandlerError;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// What a router needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To be called again at once.
+    Busy,
+    /// Nothing until a packet arrives, a device that was full has room, or a time comes.
+    Idle {
+        /// On the clock of [`Host::now`].
+        until: Option<Nanos>,
+    },
+    /// Nothing any more.
+    Stopped,
+}
+
+/// A configuration that was found right.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    devices: Vec<String>,
+}
+
+impl Checked {
+    /// Devices that it uses, in the order of their first use; `0` and `eth0` are one.
+    pub fn devices(&self) -> &[String] {
+        &self.devices
+    }
+}
+
+/// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
+/// address.
+pub fn check(source: &Source<'_>, variables: &[(String, String)]) -> Result<Checked, Diagnostics> {
+    let placeholder = DeviceFacts { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)) };
+    let built = build(source, variables, &mut |_| Some(placeholder))?;
+    let canonical = |name: &str| match name.parse::<usize>() {
+        Ok(n) => format!("eth{n}"),
+        Err(_) => name.to_string(),
+    };
+    let mut devices: Vec<String> = Vec::new();
+    for name in built.elements.iter().filter_map(|e| e.device()).map(canonical) {
+        if !devices.contains(&name) {
+            devices.push(name);
+        }
+    }
+    Ok(Checked { devices })
+}
+
+/// A running configuration.
+pub struct Router {
+    engine: Engine,
+}
+
+impl Router {
+    /// Builds a router and initializes its elements.
+    pub fn new(
+        source: &Source<'_>,
+        variables: &[(String, String)],
+        host: &mut dyn Host,
+    ) -> Result<Self, Diagnostics> {
+        let built = build(source, variables, &mut |name| host.device(name).map(|d| host.facts(d)))?;
+        let Built { ref flat, .. } = built;
+        let spans: Vec<_> = flat.elements.iter().map(|e| e.span.clone()).collect();
+        let mut router = Self { engine: Engine::assemble(built, source.text, host) };
+        let mut order: Vec<usize> = (0..spans.len()).collect();
+        order.sort_by_key(|&id| router.engine.phase(id));
+        let mut d = Diagnostics::default();
+        for id in order {
+            let result = router.engine.with(host, id, |e, cx| e.initialize(cx));
+            if let Some(Err(message)) = result {
+                d.add(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
+            }
+        }
+        router.engine.settle(host);
+        if d.is_empty() { Ok(router) } else { Err(d) }
+    }
+
+    /// Works for a while: at most `rounds` rounds, in each of which devices are asked for packets, timers that are due
+    /// fire, and tasks work once.
+    pub fn run(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
+        self.engine.run(host, rounds)
+    }
+
+    /// Value of a handler: `ELEMENT.HANDLER`, or one of the router's own; arguments may follow.
+    pub fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
+        self.engine.now = host.now();
+        let value = self.engine.read(host, handler);
+        self.engine.settle(host);
+        value
+    }
+
+    /// Writes a handler.
+    pub fn write(&mut self, host: &mut dyn Host, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.engine.now = host.now();
+        let done = self.engine.write(host, handler, value);
+        self.engine.settle(host);
+        done
+    }
+
+    /// Handlers of an element, one a line with `r` and `w`.
+    pub fn handlers(&self, element: &str) -> Result<String, HandlerError> {
+        self.engine.handlers(element)
+    }
+
+    /// Counts cycles per element from now on, or no longer; see the handler `profile`.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.engine.profiling = on;
+    }
+
+    /// Takes over the state of elements of the same name and class from a router that ends.
+    pub fn take_over(&mut self, mut old: Router) {
+        self.engine.take_over(&mut old.engine);
+    }
+}
