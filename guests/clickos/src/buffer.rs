@@ -37,11 +37,6 @@ impl PacketBuffer {
         let length = HEADER + packet.len();
         Ok(Self { packet, length })
     }
-
-    /// The packet again.
-    pub fn into_packet(self) -> Packet {
-        self.packet
-    }
 }
 
 // SAFETY: a packet's buffer has a stable address and is reached through the packet alone, which stays in here; both
