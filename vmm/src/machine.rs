@@ -61,12 +61,13 @@ struct Prepared {
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let kvm = host::open_kvm()?;
-    if options.die_with_parent {
-        privileges::die_with_parent()?;
-    }
+    let parent = privileges::parent();
     privileges::one_heap();
     let opened = open(options)?;
     privileges::drop_all()?;
+    if options.die_with_parent {
+        privileges::die_with(parent)?;
+    }
     let shared = Arc::new(Shared::new()?);
     let (io_to, io_from) = channel::<Io>();
     let (confined_to, confined) = channel();

@@ -39,10 +39,24 @@ pub fn one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// Ends this process when the one that started it ends.
-pub fn die_with_parent() -> Result<(), Error> {
+/// The process that started this one.
+pub fn parent() -> i32 {
+    // SAFETY: cannot fail.
+    unsafe { libc::getppid() }
+}
+
+/// Ends this process when `parent`, which started it, ends. The kernel forgets the wish when the user changes: it
+/// comes after [`drop_all`].
+pub fn die_with(starter: i32) -> Result<(), Error> {
     // SAFETY: a plain system call.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, "follow the parent")
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, "follow the parent")?;
+    if parent() != starter {
+        return Err(Error::Host {
+            problem: "the process that started this one has ended".into(),
+            hint: "start it again".into(),
+        });
+    }
+    Ok(())
 }
 
 /// Timers of this thread fire when they say, not up to 50 µs later.
