@@ -168,7 +168,18 @@ fn parse_ipv4(text: &str) -> Option<[u8; 4]> {
 
 fn parse_prefix(text: &str) -> Option<([u8; 4], u8)> {
     let (address, length) = text.split_once('/')?;
-    let address = parse_ipv4(address)?;
+    // `10/8`: what is left out is 0.
+    let mut bytes = address.split('.').map(|part| part.parse::<u8>().ok());
+    let mut address = [0; 4];
+    for byte in &mut address {
+        match bytes.next() {
+            Some(part) => *byte = part?,
+            None => break,
+        }
+    }
+    if bytes.next().is_some() {
+        return None;
+    }
     if let Some(m) = parse_ipv4(length) {
         let m = u32::from_be_bytes(m);
         return (m.leading_ones() + m.trailing_zeros() == 32 || m == 0)
@@ -584,6 +595,7 @@ mod tests {
         names.device("eth0", &DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)) });
         assert_eq!(names.ipv4("eth0:ip"), Some([10, 0, 0, 1]));
         assert_eq!(names.prefix("eth0:ipnet"), Some(([10, 0, 0, 0], 24)));
+        assert_eq!(names.prefix("10/8"), Some(([10, 0, 0, 0], 8)));
         assert_eq!(names.prefix("10.1.2.3/255.255.0.0"), Some(([10, 1, 0, 0], 16)));
         assert_eq!(names.ethernet("eth0"), Some([2, 0, 0, 0, 0, 1]));
     }

@@ -246,11 +246,16 @@ impl Flattener<'_> {
             self.error(span, format!("redeclaration of element '{full}'"));
             return None;
         }
-        let text = match config {
-            Some(config) => self.substituted(&self.source.text[config.clone()], config, scope),
-            None => String::new(),
+        let meaning = self.meaning(class, scope);
+        let text = match (config, &meaning) {
+            // Scripts have variables of their own.
+            (Some(config), Meaning::Library(class)) if class == "Script" => {
+                scope.substitute(&self.source.text[config.clone()], &mut Vec::new()).unwrap_or_default()
+            }
+            (Some(config), _) => self.substituted(&self.source.text[config.clone()], config, scope),
+            (None, _) => String::new(),
         };
-        let faces = match self.meaning(class, scope) {
+        let faces = match meaning {
             Meaning::Library(class) => {
                 // What a variable changed cannot be pointed at byte by byte.
                 let place = config.filter(|c| self.source.text[(*c).clone()] == text).cloned();
