@@ -143,11 +143,15 @@ fn check_click(config: &Config, variables: &[(String, String)], taps: usize) -> 
     let devices = checked.devices();
     if devices.len() > taps {
         return Err(Error::Configuration(format!(
-            "{} uses {} ({}), and there {} given; add --tap NAME for each",
+            "{} uses {} ({}), and {} given; add --tap NAME for each",
             config.name,
             count(devices.len(), "net device"),
             devices.join(", "),
-            if taps == 1 { "is 1 --tap".into() } else { format!("are {taps} --tap") },
+            match taps {
+                0 => "no --tap is".to_owned(),
+                1 => "1 --tap is".to_owned(),
+                n => format!("{n} --tap are"),
+            },
         )));
     }
     Ok(())

@@ -1,0 +1,203 @@
+//! ClickOS in front of real hosts: each example with real packets.
+
+use e2e::net::Namespace;
+use e2e::{Outcome, RunFolder, eventually, run, unique};
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use vmm::status;
+
+/// A running instance with a namespace at each of its devices.
+struct Function {
+    folder: RunFolder,
+    sides: Vec<Namespace>,
+}
+
+impl Function {
+    /// Starts an example; device *i* has 10.(i+1).0.1/24, its namespace .2.
+    fn new(example: &str, sides: usize, options: &[&str]) -> Self {
+        let folder = RunFolder::new();
+        let sides: Vec<Namespace> = (0..sides).map(|_| Namespace::new()).collect();
+        let mut arguments: Vec<String> =
+            ["run", &format!("examples/{example}.click"), "--name", "nf", "--detach"].map(str::to_owned).into();
+        for (i, side) in sides.iter().enumerate() {
+            let n = i + 1;
+            let tap = unique("t");
+            arguments.extend(["--tap".into(), format!(
+                "{tap},netns={},address=10.{n}.0.2/24,guest=10.{n}.0.1/24",
+                side.name
+            )]);
+        }
+        arguments.extend(options.iter().map(|o| (*o).to_owned()));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let outcome = folder.run(&arguments);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        Self { folder, sides }
+    }
+
+    fn click(&self, arguments: &[&str]) -> Outcome {
+        self.folder.run(&[&["click", "nf"], arguments].concat())
+    }
+
+    #[track_caller]
+    fn read(&self, handler: &str) -> u64 {
+        let outcome = self.click(&["read", handler]);
+        outcome.out.trim().parse().unwrap_or_else(|_| panic!("{handler}: {outcome:?}"))
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.folder.run(&["stop", "nf"]);
+        if !std::thread::panicking() {
+            self.folder.is_empty_soon();
+        }
+    }
+}
+
+fn echoes(socket: &UdpSocket, to: &str) -> bool {
+    let mut buffer = [0; 2000];
+    socket.send_to(b"a question", to).expect("sent");
+    socket.recv_from(&mut buffer).is_ok_and(|(n, _)| &buffer[..n] == b"a question")
+}
+
+#[test]
+fn firewall_passes_dns_and_drops_the_rest() {
+    let f = Function::new("firewall", 1, &[]);
+    assert!(f.sides[0].pings("10.1.0.1", 5));
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    assert!(echoes(&socket, "10.1.0.1:53"));
+    assert!(!echoes(&socket, "10.1.0.1:5060"));
+    assert_eq!((f.read("passed.count"), f.read("ping.count")), (1, 5));
+    assert!(f.read("dropped.count") >= 1);
+    f.click(&["write", "passed.reset"]).ends(0, "");
+    assert_eq!(f.read("passed.count"), 0);
+    f.click(&["read", "nothing.count"]).ends(status::CONFIGURATION_REFUSED, "nothing");
+    f.click(&["write", "passed.count", "7"]).ends(status::CONFIGURATION_REFUSED, "");
+}
+
+#[test]
+fn first_packet_is_on_the_timeline() {
+    let f = Function::new("firewall", 1, &[]);
+    assert!(f.sides[0].pings("10.1.0.1", 1));
+    let timeline = f.folder.run(&["timeline", "nf"]);
+    for phase in ["devices", "configure", "ready", "first-packet"] {
+        assert!(timeline.out.contains(phase), "{timeline:?}");
+    }
+}
+
+#[test]
+fn mirror_sends_back_what_it_gets() {
+    let f = Function::new("mirror", 1, &[]);
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    let mut buffer = [0; 2000];
+    for length in [0usize, 1, 64, 500, 1472] {
+        let sent: Vec<u8> = (0..length).map(|i| i as u8).collect();
+        socket.send_to(&sent, "10.1.0.1:7777").expect("sent");
+        let (n, from) = socket.recv_from(&mut buffer).expect("it comes back");
+        assert_eq!((&buffer[..n], from.port()), (&sent[..], 7777));
+    }
+    assert_eq!(f.read("mirrored.count"), 5);
+}
+
+#[test]
+fn mirror_keeps_up_with_bursts() {
+    let f = Function::new("mirror", 1, &[]);
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    assert!(echoes(&socket, "10.1.0.1:9"));
+    let mut buffer = [0; 2000];
+    let (mut sent, mut came) = (0u32, 0u32);
+    for _ in 0..200 {
+        for _ in 0..20 {
+            sent += u32::from(socket.send_to(b"burst", "10.1.0.1:9").is_ok());
+        }
+        for _ in 0..20 {
+            came += u32::from(socket.recv(&mut buffer).is_ok());
+        }
+    }
+    assert_eq!(came, sent);
+}
+
+#[test]
+fn router_routes_between_two_networks() {
+    let f = Function::new("router", 2, &[]);
+    let (left, right) = (&f.sides[0], &f.sides[1]);
+    left.ip(&["route", "add", "default", "via", "10.1.0.1"]);
+    right.ip(&["route", "add", "default", "via", "10.2.0.1"]);
+    assert!(left.pings("10.1.0.1", 2), "the router answers for its own address");
+    assert!(left.pings("10.2.0.1", 2), "and for that of its other side");
+    assert!(left.pings("10.2.0.2", 3), "and forwards");
+    assert!(f.read("forwarded0.count") >= 3 && f.read("forwarded1.count") >= 3);
+
+    let server = right.udp("10.2.0.2:4000");
+    let client = left.udp("10.1.0.2:0");
+    client.send_to(b"there", "10.2.0.2:4000").expect("sent");
+    let mut buffer = [0; 100];
+    let (n, from) = server.recv_from(&mut buffer).expect("it arrives");
+    assert_eq!((&buffer[..n], from.ip().to_string().as_str()), (&b"there"[..], "10.1.0.2"));
+
+    let short = left.command(&["ping", "-n", "-c", "1", "-W", "2", "-t", "1", "10.2.0.2"]);
+    let mut short = short;
+    let outcome = run(&mut short);
+    assert!(outcome.out.contains("Time to live exceeded"), "{outcome:?}");
+    let nowhere = run(&mut left.command(&["ping", "-n", "-c", "1", "-W", "2", "203.0.113.9"]));
+    assert!(nowhere.out.contains("Net Unreachable"), "{nowhere:?}");
+    assert_eq!((f.read("expired.count"), f.read("unreachable.count")), (1, 1));
+}
+
+#[test]
+fn load_generator_sends_what_it_was_told_and_ends() {
+    let (folder, namespace, tap) = (RunFolder::new(), Namespace::new(), unique("t"));
+    let option = format!("{tap},netns={},address=10.1.0.2/24,guest=10.1.0.1/24", namespace.name);
+    let begun = Instant::now();
+    let outcome = folder.run(&[
+        "run", "examples/loadgen.click", "--tap", &option, "--set", "TARGET=10.1.0.2", "--set", "RATE=2000", "--set",
+        "LIMIT=1000",
+    ]);
+    outcome.ends(0, "");
+    assert!(outcome.out.contains("sent 1000 packets"), "{outcome:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+    eventually("the TAP is gone", || !namespace.devices().contains(&tap));
+}
+
+#[test]
+fn configuration_can_be_swapped_and_a_bad_one_changes_nothing() {
+    let f = Function::new("firewall", 1, &[]);
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    assert!(!echoes(&socket, "10.1.0.1:5060"));
+    let bad = std::env::temp_dir().join(format!("{}.click", unique("bad")));
+    std::fs::write(&bad, "Idle -> Nonsense;").expect("written");
+    let refused = f.click(&["swap", bad.to_str().expect("UTF-8")]);
+    let _ = std::fs::remove_file(bad);
+    refused.ends(status::CONFIGURATION_REFUSED, "Nonsense");
+    assert!(echoes(&socket, "10.1.0.1:53"));
+    f.click(&["swap", "examples/mirror.click"]).ends(0, "");
+    assert!(echoes(&socket, "10.1.0.1:5060"));
+}
+
+#[test]
+fn idle_instance_uses_no_processor_time() {
+    let f = Function::new("firewall", 1, &[]);
+    assert!(f.sides[0].pings("10.1.0.1", 1));
+    let records: serde_json::Value = serde_json::from_str(&f.folder.run(&["ps", "--json"]).out).expect("JSON");
+    let pid = records[0]["pid"].as_u64().expect("a process");
+    // The namespace itself still has router solicitations to send.
+    run(Command::new("ip").args(["netns", "exec", &f.sides[0].name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]));
+    std::thread::sleep(Duration::from_millis(300));
+    let wakeups = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let line = status.lines().find(|l| l.starts_with("voluntary_ctxt_switches")).map(str::to_owned);
+        line.and_then(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).expect("it runs")
+    };
+    let before = wakeups();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(wakeups() - before <= 2, "a periodic timer wakes it");
+}
+
+#[test]
+fn variables_reach_the_configuration() {
+    let f = Function::new("firewall", 1, &["--set", "IP=10.1.0.77"]);
+    assert!(f.sides[0].pings("10.1.0.77", 1));
+    let outcome = run(&mut f.sides[0].command(&["ping", "-n", "-c", "1", "-W", "1", "10.1.0.1"]));
+    assert_ne!(outcome.status, 0, "{outcome:?}");
+}
