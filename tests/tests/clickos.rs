@@ -142,7 +142,7 @@ fn router_routes_between_two_networks() {
     assert!(outcome.out.contains("Time to live exceeded"), "{outcome:?}");
     let nowhere = run(&mut left.command(&["ping", "-n", "-c", "1", "-W", "2", "203.0.113.9"]));
     assert!(nowhere.out.contains("Net Unreachable"), "{nowhere:?}");
-    assert_eq!((f.read("expired.count"), f.read("unreachable.count")), (1, 1));
+    assert_eq!(f.read("unknown.count"), 1);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn load_generator_sends_what_it_was_told_and_ends() {
         "LIMIT=1000",
     ]);
     outcome.ends(0, "");
-    assert!(outcome.out.contains("sent 1000 packets"), "{outcome:?}");
+    assert!(outcome.out.contains("made 1000 packets"), "{outcome:?}");
     assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
     eventually("the TAP is gone", || !namespace.devices().contains(&tap));
 }
@@ -196,7 +196,7 @@ fn idle_instance_uses_no_processor_time() {
 
 #[test]
 fn variables_reach_the_configuration() {
-    let f = Function::new("firewall", 1, &["--set", "IP=10.1.0.77"]);
+    let f = Function::new("firewall", 1, &["--set", "ADDR=10.1.0.77"]);
     assert!(f.sides[0].pings("10.1.0.77", 1));
     let outcome = run(&mut f.sides[0].command(&["ping", "-n", "-c", "1", "-W", "1", "10.1.0.1"]));
     assert_ne!(outcome.status, 0, "{outcome:?}");
