@@ -19,14 +19,16 @@ impl Function {
         let folder = RunFolder::new();
         let sides: Vec<Namespace> = (0..sides).map(|_| Namespace::new()).collect();
         let mut arguments: Vec<String> =
-            ["run", &format!("examples/{example}.click"), "--name", "nf", "--detach"].map(str::to_owned).into();
+            ["run", &format!("examples/{example}.click"), "--name", "nf", "--detach"]
+                .map(str::to_owned)
+                .into();
         for (i, side) in sides.iter().enumerate() {
             let n = i + 1;
             let tap = unique("t");
-            arguments.extend(["--tap".into(), format!(
-                "{tap},netns={},address=10.{n}.0.2/24,guest=10.{n}.0.1/24",
-                side.name
-            )]);
+            arguments.extend([
+                "--tap".into(),
+                format!("{tap},netns={},address=10.{n}.0.2/24,guest=10.{n}.0.1/24", side.name),
+            ]);
         }
         arguments.extend(options.iter().map(|o| (*o).to_owned()));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -151,7 +153,15 @@ fn load_generator_sends_what_it_was_told_and_ends() {
     let option = format!("{tap},netns={},address=10.1.0.2/24,guest=10.1.0.1/24", namespace.name);
     let begun = Instant::now();
     let outcome = folder.run(&[
-        "run", "examples/loadgen.click", "--tap", &option, "--set", "TARGET=10.1.0.2", "--set", "RATE=2000", "--set",
+        "run",
+        "examples/loadgen.click",
+        "--tap",
+        &option,
+        "--set",
+        "TARGET=10.1.0.2",
+        "--set",
+        "RATE=2000",
+        "--set",
         "LIMIT=1000",
     ]);
     outcome.ends(0, "");
@@ -179,10 +189,18 @@ fn configuration_can_be_swapped_and_a_bad_one_changes_nothing() {
 fn idle_instance_uses_no_processor_time() {
     let f = Function::new("firewall", 1, &[]);
     assert!(f.sides[0].pings("10.1.0.1", 1));
-    let records: serde_json::Value = serde_json::from_str(&f.folder.run(&["ps", "--json"]).out).expect("JSON");
+    let records: serde_json::Value =
+        serde_json::from_str(&f.folder.run(&["ps", "--json"]).out).expect("JSON");
     let pid = records[0]["pid"].as_u64().expect("a process");
     // The namespace itself still has router solicitations to send.
-    run(Command::new("ip").args(["netns", "exec", &f.sides[0].name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]));
+    run(Command::new("ip").args([
+        "netns",
+        "exec",
+        &f.sides[0].name,
+        "sysctl",
+        "-qw",
+        "net.ipv6.conf.all.disable_ipv6=1",
+    ]));
     std::thread::sleep(Duration::from_millis(300));
     let wakeups = || {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

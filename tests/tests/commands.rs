@@ -54,7 +54,9 @@ fn click_files_that_are_wrong_are_refused_with_the_place() {
 
 #[test]
 fn megabyte_of_garbage_is_refused_soon() {
-    let garbage: Vec<u8> = (0..1 << 20).map(|i: u32| b"abc :;->()[]{}$\"'\n,"[(i.wrapping_mul(2_654_435_761) >> 8) as usize % 19]).collect();
+    let garbage: Vec<u8> = (0..1 << 20)
+        .map(|i: u32| b"abc :;->()[]{}$\"'\n,"[(i.wrapping_mul(2_654_435_761) >> 8) as usize % 19])
+        .collect();
     let begun = std::time::Instant::now();
     click_is_refused(&garbage, "");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -170,7 +172,8 @@ fn killed_monitor_is_cleaned_up_after() {
 fn signals_to_the_command_reach_the_guest() {
     for (name, number) in [("TERM", libc::SIGTERM), ("INT", libc::SIGINT)] {
         let folder = RunFolder::new();
-        let child = start(folder.microvisor(&["run", "target/test-images/echoes-console"]).stdin(Stdio::null()));
+        let child =
+            start(folder.microvisor(&["run", "target/test-images/echoes-console"]).stdin(Stdio::null()));
         let pid = child.id();
         eventually("it runs", || !folder.left().is_empty());
         std::thread::sleep(Duration::from_millis(150));
@@ -202,7 +205,9 @@ fn name_of_a_tap_that_is_none_and_missing_namespaces_are_refused() {
     folder.run(&["run", image, "--tap", "lo"]).ends(status::HOST, "no TAP");
     let outcome = folder.run(&["run", image, "--tap", "t0,netns=no-such-namespace"]);
     outcome.ends(status::CONFIGURATION_REFUSED, "ip netns add");
-    folder.run(&["run", image, "--tap", "a-name-that-is-far-too-long"]).ends(status::CONFIGURATION_REFUSED, "");
+    folder
+        .run(&["run", image, "--tap", "a-name-that-is-far-too-long"])
+        .ends(status::CONFIGURATION_REFUSED, "");
     assert!(folder.left().is_empty());
 }
 

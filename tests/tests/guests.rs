@@ -29,7 +29,11 @@ fn guest_cannot_write_its_constants() {
 
 #[test]
 fn guest_cannot_execute_what_it_can_write() {
-    faults("executes-data", &["heap", "stack", "data", "rings", "constants", "boot"], "page fault (#PF) executing");
+    faults(
+        "executes-data",
+        &["heap", "stack", "data", "rings", "constants", "boot"],
+        "page fault (#PF) executing",
+    );
 }
 
 #[test]
@@ -81,9 +85,29 @@ fn hypercalls_do_nothing_and_text_stays_as_it_is() {
 #[test]
 fn registers_take_stores_of_their_size_alone() {
     let cases = [
-        "yield-4", "yield-2", "ready-8", "ready-1", "exit-8", "exit-1", "doorbell-8", "doorbell-1",
-        "doorbell-unused", "hole", "last", "misaligned", "straddle", "load", "load-doorbell", "sse", "avx", "string",
-        "exchange", "add", "push", "execute", "fault-register",
+        "yield-4",
+        "yield-2",
+        "ready-8",
+        "ready-1",
+        "exit-8",
+        "exit-1",
+        "doorbell-8",
+        "doorbell-1",
+        "doorbell-unused",
+        "hole",
+        "last",
+        "misaligned",
+        "straddle",
+        "load",
+        "load-doorbell",
+        "sse",
+        "avx",
+        "string",
+        "exchange",
+        "add",
+        "push",
+        "execute",
+        "fault-register",
     ];
     faults("abuses-registers", &cases, "");
     guest("abuses-registers", "doorbell").ends(0, "");
@@ -120,7 +144,17 @@ fn on_a_tap(name: &str, case: &str) -> Outcome {
 #[test]
 fn devices_reach_guest_memory_alone() {
     let targets = [
-        "text", "constants", "tables", "stack", "registers", "null", "beyond", "straddle", "before", "wrap", "long",
+        "text",
+        "constants",
+        "tables",
+        "stack",
+        "registers",
+        "null",
+        "beyond",
+        "straddle",
+        "before",
+        "wrap",
+        "long",
     ];
     for target in targets {
         on_a_tap("aims-dma", &format!("transmit-{target}")).ends(FAULT, "net device 0, transmit queue: ");
@@ -131,8 +165,18 @@ fn devices_reach_guest_memory_alone() {
 #[test]
 fn garbage_in_packet_rings_is_the_guests_fault() {
     let cases = [
-        "runaway", "backwards", "descriptor", "next", "loop", "empty", "short", "long", "direction", "mixed",
-        "indirect", "transmit-random",
+        "runaway",
+        "backwards",
+        "descriptor",
+        "next",
+        "loop",
+        "empty",
+        "short",
+        "long",
+        "direction",
+        "mixed",
+        "indirect",
+        "transmit-random",
     ];
     for case in cases {
         on_a_tap("garbles-rings", case).ends(FAULT, "net device 0, transmit queue: ");
@@ -164,9 +208,14 @@ fn guest_that_never_yields_can_be_stopped() {
 
 #[test]
 fn guest_cannot_drown_its_monitor() {
-    for (case, count) in
-        [("console", 20_000), ("bytes", 20_000), ("doorbell", 3000), ("ready", 3000), ("yield", 3000), ("past", 3000)]
-    {
+    for (case, count) in [
+        ("console", 20_000),
+        ("bytes", 20_000),
+        ("doorbell", 3000),
+        ("ready", 3000),
+        ("yield", 3000),
+        ("past", 3000),
+    ] {
         let count = format!("count={count}");
         run(monitor("floods", case).args(["--set", &count])).ends(0, "");
     }

@@ -46,7 +46,9 @@ fn note(bytes: &[u8]) -> usize {
 
 /// Where a program header of a type with some flags begins.
 fn header(bytes: &[u8], flags: u32) -> usize {
-    let at = (64..).step_by(56).find(|&at| bytes[at..at + 4] == [1, 0, 0, 0] && bytes[at + 4..at + 8] == flags.to_le_bytes());
+    let at = (64..)
+        .step_by(56)
+        .find(|&at| bytes[at..at + 4] == [1, 0, 0, 0] && bytes[at + 4..at + 8] == flags.to_le_bytes());
     at.expect("hello has such a segment")
 }
 
@@ -92,8 +94,11 @@ fn what_is_too_large_for_its_memory() {
         b[at..at + 8].copy_from_slice(&(64u64 << 20).to_le_bytes());
     };
     Spoiled::new(stack).is_refused("KiB of memory");
-    run(Command::new(program("microvisor-vmm")).arg("--image").arg(image("serves-tcp")).args(["--memory", "1"]))
-        .ends(REFUSED, "needs 8192 KiB");
+    run(Command::new(program("microvisor-vmm"))
+        .arg("--image")
+        .arg(image("serves-tcp"))
+        .args(["--memory", "1"]))
+    .ends(REFUSED, "needs 8192 KiB");
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Measurements of one thing: median and spread.
+
+use serde::{Serialize, Serializer};
+use std::fmt;
+use std::time::Duration;
+
+/// What the numbers count.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub enum Unit {
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    Millis,
+    /// Kibibytes.
+    KiB,
+    /// How many times as much.
+    #[serde(rename = "times")]
+    Times,
+}
+
+/// The measurements.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    what: &'static str,
+    unit: Unit,
+    values: Vec<f64>,
+}
+
+impl Sample {
+    /// None yet.
+    pub fn new(what: &'static str, unit: Unit) -> Self {
+        Self { what, unit, values: Vec::new() }
+    }
+
+    /// One more.
+    pub fn push(&mut self, value: f64) {
+        self.values.push(value);
+    }
+
+    /// One more, of a time in milliseconds.
+    pub fn push_time(&mut self, time: Duration) {
+        self.push(time.as_secs_f64() * 1e3);
+    }
+
+    /// The value that a share of the measurements is not above.
+    fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+        sorted.get(at).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl fmt::Display for Sample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Millis => "ms",
+            Unit::KiB => "KiB",
+            Unit::Times => "x",
+        };
+        let [median, low, high] = [0.5, 0.1, 0.9].map(|q| self.quantile(q));
+        let n = self.values.len();
+        write!(f, "{:<62} {median:>6.2} {low:>10.2} {high:>10.2}  {unit:<4}{n:>7}", self.what)
+    }
+}
+
+impl Serialize for Sample {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            what: &'a str,
+            unit: Unit,
+            median: f64,
+            p10: f64,
+            p90: f64,
+            runs: usize,
+            values: &'a [f64],
+        }
+        Row {
+            what: self.what.trim(),
+            unit: self.unit,
+            median: self.quantile(0.5),
+            p10: self.quantile(0.1),
+            p90: self.quantile(0.9),
+            runs: self.values.len(),
+            values: &self.values,
+        }
+        .serialize(s)
+    }
+}
