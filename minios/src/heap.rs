@@ -117,6 +117,11 @@ pub(crate) fn start(range: Range) {
     unsafe { HEAP.start(range.base as *mut u8, range.length as usize) }
 }
 
+/// Bytes that the heap has in all.
+pub fn size() -> usize {
+    crate::boot::page().heap.length as usize
+}
+
 /// Bytes in use by allocations.
 pub fn used() -> usize {
     HEAP.used.get()

@@ -34,7 +34,7 @@ minios::image! {
     name: "clickos",
     main: main,
     memory_minimum: 2 << 20,
-    memory_default: 8 << 20,
+    memory_default: 16 << 20,
     stack_size: 256 << 10,
     heap_touched: 128 << 10,
     net_maximum: 16,

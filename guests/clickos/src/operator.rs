@@ -13,6 +13,10 @@ use minios::{boot, clock, console, heap, println};
 /// Longest line that can be typed, bytes.
 const LINE_MAXIMUM: usize = 4096;
 
+/// Bytes of heap that a byte of configuration may turn into, at the worst that was tried (a text of nothing but short
+/// elements, whose list is just growing).
+const HEAP_PER_BYTE: usize = 320;
+
 /// Answers requests with the router at hand.
 pub struct Operator<'a> {
     pub router: &'a mut Router,
@@ -48,6 +52,13 @@ impl Operator<'_> {
         let Ok(text) = core::str::from_utf8(text) else {
             return Reply::refused(STATUS_REFUSED, "the configuration is not UTF-8");
         };
+        // Running out of memory half way would end the router that is in force.
+        let most = heap::size().saturating_sub(heap::used()) / HEAP_PER_BYTE;
+        if text.len() > most {
+            let why =
+                format!("{} bytes are more than this instance has memory for: {most} at most", text.len());
+            return Reply::refused(STATUS_REFUSED, why);
+        }
         match Router::new(&Source { name: "config", text }, self.variables, self.host) {
             Ok(mut router) => {
                 core::mem::swap(self.router, &mut router);
