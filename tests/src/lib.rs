@@ -58,7 +58,12 @@ fn status_of(output: &Output) -> i32 {
 }
 
 /// Waits for a command, not for ever.
-pub fn finish(mut child: Child) -> Outcome {
+pub fn finish(child: Child) -> Outcome {
+    finish_within(child, PATIENCE)
+}
+
+/// Waits for a command no longer than `patience`.
+pub fn finish_within(mut child: Child, patience: Duration) -> Outcome {
     let reader = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -70,13 +75,13 @@ pub fn finish(mut child: Child) -> Outcome {
     };
     let out = reader(child.stdout.take().map(|p| Box::new(p) as _));
     let err = reader(child.stderr.take().map(|p| Box::new(p) as _));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     let status = loop {
         match child.try_wait().expect("a child can be waited for") {
             Some(status) => break status,
             None if Instant::now() > deadline => {
                 let _ = child.kill();
-                panic!("a command did not end in {PATIENCE:?}");
+                panic!("a command did not end in {patience:?}");
             }
             None => std::thread::sleep(Duration::from_millis(2)),
         }
