@@ -388,10 +388,21 @@ impl<'a> Args<'a> {
 
     fn parsed<T: Argument>(&mut self, name: &str, word: &Word) -> Option<T> {
         let value = T::parse(&word.text, self.names);
-        if value.is_none() {
+        if value.is_none() && !self.bad_keyword(word) {
             self.error_in(word, format!("{name}: expected {}, not '{}'", T::WHAT, shortened(&word.text)));
         }
         value
+    }
+
+    /// Notes that an argument begins with a word that looks like a keyword and is none.
+    fn bad_keyword(&mut self, word: &Word) -> bool {
+        let Some((bad, _)) = keyword(&word.text) else { return false };
+        let message = match self.known {
+            [] => format!("bad keyword {bad}: no keywords are valid here"),
+            known => format!("bad keyword {bad} (valid keywords are {})", known.join(" ")),
+        };
+        self.error_in(word, message);
+        true
     }
 
     /// A keyword argument.
@@ -429,14 +440,8 @@ impl<'a> Args<'a> {
 
     /// The first error, if the arguments were not all used or are not right.
     pub fn finish(mut self) -> Vec<ArgumentError> {
-        if let Some(word) = self.positional.pop_front() {
-            let message = match keyword(&word.text) {
-                Some((bad, _)) if self.known.is_empty() => {
-                    format!("bad keyword {bad}: no keywords are valid here")
-                }
-                Some((bad, _)) => format!("bad keyword {bad} (valid keywords are {})", self.known.join(" ")),
-                None => format!("too many arguments: '{}' is left over", shortened(&word.text)),
-            };
+        if let Some(word) = self.positional.pop_front().filter(|word| !self.bad_keyword(word)) {
+            let message = format!("too many arguments: '{}' is left over", shortened(&word.text));
             self.error_in(&word, message);
         }
         for (name, word) in core::mem::take(&mut self.keywords) {

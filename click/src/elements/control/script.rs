@@ -33,7 +33,7 @@ crate::element! {
     Script "0/0" "a/a"
     keywords ["TYPE"]
     handlers [write("step"), write("goto"), read("run"), write("run")]
-    { instructions: Vec<Instruction>, kind: Kind, at: usize, waiting: Waiting, values: Values, result: String }
+    { instructions: Vec<Instruction>, kind: Kind, at: usize, waiting: Waiting, values: Values, result: String, stops: u32 }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl Script {
             waiting: Waiting::Ended,
             values: Values::default(),
             result: String::new(),
+            stops: 0,
         }
     }
 
@@ -166,6 +167,8 @@ impl Script {
                 self.waiting = Waiting::Until(cx.now().saturating_add(time));
                 cx.wake_at(cx.now().saturating_add(time));
             }
+            // Somebody may have asked before.
+            Verb::WaitStop if self.stops > 0 => self.stops -= 1,
             Verb::WaitStop => self.waiting = Waiting::ForStop,
             Verb::Goto => {
                 let go = i.rest.is_empty() || truth(&self.value(cx, &i.rest)?);
@@ -274,7 +277,9 @@ impl Element for Script {
             cx.schedule();
             return true;
         }
-        false
+        let goes_on = self.kind == Kind::Driver && self.waiting != Waiting::Ended;
+        self.stops += u32::from(goes_on);
+        goes_on
     }
 
     fn read(&mut self, cx: &mut Context<'_>, _: &str, argument: &str) -> Result<String, String> {

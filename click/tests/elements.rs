@@ -1,0 +1,373 @@
+//! What each element does, with packets in memory.
+
+mod common;
+
+use click::Progress;
+use common::*;
+
+/// Frames that come out of device 1 after one went into device 0, through `path`.
+fn through(path: &str, frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut b = bench(&format!("FromDevice(0) -> {path} -> Queue -> ToDevice(1)"));
+    b.settle();
+    frames.into_iter().flat_map(|f| b.send(0, f)).collect()
+}
+
+/// Packets that reach each counter `c0`, `c1`, ... after what the sources in `text` sent.
+fn counts(text: &str, nanos: u64, n: usize) -> Vec<u64> {
+    let mut b = bench(text);
+    b.pass(nanos);
+    (0..n).map(|i| b.read(&format!("c{i}.count")).parse().unwrap()).collect()
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+#[test]
+fn sources_send_at_their_rate_and_stop_at_their_limit() {
+    let text = "RatedSource(RATE 333, LIMIT -1) -> c0 :: Counter -> Discard; TimedSource(0.1s) -> c1 :: Counter -> Discard;
+        InfiniteSource(LIMIT 77) -> c2 :: Counter -> Discard;";
+    let n = counts(text, 10 * SECOND, 3);
+    assert!((3329..=3332).contains(&n[0]) && n[1] == 100 && n[2] == 77, "{n:?}");
+    let mut b =
+        bench("s :: InfiniteSource(DATA \\<61 62>, LENGTH 4, LIMIT 2, STOP true) -> c :: Counter -> Discard");
+    assert_eq!(b.settle(), Progress::Stopped);
+    assert_eq!((b.read("c.byte_count").as_str(), b.read("s.count").as_str()), ("8", "2"));
+}
+
+#[test]
+fn an_idle_router_sleeps_until_its_timer_or_for_ever() {
+    assert_eq!(bench("FromDevice(0) -> Queue -> ToDevice(1)").settle(), Progress::Idle { until: None });
+    let timed = bench("TimedSource(1s) -> Queue -> Unqueue -> Discard").settle();
+    assert_eq!(timed, Progress::Idle { until: Some(2 * SECOND) });
+}
+
+#[test]
+fn queues_hold_drop_and_wake() {
+    let mut b = bench(
+        "s :: InfiniteSource(LIMIT 10) -> q :: Queue(4) -> u :: Unqueue(ACTIVE false) -> c :: Counter -> Discard",
+    );
+    b.settle();
+    assert_eq!(
+        ["q.length", "q.drops", "q.highwater_length", "q.capacity"].map(|h| b.read(h)),
+        ["4", "6", "4", "4"]
+    );
+    b.write("u.active", "true");
+    b.settle();
+    assert_eq!((b.read("q.length"), b.read("c.count")), ("0".into(), "4".into()));
+    b.write("s.reset", "");
+    b.settle();
+    assert_eq!(b.read("c.count"), "8");
+}
+
+#[test]
+fn schedulers_choose_their_inputs() {
+    let sources =
+        "InfiniteSource(LIMIT 100) -> c0 :: Counter -> a :: Queue; InfiniteSource(LIMIT 100) -> b :: Queue;
+        a -> x :: Counter -> [0] s; b -> y :: Counter -> [1] s; s -> Shaper(10) -> Discard;";
+    let after = |class: &str| {
+        let mut b = bench(&format!("s :: {class}; {sources}"));
+        b.pass(5 * SECOND);
+        (b.read("x.count").parse::<i32>().unwrap(), b.read("y.count").parse::<i32>().unwrap())
+    };
+    let (x, y) = after("PrioSched");
+    assert!((50..=52).contains(&x) && y == 0, "{x} {y}");
+    let (x, y) = after("RoundRobinSched");
+    assert!((x - y).abs() <= 1 && (50..=52).contains(&(x + y)), "{x} {y}");
+}
+
+#[test]
+fn shapers_keep_their_rate() {
+    let text = "InfiniteSource(LIMIT 900) -> Queue -> Shaper(100) -> c0 :: Counter -> Discard;
+        InfiniteSource(LIMIT 900, LENGTH 125) -> Queue -> BandwidthShaper(10kbps) -> c1 :: Counter -> Discard;";
+    let n = counts(text, 5 * SECOND, 2);
+    assert!((500..=503).contains(&n[0]) && (50..=64).contains(&n[1]), "{n:?}");
+}
+
+#[test]
+fn switches_tees_and_paint_choose_outputs() {
+    let text = "InfiniteSource(LIMIT 6) -> t :: Tee(2); t [0] -> s :: Switch(1); s [0] -> c0 :: Counter -> Discard; s [1] -> c1 :: Counter -> Discard;
+        t [1] -> Paint(1) -> p :: PaintSwitch; p [0] -> c2 :: Counter -> Discard; p [1] -> c3 :: Counter -> Discard;
+        Idle -> Null -> Discard;";
+    assert_eq!(counts(text, 0, 4), [0, 6, 0, 6]);
+    let mut b = bench("InfiniteSource(LIMIT 6) -> s :: Switch(-1) -> c :: Counter -> Discard");
+    b.settle();
+    assert_eq!((b.read("c.count"), b.read("s.switch")), ("0".into(), "-1".into()));
+    assert!(b.router.write(&mut b.host, "s.switch", "1").is_err());
+}
+
+#[test]
+fn random_sample_keeps_its_share() {
+    let text = "InfiniteSource(LIMIT 10000) -> r :: RandomSample(0.25) -> c0 :: Counter -> Discard; r [1] -> c1 :: Counter -> Discard;
+        InfiniteSource(LIMIT 10) -> RandomSample(DROP 1) -> c2 :: Counter -> Discard;";
+    let n = counts(text, 0, 3);
+    assert!((2300..=2700).contains(&n[0]) && n[0] + n[1] == 10_000 && n[2] == 0, "{n:?}");
+}
+
+#[test]
+fn strip_unstrip_and_encapsulation_change_the_front() {
+    let frame = udp(0, client_ip(1), 9, 64);
+    assert_eq!(through("Strip(14) -> Unstrip(14)", vec![frame.clone()]), [frame.clone()]);
+    let out = through("Strip(14) -> EtherEncap(0x0800, 2:0:0:0:0:3, eth1:eth)", vec![frame.clone()]);
+    assert_eq!(
+        (&out[0][..6], &out[0][6..14], &out[0][14..]),
+        (&own_mac(1)[..], &[2, 0, 0, 0, 0, 3, 8, 0][..], &frame[14..])
+    );
+    let out = through("EtherMirror", vec![frame.clone(), vec![1, 2, 3]]);
+    assert_eq!((&out[0][..6], out[1].as_slice()), (&client_mac(0)[..], &[1, 2, 3][..]));
+    assert!(through("Strip(2000)", vec![frame]).iter().all(Vec::is_empty));
+}
+
+#[test]
+fn check_ip_header_refuses_what_is_wrong() {
+    let good = udp(0, client_ip(1), 9, 64);
+    let mut damaged = vec![good.clone(); 6];
+    damaged[0].truncate(20);
+    damaged[1][14] = 0x65;
+    damaged[2][14] = 0x44;
+    damaged[3][16] = 200;
+    damaged[4][24] ^= 1;
+    damaged[5][26..30].copy_from_slice(&[0; 4]);
+    let mut b = bench(
+        "FromDevice(0) -> Strip(14) -> c :: CheckIPHeader(INTERFACES 10.77.0.1/24) -> good :: Counter -> Discard; c [1] -> bad :: Counter -> Discard",
+    );
+    let mut padded = good.clone();
+    padded.extend([0; 50]);
+    for frame in damaged.into_iter().chain([good.clone(), padded]) {
+        b.send(0, frame);
+    }
+    assert_eq!(
+        ["good.count", "bad.count", "c.drops", "good.byte_count"].map(|h| b.read(h)),
+        ["2", "6", "6", "64"]
+    );
+}
+
+#[test]
+fn dec_ip_ttl_and_ip_mirror_keep_checksums_right() {
+    let ip = "Strip(14) -> MarkIPHeader";
+    for ttl in [2, 64, 255] {
+        let out = through(&format!("{ip} -> DecIPTTL -> Unstrip(14)"), vec![udp(0, client_ip(1), 9, ttl)]);
+        assert_eq!(out[0][22], ttl - 1);
+        assert_checksums(&out[0]);
+    }
+    assert!(
+        through(&format!("{ip} -> DecIPTTL"), vec![udp(0, client_ip(1), 9, 1), vec![7; 30], vec![]])
+            .is_empty()
+    );
+    let out = through(&format!("{ip} -> IPMirror -> Unstrip(14)"), vec![udp(0, client_ip(1), 9, 64)]);
+    assert_eq!(
+        (&out[0][26..34], &out[0][34..38]),
+        (&[client_ip(1), client_ip(0)].concat()[..], &[0, 9, 15, 160][..])
+    );
+    assert_checksums(&out[0]);
+}
+
+#[test]
+fn checksum_setters_repair() {
+    let (ip, udp_frame) = ("Strip(14) -> MarkIPHeader", udp(0, client_ip(1), 9, 64));
+    let mut broken = udp_frame.clone();
+    broken[24] ^= 3;
+    broken[40] ^= 3;
+    let out = through(&format!("{ip} -> SetIPChecksum -> SetUDPChecksum -> Unstrip(14)"), vec![broken]);
+    assert_eq!(out, [udp_frame]);
+    let mut tcp = [0; 20];
+    tcp[12] = 0x50;
+    let out = through(
+        &format!("{ip} -> SetTCPChecksum -> Unstrip(14)"),
+        vec![ip_frame(6, &tcp), ip_frame(6, &tcp[..10])],
+    );
+    assert_eq!(out.len(), 1);
+    assert_checksums(&out[0]);
+}
+
+fn ip_frame(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    ip(0, protocol, client_ip(1), 64, payload)
+}
+
+#[test]
+fn routes_are_looked_up_and_changed() {
+    let mut b = bench("FromDevice(0) -> Strip(14) -> CheckIPHeader -> r :: RadixIPLookup(10.0.0.0/8 0, 10.77.1.0/24 9.9.9.9 1);
+        r [0] -> c0 :: Counter -> Discard; r [1] -> c1 :: Counter -> Discard");
+    let lookups =
+        |b: &mut Bench| ["10.1.1.1", "10.77.1.5", "11.0.0.1"].map(|a| b.read(&format!("r.lookup {a}")));
+    assert_eq!(lookups(&mut b), ["0", "1 9.9.9.9", "-1"]);
+    b.send(0, udp(0, client_ip(1), 9, 64));
+    assert_eq!(b.read("c1.count"), "1");
+    b.write("r.ctrl", "remove 10.77.1.0/24\nadd 0/0 1");
+    assert_eq!(lookups(&mut b), ["0", "0", "1"]);
+    assert!(b.router.write(&mut b.host, "r.ctrl", "flush\nadd 1/8 7").is_err());
+    assert_eq!(b.read("r.table"), "10.0.0.0/8\t-\t0\n0.0.0.0/0\t-\t1\n");
+    let mut b = bench("Idle -> r :: StaticIPLookup(10.0.0.0/8 0); r -> Discard");
+    assert_eq!(b.read("r.lookup 10.1.1.1"), "0");
+}
+
+#[test]
+fn filters_and_classifiers_sort() {
+    let text = "FromDevice(0) -> k :: Classifier(12/0806, 12/0800); k [0] -> c0 :: Counter -> Discard;
+        k [1] -> Strip(14) -> CheckIPHeader -> i :: IPClassifier(udp port 53, icmp type echo, -);
+        i [0] -> f :: IPFilter(deny src host 10.77.0.9, allow dst port 53); f -> c1 :: Counter -> Discard;
+        i [1] -> c2 :: Counter -> Discard; i [2] -> c3 :: Counter -> Discard;";
+    let mut b = bench(text);
+    for frame in [
+        arp(0, 1, own_ip(0)),
+        udp(0, client_ip(1), 53, 9),
+        ping(0, own_ip(0)),
+        udp(0, client_ip(1), 54, 9),
+        vec![0; 60],
+    ] {
+        b.send(0, frame);
+    }
+    assert_eq!(["c0", "c1", "c2", "c3"].map(|c| b.read(&format!("{c}.count"))), ["1", "1", "1", "1"]);
+    assert!(b.read("f.program").contains("drop"));
+}
+
+#[test]
+fn arp_responder_answers_for_its_addresses() {
+    let mut b = bench(
+        "FromDevice(0) -> r :: ARPResponder(10.77.0.0/24 2:0:0:0:0:7, eth1) -> Queue -> ToDevice(0); r [1] -> c :: Counter -> Discard",
+    );
+    let reply = b.send(0, arp(0, 1, [10, 77, 0, 200]));
+    assert_eq!(
+        (&reply[0][..6], reply[0][21], &reply[0][22..28]),
+        (&client_mac(0)[..], 2, &[2, 0, 0, 0, 0, 7][..])
+    );
+    assert_eq!(b.send(0, arp(0, 1, own_ip(1)))[0][22..28], own_mac(1));
+    assert!(b.send(0, arp(0, 1, [10, 78, 0, 1])).is_empty() && b.send(0, vec![8; 50]).is_empty());
+    assert_eq!(b.read("c.count"), "2");
+    b.write("r.add", "10.78.0.1 2:0:0:0:0:9");
+    assert_eq!(b.send(0, arp(0, 1, [10, 78, 0, 1])).len(), 1);
+}
+
+#[test]
+fn arp_querier_asks_waits_and_gives_up() {
+    let mut b = bench("FromDevice(1) -> Strip(14) -> CheckIPHeader -> q :: ARPQuerier(eth0, ENTRY_PACKET_CAPACITY 2) -> Queue -> ToDevice(0);
+        FromDevice(0) -> [1] q");
+    let frame = udp(1, client_ip(0), 9, 64);
+    assert_eq!(b.send(1, frame.clone())[0][20..22], [0, 1]);
+    b.send(1, frame.clone());
+    b.send(1, frame.clone());
+    assert_eq!(["q.length", "q.queries", "q.drops"].map(|h| b.read(h)), ["2", "1", "1"]);
+    // Answers that nobody asked for are not believed.
+    b.send(
+        0,
+        arp(0, 2, own_ip(0)).into_iter().enumerate().map(|(i, x)| if i == 31 { 99 } else { x }).collect(),
+    );
+    let sent = b.send(0, arp(0, 2, own_ip(0)));
+    assert_eq!((sent.len(), &sent[0][..14]), (2, &[&client_mac(0)[..], &own_mac(0), &[8, 0]].concat()[..]));
+    assert!(b.read("q.table").starts_with("10.77.0.2\t1\t02-01-00-00-00-00"));
+    b.pass(61 * SECOND);
+    assert_eq!(b.send(1, frame.clone()).len(), 2, "the packet, and a query whether that is still right");
+    b.write("q.delete", "10.77.0.2");
+    b.send(1, frame);
+    assert_eq!(b.pass(20 * SECOND), Progress::Idle { until: None });
+    assert_eq!(["q.length", "q.count"].map(|h| b.read(h)), ["0", "0"]);
+}
+
+#[test]
+fn icmp_errors_are_made_for_those_who_may_have_them() {
+    let path = "Strip(14) -> CheckIPHeader -> ICMPError(10.77.0.1, unreachable, host) -> Unstrip(14)";
+    let out = through(path, vec![udp(0, client_ip(1), 9, 64)]);
+    assert_eq!(
+        (out[0][34], out[0][35], &out[0][30..34], out[0].len()),
+        (3, 1, &client_ip(0)[..], 14 + 28 + 32)
+    );
+    assert_checksums(&out[0]);
+    let error = ip_frame(1, &[3, 1, 0, 0, 0, 0, 0, 0]);
+    let everybody = ip(0, 17, [255; 4], 64, &[0; 8]);
+    assert!(through(path, vec![error, everybody]).is_empty());
+}
+
+#[test]
+fn pings_are_answered() {
+    let path = "Strip(14) -> CheckIPHeader -> ICMPPingResponder -> Unstrip(14)";
+    let out = through(path, vec![ping(0, own_ip(0)), udp(0, own_ip(0), 9, 64), ip_frame(1, &[8])]);
+    assert_eq!((out.len(), out[0][34]), (1, 0));
+    assert_checksums(&out[0]);
+}
+
+#[test]
+fn udp_encapsulation_is_right() {
+    let out = through(
+        "Strip(14) -> UDPIPEncap(1.2.3.4, 5, 6.7.8.9, 10) -> EtherEncap(0x0800, 0:0:0:0:0:1, 0:0:0:0:0:2)",
+        vec![vec![7; 31]],
+    );
+    assert_eq!((out[0].len(), &out[0][26..38]), (14 + 28 + 17, &[1, 2, 3, 4, 6, 7, 8, 9, 0, 5, 0, 10][..]));
+    assert_checksums(&out[0]);
+}
+
+#[test]
+fn print_and_counter_say_what_passes() {
+    let mut b = bench(
+        "InfiniteSource(DATA \\<0102030405>, LIMIT 1) -> Print(hello) -> Print(CONTENTS ASCII, MAXLENGTH 2) -> c :: Counter(COUNT_CALL 1 d.reset_counts) -> d :: Discard",
+    );
+    b.settle();
+    assert_eq!(b.host.printed, "hello:    5 | 01020304 05\n   5 | ..\n");
+    assert_eq!(["c.count", "c.byte_count", "c.bit_count"].map(|h| b.read(h)), ["1", "5", "40"]);
+    let mut b = bench("RatedSource(RATE 100) -> c :: Counter -> Discard");
+    b.pass(10 * SECOND);
+    let rate: f64 = b.read("c.rate").parse().unwrap();
+    assert!((95.0..105.0).contains(&rate), "{rate}");
+}
+
+#[test]
+fn devices_that_are_full_are_tried_again() {
+    let mut b = bench("InfiniteSource(LIMIT 50) -> Queue -> t :: ToDevice(0)");
+    b.host.devices[0].room = Some(20);
+    assert_eq!(b.settle(), Progress::Idle { until: None });
+    assert_eq!(b.sent().len(), 20);
+    b.host.devices[0].room = None;
+    b.settle();
+    assert_eq!((b.sent().len(), b.read("t.count")), (30, "50".into()));
+}
+
+#[test]
+fn scripts_read_write_wait_and_stop() {
+    let mut b = bench("s :: Switch(0); Idle -> s; s [0] -> Discard; s [1] -> Discard;
+        Script(init x 1, print \"at $x\", wait 2s, set x $(add $x 1), write s.switch $(sub $x 1), read s.switch, goto done $(eq $x 2), print no, label done, stop);
+        p :: Script(TYPE PASSIVE, return \"$(mul $1 $2)\")");
+    assert_eq!(b.settle(), Progress::Idle { until: Some(3 * SECOND) });
+    assert_eq!(b.read("p.run 6 7"), "42");
+    assert_eq!(b.pass(5 * SECOND), Progress::Stopped);
+    assert_eq!(b.host.printed, "at 1\ns.switch:\n1\n");
+    let mut b = bench(
+        "Script(TYPE DRIVER, pause, print asked, wait 1s, print over); InfiniteSource(LIMIT 1, STOP true) -> Discard",
+    );
+    assert_eq!(b.pass(5 * SECOND), Progress::Stopped);
+    assert_eq!(b.host.printed, "asked\nover\n");
+}
+
+#[test]
+fn address_info_names_addresses() {
+    let mut b = bench(
+        "AddressInfo(net 10.5.0.0/16, me 10.5.0.1 2:0:0:0:0:5); Idle -> r :: ARPResponder(me); r -> Discard; Idle -> l :: StaticIPLookup(net 0); l -> Discard",
+    );
+    assert_eq!(
+        (b.read("r.table"), b.read("l.lookup me")),
+        ("10.5.0.1/32\t02-00-00-00-00-05\n".into(), "0".into())
+    );
+}
+
+#[test]
+fn handlers_are_listed_and_guarded() {
+    let mut b = bench("i :: Idle -> c :: Counter -> Discard");
+    assert_eq!(b.read("list"), "3\ni\nc\nDiscard@1\n");
+    assert_eq!((b.read("c.class"), b.read("c.name")), ("Counter".into(), "c".into()));
+    assert!(b.read("c.handlers").contains("count\tr\n") && b.read("c.ports").contains("push\ti [0]"));
+    assert!(b.read("flatconfig").contains("i -> c;"));
+    for handler in ["c.nothing", "x.count", "nothing", "c.reset"] {
+        assert!(b.router.read(&mut b.host, handler).is_err(), "{handler}");
+    }
+    assert!(b.router.write(&mut b.host, "c.count", "1").is_err());
+    b.write("stop", "");
+    assert_eq!(b.settle(), Progress::Stopped);
+}
+
+#[test]
+fn a_new_configuration_takes_over_state() {
+    let text = "InfiniteSource(LIMIT 5) -> c :: Counter -> q :: Queue -> Unqueue(ACTIVE false) -> Discard";
+    let mut old = bench(text);
+    old.settle();
+    let mut new = bench("Idle -> c :: Counter -> q :: Queue(3) -> u :: Unqueue -> d :: Counter -> Discard");
+    new.settle();
+    new.router.take_over(old.router);
+    new.settle();
+    assert_eq!(["c.count", "d.count", "q.drops"].map(|h| new.read(h)), ["5", "3", "2"]);
+}
