@@ -46,7 +46,7 @@ test: build test-packages ## run every test
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
-	cargo fmt --check --manifest-path guests/Cargo.toml
+	cd guests && cargo fmt --check -p minios -p hello -p template -p clickos -p tests
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 

@@ -105,7 +105,7 @@ fn random_sample_keeps_its_share() {
 #[test]
 fn strip_unstrip_and_encapsulation_change_the_front() {
     let frame = udp(0, client_ip(1), 9, 64);
-    assert_eq!(through("Strip(14) -> Unstrip(14)", vec![frame.clone()]), [frame.clone()]);
+    assert_eq!(through("Strip(14) -> Unstrip(14)", vec![frame.clone()])[0], frame);
     let out = through("Strip(14) -> EtherEncap(0x0800, 2:0:0:0:0:3, eth1:eth)", vec![frame.clone()]);
     assert_eq!(
         (&out[0][..6], &out[0][6..14], &out[0][14..]),

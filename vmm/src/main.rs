@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use vmm::clock::Tsc;
 use vmm::error::Error;
 use vmm::options::{self, Command, HELP, Options};
-use vmm::report::{Report, Reporter};
+use vmm::report::{Report, Reporter, say};
 
 fn main() -> ExitCode {
     let begun = Tsc::now();
+    // No backtrace: it would open files, which no thread may once the guest runs.
+    std::panic::set_hook(Box::new(|info| say(&info.to_string())));
     let options = match options::parse(std::env::args_os()) {
         Ok(Command::Run(options)) => options,
         Ok(Command::Help) => {

@@ -35,6 +35,11 @@ pub enum Report {
     },
 }
 
+/// Says something on standard error. A reader that is gone changes nothing.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "microvisor-vmm: {text}");
+}
+
 /// Sends the report to a descriptor, or, without one, says the end in words on standard error.
 pub struct Reporter(pub Option<File>);
 
@@ -48,16 +53,14 @@ impl Reporter {
             let _ = file.write_all(&line);
             return;
         }
-        match report {
-            Report::Refused { message, hint, .. } => {
-                eprintln!("microvisor-vmm: {message}");
-                if let Some(hint) = hint {
-                    eprintln!("  {hint}");
-                }
+        let text = match report {
+            Report::Refused { message, hint: Some(hint), .. } => format!("{message}\n  {hint}"),
+            Report::Refused { message, .. } | Report::End { ending: Ending::Monitor { message }, .. } => {
+                message.clone()
             }
-            Report::End { ending: Ending::Fault(fault), .. } => eprintln!("microvisor-vmm: {fault}"),
-            Report::End { ending: Ending::Monitor { message }, .. } => eprintln!("microvisor-vmm: {message}"),
-            _ => {}
-        }
+            Report::End { ending: Ending::Fault(fault), .. } => fault.to_string(),
+            _ => return,
+        };
+        say(&text);
     }
 }

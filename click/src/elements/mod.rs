@@ -74,16 +74,13 @@ mod tests {
                 class.name,
                 class.manual
             );
-            for h in class.handlers {
-                assert!(
-                    class.manual.iter().any(|l| l.contains(&format!("`{}`", h.name))),
-                    "{}: {}",
-                    class.name,
-                    h.name
-                );
-            }
-            for k in class.keywords {
-                assert!(class.manual.iter().any(|l| l.contains(&format!("`{k}`"))), "{}: {k}", class.name);
+            let said = |name: &str| {
+                let ways = [format!("`{name}`"), format!("`{name} ")];
+                class.manual.iter().any(|l| ways.iter().any(|w| l.contains(w)))
+            };
+            let handlers = class.handlers.iter().map(|h| h.name);
+            for name in handlers.chain(class.keywords.iter().copied()) {
+                assert!(said(name), "{}: {name}", class.name);
             }
         }
     }
