@@ -7,7 +7,7 @@ use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
 use crate::{elements, graph};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Devices whose addresses have names: `eth0` and `0`, and so on.
@@ -54,7 +54,12 @@ pub(crate) fn build(
                 (Some(config), Some(place)) => config.start + place.start..config.start + place.end,
                 _ => e.span.clone(),
             };
-            d.add(source, span, format!("{} :: {}: {message}", e.name, e.class));
+            // Where a device's name is not an address, it has none yet.
+            let unnamed =
+                message.contains(":ip'") || message.contains(":ipnet'") || message.contains(":eth'");
+            let note = "a device's name stands for its address if it exists and was given one".to_string();
+            let notes = if unnamed { alloc::vec![note] } else { Vec::new() };
+            d.add_with(source, span, format!("{} :: {}: {message}", e.name, e.class), notes);
         }
     }
     if d.is_empty() {

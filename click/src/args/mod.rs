@@ -1,0 +1,515 @@
+//! The one parser of elements' arguments: positional first, keywords anywhere, all refused in the same words.
+
+mod values;
+
+use crate::element::{DeviceFacts, Nanos};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+pub use values::*;
+
+/// Cuts a configuration string at its top-level commas, without comments and outer white space. An argument that is
+/// empty at the very end does not count.
+pub fn split(config: &str) -> Vec<&str> {
+    let bytes = config.as_bytes();
+    let mut arguments = Vec::new();
+    let (mut start, mut i, mut depth) = (0, 0, 0usize);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
+            b'(' | b'{' => depth += 1,
+            b')' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                arguments.push(tidy(&config[start..i]));
+                start = i + 1;
+            }
+            b'/' if bytes.get(i + 1) == Some(&b'/') => {
+                i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
+            }
+            b'/' if bytes.get(i + 1) == Some(&b'*') => {
+                let end = config.get(i + 2..).and_then(|t| t.find("*/"));
+                i = end.map_or(bytes.len(), |e| i + e + 3);
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    let last = tidy(config.get(start..).unwrap_or(""));
+    if !last.is_empty() || !arguments.is_empty() {
+        arguments.push(last);
+    }
+    if arguments.last().is_some_and(|a| a.is_empty()) {
+        arguments.pop();
+    }
+    arguments
+}
+
+/// Without comments and white space at either end.
+fn tidy(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let (mut first, mut end, mut i) = (None, 0, 0);
+    while i < bytes.len() {
+        let rest = &bytes[i..];
+        if rest.starts_with(b"//") {
+            i += rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+            continue;
+        }
+        if rest.starts_with(b"/*") {
+            i += rest.windows(2).skip(2).position(|w| w == b"*/").map_or(rest.len(), |at| at + 4);
+            continue;
+        }
+        if !bytes[i].is_ascii_whitespace() {
+            first = first.or(Some(i));
+            if matches!(bytes[i], b'"' | b'\'') {
+                i = crate::lang::lexer::string_end(bytes, i);
+            }
+            end = (i + 1).min(bytes.len());
+        }
+        i += 1;
+    }
+    first.and_then(|first| text.get(first..end)).unwrap_or("")
+}
+
+/// Names for addresses: what `AddressInfo` and the devices define.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    ipv4: BTreeMap<String, [u8; 4]>,
+    prefix: BTreeMap<String, ([u8; 4], u8)>,
+    ethernet: BTreeMap<String, [u8; 6]>,
+}
+
+impl Names {
+    /// Defines a device's addresses under its name.
+    pub fn device(&mut self, name: &str, facts: &DeviceFacts) {
+        self.ethernet.insert(name.to_string(), facts.mac);
+        if let Some((address, length)) = facts.ipv4 {
+            self.ipv4.insert(name.to_string(), address);
+            self.prefix.insert(name.to_string(), (mask(address, length), length));
+        }
+    }
+
+    /// Defines one more address for a name, as `AddressInfo` writes it.
+    pub fn define(&mut self, name: &str, text: &str) -> Result<(), String> {
+        if let Some(mac) = parse_ethernet(text) {
+            self.ethernet.insert(name.to_string(), mac);
+        } else if let Some(address) = parse_ipv4(text) {
+            self.ipv4.insert(name.to_string(), address);
+        } else if let Some((address, length)) = parse_prefix(text) {
+            if mask(address, length) != address {
+                self.ipv4.insert(name.to_string(), address);
+            }
+            self.prefix.insert(name.to_string(), (mask(address, length), length));
+        } else {
+            return Err(format!("\"{text}\" is not an address"));
+        }
+        Ok(())
+    }
+
+    /// Defines the addresses of one argument of `AddressInfo`: `NAME ADDRESS ...`.
+    pub fn define_all(&mut self, argument: &str) -> Result<(), String> {
+        let mut words = argument.split_whitespace();
+        let name = words.next().unwrap_or("");
+        let mut any = false;
+        for word in words {
+            // An address can be another one's name, device's included.
+            let ethernet =
+                self.ethernet(word).filter(|_| !word.ends_with(":ip") && !word.ends_with(":ipnet"));
+            match (ethernet, self.ipv4.get(word.trim_end_matches(":ip")).copied()) {
+                _ if self.define(name, word).is_ok() => {}
+                (None, Some(address)) => drop(self.ipv4.insert(name.to_string(), address)),
+                (Some(mac), _) => drop(self.ethernet.insert(name.to_string(), mac)),
+                _ => return Err(format!("'{word}' is not an address")),
+            }
+            any = true;
+        }
+        if any { Ok(()) } else { Err(format!("expected 'NAME ADDRESS...', not '{argument}'")) }
+    }
+
+    /// An IPv4 address, literal or by name (`name`, `name:ip`).
+    pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
+        let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
+        parse_ipv4(text).or_else(|| self.ipv4.get(name).copied())
+    }
+
+    /// An IPv4 prefix, literal or by name (`name`, `name:ipnet`).
+    pub fn prefix(&self, text: &str) -> Option<([u8; 4], u8)> {
+        let name = text.strip_suffix(":ipnet").unwrap_or(text);
+        let host = || self.ipv4(text).map(|a| (a, 32));
+        if let Some((address, length)) = text.rsplit_once('/')
+            && let (Some(a), Ok(l)) = (self.ipv4(address), length.parse::<u8>())
+        {
+            return (l <= 32).then_some((mask(a, l), l));
+        }
+        let named = self.prefix.get(name).copied();
+        parse_prefix(text)
+            .map(|(a, l)| (mask(a, l), l))
+            .or_else(|| if text.ends_with(":ipnet") { named } else { host().or(named) })
+    }
+
+    /// An Ethernet address, literal or by name (`name`, `name:eth`).
+    pub fn ethernet(&self, text: &str) -> Option<[u8; 6]> {
+        let name = text.strip_suffix(":eth").unwrap_or(text);
+        parse_ethernet(text).or_else(|| self.ethernet.get(name).copied())
+    }
+}
+
+/// The network part of an address.
+pub fn mask(address: [u8; 4], length: u8) -> [u8; 4] {
+    (u32::from_be_bytes(address) & mask_bits(length)).to_be_bytes()
+}
+
+/// The mask of a prefix length, host order.
+pub fn mask_bits(length: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0)
+}
+
+fn parse_ipv4(text: &str) -> Option<[u8; 4]> {
+    text.parse::<core::net::Ipv4Addr>().ok().map(|a| a.octets())
+}
+
+fn parse_prefix(text: &str) -> Option<([u8; 4], u8)> {
+    let (address, length) = text.split_once('/')?;
+    // `10/8`: what is left out is 0.
+    let mut bytes = address.split('.').map(|part| part.parse::<u8>().ok());
+    let mut address = [0; 4];
+    for byte in &mut address {
+        match bytes.next() {
+            Some(part) => *byte = part?,
+            None => break,
+        }
+    }
+    if bytes.next().is_some() {
+        return None;
+    }
+    if let Some(m) = parse_ipv4(length) {
+        let m = u32::from_be_bytes(m);
+        return (m.leading_ones() + m.trailing_zeros() == 32 || m == 0)
+            .then_some((address, m.leading_ones() as u8));
+    }
+    length.parse::<u8>().ok().filter(|&l| l <= 32).map(|l| (address, l))
+}
+
+fn parse_ethernet(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split([':', '-']);
+    for byte in &mut mac {
+        let part = parts.next().filter(|p| (1..=2).contains(&p.len()))?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
+}
+
+/// An unsigned number as Click writes it: decimal, `0x` hexadecimal, `0` octal.
+pub fn parse_number(text: &str) -> Option<u64> {
+    let parse = |digits: &str, base| {
+        (!digits.starts_with(['+', '-'])).then(|| u64::from_str_radix(digits, base).ok()).flatten()
+    };
+    if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return parse(hex, 16);
+    }
+    match text.strip_prefix('0') {
+        Some(octal) if !octal.is_empty() => parse(octal, 8),
+        _ => parse(text, 10),
+    }
+}
+
+/// A decimal number with a fraction, in billionths.
+fn parse_billionths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if (whole.is_empty() && fraction.is_empty()) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let digits: String = fraction.chars().chain(core::iter::repeat('0')).take(9).collect();
+    whole.checked_mul(1_000_000_000)?.checked_add(digits.parse().ok()?)
+}
+
+fn with_unit(text: &str, units: &[(&str, u64)], plain: u64) -> Option<u64> {
+    let end = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = (text[..end].trim(), text[end..].trim());
+    let factor =
+        if unit.is_empty() { plain } else { units.iter().find(|u| u.0.eq_ignore_ascii_case(unit))?.1 };
+    u64::try_from(u128::from(parse_billionths(number)?) * u128::from(factor) / 1_000_000_000).ok()
+}
+
+/// A time: seconds, or with a unit.
+pub fn parse_time(text: &str) -> Option<Nanos> {
+    let units = [
+        ("s", 1_000_000_000),
+        ("sec", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("msec", 1_000_000),
+        ("us", 1000),
+        ("usec", 1000),
+        ("ns", 1),
+        ("nsec", 1),
+        ("m", 60_000_000_000),
+        ("min", 60_000_000_000),
+        ("h", 3_600_000_000_000),
+    ];
+    with_unit(text, &units, 1_000_000_000)
+}
+
+/// A bandwidth in bytes a second: a plain number, or bits (`kbps`, `Mbps`, `Gbps`), or bytes (`kBps`, `MBps`).
+fn parse_bandwidth(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let unit = text[end..].trim();
+    let unit = unit.strip_suffix("ps").or_else(|| unit.strip_suffix("/s")).unwrap_or(unit);
+    let (scale, bits) = match unit {
+        "" | "B" | "baud" => (1, false),
+        "b" => (1, true),
+        "kb" | "Kb" => (1000, true),
+        "Mb" => (1_000_000, true),
+        "Gb" => (1_000_000_000, true),
+        "kB" | "KB" => (1000, false),
+        "MB" => (1_000_000, false),
+        "GB" => (1_000_000_000, false),
+        _ => return None,
+    };
+    let bytes = with_unit(&text[..end], &[], scale)?;
+    Some(if bits { bytes / 8 } else { bytes })
+}
+
+/// Text with its quotes taken off and escapes replaced; `\<hex>` gives bytes.
+pub fn unquote(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let (mut i, mut quote) = (0, 0u8);
+    while i < bytes.len() {
+        let b = bytes[i];
+        match b {
+            b'"' | b'\'' if quote == 0 => quote = b,
+            _ if b == quote && quote != 0 => quote = 0,
+            b'\\' if i + 1 < bytes.len() && (quote == b'"' || bytes[i + 1] == b'<') => {
+                i += 1;
+                match bytes[i] {
+                    b'<' => {
+                        let end = bytes[i..].iter().position(|&c| c == b'>').map_or(bytes.len(), |e| i + e);
+                        let mut digits = bytes[i + 1..end].iter().filter_map(|&c| (c as char).to_digit(16));
+                        while let Some(high) = digits.next() {
+                            out.push((high << 4 | digits.next().unwrap_or(0)) as u8);
+                        }
+                        i = end;
+                    }
+                    b'n' => out.push(b'\n'),
+                    b't' => out.push(b'\t'),
+                    b'r' => out.push(b'\r'),
+                    b'0' => out.push(0),
+                    other => out.push(other),
+                }
+            }
+            _ => out.push(b),
+        }
+        i += 1;
+    }
+    out
+}
+
+/// One argument as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Its text, quotes and all.
+    pub text: String,
+    /// Where it begins in the configuration string.
+    pub at: usize,
+}
+
+/// What is wrong with an argument, and where: bytes of the configuration string.
+pub type ArgumentError = (String, Option<core::ops::Range<usize>>);
+
+/// An element's arguments. Take what the element knows; the rest is refused when all is taken.
+pub struct Args<'a> {
+    positional: alloc::collections::VecDeque<Word>,
+    keywords: Vec<(String, Word)>,
+    known: &'a [&'a str],
+    /// Names for addresses.
+    pub names: &'a Names,
+    /// How many inputs the element has.
+    pub inputs: usize,
+    /// How many outputs.
+    pub outputs: usize,
+    errors: Vec<ArgumentError>,
+}
+
+/// A keyword is a capital word followed by its value.
+fn keyword(argument: &str) -> Option<(&str, &str)> {
+    let end = argument.find(char::is_whitespace)?;
+    let word = &argument[..end];
+    let capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    (word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(capital))
+        .then(|| (word, argument[end..].trim()))
+}
+
+impl<'a> Args<'a> {
+    /// The arguments of a configuration string. `known`: the element's keywords.
+    pub fn new(
+        config: &str,
+        known: &'a [&'a str],
+        names: &'a Names,
+        (inputs, outputs): (usize, usize),
+    ) -> Self {
+        let mut args = Self {
+            positional: Default::default(),
+            keywords: Vec::new(),
+            known,
+            names,
+            inputs,
+            outputs,
+            errors: Vec::new(),
+        };
+        let place = |part: &str| Word {
+            text: part.to_string(),
+            at: part.as_ptr() as usize - config.as_ptr() as usize,
+        };
+        for argument in split(config) {
+            match keyword(argument).filter(|k| known.contains(&k.0)) {
+                Some((word, value)) => args.keywords.push((word.to_string(), place(value))),
+                None => args.positional.push_back(place(argument)),
+            }
+        }
+        args
+    }
+
+    fn take(&mut self, name: &str, positional: bool) -> Option<Word> {
+        if let Some(at) = self.keywords.iter().position(|k| k.0 == name) {
+            return Some(self.keywords.remove(at).1);
+        }
+        if positional { self.positional.pop_front() } else { None }
+    }
+
+    /// Notes an error of the element's own.
+    pub fn error(&mut self, message: impl Into<String>) {
+        self.errors.push((message.into(), None));
+    }
+
+    /// Notes an error in one argument.
+    pub fn error_in(&mut self, word: &Word, message: impl Into<String>) {
+        self.errors.push((message.into(), Some(word.at..word.at + word.text.len())));
+    }
+
+    fn parsed<T: Argument>(&mut self, name: &str, word: &Word) -> Option<T> {
+        let value = T::parse(&word.text, self.names);
+        if value.is_none() && !self.bad_keyword(word) {
+            self.error_in(word, format!("{name}: expected {}, not '{}'", T::WHAT, shortened(&word.text)));
+        }
+        value
+    }
+
+    /// Notes that an argument begins with a word that looks like a keyword and is none.
+    fn bad_keyword(&mut self, word: &Word) -> bool {
+        let Some((bad, _)) = keyword(&word.text) else { return false };
+        let message = match self.known {
+            [] => format!("bad keyword {bad}: no keywords are valid here"),
+            known => format!("bad keyword {bad} (valid keywords are {})", known.join(" ")),
+        };
+        self.error_in(word, message);
+        true
+    }
+
+    /// A keyword argument.
+    pub fn key<T: Argument>(&mut self, name: &str) -> Option<T> {
+        let word = self.take(name, false)?;
+        self.parsed(name, &word)
+    }
+
+    /// An argument that may stand at the next position, or under its keyword, or be missing.
+    pub fn next<T: Argument>(&mut self, name: &str) -> Option<T> {
+        let word = self.take(name, true)?;
+        self.parsed(name, &word)
+    }
+
+    /// An argument that must be there. When it is not, that is noted, and `T::default()` stands in.
+    pub fn required<T: Argument + Default>(&mut self, name: &str) -> T {
+        match self.take(name, true) {
+            Some(word) => self.parsed(name, &word).unwrap_or_default(),
+            None => {
+                self.error(format!("missing mandatory {name} argument"));
+                T::default()
+            }
+        }
+    }
+
+    /// How many positional arguments are left.
+    pub fn left(&self) -> usize {
+        self.positional.len()
+    }
+
+    /// All positional arguments that are left, and those under a keyword that may come more than once.
+    pub fn rest(&mut self) -> Vec<Word> {
+        self.positional.drain(..).collect()
+    }
+
+    /// The first error, if the arguments were not all used or are not right.
+    pub fn finish(mut self) -> Vec<ArgumentError> {
+        if let Some(word) = self.positional.pop_front().filter(|word| !self.bad_keyword(word)) {
+            let message = format!("too many arguments: '{}' is left over", shortened(&word.text));
+            self.error_in(&word, message);
+        }
+        for (name, word) in core::mem::take(&mut self.keywords) {
+            self.error_in(&word, format!("keyword {name} is given twice, or means nothing here"));
+        }
+        self.errors
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short += "...";
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_cut_at_top_level_commas() {
+        assert_eq!(split("a, b(c, d) // x, y\n, \"e, f\" /* , */, "), ["a", "b(c, d)", "\"e, f\""]);
+        assert!(split("  ").is_empty());
+        assert_eq!(split("a,,b"), ["a", "", "b"]);
+    }
+
+    #[test]
+    fn numbers_times_and_bandwidths_have_their_units() {
+        assert_eq!(parse_number("0x1F"), Some(31));
+        assert_eq!(parse_number("017"), Some(15));
+        assert_eq!(parse_time("1.5ms"), Some(1_500_000));
+        assert_eq!(parse_time(".25"), Some(250_000_000));
+        assert_eq!(parse_bandwidth("8Mbps"), Some(1_000_000));
+        assert_eq!(parse_bandwidth("10MBps"), Some(10_000_000));
+        assert_eq!(parse_bandwidth("-1"), None);
+    }
+
+    #[test]
+    fn quotes_and_escapes_are_taken_off() {
+        assert_eq!(unquote("\"a\\n\"'\\n'\\<41 4 2>"), b"a\n\\nAB");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_for_each_argument() {
+        let names = Names::default();
+        let mut args = Args::new("x, COUNT y, 3", &["COUNT"], &names, (1, 1));
+        args.required::<u32>("LENGTH");
+        args.key::<u32>("COUNT");
+        let e = args.finish();
+        assert!(
+            e[0].0.contains("LENGTH") && e[1].0.contains("COUNT") && e[2].0.contains("too many"),
+            "{e:?}"
+        );
+        assert_eq!(e[1].1, Some(9..10));
+    }
+
+    #[test]
+    fn names_stand_for_addresses() {
+        let mut names = Names::default();
+        names.device("eth0", &DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)) });
+        assert_eq!(names.ipv4("eth0:ip"), Some([10, 0, 0, 1]));
+        assert_eq!(names.prefix("eth0:ipnet"), Some(([10, 0, 0, 0], 24)));
+        assert_eq!(names.prefix("10/8"), Some(([10, 0, 0, 0], 8)));
+        assert_eq!(names.prefix("10.1.2.3/255.255.0.0"), Some(([10, 1, 0, 0], 16)));
+        assert_eq!(names.ethernet("eth0"), Some([2, 0, 0, 0, 0, 1]));
+    }
+}

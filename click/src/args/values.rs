@@ -1,0 +1,102 @@
+//! What arguments can be: numbers, addresses, times, text.
+
+use super::{Names, parse_bandwidth, parse_billionths, parse_number, parse_time, unquote};
+use crate::element::Nanos;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What an argument can be.
+pub trait Argument: Sized {
+    /// What to say was expected.
+    const WHAT: &'static str;
+    /// Reads it.
+    fn parse(text: &str, names: &Names) -> Option<Self>;
+}
+
+macro_rules! argument {
+    ($type:ty, $what:literal, |$text:ident, $names:ident| $parse:expr) => {
+        impl Argument for $type {
+            const WHAT: &'static str = $what;
+            fn parse($text: &str, $names: &Names) -> Option<Self> {
+                let _ = $names;
+                $parse
+            }
+        }
+    };
+}
+
+/// A rate in bytes a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth(pub u64);
+/// An IPv4 address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ipv4(pub [u8; 4]);
+/// An IPv4 prefix, host bits zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(pub [u8; 4], pub u8);
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ethernet(pub [u8; 6]);
+/// Bytes, as a quoted string or `\\<hex>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Data(pub Vec<u8>);
+/// A length of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time(pub Nanos);
+/// A number from 0 to 1, in units of 2^-32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probability(pub u64);
+
+/// A time in seconds, with as many digits behind the point as it needs.
+pub fn seconds(time: Nanos) -> String {
+    let text = format!("{}.{:09}", time / 1_000_000_000, time % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+impl fmt::Display for Ipv4 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::net::Ipv4Addr::from(self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Ipv4(self.0), self.1)
+    }
+}
+
+impl fmt::Display for Ethernet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{g:02X}")
+    }
+}
+
+argument!(u64, "an unsigned integer", |t, n| parse_number(t));
+argument!(u32, "an unsigned integer", |t, n| parse_number(t)?.try_into().ok());
+argument!(u16, "an integer from 0 to 65535", |t, n| parse_number(t)?.try_into().ok());
+argument!(u8, "an integer from 0 to 255", |t, n| parse_number(t)?.try_into().ok());
+argument!(usize, "an unsigned integer", |t, n| parse_number(t)?.try_into().ok());
+argument!(i64, "an integer", |t, n| match t.strip_prefix('-') {
+    Some(positive) => i64::try_from(parse_number(positive)?).ok().map(|v| -v),
+    None => parse_number(t)?.try_into().ok(),
+});
+argument!(i32, "an integer", |t, n| i64::parse(t, n)?.try_into().ok());
+argument!(bool, "a boolean", |t, n| match t.to_ascii_lowercase().as_str() {
+    "true" | "yes" | "1" | "t" | "y" => Some(true),
+    "false" | "no" | "0" | "f" | "n" => Some(false),
+    _ => None,
+});
+argument!(String, "a string", |t, n| Some(String::from_utf8_lossy(&unquote(t)).into_owned()));
+argument!(Data, "a string", |t, n| Some(Data(unquote(t))));
+argument!(Bandwidth, "a bandwidth", |t, n| parse_bandwidth(t).map(Bandwidth));
+argument!(Ipv4, "an IP address", |t, n| n.ipv4(t).map(Ipv4));
+argument!(Prefix, "an IP prefix", |t, n| n.prefix(t).map(|(a, l)| Prefix(a, l)));
+argument!(Ethernet, "an Ethernet address", |t, n| n.ethernet(t).map(Ethernet));
+argument!(Time, "a time in seconds", |t, n| parse_time(t).map(Time));
+argument!(Probability, "a number from 0 to 1", |t, n| {
+    let billionths = parse_billionths(t).filter(|&b| b <= 1_000_000_000)?;
+    Some(Probability((u128::from(billionths) << 32).div_euclid(1_000_000_000) as u64))
+});
