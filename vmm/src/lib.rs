@@ -8,6 +8,8 @@
 
 #![deny(unsafe_code)]
 
+pub use abi;
+
 pub mod clock;
 pub mod console;
 pub mod control;
