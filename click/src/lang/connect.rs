@@ -59,6 +59,14 @@ impl Joiner {
             let span = from.1.start.min(arrow.start)..to.1.end.max(arrow.end);
             self.0.push(Connected { from: from.0, to: to.0, span });
         };
+        let bare = |ends: &[End], given: fn(&End) -> bool| ends.len() == 1 && !given(&ends[0]);
+        if connector == Connector::Each
+            && bare(from, |e| e.outputs.is_some())
+            && bare(to, |e| e.inputs.is_some())
+        {
+            // Click takes as many ports as the classes have; that is not known here.
+            return Err("'=>' needs port numbers, or several elements, on one of its sides".into());
+        }
         match connector {
             Connector::All => outputs.iter().for_each(|o| inputs.iter().for_each(|i| add(o, i))),
             Connector::Each if outputs.len() == inputs.len() => {
