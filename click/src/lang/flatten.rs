@@ -71,6 +71,7 @@ pub fn flatten(
     given.iter().for_each(|(name, value)| scope.define(name, value.clone()));
     let body = Body { prefix: String::new(), faces: None, depth: 0 };
     f.body(&body, statements, &mut scope);
+    scope.forget();
     let Flattener { mut flat, joiner, .. } = f;
     joiner.finish(&mut flat, source, diagnostics);
     flat
@@ -263,7 +264,10 @@ impl Flattener<'_> {
                 Faces { input: one, output: one }
             }
             Meaning::Compound(compound, written) => {
-                self.expand(&full, &compound, &text, span, Scope::new(Some(written)), body.depth)?
+                let inner = Scope::new(Some(written));
+                let faces = self.expand(&full, &compound, &text, span, inner.clone(), body.depth);
+                inner.forget();
+                faces?
             }
             Meaning::Group(group) => self.group(body, &full, &group, span, scope)?,
         };

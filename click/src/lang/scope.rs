@@ -48,6 +48,12 @@ impl Scope {
         Self { names: Rc::default(), until: 0, outer: outer.map(Rc::new) }
     }
 
+    /// Forgets all definitions once nothing looks for them any more. A class keeps the scope that it was written in,
+    /// which keeps the class: without this, neither would ever be freed.
+    pub(super) fn forget(&self) {
+        *self.names.borrow_mut() = Names::default();
+    }
+
     pub(super) fn define(&mut self, name: &str, value: String) {
         let mut names = self.names.borrow_mut();
         names.variables.entry(name.to_string()).or_default().push((self.until, value));
