@@ -358,9 +358,11 @@ impl<'a> Args<'a> {
             outputs,
             errors: Vec::new(),
         };
+        // An empty part may lie nowhere in the text.
+        let at = |part: &str| (part.as_ptr() as usize).checked_sub(config.as_ptr() as usize);
         let place = |part: &str| Word {
             text: part.to_string(),
-            at: part.as_ptr() as usize - config.as_ptr() as usize,
+            at: at(part).filter(|&at| at <= config.len()).unwrap_or(0),
         };
         for argument in split(config) {
             match keyword(argument).filter(|k| known.contains(&k.0)) {
