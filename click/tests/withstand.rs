@@ -226,3 +226,10 @@ fn scripts_that_never_end_let_others_work() {
     assert_eq!(b.read("c.count"), "9");
     assert!(b.router.read(&mut b.host, "s.run").is_err());
 }
+
+#[test]
+fn arguments_that_are_nothing_but_a_comment_have_a_place() {
+    for text in ["Idle -> Print(/* a */, // b\n) -> Discard;", "Idle -> Print(a,//\n,/**/) -> Discard;"] {
+        let _ = click::check(&click::Source { name: "x.click", text }, &[]);
+    }
+}
