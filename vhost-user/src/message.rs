@@ -1,0 +1,606 @@
+//! Requests and their payloads. Words are in the host's byte order, as the protocol has them.
+
+/// Most regions in one `SET_MEM_TABLE`.
+pub const REGIONS_MAXIMUM: usize = 8;
+/// Longest payload that is accepted, bytes. The longest that is meant is a full memory table.
+pub const PAYLOAD_MAXIMUM: usize = 512;
+/// Most descriptors that come with one message.
+pub const DESCRIPTORS_MAXIMUM: usize = 8;
+/// Bytes of the header ahead of every payload.
+pub const HEADER_BYTES: usize = 12;
+
+/// Version 1, in the low two bits of the flags.
+pub const VERSION: u32 = 1;
+const VERSION_MASK: u32 = 3;
+/// The message is an answer.
+pub const REPLY: u32 = 1 << 2;
+/// The sender wants an answer to a request that has none of its own.
+pub const NEED_REPLY: u32 = 1 << 3;
+
+/// Ahead of every payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Which request.
+    pub code: u32,
+    /// Version and flags.
+    pub flags: u32,
+    /// Bytes of payload that follow.
+    pub length: u32,
+}
+
+impl Header {
+    /// Reads one.
+    pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Malformed> {
+        let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let header = Header { code: word(0), flags: word(4), length: word(8) };
+        if header.flags & VERSION_MASK != VERSION {
+            return Err(Malformed::Version(header.flags & VERSION_MASK));
+        }
+        if header.length as usize > PAYLOAD_MAXIMUM {
+            return Err(Malformed::TooLong { code: header.code, length: header.length });
+        }
+        Ok(header)
+    }
+
+    /// Writes one.
+    pub fn emit(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..4].copy_from_slice(&self.code.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.flags.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.length.to_ne_bytes());
+        bytes
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Another version of the protocol.
+    #[error("protocol version {0}, not 1")]
+    Version(u32),
+    /// More payload than any request has.
+    #[error("request {code} with {length} bytes of payload")]
+    TooLong {
+        /// Request.
+        code: u32,
+        /// Bytes it announces.
+        length: u32,
+    },
+    /// A request that this side does not know.
+    #[error("request {0} is unknown")]
+    Unknown(u32),
+    /// A payload of the wrong length.
+    #[error("request {code} with {length} bytes of payload, not {wanted}")]
+    Length {
+        /// Request.
+        code: u32,
+        /// Bytes that came.
+        length: usize,
+        /// Bytes it takes.
+        wanted: usize,
+    },
+    /// Too many or too few descriptors.
+    #[error("request {code} with {came} descriptors, not {wanted}")]
+    Descriptors {
+        /// Request.
+        code: u32,
+        /// Descriptors that came.
+        came: usize,
+        /// Descriptors it takes.
+        wanted: usize,
+    },
+    /// A memory table with more regions than a message holds.
+    #[error("a memory table of {0} regions")]
+    Regions(u32),
+}
+
+/// A range of the guest's memory, as a `mmap` of the descriptor that comes with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryRegion {
+    /// Guest-physical address of the first byte.
+    pub guest: u64,
+    /// Length, bytes.
+    pub length: u64,
+    /// Address of the first byte in the front end, which ring addresses are given in.
+    pub user: u64,
+    /// Offset of the first byte in the descriptor.
+    pub offset: u64,
+}
+
+/// Where a ring lies, in the front end's addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingAddresses {
+    /// Queue.
+    pub index: u32,
+    /// Flags; bit 0 asks for logging.
+    pub flags: u32,
+    /// Descriptor table.
+    pub descriptors: u64,
+    /// Used ring.
+    pub used: u64,
+    /// Available ring.
+    pub available: u64,
+    /// Log, unused.
+    pub log: u64,
+}
+
+/// A ring and a number: its size, its base, whether it is enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingState {
+    /// Queue.
+    pub index: u32,
+    /// The number.
+    pub value: u32,
+}
+
+/// A ring and its eventfd, if one comes with the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingEvent {
+    /// Queue.
+    pub index: u8,
+    /// No descriptor: the ring is polled.
+    pub none: bool,
+}
+
+/// The shared area in which a back end notes the descriptors that it works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inflight {
+    /// Bytes.
+    pub size: u64,
+    /// Offset in the descriptor.
+    pub offset: u64,
+    /// Queues that it has room for.
+    pub queues: u16,
+    /// Entries of each.
+    pub queue_size: u16,
+}
+
+/// Bit of a [`RingEvent`]'s word that says that no descriptor comes with it.
+const NO_DESCRIPTOR: u64 = 1 << 8;
+
+/// A front end's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Which features does the device offer? Answered with a word.
+    GetFeatures,
+    /// The features in use.
+    SetFeatures(u64),
+    /// This connection owns the device.
+    SetOwner,
+    /// It does no longer. Deprecated, ignored.
+    ResetOwner,
+    /// All memory, a descriptor a region.
+    SetMemoryTable(Vec<MemoryRegion>),
+    /// How many entries a ring has.
+    SetRingSize(RingState),
+    /// Where a ring lies.
+    SetRingAddresses(RingAddresses),
+    /// The available index to go on from.
+    SetRingBase(RingState),
+    /// Stops a ring; answered with the available index that it had come to.
+    GetRingBase(RingState),
+    /// The doorbell of a ring. Starts it.
+    SetRingKick(RingEvent),
+    /// The eventfd that wakes the guest for a ring.
+    SetRingCall(RingEvent),
+    /// The eventfd that tells of a ring's failure.
+    SetRingError(RingEvent),
+    /// Which parts of the protocol are there? Answered with a word.
+    GetProtocolFeatures,
+    /// The parts in use.
+    SetProtocolFeatures(u64),
+    /// How many queues? Answered with a word.
+    GetQueueCount,
+    /// Whether a ring passes packets.
+    SetRingEnable(RingState),
+    /// Announce the guest's MAC after a move.
+    SendRarp(u64),
+    /// The guest's MTU.
+    SetMtu(u64),
+    /// A new inflight area, please; answered with it and a descriptor.
+    GetInflight(Inflight),
+    /// The inflight area to use, a descriptor with it.
+    SetInflight(Inflight),
+    /// Everything back to the beginning.
+    ResetDevice,
+    /// How many memory regions? Answered with a word.
+    GetMaximumRegions,
+    /// One more region of memory, a descriptor with it.
+    AddRegion(MemoryRegion),
+    /// One region less. A descriptor may come and is of no use.
+    RemoveRegion(MemoryRegion),
+    /// The device status (virtio 1.2 section 2.1).
+    SetStatus(u64),
+    /// The device status; answered with a word.
+    GetStatus,
+}
+
+mod code {
+    pub const GET_FEATURES: u32 = 1;
+    pub const SET_FEATURES: u32 = 2;
+    pub const SET_OWNER: u32 = 3;
+    pub const RESET_OWNER: u32 = 4;
+    pub const SET_MEM_TABLE: u32 = 5;
+    pub const SET_VRING_NUM: u32 = 8;
+    pub const SET_VRING_ADDR: u32 = 9;
+    pub const SET_VRING_BASE: u32 = 10;
+    pub const GET_VRING_BASE: u32 = 11;
+    pub const SET_VRING_KICK: u32 = 12;
+    pub const SET_VRING_CALL: u32 = 13;
+    pub const SET_VRING_ERR: u32 = 14;
+    pub const GET_PROTOCOL_FEATURES: u32 = 15;
+    pub const SET_PROTOCOL_FEATURES: u32 = 16;
+    pub const GET_QUEUE_NUM: u32 = 17;
+    pub const SET_VRING_ENABLE: u32 = 18;
+    pub const SEND_RARP: u32 = 19;
+    pub const NET_SET_MTU: u32 = 20;
+    pub const GET_INFLIGHT_FD: u32 = 31;
+    pub const SET_INFLIGHT_FD: u32 = 32;
+    pub const RESET_DEVICE: u32 = 34;
+    pub const GET_MAX_MEM_SLOTS: u32 = 36;
+    pub const ADD_MEM_REG: u32 = 37;
+    pub const REM_MEM_REG: u32 = 38;
+    pub const SET_STATUS: u32 = 39;
+    pub const GET_STATUS: u32 = 40;
+}
+
+/// Reads the words of a payload of known length.
+struct Words<'a> {
+    code: u32,
+    rest: &'a [u8],
+}
+
+impl<'a> Words<'a> {
+    fn new(code: u32, payload: &'a [u8], wanted: usize) -> Result<Self, Malformed> {
+        if payload.len() != wanted {
+            return Err(Malformed::Length { code, length: payload.len(), wanted });
+        }
+        Ok(Self { code, rest: payload })
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (word, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed::Length {
+            code: self.code,
+            length: self.rest.len(),
+            wanted: N,
+        })?;
+        self.rest = rest;
+        Ok(*word)
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        self.take().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.take().map(u64::from_ne_bytes)
+    }
+
+    fn state(code: u32, payload: &'a [u8]) -> Result<RingState, Malformed> {
+        let mut w = Self::new(code, payload, 8)?;
+        Ok(RingState { index: w.u32()?, value: w.u32()? })
+    }
+
+    fn word(code: u32, payload: &'a [u8]) -> Result<u64, Malformed> {
+        Self::new(code, payload, 8)?.u64()
+    }
+
+    fn region(&mut self) -> Result<MemoryRegion, Malformed> {
+        Ok(MemoryRegion { guest: self.u64()?, length: self.u64()?, user: self.u64()?, offset: self.u64()? })
+    }
+
+    fn single_region(code: u32, payload: &'a [u8]) -> Result<MemoryRegion, Malformed> {
+        let mut w = Self::new(code, payload, 40)?;
+        w.u64()?;
+        w.region()
+    }
+
+    fn inflight(code: u32, payload: &'a [u8]) -> Result<Inflight, Malformed> {
+        // Front ends pad this structure to its alignment, or not.
+        let wanted = if payload.len() == 24 { 24 } else { 20 };
+        let mut w = Self::new(code, payload, wanted)?;
+        Ok(Inflight { size: w.u64()?, offset: w.u64()?, queues: w.u16()?, queue_size: w.u16()? })
+    }
+}
+
+impl Request {
+    /// Reads a request that came with `descriptors` descriptors.
+    pub fn parse(code: u32, payload: &[u8], descriptors: usize) -> Result<Self, Malformed> {
+        let nothing = || Words::new(code, payload, 0);
+        let word = || Words::word(code, payload);
+        let state = || Words::state(code, payload);
+        let event = |w: u64| RingEvent { index: w as u8, none: w & NO_DESCRIPTOR != 0 };
+        let request = match code {
+            code::GET_FEATURES => nothing().map(|_| Request::GetFeatures)?,
+            code::SET_FEATURES => Request::SetFeatures(word()?),
+            code::SET_OWNER => nothing().map(|_| Request::SetOwner)?,
+            code::RESET_OWNER => nothing().map(|_| Request::ResetOwner)?,
+            code::SET_MEM_TABLE => Request::SetMemoryTable(Self::table(payload)?),
+            code::SET_VRING_NUM => Request::SetRingSize(state()?),
+            code::SET_VRING_ADDR => {
+                let mut w = Words::new(code, payload, 40)?;
+                Request::SetRingAddresses(RingAddresses {
+                    index: w.u32()?,
+                    flags: w.u32()?,
+                    descriptors: w.u64()?,
+                    used: w.u64()?,
+                    available: w.u64()?,
+                    log: w.u64()?,
+                })
+            }
+            code::SET_VRING_BASE => Request::SetRingBase(state()?),
+            code::GET_VRING_BASE => Request::GetRingBase(state()?),
+            code::SET_VRING_KICK => Request::SetRingKick(event(word()?)),
+            code::SET_VRING_CALL => Request::SetRingCall(event(word()?)),
+            code::SET_VRING_ERR => Request::SetRingError(event(word()?)),
+            code::GET_PROTOCOL_FEATURES => nothing().map(|_| Request::GetProtocolFeatures)?,
+            code::SET_PROTOCOL_FEATURES => Request::SetProtocolFeatures(word()?),
+            code::GET_QUEUE_NUM => nothing().map(|_| Request::GetQueueCount)?,
+            code::SET_VRING_ENABLE => Request::SetRingEnable(state()?),
+            code::SEND_RARP => Request::SendRarp(word()?),
+            code::NET_SET_MTU => Request::SetMtu(word()?),
+            code::GET_INFLIGHT_FD => Request::GetInflight(Words::inflight(code, payload)?),
+            code::SET_INFLIGHT_FD => Request::SetInflight(Words::inflight(code, payload)?),
+            code::RESET_DEVICE => nothing().map(|_| Request::ResetDevice)?,
+            code::GET_MAX_MEM_SLOTS => nothing().map(|_| Request::GetMaximumRegions)?,
+            code::ADD_MEM_REG => Request::AddRegion(Words::single_region(code, payload)?),
+            code::REM_MEM_REG => Request::RemoveRegion(Words::single_region(code, payload)?),
+            code::SET_STATUS => Request::SetStatus(word()?),
+            code::GET_STATUS => nothing().map(|_| Request::GetStatus)?,
+            other => return Err(Malformed::Unknown(other)),
+        };
+        let wanted = request.descriptors();
+        let superfluous = matches!(request, Request::RemoveRegion(_)) && descriptors == 1;
+        if descriptors != wanted && !superfluous {
+            return Err(Malformed::Descriptors { code, came: descriptors, wanted });
+        }
+        Ok(request)
+    }
+
+    fn table(payload: &[u8]) -> Result<Vec<MemoryRegion>, Malformed> {
+        let code = code::SET_MEM_TABLE;
+        let too_short = Malformed::Length { code, length: payload.len(), wanted: 8 };
+        let count = payload.first_chunk::<4>().map(|c| u32::from_ne_bytes(*c)).ok_or(too_short)?;
+        if count as usize > REGIONS_MAXIMUM {
+            return Err(Malformed::Regions(count));
+        }
+        // QEMU sends the whole table, others only what is filled.
+        let filled = 8 + 32 * count as usize;
+        let whole = 8 + 32 * REGIONS_MAXIMUM;
+        let mut w = Words::new(code, payload, if payload.len() == whole { whole } else { filled })?;
+        w.u64()?;
+        (0..count).map(|_| w.region()).collect()
+    }
+
+    /// The request's number.
+    pub fn code(&self) -> u32 {
+        match self {
+            Request::GetFeatures => code::GET_FEATURES,
+            Request::SetFeatures(_) => code::SET_FEATURES,
+            Request::SetOwner => code::SET_OWNER,
+            Request::ResetOwner => code::RESET_OWNER,
+            Request::SetMemoryTable(_) => code::SET_MEM_TABLE,
+            Request::SetRingSize(_) => code::SET_VRING_NUM,
+            Request::SetRingAddresses(_) => code::SET_VRING_ADDR,
+            Request::SetRingBase(_) => code::SET_VRING_BASE,
+            Request::GetRingBase(_) => code::GET_VRING_BASE,
+            Request::SetRingKick(_) => code::SET_VRING_KICK,
+            Request::SetRingCall(_) => code::SET_VRING_CALL,
+            Request::SetRingError(_) => code::SET_VRING_ERR,
+            Request::GetProtocolFeatures => code::GET_PROTOCOL_FEATURES,
+            Request::SetProtocolFeatures(_) => code::SET_PROTOCOL_FEATURES,
+            Request::GetQueueCount => code::GET_QUEUE_NUM,
+            Request::SetRingEnable(_) => code::SET_VRING_ENABLE,
+            Request::SendRarp(_) => code::SEND_RARP,
+            Request::SetMtu(_) => code::NET_SET_MTU,
+            Request::GetInflight(_) => code::GET_INFLIGHT_FD,
+            Request::SetInflight(_) => code::SET_INFLIGHT_FD,
+            Request::ResetDevice => code::RESET_DEVICE,
+            Request::GetMaximumRegions => code::GET_MAX_MEM_SLOTS,
+            Request::AddRegion(_) => code::ADD_MEM_REG,
+            Request::RemoveRegion(_) => code::REM_MEM_REG,
+            Request::SetStatus(_) => code::SET_STATUS,
+            Request::GetStatus => code::GET_STATUS,
+        }
+    }
+
+    /// How many descriptors come with it.
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Request::SetMemoryTable(regions) => regions.len(),
+            Request::SetRingKick(e) | Request::SetRingCall(e) | Request::SetRingError(e) => {
+                usize::from(!e.none)
+            }
+            Request::SetInflight(_) | Request::AddRegion(_) => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether it has an answer of its own, without [`NEED_REPLY`].
+    pub fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Request::GetFeatures
+                | Request::GetRingBase(_)
+                | Request::GetProtocolFeatures
+                | Request::GetQueueCount
+                | Request::GetInflight(_)
+                | Request::GetMaximumRegions
+                | Request::GetStatus
+        )
+    }
+
+    /// Writes the payload.
+    pub fn emit(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Request::GetFeatures
+            | Request::SetOwner
+            | Request::ResetOwner
+            | Request::GetProtocolFeatures
+            | Request::GetQueueCount
+            | Request::ResetDevice
+            | Request::GetMaximumRegions
+            | Request::GetStatus => {}
+            Request::SetFeatures(word)
+            | Request::SetProtocolFeatures(word)
+            | Request::SendRarp(word)
+            | Request::SetMtu(word)
+            | Request::SetStatus(word) => bytes.extend(word.to_ne_bytes()),
+            Request::SetMemoryTable(regions) => {
+                bytes.extend((regions.len() as u64).to_ne_bytes());
+                for r in regions {
+                    emit_region(&mut bytes, r);
+                }
+            }
+            Request::SetRingSize(s)
+            | Request::SetRingBase(s)
+            | Request::GetRingBase(s)
+            | Request::SetRingEnable(s) => bytes.extend(s.emit()),
+            Request::SetRingAddresses(a) => {
+                bytes.extend(a.index.to_ne_bytes());
+                bytes.extend(a.flags.to_ne_bytes());
+                for word in [a.descriptors, a.used, a.available, a.log] {
+                    bytes.extend(word.to_ne_bytes());
+                }
+            }
+            Request::SetRingKick(e) | Request::SetRingCall(e) | Request::SetRingError(e) => {
+                let word = u64::from(e.index) | if e.none { NO_DESCRIPTOR } else { 0 };
+                bytes.extend(word.to_ne_bytes());
+            }
+            Request::GetInflight(i) | Request::SetInflight(i) => bytes.extend(i.emit()),
+            Request::AddRegion(r) | Request::RemoveRegion(r) => {
+                bytes.extend(0u64.to_ne_bytes());
+                emit_region(&mut bytes, r);
+            }
+        }
+        bytes
+    }
+}
+
+fn emit_region(bytes: &mut Vec<u8>, r: &MemoryRegion) {
+    for word in [r.guest, r.length, r.user, r.offset] {
+        bytes.extend(word.to_ne_bytes());
+    }
+}
+
+impl RingState {
+    /// Reads an answer.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        Words::state(code::GET_VRING_BASE, payload)
+    }
+
+    /// Writes one.
+    pub fn emit(&self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&self.index.to_ne_bytes());
+        bytes[4..].copy_from_slice(&self.value.to_ne_bytes());
+        bytes
+    }
+}
+
+impl Inflight {
+    /// Reads an answer.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        Words::inflight(code::GET_INFLIGHT_FD, payload)
+    }
+
+    /// Writes one, padded to its alignment.
+    pub fn emit(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&self.size.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.offset.to_ne_bytes());
+        bytes[16..18].copy_from_slice(&self.queues.to_ne_bytes());
+        bytes[18..20].copy_from_slice(&self.queue_size.to_ne_bytes());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Request> {
+        let state = RingState { index: 1, value: 256 };
+        let region = MemoryRegion { guest: 1 << 28, length: 1 << 20, user: 1 << 28, offset: 4096 };
+        let inflight = Inflight { size: 4096, offset: 0, queues: 2, queue_size: 256 };
+        vec![
+            Request::GetFeatures,
+            Request::SetFeatures(1 << 32),
+            Request::SetOwner,
+            Request::ResetOwner,
+            Request::SetMemoryTable(vec![region; 2]),
+            Request::SetRingSize(state),
+            Request::SetRingAddresses(RingAddresses {
+                index: 1,
+                flags: 0,
+                descriptors: 2,
+                used: 3,
+                available: 4,
+                log: 0,
+            }),
+            Request::SetRingBase(state),
+            Request::GetRingBase(state),
+            Request::SetRingKick(RingEvent { index: 1, none: false }),
+            Request::SetRingCall(RingEvent { index: 0, none: true }),
+            Request::SetRingError(RingEvent { index: 0, none: false }),
+            Request::GetProtocolFeatures,
+            Request::SetProtocolFeatures(8),
+            Request::GetQueueCount,
+            Request::SetRingEnable(state),
+            Request::SendRarp(7),
+            Request::SetMtu(9000),
+            Request::GetInflight(inflight),
+            Request::SetInflight(inflight),
+            Request::ResetDevice,
+            Request::GetMaximumRegions,
+            Request::AddRegion(region),
+            Request::RemoveRegion(region),
+            Request::SetStatus(15),
+            Request::GetStatus,
+        ]
+    }
+
+    #[test]
+    fn what_is_emitted_is_parsed() {
+        for request in all() {
+            let again = Request::parse(request.code(), &request.emit(), request.descriptors());
+            assert_eq!(again, Ok(request));
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_refused() {
+        for request in all() {
+            let mut payload = request.emit();
+            payload.push(0);
+            assert!(Request::parse(request.code(), &payload, request.descriptors()).is_err(), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_number_of_descriptors_is_refused() {
+        for request in all() {
+            let wrong = request.descriptors() + 2;
+            assert!(Request::parse(request.code(), &request.emit(), wrong).is_err(), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn a_whole_memory_table_may_be_filled_in_part() {
+        let mut payload = Request::SetMemoryTable(vec![MemoryRegion::default()]).emit();
+        payload.resize(8 + 32 * REGIONS_MAXIMUM, 0);
+        let request = Request::parse(5, &payload, 1);
+        assert_eq!(request, Ok(Request::SetMemoryTable(vec![MemoryRegion::default()])));
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let bytes = Header { code: 1, flags: 2, length: 0 }.emit();
+        assert_eq!(Header::parse(&bytes), Err(Malformed::Version(2)));
+    }
+}
