@@ -1,0 +1,197 @@
+//! LACP on one link (IEEE 802.1AX-2020 section 6.4): `receive` (6.4.12) listens, `periodic` (6.4.13) says when to speak,
+//! `mux` (6.4.15) attaches the link to the aggregator step by step. `select` (6.4.14) says, over all links of a bond,
+//! which belong together. Times are milliseconds on any clock that never goes back.
+
+mod mux;
+mod periodic;
+mod receive;
+mod select;
+
+pub use mux::Mux;
+pub use periodic::Periodic;
+pub use receive::Receive;
+pub use select::{Selection, select};
+
+use crate::wire::Mac;
+use crate::wire::lacp::{Lacpdu, Side, state};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds.
+pub type Millis = u64;
+
+/// Between two messages, fast and slow (6.4.4).
+const FAST_PERIODIC: Millis = 1000;
+const SLOW_PERIODIC: Millis = 30_000;
+/// Until a partner is missed.
+const SHORT_TIMEOUT: Millis = 3 * FAST_PERIODIC;
+const LONG_TIMEOUT: Millis = 3 * SLOW_PERIODIC;
+/// Until links that came up together are attached together.
+const AGGREGATE_WAIT: Millis = 2000;
+/// Most messages in [`FAST_PERIODIC`] (6.4.16).
+const BURST: usize = 3;
+
+/// Nobody, as the partner is until it speaks. It is spoken to every second, so that it is found soon.
+const NOBODY: Side = Side {
+    system_priority: 0,
+    system: Mac::ZERO,
+    key: 0,
+    port_priority: 0,
+    port: 0,
+    state: state::SHORT_TIMEOUT,
+};
+
+/// A link.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// This side.
+    pub actor: Side,
+    /// The other side, as it was last heard.
+    pub partner: Side,
+    /// The receive machine.
+    pub receive: Receive,
+    /// The periodic machine.
+    pub periodic: Periodic,
+    /// The mux machine.
+    pub mux: Mux,
+    /// Whether the link belongs to the bond's aggregator.
+    pub selection: Selection,
+    /// Carrier.
+    pub up: bool,
+    /// Something is to be said.
+    need_to_transmit: bool,
+    /// When a partner that says nothing is missed.
+    current_while: Option<Millis>,
+    /// When it is time to speak again.
+    periodic_at: Option<Millis>,
+    /// When waiting for others to attach with ends.
+    wait_while: Option<Millis>,
+    /// When messages were last sent.
+    sent: Vec<Millis>,
+}
+
+/// A link as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Shown {
+    /// This side.
+    pub actor: Side,
+    /// The other side.
+    pub partner: Side,
+    /// The receive machine.
+    pub receive: Receive,
+    /// The periodic machine.
+    pub periodic: Periodic,
+    /// The mux machine.
+    pub mux: Mux,
+    /// Whether the link belongs to the bond's aggregator.
+    pub selection: Selection,
+}
+
+impl Link {
+    /// A link that is down. `fast`: the partner shall speak every second.
+    pub fn new(system: Mac, key: u16, port: u16, fast: bool) -> Self {
+        let timeout = if fast { state::SHORT_TIMEOUT } else { 0 };
+        let actor = Side {
+            system_priority: 0xffff,
+            system,
+            key,
+            port_priority: 0xff,
+            port,
+            state: state::ACTIVITY | state::AGGREGATION | timeout,
+        };
+        let mut link = Self {
+            actor,
+            partner: NOBODY,
+            receive: Receive::Initialize,
+            periodic: Periodic::NoPeriodic,
+            mux: Mux::Detached,
+            selection: Selection::Unselected,
+            up: false,
+            need_to_transmit: false,
+            current_while: None,
+            periodic_at: None,
+            wait_while: None,
+            sent: Vec::new(),
+        };
+        link.begin();
+        link
+    }
+
+    fn begin(&mut self) {
+        self.enter_receive(Receive::Initialize, 0);
+    }
+
+    /// The link came up or went down.
+    pub fn carrier(&mut self, up: bool, now: Millis) {
+        self.up = up;
+        self.step_receive(now);
+        self.settle(now);
+    }
+
+    /// A message came.
+    pub fn heard(&mut self, pdu: &Lacpdu, now: Millis) {
+        self.hear(pdu, now);
+        self.settle(now);
+    }
+
+    /// Time has passed, or the selection has changed.
+    pub fn settle(&mut self, now: Millis) {
+        self.step_receive(now);
+        // Each step may let the other machine move: both come to rest in a few.
+        for _ in 0..8 {
+            let before = (self.mux, self.periodic);
+            self.step_mux(now);
+            self.step_periodic(now);
+            if before == (self.mux, self.periodic) {
+                break;
+            }
+        }
+    }
+
+    /// The message that is to be sent now, if there is one.
+    pub fn speak(&mut self, now: Millis) -> Option<Lacpdu> {
+        if !self.need_to_transmit || !self.up || self.periodic == Periodic::NoPeriodic {
+            return None;
+        }
+        self.sent.retain(|&at| now.saturating_sub(at) < FAST_PERIODIC);
+        if self.sent.len() >= BURST {
+            return None;
+        }
+        self.sent.push(now);
+        self.need_to_transmit = false;
+        Some(Lacpdu { actor: self.actor, partner: self.partner })
+    }
+
+    /// When [`Link::settle`] is to be called at the latest.
+    pub fn deadline(&self, now: Millis) -> Option<Millis> {
+        let held_back = (self.need_to_transmit && self.up)
+            .then(|| self.sent.first().map_or(now, |&at| at + FAST_PERIODIC));
+        let deadlines = [self.current_while, self.periodic_at, self.wait_while, held_back];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether packets that come in by this link count.
+    pub fn collects(&self) -> bool {
+        self.actor.has(state::COLLECTING)
+    }
+
+    /// Whether packets go out by this link.
+    pub fn distributes(&self) -> bool {
+        self.actor.has(state::DISTRIBUTING)
+    }
+
+    /// As it is shown.
+    pub fn show(&self) -> Shown {
+        Shown {
+            actor: self.actor,
+            partner: self.partner,
+            receive: self.receive,
+            periodic: self.periodic,
+            mux: self.mux,
+            selection: self.selection,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Selection (6.4.14): of all links of a bond, those with the same partner that can be aggregated belong together. Where
+//! there are several such groups, the largest carries the packets, and the others stand by.
+
+use super::{Link, Receive};
+use crate::wire::Mac;
+use crate::wire::lacp::state;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What it comes to for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// Without a partner.
+    Unselected,
+    /// In the bond's aggregator.
+    Selected,
+    /// In another, which waits.
+    Standby,
+}
+
+/// Links with the same identity can be aggregated: the partner's priority, system and key, and, for links that say that
+/// they stand alone, which one it is.
+type Group = (u16, Mac, u16, Option<u16>);
+
+fn group_of(link: &Link) -> Option<Group> {
+    let known = link.up && matches!(link.receive, Receive::Current | Receive::Expired);
+    if !known || link.actor.has(state::DEFAULTED) {
+        return None;
+    }
+    let p = &link.partner;
+    let alone = (!p.has(state::AGGREGATION)).then_some(p.port);
+    Some((p.system_priority, p.system, p.key, alone))
+}
+
+/// Selects among all links of a bond. The group that carries packets now stays unless another has more links.
+pub fn select(links: &mut [Link]) {
+    let mut sizes: BTreeMap<Group, (usize, usize)> = BTreeMap::new();
+    for link in links.iter() {
+        if let Some(group) = group_of(link) {
+            let size = sizes.entry(group).or_default();
+            size.0 += 1;
+            size.1 += usize::from(link.selection == Selection::Selected);
+        }
+    }
+    let best = sizes.iter().max_by_key(|(_, size)| **size).map(|(group, _)| *group);
+    for link in links {
+        link.selection = match group_of(link) {
+            None => Selection::Unselected,
+            group if group == best => Selection::Selected,
+            Some(_) => Selection::Standby,
+        };
+    }
+}

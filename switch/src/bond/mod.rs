@@ -1,0 +1,154 @@
+//! Bonds: several links that act as one. Which links carry packets is decided apart from the data plane (by carrier, by
+//! LACP); the data plane finds the outcome here, in 256 buckets over which flows are spread. When a link dies, only its
+//! buckets move.
+
+pub mod hash;
+pub mod lacp;
+
+use crate::port::PortId;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+/// Links that a bond may have.
+pub const LINKS: usize = 16;
+const BUCKETS: usize = 256;
+/// No link.
+const NONE: u16 = u16::MAX;
+
+/// What is spread by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// Ethernet and IP addresses.
+    Layer23,
+    /// IP addresses and ports.
+    Layer34,
+    /// All links get everything.
+    Broadcast,
+}
+
+/// Which link each flow takes.
+#[derive(Debug)]
+pub struct Distribution {
+    links: Vec<PortId>,
+    spread: Spread,
+    /// Index of the link of each bucket.
+    buckets: [AtomicU16; BUCKETS],
+    /// Links that packets may come in by, a bit each.
+    collecting: AtomicU32,
+    /// Links that packets may go out by, a bit each.
+    distributing: AtomicU32,
+}
+
+impl Distribution {
+    /// Links that carry nothing yet.
+    pub fn new(links: Vec<PortId>, spread: Spread) -> Self {
+        Self {
+            links,
+            spread,
+            buckets: [const { AtomicU16::new(NONE) }; BUCKETS],
+            collecting: AtomicU32::new(0),
+            distributing: AtomicU32::new(0),
+        }
+    }
+
+    /// The links.
+    pub fn links(&self) -> &[PortId] {
+        &self.links
+    }
+
+    /// Whether packets that come in by a link count.
+    pub fn collects(&self, link: PortId) -> bool {
+        let collecting = self.collecting.load(Ordering::Relaxed);
+        self.links.iter().position(|&l| l == link).is_some_and(|i| collecting & 1 << i != 0)
+    }
+
+    /// The links that packets may go out by.
+    pub fn distributing(&self) -> impl Iterator<Item = PortId> {
+        let bits = self.distributing.load(Ordering::Relaxed);
+        self.links.iter().enumerate().filter(move |(i, _)| bits & 1 << i != 0).map(|(_, &l)| l)
+    }
+
+    /// What is spread by.
+    #[inline]
+    pub fn spread(&self) -> Spread {
+        self.spread
+    }
+
+    /// The link that a packet takes.
+    #[inline]
+    pub fn pick(&self, head: &[u8]) -> Option<PortId> {
+        let hash = hash::of(head, self.spread);
+        let link = self.buckets[usize::from(hash)].load(Ordering::Relaxed);
+        self.links.get(usize::from(link)).copied()
+    }
+
+    /// Changes which links carry packets, by their place among the links. Flows of links that stay do not move, except
+    /// as many as a link that comes needs for its share.
+    pub fn set(&self, collecting: u32, distributing: u32) {
+        self.collecting.store(collecting, Ordering::Relaxed);
+        self.distributing.store(distributing, Ordering::Relaxed);
+        let active: Vec<u16> = (0..self.links.len() as u16).filter(|i| distributing & 1 << i != 0).collect();
+        if active.is_empty() {
+            self.buckets.iter().for_each(|b| b.store(NONE, Ordering::Relaxed));
+            return;
+        }
+        let mut shares = [0usize; LINKS];
+        let share = |place: usize| BUCKETS / active.len() + usize::from(place < BUCKETS % active.len());
+        let quota: Vec<(u16, usize)> = active.iter().enumerate().map(|(n, &l)| (l, share(n))).collect();
+        let quota_of = |link: u16| quota.iter().find(|q| q.0 == link).map_or(0, |q| q.1);
+        let mut homeless = Vec::new();
+        for (i, bucket) in self.buckets.iter().enumerate() {
+            let link = bucket.load(Ordering::Relaxed);
+            match shares.get_mut(usize::from(link)) {
+                Some(n) if *n < quota_of(link) => *n += 1,
+                _ => homeless.push(i),
+            }
+        }
+        for (link, wanted) in quota {
+            while shares[usize::from(link)] < wanted {
+                let Some(bucket) = homeless.pop() else { return };
+                self.buckets[bucket].store(link, Ordering::Relaxed);
+                shares[usize::from(link)] += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets(d: &Distribution) -> Vec<u16> {
+        d.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect()
+    }
+
+    #[test]
+    fn flows_of_a_link_that_stays_do_not_move() {
+        let d = Distribution::new((0..4).map(PortId).collect(), Spread::Layer34);
+        d.set(0b1111, 0b1111);
+        let before = buckets(&d);
+        assert!((0..4).all(|l| before.iter().filter(|&&b| b == l).count() == 64));
+        d.set(0b1011, 0b1011);
+        let after = buckets(&d);
+        assert!(before.iter().zip(&after).all(|(b, a)| *b == 2 || b == a));
+        assert!(after.iter().all(|&b| b != 2));
+    }
+
+    #[test]
+    fn a_link_that_comes_back_gets_its_share() {
+        let d = Distribution::new((0..2).map(PortId).collect(), Spread::Layer34);
+        d.set(1, 1);
+        assert!(buckets(&d).iter().all(|&b| b == 0));
+        d.set(3, 3);
+        assert_eq!(buckets(&d).iter().filter(|&&b| b == 1).count(), 128);
+    }
+
+    #[test]
+    fn without_links_nothing_is_sent() {
+        let d = Distribution::new(vec![PortId(1)], Spread::Layer23);
+        assert_eq!(d.pick(&[0; 60]), None);
+        d.set(1, 1);
+        assert_eq!(d.pick(&[0; 60]), Some(PortId(1)));
+        d.set(0, 0);
+        assert_eq!(d.pick(&[0; 60]), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! What a switch shall be: segments, ports and settings, as a person writes them down (TOML) or a program sends them
+//! (JSON). `check` refuses what contradicts itself, `diff` says what a change changes.
+
+mod check;
+mod diff;
+
+pub use check::Contradiction;
+pub use diff::{Diff, diff};
+
+use crate::wire::Mac;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Everything. What is left out has its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Config {
+    /// What concerns all ports.
+    #[serde(skip_serializing_if = "is_default")]
+    pub switch: Settings,
+    /// Segments by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<String, Segment>,
+    /// Ports by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<String, Port>,
+    /// Addresses that may be wanted before their port exists, by a name of choice.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub announced: BTreeMap<String, Announced>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// When threads sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Polling {
+    /// A port is looked at for `poll-us` after its last packet.
+    Adaptive,
+    /// Ports are looked at for ever; each thread takes a whole CPU.
+    Always,
+    /// A port is not looked at without a sign from its peer.
+    Never,
+}
+
+/// What concerns all ports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Threads of the data plane; fixed while the switch runs.
+    pub threads: usize,
+    /// The CPU of each thread, in order; those without one run anywhere. Fixed while the switch runs.
+    pub cpus: Vec<usize>,
+    /// When threads sleep. Fixed while the switch runs.
+    pub polling: Polling,
+    /// Adaptive polling: microseconds that a port without packets is looked at.
+    pub poll_us: u64,
+    /// Addresses that are learned in all.
+    pub addresses: usize,
+    /// Addresses that are learned at one port.
+    pub addresses_per_port: u32,
+    /// Seconds until an address that is not seen is forgotten.
+    pub ageing_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            cpus: Vec::new(),
+            polling: Polling::Adaptive,
+            poll_us: 50,
+            addresses: 65536,
+            addresses_per_port: 1024,
+            ageing_s: 300,
+        }
+    }
+}
+
+/// What is in a segment can reach each other, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Segment {
+    /// A wire between two ports: no addresses are learned, all passes, tags and link protocols included.
+    #[serde(skip_serializing_if = "is_default")]
+    pub point_to_point: bool,
+    /// ARP requests and neighbour solicitations for addresses of ports and announced ones are answered by the switch.
+    #[serde(skip_serializing_if = "is_default")]
+    pub answer_neighbours: bool,
+    /// Packets a second that each port may send to everyone or to unknown addresses; 0 for no limit.
+    #[serde(skip_serializing_if = "is_default")]
+    pub flood_limit: u64,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Port {
+    /// What is behind it.
+    pub device: Device,
+    /// The segment of packets without a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
+    /// The segments of its VLANs, by VLAN number (1 to 4094).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trunk: BTreeMap<Vlan, String>,
+    /// Its peer's Ethernet address: fixed to the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Its peer's IP addresses: answered for where the segment says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// Whether packets from other addresses than `mac` and `addresses` are dropped.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub anti_spoofing: bool,
+    /// Largest packet without its Ethernet header, bytes.
+    #[serde(default = "mtu", skip_serializing_if = "is_mtu")]
+    pub mtu: u16,
+    /// Whether checksums and segmentation may be left to the other side.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub offload: bool,
+    /// Limit on what comes in from the peer: it is made to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_in: Option<Limit>,
+    /// Limit on what goes out to the peer: what is more is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_out: Option<Limit>,
+    /// The port that gets a copy of all its packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+    /// The thread that serves it; chosen if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<usize>,
+}
+
+fn mtu() -> u16 {
+    1500
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_mtu(value: &u16) -> bool {
+    *value == mtu()
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A VLAN number; TOML keys are text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Vlan(pub u16);
+
+impl From<Vlan> for String {
+    fn from(vlan: Vlan) -> String {
+        vlan.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Vlan {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.parse() {
+            Ok(n) if (1..=4094).contains(&n) => Ok(Self(n)),
+            _ => Err(format!("{text:?} is no VLAN number: 1 to 4094")),
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Limit {
+    /// Megabits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mbit: Option<f64>,
+    /// Thousands of packets a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kpps: Option<f64>,
+    /// Kilobytes that may pass at once; left out: what passes in 10 ms, at least 128.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst_kb: Option<u64>,
+}
+
+/// What is behind a port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Device {
+    /// A guest, or any other vhost-user front end.
+    VhostUser {
+        /// Socket.
+        path: PathBuf,
+        /// Connect to the socket, which the front end makes, instead of making it.
+        #[serde(default, skip_serializing_if = "is_default")]
+        client: bool,
+    },
+    /// A TAP device, made if absent: the host, or a namespace.
+    Tap {
+        /// Its name.
+        name: String,
+        /// Namespace: a name under /run/netns or a path.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        netns: Option<String>,
+    },
+    /// A network interface, by packet sockets: any driver.
+    Packet {
+        /// Its name.
+        interface: String,
+        /// Namespace: a name under /run/netns or a path.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        netns: Option<String>,
+    },
+    /// A network interface, by AF_XDP sockets: small packets fast, no offloads.
+    Xdp {
+        /// Its name.
+        interface: String,
+        /// Namespace: a name under /run/netns or a path.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        netns: Option<String>,
+        /// Queue of the interface.
+        #[serde(default, skip_serializing_if = "is_default")]
+        queue: u32,
+    },
+    /// Files in pcap format.
+    Pcap {
+        /// Packets that come in, once, as fast as they are taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<PathBuf>,
+        /// Where packets go out to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        write: Option<PathBuf>,
+    },
+    /// Other ports as one.
+    Bond(Bond),
+}
+
+/// Other ports as one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bond {
+    /// The ports; they are in no segment themselves.
+    pub links: Vec<String>,
+    /// How they work together.
+    pub mode: BondMode,
+    /// What flows are spread by.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hash: BondHash,
+    /// 802.3ad: how often the other side shall speak: every second (and be missed after 3), or every 30 (and 90).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lacp_rate: LacpRate,
+    /// Active-backup: the link that is used while it is up. Left out: the first that came up, for as long as it is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+}
+
+/// How links work together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BondMode {
+    /// One carries everything, the others wait.
+    ActiveBackup,
+    /// Flows are spread over all that are up.
+    BalanceXor,
+    /// All carry everything.
+    Broadcast,
+    /// Flows are spread over those that the other side agrees on, by LACP (IEEE 802.1AX).
+    #[serde(rename = "802.3ad")]
+    Lacp,
+}
+
+/// What flows are spread by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BondHash {
+    /// Ethernet and IP addresses.
+    #[serde(rename = "layer2+3")]
+    Layer23,
+    /// IP addresses and ports.
+    #[default]
+    #[serde(rename = "layer3+4")]
+    Layer34,
+}
+
+/// How often LACP speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LacpRate {
+    /// Every 30 seconds.
+    #[default]
+    Slow,
+    /// Every second.
+    Fast,
+}
+
+/// An address whose port may not exist yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Announced {
+    /// Segment.
+    pub segment: String,
+    /// Ethernet address.
+    pub mac: Mac,
+    /// IP addresses, answered for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// Most packets that wait for it.
+    #[serde(default = "packets")]
+    pub packets: usize,
+    /// Longest that they wait, milliseconds.
+    #[serde(default = "time_ms")]
+    pub time_ms: u64,
+}
+
+fn packets() -> usize {
+    64
+}
+
+fn time_ms() -> u64 {
+    3000
+}
+
+impl Config {
+    /// Reads a configuration file's text.
+    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+[switch]
+poll-us = 20
+[segments.blue]
+answer-neighbours = true
+[ports.vm1]
+device = { vhost-user = { path = "/run/vm1.sock" } }
+segment = "blue"
+mac = "02:00:00:00:00:01"
+addresses = ["10.0.0.1", "fd00::1"]
+anti-spoofing = true
+limit-in = { mbit = 100 }
+[ports.up1]
+device = { packet = { interface = "eth0" } }
+[ports.up2]
+device = { packet = { interface = "eth1" } }
+[ports.up]
+device = { bond = { links = ["up1", "up2"], mode = "802.3ad", lacp-rate = "fast" } }
+trunk = { 100 = "blue" }
+"#;
+
+    #[test]
+    fn an_example_is_read_and_survives_json() {
+        let config = Config::from_toml(EXAMPLE).unwrap();
+        assert_eq!(config.ports.len(), 4);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
+        assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for text in ["[port.a]", "[ports.a]\ndevice = { tun = {} }", "[segments.a]\nvlan = 1"] {
+            assert!(Config::from_toml(text).is_err(), "{text}");
+        }
+    }
+}

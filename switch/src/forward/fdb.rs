@@ -1,0 +1,342 @@
+//! Where addresses are: a bounded table, learned from what comes in and aged, with fixed entries beside. Each address
+//! has two places of four entries, found by a keyed hash, so that nobody can choose addresses that crowd each other.
+
+use crate::port::PortId;
+use crate::wire::Mac;
+
+/// A segment's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentId(pub u32);
+
+const WAYS: usize = 4;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    mac: u64,
+    segment: u32,
+    /// Second in which it was last seen.
+    seen: u32,
+    port: u16,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Empty,
+    Learned,
+    Fixed,
+}
+
+const EMPTY: Entry = Entry { mac: 0, segment: 0, seen: 0, port: 0, kind: Kind::Empty };
+
+/// What learning an address came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// It was known.
+    Known,
+    /// It is new, or has moved.
+    New,
+    /// The port has as many as it may, or there is no place.
+    Refused,
+}
+
+/// An entry as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Segment.
+    pub segment: SegmentId,
+    /// Address.
+    pub mac: Mac,
+    /// Port that it is behind.
+    pub port: PortId,
+    /// Seconds since it was last seen; `None` if it is fixed.
+    pub age: Option<u32>,
+}
+
+/// The table.
+pub struct Fdb {
+    buckets: Vec<[Entry; WAYS]>,
+    shift: u32,
+    keys: [u64; 2],
+    ageing: u32,
+    /// Most learned addresses of a port.
+    port_limit: u32,
+    learned: Vec<u32>,
+}
+
+impl Fdb {
+    /// A table of at least `entries` entries. `keys` are random.
+    pub fn new(entries: usize, ageing: u32, port_limit: u32, keys: [u64; 2]) -> Self {
+        let buckets = entries.div_ceil(WAYS).next_power_of_two().max(16);
+        Self {
+            buckets: vec![[EMPTY; WAYS]; buckets],
+            shift: 64 - buckets.trailing_zeros(),
+            keys: keys.map(|k| k | 1),
+            ageing,
+            port_limit,
+            learned: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn places(&self, segment: SegmentId, mac: u64) -> [usize; 2] {
+        let word = mac ^ u64::from(segment.0).rotate_left(40);
+        self.keys.map(|key| {
+            let mixed = (word ^ key.rotate_left(23)).wrapping_mul(key);
+            let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed >> self.shift) as usize
+        })
+    }
+
+    #[inline]
+    fn is_dead(&self, e: &Entry, now: u32) -> bool {
+        match e.kind {
+            Kind::Empty => true,
+            Kind::Fixed => false,
+            Kind::Learned => now.wrapping_sub(e.seen) > self.ageing,
+        }
+    }
+
+    /// The port that an address is behind.
+    #[inline]
+    pub fn find(&self, segment: SegmentId, mac: Mac, now: u32) -> Option<PortId> {
+        let mac = mac.bits();
+        for place in self.places(segment, mac) {
+            for e in &self.buckets[place] {
+                if e.mac == mac && e.segment == segment.0 && !self.is_dead(e, now) {
+                    return Some(PortId(e.port));
+                }
+            }
+        }
+        None
+    }
+
+    fn count(&mut self, port: u16) -> &mut u32 {
+        let index = usize::from(port);
+        if index >= self.learned.len() {
+            self.learned.resize(index + 1, 0);
+        }
+        &mut self.learned[index]
+    }
+
+    /// An address came in at a port.
+    #[inline]
+    pub fn learn(&mut self, segment: SegmentId, mac: Mac, port: PortId, now: u32) -> Learned {
+        let mac = mac.bits();
+        let places = self.places(segment, mac);
+        for place in places {
+            for e in &mut self.buckets[place] {
+                if e.mac == mac && e.segment == segment.0 && e.kind != Kind::Empty {
+                    if e.kind == Kind::Fixed || (e.port == port.0 && e.seen == now) {
+                        return Learned::Known;
+                    }
+                    e.seen = now;
+                    if e.port == port.0 {
+                        return Learned::Known;
+                    }
+                    return self.moved(place, mac, segment, port);
+                }
+            }
+        }
+        self.insert(places, Entry { mac, segment: segment.0, seen: now, port: port.0, kind: Kind::Learned })
+    }
+
+    fn moved(&mut self, place: usize, mac: u64, segment: SegmentId, port: PortId) -> Learned {
+        if *self.count(port.0) >= self.port_limit {
+            return Learned::Refused;
+        }
+        let entry = self.buckets[place].iter_mut().find(|e| e.mac == mac && e.segment == segment.0);
+        if let Some(e) = entry {
+            let before = std::mem::replace(&mut e.port, port.0);
+            *self.count(before) -= 1;
+            *self.count(port.0) += 1;
+        }
+        Learned::New
+    }
+
+    fn insert(&mut self, places: [usize; 2], new: Entry) -> Learned {
+        if *self.count(new.port) >= self.port_limit {
+            self.forget_dead(new.port, new.seen);
+            if *self.count(new.port) >= self.port_limit {
+                return Learned::Refused;
+            }
+        }
+        for place in places {
+            for way in 0..WAYS {
+                let old = self.buckets[place][way];
+                if self.is_dead(&old, new.seen) {
+                    if old.kind == Kind::Learned {
+                        *self.count(old.port) -= 1;
+                    }
+                    self.buckets[place][way] = new;
+                    *self.count(new.port) += 1;
+                    return Learned::New;
+                }
+            }
+        }
+        Learned::Refused
+    }
+
+    /// Drops what has aged of a port that is at its limit. A port that stays there pays for the search at most once a
+    /// second, by the way of its entries' ages.
+    fn forget_dead(&mut self, port: u16, now: u32) {
+        let ageing = self.ageing;
+        let dead = |e: &Entry| e.port == port && e.kind == Kind::Learned && now.wrapping_sub(e.seen) > ageing;
+        let mut forgotten = 0;
+        for e in self.buckets.iter_mut().flatten().filter(|e| dead(e)) {
+            *e = EMPTY;
+            forgotten += 1;
+        }
+        *self.count(port) -= forgotten;
+    }
+
+    /// Fixes an address to a port, whatever comes in.
+    pub fn fix(&mut self, segment: SegmentId, mac: Mac, port: PortId) {
+        let bits = mac.bits();
+        self.remove(|e| e.mac == bits && e.segment == segment.0);
+        let entry = Entry { mac: bits, segment: segment.0, seen: 0, port: port.0, kind: Kind::Fixed };
+        loop {
+            for place in self.places(segment, bits) {
+                if let Some(way) = (0..WAYS).find(|&w| self.buckets[place][w].kind != Kind::Fixed) {
+                    let old = std::mem::replace(&mut self.buckets[place][way], entry);
+                    if old.kind == Kind::Learned {
+                        *self.count(old.port) -= 1;
+                    }
+                    return;
+                }
+            }
+            self.grow();
+        }
+    }
+
+    fn grow(&mut self) {
+        self.resize(self.buckets.len() * WAYS * 2);
+    }
+
+    /// A table of at least so many entries from now on.
+    pub fn resize(&mut self, entries: usize) {
+        let mut larger = Fdb::new(entries, self.ageing, self.port_limit, self.keys);
+        for e in self.buckets.iter().flatten().filter(|e| e.kind != Kind::Empty) {
+            let (segment, mac) = (SegmentId(e.segment), Mac::from_bits(e.mac));
+            match e.kind {
+                Kind::Fixed => larger.fix(segment, mac, PortId(e.port)),
+                _ => {
+                    larger.learn(segment, mac, PortId(e.port), e.seen);
+                }
+            }
+        }
+        *self = larger;
+    }
+
+    fn remove(&mut self, gone: impl Fn(&Entry) -> bool) {
+        let mut ports = Vec::new();
+        for e in self.buckets.iter_mut().flatten().filter(|e| e.kind != Kind::Empty && gone(e)) {
+            if e.kind == Kind::Learned {
+                ports.push(e.port);
+            }
+            *e = EMPTY;
+        }
+        for port in ports {
+            *self.count(port) -= 1;
+        }
+    }
+
+    /// Forgets what was learned at a port.
+    pub fn forget_port(&mut self, port: PortId) {
+        self.remove(|e| e.port == port.0 && e.kind == Kind::Learned);
+    }
+
+    /// Forgets fixed entries, and what was learned in segments or at ports that are gone.
+    pub fn keep(&mut self, stays: impl Fn(SegmentId, PortId) -> bool) {
+        self.remove(|e| e.kind == Kind::Fixed || !stays(SegmentId(e.segment), PortId(e.port)));
+    }
+
+    /// All entries that are alive.
+    pub fn show(&self, now: u32) -> Vec<Shown> {
+        let alive = self.buckets.iter().flatten().filter(|e| !self.is_dead(e, now));
+        let shown = alive.map(|e| Shown {
+            segment: SegmentId(e.segment),
+            mac: Mac::from_bits(e.mac),
+            port: PortId(e.port),
+            age: (e.kind == Kind::Learned).then(|| now.wrapping_sub(e.seen)),
+        });
+        shown.collect()
+    }
+
+    /// Other limits from now on.
+    pub fn set_limits(&mut self, ageing: u32, port_limit: u32) {
+        (self.ageing, self.port_limit) = (ageing, port_limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: SegmentId = SegmentId(1);
+
+    fn mac(n: u32) -> Mac {
+        let [a, b, c, d] = n.to_be_bytes();
+        Mac([2, 0, a, b, c, d])
+    }
+
+    fn fdb() -> Fdb {
+        Fdb::new(1024, 300, 100, [0x1234_5678_9abc_def1, 0xfeed_beef_cafe_f00d])
+    }
+
+    #[test]
+    fn what_was_learned_is_found_where_it_was() {
+        let mut f = fdb();
+        assert_eq!(f.learn(S, mac(1), PortId(3), 0), Learned::New);
+        assert_eq!(f.learn(S, mac(1), PortId(3), 5), Learned::Known);
+        assert_eq!(f.find(S, mac(1), 5), Some(PortId(3)));
+        assert_eq!(f.find(SegmentId(2), mac(1), 5), None);
+    }
+
+    #[test]
+    fn an_address_moves_with_its_packets() {
+        let mut f = fdb();
+        f.learn(S, mac(1), PortId(3), 0);
+        assert_eq!(f.learn(S, mac(1), PortId(4), 1), Learned::New);
+        assert_eq!(f.find(S, mac(1), 1), Some(PortId(4)));
+        f.forget_port(PortId(4));
+        assert_eq!(f.find(S, mac(1), 1), None);
+        assert!(f.learned.iter().all(|&n| n == 0));
+    }
+
+    #[test]
+    fn an_address_is_forgotten_when_it_was_not_seen_for_long() {
+        let mut f = fdb();
+        f.learn(S, mac(1), PortId(3), 0);
+        assert_eq!(f.find(S, mac(1), 300), Some(PortId(3)));
+        assert_eq!(f.find(S, mac(1), 301), None);
+    }
+
+    #[test]
+    fn a_fixed_address_does_not_move() {
+        let mut f = fdb();
+        f.learn(S, mac(1), PortId(5), 0);
+        f.fix(S, mac(1), PortId(3));
+        f.learn(S, mac(1), PortId(4), 1);
+        assert_eq!(f.find(S, mac(1), 10_000), Some(PortId(3)));
+    }
+
+    #[test]
+    fn a_port_cannot_fill_the_table() {
+        let mut f = fdb();
+        let refused = (0..5000).filter(|&n| f.learn(S, mac(n), PortId(3), 0) == Learned::Refused);
+        assert_eq!(refused.count(), 4900);
+        assert_eq!(f.learn(S, mac(9000), PortId(4), 0), Learned::New);
+        // When the old ones have aged, there is room again.
+        assert_eq!(f.learn(S, mac(9001), PortId(3), 400), Learned::New);
+    }
+
+    #[test]
+    fn more_fixed_addresses_than_were_planned_for_find_a_place() {
+        let mut f = Fdb::new(64, 300, 100, [5, 7]);
+        for n in 0..2000 {
+            f.fix(S, mac(n), PortId(n as u16));
+        }
+        assert!((0..2000).all(|n| f.find(S, mac(n), 0) == Some(PortId(n as u16))));
+    }
+}

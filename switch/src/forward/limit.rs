@@ -1,0 +1,129 @@
+//! Token buckets.
+
+/// Nanoseconds on the worker's clock.
+pub type Nanos = u64;
+
+/// A bucket that fills at a rate, up to a burst. What it is charged may overdraw it once.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    /// Tokens a second.
+    rate: u64,
+    burst: i64,
+    tokens: i64,
+    filled: Nanos,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: u64, burst: u64) -> Self {
+        let burst = i64::try_from(burst).unwrap_or(i64::MAX).max(1);
+        Self { rate: rate.max(1), burst, tokens: burst, filled: 0 }
+    }
+
+    #[inline]
+    fn fill(&mut self, now: Nanos) {
+        let passed = now.saturating_sub(self.filled);
+        let new = u128::from(passed) * u128::from(self.rate) / 1_000_000_000;
+        if new == 0 {
+            return;
+        }
+        self.filled = now;
+        self.tokens = self.burst.min(self.tokens.saturating_add(i64::try_from(new).unwrap_or(i64::MAX)));
+    }
+
+    /// Takes tokens if there are any; whether there were.
+    #[inline]
+    pub fn take(&mut self, tokens: u64, now: Nanos) -> bool {
+        self.fill(now);
+        if self.tokens <= 0 {
+            return false;
+        }
+        self.charge(tokens);
+        true
+    }
+
+    /// Takes tokens, whether there are any or not.
+    #[inline]
+    pub fn charge(&mut self, tokens: u64) {
+        self.tokens = self.tokens.saturating_sub_unsigned(tokens);
+    }
+
+    /// How long until there are tokens; 0 if there are.
+    pub fn wait(&mut self, now: Nanos) -> Nanos {
+        self.fill(now);
+        if self.tokens > 0 {
+            return 0;
+        }
+        (u128::from(self.tokens.unsigned_abs() + 1) * 1_000_000_000 / u128::from(self.rate)) as u64 + 1
+    }
+}
+
+/// A rate in bytes, in packets, or both; or none.
+#[derive(Clone, Debug, Default)]
+pub struct Limit {
+    /// Bytes.
+    pub bytes: Option<Bucket>,
+    /// Packets.
+    pub packets: Option<Bucket>,
+}
+
+impl Limit {
+    /// Takes one packet's worth; whether it may pass.
+    #[inline]
+    pub fn take(&mut self, bytes: usize, now: Nanos) -> bool {
+        let enough = self.bytes.as_mut().is_none_or(|b| b.wait(now) == 0)
+            && self.packets.as_mut().is_none_or(|b| b.wait(now) == 0);
+        if enough {
+            self.charge(1, bytes as u64);
+        }
+        enough
+    }
+
+    /// Takes what has passed already.
+    #[inline]
+    pub fn charge(&mut self, packets: u64, bytes: u64) {
+        if let Some(b) = &mut self.bytes {
+            b.charge(bytes);
+        }
+        if let Some(b) = &mut self.packets {
+            b.charge(packets);
+        }
+    }
+
+    /// Whether there is no limit.
+    #[inline]
+    pub fn is_none(&self) -> bool {
+        self.bytes.is_none() && self.packets.is_none()
+    }
+
+    /// How long until a packet may pass.
+    pub fn wait(&mut self, now: Nanos) -> Nanos {
+        let bytes = self.bytes.as_mut().map_or(0, |b| b.wait(now));
+        bytes.max(self.packets.as_mut().map_or(0, |b| b.wait(now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_lets_its_rate_pass() {
+        let mut b = Bucket::new(1_000_000, 10_000);
+        let mut passed = 0;
+        for us in 0..1_000_000u64 {
+            if b.take(1000, us * 1000) {
+                passed += 1000;
+            }
+        }
+        assert!((1_000_000..=1_012_000).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn waiting_as_long_as_it_says_is_enough() {
+        let mut b = Bucket::new(125_000_000, 64_000);
+        assert!(b.take(500_000, 1));
+        let wait = b.wait(1);
+        assert!(wait > 3_000_000 && !b.clone().take(1, wait / 2) && b.take(1, 1 + wait));
+    }
+}

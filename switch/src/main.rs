@@ -1,0 +1,106 @@
+//! `microvisor-switch`: the data plane as a process of its own. See `--help`.
+
+#![deny(unsafe_code)]
+
+use clap::Parser;
+use signal_hook::low_level::pipe;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use switch::config::Config;
+use switch::manage::Switch;
+
+/// A user-space switch: vhost-user, TAP, packet and XDP ports, segments, bonds
+///
+/// `microvisor switch` looks at it and changes it while it runs.
+#[derive(Parser)]
+#[command(name = "microvisor-switch", version, max_term_width = 100)]
+struct Options {
+    /// Configuration file (TOML); without one, the switch begins empty
+    #[arg(long, short)]
+    config: Option<PathBuf>,
+    /// Control socket
+    #[arg(long, default_value = "/run/microvisor/switch.sock")]
+    control: PathBuf,
+    /// Check the configuration file and end
+    #[arg(long, requires = "config")]
+    check: bool,
+}
+
+/// The configuration or the command line is refused.
+const REFUSED: u8 = 122;
+/// Something on the host is missing or in use.
+const HOST: u8 = 124;
+
+fn fail(message: &str, status: u8) -> ExitCode {
+    eprintln!("microvisor-switch: {message}");
+    ExitCode::from(status)
+}
+
+/// The control socket. One that nobody listens on any more is replaced.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another switch listens there")),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(e) => {
+            // Nothing can be done about a standard output that is gone.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { REFUSED } else { 0 });
+        }
+    };
+    let mut config = Config::default();
+    if let Some(path) = &options.config {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) => return fail(&format!("{}: {e}", path.display()), REFUSED),
+        };
+        config = match Config::from_toml(&text) {
+            Ok(config) => config,
+            Err(e) => return fail(&format!("{}: {e}", path.display()), REFUSED),
+        };
+        if let Err(e) = config.check() {
+            return fail(&format!("{}: {e}", path.display()), REFUSED);
+        }
+    }
+    if options.check {
+        return ExitCode::SUCCESS;
+    }
+    let listener = match listen(&options.control) {
+        Ok(listener) => listener,
+        Err(e) => return fail(&format!("control socket {}: {e}", options.control.display()), HOST),
+    };
+    let outcome = run(&config, listener);
+    // It may have been removed by others.
+    let _ = std::fs::remove_file(&options.control);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e, HOST),
+    }
+}
+
+fn run(config: &Config, listener: UnixListener) -> Result<(), String> {
+    let (signalled, signal) = UnixStream::pair().map_err(|e| e.to_string())?;
+    for number in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        let pipe_end = signal.try_clone().map_err(|e| e.to_string())?;
+        pipe::register(number, pipe_end).map_err(|e| e.to_string())?;
+    }
+    let mut switch = Switch::new(config, Some(listener)).map_err(|e| e.to_string())?;
+    switch.end_on(&signalled).map_err(|e| e.to_string())?;
+    switch.apply(config.clone()).map_err(|e| e.to_string())?;
+    switch.run();
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Opens what stands behind a port.
+#![allow(unsafe_code)]
+
+use super::Error;
+use super::peers::Peer;
+use crate::config::{Device as Kind, Port};
+use crate::counters::Shared;
+use crate::port::vhost::{Settings, Vhost};
+use crate::port::{Device, PortId, packet, pcap, tap, xdp};
+use polling::{Event, PollMode, Poller};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Waits on a descriptor.
+pub fn watch(poller: &Poller, fd: RawFd, event: Event, mode: PollMode) -> io::Result<()> {
+    // SAFETY: whoever owns the descriptor removes it from the poller, or lives as long as it.
+    unsafe { poller.add_with_mode(fd, event, mode) }
+}
+
+/// What stands behind a port, ready to be given to its thread; nothing for a bond.
+pub struct Opened {
+    /// The device.
+    pub device: Option<Box<dyn Device>>,
+    /// How its peer is found.
+    pub peer: Peer,
+}
+
+/// Opens it.
+pub fn open(
+    name: &str,
+    port: &Port,
+    id: PortId,
+    shared: &Arc<Shared>,
+    calling: Arc<AtomicU64>,
+) -> Result<Opened, Error> {
+    let failed = |doing: String| {
+        let port = name.to_owned();
+        move |source| Error::Port { port, doing, source }
+    };
+    let mut peer = Peer::None;
+    let device: Option<Box<dyn Device>> = match &port.device {
+        Kind::Bond(_) => None,
+        Kind::VhostUser { path, client } => {
+            peer = if *client {
+                Peer::client(path.clone())
+            } else {
+                Peer::listen(path).map_err(failed(format!("listen on {}", path.display())))?
+            };
+            let settings = Settings { offload: port.offload, mtu: port.mtu, calling, port: id };
+            Some(Box::new(Vhost::new(settings)))
+        }
+        Kind::Tap { name, netns } => {
+            let fd = tap::open(name, netns.as_deref(), port.mtu, port.offload)
+                .map_err(failed(format!("open TAP {name}")))?;
+            Some(Box::new(tap::Tap::new(fd, id)))
+        }
+        Kind::Packet { interface, netns } => {
+            let device = packet::open(interface, netns.as_deref(), id)
+                .map_err(failed(format!("open interface {interface}")))?;
+            Some(Box::new(device))
+        }
+        Kind::Xdp { interface, netns, queue } => {
+            let device = xdp::open(interface, netns.as_deref(), *queue, id)
+                .map_err(failed(format!("open interface {interface}, queue {queue}, by AF_XDP")))?;
+            Some(Box::new(device))
+        }
+        Kind::Pcap { read, write } => {
+            let device =
+                pcap::open(read.as_deref(), write.as_deref()).map_err(failed("open its files".to_owned()))?;
+            Some(Box::new(device))
+        }
+    };
+    let _ = shared;
+    Ok(Opened { device, peer })
+}

@@ -1,0 +1,284 @@
+//! The switch's own thread: it makes what is configured so, and looks after what the data plane leaves to others.
+//! `apply` changes the configuration, `tables` makes the data plane's tables from it, `devices` opens what stands behind
+//! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
+//! hears from the kernel about interfaces, `server` speaks with those who ask, `threads` starts the data plane and
+//! watches over it.
+
+mod apply;
+mod bonds;
+mod carrier;
+mod devices;
+mod peers;
+mod server;
+mod show;
+mod tables;
+mod threads;
+
+use crate::config::{Config, Port};
+use crate::control::{Event, Request, Response};
+use crate::counters::Shared;
+use crate::forward::Aside;
+use crate::forward::tables::Tables;
+use crate::port::{Broken, News, PortId};
+use crate::worker::Command;
+use bonds::Bonds;
+use carrier::Carriers;
+use peers::Peer;
+use polling::{Event as Ready, Events, Poller};
+use server::Server;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use threads::Threads;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Contradiction(#[from] crate::config::Contradiction),
+    /// Something behind a port could not be opened.
+    #[error("port {port}: {doing}: {source}")]
+    Port {
+        /// Its name.
+        port: String,
+        /// What was being done.
+        doing: String,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// What cannot be changed while the switch runs.
+    #[error("{0} cannot be changed while the switch runs; start it anew")]
+    Fixed(&'static str),
+    /// No such thing.
+    #[error("there is no {0}")]
+    Absent(String),
+    /// A thread of the data plane does not answer.
+    #[error("thread {0} does not answer")]
+    Stuck(usize),
+    /// The kernel refused.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// What it says.
+        source: io::Error,
+    },
+}
+
+/// A port as the switch's own thread has it.
+struct Managed {
+    id: PortId,
+    config: Port,
+    thread: usize,
+    shared: Arc<Shared>,
+    peer: Peer,
+    last_error: Option<String>,
+}
+
+/// What descriptors of the switch's own thread are called.
+mod key {
+    /// Something from the data plane or from connections.
+    pub const BELL: usize = 0;
+    /// The control socket.
+    pub const CONTROL: usize = 1;
+    /// A signal.
+    pub const SIGNAL: usize = 2;
+    /// Sockets for news of interfaces.
+    pub const CARRIER: usize = 1 << 20;
+    /// Sockets that front ends connect to, by port.
+    pub const LISTENER: usize = 1 << 24;
+}
+
+/// How long between two looks at threads that may be stuck.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// A switch.
+pub struct Switch {
+    config: Config,
+    tables: Arc<Tables>,
+    ports: BTreeMap<String, Managed>,
+    threads: Threads,
+    bonds: Bonds,
+    carriers: Carriers,
+    server: Server,
+    poller: Arc<Poller>,
+    begun: Instant,
+}
+
+impl Switch {
+    /// A switch with threads and without ports, which listens on a control socket.
+    pub fn new(config: &Config, control: Option<UnixListener>) -> Result<Self, Error> {
+        config.check()?;
+        let system = |doing| move |source| Error::System { doing, source };
+        let poller = Arc::new(Poller::new().map_err(system("make a poller"))?);
+        let threads = Threads::start(&config.switch).map_err(system("start threads"))?;
+        let server = Server::new(control, threads.bell().map_err(system("make an eventfd"))?);
+        let switch = Self {
+            config: Config { switch: config.switch.clone(), ..Config::default() },
+            tables: Arc::default(),
+            ports: BTreeMap::new(),
+            threads,
+            bonds: Bonds::default(),
+            carriers: Carriers::default(),
+            server,
+            poller,
+            begun: Instant::now(),
+        };
+        switch.register().map_err(system("wait for events"))?;
+        Ok(switch)
+    }
+
+    fn register(&self) -> io::Result<()> {
+        let level = polling::PollMode::Level;
+        let add = |fd: std::os::fd::BorrowedFd<'_>, key| {
+            use std::os::fd::AsRawFd;
+            let raw = fd.as_raw_fd();
+            devices::watch(&self.poller, raw, Ready::readable(key), level)
+        };
+        add(self.threads.own_bell(), key::BELL)?;
+        if let Some(listener) = self.server.listener() {
+            add(listener.as_fd(), key::CONTROL)?;
+        }
+        Ok(())
+    }
+
+    /// Also ends when this becomes readable.
+    pub fn end_on(&self, signal: &impl std::os::fd::AsRawFd) -> io::Result<()> {
+        let ready = Ready::readable(key::SIGNAL);
+        devices::watch(&self.poller, signal.as_raw_fd(), ready, polling::PollMode::Level)
+    }
+
+    /// Works until it is told to end.
+    pub fn run(&mut self) {
+        let mut events = Events::new();
+        loop {
+            let timeout = self.timeout();
+            events.clear();
+            if let Err(e) = self.poller.wait(&mut events, Some(timeout))
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                eprintln!("microvisor-switch: cannot wait for events: {e}");
+                return;
+            }
+            let ready: Vec<usize> = events.iter().map(|e| e.key).collect();
+            for key in ready {
+                match key {
+                    key::BELL => self.threads.hush(),
+                    key::CONTROL => self.server.accept(),
+                    key::SIGNAL => return,
+                    key if key >= key::LISTENER => self.front_end_waits(PortId((key - key::LISTENER) as u16)),
+                    key => self.carriers.hear(key - key::CARRIER),
+                }
+            }
+            self.take_news();
+            self.take_carriers();
+            self.reach_out();
+            self.run_bonds();
+            self.answer_requests();
+            for port in self.threads.watch() {
+                self.tell(port, Command::Stuck(port));
+            }
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let now = Instant::now();
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
+        let lacp = self.bonds.deadline().map(until);
+        [next, lacp].into_iter().flatten().fold(WATCH, Duration::min)
+    }
+
+    fn tell(&self, port: PortId, command: Command) {
+        if let Some(p) = self.tables.port(port) {
+            self.threads.tell(p.thread, command);
+        }
+    }
+
+    fn named(&mut self, id: PortId) -> Option<(&String, &mut Managed)> {
+        let name = self.tables.port(id)?.name.clone();
+        let key = self.ports.get_key_value(&name)?.0.clone();
+        self.ports.get_mut(&key)?;
+        self.ports.iter_mut().find(|(n, _)| **n == key)
+    }
+
+    fn take_news(&mut self) {
+        while let Some(news) = self.threads.news() {
+            match news {
+                News::Link(id, up) => self.link_changed(id, up),
+                News::Broken(id, why) => self.peer_dropped(id, &why),
+            }
+        }
+        while let Some(aside) = self.threads.aside() {
+            match aside {
+                Aside::Slow(id, bytes) => self.bonds.heard(id, &bytes),
+                Aside::Wanted(place, _) => {
+                    if let Some(a) = self.tables.announced.get(place) {
+                        self.server.tell(&Event::Wanted { announced: a.name.clone() });
+                    }
+                }
+                Aside::Learned(..) => {}
+            }
+        }
+    }
+
+    fn link_changed(&mut self, id: PortId, up: bool) {
+        self.bonds.carrier(id, up);
+        if up {
+            self.threads.tell(0, Command::Release);
+        }
+        if let Some((name, _)) = self.named(id) {
+            let port = name.clone();
+            self.server.tell(&Event::Link { port, up });
+        }
+    }
+
+    fn peer_dropped(&mut self, id: PortId, why: &Broken) {
+        let reason = why.to_string();
+        let by_itself = matches!(why, Broken::Closed);
+        let Some((name, managed)) = self.named(id) else { return };
+        managed.last_error = (!by_itself).then(|| reason.clone());
+        let port = name.clone();
+        if !by_itself {
+            eprintln!("microvisor-switch: port {port}: {reason}");
+        }
+        self.server.tell(&Event::Dropped { port, reason });
+        self.peer_gone(id, by_itself);
+    }
+
+    fn answer_requests(&mut self) {
+        while let Some((request, to)) = self.server.request() {
+            let response = match request {
+                Request::Show => Ok(Response::Status(Box::new(self.status()))),
+                Request::Config => Ok(Response::Config(Box::new(self.config.clone()))),
+                Request::Addresses => Ok(Response::Addresses { addresses: self.addresses() }),
+                Request::Capture { port, snap } => {
+                    self.capture(&port, snap, &to);
+                    continue;
+                }
+                Request::Events => {
+                    self.server.subscribe(&to);
+                    continue;
+                }
+                change => self.change(change).map(Response::Changed),
+            };
+            let response = response.unwrap_or_else(|e: Error| Response::Refused { message: e.to_string() });
+            to.answer(response);
+        }
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let names: Vec<String> = self.ports.keys().cloned().collect();
+        for name in names {
+            if let Some(port) = self.ports.get(&name) {
+                port.peer.clean_up();
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Those who ask: a thread for each connection reads requests and hands them to the switch's own thread, so that a slow
+//! one keeps nobody waiting.
+
+use crate::capture::{self, Copy};
+use crate::control::{Event, LINE_MAXIMUM, Request, Response};
+use crate::worker::wake::ring;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::time::Duration;
+
+/// Connections at a time; one more is closed.
+const CONNECTIONS: usize = 64;
+/// Events that wait for a slow reader; it misses what is more.
+const EVENTS: usize = 1024;
+/// How long an answer may take to be read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the connection's thread goes on with.
+enum Answer {
+    Response(Response),
+    Capture { port: String, snap: usize, packets: Receiver<Copy> },
+    Events(Receiver<Event>),
+}
+
+/// Where an answer goes.
+pub struct Reply {
+    to: Sender<Answer>,
+}
+
+impl Reply {
+    /// Answers.
+    pub fn answer(&self, response: Response) {
+        // Who asked may have gone.
+        let _ = self.to.send(Answer::Response(response));
+    }
+
+    /// Answers with packets to come.
+    pub fn capture(&self, port: String, snap: usize, packets: Receiver<Copy>) {
+        // As above.
+        let _ = self.to.send(Answer::Capture { port, snap, packets });
+    }
+}
+
+/// The control socket and those who are connected.
+pub struct Server {
+    listener: Option<UnixListener>,
+    requests: Receiver<(Request, Reply)>,
+    asking: Sender<(Request, Reply)>,
+    bell: Arc<OwnedFd>,
+    subscribers: Vec<SyncSender<Event>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Listens; `bell` is rung for each request.
+    pub fn new(listener: Option<UnixListener>, bell: OwnedFd) -> Self {
+        let (asking, requests) = channel();
+        Self {
+            listener,
+            requests,
+            asking,
+            bell: Arc::new(bell),
+            subscribers: Vec::new(),
+            connections: Arc::default(),
+        }
+    }
+
+    /// The socket.
+    pub fn listener(&self) -> Option<&UnixListener> {
+        self.listener.as_ref()
+    }
+
+    /// Takes who waits.
+    pub fn accept(&mut self) {
+        let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) else { return };
+        if self.connections.load(Ordering::Relaxed) >= CONNECTIONS {
+            return;
+        }
+        let (asking, bell, connections) = (self.asking.clone(), self.bell.clone(), self.connections.clone());
+        connections.fetch_add(1, Ordering::Relaxed);
+        let serve = move || {
+            // A connection that fails is gone, which is all there is to say about it.
+            let _ = serve(stream, &asking, &bell);
+            connections.fetch_sub(1, Ordering::Relaxed);
+        };
+        if let Err(e) = std::thread::Builder::new().name("control".into()).spawn(serve) {
+            eprintln!("microvisor-switch: no thread for a connection: {e}");
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The next request.
+    pub fn request(&self) -> Option<(Request, Reply)> {
+        self.requests.try_recv().ok()
+    }
+
+    /// Events go to whoever asked.
+    pub fn subscribe(&mut self, reply: &Reply) {
+        let (to, events) = sync_channel(EVENTS);
+        if reply.to.send(Answer::Events(events)).is_ok() {
+            self.subscribers.push(to);
+        }
+    }
+
+    /// Something happened.
+    pub fn tell(&mut self, event: &Event) {
+        let gone = |s: &SyncSender<Event>| {
+            // One whose queue is full misses this.
+            matches!(s.try_send(event.clone()), Err(TrySendError::Disconnected(_)))
+        };
+        self.subscribers.retain(|s| !gone(s));
+    }
+}
+
+fn write_line(to: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    to.write_all(&line)?;
+    to.flush()
+}
+
+fn serve(stream: UnixStream, asking: &Sender<(Request, Reply)>, bell: &OwnedFd) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut input = BufReader::new(stream.try_clone()?);
+    let mut output = BufWriter::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let n = input.by_ref().take(LINE_MAXIMUM as u64).read_until(b'\n', &mut line)?;
+        if n == 0 {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') && n == LINE_MAXIMUM {
+            let message = format!("a request of more than {LINE_MAXIMUM} bytes");
+            return write_line(&mut output, &Response::Refused { message });
+        }
+        let request = match serde_json::from_slice(&line) {
+            Ok(request) => request,
+            Err(e) => {
+                write_line(&mut output, &Response::Refused { message: format!("not a request: {e}") })?;
+                continue;
+            }
+        };
+        let (to, answer) = channel();
+        if asking.send((request, Reply { to })).is_err() {
+            return Ok(());
+        }
+        ring(bell)?;
+        match answer.recv() {
+            Err(_) => return Ok(()),
+            Ok(Answer::Response(response)) => write_line(&mut output, &response)?,
+            Ok(Answer::Capture { port, snap, packets }) => {
+                write_line(&mut output, &Response::Follows)?;
+                return stream_packets(&mut output, &mut input, &port, snap, &packets);
+            }
+            Ok(Answer::Events(events)) => {
+                write_line(&mut output, &Response::Follows)?;
+                return stream_events(&mut output, &mut input, &events);
+            }
+        }
+    }
+}
+
+/// Whether the other side has closed its end, which it says by nothing else.
+fn is_gone(input: &mut BufReader<UnixStream>) -> bool {
+    let mut byte = [0];
+    let stream = input.get_mut();
+    if stream.set_nonblocking(true).is_err() {
+        return true;
+    }
+    let gone = matches!(stream.read(&mut byte), Ok(0));
+    gone || stream.set_nonblocking(false).is_err()
+}
+
+/// How often it is looked whether the other side is still there.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn stream_packets(
+    output: &mut BufWriter<UnixStream>,
+    input: &mut BufReader<UnixStream>,
+    port: &str,
+    snap: usize,
+    packets: &Receiver<Copy>,
+) -> std::io::Result<()> {
+    capture::begin(output, port, snap)?;
+    output.flush()?;
+    loop {
+        match packets.recv_timeout(LOOK) {
+            Ok(copy) => {
+                capture::packet(output, &copy)?;
+                while let Ok(copy) = packets.try_recv() {
+                    capture::packet(output, &copy)?;
+                }
+                output.flush()?;
+            }
+            Err(RecvTimeoutError::Timeout) if !is_gone(input) => {}
+            Err(_) => return Ok(()),
+        }
+    }
+}
+
+fn stream_events(
+    output: &mut BufWriter<UnixStream>,
+    input: &mut BufReader<UnixStream>,
+    events: &Receiver<Event>,
+) -> std::io::Result<()> {
+    loop {
+        match events.recv_timeout(LOOK) {
+            Ok(event) => write_line(output, &event)?,
+            Err(RecvTimeoutError::Timeout) if !is_gone(input) => {}
+            Err(_) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The data plane's threads: started once, told what to do, and watched.
+#![allow(unsafe_code)]
+
+use crate::config::{Polling, Settings};
+use crate::forward::Aside;
+use crate::port::{News, PortId};
+use crate::worker::handoff::queue;
+use crate::worker::wake::{Wake, event_fd, ring};
+use crate::worker::{Command, Poll, Worker};
+use std::any::Any;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+/// Link protocol messages and wanted addresses that wait for the switch's own thread.
+const ASIDES: usize = 1024;
+/// Interrupts a thread that is stuck in a system call.
+const INTERRUPT: libc::c_int = libc::SIGURG;
+
+struct Thread {
+    commands: Sender<Command>,
+    told: Arc<AtomicBool>,
+    bell: OwnedFd,
+    calling: Arc<AtomicU64>,
+    /// What it was doing when it was last looked at.
+    seen: u64,
+    join: Option<JoinHandle<()>>,
+}
+
+/// All threads.
+pub struct Threads {
+    threads: Vec<Thread>,
+    news: Receiver<News>,
+    asides: Receiver<Aside>,
+    own_bell: OwnedFd,
+}
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// Lets the signal that interrupts a stuck thread do nothing else.
+fn allow_interrupts() {
+    // SAFETY: an all-zero `sigaction` is valid; the handler does nothing. Without SA_RESTART, system calls return.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(INTERRUPT, &raw const action, std::ptr::null_mut());
+    }
+}
+
+fn random() -> u64 {
+    let mut word = [0; 8];
+    // SAFETY: fills a buffer of the length given. Short of entropy it fills less, which is no worse than a fixed key.
+    unsafe { libc::getrandom(word.as_mut_ptr().cast(), word.len(), 0) };
+    u64::from_ne_bytes(word)
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: an all-zero set is valid; the call reads it. Affects the calling thread.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+impl Threads {
+    /// Starts as many as are configured.
+    pub fn start(settings: &Settings) -> io::Result<Self> {
+        allow_interrupts();
+        let poll = match settings.polling {
+            Polling::Always => Poll::Always,
+            Polling::Adaptive => Poll::For(settings.poll_us * 1000),
+            Polling::Never => Poll::For(0),
+        };
+        let own_bell = event_fd()?;
+        let (news_in, news) = channel();
+        let (asides_in, asides) = sync_channel(ASIDES);
+        let (graves, buried) = channel::<Box<dyn Any + Send>>();
+        std::thread::Builder::new().name("graves".into()).spawn(move || buried.iter().for_each(drop))?;
+        let keys = [random(), random()];
+        let mut workers = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..settings.threads {
+            let (commands, received) = channel();
+            let wake = Wake::new(graves.clone())?;
+            let (told, calling) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+            threads.push(Thread {
+                commands,
+                told: told.clone(),
+                bell: wake.bell()?,
+                calling: calling.clone(),
+                seen: 0,
+                join: None,
+            });
+            workers.push(Worker {
+                index,
+                commands: received,
+                told,
+                news: news_in.clone(),
+                asides: asides_in.clone(),
+                bell: own_bell.try_clone()?,
+                wake,
+                sleeps: Arc::default(),
+                calling,
+                poll,
+                outboxes: (0..settings.threads).map(|_| None).collect(),
+                inboxes: Vec::new(),
+                keys,
+            });
+        }
+        for from in 0..settings.threads {
+            for to in (0..settings.threads).filter(|&to| to != from) {
+                let (outbox, inbox) = queue(workers[to].sleeps.clone(), workers[to].wake.bell()?);
+                workers[from].outboxes[to] = Some(outbox);
+                workers[to].inboxes.push(inbox);
+            }
+        }
+        for (thread, worker) in threads.iter_mut().zip(workers) {
+            let cpu = settings.cpus.get(worker.index).copied();
+            let name = format!("plane-{}", worker.index);
+            let run = move || {
+                if let Some(Err(e)) = cpu.map(pin) {
+                    eprintln!("microvisor-switch: thread {}: CPU {cpu:?}: {e}", worker.index);
+                }
+                worker.run();
+            };
+            thread.join = Some(std::thread::Builder::new().name(name).spawn(run)?);
+        }
+        Ok(Self { threads, news, asides, own_bell })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Rung by the threads when they have something to tell.
+    pub fn own_bell(&self) -> BorrowedFd<'_> {
+        self.own_bell.as_fd()
+    }
+
+    /// A copy of it, for others.
+    pub fn bell(&self) -> io::Result<OwnedFd> {
+        self.own_bell.try_clone()
+    }
+
+    /// Makes it quiet.
+    pub fn hush(&self) {
+        let mut word = [0u8; 8];
+        // SAFETY: reads 8 bytes into a buffer of that length.
+        unsafe { libc::read(self.own_bell.as_raw_fd(), word.as_mut_ptr().cast(), word.len()) };
+    }
+
+    /// The next news.
+    pub fn news(&self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
+    /// The next thing that the data plane leaves to others.
+    pub fn aside(&self) -> Option<Aside> {
+        self.asides.try_recv().ok()
+    }
+
+    /// What a thread's devices note their calls in.
+    pub fn calling(&self, thread: usize) -> Arc<AtomicU64> {
+        self.threads[thread].calling.clone()
+    }
+
+    /// Tells a thread to do something.
+    pub fn tell(&self, thread: usize, command: Command) {
+        let Some(t) = self.threads.get(thread) else { return };
+        // A thread ends only with the switch.
+        let _ = t.commands.send(command);
+        t.told.store(true, Ordering::Release);
+        // The eventfd is ours and does not block.
+        let _ = ring(&t.bell);
+    }
+
+    /// Interrupts threads that have been calling the same peer since the last look: the ports of those peers.
+    pub fn watch(&mut self) -> Vec<PortId> {
+        let mut stuck = Vec::new();
+        for t in &mut self.threads {
+            let now = t.calling.load(Ordering::Relaxed);
+            let calls = now & 0x8000 != 0;
+            if calls && now == t.seen {
+                stuck.push(PortId((now & 0x7fff) as u16));
+                if let Some(join) = &t.join {
+                    // SAFETY: the thread has not been joined, so its identifier is valid.
+                    unsafe { libc::pthread_kill(join.as_pthread_t(), INTERRUPT) };
+                }
+            }
+            t.seen = now;
+        }
+        stuck
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for index in 0..self.threads.len() {
+            self.tell(index, Command::End);
+        }
+        for t in &mut self.threads {
+            if let Some(join) = t.join.take() {
+                // A thread that panicked has said why.
+                let _ = join.join();
+            }
+        }
+    }
+}

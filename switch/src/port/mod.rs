@@ -1,0 +1,112 @@
+//! Ports: where packets come in and go out. A [`Device`] is what stands behind one; its thread calls it, and no other.
+
+pub mod packet;
+pub mod pcap;
+pub mod tap;
+pub mod vhost;
+pub mod xdp;
+
+use crate::counters::Shared;
+use crate::frame::{Batch, Outgoing};
+use crate::worker::wake::Wake;
+use std::io;
+use std::os::unix::net::UnixStream;
+
+/// A port's number, for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u16);
+
+impl PortId {
+    /// As an index.
+    #[inline]
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+/// Why a port's peer was dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It went away by itself.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// It does not speak vhost-user as it should.
+    #[error("{0}")]
+    Protocol(String),
+    /// It broke the rules of a ring.
+    #[error("its ring: {0}")]
+    Ring(#[from] vhost::RingError),
+    /// It took its memory away.
+    #[error("its memory shrank while it was in use")]
+    Shrank,
+    /// It stopped a thread: its eventfd was full and blocking.
+    #[error("its call eventfd blocks")]
+    Blocks,
+    /// The kernel's side failed.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// What a port's thread tells those that look after the switch.
+#[derive(Debug)]
+pub enum News {
+    /// The link came up or went down.
+    Link(PortId, bool),
+    /// The peer was dropped. A port that waits for connections may have another.
+    Broken(PortId, Broken),
+}
+
+/// What stands behind a port.
+pub trait Device: Send {
+    /// Adds packets that came in to the batch.
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken>;
+
+    /// The batch that [`Device::receive`] filled is done with: its buffers go back.
+    fn release(&mut self) {}
+
+    /// Sends frames of a batch, in order, as far as there is room; how many.
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken>;
+
+    /// Everything sent and given back since the last time becomes visible to the peer.
+    fn flush(&mut self, shared: &Shared) -> Result<(), Broken> {
+        let _ = shared;
+        Ok(())
+    }
+
+    /// How many more packets of ordinary length the peer can take now.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// From now on the thread may sleep, and the device wakes it for a packet; `true` if one is there already.
+    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken>;
+
+    /// The thread looks by itself from now on.
+    fn disarm(&mut self) {}
+
+    /// Whether packets can come and go.
+    fn is_up(&self) -> bool;
+
+    /// A descriptor that the device has registered is ready.
+    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), Broken> {
+        let _ = (token, wake, shared);
+        Ok(())
+    }
+
+    /// The device begins on its thread.
+    fn begin(&mut self, wake: &Wake) -> io::Result<()>;
+
+    /// A peer has connected (vhost-user).
+    fn connected(&mut self, stream: UnixStream, wake: &Wake) -> io::Result<()> {
+        let _ = (stream, wake);
+        Ok(())
+    }
+
+    /// Lets the peer go, if it has one.
+    fn disconnect(&mut self, wake: &Wake);
+
+    /// The link's state as the kernel tells it (TAP and packet sockets).
+    fn carrier(&mut self, up: bool) {
+        let _ = up;
+    }
+}

@@ -1,0 +1,280 @@
+//! A network interface of any driver, by a packet socket with offload headers. Packets are read and written many at a
+//! time; the ring of TPACKET_V3 is not used, since it shows a lone packet only when its block's timer fires, milliseconds
+//! later.
+#![allow(unsafe_code)]
+
+use super::tap::{gather, header_of, received};
+use super::{Broken, Device, PortId};
+use crate::counters::{Reason, Shared};
+use crate::frame::{BATCH, Batch, Outgoing, TAG};
+use crate::netns;
+use crate::offload::Abilities;
+use crate::worker::wake::{Wake, Watch};
+use abi::net::Header;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// The header that packet sockets put ahead: virtio's without the count of buffers.
+const HEADER: usize = 10;
+/// Packets read by one call: as many as the arena has room for.
+const AT_ONCE: usize = 8;
+/// Bytes that the kernel keeps for us.
+const KERNEL_BUFFER: libc::c_int = 8 << 20;
+const AUXILIARY: usize = 64;
+
+/// A packet port.
+pub struct Packet {
+    fd: OwnedFd,
+    port: PortId,
+    up: bool,
+    /// One call's worth of ranges, kept to be used again.
+    ranges: Vec<libc::iovec>,
+    headers: Vec<Header>,
+    tags: Vec<[u8; TAG]>,
+}
+
+// SAFETY: the ranges are only used within a call, by the thread that has the port.
+unsafe impl Send for Packet {}
+
+fn set<T>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: the call reads a value of the size given.
+    let n = unsafe {
+        let length = size_of::<T>() as libc::socklen_t;
+        libc::setsockopt(fd.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length)
+    };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes an interface: all its packets come here, whatever address they are for. The host's own network goes on seeing
+/// them as well.
+pub fn open(interface: &str, netns: Option<&str>, port: PortId) -> io::Result<Packet> {
+    netns::inside(netns, || {
+        let index = netns::index(interface)?;
+        // No packets before it is bound to the interface: protocol 0.
+        // SAFETY: plain system call; the descriptor that it returns has no other owner.
+        let fd = unsafe {
+            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            let fd = libc::socket(libc::AF_PACKET, kind, 0);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let on: libc::c_int = 1;
+        set(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)?;
+        set(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
+        set(&fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
+        // Without the right to exceed the host's limit, its limit holds.
+        let _ = set(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &KERNEL_BUFFER);
+        let _ = set(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &KERNEL_BUFFER);
+        let everything = libc::packet_mreq {
+            mr_ifindex: index as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        set(&fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &everything)?;
+        // SAFETY: an all-zero `sockaddr_ll` is valid, and `bind` reads it.
+        let bound = unsafe {
+            let mut address: libc::sockaddr_ll = std::mem::zeroed();
+            address.sll_family = libc::AF_PACKET as u16;
+            address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+            address.sll_ifindex = index as i32;
+            let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length)
+        };
+        if bound < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let up = netns::has_carrier(interface)?;
+        let (ranges, headers, tags) = (Vec::new(), Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        Ok(Packet { fd, port, up, ranges, headers, tags })
+    })
+}
+
+/// Room for what the kernel says of a packet.
+#[repr(align(8))]
+#[derive(Clone, Copy)]
+struct Auxiliary([u8; AUXILIARY]);
+
+/// The tag that the kernel took off a packet.
+fn tag_of(message: &libc::msghdr) -> Option<[u8; TAG]> {
+    // SAFETY: `message` is as the kernel left it; the walk stays in the control buffer by its own lengths.
+    unsafe {
+        let entry = libc::CMSG_FIRSTHDR(message);
+        if entry.is_null()
+            || (*entry).cmsg_level != libc::SOL_PACKET
+            || (*entry).cmsg_type != libc::PACKET_AUXDATA
+        {
+            return None;
+        }
+        let data = libc::CMSG_DATA(entry).cast::<libc::tpacket_auxdata>().read_unaligned();
+        if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+            return None;
+        }
+        let kind =
+            if data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { data.tp_vlan_tpid } else { 0x8100 };
+        let ([a, b], [c, d]) = (kind.to_be_bytes(), data.tp_vlan_tci.to_be_bytes());
+        Some([a, b, c, d])
+    }
+}
+
+/// Puts a tag back into a packet at the beginning of a room.
+fn put_back(room: &mut [u8], length: usize, tag: [u8; TAG]) -> usize {
+    if length < 12 || length + TAG > room.len() {
+        return length;
+    }
+    room.copy_within(12..length, 12 + TAG);
+    room[12..12 + TAG].copy_from_slice(&tag);
+    length + TAG
+}
+
+impl Device for Packet {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+        while batch.room() > 0 {
+            let mut headers = [Header::default(); AT_ONCE];
+            let mut auxiliary = [Auxiliary([0; AUXILIARY]); AT_ONCE];
+            // SAFETY: all-zero vectors and messages are valid.
+            let (mut ranges, mut messages): ([[libc::iovec; 2]; AT_ONCE], [libc::mmsghdr; AT_ONCE]) =
+                unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+            let wanted = batch.room().min(AT_ONCE);
+            let first = batch.arena.mark();
+            let mut count = 0;
+            for i in 0..wanted {
+                let Some(room) = batch.arena.room(i) else { break };
+                ranges[i] = [
+                    libc::iovec { iov_base: (&raw mut headers[i]).cast(), iov_len: HEADER },
+                    libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() },
+                ];
+                let m = &mut messages[i].msg_hdr;
+                m.msg_iov = ranges[i].as_mut_ptr();
+                m.msg_iovlen = 2;
+                m.msg_control = auxiliary[i].0.as_mut_ptr().cast();
+                m.msg_controllen = AUXILIARY;
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            // SAFETY: each message points at ranges and buffers that live through the call.
+            let n = unsafe {
+                let flags = libc::MSG_DONTWAIT;
+                let fd = self.fd.as_raw_fd();
+                libc::recvmmsg(fd, messages.as_mut_ptr(), count as u32, flags, std::ptr::null_mut())
+            };
+            if n < 0 {
+                let e = io::Error::last_os_error();
+                return match e.raw_os_error() {
+                    Some(libc::EAGAIN | libc::EINTR) => Ok(()),
+                    // The interface is down, which its carrier says as well.
+                    Some(libc::ENETDOWN) => Ok(()),
+                    _ => Err(e.into()),
+                };
+            }
+            for (i, message) in messages[..n as usize].iter().enumerate() {
+                let Some(length) = (message.msg_len as usize).checked_sub(HEADER).filter(|&l| l > 0) else {
+                    continue;
+                };
+                let mut length = length;
+                let mut header = headers[i];
+                batch.arena.move_down(first, i, length);
+                if let Some(tag) = tag_of(&message.msg_hdr)
+                    && let Some(room) = batch.arena.room(0)
+                {
+                    length = put_back(room, length, tag);
+                    if header.flags != 0 {
+                        header.checksum_start += TAG as u16;
+                    }
+                }
+                received(batch, length, &header);
+            }
+            if (n as usize) < count {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+        self.ranges.clear();
+        self.headers.clear();
+        self.tags.clear();
+        for out in which {
+            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { continue };
+            debug_assert!(frame.offload.suits(Abilities::ALL), "packet sockets take everything");
+            self.headers.push(header_of(frame, out.vlan));
+            self.tags.push(frame.tag_bytes(out.vlan));
+        }
+        // SAFETY: all-zero messages are valid.
+        let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut places = [(0, 0); BATCH];
+        let mut count = 0;
+        for (i, out) in which.iter().take(BATCH).enumerate() {
+            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { continue };
+            let header = &self.headers[i];
+            // SAFETY: `Header` is `repr(C)`; its first 10 bytes are the older header.
+            let ahead =
+                unsafe { std::slice::from_raw_parts(std::ptr::from_ref(header).cast::<u8>(), HEADER) };
+            let tag: &[u8] = if out.vlan == 0 { &[] } else { &self.tags[i] };
+            let first = self.ranges.len();
+            gather(batch, frame, ahead, tag, &mut self.ranges);
+            places[i] = (first, self.ranges.len() - first);
+            count += 1;
+        }
+        for (message, (first, length)) in messages.iter_mut().zip(places).take(count) {
+            message.msg_hdr.msg_iov = self.ranges[first..].as_mut_ptr();
+            message.msg_hdr.msg_iovlen = length;
+        }
+        let mut done = 0;
+        while done < count {
+            // SAFETY: each message points at ranges that are mapped while the batch is worked on.
+            let n = unsafe {
+                let left = (count - done) as u32;
+                libc::sendmmsg(self.fd.as_raw_fd(), messages[done..].as_mut_ptr(), left, libc::MSG_DONTWAIT)
+            };
+            if n > 0 {
+                let sent = &which[done..done + n as usize];
+                let bytes: usize = sent.iter().map(|o| batch.frames()[usize::from(o.frame)].length()).sum();
+                shared.sent.add(n as u64);
+                shared.sent_bytes.add(bytes as u64);
+                done += n as usize;
+                continue;
+            }
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EAGAIN | libc::ENOBUFS) => return Ok(done),
+                Some(libc::ENETDOWN | libc::ENXIO) => {
+                    shared.lost(Reason::Down, (count - done) as u64);
+                    return Ok(which.len());
+                }
+                Some(libc::EMSGSIZE) => shared.lost(Reason::TooLong, 1),
+                Some(libc::EINTR) => continue,
+                _ => shared.lost(Reason::Malformed, 1),
+            }
+            done += 1;
+        }
+        Ok(which.len())
+    }
+
+    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {
+        // A packet that is there already is reported at once.
+        wake.again(self.fd.as_fd(), self.port, 0)?;
+        Ok(false)
+    }
+
+    fn is_up(&self) -> bool {
+        self.up
+    }
+
+    fn begin(&mut self, wake: &Wake) -> io::Result<()> {
+        wake.add(self.fd.as_fd(), Watch::Idle, self.port, 0)
+    }
+
+    fn disconnect(&mut self, wake: &Wake) {
+        wake.remove(self.fd.as_fd());
+        self.up = false;
+    }
+
+    fn carrier(&mut self, up: bool) {
+        self.up = up;
+    }
+}

@@ -1,0 +1,206 @@
+//! A TAP device with offload headers: the host's own network, or a namespace's.
+#![allow(unsafe_code)]
+
+use super::{Broken, Device, PortId};
+use crate::counters::Shared;
+use crate::frame::{Batch, Frame, HEAD, Outgoing, TAG};
+use crate::netns;
+use crate::offload::{Abilities, Offload};
+use crate::worker::wake::{Wake, Watch};
+use abi::net::Header;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+const HEADER: usize = size_of::<Header>();
+const NAME_MAXIMUM: usize = libc::IFNAMSIZ - 1;
+/// Most ranges that a packet is written from.
+const RANGES: usize = 80;
+
+/// A TAP port.
+pub struct Tap {
+    fd: OwnedFd,
+    port: PortId,
+    up: bool,
+}
+
+/// Opens a TAP, made if absent, in a namespace or here, brings it up with an MTU, and tells the kernel whether it may
+/// leave checksums and segmentation to us. It goes away with the port unless somebody made it before.
+pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Result<OwnedFd> {
+    if name.is_empty() || name.len() > NAME_MAXIMUM || name.contains(['/', '\0', ' ']) {
+        let problem = format!("{name:?} cannot name a TAP: 1 to {NAME_MAXIMUM} characters");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+    }
+    netns::inside(netns, || {
+        // SAFETY: the path is a C string.
+        let fd = unsafe {
+            libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC)
+        };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel just returned this descriptor and nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let mut request = netns::interface_request(name);
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
+        let header: libc::c_int = HEADER as libc::c_int;
+        let little_endian: libc::c_int = 1;
+        let able = if offload { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
+        // SAFETY: each call reads what it is given, of the size that it wants.
+        let failed = unsafe {
+            libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw const request) < 0
+                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) < 0
+                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETLE, &raw const little_endian) < 0
+                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(able)) < 0
+        };
+        if failed {
+            return Err(io::Error::last_os_error());
+        }
+        netns::bring_up(name, mtu)?;
+        Ok(fd)
+    })
+}
+
+impl Tap {
+    /// A port over an open TAP.
+    pub fn new(fd: OwnedFd, port: PortId) -> Self {
+        Self { fd, port, up: true }
+    }
+}
+
+fn as_bytes(header: &Header) -> &[u8; HEADER] {
+    // SAFETY: `Header` is `repr(C)` of 12 bytes without padding.
+    unsafe { &*std::ptr::from_ref(header).cast() }
+}
+
+/// A packet's ranges for a vectored call: `ahead` (a header), then the frame, tagged if `vlan` is not 0.
+pub(super) fn gather<'a>(
+    batch: &'a Batch,
+    frame: &'a Frame,
+    ahead: &'a [u8],
+    tag: &'a [u8],
+    to: &mut Vec<libc::iovec>,
+) {
+    let range =
+        |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let head = frame.head();
+    let (addresses, rest) = head.split_at(if tag.is_empty() { 0 } else { head.len().min(12) });
+    for part in [ahead, addresses, tag, rest] {
+        if !part.is_empty() {
+            to.push(range(part));
+        }
+    }
+    to.extend(batch.tail(frame).iter().map(|p| p.vector()));
+}
+
+/// The header that goes ahead of a frame.
+pub(super) fn header_of(frame: &Frame, vlan: u16) -> Header {
+    let mut offload = frame.offload;
+    if vlan != 0 {
+        offload.shift(TAG as i32);
+    }
+    offload.header()
+}
+
+/// Adds a packet to a batch of which the kernel has written `length` bytes into the arena's next room.
+pub(super) fn received(batch: &mut Batch, length: usize, header: &Header) -> bool {
+    let offload = Offload::from_header(header).unwrap_or_default();
+    let piece = batch.arena.commit(length);
+    let head = length.min(HEAD);
+    let tail = piece.skip(head);
+    let tail = if tail.length() > 0 { std::slice::from_ref(&tail) } else { &[] };
+    batch.push(
+        offload,
+        head,
+        |to| {
+            // SAFETY: the piece has `length` bytes, of which `head` are copied.
+            unsafe { std::ptr::copy_nonoverlapping(piece.start(), to.as_mut_ptr(), head) };
+        },
+        tail,
+    )
+}
+
+impl Device for Tap {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+        while batch.room() > 0 {
+            let mut header = Header::default();
+            let Some(room) = batch.arena.room(0) else { break };
+            let ranges = [
+                libc::iovec { iov_base: (&raw mut header).cast(), iov_len: HEADER },
+                libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() },
+            ];
+            // SAFETY: the ranges are a header, of which every bit pattern is one, and a part of the arena.
+            let n = unsafe { libc::readv(self.fd.as_raw_fd(), ranges.as_ptr(), 2) };
+            if n < 0 {
+                let e = io::Error::last_os_error();
+                return match e.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+                    _ => Err(e.into()),
+                };
+            }
+            let Some(length) = (n as usize).checked_sub(HEADER).filter(|&l| l > 0) else { continue };
+            received(batch, length, &header);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+        let mut ranges = Vec::with_capacity(RANGES);
+        let (mut packets, mut bytes) = (0, 0);
+        for (done, out) in which.iter().enumerate() {
+            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
+            debug_assert!(frame.offload.suits(Abilities::ALL), "TAPs take everything");
+            let header = header_of(frame, out.vlan);
+            let tag = frame.tag_bytes(out.vlan);
+            let tag: &[u8] = if out.vlan == 0 { &[] } else { &tag };
+            ranges.clear();
+            gather(batch, frame, as_bytes(&header), tag, &mut ranges);
+            // SAFETY: each range is mapped while the batch is worked on.
+            let n = unsafe { libc::writev(self.fd.as_raw_fd(), ranges.as_ptr(), ranges.len() as i32) };
+            if n >= 0 {
+                packets += 1;
+                bytes += frame.length() as u64;
+                continue;
+            }
+            match io::Error::last_os_error() {
+                e if e.kind() == io::ErrorKind::WouldBlock => {
+                    shared.sent.add(packets);
+                    shared.sent_bytes.add(bytes);
+                    return Ok(done);
+                }
+                e if e.raw_os_error() == Some(libc::EINVAL) => {
+                    shared.lost(crate::counters::Reason::Malformed, 1);
+                }
+                e if e.raw_os_error() == Some(libc::EIO) => {
+                    shared.lost(crate::counters::Reason::Down, 1);
+                }
+                e => return Err(e.into()),
+            }
+        }
+        shared.sent.add(packets);
+        shared.sent_bytes.add(bytes);
+        Ok(which.len())
+    }
+
+    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {
+        // A packet that is there already is reported at once.
+        wake.again(self.fd.as_fd(), self.port, 0)?;
+        Ok(false)
+    }
+
+    fn is_up(&self) -> bool {
+        self.up
+    }
+
+    fn begin(&mut self, wake: &Wake) -> io::Result<()> {
+        wake.add(self.fd.as_fd(), Watch::Idle, self.port, 0)
+    }
+
+    fn disconnect(&mut self, wake: &Wake) {
+        wake.remove(self.fd.as_fd());
+        self.up = false;
+    }
+
+    fn carrier(&mut self, up: bool) {
+        self.up = up;
+    }
+}

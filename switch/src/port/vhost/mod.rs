@@ -1,0 +1,222 @@
+//! A vhost-user back end for one network device with one queue pair: any front end (MicroVisor's monitor, QEMU, DPDK's
+//! virtio-user) connects, shares its memory, and its rings are served. `session` has the conversation, `memory` and
+//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer.
+
+mod guard;
+mod memory;
+mod outbound;
+mod ring;
+mod session;
+
+pub use memory::MemoryError;
+pub use ring::{BadRing, Ring, RingError};
+pub use session::Refused;
+
+use super::{Broken, Device};
+use crate::counters::Shared;
+use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
+use crate::offload::Offload;
+use crate::worker::wake::{Wake, Watch};
+use abi::net::Header;
+use outbound::Outbound;
+use ring::{CHAIN, Chain};
+use session::Session;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// The queue that the guest receives from.
+const TO_GUEST: usize = 0;
+/// The queue that the guest transmits to.
+const FROM_GUEST: usize = 1;
+
+const CONNECTION: u16 = 0;
+const KICK: u16 = 1;
+/// Longest packet with its header.
+const LONGEST: usize = crate::frame::LARGEST;
+/// Messages handled before other ports have their turn.
+const MESSAGES: usize = 8;
+
+/// A vhost-user port.
+pub struct Vhost {
+    session: Option<Session>,
+    settings: Settings,
+    /// Heads of the chains that the last batch came in.
+    taken: Vec<u16>,
+    chain: Chain,
+    outbound: Outbound,
+}
+
+/// What a port offers to its peer.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Checksums and large segments.
+    pub offload: bool,
+    /// Largest packet without its Ethernet header, bytes; told to the peer if it asks.
+    pub mtu: u16,
+    /// What the thread is doing while it calls a peer, for whoever watches over it.
+    pub calling: Arc<AtomicU64>,
+    /// The port's number, to name in `calling`.
+    pub port: super::PortId,
+}
+
+impl Vhost {
+    /// A port without a peer.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            session: None,
+            settings,
+            taken: Vec::with_capacity(BATCH),
+            chain: Chain::EMPTY,
+            outbound: Outbound::default(),
+        }
+    }
+}
+
+impl Device for Vhost {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+        let Some(session) = self.session.as_mut() else {
+            return Ok(());
+        };
+        let header_bytes = session.header_bytes();
+        let Some((ring, memory)) = session.ring(FROM_GUEST) else {
+            return Ok(());
+        };
+        let count = ring.waiting()?.min(batch.room() as u16);
+        if count == 0 {
+            return Ok(());
+        }
+        ring.prefetch(count);
+        let mut malformed = 0;
+        // SAFETY of the pieces: the chains lie in mapped memory, and the memory changes only when messages are handled,
+        // which is never between `receive` and `release`.
+        for ahead in 0..count {
+            let chain = &mut self.chain;
+            ring.peek(memory, ahead, chain)?;
+            let length = chain.length();
+            if length < header_bytes || length > LONGEST {
+                let (head, buffers) = (chain.head, chain.buffers().len());
+                return Err(RingError::Chain { head, length, buffers }.into());
+            }
+            self.taken.push(chain.head);
+            let header = outbound::read_header(chain, header_bytes);
+            let bytes = length - header_bytes;
+            let Some(offload) = Offload::from_header(&header) else {
+                malformed += 1;
+                continue;
+            };
+            if bytes <= HEAD {
+                batch.push(offload, bytes, |to| _ = chain.read_at(header_bytes, to), &[]);
+                continue;
+            }
+            let mut pieces = [Piece::NONE; CHAIN];
+            let n = chain.pieces(header_bytes + HEAD, &mut pieces);
+            batch.push(offload, HEAD, |to| _ = chain.read_at(header_bytes, to), &pieces[..n]);
+        }
+        ring.take(count);
+        session.malformed += malformed;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        let ring = self.session.as_mut().and_then(|s| s.ring(FROM_GUEST));
+        if let Some((ring, _)) = ring
+            && !self.taken.is_empty()
+        {
+            for &head in &self.taken {
+                ring.give_back(head, 0);
+            }
+            ring.publish();
+        }
+        self.taken.clear();
+    }
+
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+        match self.session.as_mut() {
+            Some(session) => self.outbound.send(session, batch, which, shared),
+            None => Ok(0),
+        }
+    }
+
+    fn flush(&mut self, shared: &Shared) -> Result<(), Broken> {
+        let Some(session) = self.session.as_mut() else {
+            return Ok(());
+        };
+        let malformed = std::mem::take(&mut session.malformed);
+        if malformed > 0 {
+            shared.lost(crate::counters::Reason::Malformed, malformed);
+        }
+        session.call_where_wanted(&self.settings, shared)?;
+        if session.memory_is_broken() { Err(Broken::Shrank) } else { Ok(()) }
+    }
+
+    fn room(&self) -> usize {
+        self.session.as_ref().map_or(0, Session::room)
+    }
+
+    fn arm(&mut self, _: &Wake) -> Result<bool, Broken> {
+        match self.session.as_mut().and_then(|s| s.ring(FROM_GUEST)) {
+            Some((ring, _)) => Ok(ring.arm()?),
+            None => Ok(false),
+        }
+    }
+
+    fn disarm(&mut self) {
+        if let Some((ring, _)) = self.session.as_mut().and_then(|s| s.ring(FROM_GUEST)) {
+            ring.disarm();
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_running)
+    }
+
+    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), Broken> {
+        let Some(session) = self.session.as_mut() else {
+            return Ok(());
+        };
+        if token == KICK {
+            shared.kicks.add(1);
+            return Ok(());
+        }
+        for _ in 0..MESSAGES {
+            if !session.converse(&self.settings, wake)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, _: &Wake) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn connected(&mut self, stream: UnixStream, wake: &Wake) -> io::Result<()> {
+        self.disconnect(wake);
+        stream.set_nonblocking(true)?;
+        let session = Session::new(stream);
+        wake.add(session.as_fd(), Watch::Level, self.settings.port, CONNECTION)?;
+        self.session = Some(session);
+        Ok(())
+    }
+
+    fn disconnect(&mut self, wake: &Wake) {
+        self.taken.clear();
+        if let Some(session) = self.session.take() {
+            session.close(wake);
+        }
+    }
+}
+
+/// A header of nothing to do, as every plain packet has.
+pub(crate) const PLAIN: Header = Header {
+    flags: 0,
+    gso_type: 0,
+    header_length: 0,
+    gso_size: 0,
+    checksum_start: 0,
+    checksum_offset: 0,
+    buffers: 1,
+};

@@ -1,0 +1,301 @@
+//! Packets written into the buffers that a peer has made available: one chain each, or with mergeable buffers as many
+//! as it takes.
+#![allow(unsafe_code)]
+
+use super::ring::{CHAIN, Chain, Ring, copy};
+use super::session::Session;
+use super::{PLAIN, TO_GUEST};
+use crate::counters::{Reason, Shared};
+use crate::frame::{Batch, Frame, Outgoing, TAG};
+use crate::offload::{Abilities, Finished, Offload, finish};
+use crate::port::Broken;
+use crate::port::vhost::memory::Memory;
+use abi::net::Header;
+
+const HEADER: usize = size_of::<Header>();
+/// Most chains of one packet: 64 KiB in the smallest buffers that drivers use.
+const MERGED: usize = 96;
+
+/// Reads the header that a chain begins with, 10 or 12 bytes, all of which it has.
+#[inline]
+pub fn read_header(chain: &Chain, bytes: usize) -> Header {
+    let mut raw = [0; HEADER];
+    chain.read(&mut raw[..bytes.min(HEADER)]);
+    // SAFETY: `Header` is `repr(C)` of 12 bytes of integers; every bit pattern is one.
+    unsafe { std::mem::transmute::<[u8; HEADER], Header>(raw) }
+}
+
+fn raw(header: Header) -> [u8; HEADER] {
+    // SAFETY: `Header` is `repr(C)` of 12 bytes without padding.
+    unsafe { std::mem::transmute::<Header, [u8; HEADER]>(header) }
+}
+
+/// Whether a packet was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Yes,
+    Full,
+    TooLong,
+}
+
+/// What a packet is made of, ahead of its tail.
+struct Packet<'a> {
+    header: Header,
+    /// Up to three ranges: addresses, tag, what follows.
+    start: [&'a [u8]; 3],
+    length: usize,
+}
+
+/// The writer's memory.
+pub struct Outbound {
+    chain: Chain,
+    /// Chains of a packet that needs several: their heads and how much of each is filled.
+    merged: Vec<(u16, u32)>,
+    whole: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            chain: Chain::EMPTY,
+            merged: Vec::with_capacity(MERGED),
+            whole: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl Outbound {
+    /// Sends frames as far as there is room; how many.
+    pub fn send(
+        &mut self,
+        session: &mut Session,
+        batch: &Batch,
+        which: &[Outgoing],
+        shared: &Shared,
+    ) -> Result<usize, Broken> {
+        let (abilities, header_bytes, mergeable) =
+            (session.abilities(), session.header_bytes(), session.is_mergeable());
+        let Some((ring, memory)) = session.ring(TO_GUEST) else {
+            shared.lost(Reason::Down, which.len() as u64);
+            return Ok(which.len());
+        };
+        ring.prefetch(ring.waiting()?.min(which.len() as u16));
+        let mut to = Target { ring, memory, header_bytes, mergeable };
+        let (mut sent, mut packets, mut bytes) = (0, 0, 0);
+        for out in which {
+            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
+            let written = if frame.offload.suits(abilities) {
+                let w = self.write_frame(&mut to, batch, frame, out.vlan, abilities)?;
+                packets += u64::from(w == Written::Yes);
+                w
+            } else {
+                self.write_finished(&mut to, batch, frame, out.vlan, abilities, &mut packets, shared)?
+            };
+            match written {
+                Written::Full => break,
+                Written::TooLong => shared.lost(Reason::TooLong, 1),
+                Written::Yes => bytes += frame.length() as u64,
+            }
+            sent += 1;
+        }
+        to.ring.publish();
+        shared.sent.add(packets);
+        shared.sent_bytes.add(bytes);
+        Ok(sent)
+    }
+
+    #[inline]
+    fn write_frame(
+        &mut self,
+        to: &mut Target<'_>,
+        batch: &Batch,
+        frame: &Frame,
+        vlan: u16,
+        abilities: Abilities,
+    ) -> Result<Written, Broken> {
+        let head = frame.head();
+        let tail = batch.tail(frame);
+        if vlan == 0 {
+            let header = if frame.offload.is_nothing() { PLAIN } else { header(frame.offload, abilities) };
+            let packet = Packet { header, start: [head, &[], &[]], length: frame.length() };
+            return self.write(to, &packet, tail);
+        }
+        let mut offload = frame.offload;
+        offload.shift(TAG as i32);
+        let (addresses, rest) = head.split_at(head.len().min(12));
+        let tag = frame.tag_bytes(vlan);
+        let packet = Packet {
+            header: header(offload, abilities),
+            start: [addresses, &tag, rest],
+            length: frame.length() + TAG,
+        };
+        self.write(to, &packet, tail)
+    }
+
+    /// A frame that the peer cannot take as it is.
+    #[expect(clippy::too_many_arguments, reason = "one call, on the slow path")]
+    fn write_finished(
+        &mut self,
+        to: &mut Target<'_>,
+        batch: &Batch,
+        frame: &Frame,
+        vlan: u16,
+        abilities: Abilities,
+        packets: &mut u64,
+        shared: &Shared,
+    ) -> Result<Written, Broken> {
+        let (mut whole, mut scratch) = (std::mem::take(&mut self.whole), std::mem::take(&mut self.scratch));
+        whole.clear();
+        batch.copy_out(frame, 0, &mut whole);
+        let tag = frame.tag_bytes(vlan);
+        let mut outcome = Ok(Written::Yes);
+        let finished = finish(&mut whole, frame.offload, abilities, &mut scratch, &mut |bytes, _| {
+            if !matches!(outcome, Ok(Written::Yes)) {
+                return;
+            }
+            let (addresses, rest) = bytes.split_at(bytes.len().min(12));
+            let tag: &[u8] = if vlan == 0 { &[] } else { &tag };
+            let length = bytes.len() + tag.len();
+            let packet = Packet { header: PLAIN, start: [addresses, tag, rest], length };
+            outcome = self.write(to, &packet, &[]);
+            *packets += u64::from(matches!(outcome, Ok(Written::Yes)));
+        });
+        (self.whole, self.scratch) = (whole, scratch);
+        if finished == Finished::Malformed {
+            shared.lost(Reason::Malformed, 1);
+        }
+        outcome
+    }
+
+    /// Writes one packet into the next chains.
+    #[inline]
+    fn write(
+        &mut self,
+        to: &mut Target<'_>,
+        packet: &Packet<'_>,
+        tail: &[crate::frame::Piece],
+    ) -> Result<Written, Broken> {
+        let total = to.header_bytes + packet.length;
+        let waiting = to.ring.waiting()?;
+        if waiting == 0 {
+            return Ok(Written::Full);
+        }
+        let chain = &mut self.chain;
+        to.ring.peek(to.memory, 0, chain)?;
+        if let &[(start, room)] = chain.buffers()
+            && room >= total
+        {
+            // SAFETY: `total` bytes from `start` on are in the peer's mapped memory; the sources are mapped.
+            unsafe {
+                let header = raw(packet.header);
+                start.cast::<[u8; 10]>().write_unaligned(*header.first_chunk().unwrap_or(&[0; 10]));
+                if to.header_bytes == HEADER {
+                    start.add(10).cast::<[u8; 2]>().write_unaligned([header[10], header[11]]);
+                }
+                let mut at = start.add(to.header_bytes);
+                for part in packet.start {
+                    copy(part.as_ptr(), at, part.len());
+                    at = at.add(part.len());
+                }
+                for piece in tail {
+                    copy(piece.start(), at, piece.length());
+                    at = at.add(piece.length());
+                }
+            }
+            to.ring.give_back(chain.head, total as u32);
+            to.ring.take(1);
+            return Ok(Written::Yes);
+        }
+        self.write_scattered(to, packet, tail, total, waiting)
+    }
+
+    /// The same where a packet takes several buffers.
+    fn write_scattered(
+        &mut self,
+        to: &mut Target<'_>,
+        packet: &Packet<'_>,
+        tail: &[crate::frame::Piece],
+        total: usize,
+        waiting: u16,
+    ) -> Result<Written, Broken> {
+        self.merged.clear();
+        let mut room = 0;
+        while room < total {
+            let n = self.merged.len();
+            if n > 0 && (!to.mergeable || n >= MERGED) {
+                return Ok(Written::TooLong);
+            }
+            if n >= usize::from(waiting) {
+                return Ok(Written::Full);
+            }
+            to.ring.peek(to.memory, n as u16, &mut self.chain)?;
+            let length = self.chain.length();
+            let head = self.chain.head;
+            if length < to.header_bytes.max(1) {
+                let buffers = self.chain.buffers().len();
+                return Err(super::RingError::Chain { head, length, buffers }.into());
+            }
+            let filled = length.min(total - room);
+            self.merged.push((head, filled as u32));
+            room += filled;
+        }
+        let mut header = packet.header;
+        header.buffers = self.merged.len() as u16;
+        let header = raw(header);
+        let first = [&header[..to.header_bytes]];
+        let starts = first.iter().chain(packet.start.iter()).map(|p| (p.as_ptr(), p.len()));
+        let mut sources = starts.chain(tail.iter().map(|p| (p.start(), p.length())));
+        let mut source = (std::ptr::null(), 0usize);
+        for n in 0..self.merged.len() {
+            let filled = self.merged[n].1 as usize;
+            // The peer may have changed the chain since it was measured: what no longer fits is not written.
+            to.ring.peek(to.memory, n as u16, &mut self.chain)?;
+            let mut at = 0;
+            while at < filled {
+                while source.1 == 0 {
+                    match sources.next() {
+                        Some(next) => source = next,
+                        None => break,
+                    }
+                }
+                let length = source.1.min(filled - at);
+                if length == 0 {
+                    break;
+                }
+                // SAFETY: the source is mapped, and `write_at` stays in the chain's buffers.
+                unsafe {
+                    self.chain.write_at(at, source.0, length);
+                    source = (source.0.add(length), source.1 - length);
+                }
+                at += length;
+            }
+        }
+        for &(head, filled) in &self.merged {
+            to.ring.give_back(head, filled);
+        }
+        to.ring.take(self.merged.len() as u16);
+        Ok(Written::Yes)
+    }
+}
+
+/// Where packets are written to.
+struct Target<'a> {
+    ring: &'a mut Ring,
+    memory: &'a Memory,
+    header_bytes: usize,
+    mergeable: bool,
+}
+
+/// The header of a packet for a peer with these abilities.
+fn header(offload: Offload, abilities: Abilities) -> Header {
+    let mut header = offload.header();
+    if !abilities.checksum {
+        header.flags = 0;
+    }
+    header.buffers = 1;
+    header
+}
+
+const _: () = assert!(CHAIN <= u16::MAX as usize);

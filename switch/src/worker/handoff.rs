@@ -1,0 +1,102 @@
+//! From one thread's ports to another's: bounded queues without locks, one for each pair of threads and direction. A
+//! packet is copied in, and its buffer goes back to be used again.
+
+use super::wake;
+use crate::forward::fdb::SegmentId;
+use crate::frame::{Batch, Frame};
+use crate::offload::Offload;
+use crate::port::PortId;
+use crate::wire::Mac;
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+/// Packets on their way between two threads.
+const QUEUE: usize = 512;
+
+/// What goes across.
+#[derive(Debug)]
+pub enum Cargo {
+    /// A packet to be sent at a port, with a VLAN.
+    Packet(PortId, u16),
+    /// An announced address, by its place in the list, is wanted; its packet, if there are bytes.
+    Wanted(usize),
+    /// An address was learned.
+    Learned(SegmentId, Mac, PortId),
+}
+
+/// A packet, or a message without one.
+#[derive(Debug)]
+pub struct Parcel {
+    /// What it is for.
+    pub cargo: Cargo,
+    /// A packet's bytes, without tag.
+    pub bytes: Vec<u8>,
+    /// What is left to do to it.
+    pub offload: Offload,
+}
+
+/// The sending end.
+pub struct Outbox {
+    parcels: Producer<Parcel>,
+    empties: Consumer<Vec<u8>>,
+    /// Whether the other thread sleeps.
+    sleeps: Arc<AtomicBool>,
+    bell: OwnedFd,
+    /// Whether something was put in since the other thread was last told.
+    fresh: bool,
+}
+
+/// The receiving end.
+pub struct Inbox {
+    /// What has come.
+    pub parcels: Consumer<Parcel>,
+    empties: Producer<Vec<u8>>,
+}
+
+/// A queue to a thread that sleeps when `sleeps` says so and is woken by `bell`.
+pub fn queue(sleeps: Arc<AtomicBool>, bell: OwnedFd) -> (Outbox, Inbox) {
+    let (parcels_in, parcels_out) = RingBuffer::new(QUEUE);
+    let (empties_in, empties_out) = RingBuffer::new(QUEUE);
+    let outbox = Outbox { parcels: parcels_in, empties: empties_out, sleeps, bell, fresh: false };
+    (outbox, Inbox { parcels: parcels_out, empties: empties_in })
+}
+
+impl Outbox {
+    /// Sends a frame across; `false` if the queue is full.
+    pub fn packet(&mut self, batch: &Batch, frame: &Frame, to: PortId, vlan: u16) -> bool {
+        if self.parcels.is_full() {
+            return false;
+        }
+        let mut bytes = self.empties.pop().unwrap_or_default();
+        bytes.clear();
+        batch.copy_out(frame, 0, &mut bytes);
+        self.put(Parcel { cargo: Cargo::Packet(to, vlan), bytes, offload: frame.offload })
+    }
+
+    /// Sends anything across; `false` if the queue is full.
+    pub fn put(&mut self, parcel: Parcel) -> bool {
+        self.fresh = true;
+        self.parcels.push(parcel).is_ok()
+    }
+
+    /// Wakes the other thread if it sleeps and there is something for it.
+    pub fn flush(&mut self) {
+        if std::mem::take(&mut self.fresh) {
+            fence(Ordering::SeqCst);
+            if self.sleeps.load(Ordering::Relaxed) {
+                // The eventfd is ours and does not block.
+                let _ = wake::ring(&self.bell);
+            }
+        }
+    }
+}
+
+impl Inbox {
+    /// Gives a buffer back.
+    pub fn recycle(&mut self, bytes: Vec<u8>) {
+        // One too many is freed.
+        let _ = self.empties.push(bytes);
+    }
+}
