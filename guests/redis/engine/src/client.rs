@@ -1,0 +1,119 @@
+//! What is kept of a client.
+
+use crate::resp::parse::{Parser, Span};
+use crate::resp::reply::Reply;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Arguments of a command: in the bytes that came, or kept from before.
+#[derive(Clone, Copy)]
+pub(crate) enum Args<'a> {
+    Sent(&'a [u8], &'a [Span]),
+    Kept(&'a [Vec<u8>]),
+}
+
+impl<'a> Args<'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Sent(_, spans) => spans.len(),
+            Self::Kept(words) => words.len(),
+        }
+    }
+
+    /// An argument that is known to be there.
+    pub(crate) fn at(self, index: usize) -> &'a [u8] {
+        match self {
+            Self::Sent(bytes, spans) => {
+                let span = spans[index];
+                &bytes[span.start as usize..span.start as usize + span.length as usize]
+            }
+            Self::Kept(words) => &words[index],
+        }
+    }
+
+    pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
+        (index < self.len()).then(|| self.at(index))
+    }
+
+    pub(crate) fn from(self, index: usize) -> impl Iterator<Item = &'a [u8]> {
+        (index..self.len()).map(move |i| self.at(i))
+    }
+
+    pub(crate) fn keep(self) -> Vec<Vec<u8>> {
+        self.from(0).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Bytes that keeping what is told takes at the most, whatever type it goes to.
+    pub(crate) fn weight(self) -> usize {
+        let text: usize = match self {
+            Self::Sent(_, spans) => spans.iter().map(|s| s.length as usize).sum(),
+            Self::Kept(words) => words.iter().map(Vec::len).sum(),
+        };
+        text + 160 * self.len()
+    }
+}
+
+/// What a client waits for.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// Unix time in milliseconds; `u64::MAX`: for ever.
+    pub(crate) deadline: u64,
+    /// The command, to be tried again.
+    pub(crate) args: Vec<Vec<u8>>,
+    /// What it gets in the end: a null, or a null array.
+    pub(crate) null_is_bulk: bool,
+}
+
+/// A transaction being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) commands: Vec<Vec<Vec<u8>>>,
+    /// A command was refused: EXEC will be.
+    pub(crate) refused: bool,
+}
+
+/// One connection.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) peer: String,
+    pub(crate) local: String,
+    pub(crate) name: String,
+    pub(crate) library: String,
+    pub(crate) library_version: String,
+    pub(crate) db: usize,
+    pub(crate) authenticated: bool,
+    /// Bytes of a request that is not complete, or that has to wait.
+    pub(crate) input: Vec<u8>,
+    pub(crate) parser: Parser,
+    pub(crate) out: Reply,
+    pub(crate) queue: Option<Queue>,
+    pub(crate) watching: Vec<(usize, Vec<u8>)>,
+    /// A watched key has changed.
+    pub(crate) spoiled: bool,
+    pub(crate) channels: BTreeSet<Vec<u8>>,
+    pub(crate) patterns: BTreeSet<Vec<u8>>,
+    pub(crate) wait: Option<Wait>,
+    pub(crate) wait_db: usize,
+    /// Nothing more is read; it is closed once everything was sent.
+    pub(crate) closing: bool,
+    /// CLIENT REPLY SKIP: the next command gets no reply.
+    pub(crate) skip: bool,
+    pub(crate) no_touch: bool,
+    pub(crate) created: u64,
+    pub(crate) active: u64,
+    pub(crate) last_command: &'static str,
+}
+
+impl Client {
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+
+    /// Whether its requests have to wait: for something blocking, or until it reads its replies.
+    pub(crate) fn must_wait(&self, backlog: usize) -> bool {
+        self.wait.is_some() || self.closing || self.out.pending().len() > backlog
+    }
+}

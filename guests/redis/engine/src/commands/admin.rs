@@ -1,0 +1,212 @@
+//! Settings and the server as a whole.
+
+use super::Call;
+use crate::error::{Done, Error};
+use crate::glob;
+use crate::number::{parse_f64, parse_i64};
+use crate::server::Totals;
+use crate::store::evict::Policy;
+use crate::store::keyspace::{Counters, DATABASES};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The error for a subcommand that there is not, or that takes other arguments.
+pub(crate) fn unknown_subcommand(call: &Call<'_>, command: &str) -> Error {
+    let given = call.arg(1);
+    let shown = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
+    Error::Said(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP."
+    ))
+}
+
+/// Settings that cannot be changed, because there is nothing to change.
+const FIXED: [(&str, &str); 12] = [
+    ("appendonly", "no"),
+    ("save", ""),
+    ("proto-max-bulk-len", "536870912"),
+    ("hash-max-listpack-entries", "128"),
+    ("hash-max-listpack-value", "64"),
+    ("set-max-listpack-entries", "128"),
+    ("set-max-listpack-value", "64"),
+    ("zset-max-listpack-entries", "128"),
+    ("zset-max-listpack-value", "64"),
+    ("lfu-log-factor", "10"),
+    ("lfu-decay-time", "1"),
+    ("io-threads", "1"),
+];
+
+fn settings(call: &Call<'_>) -> Vec<(&'static str, String)> {
+    let s = &call.server.settings;
+    let mut all = vec![
+        ("maxmemory", s.max_memory.to_string()),
+        ("maxmemory-policy", call.store.policy.name().to_string()),
+        ("maxclients", s.max_clients.to_string()),
+        ("requirepass", String::from_utf8_lossy(&s.password).into_owned()),
+        ("port", s.port.to_string()),
+        ("timeout", s.timeout.to_string()),
+        ("databases", DATABASES.to_string()),
+    ];
+    all.extend(FIXED.iter().map(|(name, value)| (*name, value.to_string())));
+    all
+}
+
+/// A number of bytes, with a unit or without.
+fn bytes(text: &[u8]) -> Option<usize> {
+    let text = core::str::from_utf8(text).ok()?.to_ascii_lowercase();
+    let units = [
+        ("kb", 1 << 10),
+        ("mb", 1 << 20),
+        ("gb", 1 << 30),
+        ("k", 1000),
+        ("m", 1_000_000),
+        ("g", 1_000_000_000),
+    ];
+    let (digits, unit) = units
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+        .unwrap_or((text.strip_suffix('b').unwrap_or(&text), 1));
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+enum Setting {
+    MaxMemory(usize),
+    Policy(Policy),
+    MaxClients(usize),
+    Password(Vec<u8>),
+    Timeout(u64),
+    Unchanged,
+}
+
+fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error> {
+    let shown = String::from_utf8_lossy(name).into_owned();
+    let failed = |why: &str| {
+        Error::Said(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+    };
+    let lower = name.to_ascii_lowercase();
+    match &lower[..] {
+        b"maxmemory" => bytes(value).map(Setting::MaxMemory).ok_or(failed("argument must be a memory value")),
+        b"maxmemory-policy" => {
+            let names: Vec<&str> = Policy::ALL.iter().map(|(_, name)| *name).collect();
+            let why = format!("argument(s) must be one of the following: {}", names.join(", "));
+            Policy::named(value).map(Setting::Policy).ok_or(failed(&why))
+        }
+        b"maxclients" => {
+            let most = call.server.total / 4096;
+            let n = parse_i64(value).filter(|n| (1..=most as i64).contains(n));
+            n.map(|n| Setting::MaxClients(n as usize)).ok_or(failed("memory does not suffice for so many"))
+        }
+        b"requirepass" => Ok(Setting::Password(value.to_vec())),
+        b"timeout" => {
+            let n = parse_i64(value).filter(|n| (0..=i32::MAX.into()).contains(n));
+            n.map(|n| Setting::Timeout(n as u64))
+                .ok_or(failed("argument must be between 0 and 2147483647 inclusive"))
+        }
+        _ => match settings(call).into_iter().find(|(known, _)| known.as_bytes() == lower) {
+            Some((_, now)) if now.as_bytes() == value => Ok(Setting::Unchanged),
+            Some(_) => Err(failed("can't set immutable config")),
+            None => Err(Error::Said(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
+            ))),
+        },
+    }
+}
+
+pub(crate) fn config(call: &mut Call<'_>) -> Done {
+    let n = call.argc();
+    if call.is(1, "GET") && n >= 3 {
+        let all = settings(call);
+        let wanted =
+            |name: &str| call.args.from(2).any(|pattern| glob::matches(pattern, name.as_bytes(), true));
+        let found: Vec<_> = all.into_iter().filter(|(name, _)| wanted(name)).collect();
+        call.out.map(found.len());
+        for (name, value) in found {
+            call.out.bulk(name.as_bytes());
+            call.out.bulk(value.as_bytes());
+        }
+    } else if call.is(1, "SET") && n >= 4 && n.is_multiple_of(2) {
+        // All are checked before any is changed.
+        let mut changes = Vec::new();
+        for at in (2..n).step_by(2) {
+            changes.push(setting(call, call.args.at(at), call.args.at(at + 1))?);
+        }
+        for change in changes {
+            match change {
+                Setting::MaxMemory(bytes) => call.server.settings.max_memory = bytes,
+                Setting::Policy(policy) => call.store.policy = policy,
+                Setting::MaxClients(n) => call.server.settings.max_clients = n,
+                Setting::Password(password) => call.server.settings.password = password,
+                Setting::Timeout(seconds) => call.server.settings.timeout = seconds,
+                Setting::Unchanged => {}
+            }
+        }
+        call.out.ok();
+    } else if call.is(1, "RESETSTAT") && n == 2 {
+        call.server.totals = Totals::default();
+        call.store.counters = Counters::default();
+        call.out.ok();
+    } else if call.is(1, "REWRITE") && n == 2 {
+        return Err(Error::Text("ERR The server is running without a config file"));
+    } else if call.is(1, "HELP") {
+        let lines = ["CONFIG GET <pattern>", "CONFIG SET <directive> <value>", "CONFIG RESETSTAT"];
+        call.out.array(lines.len());
+        lines.into_iter().for_each(|line| call.out.simple(line));
+    } else {
+        return Err(unknown_subcommand(call, "CONFIG"));
+    }
+    Ok(())
+}
+
+pub(crate) fn time(call: &mut Call<'_>) -> Done {
+    let micros = call.server.micros;
+    call.out.array(2);
+    call.out.bulk_integer((micros / 1_000_000) as i64);
+    call.out.bulk_integer((micros % 1_000_000) as i64);
+    Ok(())
+}
+
+pub(crate) fn shutdown(call: &mut Call<'_>) -> Done {
+    if call.is(1, "SAVE") {
+        return no_persistence(call);
+    }
+    if call.argc() > 2 || (call.argc() == 2 && !call.is(1, "NOSAVE")) {
+        return Err(Error::Syntax);
+    }
+    call.server.shutdown = true;
+    call.client.closing = true;
+    Ok(())
+}
+
+/// SAVE and its kin.
+pub(crate) fn no_persistence(_: &mut Call<'_>) -> Done {
+    Err(Error::Text("ERR This server has no persistence: its keys live as long as its machine"))
+}
+
+pub(crate) fn role(call: &mut Call<'_>) -> Done {
+    call.out.array(3);
+    call.out.bulk(b"master");
+    call.out.integer(0);
+    call.out.array(0);
+    Ok(())
+}
+
+/// What tests need of DEBUG.
+pub(crate) fn debug(call: &mut Call<'_>) -> Done {
+    if call.is(1, "SET-ACTIVE-EXPIRE") && call.argc() == 3 {
+        call.store.active_expiry = match call.arg(2) {
+            b"0" => false,
+            b"1" => true,
+            _ => return Err(Error::Syntax),
+        };
+        call.out.ok();
+    } else if call.is(1, "SLEEP") && call.argc() == 3 {
+        let seconds = parse_f64(call.arg(2)).filter(|s| (0.0..=60.0).contains(s)).ok_or(Error::NotFloat)?;
+        // The one client waits, not the server.
+        let deadline = call.deadline_after((seconds * 1000.0) as u64, true);
+        return call.wait(vec![], deadline, true);
+    } else {
+        return Err(unknown_subcommand(call, "DEBUG"));
+    }
+    Ok(())
+}

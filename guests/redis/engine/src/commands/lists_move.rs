@@ -1,0 +1,135 @@
+//! Lists: moving between them, and waiting for elements.
+
+use super::Call;
+use crate::error::{Done, Error};
+use crate::store::list::List;
+use alloc::vec;
+use alloc::vec::Vec;
+
+fn side(call: &Call<'_>, index: usize) -> Result<bool, Error> {
+    match () {
+        () if call.is(index, "LEFT") => Ok(true),
+        () if call.is(index, "RIGHT") => Ok(false),
+        () => Err(Error::Syntax),
+    }
+}
+
+/// Moves an element; whether there was one.
+fn transfer(call: &mut Call<'_>, from: bool, to: bool) -> Result<bool, Error> {
+    let (source, target) = (call.arg(1), call.arg(2));
+    if call.store.get::<List>(call.db, source)?.is_none() {
+        return Ok(false);
+    }
+    call.store.get::<List>(call.db, target)?;
+    let Some(element) = call.store.get_mut::<List>(call.db, source)?.and_then(|list| list.pop(from)) else {
+        return Ok(false);
+    };
+    // To where it came from: the list must not go in between.
+    call.store.get_or_make::<List>(call.db, target)?.push(to, &element);
+    call.out.bulk(&element);
+    call.shrunk(source);
+    call.changed(target);
+    Ok(true)
+}
+
+pub(crate) fn lmove(call: &mut Call<'_>) -> Done {
+    let (from, to) = (side(call, 3)?, side(call, 4)?);
+    if !transfer(call, from, to)? {
+        call.out.null();
+    }
+    Ok(())
+}
+
+pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Done {
+    if !transfer(call, false, true)? {
+        call.out.null();
+    }
+    Ok(())
+}
+
+pub(crate) fn blmove(call: &mut Call<'_>) -> Done {
+    let (from, to) = (side(call, 3)?, side(call, 4)?);
+    let deadline = call.deadline(5)?;
+    if !transfer(call, from, to)? {
+        call.wait(vec![call.arg(1).to_vec()], deadline, true)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn brpoplpush(call: &mut Call<'_>) -> Done {
+    let deadline = call.deadline(3)?;
+    if !transfer(call, false, true)? {
+        call.wait(vec![call.arg(1).to_vec()], deadline, true)?;
+    }
+    Ok(())
+}
+
+fn pop_or_wait(call: &mut Call<'_>, front: bool) -> Done {
+    let last = call.argc() - 1;
+    let deadline = call.deadline(last)?;
+    let keys: Vec<&[u8]> = call.args.from(1).take(last - 1).collect();
+    for key in &keys {
+        let Some(list) = call.store.get_mut::<List>(call.db, key)? else { continue };
+        if let Some(element) = list.pop(front) {
+            call.out.array(2);
+            call.out.bulk(key);
+            call.out.bulk(&element);
+            call.shrunk(key);
+            return Ok(());
+        }
+    }
+    call.wait(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
+}
+
+pub(crate) fn blpop(call: &mut Call<'_>) -> Done {
+    pop_or_wait(call, true)
+}
+
+pub(crate) fn brpop(call: &mut Call<'_>) -> Done {
+    pop_or_wait(call, false)
+}
+
+/// LMPOP from the word `first` on; whether there was something.
+fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    let (keys, next) = call.counted_keys(first, "ERR numkeys should be greater than 0")?;
+    if next >= call.argc() {
+        return Err(Error::Syntax);
+    }
+    let front = side(call, next)?;
+    let mut count = 1;
+    if next + 1 < call.argc() {
+        if !call.is(next + 1, "COUNT") || next + 3 != call.argc() {
+            return Err(Error::Syntax);
+        }
+        let given = call.int(next + 2).ok().filter(|&n| n > 0);
+        count = given.ok_or(Error::Text("ERR count should be greater than 0"))? as usize;
+    }
+    for key in &keys {
+        let Some(list) = call.store.get_mut::<List>(call.db, key)? else { continue };
+        let count = count.min(list.len());
+        call.out.array(2);
+        call.out.bulk(key);
+        call.out.array(count);
+        for _ in 0..count {
+            call.out.bulk_or_null(list.pop(front).as_deref());
+        }
+        call.shrunk(key);
+        return Ok(None);
+    }
+    Ok(Some(keys.into_iter().map(<[u8]>::to_vec).collect()))
+}
+
+pub(crate) fn lmpop(call: &mut Call<'_>) -> Done {
+    if pop_many(call, 1)?.is_some() {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+pub(crate) fn blmpop(call: &mut Call<'_>) -> Done {
+    let deadline = call.deadline(1)?;
+    match pop_many(call, 2)? {
+        Some(keys) => call.wait(keys, deadline, false),
+        None => Ok(()),
+    }
+}

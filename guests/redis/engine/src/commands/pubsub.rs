@@ -1,0 +1,134 @@
+//! Channels and patterns.
+
+use super::Call;
+use crate::client::Client;
+use crate::error::Done;
+use crate::glob;
+use crate::resp::reply::Reply;
+use crate::server::Server;
+use alloc::vec;
+use alloc::vec::Vec;
+
+fn notice(out: &mut Reply, kind: &str, name: Option<&[u8]>, count: usize) {
+    out.push(3);
+    out.bulk(kind.as_bytes());
+    out.bulk_or_null(name);
+    out.integer(count as i64);
+}
+
+fn enter(call: &mut Call<'_>, pattern: bool) -> Done {
+    call.need(2 * call.args.weight())?;
+    for name in call.args.from(1) {
+        let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
+        if mine.insert(name.to_vec()) {
+            call.server.subscribe(call.client.id, name, pattern);
+        }
+        let kind = if pattern { "psubscribe" } else { "subscribe" };
+        notice(call.out, kind, Some(name), call.client.subscriptions());
+    }
+    Ok(())
+}
+
+fn exit(call: &mut Call<'_>, pattern: bool) -> Done {
+    let kind = if pattern { "punsubscribe" } else { "unsubscribe" };
+    let mine = if pattern { &call.client.patterns } else { &call.client.channels };
+    let names: Vec<Vec<u8>> = match call.args.len() {
+        1 => mine.iter().cloned().collect(),
+        _ => call.args.from(1).map(<[u8]>::to_vec).collect(),
+    };
+    if names.is_empty() {
+        notice(call.out, kind, None, call.client.subscriptions());
+    }
+    for name in names {
+        let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
+        if mine.remove(&name) {
+            call.server.unsubscribe(call.client.id, &name, pattern);
+        }
+        notice(call.out, kind, Some(&name), call.client.subscriptions());
+    }
+    Ok(())
+}
+
+pub(crate) fn subscribe(call: &mut Call<'_>) -> Done {
+    enter(call, false)
+}
+
+pub(crate) fn psubscribe(call: &mut Call<'_>) -> Done {
+    enter(call, true)
+}
+
+pub(crate) fn unsubscribe(call: &mut Call<'_>) -> Done {
+    exit(call, false)
+}
+
+pub(crate) fn punsubscribe(call: &mut Call<'_>) -> Done {
+    exit(call, true)
+}
+
+/// A client listens to nothing any more.
+pub(crate) fn leave(server: &mut Server, client: &mut Client) {
+    for name in core::mem::take(&mut client.channels) {
+        server.unsubscribe(client.id, &name, false);
+    }
+    for name in core::mem::take(&mut client.patterns) {
+        server.unsubscribe(client.id, &name, true);
+    }
+}
+
+pub(crate) fn publish(call: &mut Call<'_>) -> Done {
+    let (channel, message) = (call.arg(1), call.arg(2));
+    let mut told: Vec<(u64, Option<Vec<u8>>)> = Vec::new();
+    if let Some(clients) = call.server.channels.get(channel) {
+        told.extend(clients.iter().map(|&id| (id, None)));
+    }
+    for (pattern, clients) in &call.server.patterns {
+        if glob::matches(pattern, channel, false) {
+            told.extend(clients.iter().map(|&id| (id, Some(pattern.clone()))));
+        }
+    }
+    for (id, pattern) in &told {
+        let write = |out: &mut Reply| {
+            match pattern {
+                None => {
+                    out.push(3);
+                    out.bulk(b"message");
+                }
+                Some(pattern) => {
+                    out.push(4);
+                    out.bulk(b"pmessage");
+                    out.bulk(pattern);
+                }
+            }
+            out.bulk(channel);
+            out.bulk(message);
+        };
+        if *id == call.client.id { write(call.out) } else { call.server.tell(*id, write) }
+    }
+    call.out.integer(told.len() as i64);
+    Ok(())
+}
+
+pub(crate) fn pubsub(call: &mut Call<'_>) -> Done {
+    if call.is(1, "CHANNELS") && call.argc() <= 3 {
+        let pattern = call.args.get(2).unwrap_or(b"*");
+        let names: Vec<&Vec<u8>> =
+            call.server.channels.keys().filter(|name| glob::matches(pattern, name, false)).collect();
+        call.out.array(names.len());
+        names.into_iter().for_each(|name| call.out.bulk(name));
+    } else if call.is(1, "NUMSUB") {
+        call.out.array(2 * (call.args.len() - 2));
+        for name in call.args.from(2) {
+            call.out.bulk(name);
+            call.out.integer(call.server.channels.get(name).map_or(0, |c| c.len() as i64));
+        }
+    } else if call.is(1, "NUMPAT") && call.argc() == 2 {
+        call.out.integer(call.server.patterns.len() as i64);
+    } else if call.is(1, "HELP") {
+        let lines = vec!["PUBSUB CHANNELS [<pattern>]", "PUBSUB NUMSUB [<channel> ...]", "PUBSUB NUMPAT"];
+        call.out.array(lines.len());
+        lines.into_iter().for_each(|line| call.out.simple(line));
+    } else {
+        return Err(super::admin::unknown_subcommand(call, "PUBSUB"));
+    }
+    Ok(())
+}

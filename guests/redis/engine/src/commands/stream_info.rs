@@ -1,0 +1,101 @@
+//! Streams: XINFO.
+
+use super::Call;
+use super::streams::show_entry;
+use crate::error::{Done, Error};
+use crate::store::stream::{Group, Stream};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+pub(crate) fn xinfo(call: &mut Call<'_>) -> Done {
+    if call.is(1, "HELP") {
+        call.out.array(1);
+        call.out.simple("XINFO STREAM <key> | GROUPS <key> | CONSUMERS <key> <group>");
+        return Ok(());
+    }
+    let (stream, groups, consumers) = (call.is(1, "STREAM"), call.is(1, "GROUPS"), call.is(1, "CONSUMERS"));
+    if !(stream || groups || consumers) || call.argc() != if consumers { 4 } else { 3 } {
+        return Err(super::admin::unknown_subcommand(call, "XINFO"));
+    }
+    let now = call.store.now;
+    let key = call.arg(2);
+    let Some(found) = call.store.get::<Stream>(call.db, key)? else { return Err(Error::NoSuchKey) };
+    let out = &mut *call.out;
+    if stream {
+        out.map(8);
+        for (name, value) in [
+            ("length", found.entries.len() as i64),
+            ("radix-tree-keys", found.entries.len() as i64),
+            ("radix-tree-nodes", found.entries.len() as i64 + 1),
+        ] {
+            out.bulk(name.as_bytes());
+            out.integer(value);
+        }
+        out.bulk(b"last-generated-id");
+        out.bulk(found.last.text().as_bytes());
+        out.bulk(b"entries-added");
+        out.integer(found.added as i64);
+        out.bulk(b"groups");
+        out.integer(found.groups.len() as i64);
+        for (name, entry) in
+            [("first-entry", found.entries.first_key_value()), ("last-entry", found.entries.last_key_value())]
+        {
+            out.bulk(name.as_bytes());
+            match entry {
+                Some((id, fields)) => show_entry(out, *id, fields),
+                None => out.null_array(),
+            }
+        }
+        return Ok(());
+    }
+    if groups {
+        out.array(found.groups.len());
+        for (name, group) in &found.groups {
+            out.map(6);
+            out.bulk(b"name");
+            out.bulk(name);
+            out.bulk(b"consumers");
+            out.integer(group.consumers.len() as i64);
+            out.bulk(b"pending");
+            out.integer(group.pending.len() as i64);
+            out.bulk(b"last-delivered-id");
+            out.bulk(group.last.text().as_bytes());
+            out.bulk(b"entries-read");
+            match group.read {
+                Some(read) => out.integer(read as i64),
+                None => out.null(),
+            }
+            out.bulk(b"lag");
+            out.integer(lag(found, group));
+        }
+        return Ok(());
+    }
+    let name = call.args.at(3);
+    let Some(group) = found.groups.get(name) else {
+        let [key, name] = [key, name].map(String::from_utf8_lossy);
+        return Err(Error::Said(format!("NOGROUP No such consumer group '{name}' for key name '{key}'")));
+    };
+    let all: Vec<_> = group.consumers.iter().collect();
+    out.array(all.len());
+    for (name, consumer) in all {
+        out.map(4);
+        out.bulk(b"name");
+        out.bulk(name);
+        out.bulk(b"pending");
+        out.integer(consumer.pending.len() as i64);
+        for word in [&b"idle"[..], b"inactive"] {
+            out.bulk(word);
+            out.integer(now.saturating_sub(consumer.seen) as i64);
+        }
+    }
+    Ok(())
+}
+
+/// Entries that a group has not got yet.
+fn lag(stream: &Stream, group: &Group) -> i64 {
+    match group.last.next() {
+        Some(next) => stream.entries.range(next..).count() as i64,
+        None => 0,
+    }
+}

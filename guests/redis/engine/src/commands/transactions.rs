@@ -1,0 +1,108 @@
+//! MULTI, EXEC, WATCH.
+
+use super::Call;
+use crate::client::{Args, Client, Queue};
+use crate::error::{Done, Error};
+use crate::store::keyspace::Keyspace;
+
+pub(crate) fn multi(call: &mut Call<'_>) -> Done {
+    if call.client.queue.is_some() {
+        return Err(Error::Text("ERR MULTI calls can not be nested"));
+    }
+    call.client.queue = Some(Queue::default());
+    call.out.ok();
+    Ok(())
+}
+
+/// A client watches nothing any more.
+pub(crate) fn unwatch(store: &mut Keyspace, client: &mut Client) {
+    for (db, key) in client.watching.drain(..) {
+        let watched = &mut store.databases[db].watched;
+        if let Some(clients) = watched.get_mut(&key) {
+            clients.retain(|&id| id != client.id);
+            if clients.is_empty() {
+                watched.remove(&key);
+            }
+        }
+    }
+    client.spoiled = false;
+}
+
+/// Whether a watched key has gone by itself since.
+fn has_expired(call: &mut Call<'_>) -> bool {
+    let now = call.store.now;
+    let mut watching = call.client.watching.iter();
+    watching
+        .any(|(db, key)| call.store.databases[*db].table.get(key).is_some_and(|slot| slot.expiry() <= now))
+}
+
+pub(crate) fn exec(call: &mut Call<'_>) -> Done {
+    let Some(queue) = call.client.queue.take() else { return Err(Error::Text("ERR EXEC without MULTI")) };
+    let spoiled = call.client.spoiled || has_expired(call);
+    unwatch(call.store, call.client);
+    if queue.refused {
+        return Err(Error::Text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if spoiled {
+        call.out.null_array();
+        return Ok(());
+    }
+    call.out.array(queue.commands.len());
+    for words in &queue.commands {
+        let Some(command) = super::find(&words[0]) else { continue };
+        let mark = call.out.mark();
+        let mut nested = Call {
+            store: call.store,
+            server: call.server,
+            db: call.client.db,
+            client: call.client,
+            args: Args::Kept(words),
+            out: call.out,
+            wait: None,
+            nested: true,
+        };
+        let result = match command.has(super::flags::GROWS) {
+            true => nested.need(nested.args.weight()),
+            false => Ok(()),
+        };
+        if let Err(error) = result.and_then(|()| (command.run)(&mut nested)) {
+            call.out.rewind(mark);
+            call.out.error(&error);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn discard(call: &mut Call<'_>) -> Done {
+    if call.client.queue.take().is_none() {
+        return Err(Error::Text("ERR DISCARD without MULTI"));
+    }
+    unwatch(call.store, call.client);
+    call.out.ok();
+    Ok(())
+}
+
+pub(crate) fn watch(call: &mut Call<'_>) -> Done {
+    if call.client.queue.is_some() {
+        return Err(Error::Text("ERR WATCH inside MULTI is not allowed"));
+    }
+    call.need(call.args.weight())?;
+    let db = call.db;
+    for key in call.args.from(1) {
+        // What has expired by now is not there, and may stay so.
+        call.store.find(db, key);
+        if call.client.watching.iter().any(|(d, k)| *d == db && k == key) {
+            continue;
+        }
+        call.client.watching.push((db, key.to_vec()));
+        call.store.databases[db].watched.entry(key.to_vec()).or_default().push(call.client.id);
+    }
+    call.out.ok();
+    Ok(())
+}
+
+pub(crate) fn unwatch_all(call: &mut Call<'_>) -> Done {
+    unwatch(call.store, call.client);
+    call.out.ok();
+    Ok(())
+}

@@ -1,0 +1,547 @@
+//! From bytes to commands and back: feeds requests to commands, wakes who waits, keeps limits.
+
+use crate::client::{Args, Client, Queue, Wait};
+use crate::commands::{self, Call, Command, flags};
+use crate::error::Error;
+use crate::resp::parse::{Parsed, Parser};
+use crate::server::{Server, Settings, Totals};
+use crate::store::keyspace::Keyspace;
+use crate::table::Seed;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Bytes of replies that a client may leave unread before its next command has to wait.
+const BACKLOG: usize = 64 << 10;
+
+/// What an engine is given to begin with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Random, and nobody else's business: keeps clients from choosing keys that collide.
+    pub seed: [u64; 2],
+    /// Tells how many bytes of the heap are in use.
+    pub used: fn() -> usize,
+    /// Bytes that the heap has.
+    pub total: usize,
+    /// `maxmemory`; without it, what the heap leaves after connections and room to work in.
+    pub max_memory: Option<usize>,
+    /// `maxclients`.
+    pub max_clients: usize,
+    /// `requirepass`; empty: none.
+    pub password: String,
+    /// The port that is served, for INFO.
+    pub port: u16,
+}
+
+/// A Redis server without a network.
+pub struct Engine {
+    store: Keyspace,
+    server: Server,
+    parser: Parser,
+    /// Memory lent to replies.
+    spare: Vec<u8>,
+}
+
+impl Engine {
+    /// An empty one, at this time (Unix, microseconds).
+    pub fn new(setup: Setup, now_us: u64) -> Self {
+        let mut server = Server {
+            settings: Settings {
+                max_memory: 0,
+                max_clients: setup.max_clients,
+                password: setup.password.into_bytes(),
+                port: setup.port,
+                timeout: 0,
+            },
+            totals: Totals::default(),
+            clients: BTreeMap::new(),
+            next_id: 1,
+            channels: BTreeMap::new(),
+            patterns: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            outbound: BTreeSet::new(),
+            started: now_us,
+            micros: now_us,
+            used: setup.used,
+            total: setup.total,
+            peak: 0,
+            shutdown: false,
+        };
+        server.settings.max_memory =
+            setup.max_memory.unwrap_or((setup.total - setup.total / 4).saturating_sub(server.reserve()));
+        let mut store = Keyspace::new(Seed(setup.seed[0], setup.seed[1]));
+        store.now = now_us / 1000;
+        Self { store, server, parser: Parser::default(), spare: Vec::new() }
+    }
+
+    /// Says what time it is (Unix, microseconds).
+    pub fn set_time(&mut self, now_us: u64) {
+        self.server.micros = now_us;
+        self.store.now = now_us / 1000;
+    }
+
+    /// How many clients there may be.
+    pub fn max_clients(&self) -> usize {
+        self.server.settings.max_clients
+    }
+
+    /// A client has connected. Gives its number.
+    pub fn connect(&mut self, peer: String, local: String) -> u64 {
+        let id = self.server.next_id;
+        self.server.next_id += 1;
+        self.server.totals.connections += 1;
+        let now = self.store.now;
+        let authenticated = self.server.settings.password.is_empty();
+        let client =
+            Client { id, peer, local, authenticated, created: now, active: now, ..Client::default() };
+        self.server.clients.insert(id, Some(Box::new(client)));
+        id
+    }
+
+    /// A connection was turned away.
+    pub fn reject(&mut self) {
+        self.server.totals.rejected += 1;
+    }
+
+    /// A client is gone.
+    pub fn disconnect(&mut self, id: u64) {
+        let Some(Some(mut client)) = self.server.clients.remove(&id) else { return };
+        self.server.outbound.remove(&id);
+        self.forget(&mut client);
+    }
+
+    /// Takes a client out of everything that knows it.
+    fn forget(&mut self, client: &mut Client) {
+        stop_waiting(&mut self.store, &mut self.server, client);
+        commands::transactions::unwatch(&mut self.store, client);
+        commands::pubsub::leave(&mut self.server, client);
+    }
+
+    /// Takes what a client has sent; how many bytes of it. The rest has to be given again, when the client has read its
+    /// replies or does not wait any more. With no bytes, goes on with what was left.
+    pub fn feed(&mut self, id: u64, bytes: &[u8]) -> usize {
+        let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else {
+            return bytes.len();
+        };
+        let consumed = if client.closing { bytes.len() } else { self.take_in(&mut client, bytes) };
+        self.server.totals.bytes_in += consumed as u64;
+        if client.closing {
+            (client.input, client.parser) = (Vec::new(), Parser::default());
+        }
+        if let Some(place) = self.server.clients.get_mut(&id) {
+            *place = Some(client);
+        }
+        self.serve_ready();
+        consumed
+    }
+
+    fn take_in(&mut self, client: &mut Client, bytes: &[u8]) -> usize {
+        client.active = self.store.now;
+        if client.must_wait(BACKLOG) {
+            return 0;
+        }
+        client.out.lend(&mut self.spare);
+        if client.input.is_empty() {
+            let mut parser = core::mem::take(&mut self.parser);
+            parser.reset();
+            let done = self.requests(client, &mut parser, bytes);
+            let mut consumed = done;
+            if !client.must_wait(BACKLOG) && done < bytes.len() {
+                // The beginning of a request.
+                consumed = bytes.len();
+                if self.store_input(client, &parser, &bytes[done..]) {
+                    client.parser = core::mem::take(&mut parser);
+                }
+            }
+            if parser.spans.capacity() <= 4096 {
+                self.parser = parser;
+            }
+            return consumed;
+        }
+        let mut parser = core::mem::take(&mut client.parser);
+        let consumed = if self.store_input(client, &parser, bytes) { bytes.len() } else { 0 };
+        if !client.closing {
+            let input = core::mem::take(&mut client.input);
+            let done = self.requests(client, &mut parser, &input);
+            client.input = input;
+            client.input.drain(..done);
+            if client.input.is_empty() {
+                client.input = Vec::new();
+                parser = Parser::default();
+            } else if client.input.capacity() > 4 * client.input.len() + 4096 {
+                client.input.shrink_to(2 * client.input.len());
+            }
+            client.parser = parser;
+        }
+        consumed
+    }
+
+    /// Keeps the part of a request that has come; whether there was room for it.
+    fn store_input(&mut self, client: &mut Client, parser: &Parser, bytes: &[u8]) -> bool {
+        let after = client.input.len() + bytes.len();
+        if after > client.input.capacity() {
+            // As much as was announced, as far as it is not much more than what has come.
+            let announced = client.input.len() + parser.missing(client.input.len());
+            let wanted = announced.min(2 * after).max(after + after / 2);
+            let spans = parser.spans.capacity() * 24;
+            let free = self.server.free() / 2;
+            let wanted = if wanted + spans > free { after + spans } else { wanted };
+            let more = wanted.saturating_sub(client.input.len());
+            if wanted + spans > free || client.input.try_reserve_exact(more).is_err() {
+                client.out.error(&Error::Text("ERR request is larger than memory allows"));
+                client.closing = true;
+                self.server.totals.overflowed += 1;
+                return false;
+            }
+        }
+        client.input.extend_from_slice(bytes);
+        true
+    }
+
+    /// Runs the requests that are complete, until the client has to wait; how many bytes they had.
+    fn requests(&mut self, client: &mut Client, parser: &mut Parser, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while !client.must_wait(BACKLOG) {
+            let rest = &bytes[done..];
+            match parser.parse(rest, client.authenticated) {
+                Parsed::Request(length) => {
+                    let args = match parser.words.is_empty() {
+                        true => Args::Sent(&rest[..length], &parser.spans),
+                        false => Args::Kept(&parser.words),
+                    };
+                    self.execute(client, args);
+                    done += length;
+                }
+                Parsed::Nothing(length) => done += length,
+                Parsed::Incomplete => break,
+                Parsed::Garbage(message) => {
+                    client.out.error(&Error::Said(alloc::format!("ERR {message}")));
+                    client.closing = true;
+                    done = bytes.len();
+                }
+            }
+            parser.reset();
+        }
+        done
+    }
+
+    fn execute(&mut self, client: &mut Client, args: Args<'_>) {
+        self.server.totals.commands += 1;
+        let errors = client.out.errors;
+        client.out.limit = self.server.reply_limit(&client.out);
+        let skipped = core::mem::take(&mut client.skip);
+        let muted = client.out.muted;
+        client.out.muted |= skipped;
+        let command = commands::find(args.at(0));
+        match self.admit(client, command, args) {
+            Err(error) => {
+                if let Some(queue) = &mut client.queue {
+                    queue.refused = true;
+                }
+                client.out.error(&error);
+            }
+            Ok(None) => client.out.raw(b"+QUEUED\r\n"),
+            Ok(Some(command)) => self.call(client, command, args),
+        }
+        // CLIENT REPLY decides for itself.
+        if skipped && command.is_none_or(|c| c.name != "client") {
+            client.out.muted = muted;
+        }
+        self.server.totals.errors += client.out.errors - errors;
+        if client.out.overflowed {
+            client.closing = true;
+            self.server.totals.overflowed += 1;
+        }
+        self.spread_news(client);
+    }
+
+    /// Whether a command may run now (`Some`), or is queued (`None`).
+    fn admit(
+        &mut self,
+        client: &mut Client,
+        command: Option<&'static Command>,
+        args: Args<'_>,
+    ) -> Result<Option<&'static Command>, Error> {
+        let Some(command) = command else { return Err(commands::unknown(args)) };
+        if !command.takes(args.len()) {
+            return Err(Error::Arity(command.name));
+        }
+        if !client.authenticated && !command.has(flags::NO_AUTH) {
+            return Err(Error::Text("NOAUTH Authentication required."));
+        }
+        if !client.out.three && client.subscriptions() > 0 && !command.has(flags::SUBSCRIBED) {
+            return Err(Error::Said(alloc::format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
+                 in this context",
+                command.name
+            )));
+        }
+        if command.has(flags::GROWS) {
+            self.make_room(args.weight())?;
+        } else {
+            // Also who deletes makes the table work; and a lower maxmemory takes effect with any command.
+            let _ = self.make_room(0);
+        }
+        if client.queue.is_some() && !command.has(flags::NOT_QUEUED) {
+            if command.has(flags::NO_MULTI) {
+                return Err(Error::Text("ERR Command not allowed inside a transaction"));
+            }
+            if !self.server.has_room(args.weight()) {
+                return Err(Error::Memory);
+            }
+            if let Some(Queue { commands, .. }) = &mut client.queue {
+                commands.push(args.keep());
+            }
+            return Ok(None);
+        }
+        Ok(Some(command))
+    }
+
+    /// Evicts until there is room for so many bytes.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+        loop {
+            let used = (self.server.used)();
+            self.server.peak = self.server.peak.max(used);
+            let over = used.saturating_add(bytes) > self.server.limit();
+            if !over && bytes <= self.server.free() {
+                return Ok(());
+            }
+            if !self.store.evict() {
+                return Err(Error::Memory);
+            }
+        }
+    }
+
+    /// Runs a command.
+    fn call(&mut self, client: &mut Client, command: &'static Command, args: Args<'_>) {
+        let mut out = core::mem::take(&mut client.out);
+        let mark = out.mark();
+        self.store.quiet = client.no_touch;
+        let mut call = Call {
+            store: &mut self.store,
+            server: &mut self.server,
+            db: client.db,
+            client,
+            args,
+            out: &mut out,
+            wait: None,
+            nested: false,
+        };
+        let result = (command.run)(&mut call);
+        let wait = call.wait.take();
+        if let Err(error) = result {
+            out.rewind(mark);
+            out.error(&error);
+        }
+        client.last_command = command.name;
+        client.out = out;
+        if let Some(wait) = wait {
+            self.start_waiting(client, wait);
+        }
+    }
+
+    fn start_waiting(&mut self, client: &mut Client, wait: Wait) {
+        for key in &wait.keys {
+            self.store.databases[client.db].waiting.entry(key.clone()).or_default().push_back(client.id);
+        }
+        if wait.deadline != u64::MAX {
+            self.server.deadlines.insert((wait.deadline, client.id));
+        }
+        client.wait_db = client.db;
+        client.wait = Some(wait);
+    }
+
+    /// Tells watchers that their keys have changed.
+    fn spread_news(&mut self, client: &mut Client) {
+        for id in core::mem::take(&mut self.store.spoiled) {
+            if id == client.id {
+                client.spoiled = true;
+            } else if let Some(other) = self.server.other(id) {
+                other.spoiled = true;
+            }
+        }
+    }
+
+    /// Tries again the commands of those who wait for keys that have changed.
+    fn serve_ready(&mut self) {
+        while !self.store.ready.is_empty() {
+            for (db, key) in core::mem::take(&mut self.store.ready) {
+                let waiting = self.store.databases[db].waiting.get(&key);
+                let ids: Vec<u64> = waiting.into_iter().flatten().copied().collect();
+                for id in ids {
+                    self.retry(id);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, id: u64) {
+        let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { return };
+        if let Some(wait) = client.wait.take() {
+            let words = wait.args;
+            client.out.limit = self.server.reply_limit(&client.out);
+            let mut out = core::mem::take(&mut client.out);
+            let mark = out.mark();
+            let mut call = Call {
+                store: &mut self.store,
+                server: &mut self.server,
+                db: client.wait_db,
+                client: &mut client,
+                args: Args::Kept(&words),
+                out: &mut out,
+                wait: None,
+                nested: false,
+            };
+            let result = match commands::find(&words[0]) {
+                Some(command) => (command.run)(&mut call),
+                None => Ok(()),
+            };
+            let blocked = call.wait.is_some();
+            if let Err(error) = result {
+                out.rewind(mark);
+                out.error(&error);
+            }
+            client.out = out;
+            client.wait = Some(Wait { args: words, ..wait });
+            if !blocked {
+                stop_waiting(&mut self.store, &mut self.server, &mut client);
+                client.closing |= client.out.overflowed;
+                self.server.outbound.insert(id);
+            }
+            self.spread_news(&mut client);
+        }
+        if let Some(place) = self.server.clients.get_mut(&id) {
+            *place = Some(client);
+        }
+    }
+
+    /// Does what is due, and says at which time (Unix, milliseconds) there will be something again. Nothing expires and
+    /// nobody waits: `None`.
+    pub fn tick(&mut self) -> Option<u64> {
+        let now = self.store.now;
+        while let Some(&(deadline, id)) = self.server.deadlines.first()
+            && deadline <= now
+        {
+            self.server.deadlines.remove(&(deadline, id));
+            let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { continue };
+            if let Some(wait) = &client.wait {
+                client.out.limit = self.server.reply_limit(&client.out);
+                if wait.null_is_bulk {
+                    client.out.null()
+                } else {
+                    client.out.null_array()
+                }
+                stop_waiting(&mut self.store, &mut self.server, &mut client);
+                self.server.outbound.insert(id);
+            }
+            if let Some(place) = self.server.clients.get_mut(&id) {
+                *place = Some(client);
+            }
+        }
+        let expiry = match self.store.next_expiry() {
+            Some(due) if due <= now => self.store.expire(),
+            due => due,
+        };
+        self.serve_ready();
+        let deadline = self.server.deadlines.first().map(|(deadline, _)| *deadline);
+        let idle = self.close_idle();
+        [expiry, deadline, idle].into_iter().flatten().min()
+    }
+
+    /// Closes clients that have said nothing for `timeout` seconds.
+    fn close_idle(&mut self) -> Option<u64> {
+        let limit = self.server.settings.timeout * 1000;
+        if limit == 0 {
+            return None;
+        }
+        let now = self.store.now;
+        let mut next = None;
+        let mut late = Vec::new();
+        for (id, client) in &self.server.clients {
+            let Some(client) = client else { continue };
+            if client.wait.is_some() || client.subscriptions() > 0 || client.closing {
+                continue;
+            }
+            let end = client.active + limit;
+            if end <= now {
+                late.push(*id);
+            } else {
+                next = Some(next.map_or(end, |n: u64| n.min(end)));
+            }
+        }
+        late.into_iter().for_each(|id| self.server.close(id));
+        next
+    }
+
+    /// A client that has to be looked after although it sent nothing: it is to be sent something, or to be closed.
+    pub fn next_outbound(&mut self) -> Option<u64> {
+        self.server.outbound.pop_first()
+    }
+
+    /// What a client is to be sent.
+    pub fn output(&self, id: u64) -> &[u8] {
+        self.server.clients.get(&id).and_then(Option::as_ref).map_or(&[], |client| client.out.pending())
+    }
+
+    /// So many bytes of it were sent.
+    pub fn sent(&mut self, id: u64, count: usize) {
+        self.server.totals.bytes_out += count as u64;
+        if let Some(Some(client)) = self.server.clients.get_mut(&id) {
+            client.out.sent(count, &mut self.spare);
+        }
+    }
+
+    /// Whether a client has requests here that it did not have to wait with.
+    pub fn has_requests(&self, id: u64) -> bool {
+        let client = self.server.clients.get(&id).and_then(Option::as_ref);
+        client.is_some_and(|c| {
+            !c.input.is_empty() && !c.must_wait(BACKLOG) && c.parser.missing(c.input.len()) == 0
+        })
+    }
+
+    /// Whether a client's connection is to be closed once everything was sent.
+    pub fn is_closing(&self, id: u64) -> bool {
+        self.server.clients.get(&id).and_then(Option::as_ref).is_none_or(|client| client.closing)
+    }
+
+    /// Whether the connection is to be broken off: what is left to be sent makes no sense.
+    pub fn is_broken(&self, id: u64) -> bool {
+        self.server.clients.get(&id).and_then(Option::as_ref).is_some_and(|client| client.out.overflowed)
+    }
+
+    /// Whether SHUTDOWN was asked for.
+    pub fn is_shut_down(&self) -> bool {
+        self.server.shutdown
+    }
+
+    /// Keys in all databases.
+    pub fn keys(&self) -> usize {
+        self.store.databases.iter().map(|d| d.table.len()).sum()
+    }
+
+    /// Commands run since the start.
+    pub fn commands(&self) -> u64 {
+        self.server.totals.commands
+    }
+
+    /// Clients connected.
+    pub fn clients(&self) -> usize {
+        self.server.clients.len()
+    }
+}
+
+/// Ends a client's wait.
+pub(crate) fn stop_waiting(store: &mut Keyspace, server: &mut Server, client: &mut Client) {
+    let Some(wait) = client.wait.take() else { return };
+    server.deadlines.remove(&(wait.deadline, client.id));
+    let waiting = &mut store.databases[client.wait_db].waiting;
+    for key in &wait.keys {
+        if let Some(ids) = waiting.get_mut(key) {
+            ids.retain(|&id| id != client.id);
+            if ids.is_empty() {
+                waiting.remove(key);
+            }
+        }
+    }
+}

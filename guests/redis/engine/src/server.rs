@@ -1,0 +1,142 @@
+//! What there is besides keys: clients, channels, settings, counters.
+
+use crate::client::Client;
+use crate::resp::reply::Reply;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The version of Redis whose commands these are.
+pub(crate) const VERSION: &str = "7.2.0";
+
+/// Settings, as CONFIG shows them.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Bytes; 0: as much as there is.
+    pub(crate) max_memory: usize,
+    pub(crate) max_clients: usize,
+    /// Empty: none.
+    pub(crate) password: Vec<u8>,
+    pub(crate) port: u16,
+    /// Seconds after which a client that says nothing is closed; 0: never.
+    pub(crate) timeout: u64,
+}
+
+/// Counters that INFO shows.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) commands: u64,
+    pub(crate) connections: u64,
+    pub(crate) rejected: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) errors: u64,
+    pub(crate) overflowed: u64,
+}
+
+/// The rest of the state.
+pub(crate) struct Server {
+    pub(crate) settings: Settings,
+    pub(crate) totals: Totals,
+    /// The one whose command runs is taken out meanwhile.
+    pub(crate) clients: BTreeMap<u64, Option<Box<Client>>>,
+    pub(crate) next_id: u64,
+    pub(crate) channels: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    pub(crate) patterns: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    /// Clients that wait, by deadline.
+    pub(crate) deadlines: BTreeSet<(u64, u64)>,
+    /// Clients that have something to be sent, or that are to be closed, though they sent nothing themselves.
+    pub(crate) outbound: BTreeSet<u64>,
+    pub(crate) started: u64,
+    /// Unix time, microseconds.
+    pub(crate) micros: u64,
+    /// Bytes of the heap that are in use.
+    pub(crate) used: fn() -> usize,
+    /// Bytes of the heap.
+    pub(crate) total: usize,
+    pub(crate) peak: usize,
+    /// SHUTDOWN was asked for.
+    pub(crate) shutdown: bool,
+}
+
+impl Server {
+    /// Bytes that nobody may have: they keep the guest itself going.
+    pub(crate) fn reserve(&self) -> usize {
+        (self.total / 16).clamp(1 << 20, 32 << 20)
+    }
+
+    /// Bytes that may still be taken without touching the reserve.
+    pub(crate) fn free(&self) -> usize {
+        self.total.saturating_sub(self.reserve()).saturating_sub((self.used)())
+    }
+
+    /// Where writing stops: `maxmemory`, or what the heap has if that is less.
+    pub(crate) fn limit(&self) -> usize {
+        let hard = self.total.saturating_sub(self.reserve());
+        if self.settings.max_memory == 0 { hard } else { hard.min(self.settings.max_memory) }
+    }
+
+    /// Whether there is room for a value of so many bytes, and for making it.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        (self.used)().saturating_add(bytes) <= self.limit() && bytes <= self.free()
+    }
+
+    /// How long a reply may become: growing takes up to two and a half times as much for a moment.
+    pub(crate) fn reply_limit(&self, reply: &Reply) -> usize {
+        reply.pending().len() + self.free() / 3
+    }
+
+    /// A client other than the one whose command runs.
+    pub(crate) fn other(&mut self, id: u64) -> Option<&mut Client> {
+        self.clients.get_mut(&id)?.as_deref_mut()
+    }
+
+    /// Writes to a client that did not ask.
+    pub(crate) fn tell(&mut self, id: u64, write: impl FnOnce(&mut Reply)) {
+        // A subscriber that does not read is cut off well before it takes everybody's memory.
+        let most = (self.total / 32).clamp(64 << 10, 8 << 20).min(self.free() / 3);
+        let Some(client) = self.other(id) else { return };
+        if client.closing {
+            return;
+        }
+        client.out.limit = most;
+        write(&mut client.out);
+        client.closing |= client.out.overflowed;
+        self.outbound.insert(id);
+    }
+
+    /// Ends a connection.
+    pub(crate) fn close(&mut self, id: u64) {
+        if let Some(client) = self.other(id) {
+            client.closing = true;
+            self.outbound.insert(id);
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, id: u64, name: &[u8], pattern: bool) {
+        let map = if pattern { &mut self.patterns } else { &mut self.channels };
+        map.entry(name.to_vec()).or_default().insert(id);
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: u64, name: &[u8], pattern: bool) {
+        let map = if pattern { &mut self.patterns } else { &mut self.channels };
+        if let Some(clients) = map.get_mut(name) {
+            clients.remove(&id);
+            if clients.is_empty() {
+                map.remove(name);
+            }
+        }
+    }
+
+    /// A text like `12.30M`.
+    pub(crate) fn human(bytes: usize) -> String {
+        let value = bytes as f64;
+        match bytes {
+            0..1024 => alloc::format!("{bytes}B"),
+            1024..1_048_576 => alloc::format!("{:.2}K", value / 1024.0),
+            1_048_576..1_073_741_824 => alloc::format!("{:.2}M", value / 1_048_576.0),
+            _ => alloc::format!("{:.2}G", value / 1_073_741_824.0),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Streams: entries by id, and groups of consumers with what each has not acknowledged.
+
+use crate::pack::Pack;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The id of an entry: milliseconds and a sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Id {
+    pub(crate) ms: u64,
+    pub(crate) seq: u64,
+}
+
+impl Id {
+    pub(crate) const MIN: Self = Self { ms: 0, seq: 0 };
+    pub(crate) const MAX: Self = Self { ms: u64::MAX, seq: u64::MAX };
+
+    /// Reads `MS-SEQ`, or `MS` with the sequence number given.
+    pub(crate) fn parse(text: &[u8], default: u64) -> Option<Self> {
+        let number = |digits: &str| {
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            if plain { digits.parse().ok() } else { None }
+        };
+        let text = core::str::from_utf8(text).ok()?;
+        match text.split_once('-') {
+            Some((ms, seq)) => Some(Self { ms: number(ms)?, seq: number(seq)? }),
+            None => Some(Self { ms: number(text)?, seq: default }),
+        }
+    }
+
+    pub(crate) fn next(self) -> Option<Self> {
+        match self.seq.checked_add(1) {
+            Some(seq) => Some(Self { ms: self.ms, seq }),
+            None => self.ms.checked_add(1).map(|ms| Self { ms, seq: 0 }),
+        }
+    }
+
+    pub(crate) fn previous(self) -> Option<Self> {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Some(Self { ms: self.ms, seq }),
+            None => self.ms.checked_sub(1).map(|ms| Self { ms, seq: u64::MAX }),
+        }
+    }
+
+    pub(crate) fn text(self) -> String {
+        format!("{}-{}", self.ms, self.seq)
+    }
+}
+
+/// An entry that a consumer got and has not acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) consumer: Rc<[u8]>,
+    /// When it was delivered last, Unix time in milliseconds.
+    pub(crate) delivered: u64,
+    pub(crate) count: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Consumer {
+    pub(crate) seen: u64,
+    pub(crate) pending: BTreeSet<Id>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    /// The last entry delivered.
+    pub(crate) last: Id,
+    /// Entries delivered ever, if that is known.
+    pub(crate) read: Option<u64>,
+    pub(crate) pending: BTreeMap<Id, Pending>,
+    pub(crate) consumers: BTreeMap<Rc<[u8]>, Consumer>,
+}
+
+impl Group {
+    /// The consumer's shared name; it is made if it is new.
+    pub(crate) fn consumer(&mut self, name: &[u8], now: u64) -> (Rc<[u8]>, bool) {
+        if let Some((shared, _)) = self.consumers.get_key_value(name) {
+            let shared = shared.clone();
+            if let Some(consumer) = self.consumers.get_mut(name) {
+                consumer.seen = now;
+            }
+            return (shared, false);
+        }
+        let shared: Rc<[u8]> = Rc::from(name);
+        self.consumers.insert(shared.clone(), Consumer { seen: now, pending: BTreeSet::new() });
+        (shared, true)
+    }
+
+    /// Makes an entry somebody's.
+    pub(crate) fn assign(&mut self, id: Id, pending: Pending) {
+        let consumer = pending.consumer.clone();
+        if let Some(old) = self.pending.insert(id, pending)
+            && let Some(former) = self.consumers.get_mut(&old.consumer)
+        {
+            former.pending.remove(&id);
+        }
+        if let Some(consumer) = self.consumers.get_mut(&consumer) {
+            consumer.pending.insert(id);
+        }
+    }
+
+    /// An entry is nobody's any more; whether it was somebody's.
+    pub(crate) fn release(&mut self, id: Id) -> bool {
+        let Some(old) = self.pending.remove(&id) else { return false };
+        if let Some(consumer) = self.consumers.get_mut(&old.consumer) {
+            consumer.pending.remove(&id);
+        }
+        true
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) entries: BTreeMap<Id, Pack>,
+    pub(crate) last: Id,
+    pub(crate) largest_deleted: Id,
+    /// Entries added ever.
+    pub(crate) added: u64,
+    pub(crate) groups: BTreeMap<Vec<u8>, Group>,
+}
+
+impl Stream {
+    pub(crate) fn size(&self) -> usize {
+        let entries = self.entries.values().map(|p| p.room() + size_of::<(Id, Pack)>() + 8);
+        let pending = self.groups.values().map(|g| g.pending.len() * 100 + g.consumers.len() * 150 + 200);
+        entries.sum::<usize>() + pending.sum::<usize>()
+    }
+
+    pub(crate) fn append(&mut self, id: Id, fields: Pack) {
+        self.entries.insert(id, fields);
+        self.last = id;
+        self.added += 1;
+    }
+
+    pub(crate) fn delete(&mut self, id: Id) -> bool {
+        let there = self.entries.remove(&id).is_some();
+        if there {
+            self.largest_deleted = self.largest_deleted.max(id);
+        }
+        there
+    }
+
+    /// Drops the oldest entries while `surplus` holds, `limit` at the most; how many.
+    pub(crate) fn trim(&mut self, limit: usize, surplus: impl Fn(&Self, Id) -> bool) -> usize {
+        let mut dropped = 0;
+        while dropped < limit {
+            let Some((&id, _)) = self.entries.first_key_value() else { break };
+            if !surplus(self, id) {
+                break;
+            }
+            self.delete(id);
+            dropped += 1;
+        }
+        dropped
+    }
+}

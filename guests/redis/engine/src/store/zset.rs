@@ -1,0 +1,152 @@
+//! Sorted sets: members in order of their scores, and, once they are many, a table that finds a member's score.
+
+use super::order::{Order, Scored};
+use super::{PACKED_BYTES, PACKED_ENTRIES};
+use crate::table::{Keyed, Seed, Table};
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+impl Keyed for Scored {
+    fn key(&self) -> &[u8] {
+        &self.member
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Zset {
+    pub(crate) order: Order,
+    index: Option<Table<Scored>>,
+    longest: usize,
+}
+
+impl Zset {
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(crate) fn is_small(&self) -> bool {
+        self.index.is_none() && self.longest <= PACKED_BYTES
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        let members = self.order.up_from(0).map(|e| e.member.len() + 24).sum::<usize>();
+        self.order.room() + members + self.index.as_ref().map_or(0, Table::overhead)
+    }
+
+    fn entry(&self, member: &[u8]) -> Option<&Scored> {
+        match &self.index {
+            Some(index) => index.get(member),
+            None => self.order.up_from(0).find(|e| *e.member == *member),
+        }
+    }
+
+    pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
+        self.entry(member).map(|e| e.score)
+    }
+
+    /// How many members come before this one.
+    pub(crate) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let score = self.score(member)?;
+        Some((self.order.rank(|e| e.order(score, member).is_lt()), score))
+    }
+
+    /// Sets a member's score; whether the member is new.
+    pub(crate) fn set(&mut self, member: &[u8], score: f64, seed: Seed) -> bool {
+        let shared = match self.entry(member).cloned() {
+            Some(old) if old.score == score => return false,
+            Some(old) => {
+                self.order.remove(old.score, member);
+                Some(old.member)
+            }
+            None => None,
+        };
+        let new = shared.is_none();
+        let entry = Scored { score, member: shared.unwrap_or_else(|| Rc::from(member)) };
+        self.longest = self.longest.max(member.len());
+        if let Some(index) = &mut self.index {
+            match index.get_mut(member) {
+                Some(old) => old.score = score,
+                None => drop(index.insert(entry.clone())),
+            }
+        }
+        self.order.insert(entry);
+        if self.index.is_none() && self.len() > PACKED_ENTRIES {
+            let mut index = Table::new(seed);
+            for entry in self.order.up_from(0) {
+                index.insert(entry.clone());
+            }
+            self.index = Some(index);
+        }
+        new
+    }
+
+    pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
+        let Some(score) = self.score(member) else { return false };
+        self.order.remove(score, member);
+        if let Some(index) = &mut self.index {
+            index.remove(member);
+        }
+        true
+    }
+
+    /// Takes the members of a range of ranks.
+    pub(crate) fn take(&mut self, ranks: Range<usize>) -> Vec<Scored> {
+        let taken: Vec<Scored> = self.order.up_from(ranks.start).take(ranks.len()).cloned().collect();
+        for entry in &taken {
+            self.remove(&entry.member);
+        }
+        taken
+    }
+
+    pub(crate) fn random(&self, mut chance: impl FnMut() -> u64) -> Option<&Scored> {
+        if self.len() == 0 { None } else { self.order.get((chance() % self.len() as u64) as usize) }
+    }
+
+    pub(crate) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Scored)) -> u64 {
+        match &self.index {
+            Some(index) => index.scan(cursor, count, visit),
+            None => {
+                self.order.up_from(0).for_each(&mut visit);
+                0
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn it_is_a_sorted_map_with_ranks() {
+        let mut zset = Zset::default();
+        let mut model: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        let mut state = 5u64;
+        for i in 0..20_000u64 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let member = std::format!("m{}", (state >> 33) % 3000).into_bytes();
+            let score = (state >> 20) as i64 % 50;
+            if i % 4 == 3 {
+                assert_eq!(zset.remove(&member), model.remove(&member).is_some());
+            } else {
+                assert_eq!(
+                    zset.set(&member, score as f64, Seed(1, 2)),
+                    model.insert(member, score).is_none()
+                );
+            }
+            assert_eq!(zset.len(), model.len());
+        }
+        let mut sorted: Vec<(i64, &Vec<u8>)> = model.iter().map(|(m, s)| (*s, m)).collect();
+        sorted.sort();
+        for (rank, (score, member)) in sorted.iter().enumerate() {
+            assert_eq!(zset.rank(member), Some((rank, *score as f64)));
+            assert_eq!(*zset.order.get(rank).unwrap().member, ***member);
+        }
+        let down: Vec<_> = zset.order.down_from(zset.len() - 1).map(|e| e.member.to_vec()).collect();
+        assert!(down.iter().eq(sorted.iter().rev().map(|(_, m)| *m)));
+        assert_eq!(zset.take(10..20).len(), 10);
+        assert_eq!(zset.len(), sorted.len() - 10);
+    }
+}
