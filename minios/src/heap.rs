@@ -7,8 +7,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::ptr::NonNull;
 use talc::TalcCell;
-use talc::base::Talc;
 use talc::base::binning::Binning;
+use talc::base::{CHUNK_UNIT, Talc};
 use talc::source::Source;
 
 /// How much the heap grows by at least, bytes.
@@ -79,6 +79,11 @@ impl Heap {
     fn took(&self, more: usize, less: usize) {
         self.used.set(self.used.get().wrapping_add(more).wrapping_sub(less));
     }
+
+    /// What an allocation takes: a byte more for the allocator, in whole units.
+    const fn cost(size: usize) -> usize {
+        (size + 1).next_multiple_of(CHUNK_UNIT)
+    }
 }
 
 // SAFETY: talc keeps the contract; this counts.
@@ -87,13 +92,13 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's.
         let pointer = unsafe { GlobalAlloc::alloc(&self.talc, layout) };
         if !pointer.is_null() {
-            self.took(layout.size(), 0);
+            self.took(Self::cost(layout.size()), 0);
         }
         pointer
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        self.took(0, layout.size());
+        self.took(0, Self::cost(layout.size()));
         // SAFETY: the caller's.
         unsafe { GlobalAlloc::dealloc(&self.talc, pointer, layout) }
     }
@@ -102,7 +107,7 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's.
         let moved = unsafe { GlobalAlloc::realloc(&self.talc, pointer, layout, size) };
         if !moved.is_null() {
-            self.took(size, layout.size());
+            self.took(Self::cost(size), Self::cost(layout.size()));
         }
         moved
     }
@@ -122,7 +127,7 @@ pub fn size() -> usize {
     crate::boot::page().heap.length as usize
 }
 
-/// Bytes in use by allocations.
+/// Bytes in use by allocations, with what the allocator adds to each.
 pub fn used() -> usize {
     HEAP.used.get()
 }
@@ -148,7 +153,7 @@ mod tests {
             // SAFETY: the layout is not empty.
             assert!(!unsafe { heap.alloc(layout) }.is_null());
         }
-        assert_eq!(heap.used.get(), 5116);
+        assert_eq!(heap.used.get(), 32 + 128 + 1024 + 4032);
         let last = area.iter().rposition(|&word| word != 0).unwrap();
         assert!(last * 8 <= STEP, "touched up to {}", last * 8);
     }

@@ -2,9 +2,12 @@
 //!
 //! [`virtqueue`] moves descriptors, [`queue`] moves packets that somebody owns, [`Device`] is a pair of queues. A
 //! guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] puts smoltcp on a device,
-//! with whatever offloads were agreed on, and [`stack`] runs it under the executor.
+//! with whatever offloads were agreed on, [`stack`] runs it under the executor, and
+//! [`listener`] serves thousands of connections to one port.
 
 pub mod checksum;
+#[cfg(feature = "tcpip")]
+pub mod listener;
 #[cfg(feature = "tcpip")]
 pub mod phy;
 pub mod queue;

@@ -298,6 +298,13 @@ impl Transmitter {
 /// smoltcp's receive token: the packet at hand.
 pub struct Received<'a>(&'a Receiver);
 
+impl Received<'_> {
+    /// The packet's bytes, to decide who gets it.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
 impl phy::RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, work: F) -> R {
         work(self.0.bytes())

@@ -54,7 +54,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Stack(Rc<RefCell<Inner>>);
 
-fn instant(at: clock::Instant) -> Instant {
+pub(super) fn instant(at: clock::Instant) -> Instant {
     Instant::from_micros((at.0 / 1000) as i64)
 }
 
@@ -88,7 +88,7 @@ impl Stack {
 }
 
 /// Gives an interface the device's addresses and routes.
-fn configure(interface: &mut Interface, info: &NetDevice) {
+pub(super) fn configure(interface: &mut Interface, info: &NetDevice) {
     let (ipv4, ipv6) = (Ipv4Address::from(info.ipv4), Ipv6Address::from(info.ipv6));
     interface.update_ip_addrs(|addresses| {
         // There is room for two addresses; if there were not, the guest would do without the last.

@@ -88,6 +88,8 @@ pub(crate) struct Client {
     /// Bytes of a request that is not complete, or that has to wait.
     pub(crate) input: Vec<u8>,
     pub(crate) parser: Parser,
+    /// What is in `input` may be whole requests, which had to wait.
+    pub(crate) stalled: bool,
     pub(crate) out: Reply,
     pub(crate) queue: Option<Queue>,
     pub(crate) watching: Vec<(usize, Vec<u8>)>,

@@ -166,6 +166,7 @@ impl Engine {
             let done = self.requests(client, &mut parser, &input);
             client.input = input;
             client.input.drain(..done);
+            client.stalled = client.must_wait(BACKLOG) && !client.input.is_empty();
             if client.input.is_empty() {
                 client.input = Vec::new();
                 parser = Parser::default();
@@ -495,9 +496,7 @@ impl Engine {
     /// Whether a client has requests here that it did not have to wait with.
     pub fn has_requests(&self, id: u64) -> bool {
         let client = self.server.clients.get(&id).and_then(Option::as_ref);
-        client.is_some_and(|c| {
-            !c.input.is_empty() && !c.must_wait(BACKLOG) && c.parser.missing(c.input.len()) == 0
-        })
+        client.is_some_and(|c| c.stalled && !c.must_wait(BACKLOG))
     }
 
     /// Whether a client's connection is to be closed once everything was sent.
