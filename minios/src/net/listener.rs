@@ -188,7 +188,8 @@ impl Listener {
         Some(connection.sockets.get_mut(connection.handle))
     }
 
-    /// Takes packets in, and does what is due. Says which connections to look at. `admit` decides about a new one;
+    /// Takes packets in, and does what is due. Says which connections to look at: each is then to be given to
+    /// [`Listener::send`], after the program has put in its answers, so that they carry the acknowledgement. `admit` decides about a new one;
     /// `None` ignores it, as if its packet had been lost.
     pub fn poll(
         &mut self,
@@ -231,7 +232,7 @@ impl Listener {
                     }
                     continue;
                 }
-                tcp::State::SynSent | tcp::State::SynReceived => {}
+                tcp::State::SynSent | tcp::State::SynReceived => self.send_at(number, now),
                 _ if !connection.known => {
                     connection.known = true;
                     socket.set_timeout(Some(GONE));
@@ -241,7 +242,6 @@ impl Listener {
                 }
                 _ => event(number, Event::Touched),
             }
-            self.send_at(number, now);
         }
         worked
     }
