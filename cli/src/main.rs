@@ -10,6 +10,7 @@ mod output;
 mod process;
 mod run;
 mod supervise;
+mod switch;
 mod symbols;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +71,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at a running switch, or change it
+    Switch(Box<switch::SwitchOptions>),
     /// Show where the time of an instance's start went
     Timeline {
         /// Name of the instance
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Command::Console { name } => call::console(&name),
         Command::Click { name, command } => call::click(&name, &command),
         Command::Inspect { what, json } => call::inspect(&what, json),
+        Command::Switch(options) => switch::switch(&options),
         Command::Timeline { name, json } => call::timeline(&name, json),
     })
 }

@@ -123,10 +123,13 @@ impl Worker {
 impl Running {
     fn work(&mut self) {
         let mut turn = 0u32;
-        while !self.ends {
+        loop {
             self.tick();
             if self.w.told.load(Ordering::Relaxed) {
                 self.obey();
+                if self.ends {
+                    break;
+                }
             }
             let mut limited = None;
             let mut at = 0;

@@ -17,9 +17,8 @@ use crate::counters::Shared;
 use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
 use crate::offload::Offload;
 use crate::worker::wake::{Wake, Watch};
-use abi::net::Header;
 use outbound::Outbound;
-use ring::{CHAIN, Chain};
+use ring::{Buffer, CHAIN, Chain};
 use session::Session;
 use std::io;
 use std::os::fd::AsFd;
@@ -46,6 +45,7 @@ pub struct Vhost {
     /// Heads of the chains that the last batch came in.
     taken: Vec<u16>,
     chain: Chain,
+    buffers: Vec<Buffer>,
     outbound: Outbound,
 }
 
@@ -70,6 +70,7 @@ impl Vhost {
             settings,
             taken: Vec::with_capacity(BATCH),
             chain: Chain::EMPTY,
+            buffers: Vec::with_capacity(BATCH),
             outbound: Outbound::default(),
         }
     }
@@ -88,13 +89,17 @@ impl Device for Vhost {
         if count == 0 {
             return Ok(());
         }
-        ring.prefetch(count);
         let mut malformed = 0;
-        // SAFETY of the pieces: the chains lie in mapped memory, and the memory changes only when messages are handled,
-        // which is never between `receive` and `release`.
-        for ahead in 0..count {
+        ring.look_ahead(memory, count, &mut self.buffers)?;
+        // The pieces stay mapped: the memory changes only when messages are handled, which is never between `receive` and
+        // `release`.
+        for (ahead, buffer) in self.buffers.iter().enumerate() {
             let chain = &mut self.chain;
-            ring.peek(memory, ahead, chain)?;
+            if buffer.start.is_null() {
+                ring.peek(memory, ahead as u16, chain)?;
+            } else {
+                chain.be(buffer);
+            }
             let length = chain.length();
             if length < header_bytes || length > LONGEST {
                 let (head, buffers) = (chain.head, chain.buffers().len());
@@ -209,14 +214,3 @@ impl Device for Vhost {
         }
     }
 }
-
-/// A header of nothing to do, as every plain packet has.
-pub(crate) const PLAIN: Header = Header {
-    flags: 0,
-    gso_type: 0,
-    header_length: 0,
-    gso_size: 0,
-    checksum_start: 0,
-    checksum_offset: 0,
-    buffers: 1,
-};

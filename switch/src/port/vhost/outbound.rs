@@ -2,11 +2,11 @@
 //! as it takes.
 #![allow(unsafe_code)]
 
-use super::ring::{CHAIN, Chain, Ring, copy};
+use super::TO_GUEST;
+use super::ring::{Buffer, Chain, Ring, copy};
 use super::session::Session;
-use super::{PLAIN, TO_GUEST};
 use crate::counters::{Reason, Shared};
-use crate::frame::{Batch, Frame, Outgoing, TAG};
+use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::offload::{Abilities, Finished, Offload, finish};
 use crate::port::Broken;
 use crate::port::vhost::memory::Memory;
@@ -25,9 +25,21 @@ pub fn read_header(chain: &Chain, bytes: usize) -> Header {
     unsafe { std::mem::transmute::<[u8; HEADER], Header>(raw) }
 }
 
-fn raw(header: Header) -> [u8; HEADER] {
-    // SAFETY: `Header` is `repr(C)` of 12 bytes without padding.
-    unsafe { std::mem::transmute::<Header, [u8; HEADER]>(header) }
+/// A header as it is written: 8 bytes, and 4 of which an older header has 2. Two words, so that they are written and
+/// read whole.
+type Words = (u64, u32);
+
+/// The header of a packet with nothing left to do, in one buffer.
+const PLAIN: Words = (0, 1 << 16);
+
+fn words(header: Header) -> Words {
+    let h = header;
+    let low = u64::from(h.flags)
+        | u64::from(h.gso_type) << 8
+        | u64::from(h.header_length) << 16
+        | u64::from(h.gso_size) << 32
+        | u64::from(h.checksum_start) << 48;
+    (low, u32::from(h.checksum_offset) | u32::from(h.buffers) << 16)
 }
 
 /// Whether a packet was written.
@@ -40,7 +52,7 @@ enum Written {
 
 /// What a packet is made of, ahead of its tail.
 struct Packet<'a> {
-    header: Header,
+    header: Words,
     /// Up to three ranges: addresses, tag, what follows.
     start: [&'a [u8]; 3],
     length: usize,
@@ -49,6 +61,9 @@ struct Packet<'a> {
 /// The writer's memory.
 pub struct Outbound {
     chain: Chain,
+    /// Chains that were looked at ahead of their use, and which of them is next.
+    ahead: Vec<Buffer>,
+    next: usize,
     /// Chains of a packet that needs several: their heads and how much of each is filled.
     merged: Vec<(u16, u32)>,
     whole: Vec<u8>,
@@ -59,6 +74,8 @@ impl Default for Outbound {
     fn default() -> Self {
         Self {
             chain: Chain::EMPTY,
+            ahead: Vec::with_capacity(BATCH),
+            next: 0,
             merged: Vec::with_capacity(MERGED),
             whole: Vec::new(),
             scratch: Vec::new(),
@@ -81,8 +98,8 @@ impl Outbound {
             shared.lost(Reason::Down, which.len() as u64);
             return Ok(which.len());
         };
-        ring.prefetch(ring.waiting()?.min(which.len() as u16));
         let mut to = Target { ring, memory, header_bytes, mergeable };
+        self.look_ahead(&mut to, which.len())?;
         let (mut sent, mut packets, mut bytes) = (0, 0, 0);
         for out in which {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
@@ -104,6 +121,14 @@ impl Outbound {
         shared.sent.add(packets);
         shared.sent_bytes.add(bytes);
         Ok(sent)
+    }
+
+    /// Looks at the next chains, as many as are wanted and waiting.
+    fn look_ahead(&mut self, to: &mut Target<'_>, wanted: usize) -> Result<(), Broken> {
+        let count = usize::from(to.ring.waiting()?).min(wanted).min(BATCH);
+        self.next = 0;
+        to.ring.look_ahead(to.memory, count as u16, &mut self.ahead)?;
+        Ok(())
     }
 
     #[inline]
@@ -178,23 +203,23 @@ impl Outbound {
         tail: &[crate::frame::Piece],
     ) -> Result<Written, Broken> {
         let total = to.header_bytes + packet.length;
-        let waiting = to.ring.waiting()?;
-        if waiting == 0 {
-            return Ok(Written::Full);
+        if self.next >= self.ahead.len() {
+            // More may have come since, and more may be wanted than was thought.
+            self.look_ahead(to, BATCH)?;
         }
-        let chain = &mut self.chain;
-        to.ring.peek(to.memory, 0, chain)?;
-        if let &[(start, room)] = chain.buffers()
-            && room >= total
-        {
+        let Some(buffer) = self.ahead.get(self.next) else {
+            return Ok(Written::Full);
+        };
+        if !buffer.start.is_null() && buffer.length >= total {
             // SAFETY: `total` bytes from `start` on are in the peer's mapped memory; the sources are mapped.
             unsafe {
-                let header = raw(packet.header);
-                start.cast::<[u8; 10]>().write_unaligned(*header.first_chunk().unwrap_or(&[0; 10]));
+                buffer.start.cast::<u64>().write_unaligned(packet.header.0);
                 if to.header_bytes == HEADER {
-                    start.add(10).cast::<[u8; 2]>().write_unaligned([header[10], header[11]]);
+                    buffer.start.add(8).cast::<u32>().write_unaligned(packet.header.1);
+                } else {
+                    buffer.start.add(8).cast::<u16>().write_unaligned(packet.header.1 as u16);
                 }
-                let mut at = start.add(to.header_bytes);
+                let mut at = buffer.start.add(to.header_bytes);
                 for part in packet.start {
                     copy(part.as_ptr(), at, part.len());
                     at = at.add(part.len());
@@ -204,11 +229,17 @@ impl Outbound {
                     at = at.add(piece.length());
                 }
             }
-            to.ring.give_back(chain.head, total as u32);
+            to.ring.give_back(buffer.head, total as u32);
             to.ring.take(1);
+            self.next += 1;
             return Ok(Written::Yes);
         }
-        self.write_scattered(to, packet, tail, total, waiting)
+        let waiting = to.ring.waiting()?;
+        let written = self.write_scattered(to, packet, tail, total, waiting);
+        // How many chains that took is not kept: what was seen ahead is looked at again.
+        self.ahead.clear();
+        self.next = 0;
+        written
     }
 
     /// The same where a packet takes several buffers.
@@ -241,9 +272,11 @@ impl Outbound {
             self.merged.push((head, filled as u32));
             room += filled;
         }
-        let mut header = packet.header;
-        header.buffers = self.merged.len() as u16;
-        let header = raw(header);
+        let (low, high) = packet.header;
+        let high = high & 0xffff | (self.merged.len() as u32) << 16;
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&low.to_le_bytes());
+        header[8..].copy_from_slice(&high.to_le_bytes());
         let first = [&header[..to.header_bytes]];
         let starts = first.iter().chain(packet.start.iter()).map(|p| (p.as_ptr(), p.len()));
         let mut sources = starts.chain(tail.iter().map(|p| (p.start(), p.length())));
@@ -289,13 +322,11 @@ struct Target<'a> {
 }
 
 /// The header of a packet for a peer with these abilities.
-fn header(offload: Offload, abilities: Abilities) -> Header {
+fn header(offload: Offload, abilities: Abilities) -> Words {
     let mut header = offload.header();
     if !abilities.checksum {
         header.flags = 0;
     }
     header.buffers = 1;
-    header
+    words(header)
 }
-
-const _: () = assert!(CHAIN <= u16::MAX as usize);

@@ -88,6 +88,14 @@ impl Chain {
     /// An empty one, to be filled.
     pub const EMPTY: Chain = Chain { head: 0, count: 0, buffers: [(std::ptr::null_mut(), 0); CHAIN] };
 
+    /// Becomes a chain of one buffer.
+    #[inline]
+    pub fn be(&mut self, buffer: &Buffer) {
+        self.head = buffer.head;
+        self.count = 1;
+        self.buffers[0] = (buffer.start, buffer.length);
+    }
+
     /// Its buffers.
     #[inline]
     pub fn buffers(&self) -> &[(*mut u8, usize)] {
@@ -166,6 +174,30 @@ impl Chain {
         }
         done
     }
+}
+
+/// A chain of one buffer, as most are. Where there is more to it, `start` is null.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// Index of its descriptor.
+    pub head: u16,
+    /// Bytes.
+    pub length: usize,
+    /// Its first byte.
+    pub start: *mut u8,
+}
+
+// SAFETY: an address range, used by one thread at a time.
+unsafe impl Send for Buffer {}
+
+/// Asks for a cache line that will be written.
+///
+/// # Safety
+/// None is needed: it is a hint about any address.
+#[inline]
+unsafe fn prefetch_to_write(at: *const u8) {
+    // SAFETY: changes nothing.
+    unsafe { std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags, readonly)) };
 }
 
 /// Copies, without a call for what is small: most packets are.
@@ -288,17 +320,42 @@ impl Ring {
         self.word(self.available, AVAILABLE_RING + 2 * u64::from(slot)).load(Ordering::Relaxed)
     }
 
-    /// Asks for the descriptors of the next chains ahead of their use.
+    /// Looks at the next chains, of which `to` may take as many as it has room for and no more than are waiting: first
+    /// at all their descriptors, then at all their buffers, so that what the other side's cache has comes while the next
+    /// is asked for.
     #[inline]
-    pub fn prefetch(&self, count: u16) {
+    pub fn look_ahead(&self, memory: &Memory, count: u16, to: &mut Vec<Buffer>) -> Result<(), RingError> {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        to.clear();
         for ahead in 0..count {
-            let head = self.head(ahead) & (self.size - 1);
+            let head = self.head(ahead);
+            if head >= self.size {
+                return Err(RingError::Descriptor(head));
+            }
             // SAFETY: a hint about an address within the table.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.descriptors.add(head.into()).cast()) };
+            to.push(Buffer { head, length: 0, start: std::ptr::null_mut() });
+        }
+        for buffer in to.iter_mut() {
+            let d = self.descriptor(buffer.head)?;
+            if d.flags & !DESCRIPTOR_WRITE != 0 || (d.flags & DESCRIPTOR_WRITE != 0) != self.to_peer {
+                // Several descriptors, or wrong ones: looked at in full when it is its turn.
+                continue;
+            }
+            let Some(start) = memory.guest(d.address, d.length.into()) else { continue };
+            (buffer.start, buffer.length) = (start, d.length as usize);
+            // SAFETY: a hint; the second line may lie beyond the buffer, which a hint does not mind.
             unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(self.descriptors.add(head.into()).cast());
+                if self.to_peer {
+                    prefetch_to_write(start);
+                    prefetch_to_write(start.wrapping_add(64));
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(start.cast());
+                    _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64).cast());
+                }
             }
         }
+        Ok(())
     }
 
     /// Looks at the chain `ahead` places beyond the next one, which must be waiting.

@@ -1,0 +1,128 @@
+//! A new port from the command line.
+
+use clap::Args;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use switch::config::{Device, Limit, Port, Vlan};
+use switch::wire::Mac;
+
+/// Options of `microvisor switch port add`.
+#[derive(Args)]
+pub struct NewPort {
+    /// Name of the port
+    name: String,
+    #[command(flatten)]
+    behind: Behind,
+    /// Connect to the vhost-user socket instead of making it
+    #[arg(long, requires = "vhost_user")]
+    client: bool,
+    /// Network namespace of the TAP or interface
+    #[arg(long)]
+    netns: Option<String>,
+    /// Queue of the interface (AF_XDP)
+    #[arg(long, default_value_t = 0)]
+    queue: u32,
+    /// pcap file that packets go out to
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Segment of packets without tag
+    #[arg(long)]
+    segment: Option<String>,
+    /// Segment of a VLAN
+    #[arg(long, value_name = "VLAN=SEGMENT", value_parser = vlan)]
+    trunk: Vec<(Vlan, String)>,
+    /// The peer's Ethernet address
+    #[arg(long)]
+    mac: Option<Mac>,
+    /// An IP address of the peer
+    #[arg(long)]
+    address: Vec<IpAddr>,
+    /// Drop what comes from other addresses
+    #[arg(long)]
+    anti_spoofing: bool,
+    /// Largest packet without its Ethernet header, bytes
+    #[arg(long, default_value_t = 1500)]
+    mtu: u16,
+    /// Do checksums and segmentation here
+    #[arg(long)]
+    no_offload: bool,
+    /// Megabits a second that may come in
+    #[arg(long, value_name = "MBIT")]
+    limit_in: Option<f64>,
+    /// Megabits a second that may go out
+    #[arg(long, value_name = "MBIT")]
+    limit_out: Option<f64>,
+    /// Port that gets a copy of all packets
+    #[arg(long, value_name = "PORT")]
+    mirror: Option<String>,
+    /// Thread that serves it
+    #[arg(long)]
+    thread: Option<usize>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Behind {
+    /// A guest, by a vhost-user socket
+    #[arg(long, value_name = "PATH")]
+    vhost_user: Option<PathBuf>,
+    /// A TAP device, made if absent
+    #[arg(long, value_name = "NAME")]
+    tap: Option<String>,
+    /// A network interface, by packet sockets
+    #[arg(long, value_name = "INTERFACE")]
+    packet: Option<String>,
+    /// A network interface, by AF_XDP
+    #[arg(long, value_name = "INTERFACE")]
+    xdp: Option<String>,
+    /// A pcap file that packets come in from; with --write, another that they go out to
+    #[arg(long, value_name = "FILE")]
+    read: Option<PathBuf>,
+}
+
+fn vlan(text: &str) -> Result<(Vlan, String), String> {
+    let (number, segment) = text.split_once('=').ok_or("is not VLAN=SEGMENT")?;
+    Ok((Vlan::try_from(number.to_owned())?, segment.to_owned()))
+}
+
+impl NewPort {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The port, if the options fit together.
+    pub fn port(&self) -> Result<Port, String> {
+        let b = &self.behind;
+        let netns = self.netns.clone();
+        let device = match (&b.vhost_user, &b.tap, &b.packet, &b.xdp, &b.read) {
+            (Some(path), ..) => Device::VhostUser { path: path.clone(), client: self.client },
+            (_, Some(name), ..) => Device::Tap { name: name.clone(), netns },
+            (_, _, Some(interface), ..) => Device::Packet { interface: interface.clone(), netns },
+            (_, _, _, Some(interface), _) => {
+                Device::Xdp { interface: interface.clone(), netns, queue: self.queue }
+            }
+            (.., read) => Device::Pcap { read: read.clone(), write: self.write.clone() },
+        };
+        let named = !matches!(device, Device::VhostUser { .. } | Device::Pcap { .. });
+        if self.netns.is_some() && !named {
+            return Err("--netns goes with --tap, --packet or --xdp".into());
+        }
+        let limit = |mbit: Option<f64>| mbit.map(|m| Limit { mbit: Some(m), ..Limit::default() });
+        Ok(Port {
+            device,
+            segment: self.segment.clone(),
+            trunk: self.trunk.iter().cloned().collect::<BTreeMap<_, _>>(),
+            mac: self.mac,
+            addresses: self.address.clone(),
+            anti_spoofing: self.anti_spoofing,
+            mtu: self.mtu,
+            offload: !self.no_offload,
+            limit_in: limit(self.limit_in),
+            limit_out: limit(self.limit_out),
+            mirror: self.mirror.clone(),
+            thread: self.thread,
+        })
+    }
+}
