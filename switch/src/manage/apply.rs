@@ -113,7 +113,7 @@ impl Switch {
             let thread = port.thread.unwrap_or(lightest);
             loads[thread] += 1;
             let shared = Arc::<Shared>::default();
-            match devices::open(name, port, id, &shared, self.threads.calling(thread)) {
+            match devices::open(name, port, id, self.threads.calling(thread)) {
                 Ok(Opened { device, peer }) => {
                     let config = port.clone();
                     let managed = Managed { id, config, thread, shared, peer, last_error: None };

@@ -4,7 +4,6 @@
 use super::Error;
 use super::peers::Peer;
 use crate::config::{Device as Kind, Port};
-use crate::counters::Shared;
 use crate::port::vhost::{Settings, Vhost};
 use crate::port::{Device, PortId, packet, pcap, tap, xdp};
 use polling::{Event, PollMode, Poller};
@@ -28,13 +27,7 @@ pub struct Opened {
 }
 
 /// Opens it.
-pub fn open(
-    name: &str,
-    port: &Port,
-    id: PortId,
-    shared: &Arc<Shared>,
-    calling: Arc<AtomicU64>,
-) -> Result<Opened, Error> {
+pub fn open(name: &str, port: &Port, id: PortId, calling: Arc<AtomicU64>) -> Result<Opened, Error> {
     let failed = |doing: String| {
         let port = name.to_owned();
         move |source| Error::Port { port, doing, source }
@@ -54,10 +47,10 @@ pub fn open(
         Kind::Tap { name, netns } => {
             let fd = tap::open(name, netns.as_deref(), port.mtu, port.offload)
                 .map_err(failed(format!("open TAP {name}")))?;
-            Some(Box::new(tap::Tap::new(fd, id)))
+            Some(Box::new(tap::Tap::new(fd, id, port.offload)))
         }
         Kind::Packet { interface, netns } => {
-            let device = packet::open(interface, netns.as_deref(), id)
+            let device = packet::open(interface, netns.as_deref(), id, port.offload)
                 .map_err(failed(format!("open interface {interface}")))?;
             Some(Box::new(device))
         }
@@ -72,6 +65,5 @@ pub fn open(
             Some(Box::new(device))
         }
     };
-    let _ = shared;
     Ok(Opened { device, peer })
 }

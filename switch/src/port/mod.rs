@@ -1,5 +1,6 @@
 //! Ports: where packets come in and go out. A [`Device`] is what stands behind one; its thread calls it, and no other.
 
+mod finisher;
 pub mod packet;
 pub mod pcap;
 pub mod tap;

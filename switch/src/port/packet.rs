@@ -3,10 +3,11 @@
 //! later.
 #![allow(unsafe_code)]
 
+use super::finisher::Finisher;
 use super::tap::{gather, header_of, received};
 use super::{Broken, Device, PortId};
 use crate::counters::{Reason, Shared};
-use crate::frame::{BATCH, Batch, Outgoing, TAG};
+use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::netns;
 use crate::offload::Abilities;
 use crate::worker::wake::{Wake, Watch};
@@ -24,6 +25,8 @@ const AUXILIARY: usize = 64;
 
 /// A packet port.
 pub struct Packet {
+    abilities: Abilities,
+    finisher: Finisher,
     fd: OwnedFd,
     port: PortId,
     up: bool,
@@ -47,7 +50,7 @@ fn set<T>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
 
 /// Takes an interface: all its packets come here, whatever address they are for. The host's own network goes on seeing
 /// them as well.
-pub fn open(interface: &str, netns: Option<&str>, port: PortId) -> io::Result<Packet> {
+pub fn open(interface: &str, netns: Option<&str>, port: PortId, offload: bool) -> io::Result<Packet> {
     netns::inside(netns, || {
         let index = netns::index(interface)?;
         // No packets before it is bound to the interface: protocol 0.
@@ -88,7 +91,9 @@ pub fn open(interface: &str, netns: Option<&str>, port: PortId) -> io::Result<Pa
         }
         let up = netns::has_carrier(interface)?;
         let (ranges, headers, tags) = (Vec::new(), Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-        Ok(Packet { fd, port, up, ranges, headers, tags })
+        let abilities = if offload { Abilities::ALL } else { Abilities::default() };
+        let finisher = Finisher::default();
+        Ok(Packet { abilities, finisher, fd, port, up, ranges, headers, tags })
     })
 }
 
@@ -127,6 +132,76 @@ fn put_back(room: &mut [u8], length: usize, tag: [u8; TAG]) -> usize {
     room.copy_within(12..length, 12 + TAG);
     room[12..12 + TAG].copy_from_slice(&tag);
     length + TAG
+}
+
+/// Sends one packet that has nothing left to do.
+fn send_whole(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+    let header = [0u8; HEADER];
+    let ranges = [&header[..], bytes]
+        .map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() });
+    // SAFETY: writes from two live buffers.
+    let n = unsafe { libc::writev(fd.as_raw_fd(), ranges.as_ptr(), 2) };
+    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+impl Packet {
+    /// Sends no more than a batch of frames that the interface may have as they are; how many.
+    fn send_many(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+        self.ranges.clear();
+        self.headers.clear();
+        self.tags.clear();
+        let frames: Vec<&Frame> =
+            which.iter().filter_map(|o| batch.frames().get(usize::from(o.frame))).collect();
+        for (frame, out) in frames.iter().zip(which) {
+            self.headers.push(header_of(frame, out.vlan));
+            self.tags.push(frame.tag_bytes(out.vlan));
+        }
+        // SAFETY: all-zero messages are valid.
+        let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let mut ends = [0; BATCH];
+        for (i, (frame, out)) in frames.iter().zip(which).enumerate() {
+            let header = &self.headers[i];
+            // SAFETY: `Header` is `repr(C)`; its first 10 bytes are the older header.
+            let ahead =
+                unsafe { std::slice::from_raw_parts(std::ptr::from_ref(header).cast::<u8>(), HEADER) };
+            let tag: &[u8] = if out.vlan == 0 { &[] } else { &self.tags[i] };
+            gather(batch, frame, ahead, tag, &mut self.ranges);
+            ends[i] = self.ranges.len();
+        }
+        let mut first = 0;
+        for (message, end) in messages.iter_mut().zip(ends).take(frames.len()) {
+            message.msg_hdr.msg_iov = self.ranges[first..].as_mut_ptr();
+            message.msg_hdr.msg_iovlen = end - first;
+            first = end;
+        }
+        let mut done = 0;
+        while done < frames.len() {
+            // SAFETY: each message points at ranges that are mapped while the batch is worked on.
+            let n = unsafe {
+                let left = (frames.len() - done) as u32;
+                libc::sendmmsg(self.fd.as_raw_fd(), messages[done..].as_mut_ptr(), left, libc::MSG_DONTWAIT)
+            };
+            if n > 0 {
+                let sent = &frames[done..done + n as usize];
+                shared.sent.add(n as u64);
+                shared.sent_bytes.add(sent.iter().map(|f| f.length() as u64).sum());
+                done += n as usize;
+                continue;
+            }
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EAGAIN | libc::ENOBUFS) => return Ok(done),
+                Some(libc::ENETDOWN | libc::ENXIO) => {
+                    shared.lost(Reason::Down, (frames.len() - done) as u64);
+                    return Ok(which.len());
+                }
+                Some(libc::EMSGSIZE) => shared.lost(Reason::TooLong, 1),
+                Some(libc::EINTR) => continue,
+                _ => shared.lost(Reason::Malformed, 1),
+            }
+            done += 1;
+        }
+        Ok(which.len())
+    }
 }
 
 impl Device for Packet {
@@ -196,63 +271,34 @@ impl Device for Packet {
     }
 
     fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
-        self.ranges.clear();
-        self.headers.clear();
-        self.tags.clear();
-        for out in which {
-            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { continue };
-            debug_assert!(frame.offload.suits(Abilities::ALL), "packet sockets take everything");
-            self.headers.push(header_of(frame, out.vlan));
-            self.tags.push(frame.tag_bytes(out.vlan));
-        }
-        // SAFETY: all-zero messages are valid.
-        let mut messages: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
-        let mut places = [(0, 0); BATCH];
-        let mut count = 0;
-        for (i, out) in which.iter().take(BATCH).enumerate() {
-            let Some(frame) = batch.frames().get(usize::from(out.frame)) else { continue };
-            let header = &self.headers[i];
-            // SAFETY: `Header` is `repr(C)`; its first 10 bytes are the older header.
-            let ahead =
-                unsafe { std::slice::from_raw_parts(std::ptr::from_ref(header).cast::<u8>(), HEADER) };
-            let tag: &[u8] = if out.vlan == 0 { &[] } else { &self.tags[i] };
-            let first = self.ranges.len();
-            gather(batch, frame, ahead, tag, &mut self.ranges);
-            places[i] = (first, self.ranges.len() - first);
-            count += 1;
-        }
-        for (message, (first, length)) in messages.iter_mut().zip(places).take(count) {
-            message.msg_hdr.msg_iov = self.ranges[first..].as_mut_ptr();
-            message.msg_hdr.msg_iovlen = length;
-        }
-        let mut done = 0;
-        while done < count {
-            // SAFETY: each message points at ranges that are mapped while the batch is worked on.
-            let n = unsafe {
-                let left = (count - done) as u32;
-                libc::sendmmsg(self.fd.as_raw_fd(), messages[done..].as_mut_ptr(), left, libc::MSG_DONTWAIT)
-            };
-            if n > 0 {
-                let sent = &which[done..done + n as usize];
-                let bytes: usize = sent.iter().map(|o| batch.frames()[usize::from(o.frame)].length()).sum();
-                shared.sent.add(n as u64);
-                shared.sent_bytes.add(bytes as u64);
-                done += n as usize;
-                continue;
+        // What the interface shall not have as it is goes out between what it may.
+        let suits = |out: &Outgoing| {
+            let frame = batch.frames().get(usize::from(out.frame));
+            frame.is_none_or(|f| f.offload.suits(self.abilities))
+        };
+        let odd = which.iter().position(|o| !suits(o)).unwrap_or(which.len());
+        let mut sent = 0;
+        for some in which[..odd].chunks(BATCH) {
+            let n = self.send_many(batch, some, shared)?;
+            sent += n;
+            if n < some.len() {
+                return Ok(sent);
             }
-            match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EAGAIN | libc::ENOBUFS) => return Ok(done),
-                Some(libc::ENETDOWN | libc::ENXIO) => {
-                    shared.lost(Reason::Down, (count - done) as u64);
-                    return Ok(which.len());
+        }
+        if odd == which.len() {
+            return Ok(sent);
+        }
+        let out = which[odd];
+        if let Some(frame) = batch.frames().get(usize::from(out.frame)) {
+            self.finisher.each(batch, frame, out.vlan, shared, |bytes| match send_whole(&self.fd, bytes) {
+                Ok(()) => {
+                    shared.sent.add(1);
+                    shared.sent_bytes.add(bytes.len() as u64);
                 }
-                Some(libc::EMSGSIZE) => shared.lost(Reason::TooLong, 1),
-                Some(libc::EINTR) => continue,
-                _ => shared.lost(Reason::Malformed, 1),
-            }
-            done += 1;
+                Err(_) => shared.lost(Reason::Full, 1),
+            });
         }
-        Ok(which.len())
+        Ok(odd + 1 + self.send(batch, &which[odd + 1..], shared)?)
     }
 
     fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {

@@ -1,9 +1,10 @@
 //! Files in pcap format as a port: packets come in from one, and go out to another.
 
+use super::finisher::Finisher;
 use super::{Broken, Device};
 use crate::counters::Shared;
 use crate::frame::{Batch, LARGEST, Outgoing};
-use crate::offload::{Abilities, Offload, finish};
+use crate::offload::Offload;
 use crate::worker::wake::Wake;
 use pcap_file::pcap::PcapReader;
 use pcap_file::{DataLink, PcapError};
@@ -16,8 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Pcap {
     read: Option<PcapReader<BufReader<File>>>,
     write: Option<BufWriter<File>>,
-    whole: Vec<u8>,
-    scratch: Vec<u8>,
+    finisher: Finisher,
     begun: bool,
 }
 
@@ -53,8 +53,7 @@ pub fn open(read: Option<&Path>, write: Option<&Path>) -> io::Result<Pcap> {
     Ok(Pcap {
         read: read.map(reader).transpose()?,
         write: write.map(writer).transpose()?,
-        whole: Vec::new(),
-        scratch: Vec::new(),
+        finisher: Finisher::default(),
         begun: false,
     })
 }
@@ -80,31 +79,17 @@ impl Device for Pcap {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for out in which {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { continue };
-            self.whole.clear();
-            batch.copy_out(frame, 0, &mut self.whole);
-            let tag = frame.tag_bytes(out.vlan);
             let mut written = Ok(());
-            finish(
-                &mut self.whole,
-                frame.offload,
-                Abilities::default(),
-                &mut self.scratch,
-                &mut |bytes, _| {
-                    let mut packet = bytes.to_vec();
-                    if out.vlan != 0 && packet.len() >= 12 {
-                        packet.splice(12..12, tag);
-                    }
-                    let length = packet.len() as u32;
-                    shared.sent.add(1);
-                    shared.sent_bytes.add(length.into());
-                    if written.is_ok() {
-                        let words = [time.as_secs() as u32, time.subsec_nanos(), length, length];
-                        let header = words.map(u32::to_le_bytes);
-                        written =
-                            writer.write_all(header.as_flattened()).and_then(|()| writer.write_all(&packet));
-                    }
-                },
-            );
+            self.finisher.each(batch, frame, out.vlan, shared, |packet| {
+                let length = packet.len() as u32;
+                shared.sent.add(1);
+                shared.sent_bytes.add(length.into());
+                if written.is_ok() {
+                    let words = [time.as_secs() as u32, time.subsec_nanos(), length, length];
+                    let header = words.map(u32::to_le_bytes);
+                    written = writer.write_all(header.as_flattened()).and_then(|()| writer.write_all(packet));
+                }
+            });
             written?;
         }
         Ok(which.len())

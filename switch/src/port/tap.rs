@@ -1,8 +1,9 @@
 //! A TAP device with offload headers: the host's own network, or a namespace's.
 #![allow(unsafe_code)]
 
+use super::finisher::Finisher;
 use super::{Broken, Device, PortId};
-use crate::counters::Shared;
+use crate::counters::{Reason, Shared};
 use crate::frame::{Batch, Frame, HEAD, Outgoing, TAG};
 use crate::netns;
 use crate::offload::{Abilities, Offload};
@@ -19,6 +20,8 @@ const RANGES: usize = 80;
 /// A TAP port.
 pub struct Tap {
     fd: OwnedFd,
+    abilities: Abilities,
+    finisher: Finisher,
     port: PortId,
     up: bool,
 }
@@ -61,10 +64,56 @@ pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Res
 }
 
 impl Tap {
-    /// A port over an open TAP.
-    pub fn new(fd: OwnedFd, port: PortId) -> Self {
-        Self { fd, port, up: true }
+    /// A port over an open TAP. Without `offload`, checksums and segments are done before packets go out to it.
+    pub fn new(fd: OwnedFd, port: PortId, offload: bool) -> Self {
+        let abilities = if offload { Abilities::ALL } else { Abilities::default() };
+        Self { fd, abilities, finisher: Finisher::default(), port, up: true }
     }
+
+    /// Writes one packet.
+    fn write(fd: &OwnedFd, ranges: &[libc::iovec], shared: &Shared) -> Result<Written, Broken> {
+        // SAFETY: each range is mapped while the batch is worked on.
+        let n = unsafe { libc::writev(fd.as_raw_fd(), ranges.as_ptr(), ranges.len() as i32) };
+        if n >= 0 {
+            return Ok(Written::Yes);
+        }
+        match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Full),
+            e if e.raw_os_error() == Some(libc::EINVAL) => shared.lost(Reason::Malformed, 1),
+            e if e.raw_os_error() == Some(libc::EIO) => shared.lost(Reason::Down, 1),
+            e => return Err(e.into()),
+        }
+        Ok(Written::No)
+    }
+
+    /// Sends a frame that the kernel shall not have as it is.
+    fn send_finished(
+        &mut self,
+        batch: &Batch,
+        frame: &Frame,
+        vlan: u16,
+        shared: &Shared,
+    ) -> Result<Written, Broken> {
+        let header = Header::default();
+        let mut outcome = Ok(Written::Yes);
+        self.finisher.each(batch, frame, vlan, shared, |bytes| {
+            if matches!(outcome, Ok(Written::Full) | Err(_)) {
+                return;
+            }
+            let ranges = [as_bytes(&header), bytes]
+                .map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() });
+            outcome = Self::write(&self.fd, &ranges, shared);
+        });
+        outcome
+    }
+}
+
+/// Whether a packet was written.
+enum Written {
+    Yes,
+    /// It is no use to try again.
+    No,
+    Full,
 }
 
 fn as_bytes(header: &Header) -> &[u8; HEADER] {
@@ -145,39 +194,27 @@ impl Device for Tap {
 
     fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
         let mut ranges = Vec::with_capacity(RANGES);
-        let (mut packets, mut bytes) = (0, 0);
         for (done, out) in which.iter().enumerate() {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
-            debug_assert!(frame.offload.suits(Abilities::ALL), "TAPs take everything");
-            let header = header_of(frame, out.vlan);
-            let tag = frame.tag_bytes(out.vlan);
-            let tag: &[u8] = if out.vlan == 0 { &[] } else { &tag };
-            ranges.clear();
-            gather(batch, frame, as_bytes(&header), tag, &mut ranges);
-            // SAFETY: each range is mapped while the batch is worked on.
-            let n = unsafe { libc::writev(self.fd.as_raw_fd(), ranges.as_ptr(), ranges.len() as i32) };
-            if n >= 0 {
-                packets += 1;
-                bytes += frame.length() as u64;
-                continue;
-            }
-            match io::Error::last_os_error() {
-                e if e.kind() == io::ErrorKind::WouldBlock => {
-                    shared.sent.add(packets);
-                    shared.sent_bytes.add(bytes);
-                    return Ok(done);
+            let written = if frame.offload.suits(self.abilities) {
+                let header = header_of(frame, out.vlan);
+                let tag = frame.tag_bytes(out.vlan);
+                let tag: &[u8] = if out.vlan == 0 { &[] } else { &tag };
+                ranges.clear();
+                gather(batch, frame, as_bytes(&header), tag, &mut ranges);
+                Self::write(&self.fd, &ranges, shared)?
+            } else {
+                self.send_finished(batch, frame, out.vlan, shared)?
+            };
+            match written {
+                Written::Full => return Ok(done),
+                Written::No => {}
+                Written::Yes => {
+                    shared.sent.add(1);
+                    shared.sent_bytes.add(frame.length() as u64);
                 }
-                e if e.raw_os_error() == Some(libc::EINVAL) => {
-                    shared.lost(crate::counters::Reason::Malformed, 1);
-                }
-                e if e.raw_os_error() == Some(libc::EIO) => {
-                    shared.lost(crate::counters::Reason::Down, 1);
-                }
-                e => return Err(e.into()),
             }
         }
-        shared.sent.add(packets);
-        shared.sent_bytes.add(bytes);
         Ok(which.len())
     }
 

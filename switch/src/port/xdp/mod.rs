@@ -6,11 +6,12 @@
 mod program;
 mod rings;
 
+use super::finisher::Finisher;
 use super::{Broken, Device, PortId};
 use crate::counters::{Reason, Shared};
-use crate::frame::{BATCH, Batch, Outgoing, TAG};
+use crate::frame::{BATCH, Batch, Outgoing};
 use crate::netns;
-use crate::offload::{Abilities, Finished, Offload, finish};
+use crate::offload::Offload;
 use crate::worker::wake::{Wake, Watch};
 use program::Program;
 use rings::{FRAME, Rings};
@@ -27,8 +28,7 @@ pub struct Xdp {
     up: bool,
     /// Frames of the last batch, to be given back.
     taken: Vec<u64>,
-    whole: Vec<u8>,
-    scratch: Vec<u8>,
+    finisher: Finisher,
 }
 
 /// Takes a queue of an interface: all its packets come here, and the host's own network sees them no longer.
@@ -49,7 +49,7 @@ pub fn open(interface: &str, netns: Option<&str>, queue: u32, port: PortId) -> i
         let program = Program::attach(index, queue, &fd)?;
         let up = netns::has_carrier(interface)?;
         let taken = Vec::with_capacity(BATCH);
-        Ok(Xdp { _program: program, rings, fd, port, up, taken, whole: Vec::new(), scratch: Vec::new() })
+        Ok(Xdp { _program: program, rings, fd, port, up, taken, finisher: Finisher::default() })
     })
 }
 
@@ -121,43 +121,19 @@ impl Device for Xdp {
         let rings = &mut self.rings;
         for (done, out) in which.iter().enumerate() {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
-            self.whole.clear();
-            let plain = frame.offload.suits(Abilities::default());
-            batch.copy_out(frame, if plain { out.vlan } else { 0 }, &mut self.whole);
-            if plain {
-                if self.whole.len() > FRAME {
+            let mut full = false;
+            self.finisher.each(batch, frame, out.vlan, shared, |bytes| {
+                if bytes.len() > FRAME {
                     shared.lost(Reason::TooLong, 1);
-                } else if !rings.send(&self.whole) {
-                    return Ok(done);
-                } else {
+                } else if rings.send(bytes) {
                     shared.sent.add(1);
-                    shared.sent_bytes.add(frame.length() as u64);
+                    shared.sent_bytes.add(bytes.len() as u64);
+                } else {
+                    full = true;
                 }
-                continue;
-            }
-            let tag = frame.tag_bytes(out.vlan);
-            let mut tagged = Vec::new();
-            let finished = finish(
-                &mut self.whole,
-                frame.offload,
-                Abilities::default(),
-                &mut self.scratch,
-                &mut |bytes, _| {
-                    tagged.clear();
-                    tagged.extend_from_slice(bytes);
-                    if out.vlan != 0 && bytes.len() >= 12 {
-                        tagged.splice(12..12, tag);
-                    }
-                    if tagged.len() <= FRAME && rings.send(&tagged) {
-                        shared.sent.add(1);
-                        shared.sent_bytes.add(tagged.len() as u64);
-                    } else {
-                        shared.lost(if tagged.len() > FRAME { Reason::TooLong } else { Reason::Full }, 1);
-                    }
-                },
-            );
-            if finished == Finished::Malformed {
-                shared.lost(Reason::Malformed, 1);
+            });
+            if full {
+                return Ok(done);
             }
         }
         Ok(which.len())
@@ -192,5 +168,3 @@ impl Device for Xdp {
         self.up = up;
     }
 }
-
-const _: () = assert!(TAG < FRAME);
