@@ -268,6 +268,7 @@ impl Engine {
         if !command.takes(args.len()) {
             return Err(Error::Arity(command.name));
         }
+        commands::subcommands::check(command, args)?;
         if !client.authenticated && !command.has(flags::NO_AUTH) {
             return Err(Error::Text("NOAUTH Authentication required."));
         }

@@ -12,15 +12,6 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// The error for a subcommand that there is not, or that takes other arguments.
-pub(crate) fn unknown_subcommand(call: &Call<'_>, command: &str) -> Error {
-    let given = call.arg(1);
-    let shown = String::from_utf8_lossy(&given[..given.len().min(128)]).into_owned();
-    Error::Said(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{shown}'. Try {command} HELP."
-    ))
-}
-
 /// Settings that cannot be changed, because there is nothing to change.
 const FIXED: [(&str, &str); 12] = [
     ("appendonly", "no"),
@@ -153,7 +144,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> Done {
         call.out.array(lines.len());
         lines.into_iter().for_each(|line| call.out.simple(line));
     } else {
-        return Err(unknown_subcommand(call, "CONFIG"));
+        return Err(super::subcommands::unknown("config", call.arg(1)));
     }
     Ok(())
 }
@@ -206,7 +197,7 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Done {
         let deadline = call.deadline_after((seconds * 1000.0) as u64, true);
         return call.wait(vec![], deadline, true);
     } else {
-        return Err(unknown_subcommand(call, "DEBUG"));
+        return Err(super::subcommands::unknown("debug", call.arg(1)));
     }
     Ok(())
 }

@@ -66,6 +66,7 @@ fn bit_range(
         Some(_) => return Err(Error::Syntax),
     };
     let unit = if bits { 1 } else { 8 };
+    let start = if open_end && start < 0 { (8 * length as i64 / unit as i64 + start).max(0) } else { start };
     Ok(string_range(start, end, 8 * length / unit).map(|r| r.start * unit..r.end * unit))
 }
 

@@ -232,7 +232,7 @@ pub(crate) fn client(call: &mut Call<'_>) -> Done {
             call.out.array(words.len());
             words.into_iter().for_each(|word| call.out.simple(&format!("CLIENT {word}")));
         }
-        () => return Err(super::admin::unknown_subcommand(call, "CLIENT")),
+        () => return Err(super::subcommands::unknown("client", call.arg(1))),
     }
     Ok(())
 }

@@ -66,7 +66,7 @@ pub(crate) fn command(call: &mut Call<'_>) -> Done {
             call.out.array(lines.len());
             lines.into_iter().for_each(|line| call.out.simple(line));
         }
-        () => return Err(super::admin::unknown_subcommand(call, "COMMAND")),
+        () => return Err(super::subcommands::unknown("command", call.arg(1))),
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ pub(crate) fn object(call: &mut Call<'_>) -> Done {
     }
     let known = ["ENCODING", "FREQ", "IDLETIME", "REFCOUNT"];
     let Some(which) = known.iter().position(|word| call.is(1, word)).filter(|_| call.argc() == 3) else {
-        return Err(super::admin::unknown_subcommand(call, "OBJECT"));
+        return Err(super::subcommands::unknown("object", call.arg(1)));
     };
     let lfu = call.store.policy == Policy::AllKeysLfu;
     if which == 1 && !lfu {
@@ -254,7 +254,7 @@ pub(crate) fn memory(call: &mut Call<'_>) -> Done {
             call.out.array(lines.len());
             lines.into_iter().for_each(|line| call.out.simple(line));
         }
-        () => return Err(super::admin::unknown_subcommand(call, "MEMORY")),
+        () => return Err(super::subcommands::unknown("memory", call.arg(1))),
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ pub(crate) mod stream_groups;
 pub(crate) mod stream_info;
 pub(crate) mod streams;
 pub(crate) mod strings;
+pub(crate) mod subcommands;
 pub(crate) mod table;
 pub(crate) mod transactions;
 pub(crate) mod zset_algebra;

@@ -128,7 +128,7 @@ pub(crate) fn pubsub(call: &mut Call<'_>) -> Done {
         call.out.array(lines.len());
         lines.into_iter().for_each(|line| call.out.simple(line));
     } else {
-        return Err(super::admin::unknown_subcommand(call, "PUBSUB"));
+        return Err(super::subcommands::unknown("pubsub", call.arg(1)));
     }
     Ok(())
 }

@@ -85,8 +85,11 @@ pub(crate) fn smembers(call: &mut Call<'_>) -> Done {
 pub(crate) fn smove(call: &mut Call<'_>) -> Done {
     let (source, target, member) = (call.arg(1), call.arg(2), call.arg(3));
     let seed = call.store.seed;
-    call.store.get::<Set>(call.db, target)?;
-    let there = call.store.get::<Set>(call.db, source)?.is_some_and(|set| set.contains(member));
+    let there = call.store.get::<Set>(call.db, source)?.map(|set| set.contains(member));
+    if there.is_some() {
+        call.store.get::<Set>(call.db, target)?;
+    }
+    let there = there == Some(true);
     if there && source != target {
         call.store.get_mut::<Set>(call.db, source)?.map(|set| set.remove(member));
         call.shrunk(source);

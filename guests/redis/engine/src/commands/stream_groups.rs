@@ -27,7 +27,7 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
     }
     let known = ["CREATE", "SETID", "DESTROY", "CREATECONSUMER", "DELCONSUMER"];
     let Some(which) = known.iter().position(|word| call.is(1, word)) else {
-        return Err(super::admin::unknown_subcommand(call, "XGROUP"));
+        return Err(super::subcommands::unknown("xgroup", call.arg(1)));
     };
     let least = [5, 5, 4, 5, 5][which];
     if call.argc() < least || (which >= 2 && call.argc() != least) {
@@ -59,6 +59,11 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
     let last = there.map(|stream| stream.last);
     if last.is_none() && !make {
         return Err(missing);
+    }
+    let known = there.is_some_and(|stream| stream.groups.contains_key(name));
+    if !known && matches!(which, 1 | 3 | 4) {
+        let [key, name] = [key, name].map(String::from_utf8_lossy);
+        return Err(Error::Said(format!("NOGROUP No such consumer group '{name}' for key name '{key}'")));
     }
     let position = match call.args.get(4) {
         Some(b"$") => last.unwrap_or(Id::MIN),

@@ -16,7 +16,7 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> Done {
     }
     let (stream, groups, consumers) = (call.is(1, "STREAM"), call.is(1, "GROUPS"), call.is(1, "CONSUMERS"));
     if !(stream || groups || consumers) || call.argc() != if consumers { 4 } else { 3 } {
-        return Err(super::admin::unknown_subcommand(call, "XINFO"));
+        return Err(super::subcommands::unknown("xinfo", call.arg(1)));
     }
     let now = call.store.now;
     let key = call.arg(2);

@@ -78,6 +78,9 @@ pub(crate) fn xadd(call: &mut Call<'_>) -> Done {
         return Err(Error::Arity("xadd"));
     }
     let now = call.store.now;
+    if Id::parse(call.arg(at), 0) == Some(Id::MIN) {
+        return Err(Error::Text("ERR The ID specified in XADD must be greater than 0-0"));
+    }
     let there = call.store.get::<Stream>(call.db, key)?;
     if there.is_none() && !make {
         call.out.null();
@@ -101,9 +104,6 @@ pub(crate) fn xadd(call: &mut Call<'_>) -> Done {
             None => id(text, 0)?,
         },
     };
-    if new == Id::MIN {
-        return Err(Error::Text("ERR The ID specified in XADD must be greater than 0-0"));
-    }
     if new <= last {
         return Err(Error::Text(
             "ERR The ID specified in XADD is equal or smaller than the target stream top item",
@@ -209,12 +209,12 @@ fn range(call: &mut Call<'_>, reverse: bool) -> Done {
             return Err(Error::Syntax);
         }
         count = usize::try_from(call.int(5)?).unwrap_or(0);
-        if count == 0 {
-            call.out.null_array();
-            return Ok(());
-        }
     }
     let stream = call.store.get::<Stream>(call.db, call.args.at(1))?;
+    if stream.is_some() && count == 0 {
+        call.out.null_array();
+        return Ok(());
+    }
     let mark = call.out.mark();
     let mut shown = 0;
     if let Some(stream) = stream.filter(|_| start <= end) {

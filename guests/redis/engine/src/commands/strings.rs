@@ -24,7 +24,8 @@ pub(crate) fn get(call: &mut Call<'_>) -> Done {
 /// Options of SET and GETEX.
 #[derive(Default)]
 struct Options {
-    expiry: Option<u64>,
+    /// Place of the number, its unit in milliseconds, and whether it counts from now.
+    expiry: Option<(usize, i64, bool)>,
     keep: bool,
     only_new: bool,
     only_old: bool,
@@ -34,7 +35,6 @@ struct Options {
 
 fn options(call: &Call<'_>, from: usize, set: bool) -> Result<Options, Error> {
     let mut options = Options::default();
-    let name = if set { "set" } else { "getex" };
     let mut at = from;
     while at < call.argc() {
         let free = options.expiry.is_none() && !options.keep && !options.persist;
@@ -44,11 +44,7 @@ fn options(call: &Call<'_>, from: usize, set: bool) -> Result<Options, Error> {
                 return Err(Error::Syntax);
             }
             at += 1;
-            let amount = call.int(at)?;
-            if amount <= 0 {
-                return Err(Error::InvalidExpire(name));
-            }
-            options.expiry = Some(deadline_from(call, amount, *unit, *relative, name)?);
+            options.expiry = Some((at, *unit, *relative));
         } else if set && call.is(at, "KEEPTTL") && free {
             options.keep = true;
         } else if !set && call.is(at, "PERSIST") && free {
@@ -67,6 +63,17 @@ fn options(call: &Call<'_>, from: usize, set: bool) -> Result<Options, Error> {
     Ok(options)
 }
 
+impl Options {
+    fn deadline(&self, call: &Call<'_>, name: &'static str) -> Result<Option<u64>, Error> {
+        let Some((at, unit, relative)) = self.expiry else { return Ok(None) };
+        let amount = call.int(at)?;
+        if amount <= 0 {
+            return Err(Error::InvalidExpire(name));
+        }
+        deadline_from(call, amount, unit, relative, name).map(Some)
+    }
+}
+
 pub(crate) fn set(call: &mut Call<'_>) -> Done {
     let (key, value) = (call.arg(1), call.arg(2));
     if call.argc() == 3 {
@@ -77,6 +84,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Done {
         return Ok(());
     }
     let options = options(call, 3, true)?;
+    let deadline = options.deadline(call, "set")?;
     let (mut there, mut expiry) = (false, NEVER);
     if let Some(slot) = call.store.find(call.db, key) {
         there = true;
@@ -93,7 +101,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Done {
         }
         return Ok(());
     }
-    let expiry = options.expiry.unwrap_or(if options.keep { expiry } else { NEVER });
+    let expiry = deadline.unwrap_or(if options.keep { expiry } else { NEVER });
     call.store.put_text(call.db, key, value, expiry);
     call.changed(key);
     if !options.get {
@@ -158,7 +166,7 @@ pub(crate) fn getex(call: &mut Call<'_>) -> Done {
         return Ok(());
     };
     call.out.bulk(text);
-    match options.expiry {
+    match options.deadline(call, "getex")? {
         Some(expiry) if expiry <= call.store.now => drop(call.store.delete(call.db, key)),
         Some(expiry) => {
             call.store.set_expiry(call.db, key, expiry);

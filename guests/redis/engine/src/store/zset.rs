@@ -53,6 +53,8 @@ impl Zset {
 
     /// Sets a member's score; whether the member is new.
     pub(crate) fn set(&mut self, member: &[u8], score: f64, seed: Seed) -> bool {
+        // Without a sign on zero.
+        let score = score + 0.0;
         let shared = match self.entry(member).cloned() {
             Some(old) if old.score == score => return false,
             Some(old) => {

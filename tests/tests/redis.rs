@@ -1,0 +1,6 @@
+//! Redis as a guest, tried with what others wrote: redis-server, redis-cli, redis-benchmark, clients in two languages.
+
+#[path = "redis/differential.rs"]
+mod differential;
+#[path = "redis/host.rs"]
+mod host;
