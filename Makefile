@@ -4,12 +4,12 @@ RELEASE := target/release
 IMAGES := target/images
 TEST_IMAGES := target/test-images
 GUEST_RELEASE := guests/target/x86_64-unknown-linux-gnu/release
-GUESTS := hello template clickos
+GUESTS := hello template clickos iperf
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod
+TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
@@ -34,19 +34,19 @@ images:
 		mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
 	done
 	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
-	cp $(GUEST_RELEASE)/{hello,clickos} $(TEST_IMAGES)/
+	cp $(GUEST_RELEASE)/{hello,clickos,iperf} $(TEST_IMAGES)/
 
 demo: build ## start a firewall, send packets through it, show what happened, clean up
 	scripts/demo
 
 test: build test-packages ## run every test
 	cargo test --quiet --workspace --exclude e2e
-	cargo test --quiet --manifest-path guests/Cargo.toml -p minios
+	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol
 	cargo test --release -p e2e
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
-	cd guests && cargo fmt --check -p minios -p hello -p template -p clickos -p tests
+	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p hello -p template -p clickos -p tests
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 

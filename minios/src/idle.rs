@@ -44,6 +44,12 @@ impl Patience {
 }
 
 static PATIENCE: Solo<Option<Patience>> = Solo::new(None);
+static SLEPT: Solo<Duration> = Solo::new(Duration::ZERO);
+
+/// How long the guest has slept so far.
+pub fn slept() -> Duration {
+    SLEPT.with(|slept| *slept)
+}
 
 /// Waits until a source or the control ring has work, or until the deadline. The control ring's work is done by
 /// [`control::poll`], which also says whether a stop was requested.
@@ -80,7 +86,9 @@ pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
         boot::set_counter(COUNTER_HEAP_USED, heap::used() as u64);
         let asleep = clock::now();
         registers::yield_until(deadline.map(clock::tsc_at));
-        PATIENCE.with(|p| p.as_mut().map(|p| p.slept(clock::now().since(asleep))));
+        let sleep = clock::now().since(asleep);
+        SLEPT.with(|slept| *slept += sleep);
+        PATIENCE.with(|p| p.as_mut().map(|p| p.slept(sleep)));
     }
     control::wait(false);
     sources.iter_mut().for_each(|s| s.disarm());

@@ -26,6 +26,7 @@ extern crate alloc;
 
 pub mod boot;
 pub mod clock;
+pub mod combine;
 pub mod console;
 pub mod control;
 pub mod entry;

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::executor::{self, Driver};
 use crate::idle::Source;
 use crate::random;
+use crate::solo::Solo;
 use abi::boot::NetDevice;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -148,7 +149,17 @@ pub struct UdpSocket {
 impl UdpSocket {
     /// Binds to a port, with room for `bytes` of datagrams in each direction.
     pub fn bind(stack: &Stack, port: u16, bytes: usize) -> Result<Self, NetError> {
-        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 64], vec![0; bytes]);
+        Self::bind_deep(stack, port, bytes, 64)
+    }
+
+    /// Binds to a port of its own.
+    pub fn bind_any(stack: &Stack, bytes: usize, datagrams: usize) -> Result<Self, NetError> {
+        Self::bind_deep(stack, local_port(), bytes, datagrams)
+    }
+
+    /// Binds to a port, with room for `bytes` of at most `datagrams` datagrams in each direction.
+    pub fn bind_deep(stack: &Stack, port: u16, bytes: usize, datagrams: usize) -> Result<Self, NetError> {
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; datagrams], vec![0; bytes]);
         let mut socket = udp::Socket::new(buffer(), buffer());
         socket.bind(port).map_err(|_| NetError::Address)?;
         let handle = stack.with(|_, sockets| sockets.add(socket));
@@ -200,6 +211,18 @@ impl Drop for UdpSocket {
     }
 }
 
+/// A port of one's own for a new connection: the first is random, then one after the other (RFC 6056 section 3.3.2).
+fn local_port() -> u16 {
+    const FIRST: u16 = 49_152;
+    const COUNT: u16 = 16_384;
+    static NEXT: Solo<Option<u16>> = Solo::new(None);
+    NEXT.with(|next| {
+        let offset = next.unwrap_or_else(|| (random::next_u64() % u64::from(COUNT)) as u16);
+        *next = Some((offset + 1) % COUNT);
+        FIRST + offset
+    })
+}
+
 /// A TCP connection, or one to be.
 pub struct TcpSocket {
     stack: Stack,
@@ -214,16 +237,18 @@ impl TcpSocket {
         Self { stack: stack.clone(), handle }
     }
 
-    /// Waits for a connection to a port.
+    /// Waits for a connection to a port, or for the one that an earlier call, given up meanwhile, has begun with.
     pub async fn accept(&mut self, port: u16) -> Result<(), NetError> {
         let to = IpListenEndpoint::from(port);
-        self.stack.tcp(self.handle, |socket| socket.listen(to)).map_err(|_| NetError::Address)?;
+        self.stack
+            .tcp(self.handle, |socket| if socket.is_active() { Ok(()) } else { socket.listen(to) })
+            .map_err(|_| NetError::Address)?;
         self.established().await
     }
 
     /// Connects.
     pub async fn connect(&mut self, to: impl Into<IpEndpoint>) -> Result<(), NetError> {
-        let port = 49_152 + (random::next_u64() % 16_384) as u16;
+        let port = local_port();
         self.stack
             .with(|interface, sockets| {
                 sockets.get_mut::<tcp::Socket<'_>>(self.handle).connect(interface.context(), to.into(), port)
@@ -288,9 +313,78 @@ impl TcpSocket {
         Ok(())
     }
 
+    /// Waits for something to arrive and lets `take` look at it where it lies; what `take` says of its length is gone
+    /// then. 0: the peer has closed its direction.
+    pub async fn consume(&mut self, mut take: impl FnMut(&[u8]) -> usize) -> Result<usize, NetError> {
+        core::future::poll_fn(|context| {
+            self.stack.tcp(self.handle, |socket| {
+                let taken = socket.recv(|bytes| {
+                    let n = if bytes.is_empty() { 0 } else { take(bytes).min(bytes.len()) };
+                    (n, (n, bytes.is_empty()))
+                });
+                match taken {
+                    Ok((_, true)) => {
+                        socket.register_recv_waker(context.waker());
+                        Poll::Pending
+                    }
+                    Ok((n, false)) => Poll::Ready(Ok(n)),
+                    Err(tcp::RecvError::Finished) => Poll::Ready(Ok(0)),
+                    Err(tcp::RecvError::InvalidState) => Poll::Ready(Err(NetError::Closed)),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Waits for room and lets `put` fill it where it lies; so many bytes as `put` says are sent. They hold what was
+    /// there before, where `put` writes nothing.
+    pub async fn produce(&mut self, mut put: impl FnMut(&mut [u8]) -> usize) -> Result<usize, NetError> {
+        core::future::poll_fn(|context| {
+            self.stack.tcp(self.handle, |socket| {
+                let sent = socket.send(|room| {
+                    let n = if room.is_empty() { 0 } else { put(room).min(room.len()) };
+                    (n, (n, room.is_empty()))
+                });
+                match sent {
+                    Ok((_, true)) => {
+                        socket.register_send_waker(context.waker());
+                        Poll::Pending
+                    }
+                    Ok((n, false)) => Poll::Ready(Ok(n)),
+                    Err(_) => Poll::Ready(Err(NetError::Closed)),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Sends small writes at once, without waiting for what was sent before to be acknowledged (RFC 896).
+    pub fn set_no_delay(&mut self) {
+        self.stack.tcp(self.handle, |socket| socket.set_nagle_enabled(false));
+    }
+
+    /// Gives the connection up when the peer has not answered for so long, and asks it in time.
+    pub fn set_patience(&mut self, patience: Duration) {
+        let patience = smoltcp::time::Duration::from_micros(patience.as_micros() as u64);
+        self.stack.tcp(self.handle, |socket| {
+            socket.set_timeout(Some(patience));
+            socket.set_keep_alive(Some(patience / 3));
+        });
+    }
+
+    /// Who is at the other end, once there is a connection.
+    pub fn peer(&self) -> Option<IpEndpoint> {
+        self.stack.tcp(self.handle, |socket| socket.remote_endpoint())
+    }
+
+    /// Closes this direction, behind what was written. The socket has to stay for the peer to get it.
+    pub fn finish(&mut self) {
+        self.stack.tcp(self.handle, tcp::Socket::close);
+    }
+
     /// Closes this direction and waits until the peer has everything.
     pub async fn close(&mut self) {
-        self.stack.tcp(self.handle, tcp::Socket::close);
+        self.finish();
         core::future::poll_fn(|context| {
             self.stack.tcp(self.handle, |socket| {
                 let gone = matches!(
