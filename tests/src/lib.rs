@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod net;
+pub mod switch;
 
 /// Longest time that any one command of a test takes.
 const PATIENCE: Duration = Duration::from_secs(20);

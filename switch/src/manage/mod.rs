@@ -93,9 +93,6 @@ mod key {
     pub const LISTENER: usize = 1 << 24;
 }
 
-/// How long between two looks at threads that may be stuck.
-const WATCH: Duration = Duration::from_millis(250);
-
 /// A switch.
 pub struct Switch {
     config: Config,
@@ -179,9 +176,7 @@ impl Switch {
             self.reach_out();
             self.run_bonds();
             self.answer_requests();
-            for port in self.threads.watch() {
-                self.tell(port, Command::Stuck(port));
-            }
+            self.threads.watch();
         }
     }
 
@@ -190,7 +185,7 @@ impl Switch {
         let until = |at: Instant| at.saturating_duration_since(now);
         let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
         let lacp = self.bonds.deadline().map(until);
-        [next, lacp].into_iter().flatten().fold(WATCH, Duration::min)
+        [next, lacp].into_iter().flatten().fold(threads::WATCH, Duration::min)
     }
 
     fn tell(&self, port: PortId, command: Command) {

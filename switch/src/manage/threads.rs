@@ -3,9 +3,9 @@
 
 use crate::config::{Polling, Settings};
 use crate::forward::Aside;
-use crate::port::{News, PortId};
+use crate::port::News;
 use crate::worker::handoff::queue;
-use crate::worker::wake::{Wake, event_fd, ring};
+use crate::worker::wake::{CALLS, Wake, event_fd, ring};
 use crate::worker::{Command, Poll, Worker};
 use std::any::Any;
 use std::io;
@@ -15,19 +15,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Link protocol messages and wanted addresses that wait for the switch's own thread.
 const ASIDES: usize = 1024;
 /// Interrupts a thread that is stuck in a system call.
 const INTERRUPT: libc::c_int = libc::SIGURG;
 
+/// Between two looks at threads that may be stuck.
+pub const WATCH: Duration = Duration::from_millis(250);
+
 struct Thread {
     commands: Sender<Command>,
     told: Arc<AtomicBool>,
     bell: OwnedFd,
     calling: Arc<AtomicU64>,
-    /// What it was doing when it was last looked at.
+    /// What it was doing when it was last looked at, and for how many looks before.
     seen: u64,
+    looks: u32,
     join: Option<JoinHandle<()>>,
 }
 
@@ -37,6 +42,7 @@ pub struct Threads {
     news: Receiver<News>,
     asides: Receiver<Aside>,
     own_bell: OwnedFd,
+    looked: Instant,
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -97,6 +103,7 @@ impl Threads {
                 bell: wake.bell()?,
                 calling: calling.clone(),
                 seen: 0,
+                looks: 0,
                 join: None,
             });
             workers.push(Worker {
@@ -133,7 +140,7 @@ impl Threads {
             };
             thread.join = Some(std::thread::Builder::new().name(name).spawn(run)?);
         }
-        Ok(Self { threads, news, asides, own_bell })
+        Ok(Self { threads, news, asides, own_bell, looked: Instant::now() })
     }
 
     /// How many there are.
@@ -183,22 +190,25 @@ impl Threads {
         let _ = ring(&t.bell);
     }
 
-    /// Interrupts threads that have been calling the same peer since the last look: the ports of those peers.
-    pub fn watch(&mut self) -> Vec<PortId> {
-        let mut stuck = Vec::new();
+    /// Interrupts threads that have been in the same call of a peer since the last look but one. The call fails, and the
+    /// port is closed.
+    pub fn watch(&mut self) {
+        if self.looked.elapsed() < WATCH {
+            return;
+        }
+        self.looked = Instant::now();
         for t in &mut self.threads {
             let now = t.calling.load(Ordering::Relaxed);
-            let calls = now & 0x8000 != 0;
-            if calls && now == t.seen {
-                stuck.push(PortId((now & 0x7fff) as u16));
-                if let Some(join) = &t.join {
-                    // SAFETY: the thread has not been joined, so its identifier is valid.
-                    unsafe { libc::pthread_kill(join.as_pthread_t(), INTERRUPT) };
-                }
-            }
+            let calls = now & CALLS != 0;
+            t.looks = if calls && now == t.seen { t.looks + 1 } else { 0 };
             t.seen = now;
+            if t.looks >= 2
+                && let Some(join) = &t.join
+            {
+                // SAFETY: the thread has not been joined, so its identifier is valid.
+                unsafe { libc::pthread_kill(join.as_pthread_t(), INTERRUPT) };
+            }
         }
-        stuck
     }
 }
 

@@ -9,7 +9,7 @@ use crate::forward::fdb::Shown;
 use crate::forward::tables::Tables;
 use crate::frame::Outgoing;
 use crate::offload::Offload;
-use crate::port::{Broken, Device, PortId};
+use crate::port::{Device, PortId};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,8 +52,6 @@ pub enum Command {
     Release,
     /// Say what is known.
     Probe(Sender<Probe>),
-    /// A port's peer is stuck: it blocks the thread.
-    Stuck(PortId),
     /// No more.
     End,
 }
@@ -86,7 +84,6 @@ impl Running {
                     // Who asked may have gone.
                     let _ = to.send(Probe { addresses, held });
                 }
-                Command::Stuck(port) => self.broken(port, Broken::Blocks),
                 Command::End => self.ends = true,
             }
         }

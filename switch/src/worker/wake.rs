@@ -53,13 +53,16 @@ pub fn event_fd() -> io::Result<OwnedFd> {
     }
 }
 
-/// Adds one to an eventfd, which wakes whoever waits on it. Whoever watches over threads finds in `calling` that this
-/// one may be stuck here, if a peer made its eventfd full and blocking, and interrupts it.
-pub fn notify(fd: &OwnedFd, calling: &AtomicU64, port: PortId) -> io::Result<()> {
-    let turn = calling.load(Ordering::Relaxed) >> 16;
-    calling.store((turn + 1) << 16 | u64::from(port.0) | 1 << 15, Ordering::Relaxed);
+/// Bit of what a thread notes of its calls: it is in one.
+pub const CALLS: u64 = 1;
+
+/// Adds one to an eventfd of a peer, which wakes it. Whoever watches over threads finds in `calling` that this one may be
+/// stuck here, if the peer made its eventfd full and blocking, and interrupts it.
+pub fn notify(fd: &OwnedFd, calling: &AtomicU64) -> io::Result<()> {
+    let turn = calling.load(Ordering::Relaxed) & !CALLS;
+    calling.store(turn | CALLS, Ordering::Relaxed);
     let result = ring(fd);
-    calling.store((turn + 1) << 16, Ordering::Relaxed);
+    calling.store(turn.wrapping_add(2), Ordering::Relaxed);
     match result {
         // Full: the peer has not looked for a very long time, and still need not be told twice.
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),

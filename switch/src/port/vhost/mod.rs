@@ -58,7 +58,7 @@ pub struct Settings {
     pub mtu: u16,
     /// What the thread is doing while it calls a peer, for whoever watches over it.
     pub calling: Arc<AtomicU64>,
-    /// The port's number, to name in `calling`.
+    /// The port's number.
     pub port: super::PortId,
 }
 

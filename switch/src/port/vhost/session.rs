@@ -13,6 +13,7 @@ use abi::net::{
     FEATURE_CSUM, FEATURE_EVENT_IDX, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6,
     FEATURE_HOST_TSO4, FEATURE_HOST_TSO6, FEATURE_MRG_RXBUF, FEATURE_VERSION_1,
 };
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use vhost_user::message::{Request, RingAddresses, RingEvent, RingState};
@@ -165,7 +166,11 @@ impl Session {
                 && ring.wants_call()
             {
                 shared.calls.add(1);
-                notify(call, &settings.calling, settings.port).map_err(|_| Broken::Blocks)?;
+                notify(call, &settings.calling).map_err(|e| match e.kind() {
+                    // Whoever watches over this thread has interrupted it.
+                    io::ErrorKind::Interrupted => Broken::Blocks,
+                    _ => Broken::System(e),
+                })?;
             }
         }
         Ok(())
