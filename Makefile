@@ -4,12 +4,12 @@ RELEASE := target/release
 IMAGES := target/images
 TEST_IMAGES := target/test-images
 GUEST_RELEASE := guests/target/x86_64-unknown-linux-gnu/release
-GUESTS := hello template clickos iperf
+GUESTS := hello template clickos iperf redis redis-load
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp
+TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp redis-server redis-tools python3-redis
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
@@ -34,7 +34,7 @@ images:
 		mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
 	done
 	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
-	cp $(GUEST_RELEASE)/{hello,clickos,iperf} $(TEST_IMAGES)/
+	cp $(GUEST_RELEASE)/{hello,clickos,iperf,redis,redis-load} $(TEST_IMAGES)/
 
 demo: build ## start a firewall, send packets through it, show what happened, clean up
 	scripts/demo
@@ -46,11 +46,11 @@ test: build test-packages ## run every test
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
-	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p hello -p template -p clickos -p tests
+	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p hello -p template -p clickos -p tests -p redis -p redis-load -p redis-engine
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
-bench: build ## measure what SPECIFICATION.md promises (BENCH=--json for numbers only)
+bench: build ## measure what SPECIFICATION.md promises (BENCH=--json for numbers only, BENCH=redis for Redis)
 	cargo run --release --quiet -p bench -- $(BENCH)
 
 fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the nightly toolchain

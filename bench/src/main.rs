@@ -1,6 +1,7 @@
 //! Measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread.
 
 mod ping;
+mod redis;
 mod sample;
 
 use e2e::net::Namespace;
@@ -14,28 +15,34 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: bench [--rounds N] [--json]
+Usage: bench [redis] [--rounds N] [--json]
 
-  --rounds N  runs of each contestant (default 100)
+  redis       Redis as a guest against redis-server, instead of starts and sizes
+  --rounds N  runs of each contestant (default 100; redis: 5)
   --json      print JSON
 ";
 
 fn main() {
-    let mut rounds = 100;
+    let mut rounds = None;
     let mut json = false;
+    let mut redis = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "redis" => redis = true,
             "--json" => json = true,
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
-                Some(n) => rounds = n,
+                Some(n) => rounds = Some(n),
                 None => stop("--rounds takes a number", 2),
             },
             "--help" | "-h" => return print!("{HELP}"),
             other => stop(&format!("unknown argument {other}\n\n{HELP}"), 2),
         }
     }
-    let samples = measure(rounds);
+    let samples = match redis {
+        true => redis::measure(rounds.unwrap_or(5)),
+        false => measure(rounds.unwrap_or(100)),
+    };
     if json {
         println!("{}", serde_json::to_string_pretty(&samples).unwrap_or_default());
         return;

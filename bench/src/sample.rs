@@ -15,20 +15,29 @@ pub enum Unit {
     /// How many times as much.
     #[serde(rename = "times")]
     Times,
+    /// Requests a second.
+    #[serde(rename = "1/s")]
+    Rate,
+    /// Microseconds.
+    #[serde(rename = "us")]
+    Micros,
+    /// Bytes.
+    #[serde(rename = "B")]
+    Bytes,
 }
 
 /// The measurements.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    what: &'static str,
+    what: String,
     unit: Unit,
     values: Vec<f64>,
 }
 
 impl Sample {
     /// None yet.
-    pub fn new(what: &'static str, unit: Unit) -> Self {
-        Self { what, unit, values: Vec::new() }
+    pub fn new(what: impl Into<String>, unit: Unit) -> Self {
+        Self { what: what.into(), unit, values: Vec::new() }
     }
 
     /// One more.
@@ -56,10 +65,13 @@ impl fmt::Display for Sample {
             Unit::Millis => "ms",
             Unit::KiB => "KiB",
             Unit::Times => "x",
+            Unit::Rate => "1/s",
+            Unit::Micros => "us",
+            Unit::Bytes => "B",
         };
         let [median, low, high] = [0.5, 0.1, 0.9].map(|q| self.quantile(q));
         let n = self.values.len();
-        write!(f, "{:<62} {median:>6.2} {low:>10.2} {high:>10.2}  {unit:<4}{n:>7}", self.what)
+        write!(f, "{:<58} {median:>10.2} {low:>10.2} {high:>10.2}  {unit:<4}{n:>7}", self.what)
     }
 }
 

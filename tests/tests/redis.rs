@@ -4,3 +4,9 @@
 mod differential;
 #[path = "redis/host.rs"]
 mod host;
+#[path = "redis/hostile.rs"]
+mod hostile;
+#[path = "redis/load.rs"]
+mod load;
+#[path = "redis/tools.rs"]
+mod tools;

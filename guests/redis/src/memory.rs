@@ -27,7 +27,7 @@ impl Buffers {
 
     /// How many connections there can be.
     pub fn most_connections(&self) -> usize {
-        self.budget / 2 / (OVERHEAD + 2 * SMALLEST)
+        self.budget / 4 * 3 / (OVERHEAD + 2 * SMALLEST)
     }
 
     /// Buffers for a new connection when there are `open` and may be `most`. Each takes a share of what is left, so that
@@ -39,8 +39,8 @@ impl Buffers {
         if open >= most {
             return Some(Admission { receive: 256, transmit: 256 });
         }
-        // Half of the budget is kept for as many small connections as there may be.
-        let spare = (self.budget / 2).saturating_sub(self.used);
+        // Three quarters of the budget are kept for as many small connections as there may be.
+        let spare = (self.budget / 4).saturating_sub(self.used);
         let size = (spare / 256).next_power_of_two() / 2;
         let size = size.clamp(SMALLEST, LARGEST);
         Some(Admission { receive: size, transmit: size })

@@ -14,12 +14,17 @@ const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 /// Turns that a client has before the next one's.
 const TURNS: usize = 8;
 
+/// Bytes that a peer may send after its connection was closed, so that it gets to read why. Then it is reset.
+const LINGER: usize = 1 << 20;
+
 /// A connection that the engine knows.
 #[derive(Clone, Copy)]
 struct Peer {
     client: u64,
     /// Bytes of its buffers.
     capacity: usize,
+    /// What it may send in vain.
+    linger: usize,
 }
 
 /// Which connection is whose.
@@ -96,7 +101,7 @@ impl Served {
         if number >= self.peers.len() {
             self.peers.resize(number + 1, None);
         }
-        self.peers[number] = Some(Peer { client, capacity });
+        self.peers[number] = Some(Peer { client, capacity, linger: LINGER });
         self.connections.insert(client, number);
     }
 
@@ -110,10 +115,15 @@ impl Served {
 
     /// Hands over what has come, and what is to go.
     fn turn(&mut self, listener: &mut Listener, engine: &mut Engine, number: usize, now: Instant) {
-        let Some(Some(Peer { client, .. })) = self.peers.get(number).copied() else {
-            return listener.send(number, now);
-        };
+        let Some(Some(peer)) = self.peers.get_mut(number) else { return listener.send(number, now) };
         let Some(socket) = listener.socket(number) else { return };
+        let client = peer.client;
+        if engine.is_closing(client) {
+            peer.linger = peer.linger.saturating_sub(socket.recv_queue());
+            if peer.linger == 0 {
+                socket.abort();
+            }
+        }
         for turn in 0.. {
             let mut moved = 0;
             if engine.has_requests(client) {

@@ -38,8 +38,19 @@ impl Guest {
     pub fn command(&self, words: &[&str]) -> String {
         let mut command = self.namespace.command(words);
         let outcome = finish_within(start(command.stdin(Stdio::null())), Duration::from_secs(60));
-        assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
+        assert_eq!(outcome.status, 0, "{}: {outcome:?}", words[0]);
         outcome.out
+    }
+
+    /// It has ended, with status 0, though nobody stopped it.
+    #[track_caller]
+    pub fn ends_by_itself(self) {
+        self.folder.is_empty_soon();
+    }
+
+    /// The command under test, beside this guest.
+    pub fn microvisor(&self, words: &[&str]) -> Command {
+        self.folder.microvisor(words)
     }
 
     /// It still serves, and ends when asked to.
