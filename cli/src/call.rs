@@ -259,6 +259,11 @@ fn instance_words(name: &str, i: &Instance) -> String {
         i.pid,
     );
     for (n, net) in i.net.iter().enumerate() {
+        if let Some(back_end) = net.vhost_user {
+            let state = if back_end.connected { "connected" } else { "without back end" };
+            text.push_str(&format!("net {n}     vhost-user, {state}, {} so far\n", back_end.back_ends));
+            continue;
+        }
         text.push_str(&format!(
             "net {n}     {} packets to the guest, {} from it, {} refused by the host\n",
             net.received, net.transmitted, net.refused

@@ -12,6 +12,7 @@ mod run;
 mod supervise;
 mod switch;
 mod symbols;
+mod vhost;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

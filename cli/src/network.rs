@@ -70,8 +70,8 @@ impl FromStr for TapOptions {
     }
 }
 
-/// `10.0.0.1/24`
-fn prefixed(text: &str) -> Result<(IpAddr, u8), String> {
+/// `10.0.0.1/24`: an address and the length of its prefix.
+pub fn prefixed(text: &str) -> Result<(IpAddr, u8), String> {
     let wrong = || format!("{text:?} is not ADDRESS/PREFIX");
     let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
@@ -81,7 +81,7 @@ fn prefixed(text: &str) -> Result<(IpAddr, u8), String> {
 }
 
 /// A link-layer address that is the same for the same TAP.
-fn mac_for(name: &str) -> String {
+pub fn mac_for(name: &str) -> String {
     let m = vmm::machine::mac_from(name);
     m.map(|b| format!("{b:02x}")).join(":")
 }

@@ -6,6 +6,7 @@ use crate::network::{self, TapOptions};
 use crate::output::{Event, Output};
 use crate::process;
 use crate::supervise::{self, Monitor};
+use crate::vhost::SwitchOptions;
 use clap::{Args, ValueEnum};
 use click::Source;
 use std::io::Write;
@@ -29,6 +30,13 @@ pub struct RunOptions {
     /// guest's; mac=, mtu=, queue=ENTRIES, offload=on|off
     #[arg(long, value_name = "TAP")]
     pub tap: Vec<TapOptions>,
+    /// Net device on a switch: vhost-user=SOCKET[,KEY=VALUE ...]; repeat for more devices, which come after those of
+    /// --tap
+    ///
+    /// server=on to listen there for the switch, wait=SECONDS for it; guest=A/LEN, gateway=A, mac=, mtu=,
+    /// queue=ENTRIES, offload=on|off
+    #[arg(long, value_name = "SWITCH")]
+    pub net: Vec<SwitchOptions>,
     /// Name of the instance [default: made from the file's name]
     #[arg(long)]
     pub name: Option<String>,
@@ -83,11 +91,12 @@ fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let understood = Tsc::now();
     let Wanted { image, config } = images::find(&o.what, o.config.as_deref())?;
     let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
-    image.accepts(memory, o.tap.len(), config.is_some())?;
+    let devices = o.tap.len() + o.net.len();
+    image.accepts(memory, devices, config.is_some())?;
     if let Some(config) = &config
         && image.config_format() == "click"
     {
-        check_click(config, &o.set, o.tap.len())?;
+        check_click(config, &o.set, devices)?;
     }
     let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
@@ -108,6 +117,9 @@ fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     for (tap, fd) in o.tap.iter().zip(&taps) {
         arguments.extend(["--net".into(), format!("fd={},{}", fd.as_raw_fd(), tap.device.join(","))]);
     }
+    for net in &o.net {
+        arguments.extend(["--net".into(), net.device.join(",")]);
+    }
     keep.extend(taps);
     arguments.extend(["--memory".into(), (memory >> 20).max(1).to_string()]);
     arguments.extend(["--poll".into(), o.poll.clone()]);
@@ -116,7 +128,7 @@ fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
         name: directory.name().into(),
         image: image.name(),
         config: config.map(|c| c.name),
-        taps: o.tap.iter().map(|t| t.name.clone()).collect(),
+        taps: o.tap.iter().map(|t| &t.name).chain(o.net.iter().map(|n| &n.device[0])).cloned().collect(),
         pid: 0,
         started_unix_ns: unix_ns(),
     };
@@ -143,14 +155,14 @@ fn check_click(config: &Config, variables: &[(String, String)], taps: usize) -> 
     let devices = checked.devices();
     if devices.len() > taps {
         return Err(Error::Configuration(format!(
-            "{} uses {} ({}), and {} given; add --tap NAME for each",
+            "{} uses {} ({}), and {} given; add --tap NAME or --net vhost-user=SOCKET for each",
             config.name,
             count(devices.len(), "net device"),
             devices.join(", "),
             match taps {
-                0 => "no --tap is".to_owned(),
-                1 => "1 --tap is".to_owned(),
-                n => format!("{n} --tap are"),
+                0 => "none is".to_owned(),
+                1 => "1 is".to_owned(),
+                n => format!("{n} are"),
             },
         )));
     }

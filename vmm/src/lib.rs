@@ -1,7 +1,7 @@
 //! The MicroVisor monitor: one process, one virtual machine, one guest.
 //!
 //! [`machine`] puts an instance together, from [`options`] to the end. [`image`] checks what shall run, [`layout`]
-//! and [`paging`] decide where everything lies, [`cpu`] and [`vcpu`] run it, [`io`] does everything beside.
+//! and [`paging`] decide where everything lies, [`cpu`] and [`vcpu`] run it, [`io`] does everything beside, [`vhost`] speaks with back ends of net devices.
 //!
 //! Others use [`control`] (the protocol of a running instance), [`report`] (what a monitor tells its starter),
 //! [`timeline`] (the phase model), [`image`], [`tap`] and [`status`].
@@ -36,4 +36,5 @@ pub mod status;
 pub mod tap;
 pub mod timeline;
 pub mod vcpu;
+pub mod vhost;
 pub mod virtqueue;

@@ -1,7 +1,8 @@
 //! From options to a guest that runs.
 //!
 //! Two threads: this one makes everything and becomes the vCPU; the I/O thread confines itself first thing, while this
-//! one works, and waits for what it shall serve. The guest's first instruction comes when both are confined.
+//! one works, and waits for what it shall serve. A third for each device over vhost-user. The guest's first instruction
+//! comes when all are confined.
 
 use crate::clock::{Tsc, unix_ns};
 use crate::console::Console;
@@ -15,12 +16,17 @@ use crate::ioctls::connect_doorbell;
 use crate::layout::{Layout, Wanted};
 use crate::marks::Marks;
 use crate::memory::{GuestPhys, Region};
-use crate::net::{FEATURES, OFFLOADS, TapNet};
+use crate::net::{FEATURES, TapNet, agree};
 use crate::options::{NetOptions, Options};
 use crate::report::Reporter;
 use crate::timeline::{Phase, Span, Timeline};
-use crate::vcpu::{Shared, Vcpu, event};
-use crate::{host, paging, privileges, seccomp, signals, tap};
+use crate::vcpu::{Calls, Shared, Vcpu, event, event_file};
+use crate::vhost::VhostError;
+use crate::vhost::connector::Connector;
+use crate::vhost::endpoint::Endpoint;
+use crate::vhost::negotiation::{Introduced, introduce};
+use crate::vhost::thread::{Health, Port};
+use crate::{host, paging, privileges, seccomp, signals, tap, vhost};
 use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
 use abi::layout::{DATA_BASE, IMAGE_BASE};
 use kvm_bindings::kvm_userspace_memory_region;
@@ -30,9 +36,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 /// What was opened while the process still could.
 struct Opened {
@@ -40,7 +48,7 @@ struct Opened {
     config: Vec<u8>,
     words: Vec<u8>,
     memory: u64,
-    nets: Vec<(OwnedFd, NetDevice, u32)>,
+    nets: Vec<OpenNet>,
     listener: Option<UnixListener>,
     signals: OwnedFd,
     random: [u8; 32],
@@ -49,9 +57,23 @@ struct Opened {
     processor: Processor,
 }
 
+/// A net device's other end, and what the guest is told of it.
+struct OpenNet {
+    end: End,
+    device: NetDevice,
+    queue: u32,
+}
+
+/// What carries packets.
+enum End {
+    Tap(OwnedFd),
+    Vhost(Endpoint, Introduced),
+}
+
 /// Memory with everything in it.
 struct Prepared {
     guest: Arc<Region>,
+    file: Arc<OwnedFd>,
     monitor: Region,
     image: Region,
     layout: Layout,
@@ -63,7 +85,7 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     let kvm = host::open_kvm()?;
     let parent = privileges::parent();
     privileges::one_heap();
-    let opened = open(options)?;
+    let opened = open(options, connector(options)?)?;
     privileges::drop_all()?;
     if options.die_with_parent {
         privileges::die_with(parent)?;
@@ -71,6 +93,7 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     let shared = Arc::new(Shared::new()?);
     let (io_to, io_from) = channel::<Io>();
     let (confined_to, confined) = channel();
+    let ports_confined_to = confined_to.clone();
     let thread = std::thread::Builder::new()
         .name("io".into())
         .spawn(move || {
@@ -82,14 +105,21 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
         })
         .map_err(|source| Error::System { doing: "start a thread", source })?;
     let making = Making { kvm, shared: shared.clone(), begun: options.origin.unwrap_or(begun) };
-    making.run(opened, reporter, io_to, &confined)?;
+    making.run(opened, reporter, io_to, ports_confined_to, &confined)?;
     let signal = thread.join().unwrap_or_default();
     let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
     std::mem::forget(shared);
     Ok(status)
 }
 
-fn open(options: &Options) -> Result<Opened, Error> {
+/// The process that connects to back ends which listen, if there are such.
+fn connector(options: &Options) -> Result<Option<Arc<Connector>>, Error> {
+    let clients = options.nets.iter().filter(|net| !net.server).filter_map(|net| net.vhost_user.clone());
+    let paths: Vec<PathBuf> = clients.collect();
+    if paths.is_empty() { Ok(None) } else { Connector::start(paths).map(|c| Some(Arc::new(c))) }
+}
+
+fn open(options: &Options, connector: Option<Arc<Connector>>) -> Result<Opened, Error> {
     let image = Image::open(&options.image)?;
     let config = options.config.as_ref().map(|path| {
         let mut bytes = Vec::new();
@@ -114,8 +144,17 @@ fn open(options: &Options) -> Result<Opened, Error> {
         )));
     }
     let mut nets = Vec::with_capacity(options.nets.len());
-    for net in &options.nets {
-        nets.push(open_net(net, image.note.net_features)?);
+    let mut clients = 0;
+    for (number, net) in options.nets.iter().enumerate() {
+        let wanted = image.note.net_features;
+        nets.push(match (&net.vhost_user, &connector) {
+            (Some(path), _) if net.server => open_vhost(number, net, wanted, Endpoint::listen(path)?)?,
+            (Some(_), Some(connector)) => {
+                clients += 1;
+                open_vhost(number, net, wanted, Endpoint::Client(connector.clone(), clients - 1))?
+            }
+            _ => open_tap(net, wanted)?,
+        });
     }
     let listener = options.control.as_ref().map(|path| {
         UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| Error::Host {
@@ -145,30 +184,45 @@ fn open(options: &Options) -> Result<Opened, Error> {
 }
 
 #[allow(unsafe_code)]
-fn open_net(net: &NetOptions, wanted: u64) -> Result<(OwnedFd, NetDevice, u32), Error> {
+fn open_tap(net: &NetOptions, wanted: u64) -> Result<OpenNet, Error> {
     let fd = match (&net.tap, net.fd) {
         (Some(name), _) => tap::open(name)?,
         // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
         (None, Some(fd)) if fd > 2 => unsafe { OwnedFd::from_raw_fd(fd) },
         _ => return Err(Error::Configuration("--net fd: not a descriptor that can be handed over".into())),
     };
-    let always = abi::net::FEATURE_MAC | abi::net::FEATURE_MTU | abi::net::FEATURE_VERSION_1;
-    let refused = if net.offload { 0 } else { OFFLOADS };
-    let mut features = FEATURES & (wanted | always) & !refused;
-    // Segmentation without checksums means nothing (virtio 1.2, 5.1.3.1).
-    if features & abi::net::FEATURE_CSUM == 0 {
-        features &= !(abi::net::FEATURE_HOST_TSO4 | abi::net::FEATURE_HOST_TSO6);
-    }
-    if features & abi::net::FEATURE_GUEST_CSUM == 0 || features & abi::net::FEATURE_MRG_RXBUF == 0 {
-        features &= !(abi::net::FEATURE_GUEST_TSO4 | abi::net::FEATURE_GUEST_TSO6);
-    }
+    let features = agree(FEATURES, wanted, net.offload);
     tap::set_offloads(&fd, features)?;
     let name = net.tap.clone().unwrap_or_else(|| format!("fd{}", net.fd.unwrap_or_default()));
+    Ok(OpenNet { end: End::Tap(fd), device: net_device(net, &name, features), queue: net.queue })
+}
+
+/// Meets the first back end, which decides what the guest can have.
+fn open_vhost(number: usize, net: &NetOptions, wanted: u64, endpoint: Endpoint) -> Result<OpenNet, Error> {
+    let introduced = endpoint.connect(Duration::from_secs(net.wait)).and_then(introduce);
+    let introduced = introduced.map_err(|e| vhost_error(number, &e))?;
+    let features = agree(vhost::usable(introduced.offered), wanted, net.offload);
+    let name = net.vhost_user.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let device = net_device(net, &name, features);
+    Ok(OpenNet { end: End::Vhost(endpoint, introduced), device, queue: net.queue })
+}
+
+fn vhost_error(number: usize, e: &VhostError) -> Error {
+    let hint = match e {
+        VhostError::Unreachable { .. } => "start the switch, or check the path and who may write to it",
+        VhostError::Unvisited { .. } => "have the switch connect to this path, or wait longer: wait=SECONDS",
+        _ => "look at what the switch says of this port",
+    };
+    Error::Host { problem: format!("net device {number}: {e}"), hint: hint.into() }
+}
+
+/// What the guest is told of a device, apart from its queues.
+fn net_device(net: &NetOptions, name: &str, features: u64) -> NetDevice {
     let (ipv4, ipv4_prefix) = net.ipv4.map_or(([0; 4], 0), |(a, p)| (a.octets(), p));
     let (ipv6, ipv6_prefix) = net.ipv6.map_or(([0; 16], 0), |(a, p)| (a.octets(), p));
-    let device = NetDevice {
+    NetDevice {
         features,
-        mac: net.mac.unwrap_or_else(|| mac_from(&name)),
+        mac: net.mac.unwrap_or_else(|| mac_from(name)),
         mtu: net.mtu,
         ipv4_prefix,
         ipv6_prefix,
@@ -179,8 +233,7 @@ fn open_net(net: &NetOptions, wanted: u64) -> Result<(OwnedFd, NetDevice, u32), 
         ipv6_gateway: net.ipv6_gateway.map_or([0; 16], |a| a.octets()),
         receive: Default::default(),
         transmit: Default::default(),
-    };
-    Ok((fd, device, net.queue))
+    }
 }
 
 /// A locally administered address that is the same for the same name (FNV-1a).
@@ -198,10 +251,10 @@ fn prepare(o: &Opened) -> Result<Prepared, Error> {
         memory: o.memory,
         command_line: o.words.len() as u64,
         config: o.config.len() as u64,
-        queue_sizes: o.nets.iter().map(|n| n.2).collect(),
+        queue_sizes: o.nets.iter().map(|n| n.queue).collect(),
     };
     let layout = Layout::new(&o.image, &wanted)?;
-    let (guest, _fd) = Region::shared(GuestPhys(DATA_BASE), o.memory)?;
+    let (guest, file) = Region::shared(GuestPhys(DATA_BASE), o.memory)?;
     for range in layout.touched(&o.image) {
         guest.populate(GuestPhys(range.base), range.length)?;
     }
@@ -215,7 +268,7 @@ fn prepare(o: &Opened) -> Result<Prepared, Error> {
     guest.write(GuestPhys(layout.config.base), &o.config)?;
     write_control_page(&guest, &layout)?;
     let phases = [(Phase::Memory, begun, memory_done), (Phase::Load, memory_done, Tsc::now())];
-    Ok(Prepared { guest: Arc::new(guest), monitor, image, layout, phases })
+    Ok(Prepared { guest: Arc::new(guest), file: Arc::new(file), monitor, image, layout, phases })
 }
 
 fn write_control_page(guest: &Region, layout: &Layout) -> Result<(), Error> {
@@ -243,8 +296,8 @@ fn boot_page(o: &Opened, layout: &Layout) -> BootPage {
         transmit: Default::default(),
     };
     let mut net = [none; NET_MAXIMUM];
-    for (i, (_, device, _)) in o.nets.iter().enumerate() {
-        net[i] = layout.net_device(i, *device);
+    for (i, open) in o.nets.iter().enumerate() {
+        net[i] = layout.net_device(i, open.device);
     }
     BootPage {
         magic: BOOT_MAGIC,
@@ -283,6 +336,7 @@ impl Making {
         o: Opened,
         reporter: Reporter,
         io_to: Sender<Io>,
+        confined_to: Sender<Result<(), Error>>,
         confined: &Receiver<Result<(), Error>>,
     ) -> Result<(), Error> {
         let vm = self.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
@@ -310,55 +364,102 @@ impl Making {
         spawn.spans.push(Span { phase: Phase::Spawn, inside, ..create });
         let entered = Arc::new(AtomicU64::new(0));
         let marks = Marks::new(p.guest.clone(), p.layout.guest_page, spawn, entered.clone());
-        let io = self.io(o, &p, &vm, marks, reporter)?;
+        let Served { io, calls, threads } = self.io(o, &p, &vm, marks, reporter, &confined_to)?;
 
         privileges::exact_timers();
         seccomp::enter(&seccomp::vcpu()?)?;
         let gone = |_| Error::Configuration("the I/O thread ended".into());
-        confined.recv().map_err(gone)??;
+        for _ in 0..threads {
+            confined.recv().map_err(gone)??;
+        }
         let now = Tsc::now();
         (boot.clock_unix_ns, boot.clock_tsc) = (unix_ns(), now.0);
         p.guest.write_value(GuestPhys(p.layout.boot), &boot)?;
         entered.store(now.0, Ordering::Release);
         io_to.send(io).map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
         let (shared, monitor) = (&*self.shared, &p.monitor);
-        let mut vcpu = Vcpu { fd, vm: &vm, monitor, shared, tsc_hz, rings: 0 };
+        let mut vcpu = Vcpu { fd, vm: &vm, monitor, shared, tsc_hz, rings: 0, calls };
         let ending = vcpu.run();
         self.shared.left(ending);
         // The process ends next, and the kernel tidies faster than a thread that may no longer even close.
-        std::mem::forget((vcpu.fd, p.monitor, p.image, p.guest));
+        std::mem::forget((vcpu.fd, vcpu.calls, p.monitor, p.image, p.guest, p.file));
         std::mem::forget((vm, self.kvm, io_to));
         Ok(())
     }
 
-    /// What the I/O thread shall serve.
-    fn io(&self, o: Opened, p: &Prepared, vm: &VmFd, marks: Marks, reporter: Reporter) -> Result<Io, Error> {
+    /// What the I/O thread shall serve; back ends are at work when this returns.
+    fn io(
+        &self,
+        o: Opened,
+        p: &Prepared,
+        vm: &VmFd,
+        marks: Marks,
+        reporter: Reporter,
+        confined_to: &Sender<Result<(), Error>>,
+    ) -> Result<Served, Error> {
         let broken = |e: &dyn std::fmt::Display| Error::Configuration(e.to_string());
         let ring = ControlRing::new(&p.guest, p.layout.control_page, p.layout.to_guest, p.layout.to_host)
             .map_err(|e| broken(&e))?;
-        let mut nets = Vec::with_capacity(o.nets.len());
-        for ((tap, device, _), queues) in o.nets.into_iter().zip(&p.layout.queues) {
+        let (mut nets, mut ports, mut calls) = (Vec::new(), Vec::new(), None);
+        for (number, (net, queues)) in o.nets.into_iter().zip(&p.layout.queues).enumerate() {
             let bells = [event()?, event()?];
             for (queue, bell) in queues.iter().zip(&bells) {
                 connect_doorbell(vm, abi::registers::doorbell(queue.doorbell), bell)
                     .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
             }
-            let device = TapNet::new(tap, &p.guest, *queues, device.features).map_err(|e| broken(&e))?;
-            nets.push(Net { device, bells });
+            let features = net.device.features;
+            match net.end {
+                End::Tap(tap) => {
+                    let device = TapNet::new(tap, &p.guest, *queues, features).map_err(|e| broken(&e))?;
+                    nets.push(Net { number, device, bells });
+                }
+                End::Vhost(endpoint, introduced) => {
+                    let call = event()?;
+                    if calls.is_none() {
+                        calls = Some(Calls::new()?);
+                    }
+                    calls.as_ref().map_or(Ok(()), |calls| calls.listen(&call))?;
+                    let device = vhost::negotiation::Device {
+                        memory: p.guest.clone(),
+                        file: p.file.clone(),
+                        queues: *queues,
+                        features,
+                        mtu: net.device.mtu,
+                        bells: [event_file(&bells[0])?, event_file(&bells[1])?],
+                        call: event_file(&call)?,
+                        inflight: None,
+                    };
+                    let health = Arc::new(Health::default());
+                    let mut port = Port { number, endpoint, device, health: health.clone() };
+                    let attached = port.begin(introduced).map_err(|e| vhost_error(number, &e))?;
+                    port.keep(attached, confined_to.clone())?;
+                    ports.push((number, health));
+                }
+            }
         }
+        let threads = 1 + ports.len();
         let parts = Parts {
             console: Console::new(o.console),
             marks,
             ring,
             nets,
+            ports,
             listener: o.listener,
             signals: o.signals,
             reporter,
             about: About { image: o.image.name(), memory: o.memory },
             shared: self.shared.clone(),
         };
-        Io::new(parts, o.console)
+        Ok(Served { io: Io::new(parts, o.console)?, calls, threads })
     }
+}
+
+/// What is served beside the guest.
+struct Served {
+    io: Io,
+    calls: Option<Calls>,
+    /// Threads that confine themselves before the guest is entered.
+    threads: usize,
 }
 
 /// KVM would write another vendor's hypercall instruction over a guest's, into text that all instances share.

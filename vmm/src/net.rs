@@ -29,6 +29,21 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_HOST_TSO4
     | FEATURE_HOST_TSO6;
 
+/// Feature bits for a guest that asks for `wanted`, of a back end that has `present`.
+pub fn agree(present: u64, wanted: u64, offload: bool) -> u64 {
+    let always = FEATURE_MAC | FEATURE_MTU | FEATURE_VERSION_1;
+    let refused = if offload { 0 } else { OFFLOADS };
+    let mut features = present & (wanted | always) & !refused;
+    // Segmentation without checksums means nothing (virtio 1.2, 5.1.3.1).
+    if features & FEATURE_CSUM == 0 {
+        features &= !(FEATURE_HOST_TSO4 | FEATURE_HOST_TSO6);
+    }
+    if features & FEATURE_GUEST_CSUM == 0 || features & FEATURE_MRG_RXBUF == 0 {
+        features &= !(FEATURE_GUEST_TSO4 | FEATURE_GUEST_TSO6);
+    }
+    features
+}
+
 /// Names of feature bits, as the standard has them, for people.
 pub fn feature_names(features: u64) -> Vec<&'static str> {
     let names = [
@@ -72,6 +87,18 @@ pub struct Counters {
     pub transmitted: u64,
     /// Guest to TAP, refused by the kernel: interface down, or a header that contradicts the packet.
     pub refused: u64,
+    /// For a device over vhost-user, whose packets the monitor does not see.
+    #[serde(default)]
+    pub vhost_user: Option<BackEnd>,
+}
+
+/// How a device over vhost-user is doing.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct BackEnd {
+    /// A back end is at work.
+    pub connected: bool,
+    /// How many have been, the present one included.
+    pub back_ends: u64,
 }
 
 /// The device.

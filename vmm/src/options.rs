@@ -20,7 +20,10 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --memory MIB       guest memory; default: what the image asks for
       --net KEY=VALUE,.. net device; may be repeated
             tap=NAME       its other end: a TAP, made if absent, or
-            fd=N           an open TAP on descriptor N
+            fd=N           an open TAP on descriptor N, or
+            vhost-user=PATH  a switch's socket (vhost-user:PATH will do, too)
+            server=on|off  listen at PATH for the switch to connect; default off
+            wait=SECONDS   for the switch, before the guest starts; default 5
             mac=XX:..      link-layer address; default: made from the TAP's name
             ipv4=A/LEN     address for the guest     ipv4-gateway=A
             ipv6=A/LEN     likewise                  ipv6-gateway=A
@@ -48,6 +51,12 @@ pub struct NetOptions {
     pub tap: Option<String>,
     /// TAP that is open already.
     pub fd: Option<RawFd>,
+    /// Socket at which a vhost-user back end is met.
+    pub vhost_user: Option<PathBuf>,
+    /// Whether this side listens there.
+    pub server: bool,
+    /// How long to wait for a back end before the guest starts, seconds.
+    pub wait: u64,
     /// Link-layer address.
     pub mac: Option<[u8; 6]>,
     /// Guest's IPv4 address and prefix length.
@@ -71,6 +80,9 @@ impl Default for NetOptions {
         Self {
             tap: None,
             fd: None,
+            vhost_user: None,
+            server: false,
+            wait: 5,
             mac: None,
             ipv4: None,
             ipv4_gateway: None,
@@ -133,8 +145,14 @@ impl FromStr for NetOptions {
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut net = NetOptions::default();
         for pair in text.split(',') {
-            let (key, value) = pair.split_once('=').ok_or_else(|| wrong("--net", pair))?;
+            let (key, value) = match pair.strip_prefix("vhost-user:") {
+                Some(path) => ("vhost-user", path),
+                None => pair.split_once('=').ok_or_else(|| wrong("--net", pair))?,
+            };
             match key {
+                "vhost-user" => net.vhost_user = Some(value.into()),
+                "server" => net.server = on("--net server", value)?,
+                "wait" => net.wait = number("--net wait", value)?,
                 "tap" => net.tap = Some(value.into()),
                 "fd" => net.fd = Some(number("--net fd", value)?),
                 "mac" => net.mac = Some(parse_mac(value).ok_or_else(|| wrong("--net mac", value))?),
@@ -148,8 +166,12 @@ impl FromStr for NetOptions {
                 _ => return Err(wrong("--net", pair)),
             }
         }
-        if net.tap.is_some() == net.fd.is_some() {
-            return Err(Error::Configuration("--net: give either tap=NAME or fd=N".into()));
+        let ends = [net.tap.is_some(), net.fd.is_some(), net.vhost_user.is_some()];
+        if ends.iter().filter(|given| **given).count() != 1 {
+            return Err(Error::Configuration("--net: give one of tap=NAME, fd=N, vhost-user=PATH".into()));
+        }
+        if net.server && net.vhost_user.is_none() {
+            return Err(Error::Configuration("--net server: for vhost-user=PATH alone".into()));
         }
         if !net.queue.is_power_of_two() || !(8..=1024).contains(&net.queue) {
             return Err(Error::Configuration("--net queue: a power of two from 8 to 1024".into()));
@@ -292,12 +314,26 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_named_by_its_socket() {
+        for line in
+            ["--image i --net vhost-user=/s,server=on,queue=1024", "--image i --net vhost-user:/s,server=on"]
+        {
+            let Ok(Command::Run(o)) = parsed(&line.split(' ').collect::<Vec<_>>()) else { panic!("{line}") };
+            assert_eq!(o.nets[0].vhost_user, Some("/s".into()));
+            assert!(o.nets[0].server);
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for line in [
             "",
             "--image",
             "--image i --net tap=a,fd=3",
             "--image i --net mtu=1500",
+            "--image i --net tap=a,vhost-user=/s",
+            "--image i --net tap=a,server=on",
+            "--image i --net vhost-user=/s,server=maybe",
             "--image i --net tap=a,queue=100",
             "--image i --net tap=a,mac=01:00:00:00:00:00",
             "--image i --net tap=a,ipv4=10.0.0.1/33",

@@ -13,7 +13,7 @@ const KVM_GET_REGS: u64 = 0x8090_ae81;
 const KVM_GET_SREGS: u64 = 0x8138_ae83;
 const KVM_IOEVENTFD: u64 = 0x4040_ae79;
 
-/// What both threads need: memory for the allocator (never executable), waiting, ending, and the way to an orderly
+/// What all threads need: memory for the allocator (never executable), waiting, ending, and the way to an orderly
 /// abort.
 const BOTH: &[c_long] = &[
     libc::SYS_futex,
@@ -33,7 +33,7 @@ const BOTH: &[c_long] = &[
     libc::SYS_exit_group,
     libc::SYS_restart_syscall,
 ];
-const VCPU: &[c_long] = &[libc::SYS_ppoll];
+const VCPU: &[c_long] = &[libc::SYS_ppoll, libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
 const IO: &[c_long] = &[
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
@@ -46,6 +46,32 @@ const IO: &[c_long] = &[
     libc::SYS_sendto,
     libc::SYS_close,
     libc::SYS_fcntl,
+];
+
+/// The threads that speak with back ends of net devices.
+const VHOST: &[c_long] = &[
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_setsockopt,
+    libc::SYS_accept4,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_poll,
+    libc::SYS_close,
+    libc::SYS_fcntl,
+];
+/// The connector, beside making a Unix socket. It allocates, and ends.
+const CONNECTOR: &[c_long] = &[
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_connect,
+    libc::SYS_close,
+    libc::SYS_fcntl,
+    libc::SYS_munmap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit_group,
 ];
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
@@ -64,6 +90,22 @@ pub fn io() -> Result<BpfProgram, Error> {
     // A connection is made non-blocking.
     rules.insert(libc::SYS_ioctl, vec![argument(1, libc::FIONBIO)?]);
     rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
+    compile(rules)
+}
+
+/// The list of a thread that speaks with a back end.
+pub fn vhost() -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[BOTH, VHOST]);
+    // A connection is made blocking.
+    rules.insert(libc::SYS_ioctl, vec![argument(1, libc::FIONBIO)?]);
+    rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
+    compile(rules)
+}
+
+/// The connector's list.
+pub fn connector() -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[CONNECTOR]);
+    rules.insert(libc::SYS_socket, vec![argument(0, libc::AF_UNIX as u64)?]);
     compile(rules)
 }
 

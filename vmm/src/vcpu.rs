@@ -11,9 +11,11 @@ use crate::signals;
 use abi::layout::{DEVICE_PAGE, DOORBELL_PAGE, PAGE_SIZE};
 use abi::registers::*;
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 /// The control doorbell exits to this thread until it has rung this often; only then is an ioeventfd worth the
@@ -40,6 +42,38 @@ pub struct Shared {
 pub fn event() -> Result<EventFd, Error> {
     EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC)
         .map_err(|source| Error::System { doing: "make an eventfd", source })
+}
+
+/// An eventfd as a file of its own, to be handed to another process.
+pub fn event_file(event: &EventFd) -> Result<File, Error> {
+    let copy = event.try_clone().map_err(|source| Error::System { doing: "copy an eventfd", source })?;
+    // SAFETY: the copy was just made and is given up to the file.
+    Ok(unsafe { File::from_raw_fd(copy.into_raw_fd()) })
+}
+
+/// Calls of other processes: eventfds that end a yield. Their signals are noticed, never read: what another process
+/// shares with this one it can read empty, or make blocking, at any time.
+pub struct Calls(Epoll);
+
+impl Calls {
+    /// No call yet.
+    pub fn new() -> Result<Self, Error> {
+        Epoll::new().map(Self).map_err(|source| Error::System { doing: "make an epoll", source })
+    }
+
+    /// Listens to an eventfd for good.
+    pub fn listen(&self, event: &EventFd) -> Result<(), Error> {
+        let edge = EpollEvent::new(EventSet::IN | EventSet::EDGE_TRIGGERED, 0);
+        self.0
+            .ctl(ControlOperation::Add, event.as_raw_fd(), edge)
+            .map_err(|source| Error::System { doing: "wait for calls", source })
+    }
+
+    /// Takes note of all signals so far.
+    fn clear(&self) {
+        let mut events = [EpollEvent::default(); 16];
+        let _ = self.0.wait(0, &mut events);
+    }
 }
 
 /// Signals an eventfd; its counter cannot overflow within a lifetime.
@@ -116,6 +150,8 @@ pub struct Vcpu<'a> {
     pub tsc_hz: u64,
     /// How often the control doorbell rang by exit.
     pub rings: u32,
+    /// Calls of back ends, if there are such.
+    pub calls: Option<Calls>,
 }
 
 /// What an exit asks for.
@@ -197,10 +233,18 @@ impl Vcpu<'_> {
             libc::timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 }
         });
         let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-        let mut poll = libc::pollfd { fd: self.shared.wake.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one valid `pollfd`, a valid timeout or none, no signal mask.
-        if unsafe { libc::ppoll(&mut poll, 1, timeout, std::ptr::null()) } == 1 {
-            let _ = self.shared.wake.read();
+        let calls = self.calls.as_ref().map_or(-1, |calls| calls.0.as_raw_fd());
+        let wait = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut polls = [wait(self.shared.wake.as_raw_fd()), wait(calls)];
+        // SAFETY: two valid `pollfd`s, the second of which is passed over if it has no descriptor; a valid timeout or
+        // none, no signal mask.
+        if unsafe { libc::ppoll(polls.as_mut_ptr(), 2, timeout, std::ptr::null()) } > 0 {
+            if polls[0].revents != 0 {
+                let _ = self.shared.wake.read();
+            }
+            if let Some(calls) = self.calls.as_ref().filter(|_| polls[1].revents != 0) {
+                calls.clear();
+            }
         }
     }
 

@@ -12,10 +12,11 @@ use crate::control_ring::{ControlError, ControlRing};
 use crate::error::Error;
 use crate::fault::{Ending, Fault};
 use crate::marks::Marks;
-use crate::net::{Left, TapNet};
+use crate::net::{BackEnd, Counters, Left, TapNet};
 use crate::report::{Report, Reporter};
 use crate::signals;
 use crate::vcpu::{Shared, signal};
+use crate::vhost::thread::Health;
 use crate::virtqueue::RingError;
 use abi::control as message;
 use server::{Input, Server};
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::EventFd;
@@ -47,6 +49,8 @@ const CONNECTIONS: u64 = 1 << 16;
 
 /// A net device with its doorbells.
 pub struct Net {
+    /// Which of the guest's net devices it is.
+    pub number: usize,
     /// The device.
     pub device: TapNet,
     /// Doorbells of its receive and transmit queue.
@@ -61,6 +65,7 @@ pub struct Io {
     console: Console,
     ring: ControlRing,
     nets: Vec<Net>,
+    ports: Vec<(usize, Arc<Health>)>,
     server: Server,
     marks: Marks,
     reporter: Reporter,
@@ -90,6 +95,7 @@ pub struct Parts {
     pub console: Console,
     pub ring: ControlRing,
     pub nets: Vec<Net>,
+    pub ports: Vec<(usize, Arc<Health>)>,
     pub listener: Option<UnixListener>,
     pub marks: Marks,
     pub reporter: Reporter,
@@ -109,13 +115,14 @@ impl Io {
     /// Registers everything that can happen.
     pub fn new(parts: Parts, standard_input: bool) -> Result<Self, Error> {
         let epoll = Epoll::new().map_err(|source| Error::System { doing: "make an epoll", source })?;
-        let Parts { shared, signals, console, ring, nets, listener, marks, reporter, about } = parts;
+        let Parts { shared, signals, console, ring, nets, ports, listener, marks, reporter, about } = parts;
         let io = Self {
             epoll,
             signals,
             console,
             ring,
             nets,
+            ports,
             server: Server::new(listener),
             marks,
             reporter,
@@ -323,7 +330,7 @@ impl Io {
                     left == Left::More
                 }
                 Err(e) => {
-                    self.shared.end(ring_fault(index, "transmit", e));
+                    self.shared.end(ring_fault(net.number, "transmit", e));
                     false
                 }
             };
@@ -346,7 +353,7 @@ impl Io {
                 left == Left::More
             }
             Err(e) => {
-                self.shared.end(ring_fault(index, "receive", e));
+                self.shared.end(ring_fault(net.number, "receive", e));
                 false
             }
         }
@@ -427,9 +434,24 @@ impl Io {
             memory: self.about.memory,
             ready: self.ready,
             up_ns: self.marks.up_ns(),
-            net: self.nets.iter().map(|n| n.device.counters).collect(),
+            net: self.counters(),
             guest: self.marks.counters(),
         }
+    }
+
+    /// A block for each of the guest's net devices, in their order.
+    fn counters(&self) -> Vec<Counters> {
+        let mut blocks = vec![Counters::default(); self.nets.len() + self.ports.len()];
+        for net in &self.nets {
+            blocks[net.number] = net.device.counters;
+        }
+        for (number, health) in &self.ports {
+            blocks[*number].vhost_user = Some(BackEnd {
+                connected: health.connected.load(Ordering::Relaxed),
+                back_ends: health.back_ends.load(Ordering::Relaxed),
+            });
+        }
+        blocks
     }
 
     /// The guest has ended: what it still said goes out, then the report.

@@ -1,0 +1,75 @@
+//! Where a back end is met: at a socket of its own, or at ours.
+
+use super::VhostError;
+use super::connector::Connector;
+use crate::error::Error;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Between two looks for somebody who was not there.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Where connections come from.
+pub enum Endpoint {
+    /// The back end listens: connections come from the connector, for its path of this number.
+    Client(Arc<Connector>, usize),
+    /// This side listens.
+    Server(UnixListener, PathBuf),
+}
+
+impl Endpoint {
+    /// A socket that listens at a path. What another monitor has left there goes.
+    pub fn listen(path: &Path) -> Result<Self, Error> {
+        let bind = || UnixListener::bind(path);
+        let listener = match bind() {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
+                // If it cannot be removed, the second attempt says why.
+                let _ = std::fs::remove_file(path);
+                bind()
+            }
+            other => other,
+        };
+        let listener = listener.and_then(|l| l.set_nonblocking(true).map(|()| l));
+        let listener = listener.map_err(|e| Error::Host {
+            problem: format!("vhost-user socket {}: {e}", path.display()),
+            hint: "choose another path, or stop what listens there".into(),
+        })?;
+        Ok(Self::Server(listener, path.to_owned()))
+    }
+
+    /// A connection, if somebody is there now.
+    pub fn try_connect(&self) -> Result<Option<UnixStream>, VhostError> {
+        match self {
+            Self::Client(connector, index) => connector.connect(*index).map(Some),
+            Self::Server(listener, path) => match listener.accept() {
+                Ok((stream, _)) => Ok(Some(stream)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+                Err(source) => Err(VhostError::Unreachable { path: path.clone(), source }),
+            },
+        }
+    }
+
+    /// A connection, waited for so long.
+    pub fn connect(&self, patience: Duration) -> Result<UnixStream, VhostError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let late = Instant::now() >= deadline;
+            match (self.try_connect(), self) {
+                (Ok(Some(stream)), _) => return Ok(stream),
+                (Err(e), _) if late => return Err(e),
+                (Ok(None), Self::Server(_, path)) if late => {
+                    return Err(VhostError::Unvisited { path: path.clone(), seconds: patience.as_secs() });
+                }
+                _ => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+}
+
+/// Whether a socket's file is there and nobody behind it.
+fn is_left_over(path: &Path) -> bool {
+    UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+}

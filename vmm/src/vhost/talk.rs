@@ -1,0 +1,163 @@
+//! One conversation, message by message, none of which may take longer than its deadline.
+
+use super::VhostError;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+use vhost_user::message::{REPLY, Request};
+use vhost_user::socket::{Connection, Message};
+
+/// How often a wait looks at its deadline.
+const GRAIN: Duration = Duration::from_millis(50);
+
+/// A conversation.
+pub struct Talk {
+    connection: Connection,
+    deadline: Instant,
+    /// Every request is answered.
+    pub acknowledged: bool,
+}
+
+impl Talk {
+    /// Begins one, all of which has to be over in so long.
+    pub fn new(stream: UnixStream, patience: Duration) -> Result<Self, VhostError> {
+        stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_read_timeout(Some(GRAIN)))
+            .and_then(|()| stream.set_write_timeout(Some(GRAIN)))
+            .map_err(VhostError::Socket)?;
+        let connection = Connection::new(stream);
+        Ok(Self { connection, deadline: Instant::now() + patience, acknowledged: false })
+    }
+
+    /// Gives what follows a time of its own.
+    pub fn extend(&mut self, patience: Duration) {
+        self.deadline = Instant::now() + patience;
+    }
+
+    /// Asks; the answer.
+    pub fn ask(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
+        self.connection.send(request.code(), &request.emit(), &[], false)?;
+        self.answer(name, request)
+    }
+
+    /// Asks for a word.
+    pub fn ask_word(&mut self, name: &'static str, request: &Request) -> Result<u64, VhostError> {
+        let message = self.ask(name, request)?;
+        match message.payload.first_chunk() {
+            Some(word) if message.payload.len() == 8 => Ok(u64::from_ne_bytes(*word)),
+            _ => Err(VhostError::Confused(name)),
+        }
+    }
+
+    /// Tells, and waits for the answer if there is one to each request.
+    pub fn tell(
+        &mut self,
+        name: &'static str,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), VhostError> {
+        self.connection.send(request.code(), &request.emit(), fds, self.acknowledged)?;
+        if !self.acknowledged {
+            return Ok(());
+        }
+        match self.answer(name, request)?.payload[..] {
+            [0, 0, 0, 0, 0, 0, 0, 0] => Ok(()),
+            [_, _, _, _, _, _, _, _] => Err(VhostError::Refused(name)),
+            _ => Err(VhostError::Confused(name)),
+        }
+    }
+
+    fn answer(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
+        while Instant::now() < self.deadline {
+            if let Some(message) = self.connection.receive()? {
+                let fits = message.code == request.code() && message.flags & REPLY != 0;
+                return if fits { Ok(message) } else { Err(VhostError::Confused(name)) };
+            }
+        }
+        Err(VhostError::Silent(name))
+    }
+
+    /// Waits until the conversation ends. There is nothing that a back end has to say by itself.
+    pub fn until_closed(mut self) -> VhostError {
+        if let Err(e) = self.connection.stream().set_read_timeout(None) {
+            return VhostError::Socket(e);
+        }
+        loop {
+            match self.connection.receive() {
+                Ok(None) => {}
+                Ok(Some(_)) => return VhostError::Confused("nothing"),
+                Err(e) => return e.into(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::thread::spawn;
+    use vhost_user::message::{Header, RingState, VERSION};
+
+    const SOON: Duration = Duration::from_millis(300);
+
+    /// A front end whose peer does something.
+    fn against(peer: impl FnOnce(UnixStream) + Send + 'static) -> Talk {
+        let (front, back) = UnixStream::pair().unwrap();
+        spawn(move || peer(back));
+        Talk::new(front, SOON).unwrap()
+    }
+
+    fn message(code: u32, flags: u32, payload: &[u8]) -> Vec<u8> {
+        [&Header { code, flags, length: payload.len() as u32 }.emit()[..], payload].concat()
+    }
+
+    fn asked(bytes: Vec<u8>) -> Result<u64, VhostError> {
+        let mut talk = against(move |mut s| {
+            s.write_all(&bytes).unwrap();
+            std::thread::sleep(2 * SOON);
+        });
+        talk.ask_word("features", &Request::GetFeatures)
+    }
+
+    #[test]
+    fn an_answer_is_a_word() {
+        assert_eq!(asked(message(1, VERSION | REPLY, &7u64.to_ne_bytes())).unwrap(), 7);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for bytes in [
+            message(1, VERSION, &[0; 8]),
+            message(2, VERSION | REPLY, &[0; 8]),
+            message(1, VERSION | REPLY, &[0; 4]),
+            message(1, VERSION | REPLY, &[0; 16]),
+        ] {
+            assert!(matches!(asked(bytes), Err(VhostError::Confused(_))));
+        }
+        assert!(matches!(asked(message(1, 2 | REPLY, &[0; 8])), Err(VhostError::Malformed(_))));
+        assert!(matches!(asked(vec![0xff; 100]), Err(VhostError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_silent_peer_is_given_up_and_a_gone_one_noticed() {
+        assert!(matches!(asked(vec![]), Err(VhostError::Silent("features"))));
+        assert!(matches!(asked(vec![1, 0, 0]), Err(VhostError::Silent("features"))));
+        let gone = against(drop).ask_word("features", &Request::GetFeatures);
+        assert!(matches!(gone, Err(VhostError::Closed | VhostError::Socket(_))), "{gone:?}");
+    }
+
+    #[test]
+    fn an_acknowledged_request_can_be_refused() {
+        let request = Request::SetRingSize(RingState { index: 0, value: 8 });
+        for (word, granted) in [(0u64, true), (1, false)] {
+            let mut talk = against(move |mut s| {
+                s.write_all(&message(8, VERSION | REPLY, &word.to_ne_bytes())).unwrap();
+                std::thread::sleep(SOON);
+            });
+            talk.acknowledged = true;
+            assert_eq!(talk.tell("the ring's size", &request, &[]).is_ok(), granted);
+        }
+    }
+}
