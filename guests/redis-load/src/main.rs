@@ -74,20 +74,15 @@ async fn run(options: Rc<Options>) -> ExitCode {
         control::stop_requested().await;
         stopped.borrow_mut().wake();
     });
-    loop {
-        let state = share.borrow();
-        if state.is_done() {
-            break;
-        }
-        if let Some(why) = state.failed {
+    while !share.borrow().is_done() {
+        if let Some(why) = share.borrow().failed {
             println!("{why}");
             return ExitCode(1);
         }
         if control::stop_deadline().is_some() {
-            println!("stopped after {} requests", state.answered);
+            println!("stopped after {} requests", share.borrow().answered);
             return ExitCode(1);
         }
-        drop(state);
         Share::changed(&share).await;
     }
     report(&options, &share.borrow())

@@ -236,7 +236,6 @@ impl Listener {
                 _ if !connection.known => {
                     connection.known = true;
                     socket.set_timeout(Some(GONE));
-                    socket.set_keep_alive(Some(KEEP_ALIVE));
                     let remote = IpEndpoint::new(ends.remote.0, ends.remote.1);
                     event(number, Event::Opened(remote, IpEndpoint::new(ends.local, self.port)));
                 }
@@ -349,6 +348,8 @@ fn new_connection(admission: Admission, ends: Ends, port: u16) -> Option<Connect
     // The program answers before anything is sent, and what it says carries the acknowledgement.
     socket.set_ack_delay(None);
     socket.set_timeout(Some(HALF_OPEN));
+    // Set on an open connection, it would ask at once.
+    socket.set_keep_alive(Some(KEEP_ALIVE));
     socket.listen(IpListenEndpoint { addr: Some(ends.local), port }).ok()?;
     let mut sockets = SocketSet::new(Vec::with_capacity(1));
     let handle = sockets.add(socket);

@@ -145,18 +145,17 @@ fn ten_thousand_connections() {
             streams.push(stream);
         }
     });
-    let mut answers = 0;
-    for stream in &mut streams {
-        stream.write_all(b"PING\r\n").expect("it takes it");
-    }
-    let mut buffer = [0; 7];
-    for (number, stream) in streams.iter_mut().enumerate() {
-        match stream.read_exact(&mut buffer) {
-            Ok(()) if &buffer == b"+PONG\r\n" => answers += 1,
-            other => eprintln!("connection {number}: {other:?}, {}", buffer.escape_ascii()),
+    // Some at a time: a TAP holds a thousand packets.
+    for some in streams.chunks_mut(500) {
+        for stream in &mut *some {
+            stream.write_all(b"PING\r\n").expect("it takes it");
+        }
+        for stream in some {
+            let mut buffer = [0; 7];
+            stream.read_exact(&mut buffer).expect("an answer");
+            assert_eq!(&buffer, b"+PONG\r\n");
         }
     }
-    assert_eq!(answers, 10_000);
     // One more is told so, in the words of Redis.
     let mut late = guest.connect();
     assert_eq!(late.reply(), "-ERR max number of clients reached");

@@ -7,10 +7,13 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 
+/// Writes the lines of a section.
+type Section = fn(&Call<'_>) -> String;
+
 pub(crate) fn info(call: &mut Call<'_>) -> Done {
     let all = call.argc() == 1 || ["ALL", "EVERYTHING", "DEFAULT"].iter().any(|word| call.is(1, word));
     let mut text = String::new();
-    let sections: [(&str, fn(&Call<'_>) -> String); 7] = [
+    let sections: [(&str, Section); 7] = [
         ("Server", server),
         ("Clients", clients),
         ("Memory", memory),

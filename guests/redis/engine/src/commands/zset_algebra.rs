@@ -36,8 +36,10 @@ impl Aggregate {
     }
 }
 
+type Members = Vec<(Rc<[u8]>, f64)>;
+
 /// Members and scores of a sorted set, or of a set, whose members count 1.
-fn members(call: &mut Call<'_>, key: &[u8]) -> Result<Vec<(Rc<[u8]>, f64)>, Error> {
+fn members(call: &mut Call<'_>, key: &[u8]) -> Result<Members, Error> {
     if let Ok(set) = call.store.get::<Set>(call.db, key) {
         let bytes = set.map_or(0, |set| set.size() + 60 * set.len());
         call.need(bytes)?;
