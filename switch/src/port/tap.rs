@@ -75,7 +75,9 @@ impl Tap {
         // SAFETY: each range is mapped while the batch is worked on.
         let n = unsafe { libc::writev(fd.as_raw_fd(), ranges.as_ptr(), ranges.len() as i32) };
         if n >= 0 {
-            return Ok(Written::Yes);
+            shared.sent.add(1);
+            shared.sent_bytes.add((n as u64).saturating_sub(HEADER as u64));
+            return Ok(Written::Done);
         }
         match io::Error::last_os_error() {
             e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Full),
@@ -83,7 +85,7 @@ impl Tap {
             e if e.raw_os_error() == Some(libc::EIO) => shared.lost(Reason::Down, 1),
             e => return Err(e.into()),
         }
-        Ok(Written::No)
+        Ok(Written::Done)
     }
 
     /// Sends a frame that the kernel shall not have as it is.
@@ -95,7 +97,7 @@ impl Tap {
         shared: &Shared,
     ) -> Result<Written, Broken> {
         let header = Header::default();
-        let mut outcome = Ok(Written::Yes);
+        let mut outcome = Ok(Written::Done);
         self.finisher.each(batch, frame, vlan, shared, |bytes| {
             if matches!(outcome, Ok(Written::Full) | Err(_)) {
                 return;
@@ -110,9 +112,8 @@ impl Tap {
 
 /// Whether a packet was written.
 enum Written {
-    Yes,
-    /// It is no use to try again.
-    No,
+    /// It was, or never can be, which is counted.
+    Done,
     Full,
 }
 
@@ -206,13 +207,8 @@ impl Device for Tap {
             } else {
                 self.send_finished(batch, frame, out.vlan, shared)?
             };
-            match written {
-                Written::Full => return Ok(done),
-                Written::No => {}
-                Written::Yes => {
-                    shared.sent.add(1);
-                    shared.sent_bytes.add(frame.length() as u64);
-                }
+            if matches!(written, Written::Full) {
+                return Ok(done);
             }
         }
         Ok(which.len())
