@@ -4,7 +4,7 @@ RELEASE := target/release
 IMAGES := target/images
 TEST_IMAGES := target/test-images
 GUEST_RELEASE := guests/target/x86_64-unknown-linux-gnu/release
-GUESTS := hello template clickos iperf redis redis-load
+GUESTS := hello template clickos iperf netpipe redis redis-load
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -41,12 +41,12 @@ demo: build ## start a firewall, send packets through it, show what happened, cl
 
 test: build test-packages ## run every test
 	cargo test --quiet --workspace --exclude e2e
-	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol
+	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol
 	cargo test -p e2e
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
-	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p hello -p template -p clickos -p tests -p redis -p redis-load -p redis-engine
+	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p netpipe -p netpipe-protocol -p hello -p template -p clickos -p tests -p redis -p redis-load -p redis-engine
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
