@@ -75,7 +75,10 @@ impl From<vhost_user::socket::Error> for VhostError {
         match e {
             vhost_user::socket::Error::Closed => Self::Closed,
             vhost_user::socket::Error::Malformed(m) => Self::Malformed(m),
-            vhost_user::socket::Error::Socket(e) => Self::Socket(e),
+            vhost_user::socket::Error::Socket(e) => match e.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
+                _ => Self::Socket(e),
+            },
         }
     }
 }
