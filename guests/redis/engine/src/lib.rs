@@ -24,5 +24,6 @@ mod resp;
 mod server;
 mod store;
 mod table;
+mod waiting;
 
 pub use engine::{Engine, Setup};

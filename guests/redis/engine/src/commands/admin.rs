@@ -3,7 +3,7 @@
 use super::Call;
 use crate::error::{Done, Error};
 use crate::glob;
-use crate::number::{parse_f64, parse_i64};
+use crate::number::parse_i64;
 use crate::server::Totals;
 use crate::store::evict::Policy;
 use crate::store::keyspace::{Counters, DATABASES};
@@ -191,11 +191,6 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Done {
             _ => return Err(Error::Syntax),
         };
         call.out.ok();
-    } else if call.is(1, "SLEEP") && call.argc() == 3 {
-        let seconds = parse_f64(call.arg(2)).filter(|s| (0.0..=60.0).contains(s)).ok_or(Error::NotFloat)?;
-        // The one client waits, not the server.
-        let deadline = call.deadline_after((seconds * 1000.0) as u64, true);
-        return call.wait(vec![], deadline, true);
     } else {
         return Err(super::subcommands::unknown("debug", call.arg(1)));
     }

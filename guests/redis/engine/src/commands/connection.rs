@@ -2,11 +2,12 @@
 
 use super::{Call, keys, pubsub, transactions};
 use crate::client::Client;
-use crate::engine::stop_waiting;
+
 use crate::error::{Done, Error};
 use crate::number::parse_i64;
 use crate::resp::reply::Reply;
 use crate::server::VERSION;
+use crate::waiting::stop_waiting;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;

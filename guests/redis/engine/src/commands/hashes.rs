@@ -176,6 +176,8 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 16
     };
+    let fields = call.store.get::<Hash>(call.db, call.args.at(1))?.map_or(0, Hash::len);
+    call.need(64 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(hash.and_then(|hash| hash.random(chance)).map(|(name, _)| name));
@@ -189,7 +191,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
         super::sets::sample(hash.len(), count as usize, &mut chance, hash.iter())
     } else {
         // Repeated picks may be any number: the reply's limit is what ends them.
-        let most = count.unsigned_abs().min(call.out.limit as u64 / 8) as usize;
+        let most = count.unsigned_abs().min(call.out.limit as u64 / 128) as usize;
         if (most as u64) < count.unsigned_abs() {
             return Err(Error::Text("ERR the reply would be larger than memory allows"));
         }

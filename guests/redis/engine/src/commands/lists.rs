@@ -56,12 +56,14 @@ fn pop(call: &mut Call<'_>, front: bool, name: &'static str) -> Done {
         return Ok(());
     };
     match count {
-        None => call.out.bulk_or_null(list.pop(front).as_deref()),
+        None => {
+            list.pop(front, |element| call.out.bulk(element));
+        }
         Some(count) => {
             let count = count.min(list.len());
             call.out.array(count);
             for _ in 0..count {
-                call.out.bulk_or_null(list.pop(front).as_deref());
+                list.pop(front, |element| call.out.bulk(element));
             }
             if count == 0 {
                 return Ok(());

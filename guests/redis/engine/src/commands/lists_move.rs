@@ -21,9 +21,11 @@ fn transfer(call: &mut Call<'_>, from: bool, to: bool) -> Result<bool, Error> {
         return Ok(false);
     }
     call.store.get::<List>(call.db, target)?;
-    let Some(element) = call.store.get_mut::<List>(call.db, source)?.and_then(|list| list.pop(from)) else {
-        return Ok(false);
-    };
+    let length =
+        call.store.get::<List>(call.db, source)?.and_then(|list| list.end(from)).map_or(0, <[u8]>::len);
+    call.need(2 * length)?;
+    let list = call.store.get_mut::<List>(call.db, source)?;
+    let Some(element) = list.and_then(|list| list.pop(from, <[u8]>::to_vec)) else { return Ok(false) };
     // To where it came from: the list must not go in between.
     call.store.get_or_make::<List>(call.db, target)?.push(to, &element);
     call.out.bulk(&element);
@@ -70,10 +72,12 @@ fn pop_or_wait(call: &mut Call<'_>, front: bool) -> Done {
     let keys: Vec<&[u8]> = call.args.from(1).take(last - 1).collect();
     for key in &keys {
         let Some(list) = call.store.get_mut::<List>(call.db, key)? else { continue };
-        if let Some(element) = list.pop(front) {
+        let popped = list.pop(front, |element| {
             call.out.array(2);
             call.out.bulk(key);
-            call.out.bulk(&element);
+            call.out.bulk(element);
+        });
+        if popped.is_some() {
             call.shrunk(key);
             return Ok(());
         }
@@ -111,7 +115,7 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
         call.out.bulk(key);
         call.out.array(count);
         for _ in 0..count {
-            call.out.bulk_or_null(list.pop(front).as_deref());
+            list.pop(front, |element| call.out.bulk(element));
         }
         call.shrunk(key);
         return Ok(None);

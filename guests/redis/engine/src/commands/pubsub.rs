@@ -31,20 +31,24 @@ fn enter(call: &mut Call<'_>, pattern: bool) -> Done {
 
 fn exit(call: &mut Call<'_>, pattern: bool) -> Done {
     let kind = if pattern { "punsubscribe" } else { "unsubscribe" };
-    let mine = if pattern { &call.client.patterns } else { &call.client.channels };
-    let names: Vec<Vec<u8>> = match call.args.len() {
-        1 => mine.iter().cloned().collect(),
-        _ => call.args.from(1).map(<[u8]>::to_vec).collect(),
-    };
+    if call.args.len() > 1 {
+        for name in call.args.from(1) {
+            let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
+            if mine.remove(name) {
+                call.server.unsubscribe(call.client.id, name, pattern);
+            }
+            notice(call.out, kind, Some(name), call.client.subscriptions());
+        }
+        return Ok(());
+    }
+    let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
+    let names = core::mem::take(mine);
     if names.is_empty() {
         notice(call.out, kind, None, call.client.subscriptions());
     }
-    for name in names {
-        let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
-        if mine.remove(&name) {
-            call.server.unsubscribe(call.client.id, &name, pattern);
-        }
-        notice(call.out, kind, Some(&name), call.client.subscriptions());
+    for (gone, name) in names.iter().enumerate() {
+        call.server.unsubscribe(call.client.id, name, pattern);
+        notice(call.out, kind, Some(name), call.client.subscriptions() + names.len() - 1 - gone);
     }
     Ok(())
 }
@@ -77,16 +81,11 @@ pub(crate) fn leave(server: &mut Server, client: &mut Client) {
 
 pub(crate) fn publish(call: &mut Call<'_>) -> Done {
     let (channel, message) = (call.arg(1), call.arg(2));
-    let mut told: Vec<(u64, Option<Vec<u8>>)> = Vec::new();
-    if let Some(clients) = call.server.channels.get(channel) {
-        told.extend(clients.iter().map(|&id| (id, None)));
-    }
-    for (pattern, clients) in &call.server.patterns {
-        if glob::matches(pattern, channel, false) {
-            told.extend(clients.iter().map(|&id| (id, Some(pattern.clone()))));
-        }
-    }
-    for (id, pattern) in &told {
+    // Taken out meanwhile: telling changes neither, and copies would be as large as clients please.
+    let (channels, patterns) =
+        (core::mem::take(&mut call.server.channels), core::mem::take(&mut call.server.patterns));
+    let mut told = 0;
+    let mut tell = |id: u64, pattern: Option<&[u8]>| {
         let write = |out: &mut Reply| {
             match pattern {
                 None => {
@@ -102,9 +101,17 @@ pub(crate) fn publish(call: &mut Call<'_>) -> Done {
             out.bulk(channel);
             out.bulk(message);
         };
-        if *id == call.client.id { write(call.out) } else { call.server.tell(*id, write) }
+        told += 1;
+        if id == call.client.id { write(call.out) } else { call.server.tell(id, write) }
+    };
+    channels.get(channel).into_iter().flatten().for_each(|&id| tell(id, None));
+    for (pattern, clients) in &patterns {
+        if glob::matches(pattern, channel, false) {
+            clients.iter().for_each(|&id| tell(id, Some(pattern)));
+        }
     }
-    call.out.integer(told.len() as i64);
+    (call.server.channels, call.server.patterns) = (channels, patterns);
+    call.out.integer(told);
     Ok(())
 }
 

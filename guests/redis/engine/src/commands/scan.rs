@@ -70,7 +70,10 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Done {
     let mut expired: Vec<Vec<u8>> = Vec::new();
     let next = call.store.databases[call.db].table.scan(o.cursor, o.count, |slot| {
         if slot.expiry() <= now {
-            expired.push(slot.key().to_vec());
+            // The rest goes by the timer.
+            if expired.len() < 100 {
+                expired.push(slot.key().to_vec());
+            }
         } else if o.takes(slot.key())
             && o.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(slot.kind().as_bytes()))
         {

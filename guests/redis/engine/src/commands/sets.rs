@@ -116,12 +116,16 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Done {
     }
     let mut chance = chances(call);
     if call.argc() == 2 {
-        let set = call.store.get_mut::<Set>(call.db, key)?;
-        let Some(set) = set else {
+        let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
             call.out.null();
             return Ok(());
         };
-        if let Some(member) = set.random(chance).map(<[u8]>::to_vec) {
+        let free = call.server.free();
+        if let Some(member) = set.random(chance) {
+            if member.len() > free {
+                return Err(Error::Memory);
+            }
+            let member = member.to_vec();
             set.remove(&member);
             call.out.bulk(&member);
         }
@@ -130,6 +134,10 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Done {
     }
     let count = call.int(2).ok().filter(|&n| n >= 0);
     let count = count.ok_or(Error::Text("ERR value is out of range, must be positive"))? as usize;
+    let (members, size) = call.store.get::<Set>(call.db, key)?.map_or((0, 0), |set| (set.len(), set.size()));
+    if count < members {
+        call.need(size.min(64 * count + size / members * count))?;
+    }
     let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
         call.out.set(0);
         return Ok(());
@@ -163,6 +171,8 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
         return Err(Error::Text("ERR value is out of range"));
     }
     let mut chance = chances(call);
+    let members = call.store.get::<Set>(call.db, call.args.at(1))?.map_or(0, Set::len);
+    call.need(32 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(set.and_then(|set| set.random(chance)));

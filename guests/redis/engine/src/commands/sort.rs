@@ -68,7 +68,10 @@ fn follow(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>
             let hash = call.store.get::<Hash>(call.db, &key).ok()??;
             hash.get(field).map(<[u8]>::to_vec)
         }
-        None => keys::text_of(call, &key).map(<[u8]>::to_vec),
+        None => {
+            let free = call.server.free();
+            keys::text_of(call, &key).filter(|text| text.len() < free).map(<[u8]>::to_vec)
+        }
     }
 }
 

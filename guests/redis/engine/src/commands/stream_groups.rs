@@ -141,6 +141,8 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
     let mut streams = 0;
     for (i, key) in r.keys.iter().enumerate() {
         let from = call.args.at(r.ids + i);
+        let entries = call.store.get::<Stream>(call.db, key)?.map_or(0, |stream| stream.entries.len());
+        call.need(200 * entries.min(r.count))?;
         let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { continue };
         let Stream { entries, groups, .. } = stream;
         let Some(group) = groups.get_mut(name) else { continue };
@@ -264,6 +266,8 @@ pub(crate) fn xpending(call: &mut Call<'_>) -> Done {
     let (start, end) = (bound(call.arg(at), true)?, bound(call.arg(at + 1), false)?);
     let only = call.args.get(at + 3);
     let now = call.store.now;
+    let pending = group_of(call, key, name)?.pending.len();
+    call.need(64 * pending.min(count))?;
     let group = group_of(call, key, name)?;
     let all = group.pending.iter().filter(|(id, p)| {
         **id >= start
@@ -398,6 +402,8 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Done {
         }
         at += 1;
     }
+    let pending = group_of(call, key, name)?.pending.len();
+    call.need(32 * pending.min(count * 10))?;
     let group = group_of(call, key, name)?;
     // Looks at ten times as many as it may take.
     let looked: Vec<Id> = group.pending.range(start..).take(count * 10 + 1).map(|(id, _)| *id).collect();

@@ -249,13 +249,19 @@ pub(crate) fn with_bytes<R>(
 
 /// Makes a string `length` bytes long, by zeros at its end.
 fn grow(call: &mut Call<'_>, key: &[u8], length: usize) -> Done {
-    call.need(2 * length)?;
+    // Twice as much for small ones, a megabyte more for large ones.
+    let wanted = length + length.min(1 << 20);
+    let roomy = call.store.find(call.db, key).and_then(|slot| match slot.value() {
+        Some(Value::String(text)) => Some(text.capacity() >= length),
+        _ => None,
+    });
+    if roomy != Some(true) {
+        call.need(wanted)?;
+    }
     let slot = call.store.find(call.db, key);
     if let Some(Value::String(text)) = slot.and_then(Slot::value_mut) {
         if text.capacity() < length {
-            // Twice as much for small ones, a megabyte more for large ones.
-            let more = (length - text.len()) + length.min(1 << 20);
-            text.try_reserve_exact(more).map_err(|_| Error::Memory)?;
+            text.try_reserve_exact(wanted - text.len()).map_err(|_| Error::Memory)?;
         }
         text.resize(length, 0);
         return Ok(());

@@ -263,13 +263,13 @@ fn remove(call: &mut Call<'_>, by: By) -> Done {
     let removed = if by == By::Rank {
         let (start, end) = (call.int(2)?, call.int(3)?);
         let zset = call.store.get_mut::<Zset>(call.db, key)?;
-        zset.map_or(0, |zset| range(start, end, zset.len()).map_or(0, |r| zset.take(r).len()))
+        zset.map_or(0, |zset| range(start, end, zset.len()).map_or(0, |r| zset.remove_range(r)))
     } else {
         let (least, most) = bounds(by, call.args.at(2), call.args.at(3))?;
         let zset = call.store.get_mut::<Zset>(call.db, key)?;
         zset.map_or(0, |zset| {
             let ranks = ranks(zset, least, most);
-            zset.take(ranks).len()
+            zset.remove_range(ranks)
         })
     };
     if removed > 0 {

@@ -178,18 +178,6 @@ pub(crate) fn zrevrank(call: &mut Call<'_>) -> Done {
     rank(call, true)
 }
 
-/// Takes the `count` lowest or highest, in that order.
-fn take(zset: &mut Zset, count: usize, lowest: bool) -> Vec<Scored> {
-    let count = count.min(zset.len());
-    if lowest {
-        return zset.take(0..count);
-    }
-    let len = zset.len();
-    let mut taken = zset.take(len - count..len);
-    taken.reverse();
-    taken
-}
-
 fn pop(call: &mut Call<'_>, lowest: bool) -> Done {
     let key = call.arg(1);
     if call.argc() > 3 {
@@ -206,18 +194,18 @@ fn pop(call: &mut Call<'_>, lowest: bool) -> Done {
         call.out.array(0);
         return Ok(());
     };
-    let taken = take(zset, given.unwrap_or(1), lowest);
+    let count = given.unwrap_or(1).min(zset.len());
     // With a count, RESP3 has pairs.
     let pairs = call.out.three && given.is_some();
-    call.out.array(if pairs { taken.len() } else { 2 * taken.len() });
-    for entry in &taken {
+    call.out.array(if pairs { count } else { 2 * count });
+    zset.pop(count, lowest, |entry| {
         if pairs {
             call.out.array(2);
         }
         call.out.bulk(&entry.member);
         call.out.double(entry.score);
-    }
-    if !taken.is_empty() {
+    });
+    if count > 0 {
         call.shrunk(key);
     }
     Ok(())
@@ -237,12 +225,12 @@ fn pop_or_wait(call: &mut Call<'_>, lowest: bool) -> Done {
     let keys: Vec<&[u8]> = call.args.from(1).take(last - 1).collect();
     for key in &keys {
         let Some(zset) = call.store.get_mut::<Zset>(call.db, key)? else { continue };
-        for entry in take(zset, 1, lowest) {
+        zset.pop(1, lowest, |entry| {
             call.out.array(3);
             call.out.bulk(key);
             call.out.bulk(&entry.member);
             call.out.double(entry.score);
-        }
+        });
         call.shrunk(key);
         return Ok(());
     }
@@ -274,15 +262,14 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
     }
     for key in &keys {
         let Some(zset) = call.store.get_mut::<Zset>(call.db, key)? else { continue };
-        let taken = take(zset, count, lowest);
         call.out.array(2);
         call.out.bulk(key);
-        call.out.array(taken.len());
-        for entry in &taken {
+        call.out.array(count.min(zset.len()));
+        zset.pop(count, lowest, |entry| {
             call.out.array(2);
             call.out.bulk(&entry.member);
             call.out.double(entry.score);
-        }
+        });
         call.shrunk(key);
         return Ok(None);
     }
@@ -318,6 +305,8 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 16
     };
+    let members = call.store.get::<Zset>(call.db, call.args.at(1))?.map_or(0, Zset::len);
+    call.need(16 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(zset.and_then(|zset| zset.random(chance)).map(|e| &*e.member));
@@ -330,7 +319,7 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
         }
         Some(zset) => {
             let count = count.unsigned_abs() as usize;
-            if count > call.out.limit / 8 {
+            if count > call.out.limit / 64 {
                 return Err(Error::Text("ERR the reply would be larger than memory allows"));
             }
             (0..count).filter_map(|_| zset.random(&mut chance)).collect()

@@ -58,21 +58,26 @@ impl List {
         }
     }
 
-    /// Takes the first element, or the last.
-    pub(crate) fn pop(&mut self, front: bool) -> Option<Vec<u8>> {
+    /// Takes the first element, or the last, after somebody has looked at it where it lies: it may be large.
+    pub(crate) fn pop<R>(&mut self, front: bool, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let pack = if front { self.chunks.front_mut() } else { self.chunks.back_mut() }?;
         let index = if front { 0 } else { pack.len() - 1 };
-        let element = pack.get(index)?.to_vec();
-        pack.remove(index, 1);
-        if pack.is_empty() {
-            if front {
-                self.chunks.pop_front()
-            } else {
-                self.chunks.pop_back()
-            };
+        let seen = look(pack.get(index)?);
+        if pack.len() > 1 {
+            pack.remove(index, 1);
+        } else if front {
+            self.chunks.pop_front();
+        } else {
+            self.chunks.pop_back();
         }
         self.len -= 1;
-        Some(element)
+        Some(seen)
+    }
+
+    /// The first element, or the last.
+    pub(crate) fn end(&self, front: bool) -> Option<&[u8]> {
+        let pack = if front { self.chunks.front() } else { self.chunks.back() }?;
+        pack.get(if front { 0 } else { pack.len() - 1 })
     }
 
     pub(crate) fn push(&mut self, front: bool, element: &[u8]) {
@@ -211,8 +216,8 @@ mod tests {
                 0..4 => (list.push_front(&element), model.push_front(element)).1,
                 4..8 => (list.push_back(&element), model.push_back(element)).1,
                 8..10 => (list.insert(at, &element), model.insert(at, element)).1,
-                10 => assert_eq!(list.pop(true), model.pop_front()),
-                11 => assert_eq!(list.pop(false), model.pop_back()),
+                10 => assert_eq!(list.pop(true, <[u8]>::to_vec), model.pop_front()),
+                11 => assert_eq!(list.pop(false, <[u8]>::to_vec), model.pop_back()),
                 12 if at < model.len() => {
                     list.set(at, &element);
                     model[at] = element;

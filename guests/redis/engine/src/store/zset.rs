@@ -13,6 +13,9 @@ impl Keyed for Scored {
     }
 }
 
+/// Members taken at a time, so that taking all needs no memory to speak of.
+const BATCH: usize = 256;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Zset {
     pub(crate) order: Order,
@@ -92,8 +95,30 @@ impl Zset {
         true
     }
 
+    /// Removes the members of a range of ranks; how many.
+    pub(crate) fn remove_range(&mut self, ranks: Range<usize>) -> usize {
+        let mut left = ranks.len();
+        while left > 0 {
+            left -= self.take(ranks.start..ranks.start + left.min(BATCH)).len();
+        }
+        ranks.len()
+    }
+
+    /// Takes the `count` lowest or highest, in that order.
+    pub(crate) fn pop(&mut self, count: usize, lowest: bool, mut look: impl FnMut(&Scored)) {
+        let mut left = count.min(self.len());
+        while left > 0 {
+            let (n, len) = (left.min(BATCH), self.len());
+            match lowest {
+                true => self.take(0..n).iter().for_each(&mut look),
+                false => self.take(len - n..len).iter().rev().for_each(&mut look),
+            }
+            left -= n;
+        }
+    }
+
     /// Takes the members of a range of ranks.
-    pub(crate) fn take(&mut self, ranks: Range<usize>) -> Vec<Scored> {
+    fn take(&mut self, ranks: Range<usize>) -> Vec<Scored> {
         let taken: Vec<Scored> = self.order.up_from(ranks.start).take(ranks.len()).cloned().collect();
         for entry in &taken {
             self.remove(&entry.member);
@@ -148,7 +173,7 @@ mod tests {
         }
         let down: Vec<_> = zset.order.down_from(zset.len() - 1).map(|e| e.member.to_vec()).collect();
         assert!(down.iter().eq(sorted.iter().rev().map(|(_, m)| *m)));
-        assert_eq!(zset.take(10..20).len(), 10);
+        assert_eq!(zset.remove_range(10..20), 10);
         assert_eq!(zset.len(), sorted.len() - 10);
     }
 }

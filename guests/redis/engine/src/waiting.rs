@@ -1,0 +1,148 @@
+//! Who waits, and until when: blocking commands, expiry, clients that say nothing.
+
+use crate::client::{Args, Client, Wait};
+use crate::commands::{self, Call};
+use crate::engine::Engine;
+use crate::server::Server;
+use crate::store::keyspace::Keyspace;
+use alloc::vec::Vec;
+
+impl Engine {
+    /// Puts a client at the end of the queues for its keys.
+    pub(crate) fn start_waiting(&mut self, client: &mut Client, wait: Wait) {
+        for key in &wait.keys {
+            self.store.databases[client.db].waiting.entry(key.clone()).or_default().push_back(client.id);
+        }
+        if wait.deadline != u64::MAX {
+            self.server.deadlines.insert((wait.deadline, client.id));
+        }
+        client.wait_db = client.db;
+        client.wait = Some(wait);
+    }
+
+    /// Tries again the commands of those who wait for keys that have changed.
+    pub(crate) fn serve_ready(&mut self) {
+        while !self.store.ready.is_empty() {
+            for (db, key) in core::mem::take(&mut self.store.ready) {
+                let waiting = self.store.databases[db].waiting.get(&key);
+                let ids: Vec<u64> = waiting.into_iter().flatten().copied().collect();
+                for id in ids {
+                    self.retry(id);
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, id: u64) {
+        let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { return };
+        if let Some(wait) = client.wait.take() {
+            let words = wait.args;
+            client.out.limit = self.server.reply_limit(&client.out);
+            let mut out = core::mem::take(&mut client.out);
+            let mark = out.mark();
+            let mut call = Call {
+                store: &mut self.store,
+                server: &mut self.server,
+                db: client.wait_db,
+                client: &mut client,
+                args: Args::Kept(&words),
+                out: &mut out,
+                wait: None,
+                nested: false,
+            };
+            let result = match commands::find(&words[0]) {
+                Some(command) => (command.run)(&mut call),
+                None => Ok(()),
+            };
+            let blocked = call.wait.is_some();
+            if let Err(error) = result {
+                out.rewind(mark);
+                out.error(&error);
+            }
+            client.out = out;
+            client.wait = Some(Wait { args: words, ..wait });
+            if !blocked {
+                stop_waiting(&mut self.store, &mut self.server, &mut client);
+                client.closing |= client.out.overflowed;
+                self.server.outbound.insert(id);
+            }
+            self.spread_news(&mut client);
+        }
+        if let Some(place) = self.server.clients.get_mut(&id) {
+            *place = Some(client);
+        }
+    }
+
+    /// Does what is due, and says at which time (Unix, milliseconds) there will be something again. Nothing expires and
+    /// nobody waits: `None`.
+    pub fn tick(&mut self) -> Option<u64> {
+        let now = self.store.now;
+        while let Some(&(deadline, id)) = self.server.deadlines.first()
+            && deadline <= now
+        {
+            self.server.deadlines.remove(&(deadline, id));
+            let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { continue };
+            if let Some(wait) = &client.wait {
+                client.out.limit = self.server.reply_limit(&client.out);
+                if wait.null_is_bulk {
+                    client.out.null()
+                } else {
+                    client.out.null_array()
+                }
+                stop_waiting(&mut self.store, &mut self.server, &mut client);
+                self.server.outbound.insert(id);
+            }
+            if let Some(place) = self.server.clients.get_mut(&id) {
+                *place = Some(client);
+            }
+        }
+        let expiry = match self.store.next_expiry() {
+            Some(due) if due <= now => self.store.expire(),
+            due => due,
+        };
+        self.serve_ready();
+        let deadline = self.server.deadlines.first().map(|(deadline, _)| *deadline);
+        let idle = self.close_idle();
+        [expiry, deadline, idle].into_iter().flatten().min()
+    }
+
+    /// Closes clients that have said nothing for `timeout` seconds.
+    fn close_idle(&mut self) -> Option<u64> {
+        let limit = self.server.settings.timeout * 1000;
+        if limit == 0 {
+            return None;
+        }
+        let now = self.store.now;
+        let mut next = None;
+        let mut late = Vec::new();
+        for (id, client) in &self.server.clients {
+            let Some(client) = client else { continue };
+            if client.wait.is_some() || client.subscriptions() > 0 || client.closing {
+                continue;
+            }
+            let end = client.active + limit;
+            if end <= now {
+                late.push(*id);
+            } else {
+                next = Some(next.map_or(end, |n: u64| n.min(end)));
+            }
+        }
+        late.into_iter().for_each(|id| self.server.close(id));
+        next
+    }
+}
+
+/// Ends a client's wait.
+pub(crate) fn stop_waiting(store: &mut Keyspace, server: &mut Server, client: &mut Client) {
+    let Some(wait) = client.wait.take() else { return };
+    server.deadlines.remove(&(wait.deadline, client.id));
+    let waiting = &mut store.databases[client.wait_db].waiting;
+    for key in &wait.keys {
+        if let Some(ids) = waiting.get_mut(key) {
+            ids.retain(|&id| id != client.id);
+            if ids.is_empty() {
+                waiting.remove(key);
+            }
+        }
+    }
+}
