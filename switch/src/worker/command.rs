@@ -1,5 +1,6 @@
 //! What a thread is told to do, and what it tells of its own accord.
 
+use super::backlog::Backlog;
 use super::handoff::{Cargo, Parcel};
 use super::{Own, Running};
 use crate::capture::Tap;
@@ -99,12 +100,20 @@ impl Running {
             }
             self.hot.retain(|&p| p != port);
             self.dirty.retain(|&p| p != port);
+            self.backlogged.retain(|&p| p != port);
         }
         self.tables = change.tables;
         self.ports.resize_with(self.tables.ports.len(), || None);
         for (port, mut device) in change.added {
             let begun = device.begin(self.w.wake.on_behalf_of(port));
-            self.ports[port.index()] = Some(Own { device, hot: false, busy: 0, dirty: false, blocked: None });
+            self.ports[port.index()] = Some(Own {
+                device,
+                hot: false,
+                busy: 0,
+                dirty: false,
+                blocked: None,
+                backlog: Backlog::default(),
+            });
             if let Err(e) = begun {
                 self.broken(port, e.into());
             }

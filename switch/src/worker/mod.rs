@@ -2,6 +2,7 @@
 //! frames go, send them, give the buffers back. A device that has had nothing for a while is armed, to wake the thread
 //! by a descriptor, and no longer looked at; when all are armed, the thread sleeps.
 
+mod backlog;
 mod command;
 pub mod handoff;
 pub mod wake;
@@ -14,6 +15,7 @@ use crate::forward::tables::Tables;
 use crate::forward::{Aside, Forwarder, Now};
 use crate::frame::{Batch, Outgoing};
 use crate::port::{Broken, Device, News, PortId};
+use backlog::Backlog;
 use handoff::{Cargo, Inbox, Outbox, Parcel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -35,6 +37,9 @@ const TURNS: u32 = 32;
 /// Longest that a sender on a wire waits for a full receiver that takes nothing.
 const PATIENCE: u64 = 1_000_000;
 
+/// Between two looks at ports that packets wait for, if nothing else happens, nanoseconds.
+const BACKLOG_LOOK: u64 = 100_000;
+
 /// A port whose device this thread has.
 struct Own {
     device: Box<dyn Device>,
@@ -46,6 +51,8 @@ struct Own {
     dirty: bool,
     /// Since when the other end of its wire has been full.
     blocked: Option<u64>,
+    /// What waits for room in its queue.
+    backlog: Backlog,
 }
 
 /// What a thread is made of.
@@ -86,6 +93,8 @@ struct Running {
     ports: Vec<Option<Own>>,
     hot: Vec<PortId>,
     dirty: Vec<PortId>,
+    /// Ports that packets wait for.
+    backlogged: Vec<PortId>,
     /// What is being worked on; away while it is.
     batch: Option<Box<Batch>>,
     holds: Holds,
@@ -108,6 +117,7 @@ impl Worker {
             ports: Vec::new(),
             hot: Vec::new(),
             dirty: Vec::new(),
+            backlogged: Vec::new(),
             batch: Some(Box::default()),
             holds: Holds::default(),
             events: Vec::new(),
@@ -138,6 +148,9 @@ impl Running {
                 at += usize::from(self.look_at(port, &mut limited));
             }
             let came = self.take_parcels();
+            if !self.backlogged.is_empty() {
+                self.drain_backlogs();
+            }
             self.flush();
             turn = turn.wrapping_add(1);
             if self.hot.is_empty() && !came && self.w.poll != Poll::Always {
@@ -323,10 +336,15 @@ impl Running {
             kept = may;
             &kept
         };
+        if !own.backlog.is_empty() {
+            own.backlog.keep(batch, list, shared, self.now.nanos);
+            return;
+        }
         match own.device.send(batch, list, shared) {
             Ok(sent) => {
                 if sent < list.len() {
-                    shared.lost(Reason::Full, (list.len() - sent) as u64);
+                    own.backlog.keep(batch, &list[sent..], shared, self.now.nanos);
+                    self.backlogged.push(to);
                 }
                 mark(&mut self.dirty, own, to);
             }
@@ -409,7 +427,9 @@ impl Running {
         fence(Ordering::SeqCst);
         let parcels = self.w.inboxes.iter().any(|i| !i.parcels.is_empty());
         let stay_up = parcels || self.w.told.load(Ordering::Relaxed);
-        let timeout = if stay_up { Some(Duration::ZERO) } else { limited.map(Duration::from_nanos) };
+        let waits = (!self.backlogged.is_empty()).then_some(BACKLOG_LOOK);
+        let next = [limited, waits].into_iter().flatten().min();
+        let timeout = if stay_up { Some(Duration::ZERO) } else { next.map(Duration::from_nanos) };
         self.w.wake.wait(timeout, &mut self.events);
         self.w.sleeps.store(false, Ordering::Relaxed);
         self.tick();

@@ -1,0 +1,137 @@
+//! Packets for a port whose queue is full wait here, as they would in a network card's transmit queue: a bounded number,
+//! for a bounded time, in order.
+
+use super::Running;
+use crate::counters::{Reason, Shared};
+use crate::frame::{Batch, Outgoing};
+use crate::offload::Offload;
+use crate::port::PortId;
+use std::collections::VecDeque;
+
+/// Most packets that wait for a port; as many as the kernel lets wait for a TAP.
+const PACKETS: usize = 1000;
+/// Most of their bytes.
+const BYTES: usize = 4 << 20;
+/// Longest that a port may take nothing while packets wait, nanoseconds.
+const PATIENCE: u64 = 250_000_000;
+
+struct Waiting {
+    bytes: Vec<u8>,
+    offload: Offload,
+}
+
+/// What waits for a port.
+#[derive(Default)]
+pub struct Backlog {
+    queue: VecDeque<Waiting>,
+    bytes: usize,
+    /// When the port last took something.
+    moved: u64,
+}
+
+impl Backlog {
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Lets frames wait; what there is no room for is dropped.
+    pub(super) fn keep(&mut self, batch: &Batch, list: &[Outgoing], shared: &Shared, now: u64) {
+        if self.queue.is_empty() {
+            self.moved = now;
+        }
+        for (i, out) in list.iter().enumerate() {
+            let frame = &batch.frames()[usize::from(out.frame)];
+            if self.queue.len() >= PACKETS || self.bytes + frame.length() > BYTES {
+                shared.lost(Reason::Full, (list.len() - i) as u64);
+                return;
+            }
+            let mut bytes = Vec::with_capacity(frame.length() + crate::frame::TAG);
+            batch.copy_out(frame, out.vlan, &mut bytes);
+            let mut offload = frame.offload;
+            if out.vlan != 0 {
+                offload.shift(crate::frame::TAG as i32);
+            }
+            self.bytes += bytes.len();
+            self.queue.push_back(Waiting { bytes, offload });
+        }
+    }
+
+    /// The first of those that wait, as many as a batch has room for.
+    fn fill(&self, batch: &mut Batch) {
+        batch.clear();
+        for w in &self.queue {
+            if !batch.push_bytes(&w.bytes, w.offload) {
+                break;
+            }
+        }
+    }
+
+    /// The first have been taken.
+    fn taken(&mut self, count: usize, now: u64) {
+        if count > 0 {
+            self.moved = now;
+        }
+        for w in self.queue.drain(..count.min(self.queue.len())) {
+            self.bytes -= w.bytes.len();
+        }
+    }
+
+    /// Drops everything if the port has taken nothing for too long.
+    fn expire(&mut self, shared: &Shared, now: u64) {
+        if now.saturating_sub(self.moved) > PATIENCE {
+            shared.lost(Reason::Full, self.queue.len() as u64);
+            *self = Self::default();
+        }
+    }
+}
+
+impl Running {
+    /// Sends what waits, as far as there is room now.
+    pub(super) fn drain_backlogs(&mut self) {
+        let mut ports = std::mem::take(&mut self.backlogged);
+        ports.retain(|&port| self.drain(port));
+        self.backlogged = ports;
+    }
+
+    /// The same for one port; whether something still waits.
+    fn drain(&mut self, port: PortId) -> bool {
+        let Some(mut batch) = self.batch.take() else { return true };
+        let now = self.now.nanos;
+        let mut broken = None;
+        let mut waits = false;
+        if let (Some(Some(own)), Some(entry)) = (self.ports.get_mut(port.index()), self.tables.port(port)) {
+            while !own.backlog.is_empty() && own.device.is_up() {
+                own.backlog.fill(&mut batch);
+                let list: Vec<Outgoing> =
+                    (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: 0 }).collect();
+                match own.device.send(&batch, &list, &entry.shared) {
+                    Ok(sent) => {
+                        own.backlog.taken(sent, now);
+                        if sent > 0 {
+                            super::mark(&mut self.dirty, own, port);
+                        }
+                        if sent < list.len() {
+                            break;
+                        }
+                    }
+                    Err(e) => {
+                        broken = Some(e);
+                        break;
+                    }
+                }
+            }
+            if !own.device.is_up() || broken.is_some() {
+                own.backlog = Backlog::default();
+            }
+            own.backlog.expire(&entry.shared, now);
+            waits = !own.backlog.is_empty();
+        }
+        self.batch = Some(batch);
+        if let Some(e) = broken {
+            self.broken(port, e);
+        }
+        waits
+    }
+}
