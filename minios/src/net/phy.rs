@@ -7,7 +7,7 @@
 //! | `HOST_TSO4` | segments of up to 64 KiB, cut by the device | |
 //! | `GUEST_CSUM` | | verified here, unless the device has done that or they are still to be completed |
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
-//! | `MRG_RXBUF` | | page-sized buffers, several a packet |
+//! | `MRG_RXBUF` | | page-sized buffers, several a packet, in guests with a small heap |
 
 use super::queue::{Frame, PacketQueue};
 use super::{Device, HEADER, checksum};
@@ -27,6 +27,11 @@ const LARGE: usize = 14 + 65_535;
 const MERGEABLE: usize = 4096;
 /// Receive buffers posted at the most.
 const POSTED: usize = 64;
+/// Bytes of them in a guest that is not [`ROOMY`].
+const POSTED_BYTES: usize = 1 << 20;
+/// Heap from which on each buffer has room for the largest packet, bytes: none is put together from pieces then, which
+/// would be a copy more.
+const ROOMY: u64 = 32 << 20;
 /// Frames kept for the next packets, of each size.
 const KEPT: usize = 64;
 
@@ -42,7 +47,8 @@ impl Phy {
     pub fn open(index: usize) -> Option<Self> {
         let device: Device<Frame> = Device::open(index)?;
         let most = device.packet_maximum();
-        let length = if device.has(FEATURE_MRG_RXBUF) {
+        let roomy = boot::page().heap.length >= ROOMY;
+        let length = if device.has(FEATURE_MRG_RXBUF) && !roomy {
             // The ring has to hold the largest packet, better two, or the device waits for buffers for ever.
             (2 * most).div_ceil(device.receive.size()).clamp(MERGEABLE.min(most), most)
         } else {
@@ -54,8 +60,9 @@ impl Phy {
             current: Packet::None,
             merged: Vec::new(),
         };
-        // A small guest does without many large buffers: 1 MiB in all will do.
-        let wanted = POSTED.min(receiver.queue.size()).min((1 << 20) / length).max(2);
+        // A small guest does without many large buffers.
+        let bytes = if roomy { POSTED * most } else { POSTED_BYTES };
+        let wanted = POSTED.min(receiver.queue.size()).min(bytes / length).max(2);
         for _ in 0..wanted {
             let Some(frame) = Frame::new(length) else { break };
             receiver.post(frame);
