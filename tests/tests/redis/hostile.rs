@@ -266,3 +266,63 @@ fn eviction_keeps_what_its_policy_says() {
     assert!(fill(&mut client, 20_000, 400) > 1000, "without an expiry nothing is evicted");
     guest.stop();
 }
+
+/// What needs memory for a moment, on collections that fill it.
+#[test]
+fn what_is_full_can_still_be_worked_on() {
+    let guest = Guest::start(&["--memory", "16"]);
+    for (grow, work) in [
+        (
+            "RPUSH c {}",
+            "LRANGE c 0 -1|SORT c ALPHA|SORT c ALPHA STORE d|LMOVE c d LEFT LEFT|COPY c d|LPOP c 1000000",
+        ),
+        (
+            "SADD c {i}{}",
+            "SMEMBERS c|SUNIONSTORE d c c|SRANDMEMBER c -900000|SPOP c 100|SORT c ALPHA|SPOP c|SPOP c 900000",
+        ),
+        (
+            "HSET c {i} {}",
+            "HGETALL c|HRANDFIELD c -900000 WITHVALUES|HRANDFIELD c 900000 WITHVALUES|HVALS c|COPY c d",
+        ),
+        (
+            "ZADD c {i} {i}{}",
+            "ZRANGE c 0 -1|ZUNIONSTORE d 2 c c|ZRANDMEMBER c -900000|ZRANGESTORE d c 0 -1|ZPOPMIN c 900000",
+        ),
+        (
+            "XADD c * f {}",
+            "XRANGE c - +|XGROUP CREATE c g 0|XREADGROUP GROUP g x STREAMS c >|XPENDING c g - + 900000|COPY c d",
+        ),
+        (
+            "SET k{i} {}",
+            "KEYS *|MGET k1 k2 k3|APPEND k1 xx|RENAME k1 k2|SCAN 0 COUNT 900000|BITOP NOT d k2|LCS k2 k3|FLUSHALL",
+        ),
+    ] {
+        for size in [10, 30_000] {
+            let mut client = guest.connect();
+            assert_eq!(client.ask("FLUSHALL"), "+OK");
+            let value = "w".repeat(size);
+            let mut number = 0;
+            loop {
+                let line = |i: usize| grow.replace("{i}", &i.to_string()).replace("{}", &value);
+                let words = |i: usize| encode(&line(i).split(' ').collect::<Vec<_>>());
+                let batch: Vec<u8> = (number..number + 200).flat_map(words).collect();
+                client.send(&batch);
+                number += 200;
+                // All replies are read, whatever they say.
+                let refused = (0..200).filter(|_| client.reply().starts_with("-OOM")).count();
+                if refused > 0 {
+                    break;
+                }
+            }
+            for line in work.split('|') {
+                // A reply that there is no room for ends the connection, and nothing else.
+                let mut client = guest.connect();
+                client.send(&encode(&line.split(' ').collect::<Vec<_>>()));
+                let mut byte = [0; 1];
+                let _ = client.stream().read(&mut byte);
+                assert_eq!(guest.connect().ask("PING"), "+PONG", "{line} with elements of {size}");
+            }
+        }
+    }
+    guest.stop();
+}

@@ -70,7 +70,7 @@ impl<T: Keyed> Table<T> {
     fn index(&self, hash: u64) -> usize {
         let bits = self.bits();
         let wide = (hash & ((1u64 << bits) - 1)) as usize;
-        if wide < self.shards.len() { wide } else { wide & ((1 << (bits - 1)) - 1) }
+        if bits == 0 || wide < self.shards.len() { wide } else { wide & ((1 << (bits - 1)) - 1) }
     }
 
     /// The shard that a key belongs to.
