@@ -3,6 +3,7 @@
 mod ping;
 mod redis;
 mod sample;
+mod tcp;
 
 use e2e::net::Namespace;
 use e2e::{RunFolder, program, root, run, unique};
@@ -15,22 +16,24 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: bench [redis] [--rounds N] [--json]
+Usage: bench [redis | tcp] [--rounds N] [--json]
 
   redis       Redis as a guest against redis-server, instead of starts and sizes
-  --rounds N  runs of each contestant (default 100; redis: 5)
+  tcp         TCP between a namespace and a guest beside veth, likewise
+  --rounds N  runs of each contestant (default 100; redis: 5, tcp: 10)
   --json      print JSON
 ";
 
 fn main() {
     let mut rounds = None;
     let mut json = false;
-    let mut redis = false;
+    let (mut redis, mut tcp) = (false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "redis" => redis = true,
             "--json" => json = true,
+            "tcp" => tcp = true,
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
                 Some(n) => rounds = Some(n),
                 None => stop("--rounds takes a number", 2),
@@ -39,15 +42,16 @@ fn main() {
             other => stop(&format!("unknown argument {other}\n\n{HELP}"), 2),
         }
     }
-    let samples = match redis {
-        true => redis::measure(rounds.unwrap_or(5)),
-        false => measure(rounds.unwrap_or(100)),
+    let samples = match (redis, tcp) {
+        (true, _) => redis::measure(rounds.unwrap_or(5)),
+        (false, true) => tcp::measure(rounds.unwrap_or(10)),
+        (false, false) => measure(rounds.unwrap_or(100)),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&samples).unwrap_or_default());
         return;
     }
-    println!("{}\n", host());
+    println!("{}\n", host(if tcp { tcp::PLACEMENT } else { FREE }));
     println!("{:<58} {:>10} {:>10} {:>10}  {:<4}{:>7}", "", "median", "p10", "p90", "", "runs");
     for s in &samples {
         println!("{s}");
@@ -59,8 +63,10 @@ fn stop(message: &str, status: i32) -> ! {
     std::process::exit(status)
 }
 
+const FREE: &str = "every program runs where the scheduler puts it";
+
 /// What the numbers were measured on.
-fn host() -> String {
+fn host(placement: &str) -> String {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = file("/proc/cpuinfo");
     let model = cpu
@@ -68,7 +74,7 @@ fn host() -> String {
         .find_map(|l| l.strip_prefix("model name").map(|m| m.trim_start_matches(['\t', ':', ' '])));
     let cpus = file("/sys/devices/system/cpu/online");
     format!(
-        "{}, CPUs {}, Linux {}; every program runs where the scheduler puts it",
+        "{}, CPUs {}, Linux {}; {placement}",
         model.unwrap_or("unknown processor").to_owned(),
         cpus.trim(),
         file("/proc/sys/kernel/osrelease").trim()

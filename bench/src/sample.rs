@@ -12,6 +12,12 @@ pub enum Unit {
     Millis,
     /// Kibibytes.
     KiB,
+    /// Gigabits (10^9) per second.
+    #[serde(rename = "Gbit/s")]
+    Gigabits,
+    /// Processors.
+    #[serde(rename = "CPUs")]
+    Cores,
     /// How many times as much.
     #[serde(rename = "times")]
     Times,
@@ -64,6 +70,8 @@ impl fmt::Display for Sample {
         let unit = match self.unit {
             Unit::Millis => "ms",
             Unit::KiB => "KiB",
+            Unit::Gigabits => "Gb/s",
+            Unit::Cores => "CPUs",
             Unit::Times => "x",
             Unit::Rate => "1/s",
             Unit::Micros => "us",

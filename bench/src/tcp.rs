@@ -1,0 +1,227 @@
+//! TCP between a namespace and a guest, over a TAP and through the switch, beside the same two programs over a veth
+//! pair. Contestants take turns within each round; every thread has its processor.
+
+use crate::sample::{Sample, Unit};
+use crate::stop;
+use e2e::net::Namespace;
+use e2e::switch::Switch;
+use e2e::{eventually, program, root, run, unique};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What is said of the placement.
+pub const PLACEMENT: &str =
+    "CPU 0: the client, the monitor's I/O thread, the switch; CPU 1: the guest, or the server";
+/// Seconds of each transfer.
+const SECONDS: &str = "1";
+/// The client's processor, and the one opposite.
+const NEAR: &str = "0";
+const FAR: &str = "1";
+
+/// A process, ended with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(command: &mut Command) -> Running {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Running(command.spawn().unwrap_or_else(|e| stop(&format!("{command:?}: {e}"), 1)))
+}
+
+fn pin(task: &str, cpu: &str) {
+    let outcome = run(Command::new("taskset").args(["-p", "-c", cpu, task]));
+    if outcome.status != 0 {
+        stop(&format!("taskset: {}", outcome.err), 1);
+    }
+}
+
+/// Puts each thread of a process where its name says.
+fn place(pid: u32, cpu: impl Fn(&str) -> &'static str) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for task in tasks {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        pin(&task.file_name().to_string_lossy(), cpu(name.trim()));
+    }
+}
+
+/// A guest on a net device; its threads have their places.
+fn guest(image: &str, net: &str, arguments: &str) -> Running {
+    let mut command = Command::new(program("microvisor-vmm"));
+    command.arg("--image").arg(root().join("target/images").join(image));
+    command.args(["--net", net, "--console", "off", "--set", &format!("args={arguments}")]);
+    let guest = start(&mut command);
+    std::thread::sleep(Duration::from_millis(500));
+    place(guest.0.id(), |name| if name == "io" { NEAR } else { FAR });
+    guest
+}
+
+/// Someone to measure against, as the client sees it.
+struct Contestant {
+    name: &'static str,
+    namespace: Namespace,
+    /// Where iperf3's server is, and NetPIPE's receiver.
+    servers: [&'static str; 2],
+    /// What has to run for it.
+    _running: Vec<Running>,
+    _switch: Option<Switch>,
+    /// The namespace of native servers.
+    other: Option<Namespace>,
+}
+
+impl Contestant {
+    fn native() -> Self {
+        let (near, far) = (Namespace::new(), Namespace::new());
+        near.ip(&["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &far.name]);
+        for (namespace, device, address) in [(&near, "near", "10.70.0.2/24"), (&far, "far", "10.70.0.1/24")] {
+            namespace.ip(&["addr", "add", address, "dev", device]);
+            namespace.ip(&["link", "set", device, "up"]);
+        }
+        let server = start(&mut far.command(&["taskset", "-c", FAR, "iperf3", "-s"]));
+        Self {
+            name: "veth, two processes",
+            namespace: near,
+            servers: ["10.70.0.1", "10.70.0.1"],
+            _running: vec![server],
+            _switch: None,
+            other: Some(far),
+        }
+    }
+
+    fn tap() -> Self {
+        let namespace = Namespace::new();
+        let mut running = Vec::new();
+        for (image, arguments, net) in [("iperf", "", "10.71.0"), ("netpipe", "-l 64 -p 0", "10.72.0")] {
+            let tap = unique("t");
+            namespace.ip(&["tuntap", "add", "mode", "tap", "vnet_hdr", "name", &tap]);
+            namespace.ip(&["addr", "add", &format!("{net}.2/24"), "dev", &tap]);
+            namespace.ip(&["link", "set", &tap, "up"]);
+            let option = format!("tap={tap},ipv4={net}.1/24");
+            running.push(namespace.inside(|| guest(image, &option, arguments)));
+        }
+        let servers = ["10.71.0.1", "10.72.0.1"];
+        Self { name: "guest, TAP", namespace, servers, _running: running, _switch: None, other: None }
+    }
+
+    fn switch() -> Self {
+        let namespace = Namespace::new();
+        let vhost = |name: &str| {
+            format!(
+                "[ports.{name}]\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\" }} }}\nsegment = \"s\"\n"
+            )
+        };
+        let switch = Switch::new(&format!(
+            "[switch]\ncpus = [{NEAR}]\n[segments.s]\n{}{}[ports.t]\n\
+             device = {{ tap = {{ name = \"bench\", netns = \"{}\" }} }}\nsegment = \"s\"\n",
+            vhost("iperf"),
+            vhost("netpipe"),
+            namespace.name
+        ));
+        namespace.ip(&["addr", "add", "10.73.0.9/24", "dev", "bench"]);
+        namespace.ip(&["link", "set", "bench", "up"]);
+        let on = |name: &str, address: &str, arguments: &str| {
+            let net = format!("vhost-user=@/{name}.sock,ipv4={address}/24");
+            guest(name, &switch.here(&net), arguments)
+        };
+        let running = vec![on("iperf", "10.73.0.1", ""), on("netpipe", "10.73.0.2", "-l 64 -p 0")];
+        let servers = ["10.73.0.1", "10.73.0.2"];
+        Self {
+            name: "guest, switch",
+            namespace,
+            servers,
+            _running: running,
+            _switch: Some(switch),
+            other: None,
+        }
+    }
+
+    /// Gigabits per second, and how many processors were busy.
+    fn transfer(&self, arguments: &[&str]) -> (f64, f64) {
+        let begun = (Instant::now(), busy());
+        let client = ["taskset", "-c", NEAR, "iperf3", "-J", "-t", SECONDS, "-c", self.servers[0]];
+        let outcome = run(&mut self.namespace.command(&[&client[..], arguments].concat()));
+        let cores = (busy() - begun.1) / begun.0.elapsed().as_secs_f64();
+        let json: serde_json::Value = serde_json::from_str(&outcome.out).unwrap_or_default();
+        match json["end"]["sum_received"]["bits_per_second"].as_f64() {
+            Some(rate) => (rate / 1e9, cores),
+            None => stop(&format!("{}: iperf3: {}{}", self.name, outcome.out, outcome.err), 1),
+        }
+    }
+
+    /// Microseconds one way for 64 bytes; a native receiver is on a processor of choice.
+    fn latency(&self, receiver: &str) -> f64 {
+        let size = ["-l", "64", "-u", "64", "-p", "0"];
+        let _receiver = self.other.as_ref().map(|other| {
+            let receiver =
+                start(&mut other.command(&[&["taskset", "-c", receiver, "NPtcp"][..], &size].concat()));
+            eventually("NPtcp listens", || run(&mut other.command(&["ss", "-tln"])).out.contains(":5002"));
+            receiver
+        });
+        let client = ["taskset", "-c", NEAR, "NPtcp", "-o", "/dev/null", "-h", self.servers[1]];
+        let outcome = run(&mut self.namespace.command(&[&client[..], &size].concat()));
+        let line = outcome.err.lines().rfind(|l| l.contains("64 bytes"));
+        let time = line.and_then(|l| l.split_whitespace().rev().nth(1)?.parse().ok());
+        time.unwrap_or_else(|| stop(&format!("{}: NPtcp: {}", self.name, outcome.err), 1))
+    }
+}
+
+/// Processor time of the whole machine so far, seconds.
+fn busy() -> f64 {
+    let stat = std::fs::read_to_string(Path::new("/proc/stat")).unwrap_or_default();
+    let words: Vec<f64> =
+        stat.lines().next().unwrap_or_default().split_whitespace().flat_map(str::parse).collect();
+    // User, nice, system, then idle and waiting, then interrupts; in hundredths.
+    words.iter().enumerate().filter(|(i, _)| ![3, 4].contains(i) && *i < 7).map(|(_, v)| v / 100.0).sum()
+}
+
+/// All of it.
+pub fn measure(rounds: usize) -> Vec<Sample> {
+    let contestants = [Contestant::native(), Contestant::tap(), Contestant::switch()];
+    let transfers: [(&str, &[&str]); 4] = [
+        ("1 stream to it", &[]),
+        ("8 streams to it", &["-P", "8"]),
+        ("1 stream from it", &["-R"]),
+        ("8 streams from it", &["-P", "8", "-R"]),
+    ];
+    let mut samples = Vec::new();
+    for (what, _) in transfers {
+        for contestant in &contestants {
+            samples.push(Sample::new(&format!("TCP, {what}: {}", contestant.name), Unit::Gigabits));
+            samples.push(Sample::new("  processors busy meanwhile", Unit::Cores));
+        }
+        for contestant in &contestants[1..] {
+            samples.push(Sample::new(
+                &format!("  {} over veth in the same round", contestant.name),
+                Unit::Times,
+            ));
+        }
+    }
+    samples.push(Sample::new("NPtcp, 64 bytes one way: veth, both ends on one processor", Unit::Micros));
+    for contestant in &contestants {
+        samples.push(Sample::new(&format!("NPtcp, 64 bytes one way: {}", contestant.name), Unit::Micros));
+    }
+    for _ in 0..rounds {
+        let mut next = samples.iter_mut();
+        let mut push = |value| {
+            if let Some(sample) = next.next() {
+                sample.push(value);
+            }
+        };
+        for (_, arguments) in transfers {
+            let results = contestants.each_ref().map(|contestant| contestant.transfer(arguments));
+            results.iter().for_each(|(rate, cores)| {
+                push(*rate);
+                push(*cores);
+            });
+            results[1..].iter().for_each(|(rate, _)| push(rate / results[0].0));
+        }
+        push(contestants[0].latency(NEAR));
+        contestants.iter().for_each(|contestant| push(contestant.latency(FAR)));
+    }
+    samples
+}
