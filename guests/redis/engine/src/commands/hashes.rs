@@ -170,12 +170,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2) || (with_values && n > i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let first = call.store.chance();
-    let mut state = first;
-    let mut chance = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 16
-    };
+    let mut chance = call.store.chances();
     let fields = call.store.get::<Hash>(call.db, call.args.at(1))?.map_or(0, Hash::len);
     call.need(64 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;

@@ -52,11 +52,7 @@ pub(crate) fn randomkey(call: &mut Call<'_>) -> Done {
     let now = call.store.now;
     // Expired keys are passed over; if there is nothing else, there is nothing.
     for _ in 0..100 {
-        let mut state = call.store.chance();
-        let chance = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state >> 16
-        };
+        let chance = call.store.chances();
         match call.store.databases[call.db].table.random(chance) {
             Some(slot) if slot.expiry() > now => {
                 call.out.bulk(slot.key());

@@ -100,14 +100,7 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
         return Err(Error::Syntax);
     }
     let front = side(call, next)?;
-    let mut count = 1;
-    if next + 1 < call.argc() {
-        if !call.is(next + 1, "COUNT") || next + 3 != call.argc() {
-            return Err(Error::Syntax);
-        }
-        let given = call.int(next + 2).ok().filter(|&n| n > 0);
-        count = given.ok_or(Error::Text("ERR count should be greater than 0"))? as usize;
-    }
+    let count = call.pop_count(next + 1)?;
     for key in &keys {
         let Some(list) = call.store.get_mut::<List>(call.db, key)? else { continue };
         let count = count.min(list.len());

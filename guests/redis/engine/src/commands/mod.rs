@@ -159,6 +159,31 @@ impl<'a> Call<'a> {
         Ok((self.args.from(at + 1).take(count).collect(), at + 1 + count))
     }
 
+    /// `LIMIT n` at the end of the line, or no limit.
+    pub(crate) fn limit(&self, at: usize) -> Result<usize, Error> {
+        if at >= self.argc() {
+            return Ok(usize::MAX);
+        }
+        if !self.is(at, "LIMIT") || at + 2 != self.argc() {
+            return Err(Error::Syntax);
+        }
+        let given = self.int(at + 1).ok().filter(|&n| n >= 0);
+        let given = given.ok_or(Error::Text("ERR LIMIT can't be negative"))? as usize;
+        Ok(if given == 0 { usize::MAX } else { given })
+    }
+
+    /// `COUNT n` at the end of the line, or 1.
+    pub(crate) fn pop_count(&self, at: usize) -> Result<usize, Error> {
+        if at >= self.argc() {
+            return Ok(1);
+        }
+        if !self.is(at, "COUNT") || at + 2 != self.argc() {
+            return Err(Error::Syntax);
+        }
+        let given = self.int(at + 1).ok().filter(|&n| n > 0);
+        given.map(|n| n as usize).ok_or(Error::Text("ERR count should be greater than 0"))
+    }
+
     /// A timeout in seconds, as a deadline.
     pub(crate) fn deadline(&self, index: usize) -> Result<u64, Error> {
         let Some(seconds) = parse_f64(self.arg(index)) else {

@@ -100,21 +100,12 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-/// A generator that borrows nothing of the call.
-fn chances(call: &mut Call<'_>) -> impl FnMut() -> u64 + use<> {
-    let mut state = call.store.chance();
-    move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 16
-    }
-}
-
 pub(crate) fn spop(call: &mut Call<'_>) -> Done {
     let key = call.arg(1);
     if call.argc() > 3 {
         return Err(Error::Syntax);
     }
-    let mut chance = chances(call);
+    let mut chance = call.store.chances();
     if call.argc() == 2 {
         let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
             call.out.null();
@@ -170,7 +161,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let mut chance = chances(call);
+    let mut chance = call.store.chances();
     let members = call.store.get::<Set>(call.db, call.args.at(1))?.map_or(0, Set::len);
     call.need(32 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
@@ -280,15 +271,7 @@ pub(crate) fn sdiffstore(call: &mut Call<'_>) -> Done {
 
 pub(crate) fn sintercard(call: &mut Call<'_>) -> Done {
     let (keys, next) = call.counted_keys(1, "ERR numkeys should be greater than 0")?;
-    let mut limit = usize::MAX;
-    if next < call.argc() {
-        if !call.is(next, "LIMIT") || next + 2 != call.argc() {
-            return Err(Error::Syntax);
-        }
-        let given = call.int(next + 1).ok().filter(|&n| n >= 0);
-        let given = given.ok_or(Error::Text("ERR LIMIT can't be negative"))? as usize;
-        limit = if given == 0 { usize::MAX } else { given };
-    }
+    let limit = call.limit(next)?;
     let result = combine(call, &keys, Operation::Intersection)?;
     call.out.integer(result.len().min(limit) as i64);
     Ok(())

@@ -185,15 +185,7 @@ pub(crate) fn zdiffstore(call: &mut Call<'_>) -> Done {
 
 pub(crate) fn zintercard(call: &mut Call<'_>) -> Done {
     let (keys, next) = keys(call, 1, "zintercard")?;
-    let mut limit = usize::MAX;
-    if next < call.argc() {
-        if !call.is(next, "LIMIT") || next + 2 != call.argc() {
-            return Err(Error::Syntax);
-        }
-        let given = call.int(next + 1).ok().filter(|&n| n >= 0);
-        let given = given.ok_or(Error::Text("ERR LIMIT can't be negative"))? as usize;
-        limit = if given == 0 { usize::MAX } else { given };
-    }
+    let limit = call.limit(next)?;
     let o = options(call, call.argc(), keys.len(), Operation::Intersection, true)?;
     let result = combine(call, &keys, Operation::Intersection, &o)?;
     call.out.integer(result.len().min(limit) as i64);

@@ -252,14 +252,7 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
     if !lowest && !call.is(next, "MAX") {
         return Err(Error::Syntax);
     }
-    let mut count = 1;
-    if next + 1 < call.argc() {
-        if !call.is(next + 1, "COUNT") || next + 3 != call.argc() {
-            return Err(Error::Syntax);
-        }
-        let given = call.int(next + 2).ok().filter(|&n| n > 0);
-        count = given.ok_or(Error::Text("ERR count should be greater than 0"))? as usize;
-    }
+    let count = call.pop_count(next + 1)?;
     for key in &keys {
         let Some(zset) = call.store.get_mut::<Zset>(call.db, key)? else { continue };
         call.out.array(2);
@@ -300,11 +293,7 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2) || (with_scores && n > i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let mut state = call.store.chance();
-    let mut chance = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 16
-    };
+    let mut chance = call.store.chances();
     let members = call.store.get::<Zset>(call.db, call.args.at(1))?.map_or(0, Zset::len);
     call.need(16 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;

@@ -124,6 +124,15 @@ impl Keyspace {
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    /// A generator of numbers by chance that borrows nothing.
+    pub(crate) fn chances(&mut self) -> impl FnMut() -> u64 + use<> {
+        let mut state = self.chance();
+        move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 16
+        }
+    }
+
     /// A key has changed.
     pub(crate) fn changed(&mut self, db: usize, key: &[u8]) {
         self.changes += 1;
