@@ -191,19 +191,17 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (what, _) in transfers {
         for contestant in &contestants {
-            samples.push(Sample::new(&format!("TCP, {what}: {}", contestant.name), Unit::Gigabits));
+            samples.push(Sample::new(format!("TCP, {what}: {}", contestant.name), Unit::Gigabits));
             samples.push(Sample::new("  processors busy meanwhile", Unit::Cores));
         }
         for contestant in &contestants[1..] {
-            samples.push(Sample::new(
-                &format!("  {} over veth in the same round", contestant.name),
-                Unit::Times,
-            ));
+            samples
+                .push(Sample::new(format!("  {} over veth in the same round", contestant.name), Unit::Times));
         }
     }
     samples.push(Sample::new("NPtcp, 64 bytes one way: veth, both ends on one processor", Unit::Micros));
     for contestant in &contestants {
-        samples.push(Sample::new(&format!("NPtcp, 64 bytes one way: {}", contestant.name), Unit::Micros));
+        samples.push(Sample::new(format!("NPtcp, 64 bytes one way: {}", contestant.name), Unit::Micros));
     }
     for _ in 0..rounds {
         let mut next = samples.iter_mut();
