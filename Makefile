@@ -41,7 +41,7 @@ demo: build ## start a firewall, send packets through it, show what happened, cl
 
 test: build test-packages ## run every test
 	cargo test --quiet --workspace --exclude e2e
-	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol
+	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
 	cargo test -p e2e
 
 lint: ## check formatting and run clippy
