@@ -66,6 +66,18 @@ for value in "xyz":
 for thread in threads:
     thread.join()
 assert got == [(n, ("queue", v)) for n, v in enumerate("xyz")], got
+# A key that comes with another type wakes nobody.
+thread = threading.Thread(target=wait, args=(3,))
+thread.start()
+while r.info("clients")["blocked_clients"] == 0:
+    time.sleep(0.01)
+r.pipeline().rpush("queue", "a").delete("queue").set("queue", "text").execute()
+time.sleep(0.1)
+assert len(got) == 3, got
+r.delete("queue")
+r.rpush("queue", "b")
+thread.join()
+assert got[3] == (3, ("queue", "b")), got
 before = time.time()
 assert r.blpop("queue", 1) is None and 0.9 < time.time() - before < 3
 

@@ -35,7 +35,7 @@ impl Engine {
 
     fn retry(&mut self, id: u64) {
         let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { return };
-        if let Some(wait) = client.wait.take() {
+        if let Some(wait) = client.wait.take_if(|wait| !self.is_for_others(client.wait_db, wait)) {
             let words = wait.args;
             client.out.limit = self.server.reply_limit(&client.out);
             let mut out = core::mem::take(&mut client.out);
@@ -71,6 +71,23 @@ impl Engine {
         if let Some(place) = self.server.clients.get_mut(&id) {
             *place = Some(client);
         }
+    }
+
+    /// Whether what there is now under the keys that a command waits for is of other types: then it goes on waiting.
+    fn is_for_others(&mut self, db: usize, wait: &Wait) -> bool {
+        let wanted = match &*wait.args[0] {
+            [b'b' | b'B', b'z' | b'Z', ..] => "zset",
+            [b'x' | b'X', ..] => "stream",
+            _ => "list",
+        };
+        let (mut there, mut right) = (false, false);
+        for key in &wait.keys {
+            if let Some(slot) = self.store.find(db, key) {
+                there = true;
+                right |= slot.kind() == wanted;
+            }
+        }
+        there && !right
     }
 
     /// Does what is due, and says at which time (Unix, milliseconds) there will be something again. Nothing expires and

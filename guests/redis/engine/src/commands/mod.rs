@@ -148,10 +148,7 @@ impl<'a> Call<'a> {
         at: usize,
         what: &'static str,
     ) -> Result<(Vec<&'a [u8]>, usize), Error> {
-        let count = parse_i64(self.arg(at)).ok_or(Error::NotInteger)?;
-        if count <= 0 {
-            return Err(Error::Text(what));
-        }
+        let count = parse_i64(self.arg(at)).filter(|&n| n > 0).ok_or(Error::Text(what))?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > self.argc() - at - 1 {
             return Err(Error::Syntax);

@@ -93,8 +93,9 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Done {
     if there && source != target {
         call.store.get_mut::<Set>(call.db, source)?.map(|set| set.remove(member));
         call.shrunk(source);
-        call.store.get_or_make::<Set>(call.db, target)?.add(member, seed);
-        call.changed(target);
+        if call.store.get_or_make::<Set>(call.db, target)?.add(member, seed) {
+            call.changed(target);
+        }
     }
     call.out.integer(there.into());
     Ok(())
@@ -270,7 +271,11 @@ pub(crate) fn sdiffstore(call: &mut Call<'_>) -> Done {
 }
 
 pub(crate) fn sintercard(call: &mut Call<'_>) -> Done {
-    let (keys, next) = call.counted_keys(1, "ERR numkeys should be greater than 0")?;
+    let counted = call.counted_keys(1, "ERR numkeys should be greater than 0");
+    let (keys, next) = counted.map_err(|e| match e {
+        Error::Syntax => Error::Text("ERR Number of keys can't be greater than number of args"),
+        other => other,
+    })?;
     let limit = call.limit(next)?;
     let result = combine(call, &keys, Operation::Intersection)?;
     call.out.integer(result.len().min(limit) as i64);
