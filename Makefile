@@ -34,7 +34,7 @@ images:
 		mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
 	done
 	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
-	cp $(GUEST_RELEASE)/{hello,clickos,iperf,redis,redis-load} $(TEST_IMAGES)/
+	cp $(GUEST_RELEASE)/{hello,clickos,iperf,netpipe,redis,redis-load} $(TEST_IMAGES)/
 
 demo: build ## start a firewall, send packets through it, show what happened, clean up
 	scripts/demo
