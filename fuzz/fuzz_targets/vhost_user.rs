@@ -70,8 +70,7 @@ fuzz_target!(|bytes: &[u8]| {
     if front.set_nonblocking(true).is_err() {
         return;
     }
-    let settings =
-        Settings { offload: kind & 1 == 0, mtu: 1500, calling: Default::default(), port: PortId(0) };
+    let settings = Settings { offload: kind & 1 == 0, calling: Default::default(), port: PortId(0) };
     let (mut port, shared) = (Vhost::new(settings), Shared::default());
     if port.connected(back, &wake).is_err() {
         return;

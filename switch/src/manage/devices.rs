@@ -41,7 +41,7 @@ pub fn open(name: &str, port: &Port, id: PortId, calling: Arc<AtomicU64>) -> Res
             } else {
                 Peer::listen(path).map_err(failed(format!("listen on {}", path.display())))?
             };
-            let settings = Settings { offload: port.offload, mtu: port.mtu, calling, port: id };
+            let settings = Settings { offload: port.offload, calling, port: id };
             Some(Box::new(Vhost::new(settings)))
         }
         Kind::Tap { name, netns } => {

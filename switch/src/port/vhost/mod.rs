@@ -54,8 +54,6 @@ pub struct Vhost {
 pub struct Settings {
     /// Checksums and large segments.
     pub offload: bool,
-    /// Largest packet without its Ethernet header, bytes; told to the peer if it asks.
-    pub mtu: u16,
     /// What the thread is doing while it calls a peer, for whoever watches over it.
     pub calling: Arc<AtomicU64>,
     /// The port's number.

@@ -91,8 +91,6 @@ pub struct Session {
     slots: [Slot; RINGS],
     /// Packets with an impossible header since they were last counted.
     pub(super) malformed: u64,
-    /// Largest packet that the front end has said its guest takes; 0 if it has not.
-    mtu: u64,
 }
 
 impl AsFd for Session {
@@ -111,7 +109,6 @@ impl Session {
             memory: Memory::default(),
             slots: Default::default(),
             malformed: 0,
-            mtu: 0,
         }
     }
 
@@ -236,7 +233,8 @@ impl Session {
                 return Err(Refused::Features(f & !PROTOCOL));
             }
             Request::SetProtocolFeatures(f) => self.protocol = f,
-            Request::SetOwner | Request::ResetOwner => {}
+            // What is longer than the port's own MTU is dropped ahead of the ring, whatever the guest takes.
+            Request::SetOwner | Request::ResetOwner | Request::SetMtu(_) => {}
             Request::ResetDevice => {
                 self.stop_rings(wake);
                 for slot in &mut self.slots {
@@ -297,7 +295,6 @@ impl Session {
             Request::SetRingEnable(RingState { index, value }) => {
                 self.stopped(index, wake)?.enabled = value != 0;
             }
-            Request::SetMtu(mtu) => self.mtu = mtu,
             Request::SendRarp(_)
             | Request::GetInflight(_)
             | Request::SetInflight(_)
