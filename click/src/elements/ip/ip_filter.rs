@@ -19,7 +19,7 @@ crate::element! {
     ///
     /// - `[src|dst|src and dst|src or dst] [host] ADDRESS`, `[src|dst] [net] NETWORK`, `net ADDRESS mask MASK`
     /// - `[src|dst] [tcp|udp] port [RELATION] PORT`, `tcp`, `udp`, `icmp`, ..., `ip proto PROTOCOL`
-    /// - `ip vers|hl|tos|dscp|len|id|ttl [RELATION] NUMBER`, `ip frag`, `ip unfrag`, `ip ect`, `ip ce`
+    /// - `ip vers|hl|tos|dscp|len|id|ttl|sum [RELATION] NUMBER`, `ip frag`, `ip unfrag`, `ip ect`, `ip ce`
     /// - `tcp opt syn|ack|fin|rst|psh|urg`, `tcp win [RELATION] NUMBER`, `icmp type|code [RELATION] NUMBER`
     /// - `ip[POS:LEN] [& MASK] RELATION NUMBER`, the same with `tcp`, `udp`, `icmp`, `transp`
     /// - `true`, `false`, `all`, `-`; relations: `== != < > <= >=`

@@ -159,6 +159,7 @@ fn field(word: &str) -> Option<(Field, Option<u8>)> {
         "dscp" => network(0, 0x00fc_0000),
         "len" => network(0, 0x0000_ffff),
         "id" => network(4, 0xffff_0000),
+        "sum" => network(8, 0x0000_ffff),
         "ttl" => network(8, 0xff00_0000),
         "win" => return Some((Field::Number(transport(12, 0x0000_ffff)), Some(PROTOCOL_TCP))),
         "type" => {
