@@ -154,6 +154,37 @@ fn a_guest_can_have_a_tap_and_a_switch() {
     folder.is_empty_soon();
 }
 
+#[test]
+fn a_guest_can_stand_between_two_segments() {
+    let (near, far, folder) = (Namespace::new(), Namespace::new(), RunFolder::new());
+    let side = |n: u8, namespace: &Namespace| {
+        format!(
+            "[segments.s{n}]\n[ports.v{n}]\ndevice = {{ vhost-user = {{ path = \"@/v{n}.sock\" }} }}\nsegment = \"s{n}\"\n\
+             [ports.t{n}]\ndevice = {{ tap = {{ name = \"end\", netns = \"{}\" }} }}\nsegment = \"s{n}\"\n",
+            namespace.name
+        )
+    };
+    let switch = Switch::new(&(side(0, &near) + &side(1, &far)));
+    for (namespace, host) in [(&near, "10.9.2.2/24"), (&far, "10.9.2.3/24")] {
+        namespace.ip(&["addr", "add", host, "dev", "end"]);
+        namespace.ip(&["link", "set", "end", "up"]);
+    }
+    let config = switch.folder.join("wire.click");
+    let wire = "FromDevice(0) -> Queue -> ToDevice(1); FromDevice(1) -> Queue -> ToDevice(0);";
+    fs::write(&config, wire).expect("written");
+    let [first, second] = ["vhost-user=@/v0.sock", "vhost-user=@/v1.sock"].map(|net| switch.here(net));
+    let file = config.display().to_string();
+    let run = ["run", &file, "--net", &first, "--net", &second, "--detach", "--name", "wire"];
+    folder.run(&run).ends(0, "");
+    eventually("the far host answers", || near.pings("10.9.2.3", 1));
+    for port in ["v0", "v1"] {
+        let queues = switch.port(port).counters.queues.expect("it has rings");
+        assert!(queues.to_peer.buffers > 0 && queues.from_peer.buffers > 0, "{port}: {queues:?}");
+    }
+    folder.run(&["stop", "wire"]).ends(0, "");
+    folder.is_empty_soon();
+}
+
 /// Open vSwitch with DPDK and one port to which it connects, in a folder of its own.
 struct OpenVswitch {
     folder: PathBuf,
