@@ -70,6 +70,19 @@ impl Reason {
     ];
 }
 
+/// What has happened in one ring of a vhost-user port.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// Buffers that were used.
+    pub buffers: Tally,
+    /// Times that the peer was called: it had asked to be told.
+    pub calls: Tally,
+    /// Times that the peer kicked: the thread slept, or was about to.
+    pub kicks: Tally,
+    /// Times that packets had to wait since the peer offered no buffers.
+    pub starved: Tally,
+}
+
 /// Counters and state of a port that every thread may look at.
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -81,10 +94,8 @@ pub struct Shared {
     pub sent: Tally,
     /// Their bytes.
     pub sent_bytes: Tally,
-    /// Times that the peer was called.
-    pub calls: Tally,
-    /// Times that the peer kicked.
-    pub kicks: Tally,
+    /// The rings of a vhost-user port: 0 to the peer, 1 from it.
+    pub queues: [Queue; 2],
     drops: [Tally; Reason::ALL.len()],
     /// Whether the link is up.
     pub link: AtomicBool,
@@ -103,17 +114,30 @@ impl Shared {
         self.link.load(Ordering::Relaxed)
     }
 
-    /// The numbers now.
-    pub fn read(&self) -> Counters {
+    /// The numbers now, of a port with rings or without.
+    pub fn read(&self, has_rings: bool) -> Counters {
         let drops = Reason::ALL.iter().map(|&r| (r, self.drops[r as usize].get())).filter(|&(_, n)| n > 0);
         Counters {
             received: self.received.get(),
             received_bytes: self.received_bytes.get(),
             sent: self.sent.get(),
             sent_bytes: self.sent_bytes.get(),
+            queues: has_rings.then(|| {
+                let [to_peer, from_peer] = self.queues.each_ref().map(Queue::read);
+                Queues { to_peer, from_peer }
+            }),
+            drops: drops.collect(),
+        }
+    }
+}
+
+impl Queue {
+    fn read(&self) -> QueueCounters {
+        QueueCounters {
+            buffers: self.buffers.get(),
             calls: self.calls.get(),
             kicks: self.kicks.get(),
-            drops: drops.collect(),
+            starved: self.starved.get(),
         }
     }
 }
@@ -129,10 +153,32 @@ pub struct Counters {
     pub sent: u64,
     /// Their bytes.
     pub sent_bytes: u64,
-    /// Times that the peer was called (vhost-user).
-    pub calls: u64,
-    /// Times that the peer kicked (vhost-user).
-    pub kicks: u64,
+    /// Of each ring (vhost-user): `to-peer`, `from-peer`.
+    #[serde(default)]
+    pub queues: Option<Queues>,
     /// Packets that went nowhere, by reason; those without packets are left out.
     pub drops: BTreeMap<Reason, u64>,
+}
+
+/// Numbers of a port's rings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Queues {
+    /// The ring that the peer receives from.
+    pub to_peer: QueueCounters,
+    /// The ring that the peer transmits to.
+    pub from_peer: QueueCounters,
+}
+
+/// Numbers of a ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueCounters {
+    /// Buffers that were used. A packet may take several.
+    pub buffers: u64,
+    /// Times that the peer was called: it had asked to be told.
+    pub calls: u64,
+    /// Times that the peer kicked: the thread slept, or was about to.
+    pub kicks: u64,
+    /// Times that packets had to wait since the peer offered no buffers.
+    pub starved: u64,
 }

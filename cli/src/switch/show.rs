@@ -2,6 +2,7 @@
 
 use crate::output::table;
 use switch::control::{Address, PortStatus, Status};
+use switch::counters::QueueCounters;
 use switch::wire::lacp::{Side, state};
 
 fn dash(text: Option<&str>) -> String {
@@ -64,8 +65,17 @@ pub fn port(p: &PortStatus) -> String {
         ("thread", dash(p.thread.map(|t| t.to_string()).as_deref())),
         ("received", format!("{} packets, {} bytes", p.counters.received, p.counters.received_bytes)),
         ("sent", format!("{} packets, {} bytes", p.counters.sent, p.counters.sent_bytes)),
-        ("peer", format!("called {} times, kicked {} times", p.counters.calls, p.counters.kicks)),
     ];
+    if let Some(q) = &p.counters.queues {
+        let row = |q: &QueueCounters| {
+            let waited = "times packets waited for buffers";
+            format!(
+                "{} buffers, called {} times, kicked {} times, {} {waited}",
+                q.buffers, q.calls, q.kicks, q.starved
+            )
+        };
+        lines.extend([("to peer", row(&q.to_peer)), ("from peer", row(&q.from_peer))]);
+    }
     lines.extend(p.last_error.iter().map(|e| ("last error", e.clone())));
     let mut text: String = lines.iter().map(|(key, value)| format!("{key:<12}{value}\n")).collect();
     for (reason, count) in &p.counters.drops {

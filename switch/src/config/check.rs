@@ -1,7 +1,9 @@
 //! What contradicts itself, found before anything is changed.
 
-use super::{Config, Device, Port};
+use super::{Config, Device, Polling, Port};
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
 /// Most ports of a switch.
 pub const PORTS: usize = 16384;
@@ -27,6 +29,11 @@ impl Config {
         let s = &self.switch;
         if !(1..=64).contains(&s.threads) {
             return wrong("switch.threads", "must be 1 to 64");
+        }
+        let cpus = available_parallelism().map_or(1, NonZero::get);
+        if s.polling == Polling::Always && s.threads >= cpus {
+            let least = "at least one must be left to guests and the host: let it be \"adaptive\", or have fewer threads";
+            return wrong("switch.polling", format!("always takes {} CPUs of {cpus}; {least}", s.threads));
         }
         if !(16..=1 << 24).contains(&s.addresses) {
             return wrong("switch.addresses", "must be 16 to 16777216");
@@ -242,6 +249,7 @@ mod tests {
             (tap("x", "mtu = 20"), "68"),
             (format!("{a}[announced.q]\nsegment = \"b\"\nmac = \"02:00:00:00:00:01\""), "no segment b"),
             ("[switch]\nthreads = 0".to_owned(), "1 to 64"),
+            ("[switch]\nthreads = 64\npolling = \"always\"".to_owned(), "takes 64 CPUs of"),
         ] {
             let found = Config::from_toml(&text).unwrap().check().unwrap_err().to_string();
             assert!(found.contains(problem), "{text}: {found}");

@@ -76,7 +76,7 @@ impl Switch {
             trunk: p.config.trunk.iter().map(|(v, s)| (v.0, s.clone())).collect(),
             link_of: master.map(|m| m.name.clone()),
             last_error: p.last_error.clone().filter(|_| !matches!(p.peer, Peer::None)),
-            counters: p.shared.read(),
+            counters: p.shared.read(matches!(p.config.device, Device::VhostUser { .. })),
             bond: self.bond_status(name),
         }
     }

@@ -181,7 +181,7 @@ impl Device for Vhost {
             return Ok(());
         };
         if token == KICK {
-            shared.kicks.add(1);
+            shared.queues[FROM_GUEST].kicks.add(1);
             return Ok(());
         }
         for _ in 0..MESSAGES {

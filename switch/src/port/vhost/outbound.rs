@@ -111,7 +111,10 @@ impl Outbound {
                 self.write_finished(&mut to, batch, frame, out.vlan, abilities, &mut packets, shared)?
             };
             match written {
-                Written::Full => break,
+                Written::Full => {
+                    shared.queues[TO_GUEST].starved.add(1);
+                    break;
+                }
                 Written::TooLong => shared.lost(Reason::TooLong, 1),
                 Written::Yes => bytes += frame.length() as u64,
             }

@@ -412,6 +412,12 @@ impl Ring {
         self.word(self.used, USED_INDEX).store(self.next_used, Ordering::Release);
     }
 
+    /// How many chains were given back since the peer was last asked whether it wants to be called.
+    #[inline]
+    pub fn unannounced(&self) -> u64 {
+        self.next_used.wrapping_sub(self.asked).into()
+    }
+
     /// Whether the peer wants to be called for what was published since it was last asked.
     #[inline]
     pub fn wants_call(&mut self) -> bool {

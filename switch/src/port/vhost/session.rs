@@ -158,11 +158,13 @@ impl Session {
 
     /// Calls the guest for each ring where it wants to know.
     pub fn call_where_wanted(&mut self, settings: &Settings, shared: &Shared) -> Result<(), Broken> {
-        for slot in &mut self.slots {
-            if let (Some(ring), Some(call)) = (slot.ring.as_mut(), slot.call.as_ref())
-                && ring.wants_call()
+        for (slot, queue) in self.slots.iter_mut().zip(&shared.queues) {
+            let Some(ring) = slot.ring.as_mut() else { continue };
+            queue.buffers.add(ring.unannounced());
+            if ring.wants_call()
+                && let Some(call) = slot.call.as_ref()
             {
-                shared.calls.add(1);
+                queue.calls.add(1);
                 notify(call, &settings.calling).map_err(|e| match e.kind() {
                     // Whoever watches over this thread has interrupted it.
                     io::ErrorKind::Interrupted => Broken::Blocks,
