@@ -377,6 +377,33 @@ impl Context<'_> {
         &self.engine.names
     }
 
+    /// Number of the element of a name, as this element calls it: names inside its own compound element come first.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        let mut around = self.name();
+        while let Some((outside, _)) = around.rsplit_once('/') {
+            around = outside;
+            if let Some(id) = self.engine.find_element(&alloc::format!("{around}/{name}")) {
+                return Some(id);
+            }
+        }
+        self.engine.find_element(name)
+    }
+
+    /// How many elements there are; they are numbered from 0.
+    pub fn elements(&self) -> usize {
+        self.engine.slots.len()
+    }
+
+    /// Another element. `None`: there is none of this number, or it is at work, as this one is.
+    pub fn peer(&mut self, id: usize) -> Option<&mut dyn Element> {
+        self.engine.slots.get_mut(id)?.element.as_deref_mut()
+    }
+
+    /// How many outputs another element has.
+    pub fn outputs_of(&self, id: usize) -> usize {
+        self.engine.slots.get(id).map_or(0, |s| s.outputs.len())
+    }
+
     /// Whether an element of this name exists.
     pub fn has_element(&self, name: &str) -> bool {
         self.engine.find_element(name).is_some()

@@ -63,6 +63,20 @@ pub fn update(checksum: [u8; 2], old: [u8; 2], new: [u8; 2]) -> [u8; 2] {
     fold(inverted(checksum) + inverted(old) + u64::from(u16::from_ne_bytes(new))).to_ne_bytes()
 }
 
+/// What the change of some bytes adds to the sum under a checksum, in the byte order of memory; 0: nothing.
+pub fn difference(old: &[u8], new: &[u8]) -> u16 {
+    let inverted = |bytes: &[u8]| u64::from(fold(sum(bytes)));
+    let total = !fold(inverted(old) + u64::from(!fold(sum(new))));
+    // Both zeros of one's complement are nothing.
+    if total == 0xffff { 0 } else { total }
+}
+
+/// A checksum after bytes under it changed by a [`difference`]; its complement takes the change back (RFC 1624).
+#[inline]
+pub fn adjust(checksum: [u8; 2], by: u16) -> [u8; 2] {
+    fold(u64::from(!u16::from_ne_bytes(checksum)) + u64::from(by)).to_ne_bytes()
+}
+
 /// Checksum of a transport segment with its IPv4 pseudo header (RFC 768, RFC 9293 section 3.1).
 pub fn transport_checksum(source: [u8; 4], destination: [u8; 4], protocol: u8, segment: &[u8]) -> [u8; 2] {
     let length = (segment.len() as u16).to_be_bytes();
@@ -202,6 +216,20 @@ mod tests {
             let updated = update(before, old, new);
             // 0 and 0xffff are the same number in one's complement.
             prop_assert!(updated == full || (updated == [0, 0] && full == [255, 255]) || (updated == [255, 255] && full == [0, 0]));
+        }
+
+        #[test]
+        fn an_adjusted_checksum_equals_a_full_one_and_can_be_taken_back(bytes in proptest::collection::vec(any::<u8>(), 20..60), new: [u8; 8]) {
+            let mut bytes = bytes;
+            bytes[0] |= 1;
+            bytes[10..12].fill(0);
+            let before = checksum(&bytes);
+            let by = difference(&bytes[12..20], &new);
+            let old: [u8; 8] = core::array::from_fn(|i| bytes[12 + i]);
+            bytes[12..20].copy_from_slice(&new);
+            prop_assert_eq!(adjust(before, by), checksum(&bytes));
+            bytes[12..20].copy_from_slice(&old);
+            prop_assert_eq!(adjust(adjust(before, by), !by), before);
         }
 
         #[test]

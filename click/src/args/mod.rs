@@ -432,6 +432,11 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// Positional arguments that are left.
+    pub fn positional(&self) -> impl Iterator<Item = &str> {
+        self.positional.iter().map(|word| word.text.as_str())
+    }
+
     /// How many positional arguments are left.
     pub fn left(&self) -> usize {
         self.positional.len()

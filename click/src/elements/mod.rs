@@ -10,6 +10,7 @@ pub mod ethernet;
 pub mod flow;
 pub mod icmp;
 pub mod ip;
+pub mod rewriter;
 pub mod sources;
 pub mod transport;
 
@@ -35,6 +36,9 @@ library! {
     icmp::ICMPError, icmp::ICMPPingResponder,
     ip::CheckIPHeader, ip::DecIPTTL, ip::IPClassifier, ip::IPFilter, ip::IPMirror, ip::MarkIPHeader,
     ip::RadixIPLookup, ip::SetIPChecksum, ip::StaticIPLookup,
+    rewriter::FTPPortMapper, rewriter::ICMPPingRewriter, rewriter::ICMPRewriter, rewriter::IPAddrPairRewriter,
+    rewriter::IPAddrRewriter, rewriter::IPRewriter, rewriter::IPRewriterPatterns, rewriter::RoundRobinIPMapper,
+    rewriter::SourceIPHashMapper, rewriter::TCPRewriter, rewriter::UDPRewriter,
     sources::InfiniteSource, sources::RatedSource, sources::TimedSource,
     transport::SetTCPChecksum, transport::SetUDPChecksum, transport::UDPIPEncap;
     "LinearIPLookup" = ip::StaticIPLookup,

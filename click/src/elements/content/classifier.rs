@@ -125,24 +125,47 @@ fn digits(text: &str) -> Option<Vec<(u8, u8)>> {
         .collect()
 }
 
-/// Pushes each packet out of the output that `decide` names; neighbours leave together.
+/// Packets on their way to outputs: neighbours that go to the same one leave together.
+pub(crate) struct Runs {
+    run: Batch,
+    output: usize,
+}
+
+impl Runs {
+    pub(crate) fn new() -> Self {
+        Self { run: Batch::new(), output: NOWHERE }
+    }
+
+    /// Adds a packet for an output; those for an output that is not there are dropped.
+    #[inline]
+    pub(crate) fn add(&mut self, cx: &mut Context<'_>, output: usize, packet: crate::packet::Packet) {
+        if output != self.output {
+            cx.output(self.output, core::mem::take(&mut self.run));
+            self.output = output;
+        }
+        self.run.push(packet);
+    }
+
+    /// Sends the last ones.
+    #[inline]
+    pub(crate) fn finish(self, cx: &mut Context<'_>) {
+        cx.output(self.output, self.run);
+    }
+}
+
+/// Pushes each packet out of the output that `decide` names.
 #[inline]
 pub(crate) fn distribute(
     cx: &mut Context<'_>,
     mut batch: Batch,
     mut decide: impl FnMut(&mut crate::packet::Packet) -> usize,
 ) {
-    let mut run = Batch::new();
-    let mut output = NOWHERE;
+    let mut runs = Runs::new();
     while let Some(mut packet) = batch.pop() {
         let to = decide(&mut packet);
-        if to != output {
-            cx.output(output, core::mem::take(&mut run));
-            output = to;
-        }
-        run.push(packet);
+        runs.add(cx, to, packet);
     }
-    cx.output(output, run);
+    runs.finish(cx);
 }
 
 impl Element for Classifier {

@@ -8,7 +8,7 @@ mod strip;
 mod unstrip;
 
 pub use classifier::Classifier;
-pub(crate) use classifier::{distribute, one_each};
+pub(crate) use classifier::{Runs, distribute, one_each};
 pub use counter::Counter;
 pub use paint::Paint;
 pub use print::Print;

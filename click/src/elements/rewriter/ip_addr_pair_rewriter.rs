@@ -1,0 +1,45 @@
+use super::flow::Kind;
+use super::rewriter_element;
+use super::translation::Rewriter;
+use super::udp_rewriter::times;
+use crate::args::Args;
+use crate::element::{read, read_write, write};
+
+crate::element! {
+    /// Rewrites addresses of packets between two hosts, and of answers back.
+    ///
+    /// Every pair of source and destination gets addresses of its own, whatever the protocol. Checksums are kept right,
+    /// fragments pass.
+    ///
+    /// # Arguments
+    /// One specification for each input, as in `IPRewriter`, with patterns `SADDR DADDR`. SADDR can be a range
+    /// `ADDR-ADDR` or a network `ADDR/LENGTH`. `TIMEOUT` (300 s): how long pairs are kept. `STREAMING_TIMEOUT` means
+    /// nothing. `GUARANTEE` (5 s), `REAP_INTERVAL` (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO`
+    /// (true), `REPLY_ANNO`: as there.
+    ///
+    /// # Handlers
+    /// `table`, `mappings`: all pairs, with 0 for ports. `table_size`, `nmappings`, `size`: how many.
+    /// `mapping_failures`: pairs that were not remembered. `patterns`: the inputs' specifications; `pattern0`,
+    /// `pattern1`, `pattern2`, `pattern3`: one of them, written to replace it. `capacity`: most pairs. `clear`:
+    /// forgets all.
+    IPAddrPairRewriter "1-/1-" "h/h"
+    keywords [
+        "TIMEOUT", "STREAMING_TIMEOUT", "GUARANTEE", "REAP_INTERVAL", "MAPPING_CAPACITY", "CAPACITY", "DST_ANNO",
+        "REPLY_ANNO",
+    ]
+    handlers [
+        read("table"), read("mappings"), read("table_size"), read("nmappings"), read("size"),
+        read("mapping_failures"), read("patterns"), read_write("capacity"), write("clear"), read_write("pattern0"),
+        read_write("pattern1"), read_write("pattern2"), read_write("pattern3"),
+    ]
+    { pub(super) core: Rewriter }
+}
+
+impl IPAddrPairRewriter {
+    fn new(args: &mut Args<'_>) -> Self {
+        let timeouts = times(args, 5);
+        Self { core: Rewriter::new(args, Kind::Addresses, timeouts) }
+    }
+}
+
+rewriter_element!(IPAddrPairRewriter);

@@ -1,0 +1,52 @@
+use super::flow::Kind;
+use super::rewriter_element;
+use super::table::Timeouts;
+use super::translation::{Rewriter, time};
+use crate::args::{Args, Time};
+use crate::element::{read, read_write, write};
+
+crate::element! {
+    /// Rewrites addresses and ports of UDP flows, and of their answers.
+    ///
+    /// Works as `IPRewriter` does, TCP included, with the same timeouts for both.
+    ///
+    /// # Arguments
+    /// One specification for each input, as in `IPRewriter`. `TIMEOUT` (300 s): how long flows are kept;
+    /// `STREAMING_TIMEOUT` (as TIMEOUT): those with three packets and an answer. `GUARANTEE` (5 s), `REAP_INTERVAL`
+    /// (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there.
+    ///
+    /// # Handlers
+    /// `table`, `mappings`, `udp_table`: all flows. `table_size`, `nmappings`, `size`: how many. `mapping_failures`:
+    /// flows that were not remembered. `patterns`: the inputs' specifications; `pattern0`, `pattern1`, `pattern2`,
+    /// `pattern3`: one of them, written to replace it. `lookup`, `udp_lookup SADDR SPORT DADDR DPORT`: what a flow is
+    /// rewritten to. `capacity`: most flows. `clear`: forgets all.
+    UDPRewriter "1-/1-" "h/h"
+    keywords [
+        "TIMEOUT", "STREAMING_TIMEOUT", "GUARANTEE", "REAP_INTERVAL", "MAPPING_CAPACITY", "CAPACITY", "DST_ANNO",
+        "REPLY_ANNO",
+    ]
+    handlers [
+        read("table"), read("mappings"), read("udp_table"), read("table_size"), read("nmappings"), read("size"),
+        read("mapping_failures"), read("patterns"), read("lookup"), read("udp_lookup"), read_write("capacity"),
+        write("clear"), read_write("pattern0"), read_write("pattern1"), read_write("pattern2"),
+        read_write("pattern3"),
+    ]
+    { pub(super) core: Rewriter }
+}
+
+/// `TIMEOUT`, `STREAMING_TIMEOUT` and `GUARANTEE`, for all protocols.
+pub(super) fn times(args: &mut Args<'_>, guarantee: u64) -> Timeouts {
+    let timeout = time(args, "TIMEOUT", 300);
+    let streaming = args.key::<Time>("STREAMING_TIMEOUT").map_or(timeout, |t| t.0);
+    let guarantee = time(args, "GUARANTEE", guarantee);
+    Timeouts { tcp: [timeout; 3], udp: [timeout, streaming], guarantees: [guarantee; 2] }
+}
+
+impl UDPRewriter {
+    fn new(args: &mut Args<'_>) -> Self {
+        let timeouts = times(args, 5);
+        Self { core: Rewriter::new(args, Kind::Udp, timeouts) }
+    }
+}
+
+rewriter_element!(UDPRewriter);
