@@ -146,6 +146,14 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
         let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { continue };
         let Stream { entries, groups, .. } = stream;
         let Some(group) = groups.get_mut(name) else { continue };
+        let new: Vec<Id> = match group.last.next().filter(|_| from == b">") {
+            Some(first) => entries.range(first..).take(r.count).map(|(id, _)| *id).collect(),
+            None => Vec::new(),
+        };
+        // Who finds nothing new has done nothing yet: no consumer is made.
+        if from == b">" && new.is_empty() {
+            continue;
+        }
         let (shared, _) = group.consumer(consumer, now);
         if from != b">" {
             // What this consumer has got already.
@@ -169,11 +177,6 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
                     (pending.delivered, pending.count) = (now, pending.count + 1);
                 }
             }
-            continue;
-        }
-        let Some(first) = group.last.next() else { continue };
-        let new: Vec<Id> = entries.range(first..).take(r.count).map(|(id, _)| *id).collect();
-        if new.is_empty() {
             continue;
         }
         streams += 1;
