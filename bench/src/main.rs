@@ -1,6 +1,7 @@
 //! Measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread.
 
 mod ping;
+mod plane;
 mod redis;
 mod sample;
 mod tcp;
@@ -16,24 +17,35 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: bench [redis | tcp] [--rounds N] [--json]
+Usage: bench [redis | tcp | switch] [--rounds N] [--json]
 
-  redis       Redis as a guest against redis-server, instead of starts and sizes
-  tcp         TCP between a namespace and a guest beside veth, likewise
-  --rounds N  runs of each contestant (default 100; redis: 5, tcp: 10)
+Without a word: starts and sizes.
+  redis       Redis as a guest against redis-server
+  tcp         TCP between a namespace and a guest beside veth
+  switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
+  --rounds N  runs of each contestant (default 100; redis: 5, tcp and switch: 10)
   --json      print JSON
 ";
+
+/// What is measured.
+enum What {
+    Starts,
+    Redis,
+    Tcp,
+    Switch,
+}
 
 fn main() {
     let mut rounds = None;
     let mut json = false;
-    let (mut redis, mut tcp) = (false, false);
+    let mut what = What::Starts;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "redis" => redis = true,
+            "redis" => what = What::Redis,
+            "tcp" => what = What::Tcp,
+            "switch" => what = What::Switch,
             "--json" => json = true,
-            "tcp" => tcp = true,
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
                 Some(n) => rounds = Some(n),
                 None => stop("--rounds takes a number", 2),
@@ -42,16 +54,17 @@ fn main() {
             other => stop(&format!("unknown argument {other}\n\n{HELP}"), 2),
         }
     }
-    let samples = match (redis, tcp) {
-        (true, _) => redis::measure(rounds.unwrap_or(5)),
-        (false, true) => tcp::measure(rounds.unwrap_or(10)),
-        (false, false) => measure(rounds.unwrap_or(100)),
+    let (samples, placement) = match what {
+        What::Starts => (measure(rounds.unwrap_or(100)), FREE),
+        What::Redis => (redis::measure(rounds.unwrap_or(5)), FREE),
+        What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
+        What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&samples).unwrap_or_default());
         return;
     }
-    println!("{}\n", host(if tcp { tcp::PLACEMENT } else { FREE }));
+    println!("{}\n", host(placement));
     println!("{:<58} {:>10} {:>10} {:>10}  {:<4}{:>7}", "", "median", "p10", "p90", "", "runs");
     for s in &samples {
         println!("{s}");

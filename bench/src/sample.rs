@@ -24,6 +24,12 @@ pub enum Unit {
     /// Requests a second.
     #[serde(rename = "1/s")]
     Rate,
+    /// Millions a second.
+    #[serde(rename = "10^6/s")]
+    Millions,
+    /// Hundredths of a processor.
+    #[serde(rename = "% of a CPU")]
+    Percent,
     /// Microseconds.
     #[serde(rename = "us")]
     Micros,
@@ -74,6 +80,8 @@ impl fmt::Display for Sample {
             Unit::Cores => "CPUs",
             Unit::Times => "x",
             Unit::Rate => "1/s",
+            Unit::Millions => "M/s",
+            Unit::Percent => "%CPU",
             Unit::Micros => "us",
             Unit::Bytes => "B",
         };

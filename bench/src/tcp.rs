@@ -16,11 +16,12 @@ pub const PLACEMENT: &str =
 /// Seconds of each transfer.
 const SECONDS: &str = "1";
 /// The client's processor, and the one opposite.
-const NEAR: &str = "0";
-const FAR: &str = "1";
+pub const NEAR: &str = "0";
+/// The server's.
+pub const FAR: &str = "1";
 
 /// A process, ended with this.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -29,7 +30,8 @@ impl Drop for Running {
     }
 }
 
-fn start(command: &mut Command) -> Running {
+/// Starts one whose output nobody wants.
+pub fn start(command: &mut Command) -> Running {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Running(command.spawn().unwrap_or_else(|e| stop(&format!("{command:?}: {e}"), 1)))
 }
@@ -51,7 +53,7 @@ fn place(pid: u32, cpu: impl Fn(&str) -> &'static str) {
 }
 
 /// A guest on a net device; its threads have their places.
-fn guest(image: &str, net: &str, arguments: &str) -> Running {
+pub fn guest(image: &str, net: &str, arguments: &str) -> Running {
     let mut command = Command::new(program("microvisor-vmm"));
     command.arg("--image").arg(root().join("target/images").join(image));
     command.args(["--net", net, "--console", "off", "--set", &format!("args={arguments}")]);
@@ -59,6 +61,19 @@ fn guest(image: &str, net: &str, arguments: &str) -> Running {
     std::thread::sleep(Duration::from_millis(500));
     place(guest.0.id(), |name| if name == "io" { NEAR } else { FAR });
     guest
+}
+
+/// From a namespace to an iperf3 server: gigabits per second, and how many processors were busy.
+pub fn transfer(namespace: &Namespace, server: &str, arguments: &[&str]) -> (f64, f64) {
+    let begun = (Instant::now(), busy());
+    let client = ["taskset", "-c", NEAR, "iperf3", "-J", "-t", SECONDS, "-c", server];
+    let outcome = run(&mut namespace.command(&[&client[..], arguments].concat()));
+    let cores = (busy() - begun.1) / begun.0.elapsed().as_secs_f64();
+    let json: serde_json::Value = serde_json::from_str(&outcome.out).unwrap_or_default();
+    match json["end"]["sum_received"]["bits_per_second"].as_f64() {
+        Some(rate) => (rate / 1e9, cores),
+        None => stop(&format!("{server}: iperf3: {}{}", outcome.out, outcome.err), 1),
+    }
 }
 
 /// Someone to measure against, as the client sees it.
@@ -140,17 +155,8 @@ impl Contestant {
         }
     }
 
-    /// Gigabits per second, and how many processors were busy.
     fn transfer(&self, arguments: &[&str]) -> (f64, f64) {
-        let begun = (Instant::now(), busy());
-        let client = ["taskset", "-c", NEAR, "iperf3", "-J", "-t", SECONDS, "-c", self.servers[0]];
-        let outcome = run(&mut self.namespace.command(&[&client[..], arguments].concat()));
-        let cores = (busy() - begun.1) / begun.0.elapsed().as_secs_f64();
-        let json: serde_json::Value = serde_json::from_str(&outcome.out).unwrap_or_default();
-        match json["end"]["sum_received"]["bits_per_second"].as_f64() {
-            Some(rate) => (rate / 1e9, cores),
-            None => stop(&format!("{}: iperf3: {}{}", self.name, outcome.out, outcome.err), 1),
-        }
+        transfer(&self.namespace, self.servers[0], arguments)
     }
 
     /// Microseconds one way for 64 bytes; a native receiver is on a processor of choice.

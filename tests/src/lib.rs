@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub mod frames;
 pub mod net;
+pub mod ovs;
 pub mod switch;
 
 /// Longest time that any one command of a test takes.
@@ -201,4 +202,13 @@ pub fn is_alive(pid: u32) -> bool {
 pub fn signal(pid: u32, name: &str) {
     let outcome = run(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]));
     assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+/// Sees to huge pages, which DPDK wants.
+pub fn huge_pages() {
+    let file = "/proc/sys/vm/nr_hugepages";
+    let have: u64 = std::fs::read_to_string(file).expect("there").trim().parse().expect("a number");
+    if have < 256 {
+        std::fs::write(file, "256").expect("the host gives huge pages");
+    }
 }

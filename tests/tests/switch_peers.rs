@@ -1,7 +1,7 @@
 //! Peers of the switch that are not ours: DPDK's virtio-user under flood, and front ends that mean harm.
 
 use e2e::switch::Switch;
-use e2e::{eventually, root, start};
+use e2e::{eventually, huge_pages, root, start};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -22,15 +22,6 @@ segment = \"w\"
 device = { vhost-user = { path = \"@/b.sock\", client = true } }
 segment = \"w\"
 ";
-
-/// Huge pages, which DPDK wants.
-fn huge_pages() {
-    let file = "/proc/sys/vm/nr_hugepages";
-    let have: u64 = std::fs::read_to_string(file).expect("there").trim().parse().expect("a number");
-    if have < 256 {
-        std::fs::write(file, "256").expect("the host gives huge pages");
-    }
-}
 
 #[test]
 fn a_port_that_is_removed_under_flood_is_gone_and_the_switch_goes_on() {

@@ -2,6 +2,7 @@
 //! vSwitch with DPDK; and against back ends that do not keep to the protocol.
 
 use e2e::net::Namespace;
+use e2e::ovs::OpenVswitch;
 use e2e::switch::Switch;
 use e2e::{RunFolder, eventually, finish, image, program, run, start, unique};
 use std::fs;
@@ -9,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -185,77 +186,10 @@ fn a_guest_can_stand_between_two_segments() {
     folder.is_empty_soon();
 }
 
-/// Open vSwitch with DPDK and one port to which it connects, in a folder of its own.
-struct OpenVswitch {
-    folder: PathBuf,
-    bridge: String,
-}
-
-impl OpenVswitch {
-    fn vsctl(&self, arguments: &[&str]) {
-        let mut command = Command::new("ovs-vsctl");
-        command
-            .arg(format!("--db=unix:{}/db.sock", self.folder.display()))
-            .args(["-t", "15"])
-            .args(arguments);
-        let outcome = run(&mut command);
-        assert_eq!(outcome.status, 0, "{arguments:?}: {outcome:?}");
-    }
-
-    fn daemon(&self, name: &str, arguments: &[String]) {
-        let at = |suffix: &str| format!("{}/{name}{suffix}", self.folder.display());
-        // Debian's two switches of this name are alternatives; the one with DPDK is wanted whichever is chosen.
-        let with_dpdk = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
-        let mut command = Command::new(if name == "ovs-vswitchd" { with_dpdk } else { name });
-        command.args(arguments).arg(format!("--pidfile={}", at(".pid")));
-        command.args(["--detach", "--no-chdir"]).arg(format!("--log-file={}", at(".log")));
-        command.arg(format!("--unixctl={}", at(".ctl"))).env("OVS_RUNDIR", &self.folder);
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        assert!(status.is_ok_and(|s| s.success()), "{name}: see {}", at(".log"));
-    }
-
-    fn new() -> Self {
-        let new = Self { folder: std::env::temp_dir().join(unique("ovs")), bridge: unique("b") };
-        fs::create_dir(&new.folder).expect("new");
-        let folder = new.folder.display().to_string();
-        let schema = "/usr/share/openvswitch/vswitch.ovsschema";
-        let made = run(Command::new("ovsdb-tool").args(["create", &format!("{folder}/conf.db"), schema]));
-        assert_eq!(made.status, 0, "{made:?}");
-        new.daemon(
-            "ovsdb-server",
-            &[format!("{folder}/conf.db"), format!("--remote=punix:{folder}/db.sock")],
-        );
-        new.vsctl(&["--no-wait", "init"]);
-        // No device of this host is its business.
-        let extra = format!("other_config:dpdk-extra=--no-pci --no-telemetry --file-prefix={}", new.bridge);
-        let settings = ["other_config:dpdk-init=true", "other_config:dpdk-socket-mem=128", &extra];
-        new.vsctl(&[&["--no-wait", "set", "Open_vSwitch", "."][..], &settings].concat());
-        new.daemon("ovs-vswitchd", &[format!("unix:{folder}/db.sock")]);
-        new.vsctl(&["add-br", &new.bridge, "--", "set", "bridge", &new.bridge, "datapath_type=netdev"]);
-        let path = format!("options:vhost-server-path={folder}/guest.sock");
-        let port = ["--", "set", "Interface", "vu0", "type=dpdkvhostuserclient", &path];
-        new.vsctl(&[&["add-port", &new.bridge, "vu0"][..], &port].concat());
-        new
-    }
-}
-
-impl Drop for OpenVswitch {
-    fn drop(&mut self) {
-        for name in ["ovs-vswitchd", "ovsdb-server"] {
-            let pid = fs::read_to_string(self.folder.join(format!("{name}.pid"))).unwrap_or_default();
-            if let Ok(pid) = pid.trim().parse::<u32>() {
-                run(Command::new("kill").arg(pid.to_string()));
-                eventually("Open vSwitch ends", || !Path::new(&format!("/proc/{pid}")).exists());
-            }
-        }
-        run(Command::new("ip").args(["link", "del", &self.bridge]));
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[test]
 fn a_guest_answers_through_open_vswitch() {
-    let (ovs, namespace, folder) = (OpenVswitch::new(), Namespace::new(), RunFolder::new());
+    let (ovs, namespace, folder) =
+        (OpenVswitch::new(&["guest.sock"], None), Namespace::new(), RunFolder::new());
     let option = format!("vhost-user={}/guest.sock,server=on,guest={GUEST}/24,wait=15", ovs.folder.display());
     let guest = ["run", "target/test-images/serves-tcp", "--net", &option, "--detach", "--name", "ovs"];
     let outcome = folder.run(&guest);

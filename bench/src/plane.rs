@@ -1,0 +1,207 @@
+//! The switch alone: small packets beside Open vSwitch with DPDK, a bond beside one of its links, and what it costs when
+//! nothing happens. Contestants take turns within each round; every thread has its processor.
+
+use crate::sample::{Sample, Unit};
+use crate::stop;
+use crate::tcp::{FAR, NEAR, Running, guest, start, transfer};
+use e2e::net::Namespace;
+use e2e::ovs::OpenVswitch;
+use e2e::switch::Switch;
+use e2e::{finish_within, huge_pages, root};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What is said of the placement.
+pub const PLACEMENT: &str = "64-byte packets: CPU 0: the load (testpmd), CPU 1: the switch; bonds: CPU 0: the client, the \
+                             switch; CPU 1: the server or guest";
+/// Seconds of each flood.
+const FLOOD: &str = "3";
+/// Ports of a switch that has many, those of the flood among them.
+const MANY: usize = 1000;
+/// How long an idle switch is looked at.
+const IDLE: Duration = Duration::from_secs(10);
+/// What each link of a bond can carry.
+const LINK: &str = "2gbit";
+
+/// A namespace whose devices say nothing by themselves.
+fn quiet() -> Namespace {
+    let namespace = Namespace::new();
+    let sysctl = ["sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1"];
+    if namespace.command(&sysctl).status().is_ok_and(|s| s.success()) {
+        return namespace;
+    }
+    stop("sysctl: a namespace's IPv6 cannot be switched off", 1)
+}
+
+/// So many TAP ports in a segment of their own.
+fn taps(count: usize, namespace: &Namespace) -> String {
+    let mut text = "[segments.idle]\n".to_owned();
+    for n in 0..count {
+        let device = format!("{{ tap = {{ name = \"t{n}\", netns = \"{}\" }} }}", namespace.name);
+        let _ = writeln!(text, "[ports.t{n}]\ndevice = {device}\nsegment = \"idle\"");
+    }
+    text
+}
+
+/// Floods two ports of a switch; millions of packets a second, of both in sum.
+fn flood(folder: &Path, name: &str) -> f64 {
+    let mut load = Command::new(root().join("scripts/testpmd-load"));
+    load.arg(folder.join("a.sock")).arg(folder.join("b.sock")).arg(FLOOD).stdin(Stdio::null());
+    let outcome = finish_within(e2e::start(&mut load), Duration::from_secs(60));
+    let line = outcome.out.lines().find_map(|l| l.strip_prefix("per second "));
+    let rates = line.map(|l| l.split_whitespace().flat_map(str::parse::<f64>).collect::<Vec<_>>());
+    match rates {
+        Some(rates) if rates.len() == 2 => rates.iter().sum::<f64>() / 1e6,
+        _ => stop(&format!("{name}: testpmd: {}{}", outcome.out, outcome.err), 1),
+    }
+}
+
+/// The switch with two ports to flood, and others that are idle.
+fn flooded(idle: usize) -> f64 {
+    let namespace = quiet();
+    let port = |name: &str| {
+        format!(
+            "[ports.{name}]\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\", client = true }} }}\nsegment = \"w\"\n"
+        )
+    };
+    let wire = "[segments.w]\npoint-to-point = true\n";
+    let config =
+        format!("[switch]\ncpus = [{FAR}]\n{wire}{}{}{}", port("a"), port("b"), taps(idle, &namespace));
+    let switch = Switch::new(&config);
+    flood(&switch.folder, "MicroVisor")
+}
+
+fn flooded_ovs() -> f64 {
+    let ovs = OpenVswitch::new(&["a.sock", "b.sock"], FAR.parse().ok());
+    ovs.wire();
+    flood(&ovs.folder, "Open vSwitch")
+}
+
+/// Part of a processor that a switch with so many ports takes.
+fn idle(ports: usize) -> f64 {
+    let namespace = quiet();
+    let switch = Switch::new(&taps(ports, &namespace));
+    std::thread::sleep(Duration::from_secs(2));
+    let before = spent(switch.pid());
+    std::thread::sleep(IDLE);
+    (spent(switch.pid()) - before) / IDLE.as_secs_f64()
+}
+
+/// Processor time of a process so far, seconds.
+fn spent(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let nanos = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e9
+}
+
+/// Two ends with a bond of limited links between them, all on one switch.
+struct Bonded {
+    client: Namespace,
+    server: &'static str,
+    _server: Running,
+    _others: Vec<Namespace>,
+    _switch: Switch,
+}
+
+impl Bonded {
+    fn new(links: usize, is_guest: bool) -> Self {
+        let (client, far, wires) = (Namespace::new(), Namespace::new(), quiet());
+        let mut config = format!("[switch]\ncpus = [{NEAR}]\n[segments.near]\n[segments.far]\n");
+        let mut names = [Vec::new(), Vec::new()];
+        for n in 0..links {
+            let (a, b) = (format!("a{n}"), format!("b{n}"));
+            wires.ip(&["link", "add", &a, "type", "veth", "peer", "name", &b]);
+            for (end, names) in [a, b].into_iter().zip(&mut names) {
+                wires.ip(&["link", "set", &end, "up"]);
+                let limit = [
+                    "tc", "qdisc", "add", "dev", &end, "root", "tbf", "rate", LINK, "burst", "512kb",
+                    "latency", "20ms",
+                ];
+                if !wires.command(&limit).status().is_ok_and(|s| s.success()) {
+                    stop("tc: a link cannot be limited", 1);
+                }
+                let device =
+                    format!("{{ packet = {{ interface = \"{end}\", netns = \"{}\" }} }}", wires.name);
+                let _ = writeln!(config, "[ports.{end}]\ndevice = {device}");
+                names.push(format!("\"{end}\""));
+            }
+        }
+        for (segment, names) in ["near", "far"].into_iter().zip(&names) {
+            let bond = format!("{{ bond = {{ links = [{}], mode = \"balance-xor\" }} }}", names.join(", "));
+            let _ = writeln!(config, "[ports.bond-{segment}]\ndevice = {bond}\nsegment = \"{segment}\"");
+        }
+        let tap = |namespace: &Namespace| {
+            format!("{{ tap = {{ name = \"end\", netns = \"{}\" }} }}", namespace.name)
+        };
+        let end = if is_guest { "{ vhost-user = { path = \"@/g.sock\" } }".to_owned() } else { tap(&far) };
+        let _ = writeln!(config, "[ports.client]\ndevice = {}\nsegment = \"near\"", tap(&client));
+        let _ = writeln!(config, "[ports.server]\ndevice = {end}\nsegment = \"far\"");
+        let switch = Switch::new(&config);
+        let up = |namespace: &Namespace, address: &str| {
+            namespace.ip(&["addr", "add", address, "dev", "end"]);
+            namespace.ip(&["link", "set", "end", "up"]);
+        };
+        up(&client, "10.74.0.2/24");
+        let running = if is_guest {
+            guest("iperf", &switch.here("vhost-user=@/g.sock,ipv4=10.74.0.1/24"), "")
+        } else {
+            up(&far, "10.74.0.1/24");
+            start(&mut far.command(&["taskset", "-c", FAR, "iperf3", "-s"]))
+        };
+        std::thread::sleep(Duration::from_millis(500));
+        Self { client, server: "10.74.0.1", _server: running, _others: vec![far, wires], _switch: switch }
+    }
+
+    fn rate(&self) -> f64 {
+        transfer(&self.client, self.server, &["-P", "8"]).0
+    }
+}
+
+/// All of it.
+pub fn measure(rounds: usize) -> Vec<Sample> {
+    huge_pages();
+    let sum = "64-byte packets between two vhost-user ports, both ways in sum";
+    let mut floods = [
+        Sample::new(format!("{sum}: Open vSwitch with DPDK"), Unit::Millions),
+        Sample::new(format!("{sum}: switch"), Unit::Millions),
+        Sample::new("  switch over Open vSwitch in the same round", Unit::Times),
+        Sample::new(format!("{sum}: switch with {MANY} ports"), Unit::Millions),
+        Sample::new("  over that with 2 ports in the same round", Unit::Times),
+    ];
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        let (theirs, ours, many) = (flooded_ovs(), flooded(0), flooded(MANY - 2));
+        for (sample, value) in floods.iter_mut().zip([theirs, ours, ours / theirs, many, many / ours]) {
+            sample.push(value);
+        }
+    }
+    let mut samples = Vec::from(floods);
+    for is_guest in [false, true] {
+        let end = if is_guest { "a guest" } else { "a namespace" };
+        let bonds = [Bonded::new(1, is_guest), Bonded::new(2, is_guest)];
+        let mut rates = [1, 2].map(|n| {
+            let links = if n == 1 { "1 link" } else { "2 bonded links" };
+            Sample::new(format!("TCP, 8 streams to {end} over {links} of {LINK}"), Unit::Gigabits)
+        });
+        let mut times = Sample::new("  two links over one in the same round", Unit::Times);
+        for _ in 0..rounds {
+            let [one, two] = bonds.each_ref().map(Bonded::rate);
+            rates[0].push(one);
+            rates[1].push(two);
+            times.push(two / one);
+        }
+        samples.extend(rates);
+        samples.push(times);
+    }
+    for ports in [16, MANY] {
+        let mut sample = Sample::new(format!("Idle switch with {ports} TAP ports"), Unit::Percent);
+        sample.push(idle(ports) * 100.0);
+        samples.push(sample);
+    }
+    samples
+}
