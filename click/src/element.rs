@@ -226,6 +226,11 @@ pub trait Element: Any {
         false
     }
 
+    /// How many packets it holds, if it is a queue.
+    fn stored(&self) -> Option<usize> {
+        None
+    }
+
     /// It calls [`Context::notify`].
     fn notifies(&self) -> bool {
         false
@@ -397,6 +402,30 @@ impl Context<'_> {
     /// Another element. `None`: there is none of this number, or it is at work, as this one is.
     pub fn peer(&mut self, id: usize) -> Option<&mut dyn Element> {
         self.engine.slots.get_mut(id)?.element.as_deref_mut()
+    }
+
+    /// Another element's name.
+    pub fn name_of(&self, id: usize) -> &str {
+        self.engine.slots.get(id).map_or("", |s| &s.name)
+    }
+
+    /// The first elements that are wanted on every way downstream or upstream from this one.
+    pub fn nearest(&self, downstream: bool, wanted: impl Fn(&dyn Element) -> bool) -> alloc::vec::Vec<usize> {
+        let mut seen = alloc::collections::BTreeSet::from([self.id]);
+        let (mut waiting, mut found) = (alloc::vec![self.id], alloc::vec::Vec::new());
+        while let Some(id) = waiting.pop() {
+            let slot = &self.engine.slots[id];
+            for port in if downstream { &slot.outputs } else { &slot.inputs } {
+                if !seen.insert(port.element) {
+                    continue;
+                }
+                match &self.engine.slots[port.element].element {
+                    Some(element) if wanted(element.as_ref()) => found.push(port.element),
+                    _ => waiting.push(port.element),
+                }
+            }
+        }
+        found
     }
 
     /// How many outputs another element has.

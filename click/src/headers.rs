@@ -84,6 +84,26 @@ pub fn transport_checksum(source: [u8; 4], destination: [u8; 4], protocol: u8, s
     fold(pseudo + sum(segment)).to_ne_bytes()
 }
 
+/// The CRC-32 of Ethernet, as it follows a frame (IEEE 802.3, section 3.2.9).
+pub fn crc32(bytes: &[u8]) -> [u8; 4] {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut n = 0;
+        while n < 256 {
+            let (mut sum, mut bit) = (n as u32, 0);
+            while bit < 8 {
+                sum = if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+                bit += 1;
+            }
+            table[n] = sum;
+            n += 1;
+        }
+        table
+    };
+    let sum = bytes.iter().fold(u32::MAX, |sum, &b| sum >> 8 ^ TABLE[(sum as u8 ^ b) as usize]);
+    (!sum).to_le_bytes()
+}
+
 /// An IPv4 header that lies whole in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ipv4Header {
@@ -203,6 +223,11 @@ pub fn write_ipv4(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn crc32_of_the_check_string_is_the_standard_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926u32.to_le_bytes());
+    }
 
     proptest! {
         #[test]

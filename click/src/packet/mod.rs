@@ -271,6 +271,12 @@ impl Packet {
         self.meta_mut().mac = start;
     }
 
+    /// Says where the link-layer header begins, as an offset in the data.
+    pub fn set_mac_at(&mut self, offset: usize) {
+        let place = self.place(offset);
+        self.meta_mut().mac = place;
+    }
+
     /// When the packet arrived, nanoseconds since 1970; 0: unknown.
     pub fn timestamp(&self) -> u64 {
         self.meta().timestamp

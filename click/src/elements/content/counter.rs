@@ -26,13 +26,13 @@ crate::element! {
 }
 
 /// A handler to be written when a count is reached.
-struct Call {
-    at: u64,
+pub(super) struct Call {
+    pub(super) at: u64,
     handler: String,
     value: String,
 }
 
-fn call(text: &str) -> Result<Call, String> {
+pub(super) fn call(text: &str) -> Result<Call, String> {
     let mut words = text.trim().splitn(3, char::is_whitespace);
     let at = words.next().and_then(crate::args::parse_number);
     match (at, words.next()) {
@@ -40,6 +40,21 @@ fn call(text: &str) -> Result<Call, String> {
             Ok(Call { at, handler: handler.to_string(), value: words.next().unwrap_or("").to_string() })
         }
         _ => Err(format!("expected 'N HANDLER [VALUE]', not '{text}'")),
+    }
+}
+
+impl Call {
+    /// Writes it, and prints why that could not be done.
+    pub(super) fn write(&self, cx: &mut Context<'_>) {
+        if let Err(e) = cx.write_handler(&self.handler, &self.value) {
+            cx.print(&format!("{}: {e}", cx.name()));
+        }
+    }
+}
+
+impl core::fmt::Display for Call {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} {} {}", self.at, self.handler, self.value)
     }
 }
 
@@ -83,10 +98,8 @@ impl Counter {
     #[cold]
     fn called(&mut self, cx: &mut Context<'_>, bytes: bool) {
         let call = if bytes { self.byte_call.take() } else { self.call.take() };
-        if let Some(call) = call
-            && let Err(e) = cx.write_handler(&call.handler, &call.value)
-        {
-            cx.print(&format!("{}: {e}", cx.name()));
+        if let Some(call) = call {
+            call.write(cx);
         }
     }
 }
@@ -123,9 +136,7 @@ impl Element for Counter {
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         self.packet_rate.update(self.count, cx.now());
         self.byte_rate.update(self.bytes, cx.now());
-        let text = |call: &Option<Call>| {
-            call.as_ref().map_or(String::new(), |c| format!("{} {} {}", c.at, c.handler, c.value))
-        };
+        let text = |call: &Option<Call>| call.as_ref().map_or(String::new(), Call::to_string);
         Ok(match handler {
             "count" => self.count.to_string(),
             "byte_count" => self.bytes.to_string(),

@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::{Bucket, saved_bytes};
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -19,15 +19,10 @@ crate::element! {
     { bucket: Bucket }
 }
 
-/// What can be saved up: a fiftieth of a second, and no less than one large packet.
-fn most(rate: u64) -> u64 {
-    (rate / 50).max(1600)
-}
-
 impl BandwidthShaper {
     fn new(args: &mut Args<'_>) -> Self {
         let rate = args.required::<Bandwidth>("RATE").0;
-        Self { bucket: Bucket::new(rate, most(rate)) }
+        Self { bucket: Bucket::new(rate, saved_bytes(rate)) }
     }
 }
 
@@ -70,7 +65,7 @@ impl Element for BandwidthShaper {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         let rate = parse::<Bandwidth>(cx, value)?.0;
-        self.bucket.set(rate, most(rate));
+        self.bucket.set(rate, saved_bytes(rate));
         cx.notify();
         Ok(())
     }

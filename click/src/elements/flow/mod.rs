@@ -1,34 +1,93 @@
 //! What holds packets, chooses where they go, and when.
 
+mod bandwidth_rated_splitter;
+mod bandwidth_rated_unqueue;
 mod bandwidth_shaper;
+mod block;
+mod burster;
+mod bypass;
+mod delay_shaper;
+mod delay_unqueue;
 mod discard;
+mod drr_sched;
+mod front_drop_queue;
+mod hash_switch;
+mod hub;
 mod idle;
+mod input_switch;
+mod link_unqueue;
+mod mixed_queue;
 mod null;
 mod paint_switch;
 mod prio_sched;
+mod pull_switch;
+mod pull_tee;
 mod queue;
 mod random_sample;
+mod random_switch;
+mod rated_splitter;
+mod rated_unqueue;
+mod red;
 mod round_robin_sched;
+mod round_robin_switch;
 mod shaper;
+mod static_pull_switch;
+mod static_switch;
+mod stride_sched;
+mod suppressor;
 mod switch;
 mod tee;
+mod time_sorted_sched;
+mod timed_sink;
 mod unqueue;
 
+pub use bandwidth_rated_splitter::BandwidthRatedSplitter;
+pub use bandwidth_rated_unqueue::BandwidthRatedUnqueue;
 pub use bandwidth_shaper::BandwidthShaper;
+pub use block::Block;
+pub use burster::Burster;
+pub use bypass::Bypass;
+pub use delay_shaper::DelayShaper;
+pub use delay_unqueue::DelayUnqueue;
 pub use discard::Discard;
+pub use drr_sched::DRRSched;
+pub use front_drop_queue::FrontDropQueue;
+pub use hash_switch::HashSwitch;
+pub use hub::Hub;
 pub use idle::Idle;
+pub use input_switch::InputSwitch;
+pub use link_unqueue::LinkUnqueue;
+pub use mixed_queue::MixedQueue;
 pub use null::Null;
 pub use paint_switch::PaintSwitch;
 pub use prio_sched::PrioSched;
+pub use pull_switch::PullSwitch;
+pub use pull_tee::PullTee;
 pub use queue::Queue;
 pub use random_sample::RandomSample;
+pub use random_switch::RandomSwitch;
+pub use rated_splitter::RatedSplitter;
+pub use rated_unqueue::RatedUnqueue;
+pub use red::RED;
 pub use round_robin_sched::RoundRobinSched;
+pub use round_robin_switch::RoundRobinSwitch;
 pub use shaper::Shaper;
+pub use static_pull_switch::StaticPullSwitch;
+pub use static_switch::StaticSwitch;
+pub use stride_sched::StrideSched;
+pub use suppressor::Suppressor;
 pub use switch::Switch;
 pub use tee::Tee;
+pub use time_sorted_sched::TimeSortedSched;
+pub use timed_sink::TimedSink;
 pub use unqueue::Unqueue;
 
-use crate::element::Nanos;
+use crate::args::Args;
+use crate::element::{Context, Nanos};
+use crate::handlers::parse;
+use crate::packet::Batch;
+use alloc::format;
+use alloc::string::String;
 
 const SECOND: u128 = 1_000_000_000;
 
@@ -46,6 +105,11 @@ impl Bucket {
     /// A full one.
     pub(super) fn new(rate: u64, most: u64) -> Self {
         Self { rate, level: (u128::from(most) * SECOND) as i128, most, filled: 0 }
+    }
+
+    /// From now on: nothing is owed for the time before.
+    pub(super) fn start(&mut self, now: Nanos) {
+        self.filled = now;
     }
 
     /// Another rate, and what can be saved up.
@@ -78,6 +142,66 @@ impl Bucket {
         let wait = (missing as u128).div_ceil(u128::from(self.rate).max(1));
         (self.rate > 0).then(|| self.filled.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))
     }
+}
+
+/// Packets that can be saved up at a rate: a fiftieth of a second's.
+fn saved_packets(rate: u64) -> u64 {
+    (rate / 50).max(1)
+}
+
+/// Bytes that can be saved up at a rate: a fiftieth of a second's, and no less than one large packet.
+fn saved_bytes(rate: u64) -> u64 {
+    (rate / 50).max(1600)
+}
+
+/// Refuses another number of outputs than the argument `N` announces.
+fn check_outputs(args: &mut Args<'_>) {
+    let outputs = args.outputs;
+    if let Some(n) = args.next::<usize>("N")
+        && n != outputs
+    {
+        args.error(format!("{n} outputs were announced, and {outputs} are used"));
+    }
+}
+
+/// The argument `INPUT`: an input, or negative for none.
+fn input(args: &mut Args<'_>) -> i32 {
+    let input = args.next("INPUT").unwrap_or(0);
+    if input >= args.inputs as i32 {
+        args.error(format!("INPUT: input {input} does not exist ({} are connected)", args.inputs));
+    }
+    input
+}
+
+/// The same written to a handler.
+fn new_input(cx: &Context<'_>, value: &str) -> Result<i32, String> {
+    let input: i32 = parse(cx, value)?;
+    if input >= cx.inputs() as i32 { Err(format!("input {input} does not exist")) } else { Ok(input) }
+}
+
+/// Pulls packets whose timestamp is `delay` old, with the next one in `held` until then; sets the timer.
+fn pull_late(cx: &mut Context<'_>, held: &mut Batch, delay: Nanos, most: usize) -> Batch {
+    let wall = cx.host.wall_clock();
+    let mut batch = Batch::new();
+    while batch.len() < most {
+        if held.is_empty() {
+            *held = cx.pull(0, 1);
+            held.each(|packet| {
+                // A time in the future would be waited for too long.
+                if packet.timestamp() == 0 || packet.timestamp() > wall {
+                    packet.set_timestamp(wall);
+                }
+            });
+        }
+        let Some(first) = held.first() else { break };
+        let due = first.timestamp().saturating_add(delay);
+        if due > wall {
+            cx.wake_at(cx.now().saturating_add(due - wall));
+            break;
+        }
+        batch.append(core::mem::take(held));
+    }
+    batch
 }
 
 #[cfg(test)]

@@ -22,11 +22,11 @@ crate::element! {
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
         write("reset"),
     ]
-    { held: Batch, capacity: usize, highwater: usize, drops: u64 }
+    { pub(super) held: Batch, pub(super) capacity: usize, pub(super) highwater: usize, pub(super) drops: u64 }
 }
 
 impl Queue {
-    fn new(args: &mut Args<'_>) -> Self {
+    pub(super) fn new(args: &mut Args<'_>) -> Self {
         let capacity = args.next("CAPACITY").unwrap_or(1000);
         Self { held: Batch::new(), capacity, highwater: 0, drops: 0 }
     }
@@ -53,6 +53,10 @@ impl Element for Queue {
 
     fn notifies(&self) -> bool {
         true
+    }
+
+    fn stored(&self) -> Option<usize> {
+        Some(self.held.len())
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {

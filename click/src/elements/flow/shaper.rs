@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::{Bucket, saved_packets};
 use crate::args::Args;
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -21,15 +21,10 @@ crate::element! {
     { bucket: Bucket }
 }
 
-/// What can be saved up.
-fn most(rate: u64) -> u64 {
-    (rate / 50).max(1)
-}
-
 impl Shaper {
     fn new(args: &mut Args<'_>) -> Self {
         let rate = args.required("RATE");
-        Self { bucket: Bucket::new(rate, most(rate)) }
+        Self { bucket: Bucket::new(rate, saved_packets(rate)) }
     }
 }
 
@@ -66,7 +61,7 @@ impl Element for Shaper {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         let rate = parse(cx, value)?;
-        self.bucket.set(rate, most(rate));
+        self.bucket.set(rate, saved_packets(rate));
         cx.notify();
         Ok(())
     }

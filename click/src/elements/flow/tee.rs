@@ -8,17 +8,13 @@ crate::element! {
     /// # Arguments
     /// `N`: number of outputs, if it is to be checked.
     Tee "1/1-" "h/h"
+    keywords ["N"]
     {}
 }
 
 impl Tee {
     fn new(args: &mut Args<'_>) -> Self {
-        let outputs = args.outputs;
-        if let Some(n) = args.next::<usize>("N")
-            && n != outputs
-        {
-            args.error(alloc::format!("{n} outputs were announced, and {outputs} are used"));
-        }
+        super::check_outputs(args);
         Self {}
     }
 }

@@ -1,0 +1,45 @@
+use crate::args::Args;
+use crate::element::{Context, Element};
+use crate::packet::Batch;
+
+crate::element! {
+    /// Adds bytes to packets' fronts and ends, or takes them off.
+    ///
+    /// Bytes at the end are zero; those in front are what was there before, a header that was stripped, say. Packets that
+    /// are too short become empty.
+    ///
+    /// # Arguments
+    /// `HEAD`: bytes to add in front; negative: to take off. `TAIL` (0): the same at the end.
+    Resize "1/1" "a/a"
+    keywords ["HEAD", "TAIL"]
+    { head: i32, tail: i32 }
+}
+
+impl Resize {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { head: args.required("HEAD"), tail: args.next("TAIL").unwrap_or(0) }
+    }
+}
+
+impl Element for Resize {
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        let (head, tail) = (self.head.unsigned_abs() as usize, self.tail.unsigned_abs() as usize);
+        batch.sift(
+            |packet| {
+                if self.head >= 0 {
+                    if packet.push(head).is_none() {
+                        return false;
+                    }
+                } else if !packet.pull(head) {
+                    packet.truncate(0);
+                }
+                if self.tail >= 0 {
+                    return packet.put(tail).is_some();
+                }
+                packet.truncate(packet.len().saturating_sub(tail));
+                true
+            },
+            drop,
+        );
+    }
+}

@@ -1,0 +1,48 @@
+use crate::args::Args;
+use crate::element::{Context, Element, read_write};
+use crate::packet::Batch;
+use alloc::string::{String, ToString};
+
+crate::element! {
+    /// Pulls from one of its inputs, which can be changed while it runs.
+    ///
+    /// # Arguments
+    /// `INPUT` (0): the input; negative: nothing is pulled.
+    ///
+    /// # Handlers
+    /// `switch`: the input.
+    PullSwitch "1-/1" "l/l"
+    keywords ["INPUT"]
+    handlers [read_write("switch")]
+    { input: i32 }
+}
+
+impl PullSwitch {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { input: super::input(args) }
+    }
+}
+
+impl Element for PullSwitch {
+    fn owns_pull(&self) -> bool {
+        true
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>, _: usize, most: usize) -> Batch {
+        usize::try_from(self.input).map_or(Batch::new(), |input| cx.pull(input, most))
+    }
+
+    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
+        Ok(self.input.to_string())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
+        self.input = super::new_input(cx, value)?;
+        cx.notify();
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! What holds packets, chooses where they go, and when: with packets counted behind each output.
+
+mod common;
+
+use common::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Packets that reached each counter `c0`, `c1`, ... after some time.
+fn counts(text: &str, nanos: u64, n: usize) -> Vec<u64> {
+    let mut b = bench(text);
+    b.pass(nanos);
+    (0..n).map(|i| b.read(&format!("c{i}.count")).parse().unwrap()).collect()
+}
+
+/// Frames that leave device 1, one line each as text, after what `text` did with those sent into device 0.
+fn order(text: &str, frames: &[&str]) -> Vec<String> {
+    let mut b = bench(text);
+    b.settle();
+    let mut out = Vec::new();
+    for frame in frames {
+        out.extend(b.send(0, frame.as_bytes().to_vec()));
+    }
+    b.pass(SECOND);
+    out.extend(b.sent());
+    out.into_iter().map(|f| String::from_utf8(f).unwrap()).collect()
+}
+
+#[test]
+fn a_full_queue_that_drops_in_front_keeps_the_newest() {
+    let text = "FromDevice(0) -> q :: FrontDropQueue(2) -> s :: PullSwitch(-1) -> ToDevice(1); Script(wait 0.5s, write s.switch 0)";
+    assert_eq!(order(text, &["a", "b", "c"]), ["b", "c"]);
+}
+
+#[test]
+fn a_mixed_queue_gives_the_last_first() {
+    let text = "FromDevice(0) -> k :: Classifier(0/61, -); k [0] -> [0] q :: MixedQueue(3); k [1] -> [1] q;
+        q -> s :: PullSwitch(-1) -> ToDevice(1); Script(wait 0.5s, write s.switch 0)";
+    assert_eq!(order(text, &["a1", "b", "a2", "c", "a3"]), ["c", "b", "a1"]);
+}
+
+#[test]
+fn rated_elements_keep_their_rate() {
+    let text = "InfiniteSource(LIMIT 3000) -> Queue(3000) -> RatedUnqueue(100) -> c0 :: Counter -> Discard;
+        InfiniteSource(LIMIT 3000, LENGTH 100) -> Queue(3000) -> BandwidthRatedUnqueue(10kBps) -> c1 :: Counter -> Discard;
+        RatedSource(RATE 1000) -> r :: RatedSplitter(300) -> c2 :: Counter -> Discard; r [1] -> c3 :: Counter -> Discard;
+        RatedSource(RATE 1000, LENGTH 100) -> b :: BandwidthRatedSplitter(20kBps) -> c4 :: Counter -> Discard; b [1] -> Discard;";
+    let n = counts(text, 5 * SECOND, 5);
+    let about = |n: u64, wanted: u64| n.abs_diff(wanted) * 20 <= wanted;
+    assert!(about(n[0], 500) && about(n[1], 500) && about(n[2], 1500) && about(n[2] + n[3], 5000), "{n:?}");
+    assert!(about(n[4], 1000), "{n:?}");
+}
+
+#[test]
+fn delays_let_packets_pass_in_time() {
+    let text = "RatedSource(RATE 10) -> Queue -> DelayShaper(1s) -> Unqueue -> c0 :: Counter -> Discard;
+        RatedSource(RATE 10) -> Queue -> DelayUnqueue(2s) -> c1 :: Counter -> Discard;
+        InfiniteSource(LIMIT 100, LENGTH 100) -> Queue -> LinkUnqueue(1s, 1kBps) -> c2 :: Counter -> Discard;
+        InfiniteSource(LIMIT 100) -> Queue -> Burster(0.5s, 3) -> c3 :: Counter -> Discard;
+        InfiniteSource(LIMIT 100) -> q :: Queue -> TimedSink(0.5s);";
+    let n = counts(text, 4 * SECOND + SECOND / 20, 4);
+    assert!((30..=32).contains(&n[0]) && (20..=22).contains(&n[1]), "{n:?}");
+    assert!((29..=31).contains(&n[2]) && n[3] == 24, "{n:?}");
+}
+
+#[test]
+fn switches_choose_inputs_and_outputs() {
+    let source = "InfiniteSource(LIMIT 12)";
+    let text = format!(
+        "{source} -> rr :: RoundRobinSwitch -> c0 :: Counter -> Discard; rr [1] -> c1 :: Counter -> Discard;
+        {source} -> [0] is :: InputSwitch(1) -> c2 :: Counter -> Discard; InfiniteSource(LIMIT 5) -> [1] is;
+        {source} -> ss :: StaticSwitch(1); ss [0] -> Discard; ss [1] -> c3 :: Counter -> Discard;
+        {source} -> Queue -> [0] ps :: StaticPullSwitch(1) -> c4 :: Counter -> Discard; InfiniteSource(LIMIT 7) -> Queue -> [1] ps;
+        RandomSource(40, LIMIT 4000) -> rs :: RandomSwitch -> c5 :: Counter -> Discard; rs [1] -> hs :: HashSwitch(3, 4) -> c6 :: Counter -> Discard; hs [1] -> Discard;"
+    );
+    let n = counts(&text, 0, 7);
+    assert_eq!(n[..5], [6, 6, 5, 12, 7]);
+    assert!((1800..2200).contains(&n[5]) && (800..1200).contains(&n[6]), "{n:?}");
+}
+
+#[test]
+fn equal_bytes_take_the_same_way() {
+    let mut b = bench(
+        "FromDevice(0) -> h :: HashSwitch(0, 2) -> Queue -> ToDevice(0); h [1] -> Queue -> ToDevice(1)",
+    );
+    b.settle();
+    let way = |b: &mut Bench, frame: [u8; 3]| {
+        b.host.devices[0].incoming.push_back(frame.to_vec());
+        b.settle();
+        b.host.devices.iter_mut().position(|d| !std::mem::take(&mut d.sent).is_empty())
+    };
+    assert!((0..50).all(|n| way(&mut b, [n, 1, 2]) == way(&mut b, [n, 1, 3])));
+}
+
+#[test]
+fn hubs_tees_and_bypasses_copy_and_lead() {
+    let text = "InfiniteSource(LIMIT 3) -> [0] h :: Hub; InfiniteSource(LIMIT 4) -> [1] h; h [0] -> c0 :: Counter -> Discard; h [1] -> c1 :: Counter -> Discard; h [2] -> c2 :: Counter -> Discard;
+        InfiniteSource(LIMIT 5) -> Queue -> t :: PullTee(2) -> c3 :: Counter -> Discard; t [1] -> c4 :: Counter -> Discard;
+        InfiniteSource(LIMIT 6) -> b :: Bypass -> c5 :: Counter -> Discard; b [1] -> c6 :: Counter -> [1] b;
+        InfiniteSource(LIMIT 6) -> b2 :: Bypass(ACTIVE true) -> c7 :: Counter -> Discard; b2 [1] -> c8 :: Counter -> [1] b2;";
+    assert_eq!(counts(text, 0, 9), [4, 3, 7, 5, 5, 6, 6, 6, 0]);
+}
+
+#[test]
+fn a_suppressor_closes_inputs() {
+    let mut b = bench(
+        "s :: InfiniteSource(LIMIT 3) -> [0] p :: Suppressor; t :: InfiniteSource(LIMIT 4) -> [1] p; p [0] -> c0 :: Counter -> Discard; p [1] -> c1 :: Counter -> Discard",
+    );
+    b.write("p.active0", "false");
+    b.settle();
+    assert_eq!(
+        (b.read("c0.count"), b.read("c1.count"), b.read("p.active0")),
+        ("0".into(), "4".into(), "false".into())
+    );
+    b.write("p.reset", "");
+    b.write("s.reset", "");
+    b.settle();
+    assert_eq!(b.read("c0.count"), "3");
+}
+
+#[test]
+fn schedulers_share_by_tickets_bytes_and_time() {
+    let sources = "InfiniteSource(LIMIT 900, LENGTH 100) -> Queue -> x :: Counter -> [0] s; InfiniteSource(LIMIT 900, LENGTH 400) -> Queue -> y :: Counter -> [1] s; s -> Shaper(100) -> Discard;";
+    let after = |class: &str| {
+        let mut b = bench(&format!("s :: {class}; {sources}"));
+        b.pass(5 * SECOND);
+        (b.read("x.count").parse::<i32>().unwrap(), b.read("y.count").parse::<i32>().unwrap())
+    };
+    let (x, y) = after("StrideSched(1, 3)");
+    assert!((x * 3 - y).abs() <= 6, "{x} {y}");
+    let (x, y) = after("DRRSched(400)");
+    assert!((x - y * 4).abs() <= 10, "{x} {y}");
+    let text = "FromDevice(0) -> k :: Classifier(0/61, -); k [0] -> SetTimestamp(20) -> Queue -> [0] s :: TimeSortedSched; k [1] -> SetTimestamp(10) -> Queue -> [1] s;
+        s -> p :: PullSwitch(-1) -> ToDevice(1); Script(wait 0.5s, write p.switch 0)";
+    assert_eq!(order(text, &["a", "b", "a", "b"]), ["b", "b", "a", "a"]);
+}
+
+#[test]
+fn red_drops_more_the_longer_its_queue_is() {
+    let dropped = |held: u32| {
+        let mut b = bench(&format!(
+            "s :: InfiniteSource(LIMIT {held}) -> q :: Queue(1000); q -> Unqueue(ACTIVE false) -> Discard;
+            InfiniteSource(LIMIT 2000) -> r :: RED(10, 100, 0.1, STABILITY 2) -> sw :: Switch(1); sw [0] -> q; sw [1] -> Discard; r [1] -> c :: Counter -> Discard"
+        ));
+        b.settle();
+        assert_eq!(b.read("r.queues"), "q\n");
+        b.read("c.count").parse::<u32>().unwrap()
+    };
+    // Both sources begin at once: the queue is filled while the first packets pass.
+    let (few, some, many) = (dropped(5), dropped(55), dropped(200));
+    assert!(few == 0 && (60..140).contains(&some) && many > 1800, "{few} {some} {many}");
+}
+
+#[test]
+fn blocks_split_by_rate() {
+    let text = "InfiniteSource(LIMIT 10) -> SetAnnoByte(20, 200) -> b :: Block(100) -> c0 :: Counter -> Discard; b [1] -> c1 :: Counter -> Discard;
+        InfiniteSource(LIMIT 10) -> SetAnnoByte(20, 200) -> a :: Block(0) -> c2 :: Counter -> Discard; a [1] -> Discard";
+    assert_eq!(counts(text, 0, 3), [0, 10, 10]);
+}
