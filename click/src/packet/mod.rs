@@ -257,6 +257,12 @@ impl Packet {
         (m.mac != UNSET && m.mac <= m.start).then(|| (m.start - m.mac) as usize)
     }
 
+    /// How far in front of the data the network header begins, if it is set and there.
+    pub fn network_in_front(&self) -> Option<usize> {
+        let m = self.meta();
+        (m.network != UNSET && m.network < m.start).then(|| (m.start - m.network) as usize)
+    }
+
     /// Says where the network and transport headers are, as offsets in the data.
     #[inline]
     pub fn set_headers(&mut self, network: usize, transport: usize) {
@@ -340,6 +346,13 @@ impl Packet {
             core::ptr::copy_nonoverlapping(from, copy.bytes().add(HEADROOM - front), front);
         }
         Some(copy)
+    }
+
+    /// Takes another packet's timestamp, type and user annotations.
+    pub fn annotate_as(&mut self, other: &Packet) {
+        let (timestamp, kind, user) = (other.meta().timestamp, other.meta().kind, other.meta().user);
+        let m = self.meta_mut();
+        (m.timestamp, m.kind, m.user) = (timestamp, kind, user);
     }
 
     /// As new, keeping the buffer.

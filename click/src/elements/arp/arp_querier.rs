@@ -1,6 +1,7 @@
-use super::cache::{Answer, Cache, State};
+use super::ARPTable;
+use super::cache::{Answer, Cache};
 use crate::args::{Args, Ethernet, Ipv4, Time};
-use crate::element::{Context, Element, read, read_write, write};
+use crate::element::{Context, Element, Nanos, read, read_write, write};
 use crate::handlers::parse;
 use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp, ETHERNET, ETHERTYPE_IPV4, write_ethernet};
 use crate::packet::{Batch, Packet};
@@ -21,7 +22,8 @@ crate::element! {
     /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait;
     /// `ENTRY_PACKET_CAPACITY` (0): for one address. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit.
     /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked
-    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all.
+    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all. `TABLE`: name of an
+    /// `ARPTable` that knows the addresses, with limits of its own.
     ///
     /// # Handlers
     /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses known. `count`: how many. `length`: packets
@@ -29,13 +31,23 @@ crate::element! {
     /// `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
     ARPQuerier "2/1-2" "h/h"
     keywords [
-        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST",
+        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST", "TABLE",
     ]
     handlers [
         read("ipaddr"), read_write("broadcast"), read("table"), read("count"), read("length"), read("queries"),
         read("responses"), read("drops"), read("stats"), write("insert"), write("delete"), write("clear"),
     ]
-    { own: (Ipv4, Ethernet), broadcast: Option<Ipv4>, cache: Cache, queries: u64, responses: u64, misdirected: u64 }
+    {
+        own: (Ipv4, Ethernet),
+        broadcast: Option<Ipv4>,
+        cache: Cache,
+        poll: Nanos,
+        /// Name and number of an `ARPTable`, whose addresses are used instead of the cache.
+        table: (Option<String>, Option<usize>),
+        queries: u64,
+        responses: u64,
+        misdirected: u64,
+    }
 }
 
 impl ARPQuerier {
@@ -58,11 +70,24 @@ impl ARPQuerier {
         };
         let timeout = args.key("TIMEOUT").unwrap_or(Time(300_000_000_000)).0;
         let poll = args.key("POLL_TIMEOUT").unwrap_or(Time(60_000_000_000)).0;
-        let mut cache = Cache::new(timeout, poll);
-        cache.capacity = args.key("CAPACITY").unwrap_or(2048);
-        cache.entry_packets = args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0);
-        cache.entry_capacity = args.key("ENTRY_CAPACITY").unwrap_or(4096);
-        Self { own, broadcast: args.key("BROADCAST"), cache, queries: 0, responses: 0, misdirected: 0 }
+        let cache = Cache::from_arguments(args, timeout);
+        Self {
+            own,
+            broadcast: args.key("BROADCAST"),
+            cache,
+            poll,
+            table: (args.key("TABLE"), None),
+            queries: 0,
+            responses: 0,
+            misdirected: 0,
+        }
+    }
+
+    /// The addresses: its own, or those of its `ARPTable`.
+    fn cache<'a>(&'a mut self, cx: &'a mut Context<'_>) -> &'a mut Cache {
+        let table = self.table.1.and_then(|id| cx.peer(id));
+        let table = table.and_then(|e| (e as &mut dyn Any).downcast_mut::<ARPTable>());
+        table.map_or(&mut self.cache, |table| &mut table.cache)
     }
 
     /// Sends a query for an address, to one or to all.
@@ -106,7 +131,8 @@ impl ARPQuerier {
                 _ => {}
             }
             let now = cx.now();
-            match self.cache.route(address, packet, now) {
+            let poll = self.poll;
+            match self.cache(cx).route(address, packet, now, poll) {
                 Answer::Send(packet, to, stale) => {
                     self.encapsulate(packet, to, &mut out);
                     if stale {
@@ -124,7 +150,8 @@ impl ARPQuerier {
     }
 
     fn learn(&mut self, cx: &mut Context<'_>, ip: [u8; 4], eth: [u8; 6], always: bool) {
-        let mut waited = self.cache.learn(ip, eth, cx.now(), always);
+        let now = cx.now();
+        let mut waited = self.cache(cx).learn(ip, eth, now, always);
         let mut out = Batch::new();
         while let Some(packet) = waited.pop() {
             self.encapsulate(packet, eth, &mut out);
@@ -134,6 +161,16 @@ impl ARPQuerier {
 }
 
 impl Element for ARPQuerier {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        if let Some(name) = &self.table.0 {
+            let id = cx.find(name);
+            let is_table = |id: &usize| cx.peer(*id).is_some_and(|e| (e as &mut dyn Any).is::<ARPTable>());
+            self.table.1 =
+                Some(id.filter(is_table).ok_or_else(|| format!("TABLE: '{name}' is not an ARPTable"))?);
+        }
+        Ok(())
+    }
+
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         if port == 0 {
             return self.send(cx, batch);
@@ -150,7 +187,8 @@ impl Element for ARPQuerier {
 
     fn timer(&mut self, cx: &mut Context<'_>) {
         let mut due = alloc::vec::Vec::new();
-        let next = self.cache.tend(cx.now(), |address| due.push(address));
+        let now = cx.now();
+        let next = self.cache(cx).tend(now, |address| due.push(address));
         due.into_iter().for_each(|address| self.ask(cx, address, EVERYBODY));
         if let Some(time) = next {
             cx.wake_at(time);
@@ -164,37 +202,28 @@ impl Element for ARPQuerier {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        let drops = self.cache.drops + self.misdirected;
+        let now = cx.now();
+        let drops = self.cache(cx).drops + self.misdirected;
         Ok(match handler {
             "ipaddr" => self.own.0.to_string(),
             "broadcast" => self.broadcast.map_or("255.255.255.255".to_string(), |b| b.to_string()),
-            "count" => self.cache.len().to_string(),
-            "length" => self.cache.waiting.to_string(),
+            "count" => self.cache(cx).len().to_string(),
+            "length" => self.cache(cx).waiting.to_string(),
             "queries" => self.queries.to_string(),
             "responses" => self.responses.to_string(),
             "drops" => drops.to_string(),
             "stats" => format!("{drops} packets killed\n{} ARP queries sent\n", self.queries),
-            _ => {
-                let now = cx.now();
-                let line = |(ip, entry): (&[u8; 4], &super::cache::Entry)| match entry.state {
-                    State::Known(mac, since) => {
-                        let age = crate::args::seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
-                        format!("{}\t1\t{}\t{age}\n", Ipv4(*ip), Ethernet(mac))
-                    }
-                    State::Asked(_) => format!("{}\t0\t-\t-\n", Ipv4(*ip)),
-                };
-                self.cache.iter().map(line).collect()
-            }
+            _ => self.cache(cx).table(now),
         })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "broadcast" => self.broadcast = Some(parse(cx, value)?),
-            "clear" => self.cache.clear(),
+            "clear" => self.cache(cx).clear(),
             "delete" => {
                 let address: Ipv4 = parse(cx, value)?;
-                if !self.cache.forget(&address.0) {
+                if !self.cache(cx).forget(&address.0) {
                     return Err(format!("no entry for {address}"));
                 }
             }

@@ -1,8 +1,11 @@
 //! Who has which Ethernet address, and packets that wait to know.
 
+use crate::args::{Args, Ethernet, Ipv4};
 use crate::element::Nanos;
 use crate::packet::{Batch, Packet};
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 
 /// Time between queries for the same address.
 const RETRY: Nanos = 1_000_000_000;
@@ -28,13 +31,12 @@ pub(super) struct Entry {
 /// All addresses.
 pub(super) struct Cache {
     entries: BTreeMap<[u8; 4], Entry>,
-    pub(super) timeout: Nanos,
-    pub(super) poll: Nanos,
+    timeout: Nanos,
     /// Packets that may wait, for all addresses and for one.
-    pub(super) capacity: usize,
-    pub(super) entry_packets: usize,
+    capacity: usize,
+    entry_packets: usize,
     /// Addresses.
-    pub(super) entry_capacity: usize,
+    entry_capacity: usize,
     pub(super) waiting: usize,
     pub(super) drops: u64,
 }
@@ -50,11 +52,10 @@ pub(super) enum Answer {
 }
 
 impl Cache {
-    pub(super) fn new(timeout: Nanos, poll: Nanos) -> Self {
+    fn new(timeout: Nanos) -> Self {
         Self {
             entries: BTreeMap::new(),
             timeout,
-            poll,
             capacity: 2048,
             entry_packets: 0,
             entry_capacity: 0,
@@ -63,21 +64,39 @@ impl Cache {
         }
     }
 
+    /// With the limits that `CAPACITY`, `ENTRY_CAPACITY` and `ENTRY_PACKET_CAPACITY` give.
+    pub(super) fn from_arguments(args: &mut Args<'_>, timeout: Nanos) -> Self {
+        Self {
+            capacity: args.key("CAPACITY").unwrap_or(2048),
+            entry_packets: args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0),
+            entry_capacity: args.key("ENTRY_CAPACITY").unwrap_or(4096),
+            ..Self::new(timeout)
+        }
+    }
+
+    /// Addresses, one a line: whether it is known, what it is, how old.
+    pub(super) fn table(&self, now: Nanos) -> String {
+        let line = |(ip, entry): (&[u8; 4], &Entry)| match entry.state {
+            State::Known(mac, since) => {
+                let age = crate::args::seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
+                format!("{}\t1\t{}\t{age}\n", Ipv4(*ip), Ethernet(mac))
+            }
+            State::Asked(_) => format!("{}\t0\t-\t-\n", Ipv4(*ip)),
+        };
+        self.entries.iter().map(line).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8; 4], &Entry)> {
-        self.entries.iter()
-    }
-
-    /// Says where a packet goes, or keeps it.
-    pub(super) fn route(&mut self, address: [u8; 4], packet: Packet, now: Nanos) -> Answer {
+    /// Says where a packet goes, or keeps it; answers older than `poll` are to be asked for again, unless that is 0.
+    pub(super) fn route(&mut self, address: [u8; 4], packet: Packet, now: Nanos, poll: Nanos) -> Answer {
         if let Some(entry) = self.entries.get_mut(&address) {
             if let State::Known(mac, since) = entry.state {
                 let age = now.saturating_sub(since);
                 if self.timeout == 0 || age < self.timeout {
-                    let stale = self.poll > 0 && age >= self.poll && now.saturating_sub(entry.asked) >= RETRY;
+                    let stale = poll > 0 && age >= poll && now.saturating_sub(entry.asked) >= RETRY;
                     if stale {
                         entry.asked = now;
                     }

@@ -77,8 +77,9 @@ impl Anno32 {
 
 /// What a packet belongs to, for elements that count by it.
 pub(crate) const AGGREGATE: Anno32 = Anno32(20);
-/// The rate from a packet's source.
+/// Rates from a packet's source and to its destination.
 pub(crate) const FORWARD_RATE: Anno32 = Anno32(20);
+pub(crate) const REVERSE_RATE: Anno32 = Anno32(24);
 /// Packets that a packet of a trace stands for, beside itself, and bytes that it lacks.
 pub(crate) const EXTRA_PACKETS: Anno32 = Anno32(24);
 pub(crate) const EXTRA_LENGTH: Anno32 = Anno32(28);

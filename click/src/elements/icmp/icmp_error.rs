@@ -1,6 +1,6 @@
 use crate::args::{Args, Ipv4, parse_number};
 use crate::element::{Context, Element};
-use crate::elements::ip::header;
+use crate::elements::ip::{FIX, header};
 use crate::headers::{IPV4, Ipv4Header, PROTOCOL_ICMP, checksum, write_ipv4};
 use crate::packet::{Batch, Kind, Packet};
 use alloc::format;
@@ -23,10 +23,11 @@ crate::element! {
     /// `SRC`: address that the errors come from. `TYPE`: number, or `unreachable`, `sourcequench`, `redirect`,
     /// `timeexceeded`, `parameterproblem`. `CODE` (0): number, or `net`, `host`, `protocol`, `port`, `needfrag`,
     /// `srcroutefail`, `transit`, `reassembly`, and so on. `BADADDRS`: addresses that no error is sent to, separated by
-    /// spaces. `MTU` (576): most bytes of an error. `PMTU` (0): next hop's MTU, for needfrag. `SET_FIX_ANNO` is accepted.
+    /// spaces. `MTU` (576): most bytes of an error. `PMTU` (0): next hop's MTU, for needfrag. `SET_FIX_ANNO`
+    /// (true): have `FixIPSrc` set the source.
     ICMPError "1/1" "a/a"
     keywords ["SRC", "TYPE", "CODE", "BADADDRS", "MTU", "PMTU", "SET_FIX_ANNO"]
-    { source: Ipv4, kind: u8, code: u8, bad: Vec<[u8; 4]>, most: usize, pmtu: u16, id: u16 }
+    { source: Ipv4, kind: u8, code: u8, bad: Vec<[u8; 4]>, most: usize, pmtu: u16, fix: bool, id: u16 }
 }
 
 const TYPES: &[(&str, u8)] = &[
@@ -83,10 +84,10 @@ impl ICMPError {
                 None => args.error(format!("BADADDRS: expected IP addresses, not '{word}'")),
             }
         }
-        args.key::<bool>("SET_FIX_ANNO");
+        let fix = args.key("SET_FIX_ANNO").unwrap_or(true);
         let most = args.key("MTU").unwrap_or(576usize).clamp(IPV4 + ICMP + 68, crate::packet::ROOM);
         let pmtu = args.key("PMTU").unwrap_or(0);
-        Self { source, kind, code: code.unwrap_or(0), bad, most, pmtu, id: 0 }
+        Self { source, kind, code: code.unwrap_or(0), bad, most, pmtu, fix, id: 0 }
     }
 
     /// Whether an error about the packet may be sent.
@@ -134,6 +135,7 @@ impl ICMPError {
         packet.set_headers(0, IPV4);
         packet.set_destination(h.source);
         packet.set_kind(Kind::Host);
+        packet.user()[FIX] = u8::from(self.fix);
         true
     }
 }

@@ -1,9 +1,10 @@
+use super::Faults;
 use crate::args::Args;
 use crate::element::{Context, Element, read, write};
 use crate::headers::{Ipv4Header, checksum};
 use crate::packet::{Batch, Packet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 crate::element! {
@@ -24,7 +25,7 @@ crate::element! {
     CheckIPHeader "1/1-2" "a/ah"
     keywords ["BADSRC", "OFFSET", "INTERFACES", "GOODDST", "CHECKSUM", "VERBOSE", "DETAILS"]
     handlers [read("drops"), read("drop_details"), write("reset_counts")]
-    { bad: Vec<[u8; 4]>, good: Vec<[u8; 4]>, offset: usize, checksum: bool, verbose: bool, drops: [u64; REASONS.len()] }
+    { check: Check, faults: Faults<{ REASONS.len() }> }
 }
 
 const REASONS: [&str; 6] = [
@@ -37,7 +38,7 @@ const REASONS: [&str; 6] = [
 ];
 
 impl CheckIPHeader {
-    fn new(args: &mut Args<'_>) -> Self {
+    pub(super) fn new(args: &mut Args<'_>) -> Self {
         let list = |args: &mut Args<'_>, text: Option<String>, name: &str| {
             let mut out = Vec::new();
             for word in text.unwrap_or_default().split_whitespace() {
@@ -69,17 +70,20 @@ impl CheckIPHeader {
         }
         let good = args.key("GOODDST");
         let good = list(args, good, "GOODDST");
-        let _counted_anyway = args.key::<bool>("DETAILS");
-        Self {
-            bad,
-            good,
-            offset,
-            checksum: args.key("CHECKSUM").unwrap_or(true),
-            verbose: args.key("VERBOSE").unwrap_or(false),
-            drops: [0; REASONS.len()],
-        }
+        let check = Check { bad, good, offset, checksum: args.key("CHECKSUM").unwrap_or(true) };
+        Self { check, faults: Faults::new(args, REASONS) }
     }
+}
 
+/// What is checked.
+struct Check {
+    bad: Vec<[u8; 4]>,
+    good: Vec<[u8; 4]>,
+    offset: usize,
+    checksum: bool,
+}
+
+impl Check {
     /// The number of what is wrong; otherwise sets annotations.
     #[inline]
     fn check(&self, packet: &mut Packet) -> Result<(), usize> {
@@ -114,34 +118,16 @@ fn broadcast(network: [u8; 4], length: u8) -> [u8; 4] {
 impl Element for CheckIPHeader {
     #[inline]
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut bad = Batch::new();
-        let mut counts = self.drops;
-        batch.sift(
-            |packet| match self.check(packet) {
-                Ok(()) => true,
-                Err(reason) => {
-                    counts[reason] += 1;
-                    if self.verbose {
-                        cx.print(&format!("{}: {}", cx.name(), REASONS[reason]));
-                    }
-                    false
-                }
-            },
-            |packet| bad.push(packet),
-        );
-        self.drops = counts;
-        cx.output(1, bad);
+        let Self { check, faults } = self;
+        faults.sift(cx, batch, |packet| check.check(packet));
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        if handler == "drops" {
-            return Ok(self.drops.iter().sum::<u64>().to_string());
-        }
-        Ok(REASONS.iter().zip(self.drops).map(|(reason, n)| format!("{n:15}   {reason}\n")).collect())
+        Ok(self.faults.read(handler))
     }
 
     fn write(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<(), String> {
-        self.drops = Default::default();
+        self.faults.reset();
         Ok(())
     }
 }

@@ -29,22 +29,29 @@ impl DecIPTTL {
 
     #[inline]
     fn lower(&self, packet: &mut Packet) -> bool {
-        let Some(at) = packet.network() else { return false };
-        let Some(h) = packet.data_mut().get_mut(at..).and_then(|d| d.first_chunk_mut::<IPV4>()) else {
-            return false;
-        };
-        if !self.multicast && h[16] & 0xf0 == 0xe0 {
+        let multicast = || packet.network().and_then(|at| packet.data().get(at + 16));
+        if !self.multicast && multicast().is_some_and(|first| first & 0xf0 == 0xe0) {
             return true;
         }
-        if h[8] <= 1 {
-            return false;
-        }
-        let old = [h[8], h[9]];
-        h[8] -= 1;
-        let sum = update([h[10], h[11]], old, [h[8], h[9]]);
-        (h[10], h[11]) = (sum[0], sum[1]);
-        true
+        lower(packet)
     }
+}
+
+/// Lowers a packet's time to live; `false`: it may not go further.
+#[inline]
+pub(super) fn lower(packet: &mut Packet) -> bool {
+    let Some(at) = packet.network() else { return false };
+    let Some(h) = packet.data_mut().get_mut(at..).and_then(|d| d.first_chunk_mut::<IPV4>()) else {
+        return false;
+    };
+    if h[8] <= 1 {
+        return false;
+    }
+    let old = [h[8], h[9]];
+    h[8] -= 1;
+    let sum = update([h[10], h[11]], old, [h[8], h[9]]);
+    (h[10], h[11]) = (sum[0], sum[1]);
+    true
 }
 
 impl Element for DecIPTTL {

@@ -172,7 +172,7 @@ fn field(word: &str) -> Option<(Field, Option<u8>)> {
     Some((Field::Number(number), None))
 }
 
-fn protocol(word: &str) -> Option<u8> {
+pub(super) fn protocol(word: &str) -> Option<u8> {
     PROTOCOLS.iter().find(|p| p.0 == word).map(|p| p.1 as u8)
 }
 

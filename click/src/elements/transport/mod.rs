@@ -1,11 +1,17 @@
 //! UDP and TCP.
 
+mod check_tcp_header;
+mod check_udp_header;
 mod set_tcp_checksum;
 mod set_udp_checksum;
+mod tcp_ip_encap;
 mod udp_ip_encap;
 
+pub use check_tcp_header::CheckTCPHeader;
+pub use check_udp_header::CheckUDPHeader;
 pub use set_tcp_checksum::SetTCPChecksum;
 pub use set_udp_checksum::SetUDPChecksum;
+pub use tcp_ip_encap::TCPIPEncap;
 pub use udp_ip_encap::UDPIPEncap;
 
 use crate::elements::ip::header;

@@ -1,0 +1,59 @@
+use super::vlan::{TAG, TAGGED, set_annotation};
+use crate::args::Args;
+use crate::element::{Context, Element};
+use crate::headers::{ETHERNET, be16};
+use crate::packet::{Batch, Packet};
+
+crate::element! {
+    /// Takes off Ethernet headers, with a VLAN tag or without, and keeps what the tag said in the VLAN annotation.
+    ///
+    /// A frame without a tag belongs to the native VLAN. If there is none, it leaves by output 1, or is dropped if that
+    /// is not there; so do packets without a whole header.
+    ///
+    /// # Arguments
+    /// `NATIVE_VLAN` (0): VLAN of frames without a tag, or `none`.
+    StripEtherVLANHeader "1/1-2" "a/ah"
+    keywords ["NATIVE_VLAN"]
+    { native: Option<u16> }
+}
+
+impl StripEtherVLANHeader {
+    fn new(args: &mut Args<'_>) -> Self {
+        let text: Option<alloc::string::String> = args.next("NATIVE_VLAN");
+        let native = match text.as_deref() {
+            None => Some(0),
+            Some("none" | "-1") => None,
+            Some(text) => {
+                let id = super::vlan::identifier(text);
+                if id.is_none() {
+                    args.error(alloc::format!("NATIVE_VLAN: expected a VLAN identifier, not '{text}'"));
+                }
+                id
+            }
+        };
+        Self { native }
+    }
+
+    fn strip(&self, packet: &mut Packet) -> bool {
+        let (length, tag) = match be16(packet.data(), 12) {
+            Some(TAG) if packet.len() >= TAGGED => (TAGGED, [packet.data()[14], packet.data()[15]]),
+            Some(kind) if kind != TAG => match self.native {
+                Some(id) => (ETHERNET, id.to_be_bytes()),
+                None => return false,
+            },
+            _ => return false,
+        };
+        packet.set_mac();
+        packet.pull(length);
+        set_annotation(packet, tag);
+        true
+    }
+}
+
+impl Element for StripEtherVLANHeader {
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        batch.sift(|packet| self.strip(packet), |packet| others.push(packet));
+        cx.output(1, others);
+    }
+}

@@ -1,0 +1,43 @@
+use super::vlan::{OUTER_TAG, TAG, TAGGED, set_annotation};
+use crate::args::Args;
+use crate::element::{Context, Element};
+use crate::headers::be16;
+use crate::packet::{Batch, Packet};
+
+crate::element! {
+    /// Takes the VLAN tag out of Ethernet frames.
+    ///
+    /// What it said is kept in the VLAN annotation, which is 0 for frames without a tag; those pass unchanged.
+    ///
+    /// # Arguments
+    /// `ANNO` (true): set the annotation.
+    VLANDecap "1/1" "a/a"
+    keywords ["ANNO"]
+    { annotate: bool }
+}
+
+impl VLANDecap {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { annotate: args.next("ANNO").unwrap_or(true) }
+    }
+
+    fn decapsulate(&self, packet: &mut Packet) {
+        let mut tag = [0; 2];
+        if packet.len() >= TAGGED && matches!(be16(packet.data(), 12), Some(TAG | OUTER_TAG)) {
+            let data = packet.data_mut();
+            tag = [data[14], data[15]];
+            data.copy_within(..12, 4);
+            packet.pull(4);
+            packet.set_mac();
+        }
+        if self.annotate {
+            set_annotation(packet, tag);
+        }
+    }
+}
+
+impl Element for VLANDecap {
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.each(|packet| self.decapsulate(packet));
+    }
+}

@@ -1,0 +1,57 @@
+use crate::args::Args;
+use crate::element::Context;
+use crate::packet::{Batch, Packet};
+use alloc::format;
+use alloc::string::{String, ToString};
+
+/// What elements that check packets have in common: reasons, how often each was found, and where bad packets go.
+pub(crate) struct Faults<const N: usize> {
+    reasons: [&'static str; N],
+    counts: [u64; N],
+    verbose: bool,
+}
+
+impl<const N: usize> Faults<N> {
+    /// With the arguments `VERBOSE` and `DETAILS`.
+    pub(crate) fn new(args: &mut Args<'_>, reasons: [&'static str; N]) -> Self {
+        let _counted_anyway = args.key::<bool>("DETAILS");
+        Self { reasons, counts: [0; N], verbose: args.key("VERBOSE").unwrap_or(false) }
+    }
+
+    /// Keeps good packets; bad ones go out of output 1.
+    #[inline]
+    pub(crate) fn sift(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        mut check: impl FnMut(&mut Packet) -> Result<(), usize>,
+    ) {
+        let mut bad = Batch::new();
+        batch.sift(
+            |packet| match check(packet) {
+                Ok(()) => true,
+                Err(reason) => {
+                    self.counts[reason] += 1;
+                    if self.verbose {
+                        cx.print(&format!("{}: {}", cx.name(), self.reasons[reason]));
+                    }
+                    false
+                }
+            },
+            |packet| bad.push(packet),
+        );
+        cx.output(1, bad);
+    }
+
+    /// `drops`, or `drop_details`.
+    pub(crate) fn read(&self, handler: &str) -> String {
+        if handler == "drops" {
+            return self.counts.iter().sum::<u64>().to_string();
+        }
+        self.reasons.iter().zip(self.counts).map(|(reason, n)| format!("{n:15}   {reason}\n")).collect()
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.counts = [0; N];
+    }
+}

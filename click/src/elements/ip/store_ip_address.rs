@@ -1,0 +1,64 @@
+use super::{header, rewrite_address};
+use crate::args::{Args, Ipv4, parse_number};
+use crate::element::{Context, Element};
+use crate::packet::Batch;
+use alloc::format;
+use alloc::string::String;
+
+crate::element! {
+    /// Writes an address into packets.
+    ///
+    /// Packets that lack the place pass unchanged.
+    ///
+    /// # Arguments
+    /// `ADDRESS`: the address; without it, the destination annotation. `OFFSET`: where it goes; or `src` or `dst`: into
+    /// the IP header, which is found by the IP header annotation, with all checksums.
+    StoreIPAddress "1/1" "a/a"
+    keywords ["ADDRESS", "OFFSET"]
+    { address: Option<Ipv4>, place: Place }
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Data(usize),
+    Header(usize),
+}
+
+impl StoreIPAddress {
+    fn new(args: &mut Args<'_>) -> Self {
+        let address = if args.left() > 1 { args.next("ADDRESS") } else { args.key("ADDRESS") };
+        let text: String = args.required("OFFSET");
+        let place = match text.as_str() {
+            "src" => Place::Header(12),
+            "dst" => Place::Header(16),
+            number => {
+                let offset = parse_number(number);
+                if offset.is_none() {
+                    args.error(format!("OFFSET: expected an offset, or 'src' or 'dst', not '{text}'"));
+                }
+                Place::Data(offset.unwrap_or(0) as usize)
+            }
+        };
+        Self { address, place }
+    }
+}
+
+impl Element for StoreIPAddress {
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.each(|packet| {
+            let address = self.address.map_or(packet.destination(), |a| a.0);
+            match self.place {
+                Place::Data(at) => {
+                    if let Some(place) = packet.data_mut().get_mut(at..).and_then(|d| d.first_chunk_mut()) {
+                        *place = address;
+                    }
+                }
+                Place::Header(by) => {
+                    if let Some((at, h)) = header(packet) {
+                        rewrite_address(&mut packet.data_mut()[at..], &h, by, address);
+                    }
+                }
+            }
+        });
+    }
+}
