@@ -4,6 +4,12 @@
 pub const ETHERNET: usize = 14;
 /// EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// EtherType of IPv6.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// Bytes of an IPv6 header.
+pub const IPV6: usize = 40;
+/// ICMP for IPv6.
+pub const PROTOCOL_ICMP6: u8 = 58;
 /// EtherType of ARP.
 pub const ETHERTYPE_ARP: u16 = 0x0806;
 /// Least bytes of an IPv4 header.
@@ -143,6 +149,52 @@ impl Ipv4Header {
             source: [b[12], b[13], b[14], b[15]],
             destination: [b[16], b[17], b[18], b[19]],
         })
+    }
+}
+
+/// Checksum of a transport segment with its IPv6 pseudo header (RFC 8200, section 8.1).
+pub fn transport_checksum6(source: [u8; 16], destination: [u8; 16], protocol: u8, segment: &[u8]) -> [u8; 2] {
+    let pseudo = sum(&source) + sum(&destination) + sum(&(segment.len() as u32).to_be_bytes());
+    fold(pseudo + sum(&[0, 0, 0, protocol]) + sum(segment)).to_ne_bytes()
+}
+
+/// An IPv6 header that lies whole in its packet (RFC 8200, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6Header {
+    /// Bytes of the payload, as the header says.
+    pub payload: usize,
+    /// What follows: an extension header or a protocol.
+    pub next: u8,
+    /// Hops that are left.
+    pub hops: u8,
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+}
+
+impl Ipv6Header {
+    /// Reads the header at the start of `bytes`, if it is whole and of version 6. `payload` is not compared with what is
+    /// there.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let b: &[u8; IPV6] = bytes.first_chunk()?;
+        let address = |at: usize| core::array::from_fn(|i| b[at + i]);
+        (b[0] >> 4 == 6).then(|| Self {
+            payload: usize::from(u16::from_be_bytes([b[4], b[5]])),
+            next: b[6],
+            hops: b[7],
+            source: address(8),
+            destination: address(24),
+        })
+    }
+
+    /// Writes it at the start of `bytes`, which has room for it.
+    pub fn write(&self, bytes: &mut [u8]) {
+        bytes[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+        bytes[4..6].copy_from_slice(&(self.payload as u16).to_be_bytes());
+        (bytes[6], bytes[7]) = (self.next, self.hops);
+        bytes[8..24].copy_from_slice(&self.source);
+        bytes[24..40].copy_from_slice(&self.destination);
     }
 }
 

@@ -24,8 +24,8 @@ fn headers_are_rewritten_stripped_and_put_back() {
     let out = through("EtherRewrite(1:1:1:1:1:1, 2:2:2:2:2:2)", &frame);
     assert_eq!((&out[0][..12], &out[0][12..]), (&[[2u8; 6], [1; 6]].concat()[..], &frame[12..]));
     assert_eq!(through("MarkIPHeader(14) -> StripToNetworkHeader", &frame)[0], frame[14..]);
-    assert_eq!(through("Strip(14) -> MarkIPHeader -> EnsureEther", &frame), [frame.clone()]);
-    assert_eq!(through("MarkIPHeader(14) -> EnsureEther", &frame), [frame.clone()]);
+    assert_eq!(through("Strip(14) -> MarkIPHeader -> EnsureEther", &frame)[0], frame);
+    assert_eq!(through("MarkIPHeader(14) -> EnsureEther", &frame)[0], frame);
     let out = through("Strip(14) -> IPEncap(4, 1.2.3.4, 5.6.7.8) -> EnsureEther(DST 9:9:9:9:9:9)", &frame);
     assert_eq!((&out[0][..14], out[0][23]), (&[9, 9, 9, 9, 9, 9, 1, 1, 1, 1, 1, 1, 8, 0][..], 4));
     assert_eq!(through("EtherRewrite(1:1:1:1:1:1, 2:2:2:2:2:2)", b"short"), [b"short".to_vec()]);
@@ -35,9 +35,9 @@ fn headers_are_rewritten_stripped_and_put_back() {
 fn vlan_tags_go_in_and_out() {
     let frame = udp(0, client_ip(1), 9, 64);
     assert_eq!(through("VLANEncap(VLAN_ID 7, VLAN_PCP 5)", &frame), [tagged(7 | 5 << 13)]);
-    assert_eq!(through("VLANEncap(VLAN_ID 7) -> VLANDecap", &frame), [frame.clone()]);
+    assert_eq!(through("VLANEncap(VLAN_ID 7) -> VLANDecap", &frame)[0], frame);
     assert_eq!(through("VLANDecap -> VLANEncap(ANNO)", &tagged(9)), [tagged(9)]);
-    assert_eq!(through("SetVLANAnno(VLAN_ID 4) -> VLANEncap(ANNO, NATIVE_VLAN 4)", &frame), [frame.clone()]);
+    assert_eq!(through("SetVLANAnno(VLAN_ID 4) -> VLANEncap(ANNO, NATIVE_VLAN 4)", &frame)[0], frame);
     assert_eq!(
         through(
             "StripEtherVLANHeader -> EtherVLANEncap(0x0800, eth0, 2:1:0:0:0:0, VLAN_TCI ANNO)",

@@ -36,6 +36,12 @@ pub struct Ipv4(pub [u8; 4]);
 /// An IPv4 prefix, host bits zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(pub [u8; 4], pub u8);
+/// An IPv6 address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ipv6(pub [u8; 16]);
+/// An IPv6 prefix, host bits zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix6(pub [u8; 16], pub u8);
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ethernet(pub [u8; 6]);
@@ -67,6 +73,31 @@ impl fmt::Display for Prefix {
     }
 }
 
+impl fmt::Display for Ipv6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::net::Ipv6Addr::from(self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for Prefix6 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", Ipv6(self.0), self.1)
+    }
+}
+
+impl Prefix6 {
+    /// The network of an address.
+    pub fn new(address: [u8; 16], length: u8) -> Self {
+        let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
+        Self((u128::from_be_bytes(address) & mask).to_be_bytes(), length.min(128))
+    }
+
+    /// Whether an address lies in it.
+    pub fn contains(self, address: [u8; 16]) -> bool {
+        Self::new(address, self.1) == self
+    }
+}
+
 impl fmt::Display for Ethernet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -93,6 +124,12 @@ argument!(String, "a string", |t, n| Some(String::from_utf8_lossy(&unquote(t)).i
 argument!(Data, "a string", |t, n| Some(Data(unquote(t))));
 argument!(Bandwidth, "a bandwidth", |t, n| parse_bandwidth(t).map(Bandwidth));
 argument!(Ipv4, "an IP address", |t, n| n.ipv4(t).map(Ipv4));
+argument!(Ipv6, "an IPv6 address", |t, n| t.parse::<core::net::Ipv6Addr>().ok().map(|a| Ipv6(a.octets())));
+argument!(Prefix6, "an IPv6 prefix", |t, n| {
+    let (address, length) = t.split_once('/').unwrap_or((t, "128"));
+    let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
+    Ipv6::parse(address, n).map(|a| Prefix6::new(a.0, length))
+});
 argument!(Prefix, "an IP prefix", |t, n| n.prefix(t).map(|(a, l)| Prefix(a, l)));
 argument!(Ethernet, "an Ethernet address", |t, n| n.ethernet(t).map(Ethernet));
 argument!(Time, "a time in seconds", |t, n| parse_time(t).map(Time));

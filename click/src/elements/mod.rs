@@ -10,6 +10,7 @@ pub mod ethernet;
 pub mod flow;
 pub mod icmp;
 pub mod ip;
+pub mod ip6;
 pub mod rewriter;
 pub mod sources;
 pub mod transport;
@@ -53,6 +54,8 @@ library! {
     ip::IPRateMonitor, ip::IPReassembler, ip::MarkIPCE, ip::MarkIPHeader, ip::RadixIPLookup, ip::SetIPAddress,
     ip::SetIPChecksum, ip::SetIPDSCP, ip::SetIPECN, ip::SetRandIPAddress, ip::StaticIPLookup, ip::StoreIPAddress,
     ip::StripIPHeader, ip::UnstripIPHeader,
+    ip6::CheckIP6Header, ip6::DecIP6HLIM, ip6::ICMP6Error, ip6::IP6NDAdvertiser, ip6::IP6NDSolicitor, ip6::IP6Print,
+    ip6::LookupIP6Route, ip6::MarkIP6Header, ip6::SetIP6Address,
     rewriter::FTPPortMapper, rewriter::ICMPPingRewriter, rewriter::ICMPRewriter, rewriter::IPAddrPairRewriter,
     rewriter::IPAddrRewriter, rewriter::IPRewriter, rewriter::IPRewriterPatterns, rewriter::RoundRobinIPMapper,
     rewriter::SourceIPHashMapper, rewriter::TCPRewriter, rewriter::UDPRewriter,

@@ -322,6 +322,16 @@ impl Packet {
         self.user()[..4].copy_from_slice(&address);
     }
 
+    /// IPv6 destination address annotation (bytes 0 to 15 of the user area).
+    pub fn destination6(&self) -> [u8; 16] {
+        core::array::from_fn(|i| self.meta().user[i])
+    }
+
+    /// Sets [`Packet::destination6`].
+    pub fn set_destination6(&mut self, address: [u8; 16]) {
+        self.user()[..16].copy_from_slice(&address);
+    }
+
     /// Paint annotation (byte `at` of the user area; Click's default is 16).
     pub fn paint(&self, at: usize) -> u8 {
         self.meta().user.get(at).copied().unwrap_or(0)

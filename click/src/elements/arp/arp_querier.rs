@@ -132,7 +132,7 @@ impl ARPQuerier {
             }
             let now = cx.now();
             let poll = self.poll;
-            match self.cache(cx).route(address, packet, now, poll) {
+            match self.cache(cx).route(Ipv4(address), packet, now, poll) {
                 Answer::Send(packet, to, stale) => {
                     self.encapsulate(packet, to, &mut out);
                     if stale {
@@ -151,7 +151,7 @@ impl ARPQuerier {
 
     fn learn(&mut self, cx: &mut Context<'_>, ip: [u8; 4], eth: [u8; 6], always: bool) {
         let now = cx.now();
-        let mut waited = self.cache(cx).learn(ip, eth, now, always);
+        let mut waited = self.cache(cx).learn(Ipv4(ip), eth, now, always);
         let mut out = Batch::new();
         while let Some(packet) = waited.pop() {
             self.encapsulate(packet, eth, &mut out);
@@ -188,7 +188,7 @@ impl Element for ARPQuerier {
     fn timer(&mut self, cx: &mut Context<'_>) {
         let mut due = alloc::vec::Vec::new();
         let now = cx.now();
-        let next = self.cache(cx).tend(now, |address| due.push(address));
+        let next = self.cache(cx).tend(now, |address| due.push(address.0));
         due.into_iter().for_each(|address| self.ask(cx, address, EVERYBODY));
         if let Some(time) = next {
             cx.wake_at(time);
@@ -223,7 +223,7 @@ impl Element for ARPQuerier {
             "clear" => self.cache(cx).clear(),
             "delete" => {
                 let address: Ipv4 = parse(cx, value)?;
-                if !self.cache(cx).forget(&address.0) {
+                if !self.cache(cx).forget(&address) {
                     return Err(format!("no entry for {address}"));
                 }
             }

@@ -55,7 +55,7 @@ impl Element for ARPTable {
             "clear" => self.cache.clear(),
             "delete" => {
                 let address: Ipv4 = parse(cx, value)?;
-                if !self.cache.forget(&address.0) {
+                if !self.cache.forget(&address) {
                     return Err(format!("no entry for {address}"));
                 }
             }
@@ -63,7 +63,7 @@ impl Element for ARPTable {
                 let (ip, eth) = value.split_once(char::is_whitespace).ok_or("expected 'IP ETH'")?;
                 let (ip, eth): (Ipv4, Ethernet) = (parse(cx, ip)?, parse(cx, eth)?);
                 // Packets that wait for it have no way out from here.
-                let waited = self.cache.learn(ip.0, eth.0, cx.now(), true);
+                let waited = self.cache.learn(ip, eth.0, cx.now(), true);
                 self.cache.drops += waited.len() as u64;
             }
         }

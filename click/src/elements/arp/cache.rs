@@ -6,6 +6,7 @@ use crate::packet::{Batch, Packet};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use core::fmt::Display;
 
 /// Time between queries for the same address.
 const RETRY: Nanos = 1_000_000_000;
@@ -13,7 +14,7 @@ const RETRY: Nanos = 1_000_000_000;
 const QUERIES: u32 = 5;
 
 /// What is known of an address.
-pub(super) enum State {
+pub(crate) enum State {
     /// Its Ethernet address, since when.
     Known([u8; 6], Nanos),
     /// Nothing: packets wait.
@@ -21,28 +22,28 @@ pub(super) enum State {
 }
 
 /// One address.
-pub(super) struct Entry {
-    pub(super) state: State,
+pub(crate) struct Entry {
+    pub(crate) state: State,
     /// Queries since the last answer.
     queries: u32,
     asked: Nanos,
 }
 
 /// All addresses.
-pub(super) struct Cache {
-    entries: BTreeMap<[u8; 4], Entry>,
+pub(crate) struct Cache<A = Ipv4> {
+    entries: BTreeMap<A, Entry>,
     timeout: Nanos,
     /// Packets that may wait, for all addresses and for one.
     capacity: usize,
     entry_packets: usize,
     /// Addresses.
     entry_capacity: usize,
-    pub(super) waiting: usize,
-    pub(super) drops: u64,
+    pub(crate) waiting: usize,
+    pub(crate) drops: u64,
 }
 
 /// What to do with a packet.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Send it there; and ask again, if the second says so, whether that is still right.
     Send(Packet, [u8; 6], bool),
     /// It waits, and a query is due.
@@ -51,7 +52,7 @@ pub(super) enum Answer {
     Wait,
 }
 
-impl Cache {
+impl<A: Ord + Copy + Display> Cache<A> {
     fn new(timeout: Nanos) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -65,7 +66,7 @@ impl Cache {
     }
 
     /// With the limits that `CAPACITY`, `ENTRY_CAPACITY` and `ENTRY_PACKET_CAPACITY` give.
-    pub(super) fn from_arguments(args: &mut Args<'_>, timeout: Nanos) -> Self {
+    pub(crate) fn from_arguments(args: &mut Args<'_>, timeout: Nanos) -> Self {
         Self {
             capacity: args.key("CAPACITY").unwrap_or(2048),
             entry_packets: args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0),
@@ -75,23 +76,23 @@ impl Cache {
     }
 
     /// Addresses, one a line: whether it is known, what it is, how old.
-    pub(super) fn table(&self, now: Nanos) -> String {
-        let line = |(ip, entry): (&[u8; 4], &Entry)| match entry.state {
+    pub(crate) fn table(&self, now: Nanos) -> String {
+        let line = |(ip, entry): (&A, &Entry)| match entry.state {
             State::Known(mac, since) => {
                 let age = crate::args::seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
-                format!("{}\t1\t{}\t{age}\n", Ipv4(*ip), Ethernet(mac))
+                format!("{ip}\t1\t{}\t{age}\n", Ethernet(mac))
             }
-            State::Asked(_) => format!("{}\t0\t-\t-\n", Ipv4(*ip)),
+            State::Asked(_) => format!("{ip}\t0\t-\t-\n"),
         };
         self.entries.iter().map(line).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Says where a packet goes, or keeps it; answers older than `poll` are to be asked for again, unless that is 0.
-    pub(super) fn route(&mut self, address: [u8; 4], packet: Packet, now: Nanos, poll: Nanos) -> Answer {
+    pub(crate) fn route(&mut self, address: A, packet: Packet, now: Nanos, poll: Nanos) -> Answer {
         if let Some(entry) = self.entries.get_mut(&address) {
             if let State::Known(mac, since) = entry.state {
                 let age = now.saturating_sub(since);
@@ -141,7 +142,7 @@ impl Cache {
 
     /// Notes an answer and gives back the packets that waited for it. Answers that nobody asked for are not believed,
     /// unless `always`.
-    pub(super) fn learn(&mut self, address: [u8; 4], mac: [u8; 6], now: Nanos, always: bool) -> Batch {
+    pub(crate) fn learn(&mut self, address: A, mac: [u8; 6], now: Nanos, always: bool) -> Batch {
         if !always && !self.entries.contains_key(&address) {
             return Batch::new();
         }
@@ -155,7 +156,7 @@ impl Cache {
         }
     }
 
-    pub(super) fn forget(&mut self, address: &[u8; 4]) -> bool {
+    pub(crate) fn forget(&mut self, address: &A) -> bool {
         let old = self.entries.remove(address);
         if let Some(Entry { state: State::Asked(batch), .. }) = &old {
             self.waiting -= batch.len();
@@ -164,7 +165,7 @@ impl Cache {
         old.is_some()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.drops += self.waiting as u64;
         self.waiting = 0;
@@ -172,7 +173,7 @@ impl Cache {
 
     /// Calls `ask` for addresses whose query is due again, drops what has waited too long and what is too old. Gives
     /// the time to come again.
-    pub(super) fn tend(&mut self, now: Nanos, mut ask: impl FnMut([u8; 4])) -> Option<Nanos> {
+    pub(crate) fn tend(&mut self, now: Nanos, mut ask: impl FnMut(A)) -> Option<Nanos> {
         let (mut dropped, mut next) = (0, None);
         let timeout = self.timeout;
         self.entries.retain(|address, entry| match &mut entry.state {

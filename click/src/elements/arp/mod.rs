@@ -5,7 +5,7 @@ mod arp_print;
 mod arp_querier;
 mod arp_responder;
 mod arp_table;
-mod cache;
+pub(crate) mod cache;
 
 pub use arp_faker::ARPFaker;
 pub use arp_print::ARPPrint;
