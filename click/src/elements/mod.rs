@@ -97,7 +97,7 @@ mod tests {
     fn every_class_has_a_name_of_its_own_and_keywords_in_capitals() {
         let names: BTreeSet<_> = classes().map(|c| c.name).collect();
         assert_eq!(names.len(), classes().count());
-        let capital = |k: &&str| k.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let capital = |k: &&str| k.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
         assert!(classes().all(|c| c.keywords.iter().all(capital)));
     }
 
