@@ -411,7 +411,8 @@ impl Context<'_> {
 
     /// The first elements that are wanted on every way downstream or upstream from this one.
     pub fn nearest(&self, downstream: bool, wanted: impl Fn(&dyn Element) -> bool) -> alloc::vec::Vec<usize> {
-        let mut seen = alloc::collections::BTreeSet::from([self.id]);
+        let mut seen = alloc::collections::BTreeSet::new();
+        seen.insert(self.id);
         let (mut waiting, mut found) = (alloc::vec![self.id], alloc::vec::Vec::new());
         while let Some(id) = waiting.pop() {
             let slot = &self.engine.slots[id];

@@ -157,3 +157,30 @@ fn blocks_split_by_rate() {
         InfiniteSource(LIMIT 10) -> SetAnnoByte(20, 200) -> a :: Block(0) -> c2 :: Counter -> Discard; a [1] -> Discard";
     assert_eq!(counts(text, 0, 3), [0, 10, 10]);
 }
+
+#[test]
+fn packets_that_wait_outlive_a_configuration() {
+    for path in [
+        "DelayUnqueue(3s)",
+        "LinkUnqueue(3s, 1MBps)",
+        "DelayShaper(3s) -> Unqueue",
+        "s :: DRRSched(1) -> Shaper(1) -> Unqueue",
+    ] {
+        let text = |source: &str| {
+            format!(
+                "{source} -> q :: Queue -> {} -> c :: Counter -> Discard",
+                path.replacen("Un", "u :: Un", usize::from(path.starts_with("Un")))
+            )
+        };
+        let named = |source: &str| {
+            text(source).replace("-> Delay", "-> w :: Delay").replace("-> Link", "-> w :: Link")
+        };
+        let mut old = bench(&named("InfiniteSource(LIMIT 3)"));
+        old.settle();
+        let mut new = bench(&named("Idle"));
+        new.host.clock = old.host.clock;
+        new.router.take_over(old.router);
+        new.pass(10 * SECOND);
+        assert_eq!(new.read("c.count"), "3", "{path}");
+    }
+}

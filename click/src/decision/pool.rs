@@ -64,7 +64,9 @@ impl Pool {
                 }
             }
         }
-        let groups = widest.keys().copied().enumerate().map(|(i, group)| (group, i)).collect();
+        // Not collected: that sorts, which is a lot of code for a guest's image.
+        let mut groups = BTreeMap::new();
+        widest.keys().enumerate().for_each(|(i, group)| drop(groups.insert(*group, i)));
         let field = |((base, offset, _), mask)| Field { base, offset, mask };
         let fields = widest.into_iter().map(field).collect();
         let mut pool = Self { fields, groups, atoms: Vec::new(), seen: Vec::new(), numbers: BTreeMap::new() };

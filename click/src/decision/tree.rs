@@ -172,7 +172,8 @@ impl Compiler {
 
     /// Values at which the outcome of some test of a field changes, 0 first.
     fn starts(&self, rules: &Rules, field: usize) -> BTreeSet<u32> {
-        let mut starts = BTreeSet::from([0]);
+        let mut starts = BTreeSet::new();
+        starts.insert(0);
         for &(condition, _) in rules {
             self.pool.ranges(condition, &mut |range| {
                 if range.field == field {

@@ -68,8 +68,8 @@ impl ARPResponder {
 
     fn insert(&mut self, prefix: Prefix, mac: Ethernet) {
         self.entries.retain(|e| e.0 != prefix);
-        self.entries.push((prefix, mac));
-        self.entries.sort_by_key(|e| core::cmp::Reverse(e.0.1));
+        let place = self.entries.partition_point(|e| e.0.1 >= prefix.1);
+        self.entries.insert(place, (prefix, mac));
     }
 
     fn lookup(&self, address: [u8; 4]) -> Option<Ethernet> {

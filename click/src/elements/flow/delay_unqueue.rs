@@ -3,6 +3,7 @@ use crate::element::{Context, Element, Nanos, read_write};
 use crate::handlers::parse;
 use crate::packet::{BURST, Batch};
 use alloc::string::String;
+use core::any::Any;
 
 crate::element! {
     /// Pulls packets, and pushes them some time after their timestamp.
@@ -51,5 +52,11 @@ impl Element for DelayUnqueue {
         self.delay = parse::<Time>(cx, value)?.0;
         cx.schedule();
         Ok(())
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            self.held = core::mem::take(&mut old.held);
+        }
     }
 }

@@ -2,6 +2,7 @@ use crate::args::Args;
 use crate::element::{Context, Element};
 use crate::packet::{Batch, Packet};
 use alloc::vec::Vec;
+use core::any::Any;
 
 crate::element! {
     /// Pulls from its inputs in turn, the same number of bytes from each.
@@ -68,5 +69,13 @@ impl Element for DRRSched {
             batch.push(packet);
         }
         batch
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            for (new, old) in self.inputs.iter_mut().zip(&mut old.inputs) {
+                *new = core::mem::take(old);
+            }
+        }
     }
 }

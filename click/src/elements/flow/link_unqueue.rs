@@ -4,6 +4,7 @@ use crate::handlers::parse;
 use crate::packet::Packet;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use core::any::Any;
 
 /// Packets that may be on the link at once.
 const MOST: usize = 1 << 16;
@@ -93,5 +94,12 @@ impl Element for LinkUnqueue {
         }
         cx.schedule();
         Ok(())
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            self.link = core::mem::take(&mut old.link);
+            self.free = old.free;
+        }
     }
 }

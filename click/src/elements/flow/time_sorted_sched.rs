@@ -2,6 +2,7 @@ use crate::args::Args;
 use crate::element::{Context, Element};
 use crate::packet::{Batch, Packet};
 use alloc::vec::Vec;
+use core::any::Any;
 
 crate::element! {
     /// Pulls from its inputs in the order of packets' timestamps.
@@ -44,5 +45,13 @@ impl Element for TimeSortedSched {
             cx.stop();
         }
         batch
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            for (new, old) in self.heads.iter_mut().zip(&mut old.heads) {
+                *new = old.take();
+            }
+        }
     }
 }

@@ -52,9 +52,9 @@ impl IP6NDAdvertiser {
     fn add(&mut self, entries: Vec<(Prefix6, Ethernet)>) {
         for entry in entries {
             self.entries.retain(|e| e.0 != entry.0);
-            self.entries.push(entry);
+            let place = self.entries.partition_point(|e| e.0.1 >= entry.0.1);
+            self.entries.insert(place, entry);
         }
-        self.entries.sort_by_key(|e| core::cmp::Reverse(e.0.1));
     }
 
     /// Makes a solicitation its own answer.
