@@ -300,7 +300,8 @@ impl Context<'_> {
     }
 
     /// Pushes packets out of an output; they are dropped if there is no such output.
-    #[inline]
+    // Once a batch, from everywhere: inlined, it would only be large.
+    #[inline(never)]
     pub fn output(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty()
             && let Some(&target) = self.engine.slots[self.id].outputs.get(port)
@@ -316,7 +317,7 @@ impl Context<'_> {
     }
 
     /// Pulls at most `most` packets from an input.
-    #[inline]
+    #[inline(never)]
     pub fn pull(&mut self, port: usize, most: usize) -> Batch {
         match self.engine.slots[self.id].inputs.get(port) {
             Some(&source) => self.engine.pull(self.host, source, most),

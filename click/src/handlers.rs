@@ -223,6 +223,7 @@ impl Engine {
 }
 
 /// Reads a value written to a handler, in the words of configuration arguments.
+#[inline(never)]
 pub fn parse<T: crate::args::Argument>(cx: &crate::element::Context<'_>, value: &str) -> Result<T, String> {
     T::parse(value.trim(), cx.names()).ok_or_else(|| format!("expected {}, not '{value}'", T::WHAT))
 }

@@ -341,6 +341,7 @@ fn keyword(argument: &str) -> Option<(&str, &str)> {
         .then(|| (word, argument[end..].trim()))
 }
 
+// Constructors of all elements call these: inlined, they would be a tenth of a guest's image.
 impl<'a> Args<'a> {
     /// The arguments of a configuration string. `known`: the element's keywords.
     pub fn new(
@@ -373,6 +374,7 @@ impl<'a> Args<'a> {
         args
     }
 
+    #[inline(never)]
     fn take(&mut self, name: &str, positional: bool) -> Option<Word> {
         if let Some(at) = self.keywords.iter().position(|k| k.0 == name) {
             return Some(self.keywords.remove(at).1);
@@ -381,6 +383,7 @@ impl<'a> Args<'a> {
     }
 
     /// Notes an error of the element's own.
+    #[inline(never)]
     pub fn error(&mut self, message: impl Into<String>) {
         self.errors.push((message.into(), None));
     }
@@ -390,6 +393,7 @@ impl<'a> Args<'a> {
         self.errors.push((message.into(), Some(word.at..word.at + word.text.len())));
     }
 
+    #[inline(never)]
     fn parsed<T: Argument>(&mut self, name: &str, word: &Word) -> Option<T> {
         let value = T::parse(&word.text, self.names);
         if value.is_none() && !self.bad_keyword(word) {
@@ -410,18 +414,21 @@ impl<'a> Args<'a> {
     }
 
     /// A keyword argument.
+    #[inline(never)]
     pub fn key<T: Argument>(&mut self, name: &str) -> Option<T> {
         let word = self.take(name, false)?;
         self.parsed(name, &word)
     }
 
     /// An argument that may stand at the next position, or under its keyword, or be missing.
+    #[inline(never)]
     pub fn next<T: Argument>(&mut self, name: &str) -> Option<T> {
         let word = self.take(name, true)?;
         self.parsed(name, &word)
     }
 
     /// An argument that must be there. When it is not, that is noted, and `T::default()` stands in.
+    #[inline(never)]
     pub fn required<T: Argument + Default>(&mut self, name: &str) -> T {
         match self.take(name, true) {
             Some(word) => self.parsed(name, &word).unwrap_or_default(),

@@ -66,7 +66,9 @@ impl Pool {
         }
         // Not collected: that sorts, which is a lot of code for a guest's image.
         let mut groups = BTreeMap::new();
-        widest.keys().enumerate().for_each(|(i, group)| drop(groups.insert(*group, i)));
+        for (i, group) in widest.keys().enumerate() {
+            groups.insert(*group, i);
+        }
         let field = |((base, offset, _), mask)| Field { base, offset, mask };
         let fields = widest.into_iter().map(field).collect();
         let mut pool = Self { fields, groups, atoms: Vec::new(), seen: Vec::new(), numbers: BTreeMap::new() };

@@ -80,7 +80,7 @@ pub(super) fn take_list(n: usize) -> (Option<Buffer>, usize) {
 }
 
 /// Takes back a buffer that belongs to nobody.
-#[inline]
+#[inline(never)]
 pub(super) fn give(mut buffer: Buffer) {
     // SAFETY: the caller owns the buffer.
     let meta = unsafe { buffer.as_mut() };
@@ -100,7 +100,7 @@ pub(super) fn give(mut buffer: Buffer) {
 }
 
 /// Takes back a linked list of `count` buffers from `head` to `tail`.
-#[inline]
+#[inline(never)]
 pub(super) fn give_list(head: Buffer, mut tail: Buffer, count: usize) {
     let mut ordinary = true;
     let mut at = Some(head);
