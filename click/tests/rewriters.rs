@@ -39,7 +39,11 @@ fn packet(protocol: u8, from: ([u8; 4], u16), to: ([u8; 4], u16), flags: u8, dat
     frame[24..26].copy_from_slice(&header);
     let total = match protocol {
         1 => click::headers::checksum(&frame[34..]),
-        p => click::headers::transport_checksum(from.0, to.0, p, &frame[34..]),
+        p => match click::headers::transport_checksum(from.0, to.0, p, &frame[34..]) {
+            // In UDP, 0 says that there is none.
+            [0, 0] if p == 17 => [255, 255],
+            sum => sum,
+        },
     };
     frame[34 + sum..36 + sum].copy_from_slice(&total);
     frame
