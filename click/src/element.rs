@@ -430,6 +430,31 @@ impl Context<'_> {
         found
     }
 
+    /// The first element that is wanted downstream, past push elements with one input and one output.
+    pub fn only_way(&self, wanted: impl Fn(&dyn Element) -> bool) -> Option<usize> {
+        let mut at = self.id;
+        for _ in 0..self.elements() {
+            let slot = &self.engine.slots[at];
+            if slot.outputs.len() != 1
+                || !self.engine.ports[at].pushes(0)
+                || (at != self.id && slot.inputs.len() != 1)
+            {
+                return None;
+            }
+            at = slot.outputs[0].element;
+            let element = self.engine.slots[at].element.as_ref()?;
+            if wanted(element.as_ref()) {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Has another element's [`Element::work`] called in this or the next round.
+    pub fn schedule_other(&mut self, id: usize) {
+        self.engine.schedule(id);
+    }
+
     /// How many outputs another element has.
     pub fn outputs_of(&self, id: usize) -> usize {
         self.engine.slots.get(id).map_or(0, |s| s.outputs.len())

@@ -184,3 +184,19 @@ fn packets_that_wait_outlive_a_configuration() {
         assert_eq!(new.read("c.count"), "3", "{path}");
     }
 }
+
+#[test]
+fn a_queue_with_full_notes_loses_nothing_of_those_who_wait() {
+    let text = "InfiniteSource(LIMIT 5000) -> c0 :: Counter -> q :: FullNoteQueue(20) -> Unqueue(5) -> Null -> p :: FullNoteQueue(10) -> Shaper(1000) -> c1 :: Counter -> Discard";
+    let mut b = bench(text);
+    b.settle();
+    assert_eq!(["q.length", "p.length"].map(|h| b.read(h)), ["20", "10"]);
+    b.pass(10 * SECOND);
+    assert_eq!(["c0.count", "c1.count", "q.drops", "p.drops"].map(|h| b.read(h)), ["5000", "5000", "0", "0"]);
+    // Where packets have two ways, they are dropped.
+    let mut b = bench(
+        "InfiniteSource(LIMIT 100) -> Tee -> q :: FullNoteQueue(20) -> Unqueue(ACTIVE false) -> Discard; InfiniteSource(LIMIT 100) -> r :: RoundRobinSwitch -> q; r [1] -> q",
+    );
+    b.settle();
+    assert_eq!(b.read("q.length"), "20");
+}

@@ -1,3 +1,4 @@
+use super::{behind, room};
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -18,7 +19,14 @@ crate::element! {
     Unqueue "1/1" "l/h"
     keywords ["BURST", "ACTIVE", "LIMIT"]
     handlers [read("count"), read_write("active"), read_write("burst"), read_write("limit"), write("reset")]
-    { burst: i32, active: bool, limit: i64, count: u64 }
+    {
+        burst: i32,
+        active: bool,
+        limit: i64,
+        count: u64,
+        /// A `FullNoteQueue` to wait for.
+        queue: Option<usize>,
+    }
 }
 
 impl Unqueue {
@@ -28,12 +36,14 @@ impl Unqueue {
             active: args.key("ACTIVE").unwrap_or(true),
             limit: args.key("LIMIT").unwrap_or(-1),
             count: 0,
+            queue: None,
         }
     }
 }
 
 impl Element for Unqueue {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.queue = behind(cx);
         cx.schedule();
         Ok(())
     }
@@ -48,7 +58,11 @@ impl Element for Unqueue {
         if !self.active || burst == 0 {
             return false;
         }
-        let batch = cx.pull(0, burst.try_into().unwrap_or(usize::MAX));
+        let room = room(cx, self.queue);
+        if room == 0 {
+            return false;
+        }
+        let batch = cx.pull(0, room.min(burst.try_into().unwrap_or(usize::MAX)));
         let more = !batch.is_empty();
         self.count += batch.len() as u64;
         cx.output(0, batch);

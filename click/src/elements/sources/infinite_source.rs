@@ -1,6 +1,7 @@
 use super::Pattern;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
+use crate::elements::flow::{behind, room};
 use crate::handlers::parse;
 use crate::packet::{BURST, Batch};
 use alloc::string::{String, ToString};
@@ -22,7 +23,13 @@ crate::element! {
         read("count"), read_write("active"), read_write("burst"), read_write("data"), read_write("length"),
         read_write("limit"), write("reset"),
     ]
-    { pattern: Pattern, burst: u32, pushes: bool }
+    {
+        pattern: Pattern,
+        burst: u32,
+        pushes: bool,
+        /// A `FullNoteQueue` to wait for.
+        queue: Option<usize>,
+    }
 }
 
 impl InfiniteSource {
@@ -31,20 +38,25 @@ impl InfiniteSource {
         let limit = args.next("LIMIT").unwrap_or(-1);
         let burst = args.next("BURST").unwrap_or(BURST as u32);
         let active = args.next("ACTIVE").unwrap_or(true);
-        Self { pattern: Pattern::new(args, data, limit, active), burst, pushes: false }
+        Self { pattern: Pattern::new(args, data, limit, active), burst, pushes: false, queue: None }
     }
 }
 
 impl Element for InfiniteSource {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         self.pushes = cx.pushes(0);
+        self.queue = behind(cx);
         cx.schedule();
         Ok(())
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
         if self.pushes && self.pattern.left() > 0 {
-            let batch = self.pattern.make(cx, self.burst.into());
+            let room = room(cx, self.queue);
+            if room == 0 {
+                return false;
+            }
+            let batch = self.pattern.make(cx, (room as u64).min(self.burst.into()));
             cx.output(0, batch);
         }
         self.pattern.end(cx);

@@ -1,0 +1,112 @@
+use super::Queue;
+use crate::args::Args;
+use crate::element::{Context, Element, read, read_write, write};
+use crate::packet::Batch;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
+
+crate::element! {
+    /// Holds packets, first in first out, and has those upstream wait while it is full.
+    ///
+    /// Otherwise like `Queue`. `InfiniteSource` and `Unqueue` wait, unless something stands between that gives packets
+    /// more than one way; what others push into a full queue is dropped.
+    ///
+    /// # Arguments
+    /// `CAPACITY` (1000): most packets that it holds.
+    ///
+    /// # Handlers
+    /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
+    /// dropped. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
+    FullNoteQueue "1/1" "h/l"
+    keywords ["CAPACITY"]
+    handlers [
+        read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
+        write("reset"),
+    ]
+    {
+        queue: Queue,
+        /// Who waits upstream, and whether that may be so.
+        waiting: Vec<usize>,
+        full: bool,
+    }
+}
+
+impl FullNoteQueue {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { queue: Queue::new(args), waiting: Vec::new(), full: false }
+    }
+
+    /// How many more it takes.
+    pub(crate) fn room(&self) -> usize {
+        self.queue.capacity.saturating_sub(self.queue.held.len())
+    }
+
+    /// Wakes those who wait, once there is room.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        if self.full && self.room() > 0 {
+            self.full = false;
+            self.waiting.iter().for_each(|&id| cx.schedule_other(id));
+        }
+    }
+}
+
+/// The queue that an element pushes into, past elements with one way only, if it has those upstream wait.
+pub(crate) fn behind(cx: &mut Context<'_>) -> Option<usize> {
+    let id = cx.only_way(|e| (e as &dyn Any).is::<FullNoteQueue>())?;
+    let me = cx.id();
+    let queue = (cx.peer(id)? as &mut dyn Any).downcast_mut::<FullNoteQueue>()?;
+    queue.waiting.push(me);
+    Some(id)
+}
+
+/// How many packets that queue takes now; who is told 0 is woken later.
+#[inline]
+pub(crate) fn room(cx: &mut Context<'_>, queue: Option<usize>) -> usize {
+    let Some(id) = queue else { return usize::MAX };
+    let Some(queue) = cx.peer(id).and_then(|e| (e as &mut dyn Any).downcast_mut::<FullNoteQueue>()) else {
+        return usize::MAX;
+    };
+    queue.full |= queue.room() == 0;
+    queue.room()
+}
+
+impl Element for FullNoteQueue {
+    fn push(&mut self, cx: &mut Context<'_>, port: usize, batch: Batch) {
+        self.queue.push(cx, port, batch);
+    }
+
+    fn owns_pull(&self) -> bool {
+        true
+    }
+
+    fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
+        let batch = self.queue.pull(cx, port, most);
+        self.tell(cx);
+        batch
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn stored(&self) -> Option<usize> {
+        self.queue.stored()
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            self.queue.take_over(&mut old.queue);
+        }
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
+        self.queue.read(cx, handler, argument)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        self.queue.write(cx, handler, value)?;
+        self.tell(cx);
+        Ok(())
+    }
+}
