@@ -114,11 +114,56 @@ thread_local! {
     });
 }
 
+/// A packet from fuzzed bytes: as they are, or behind headers that let it get further. The first byte says which.
+fn packet(bytes: &[u8]) -> Vec<u8> {
+    let Some((&choice, rest)) = bytes.split_first() else { return Vec::new() };
+    let protocol = [1, 6, 17, 58][usize::from(choice >> 3 & 3)];
+    let (source, destination) = ([10, 0, 0, 2 + (choice >> 6)], [10, 1, choice >> 5 & 1, 1]);
+    let ip = |protocol: u8, rest: &[u8]| {
+        let mut packet = vec![0; 20];
+        let total = (20 + rest.len()).min(65535) as u16;
+        click::headers::write_ipv4(&mut packet, total, choice.into(), protocol, source, destination);
+        [&packet[..], rest].concat()
+    };
+    let ethernet = |kind: u16, rest: Vec<u8>| {
+        let mut header = [0; 14];
+        click::headers::write_ethernet(&mut header, [2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], kind);
+        [&header[..], &rest].concat()
+    };
+    match choice & 7 {
+        0 => rest.to_vec(),
+        1 | 2 => ip(protocol, rest),
+        3 => ethernet(0x0800, ip(protocol, rest)),
+        4 => {
+            let mut packet = vec![0; 40];
+            let address =
+                |end| core::array::from_fn(|i| [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, end][i]);
+            let (source, destination) = (address(choice >> 5), address(1));
+            let payload = rest.len().min(65535);
+            click::headers::Ipv6Header { payload, next: protocol, hops: 255, source, destination }
+                .write(&mut packet);
+            let packet = [&packet[..], rest].concat();
+            if choice & 32 == 0 { packet } else { ethernet(0x86dd, packet) }
+        }
+        5 => ethernet(0x0806, [&[0, 1, 8, 0, 6, 4, 0], rest].concat()),
+        // A fragment: its place is in the first two bytes.
+        6 => {
+            let mut packet = ip(protocol, rest.get(2..).unwrap_or(&[]));
+            if let [a, b, ..] = *rest {
+                (packet[6], packet[7]) = (a, b);
+            }
+            packet
+        }
+        // An error about a packet, as a rewriter may have let it out.
+        _ => ip(1, &[&[choice >> 4, 0, 0, 0, 0, 0, 0, 0], &ip(protocol, rest)[..]].concat()),
+    }
+}
+
 fuzz_target!(|packets: Vec<Vec<u8>>| {
     ROUTER.with_borrow_mut(|(desk, router)| {
         for packet in packets.into_iter().take(16) {
             desk.clock += 1 << (packet.len() % 36);
-            desk.packet = Some(packet);
+            desk.packet = Some(self::packet(&packet));
             for _ in 0..1000 {
                 if router.run(desk, 16) != Progress::Busy {
                     break;
