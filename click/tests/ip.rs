@@ -281,3 +281,17 @@ fn rates_are_measured_where_there_is_traffic() {
     b.write("m.reset", "");
     assert_eq!(b.read("m.mem"), "0");
 }
+
+#[test]
+fn expressions_can_be_replaced_while_packets_pass() {
+    let mut b = bench(&format!(
+        "FromDevice(0) -> {IP} -> k :: IPClassifier(tcp, -) -> c0 :: Counter -> Discard; k [1] -> c1 :: Counter -> Discard"
+    ));
+    b.settle();
+    b.send(0, packet());
+    b.write("k.pattern0", "udp dst port 9");
+    b.send(0, packet());
+    assert_eq!([b.read("c0.count"), b.read("c1.count"), b.read("k.pattern0")], ["1", "1", "udp dst port 9"]);
+    assert!(b.router.write(&mut b.host, "k.pattern0", "nonsense").is_err());
+    assert!(b.router.read(&mut b.host, "k.pattern2").is_err());
+}

@@ -233,3 +233,12 @@ fn arguments_that_are_nothing_but_a_comment_have_a_place() {
         let _ = click::check(&click::Source { name: "x.click", text }, &[]);
     }
 }
+
+#[test]
+fn rules_that_look_at_many_fields_fit_the_stack() {
+    let clause = |i: usize| format!("ip[{}] & {} == {}", i % 60 * 4, 1 << (i % 8), 1 << (i % 8));
+    let rule = |i: usize| format!("0 {} and {} and not {}", clause(i), clause(i * 7 + 1), clause(i * 31 + 5));
+    let rules: Vec<String> = (0..200).map(rule).collect();
+    let deep = format!("0 {}udp{}", "(tcp or not (".repeat(15), "))".repeat(15));
+    assert_eq!(check(format!("Idle -> IPFilter({}, {deep}) -> Discard", rules.join(", "))), "");
+}

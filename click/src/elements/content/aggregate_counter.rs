@@ -10,13 +10,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 /// Most aggregates: then it is frozen.
-const MOST: usize = 1 << 18;
+const MOST: usize = 1 << 16;
 
 crate::element! {
     /// Counts packets or bytes for each value of the aggregate annotation.
     ///
     /// What comes in by input 1 is counted for values that are known. Packets that were not counted leave by output 1,
-    /// if it is there. Values above 262144 different ones are not counted.
+    /// if it is there. More than 65536 different values are not counted.
     ///
     /// # Arguments
     /// `BYTES` (false): count bytes. `IP_BYTES` (false): count bytes from the IP header on. `MULTIPACKET` (true): count

@@ -26,12 +26,16 @@ crate::element! {
     EtherSwitch "1-/=" "h/h"
     keywords ["TIMEOUT"]
     handlers [read("table"), read_write("timeout")]
-    { timeout: Nanos, table: BTreeMap<[u8; 6], (usize, Nanos)> }
+    { timeout: Nanos, table: BTreeMap<[u8; 6], (usize, Nanos)>, tended: Nanos }
 }
 
 impl EtherSwitch {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { timeout: args.next("TIMEOUT").unwrap_or(Time(300_000_000_000)).0, table: BTreeMap::new() }
+        Self {
+            timeout: args.next("TIMEOUT").unwrap_or(Time(300_000_000_000)).0,
+            table: BTreeMap::new(),
+            tended: 0,
+        }
     }
 
     fn learn(&mut self, source: [u8; 6], port: usize, now: Nanos) {
@@ -39,8 +43,12 @@ impl EtherSwitch {
             return;
         }
         if self.table.len() >= MOST && !self.table.contains_key(&source) {
+            // Old ones make room, which is looked for once a second: strangers may send any number of addresses.
             let timeout = self.timeout;
-            self.table.retain(|_, entry| now.saturating_sub(entry.1) < timeout);
+            if now.saturating_sub(self.tended) >= 1_000_000_000 {
+                self.tended = now;
+                self.table.retain(|_, entry| now.saturating_sub(entry.1) < timeout);
+            }
             if self.table.len() >= MOST {
                 return;
             }

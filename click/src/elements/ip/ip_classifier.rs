@@ -2,7 +2,7 @@ use super::expression::parse;
 use super::ip_filter::decide;
 use crate::args::Args;
 use crate::decision::{Condition, Program};
-use crate::element::{Context, Element, read};
+use crate::element::{Context, Element, read, read_write};
 use crate::elements::content::{distribute, one_each};
 use crate::packet::Batch;
 use alloc::string::String;
@@ -17,10 +17,15 @@ crate::element! {
     /// One expression for each output, as in `IPFilter`; `-` holds for all packets.
     ///
     /// # Handlers
-    /// `program`: what the expressions were compiled to.
+    /// `program`: what the expressions were compiled to. `pattern0`, `pattern1`, `pattern2`, `pattern3`, `pattern4`,
+    /// `pattern5`, `pattern6`, `pattern7`: the expression of an output.
     IPClassifier "1/-" "h/h"
-    handlers [read("program")]
-    { program: Program }
+    handlers [
+        read("program"), read_write("pattern0"), read_write("pattern1"), read_write("pattern2"),
+        read_write("pattern3"), read_write("pattern4"), read_write("pattern5"), read_write("pattern6"),
+        read_write("pattern7"),
+    ]
+    { rules: Vec<(Condition, usize)>, texts: Vec<String>, program: Program }
 }
 
 impl IPClassifier {
@@ -34,7 +39,14 @@ impl IPClassifier {
             }
         }
         one_each(args, &patterns);
-        Self { program: Program::new(&rules) }
+        let texts = patterns.into_iter().map(|word| word.text).collect();
+        Self { program: Program::new(&rules), rules, texts }
+    }
+
+    /// The output of a handler.
+    fn output(&self, handler: &str) -> Result<usize, String> {
+        let number = handler.strip_prefix("pattern").and_then(|n| n.parse().ok());
+        number.filter(|&n: &usize| n < self.rules.len()).ok_or_else(|| "there is no such output".into())
     }
 }
 
@@ -43,7 +55,18 @@ impl Element for IPClassifier {
         distribute(cx, batch, |packet| decide(&self.program, packet));
     }
 
-    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
-        Ok(self.program.describe())
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        if handler == "program" {
+            return Ok(self.program.describe());
+        }
+        Ok(self.texts[self.output(handler)?].clone())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        let output = self.output(handler)?;
+        self.rules[output].0 = parse(value, cx.names())?;
+        self.texts[output] = value.into();
+        self.program = Program::new(&self.rules);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::element::{Context, Element, Nanos, read, write};
 use crate::elements::content::{FORWARD_RATE, REVERSE_RATE};
 use crate::handlers::parse;
 use crate::packet::{Batch, Packet};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -22,7 +22,7 @@ crate::element! {
     ///
     /// # Arguments
     /// `TYPE`: `PACKETS` or `BYTES`. `RATIO`: part of packets that are counted, from 0 to 1. `THRESH`: rate per second,
-    /// as if all were counted. `MEMORY` (0): kilobytes for addresses, at least 100; 0: 8192. `ANNO` (true): set the
+    /// as if all were counted. `MEMORY` (0): kilobytes for addresses, at least 100; 0: 2048. `ANNO` (true): set the
     /// packets' rate annotations, which `Block` reads.
     ///
     /// # Handlers
@@ -87,7 +87,7 @@ impl IPRateMonitor {
         }
         let threshold = args.required("THRESH");
         let memory = match args.next("MEMORY").unwrap_or(0usize) {
-            0 => 8192,
+            0 => 2048,
             kilobytes => kilobytes.clamp(100, 1 << 20),
         };
         Self {
@@ -137,12 +137,22 @@ impl IPRateMonitor {
         self.tended = now;
         let slow = |e: &Entry, most: f64| e.rates.iter().all(|r| r.now(now) < most);
         let threshold = self.threshold as f64;
-        let closed: alloc::vec::Vec<_> =
-            self.rates.iter().filter(|(_, e)| e.open && slow(e, threshold)).map(|(k, _)| *k).collect();
-        for key in closed {
-            self.close(key);
+        // In order, what is behind some bytes comes after all of their length: each sees what became of those in front.
+        let mut gone = BTreeSet::new();
+        for (key, entry) in &mut self.rates {
+            let (level, prefix) = *key;
+            let front = level.checked_sub(1).map(|l| (l, prefix & u32::MAX << (24 - 8 * l)));
+            let forgotten = front.is_some_and(|front| gone.contains(&front));
+            entry.open &= !forgotten && !slow(entry, threshold);
+            if !entry.open {
+                gone.insert(*key);
+            }
         }
-        self.rates.retain(|_, e| e.open || e.closed_until > now || !slow(e, 0.01));
+        self.rates.retain(|&(level, prefix), e| {
+            let front = level.checked_sub(1).map(|l| (l, prefix & u32::MAX << (24 - 8 * l)));
+            let forgotten = front.is_some_and(|front| gone.contains(&front));
+            !forgotten && (e.open || e.closed_until > now || !slow(e, 0.01))
+        });
     }
 
     /// Forgets everything behind some bytes of an address.

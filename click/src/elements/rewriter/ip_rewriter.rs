@@ -37,7 +37,7 @@ crate::element! {
     /// annotation. `REPLY_ANNO`: annotation byte that answers get from their flow's first packet.
     ///
     /// # Handlers
-    /// `table`, `mappings`: all flows, both ways, with outputs, input and seconds left; `tcp_table`, `tcp_mappings`,
+    /// `table`, `mappings`: flows, at most 4096, both ways, with outputs, input and seconds left; `tcp_table`, `tcp_mappings`,
     /// `udp_table`, `udp_mappings`: those of one protocol. `table_size`, `nmappings`, `size`: flows.
     /// `mapping_failures`: flows that were not remembered. `patterns`: the inputs' specifications and their flows;
     /// `pattern0`, `pattern1`, `pattern2`, `pattern3`, `pattern4`, `pattern5`, `pattern6`, `pattern7`: one of them;

@@ -18,6 +18,8 @@ use alloc::vec::Vec;
 
 /// Flows, where nothing else is said.
 const CAPACITY: usize = 65536;
+/// Flows that a handler lists.
+const LISTED: usize = 4096;
 pub(super) const SECOND: Nanos = 1_000_000_000;
 
 /// A rewriter: its flows, and what becomes of packets of others.
@@ -310,10 +312,14 @@ impl Rewriter {
         }
     }
 
-    /// Flows, both directions of each.
+    /// Flows, both directions of each: the first ones, since a guest's memory is small.
     fn list(&self, now: Nanos, protocol: Option<u8>) -> String {
         let mut out = String::new();
-        for flow in self.table.iter().filter(|f| protocol.is_none_or(|p| f.ids[0].protocol() == p)) {
+        let wanted = self.table.iter().filter(|f| protocol.is_none_or(|p| f.ids[0].protocol() == p));
+        for (number, flow) in wanted.enumerate() {
+            if number == LISTED {
+                return out + "...\n";
+            }
             let left = self.table.timeouts.expiry(flow).saturating_sub(now).div_ceil(SECOND);
             for direction in 0..2 {
                 let star = |d: usize| if d == direction { "*" } else { "" };
