@@ -204,11 +204,11 @@ pub fn signal(pid: u32, name: &str) {
     assert_eq!(outcome.status, 0, "{outcome:?}");
 }
 
-/// Sees to huge pages, which DPDK wants.
+/// Sees to huge pages for two programs with DPDK at once.
 pub fn huge_pages() {
     let file = "/proc/sys/vm/nr_hugepages";
     let have: u64 = std::fs::read_to_string(file).expect("there").trim().parse().expect("a number");
-    if have < 256 {
-        std::fs::write(file, "256").expect("the host gives huge pages");
+    if have < 384 {
+        std::fs::write(file, "384").expect("the host gives huge pages");
     }
 }
