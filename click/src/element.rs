@@ -300,8 +300,7 @@ impl Context<'_> {
     }
 
     /// Pushes packets out of an output; they are dropped if there is no such output.
-    // Once a batch, from everywhere: inlined, it would only be large.
-    #[inline(never)]
+    #[inline]
     pub fn output(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty()
             && let Some(&target) = self.engine.slots[self.id].outputs.get(port)

@@ -100,7 +100,7 @@ pub(super) fn give(mut buffer: Buffer) {
 }
 
 /// Takes back a linked list of `count` buffers from `head` to `tail`.
-#[inline(never)]
+#[inline]
 pub(super) fn give_list(head: Buffer, mut tail: Buffer, count: usize) {
     let mut ordinary = true;
     let mut at = Some(head);
