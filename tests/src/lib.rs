@@ -208,7 +208,7 @@ pub fn signal(pid: u32, name: &str) {
 pub fn huge_pages() {
     let file = "/proc/sys/vm/nr_hugepages";
     let have: u64 = std::fs::read_to_string(file).expect("there").trim().parse().expect("a number");
-    if have < 384 {
-        std::fs::write(file, "384").expect("the host gives huge pages");
+    if have < 256 {
+        std::fs::write(file, "256").expect("the host gives huge pages");
     }
 }
