@@ -165,11 +165,11 @@ impl Bonded {
 /// All of it.
 pub fn measure(rounds: usize) -> Vec<Sample> {
     huge_pages();
-    let sum = "64-byte packets between two vhost-user ports, both ways in sum";
+    let sum = "64 bytes, two vhost-user ports";
     let mut floods = [
-        Sample::new(format!("{sum}: Open vSwitch with DPDK"), Unit::Millions),
+        Sample::new(format!("{sum}: Open vSwitch, DPDK"), Unit::Millions),
         Sample::new(format!("{sum}: switch"), Unit::Millions),
-        Sample::new("  switch over Open vSwitch in the same round", Unit::Times),
+        Sample::new("  over Open vSwitch in the same round", Unit::Times),
         Sample::new(format!("{sum}: switch with {MANY} ports"), Unit::Millions),
         Sample::new("  over that with 2 ports in the same round", Unit::Times),
     ];
@@ -186,7 +186,7 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         let bonds = [Bonded::new(1, is_guest), Bonded::new(2, is_guest)];
         let mut rates = [1, 2].map(|n| {
             let links = if n == 1 { "1 link" } else { "2 bonded links" };
-            Sample::new(format!("TCP, 8 streams to {end} over {links} of {LINK}"), Unit::Gigabits)
+            Sample::new(format!("8 streams to {end}, {links} of {LINK}"), Unit::Gigabits)
         });
         let mut times = Sample::new("  two links over one in the same round", Unit::Times);
         for _ in 0..rounds {
