@@ -50,7 +50,7 @@ lint: ## check formatting and run clippy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
-bench: build ## measure what SPECIFICATION.md promises (BENCH=--json for numbers only, BENCH=redis for Redis)
+bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp or switch for those; BENCH=--json for numbers only)
 	cargo run --release --quiet -p bench -- $(BENCH)
 
 fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the nightly toolchain
