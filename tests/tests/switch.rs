@@ -302,7 +302,7 @@ fn packets_cross_by_af_xdp() {
     let mut server = linked.b.command(&["iperf3", "-s", "-1", "-p", "5301"]);
     let server = start(server.stdin(Stdio::null()));
     eventually("the server listens", || run(&mut linked.b.command(&["ss", "-tln"])).out.contains(":5301"));
-    let client = run(&mut linked.a.command(&["iperf3", "-c", "10.1.0.2", "-p", "5301", "-n", "300K"]));
+    let client = run(&mut linked.a.command(&["iperf3", "-c", "10.1.0.2", "-p", "5301", "-n", "20M"]));
     assert_eq!(client.status, 0, "{client:?}");
     e2e::finish(server);
 }

@@ -68,10 +68,11 @@ pub trait Device: Send {
     /// Sends frames of a batch, in order, as far as there is room; how many.
     fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken>;
 
-    /// Everything sent and given back since the last time becomes visible to the peer.
-    fn flush(&mut self, shared: &Shared) -> Result<(), Broken> {
+    /// Everything sent and given back since the last time becomes visible to the peer; `true` if a part does not yet,
+    /// and the call is to be repeated soon.
+    fn flush(&mut self, shared: &Shared) -> Result<bool, Broken> {
         let _ = shared;
-        Ok(())
+        Ok(false)
     }
 
     /// How many more packets of ordinary length the peer can take now.

@@ -95,11 +95,11 @@ impl Device for Pcap {
         Ok(which.len())
     }
 
-    fn flush(&mut self, _: &Shared) -> Result<(), Broken> {
-        match self.write.as_mut() {
-            Some(writer) => Ok(writer.flush()?),
-            None => Ok(()),
+    fn flush(&mut self, _: &Shared) -> Result<bool, Broken> {
+        if let Some(writer) = self.write.as_mut() {
+            writer.flush()?;
         }
+        Ok(false)
     }
 
     fn arm(&mut self, _: &Wake) -> Result<bool, Broken> {

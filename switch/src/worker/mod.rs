@@ -405,12 +405,24 @@ impl Running {
 
     /// Makes everything visible to the peers.
     fn flush(&mut self) {
-        while let Some(port) = self.dirty.pop() {
-            let Some(Some(own)) = self.ports.get_mut(port.index()) else { continue };
-            own.dirty = false;
-            let Some(entry) = self.tables.port(port) else { continue };
-            if let Err(e) = own.device.flush(&entry.shared) {
-                self.broken(port, e);
+        let mut left = 0;
+        while let Some(&port) = self.dirty.get(left) {
+            let own = self.ports.get_mut(port.index()).and_then(Option::as_mut);
+            let flushed = match (own, self.tables.port(port)) {
+                (Some(own), Some(entry)) => {
+                    let flushed = own.device.flush(&entry.shared);
+                    own.dirty = matches!(flushed, Ok(true));
+                    flushed
+                }
+                _ => Ok(false),
+            };
+            match flushed {
+                Ok(true) => left += 1,
+                Ok(false) => _ = self.dirty.swap_remove(left),
+                Err(e) => {
+                    self.dirty.swap_remove(left);
+                    self.broken(port, e);
+                }
             }
         }
         for outbox in self.w.outboxes.iter_mut().flatten() {
@@ -427,7 +439,7 @@ impl Running {
         fence(Ordering::SeqCst);
         let parcels = self.w.inboxes.iter().any(|i| !i.parcels.is_empty());
         let stay_up = parcels || self.w.told.load(Ordering::Relaxed);
-        let waits = (!self.backlogged.is_empty()).then_some(BACKLOG_LOOK);
+        let waits = (!self.backlogged.is_empty() || !self.dirty.is_empty()).then_some(BACKLOG_LOOK);
         let next = [limited, waits].into_iter().flatten().min();
         let timeout = if stay_up { Some(Duration::ZERO) } else { next.map(Duration::from_nanos) };
         self.w.wake.wait(timeout, &mut self.events);

@@ -143,16 +143,16 @@ impl Device for Vhost {
         }
     }
 
-    fn flush(&mut self, shared: &Shared) -> Result<(), Broken> {
+    fn flush(&mut self, shared: &Shared) -> Result<bool, Broken> {
         let Some(session) = self.session.as_mut() else {
-            return Ok(());
+            return Ok(false);
         };
         let malformed = std::mem::take(&mut session.malformed);
         if malformed > 0 {
             shared.lost(crate::counters::Reason::Malformed, malformed);
         }
         session.call_where_wanted(&self.settings, shared)?;
-        if session.memory_is_broken() { Err(Broken::Shrank) } else { Ok(()) }
+        if session.memory_is_broken() { Err(Broken::Shrank) } else { Ok(false) }
     }
 
     fn room(&self) -> usize {

@@ -111,6 +111,11 @@ impl<T: Copy> Ring<T> {
         Some(value)
     }
 
+    /// As a producer: entries that the other side has not taken yet.
+    fn unconsumed(&self) -> u32 {
+        self.index.wrapping_sub(self.word(self.consumer).load(Ordering::Acquire))
+    }
+
     fn wants_kick(&self) -> bool {
         self.word(self.flags).load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
     }
@@ -125,7 +130,6 @@ pub struct Rings {
     memory: Mapping,
     /// Frames that are free to be sent.
     free: Vec<u64>,
-    unshown: bool,
 }
 
 fn set<T>(fd: &OwnedFd, name: i32, value: &T) -> io::Result<()> {
@@ -171,7 +175,6 @@ impl Rings {
             transmit: Ring::new(fd, libc::XDP_PGOFF_TX_RING, &at.tx)?,
             memory,
             free: (FRAMES as u64 / 2..FRAMES as u64).map(|n| n * SLOT as u64).collect(),
-            unshown: false,
         };
         for n in 0..FRAMES as u64 / 2 {
             rings.fill.put(n * SLOT as u64);
@@ -221,16 +224,21 @@ impl Rings {
             self.free.push(frame);
             return false;
         }
-        self.unshown = true;
         true
     }
 
-    /// Shows the kernel what is to be sent; whether it wants a sign.
-    pub fn show_sent(&mut self) -> bool {
-        if !std::mem::take(&mut self.unshown) {
-            return false;
-        }
+    /// Shows the kernel what is to be sent.
+    pub fn show_sent(&mut self) {
         self.transmit.show();
+    }
+
+    /// How many packets the kernel has yet to look at.
+    pub fn unsent(&self) -> u32 {
+        self.transmit.unconsumed()
+    }
+
+    /// Whether the kernel wants a sign for them.
+    pub fn wants_kick(&self) -> bool {
         self.transmit.wants_kick()
     }
 }
