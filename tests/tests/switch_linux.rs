@@ -30,14 +30,17 @@ for i in 0 1; do
 	try jumbo-from-host-$i iperf -c 10.5.$i.1 -p 520$i -n 4M -R
 done
 bond=/sys/class/net/bond0/bonding
-together() {
+until_so() {
 	for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		[ "$(cat $bond/ad_num_ports)" = "$1" ] && return 0
+		"$@" && return 0
 		sleep 0.5
 	done
 	cat /proc/net/bonding/bond0
 	return 1
 }
+alone() { [ "$(cat $bond/ad_num_ports)" = 1 ]; }
+# Both ends of both links distribute: the driver counts a link before the other end does.
+together() { [ "$(grep -c 'port state: 6[13]' /proc/net/bonding/bond0)" = 4 ]; }
 ip link set bond0 down
 echo 802.3ad >$bond/mode
 echo 50 >$bond/miimon
@@ -50,16 +53,16 @@ for rate in fast slow; do
 	echo +eth3 >$bond/slaves
 	ip link set bond0 up
 	ip addr add 10.6.0.2/24 dev bond0
-	try bond-$rate together 2
+	try bond-$rate until_so together
 	try bond-ping-$rate ping -c 3 -W 3 10.6.0.1
 done
 echo fast >$bond/lacp_rate
 sleep 2
 ip link set eth2 down
-try cut together 1
+try cut until_so alone
 try ping-by-one ping -c 5 -W 3 10.6.0.1
 ip link set eth2 up
-try restored together 2
+try restored until_so together
 try ping-by-both ping -c 3 -W 3 10.6.0.1
 "#;
 
