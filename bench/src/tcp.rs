@@ -11,14 +11,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What is said of the placement.
-pub const PLACEMENT: &str =
-    "CPU 0: the client, the monitor's I/O thread, the switch; CPU 1: the guest, or the server";
+pub const PLACEMENT: &str = "CPU 0: the client, the monitor's I/O thread, the switch unless it says otherwise; CPU 1: the guest, or the server";
 /// Seconds of each transfer.
 const SECONDS: &str = "1";
 /// The client's processor, and the one opposite.
 pub const NEAR: &str = "0";
 /// The server's.
 pub const FAR: &str = "1";
+
+/// The guests: image, arguments, network.
+const GUESTS: [(&str, &str, &str); 2] = [("iperf", "", "10.71.0"), ("netpipe", "-l 64 -p 0", "10.72.0")];
+const SERVERS: [&str; 2] = ["10.71.0.1", "10.72.0.1"];
+
+/// A segment of two ends.
+const WIRE: &str = "point-to-point = true\n";
 
 /// A process, ended with this.
 pub struct Running(Child);
@@ -111,7 +117,7 @@ impl Contestant {
     fn tap() -> Self {
         let namespace = Namespace::new();
         let mut running = Vec::new();
-        for (image, arguments, net) in [("iperf", "", "10.71.0"), ("netpipe", "-l 64 -p 0", "10.72.0")] {
+        for (image, arguments, net) in GUESTS {
             let tap = unique("t");
             namespace.ip(&["tuntap", "add", "mode", "tap", "vnet_hdr", "name", &tap]);
             namespace.ip(&["addr", "add", &format!("{net}.2/24"), "dev", &tap]);
@@ -119,40 +125,38 @@ impl Contestant {
             let option = format!("tap={tap},ipv4={net}.1/24");
             running.push(namespace.inside(|| guest(image, &option, arguments)));
         }
-        let servers = ["10.71.0.1", "10.72.0.1"];
-        Self { name: "guest, TAP", namespace, servers, _running: running, _switch: None, other: None }
-    }
-
-    fn switch() -> Self {
-        let namespace = Namespace::new();
-        let vhost = |name: &str| {
-            format!(
-                "[ports.{name}]\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\" }} }}\nsegment = \"s\"\n"
-            )
-        };
-        let switch = Switch::new(&format!(
-            "[switch]\ncpus = [{NEAR}]\n[segments.s]\n{}{}[ports.t]\n\
-             device = {{ tap = {{ name = \"bench\", netns = \"{}\" }} }}\nsegment = \"s\"\n",
-            vhost("iperf"),
-            vhost("netpipe"),
-            namespace.name
-        ));
-        namespace.ip(&["addr", "add", "10.73.0.9/24", "dev", "bench"]);
-        namespace.ip(&["link", "set", "bench", "up"]);
-        let on = |name: &str, address: &str, arguments: &str| {
-            let net = format!("vhost-user=@/{name}.sock,ipv4={address}/24");
-            guest(name, &switch.here(&net), arguments)
-        };
-        let running = vec![on("iperf", "10.73.0.1", ""), on("netpipe", "10.73.0.2", "-l 64 -p 0")];
-        let servers = ["10.73.0.1", "10.73.0.2"];
         Self {
-            name: "guest, switch",
+            name: "guest, TAP",
             namespace,
-            servers,
+            servers: SERVERS,
             _running: running,
-            _switch: Some(switch),
+            _switch: None,
             other: None,
         }
+    }
+
+    /// Each guest and its TAP at the two ends of a wire, or of a segment that learns.
+    fn switch(name: &'static str, segment: &str, cpu: &str) -> Self {
+        let namespace = Namespace::new();
+        let mut config = format!("[switch]\ncpus = [{cpu}]\n");
+        for (guest, _, _) in GUESTS {
+            config += &format!(
+                "[segments.{guest}]\n{segment}[ports.{guest}]\nsegment = \"{guest}\"\n\
+                 device = {{ vhost-user = {{ path = \"@/{guest}.sock\" }} }}\n\
+                 [ports.{guest}-tap]\nsegment = \"{guest}\"\n\
+                 device = {{ tap = {{ name = \"{guest}\", netns = \"{}\" }} }}\n",
+                namespace.name
+            );
+        }
+        let switch = Switch::new(&config);
+        let mut running = Vec::new();
+        for (image, arguments, net) in GUESTS {
+            namespace.ip(&["addr", "add", &format!("{net}.2/24"), "dev", image]);
+            namespace.ip(&["link", "set", image, "up"]);
+            let net = format!("vhost-user=@/{image}.sock,ipv4={net}.1/24");
+            running.push(guest(image, &switch.here(&net), arguments));
+        }
+        Self { name, namespace, servers: SERVERS, _running: running, _switch: Some(switch), other: None }
     }
 
     fn transfer(&self, arguments: &[&str]) -> (f64, f64) {
@@ -187,7 +191,13 @@ fn busy() -> f64 {
 
 /// All of it.
 pub fn measure(rounds: usize) -> Vec<Sample> {
-    let contestants = [Contestant::native(), Contestant::tap(), Contestant::switch()];
+    let contestants = [
+        Contestant::native(),
+        Contestant::tap(),
+        Contestant::switch("guest, switch, learning", "", NEAR),
+        Contestant::switch("guest, switch, wire", WIRE, NEAR),
+        Contestant::switch("guest, wire, switch on CPU 1", WIRE, FAR),
+    ];
     let transfers: [(&str, &[&str]); 4] = [
         ("1 stream to it", &[]),
         ("8 streams to it", &["-P", "8"]),

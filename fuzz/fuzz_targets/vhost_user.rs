@@ -6,13 +6,13 @@ use libfuzzer_sys::fuzz_target;
 use std::fs::File;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::mpsc::channel;
 use switch::counters::Shared;
 use switch::frame::{Batch, Outgoing};
 use switch::offload::Offload;
 use switch::port::vhost::{Settings, Vhost};
-use switch::port::{Device, PortId};
+use switch::port::{Device, PortId, Source};
 use switch::worker::wake::{Wake, event_fd};
 use vhost_user::message::{MemoryRegion, Request, RingAddresses, RingEvent, RingState};
 use vhost_user::socket::Connection;
@@ -39,7 +39,7 @@ fn memory(bytes: &[u8]) -> Option<OwnedFd> {
 fn begin() -> Vec<Request> {
     let region = MemoryRegion { guest: GUEST, length: SIZE, user: GUEST, offset: 0 };
     let mut all =
-        vec![Request::SetFeatures(1 << 32 | 1 << 29 | 1 << 15 | 3), Request::SetMemoryTable(vec![region])];
+        vec![Request::SetFeatures(1 << 32 | 1 << 29 | 1 << 15 | 1 << 8 | 1 << 7 | 3), Request::SetMemoryTable(vec![region])];
     for index in 0..2u32 {
         let at = GUEST + 0x1000 * u64::from(index);
         let addresses = RingAddresses {
@@ -66,8 +66,8 @@ fuzz_target!(|bytes: &[u8]| {
     let (said, inside) = bytes.split_at(bytes.len().min(usize::from(kind) * 2));
     let (Some(memory), Ok(event)) = (memory(inside), event_fd()) else { return };
     let (Ok((front, back)), (graves, _buried)) = (UnixStream::pair(), channel()) else { return };
-    let Ok(wake) = Wake::new(graves) else { return };
-    if front.set_nonblocking(true).is_err() {
+    let (Ok(wake), Ok((near, far))) = (Wake::new(graves), UnixDatagram::pair()) else { return };
+    if [front.set_nonblocking(true), near.set_nonblocking(true), far.set_nonblocking(true)].iter().any(Result::is_err) {
         return;
     }
     let settings = Settings { offload: kind & 1 == 0, calling: Default::default(), port: PortId(0) };
@@ -106,7 +106,10 @@ fuzz_target!(|bytes: &[u8]| {
         batch.push_bytes(inside.get(..1000).unwrap_or(inside), Offload::default());
         let own = (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: 0 }).collect::<Vec<_>>();
         let also = port.send(&batch, &own, &shared);
-        if received.is_err() || sent.is_err() || also.is_err() || port.flush(&shared).is_err() {
+        let _ = far.send(inside.get(..2000).unwrap_or(inside));
+        let source = Source { fd: near.as_fd() };
+        let straight = port.take_from(&source, 1514, &shared).and_then(Result::err);
+        if received.is_err() || sent.is_err() || also.is_err() || straight.is_some() || port.flush(&shared).is_err() {
             break;
         }
         if port.arm(&wake).is_err() {

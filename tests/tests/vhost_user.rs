@@ -14,9 +14,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use switch::counters::Reason;
 
 const GUEST: &str = "10.9.2.1";
 const HOST: &str = "10.9.2.2";
+const WIRE: &str = "point-to-point = true";
 
 fn pattern(i: usize) -> u8 {
     ((i as u32).wrapping_mul(2_654_435_761) >> 24) as u8
@@ -54,13 +56,13 @@ struct Wired {
 }
 
 impl Wired {
-    fn new(port: &str, net: &str) -> Self {
+    fn new(segment: &str, port: &str, net: &str) -> Self {
         let (namespace, folder, tap) = (Namespace::new(), RunFolder::new(), unique("t"));
         namespace.ip(&["tuntap", "add", "mode", "tap", "vnet_hdr", "name", &tap]);
         namespace.ip(&["addr", "add", &format!("{HOST}/24"), "dev", &tap]);
         namespace.ip(&["link", "set", &tap, "up"]);
         let config = format!(
-            "[segments.s]\n[ports.v]\ndevice = {{ vhost-user = {{ path = \"@/v.sock\" }} }}\nsegment = \"s\"\n{port}\n\
+            "[segments.s]\n{segment}\n[ports.v]\ndevice = {{ vhost-user = {{ path = \"@/v.sock\" }} }}\nsegment = \"s\"\n{port}\n\
              [ports.t]\ndevice = {{ tap = {{ name = \"{tap}\", netns = \"{}\" }} }}\nsegment = \"s\"\n",
             namespace.name
         );
@@ -88,10 +90,10 @@ impl Wired {
 
 #[test]
 fn a_guest_on_a_switch_sends_and_receives() {
-    for (port, net) in [("", ""), ("offload = false", ""), ("", ",queue=1024,offload=off"), ("", ",queue=64")]
-    {
-        let wired = Wired::new(port, net);
-        assert!(wired.namespace.pings(GUEST, 3), "{port} {net}: no answer");
+    let settings = [("", ""), ("offload = false", ""), ("", ",queue=1024,offload=off"), ("", ",queue=64")];
+    for (segment, (port, net)) in settings.into_iter().flat_map(|s| [("", s), (WIRE, s)]) {
+        let wired = Wired::new(segment, port, net);
+        assert!(wired.namespace.pings(GUEST, 3), "{segment} {port} {net}: no answer");
         transfers(&wired.namespace, GUEST, 3_000_000);
         let inspect = wired.folder.run(&["inspect", "guest"]);
         assert!(inspect.out.contains("vhost-user, connected, 1 so far"), "{inspect:?}");
@@ -100,8 +102,28 @@ fn a_guest_on_a_switch_sends_and_receives() {
 }
 
 #[test]
+fn a_wire_whose_guest_has_few_buffers_carries_packets_all_the_same() {
+    let wired = Wired::new(WIRE, "", ",queue=8");
+    assert!(wired.namespace.pings(GUEST, 3));
+    transfers(&wired.namespace, GUEST, 500_000);
+    // What came before the guest did is lost, nothing else.
+    let counters = wired.switch.port("v").counters;
+    assert!(counters.drops.keys().all(|&reason| reason == Reason::Down), "{counters:?}");
+    wired.stop();
+}
+
+#[test]
 fn a_switch_is_killed_under_load_and_the_guest_goes_on() {
-    let Wired { mut switch, namespace, folder, config } = Wired::new("", "");
+    is_killed_under_load("");
+}
+
+#[test]
+fn a_wire_is_killed_under_load_and_the_guest_goes_on() {
+    is_killed_under_load(WIRE);
+}
+
+fn is_killed_under_load(segment: &str) {
+    let Wired { mut switch, namespace, folder, config } = Wired::new(segment, "", "");
     let over = AtomicBool::new(false);
     let mut longest = Duration::ZERO;
     std::thread::scope(|scope| {

@@ -27,6 +27,8 @@ const LARGE: usize = 14 + 65_535;
 const MERGEABLE: usize = 4096;
 /// Receive buffers posted at the most.
 const POSTED: usize = 64;
+/// The same where each has room for the largest packet: more would not stay in a processor's cache.
+const POSTED_LARGE: usize = 32;
 /// Bytes of them in a guest that is not [`ROOMY`].
 const POSTED_BYTES: usize = 1 << 20;
 /// Heap from which on each buffer has room for the largest packet, bytes: none is put together from pieces then, which
@@ -61,7 +63,7 @@ impl Phy {
             merged: Vec::new(),
         };
         // A small guest does without many large buffers.
-        let bytes = if roomy { POSTED * most } else { POSTED_BYTES };
+        let bytes = if roomy { POSTED_LARGE * most } else { POSTED_BYTES };
         let wanted = POSTED.min(receiver.queue.size()).min(bytes / length).max(2);
         for _ in 0..wanted {
             let Some(frame) = Frame::new(length) else { break };

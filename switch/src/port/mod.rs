@@ -11,6 +11,7 @@ use crate::counters::Shared;
 use crate::frame::{Batch, Outgoing};
 use crate::worker::wake::Wake;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 
 /// A port's number, for as long as it is there.
@@ -57,10 +58,47 @@ pub enum News {
     Broken(PortId, Broken),
 }
 
+/// A descriptor that packets can be read from, one a call, each behind a virtio header of 12 bytes.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The descriptor; it does not block.
+    pub fd: BorrowedFd<'a>,
+}
+
+/// What one device took straight from another's [`Source`].
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Packets, also those that were dropped.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether the device had too few buffers for any packet there may be.
+    pub short: bool,
+    /// The source failed.
+    pub failed: Option<io::Error>,
+}
+
 /// What stands behind a port.
 pub trait Device: Send {
     /// Adds packets that came in to the batch.
     fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken>;
+
+    /// Where its packets can be read by another device instead.
+    fn source(&self) -> Option<Source<'_>> {
+        None
+    }
+
+    /// Reads packets from another device's source straight to the peer; those that are longer than `longest` (cut into
+    /// segments, where that is left to do) are dropped. `None` if it cannot.
+    fn take_from(
+        &mut self,
+        source: &Source<'_>,
+        longest: usize,
+        shared: &Shared,
+    ) -> Option<Result<Taken, Broken>> {
+        let _ = (source, longest, shared);
+        None
+    }
 
     /// The batch that [`Device::receive`] filled is done with: its buffers go back.
     fn release(&mut self) {}

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::finisher::Finisher;
-use super::{Broken, Device, PortId};
+use super::{Broken, Device, PortId, Source};
 use crate::counters::{Reason, Shared};
 use crate::frame::{Batch, Frame, HEAD, Outgoing, TAG};
 use crate::netns;
@@ -191,6 +191,10 @@ impl Device for Tap {
             received(batch, length, &header);
         }
         Ok(())
+    }
+
+    fn source(&self) -> Option<Source<'_>> {
+        Some(Source { fd: self.fd.as_fd() })
     }
 
     fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {

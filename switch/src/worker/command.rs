@@ -112,6 +112,7 @@ impl Running {
                 busy: 0,
                 dirty: false,
                 blocked: None,
+                short: None,
                 backlog: Backlog::default(),
             });
             if let Err(e) = begun {

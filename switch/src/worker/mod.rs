@@ -5,6 +5,7 @@
 mod backlog;
 mod command;
 pub mod handoff;
+mod straight;
 pub mod wake;
 
 pub use command::{Change, Command, Probe};
@@ -51,6 +52,8 @@ struct Own {
     dirty: bool,
     /// Since when the other end of its wire has been full.
     blocked: Option<u64>,
+    /// Since when it has had too few buffers for the largest packet.
+    short: Option<u64>,
     /// What waits for room in its queue.
     backlog: Backlog,
 }
@@ -187,6 +190,11 @@ impl Running {
             && self.is_blocked(port, to)
         {
             return true;
+        }
+        if let Some(to) = self.forwarder.wire_to(port)
+            && let Some(stays) = self.pass_straight(&tables, port, to)
+        {
+            return stays;
         }
         let Some(Some(own)) = self.ports.get_mut(port.index()) else { return false };
         let Some(mut batch) = self.batch.take() else { return true };

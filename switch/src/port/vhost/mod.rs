@@ -1,21 +1,22 @@
 //! A vhost-user back end for one network device with one queue pair: any front end (MicroVisor's monitor, QEMU, DPDK's
 //! virtio-user) connects, shares its memory, and its rings are served. `session` has the conversation, `memory` and
-//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer.
+//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer, `straight` what the kernel reads straight to it.
 
 mod guard;
 mod memory;
 mod outbound;
 mod ring;
 mod session;
+mod straight;
 
 pub use memory::MemoryError;
 pub use ring::{BadRing, Ring, RingError};
 pub use session::Refused;
 
-use super::{Broken, Device};
+use super::{Broken, Device, Source, Taken};
 use crate::counters::Shared;
 use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
-use crate::offload::Offload;
+use crate::offload::{Abilities, Offload};
 use crate::worker::wake::{Wake, Watch};
 use outbound::Outbound;
 use ring::{Buffer, CHAIN, Chain};
@@ -25,6 +26,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use straight::{Peer, Straight};
 
 /// The queue that the guest receives from.
 const TO_GUEST: usize = 0;
@@ -47,6 +49,7 @@ pub struct Vhost {
     chain: Chain,
     buffers: Vec<Buffer>,
     outbound: Outbound,
+    straight: Straight,
 }
 
 /// What a port offers to its peer.
@@ -70,6 +73,7 @@ impl Vhost {
             chain: Chain::EMPTY,
             buffers: Vec::with_capacity(BATCH),
             outbound: Outbound::default(),
+            straight: Straight::default(),
         }
     }
 }
@@ -141,6 +145,22 @@ impl Device for Vhost {
             Some(session) => self.outbound.send(session, batch, which, shared),
             None => Ok(0),
         }
+    }
+
+    fn take_from(
+        &mut self,
+        source: &Source<'_>,
+        longest: usize,
+        shared: &Shared,
+    ) -> Option<Result<Taken, Broken>> {
+        let session = self.session.as_mut()?;
+        let (abilities, mergeable) = (session.abilities(), session.is_mergeable());
+        if abilities != Abilities::ALL || session.header_bytes() != size_of::<abi::net::Header>() {
+            return None;
+        }
+        let (ring, memory) = session.ring(TO_GUEST)?;
+        let mut to = Peer { ring, memory, abilities, mergeable };
+        Some(self.straight.read(&mut to, source, longest, shared))
     }
 
     fn flush(&mut self, shared: &Shared) -> Result<bool, Broken> {

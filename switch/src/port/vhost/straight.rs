@@ -1,0 +1,161 @@
+//! Packets that the kernel reads straight into a peer's buffers, which saves a copy: on a wire nobody looks at them on the
+//! way.
+#![allow(unsafe_code)]
+
+use super::ring::{Chain, Ring};
+use crate::counters::{Reason, Shared};
+use crate::frame::{BATCH, LARGEST};
+use crate::offload::{Abilities, Offload};
+use crate::port::vhost::memory::Memory;
+use crate::port::{Broken, Source, Taken};
+use crate::wire::ETHERNET;
+use abi::net::Header;
+use std::io;
+use std::os::fd::AsRawFd;
+
+const HEADER: usize = size_of::<Header>();
+/// Bytes read at a time: the peer begins with them while the next are read.
+const AT_ONCE: usize = 4 * LARGEST;
+/// Ranges of one read, beyond which no chain is added; with the last chain's it stays under `IOV_MAX`, 1024.
+const RANGES: usize = 512;
+
+/// A chain that a packet may be read into.
+struct Room {
+    head: u16,
+    length: usize,
+    /// How many of the ranges are its.
+    ranges: usize,
+}
+
+/// The reader's memory.
+pub struct Straight {
+    chain: Chain,
+    rooms: Vec<Room>,
+    ranges: Vec<libc::iovec>,
+}
+
+// SAFETY: the ranges are only used within a call, by the thread that has the port.
+unsafe impl Send for Straight {}
+
+impl Default for Straight {
+    fn default() -> Self {
+        Self { chain: Chain::EMPTY, rooms: Vec::new(), ranges: Vec::new() }
+    }
+}
+
+/// The peer that packets are read to.
+pub struct Peer<'a> {
+    /// Its ring of empty buffers.
+    pub ring: &'a mut Ring,
+    /// Its memory.
+    pub memory: &'a Memory,
+    /// What it can take.
+    pub abilities: Abilities,
+    /// Whether a packet may fill several chains.
+    pub mergeable: bool,
+}
+
+impl Straight {
+    /// Reads packets of up to `longest` bytes (segments count, not what they are cut from) until the source has no more,
+    /// the peer no buffers, or it is somebody else's turn.
+    pub fn read(
+        &mut self,
+        to: &mut Peer<'_>,
+        source: &Source<'_>,
+        longest: usize,
+        shared: &Shared,
+    ) -> Result<Taken, Broken> {
+        self.rooms.clear();
+        self.ranges.clear();
+        // Ahead of a packet's first range there is always one for its header.
+        self.ranges.push(libc::iovec { iov_base: std::ptr::null_mut(), iov_len: HEADER });
+        let (mut room, mut seen) = (0, 0);
+        // The first chain, and the first range, that is not used yet.
+        let (mut chains, mut at) = (0, 1);
+        let mut taken = Taken::default();
+        while taken.packets < BATCH as u64 && taken.bytes < AT_ONCE as u64 {
+            let waiting = to.ring.waiting()?;
+            while room < HEADER + LARGEST && seen < waiting && self.ranges.len() - at < RANGES {
+                room += self.look_at(to, seen)?;
+                seen += 1;
+            }
+            if room < HEADER + LARGEST {
+                taken.short = true;
+                break;
+            }
+            let mut header = Header::default();
+            let first = &mut self.ranges[at];
+            if first.iov_len < HEADER {
+                taken.short = true;
+                break;
+            }
+            // SAFETY: the range has more bytes than that.
+            first.iov_base = unsafe { first.iov_base.cast::<u8>().add(HEADER).cast() };
+            first.iov_len -= HEADER;
+            let in_guest = first.iov_base.cast::<u8>().wrapping_sub(HEADER);
+            self.ranges[at - 1] = libc::iovec { iov_base: (&raw mut header).cast(), iov_len: HEADER };
+            let ranges = &self.ranges[at - 1..];
+            let count = ranges.len() as i32;
+            // SAFETY: the ranges are a header, of which every bit pattern is one, and buffers that were checked to lie in
+            // the peer's mapped memory; where a peer has taken it away, the kernel says so.
+            let n = unsafe { libc::readv(source.fd.as_raw_fd(), ranges.as_ptr(), count) };
+            let Some(n) = usize::try_from(n).ok().filter(|&n| n > HEADER) else {
+                if n >= 0 {
+                    break;
+                }
+                match io::Error::last_os_error() {
+                    e if e.raw_os_error() == Some(libc::EFAULT) => return Err(Broken::Shrank),
+                    e if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&e.kind()) => {}
+                    e => taken.failed = Some(e),
+                }
+                break;
+            };
+            taken.packets += 1;
+            taken.bytes += (n - HEADER) as u64;
+            let offload = Offload::from_header(&header).unwrap_or_default();
+            let segment = offload.segment().map(|s| s + ETHERNET);
+            let fits = segment.unwrap_or(n - HEADER) <= longest && offload.suits(to.abilities);
+            let (mut used, mut filled) = (0, 0);
+            while filled < n {
+                filled += self.rooms[chains + used].length;
+                used += 1;
+            }
+            if !fits || used > 1 && !to.mergeable {
+                shared.lost(Reason::TooLong, 1);
+                let first = &mut self.ranges[at];
+                first.iov_base = in_guest.cast();
+                first.iov_len += HEADER;
+                continue;
+            }
+            let header = Header { buffers: used as u16, ..offload.header() };
+            // SAFETY: the first range had room for a header before the packet.
+            unsafe { in_guest.cast::<Header>().write_unaligned(header) };
+            let mut left = n;
+            for r in &self.rooms[chains..chains + used] {
+                to.ring.give_back(r.head, left.min(r.length) as u32);
+                left = left.saturating_sub(r.length);
+                room -= r.length;
+                at += r.ranges;
+            }
+            chains += used;
+            seen -= used as u16;
+            to.ring.take(used as u16);
+            shared.sent.add(1);
+            shared.sent_bytes.add((n - HEADER) as u64);
+        }
+        to.ring.publish();
+        Ok(taken)
+    }
+
+    /// Looks at the chain `ahead` places beyond the next one; how long it is.
+    fn look_at(&mut self, to: &Peer<'_>, ahead: u16) -> Result<usize, Broken> {
+        to.ring.peek(to.memory, ahead, &mut self.chain)?;
+        let buffers = self.chain.buffers();
+        let ranges =
+            buffers.iter().map(|&(start, length)| libc::iovec { iov_base: start.cast(), iov_len: length });
+        self.ranges.extend(ranges);
+        let length = self.chain.length();
+        self.rooms.push(Room { head: self.chain.head, length, ranges: buffers.len() });
+        Ok(length)
+    }
+}
