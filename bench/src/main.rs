@@ -23,7 +23,7 @@ Without a word: starts and sizes.
   redis       Redis as a guest against redis-server
   tcp         TCP between a namespace and a guest beside veth
   switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
-  --rounds N  runs of each contestant (default 100; redis: 5, tcp and switch: 10)
+  --rounds N  runs of each contestant (default 100; redis, tcp and switch: 10)
   --json      print JSON
 ";
 
@@ -56,7 +56,7 @@ fn main() {
     }
     let (samples, placement) = match what {
         What::Starts => (measure(rounds.unwrap_or(100)), FREE),
-        What::Redis => (redis::measure(rounds.unwrap_or(5)), FREE),
+        What::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
         What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
         What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
     };

@@ -148,7 +148,7 @@ impl Bonded {
         };
         up(&client, "10.74.0.2/24");
         let running = if is_guest {
-            guest("iperf", &switch.here("vhost-user=@/g.sock,ipv4=10.74.0.1/24"), "")
+            guest("iperf", &switch.here("vhost-user=@/g.sock,ipv4=10.74.0.1/24"), &[])
         } else {
             up(&far, "10.74.0.1/24");
             start(&mut far.command(&["taskset", "-c", FAR, "iperf3", "-s"]))

@@ -1,13 +1,15 @@
-//! Redis as a guest against `redis-server` on the same host: `redis-benchmark` over a TAP and over a veth pair, taking
-//! turns, and the memory of a million small keys.
+//! Redis as a guest against `redis-server` on the same host: `redis-benchmark` over a TAP, through the switch and over a
+//! veth pair, taking turns, every thread in its place; and the memory of a million small keys.
 
 use crate::sample::{Sample, Unit};
+use crate::tcp::{FAR, NEAR, Running, WIRE, guest};
 use crate::{busy, pss, stop};
 use e2e::net::Namespace;
-use e2e::{RunFolder, eventually, finish_within, root, start, unique};
+use e2e::switch::Switch;
+use e2e::{eventually, finish_within, start, unique};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 const TESTS: [&str; 4] = ["SET", "GET", "INCR", "LPUSH"];
@@ -15,53 +17,58 @@ const PIPELINES: [&str; 2] = ["1", "16"];
 /// Requests of a test, by pipeline.
 const REQUESTS: [&str; 2] = ["100000", "500000"];
 const KEYS: usize = 1_000_000;
+/// Of the guests, MiB.
+const MEMORY: &[&str] = &["--memory", "512"];
 
-/// One of the two.
+/// What is said of the placement.
+pub const PLACEMENT: &str = "CPU 0: redis-benchmark, the I/O thread of the guest on a TAP; CPU 1: redis-server, the guests, the switch";
+
+/// One of those that are measured.
 struct Contestant {
     name: &'static str,
     address: &'static str,
     pid: u64,
 }
 
-/// Both, and where the load comes from.
+/// All of them, and where the load comes from.
 struct Arena {
     client: Namespace,
+    contestants: [Contestant; 3],
+    _running: Vec<Running>,
+    _switch: Switch,
     _server: Namespace,
-    folder: RunFolder,
-    native: Child,
-    contestants: [Contestant; 2],
 }
 
 impl Arena {
     fn new() -> Self {
-        let (client, server, folder) = (Namespace::new(), Namespace::new(), RunFolder::new());
+        let (client, server) = (Namespace::new(), Namespace::new());
         let (near, far, tap) = (unique("v"), unique("w"), unique("t"));
         client.ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &server.name]);
-        client.ip(&["addr", "add", "10.78.0.2/24", "dev", &near]);
-        client.ip(&["link", "set", &near, "up"]);
         server.ip(&["addr", "add", "10.78.0.1/24", "dev", &far]);
         server.ip(&["link", "set", &far, "up"]);
-        let words = ["redis-server", "--bind", "10.78.0.1", "--protected-mode", "no", "--save", ""];
-        let mut command: Command = server.command(&words);
-        let native = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let native = native.unwrap_or_else(|e| stop(&format!("redis-server: {e}"), 1));
+        let words = ["taskset", "-c", FAR, "redis-server", "--bind", "10.78.0.1", "--protected-mode", "no"];
+        let native = crate::tcp::start(&mut server.command(&[&words[..], &["--save", ""]].concat()));
 
-        let option = format!("{tap},netns={},address=10.77.0.2/24,guest=10.77.0.1/24", client.name);
-        let image = root().join("target/images/redis");
-        let image = image.to_str().unwrap_or_default();
-        let words = ["run", image, "--memory", "512", "--tap", &option, "--detach", "--name", "redis"];
-        let outcome = folder.run(&words);
-        if outcome.status != 0 {
-            stop(&format!("the guest did not start: {}", outcome.err), 1);
+        client.ip(&["tuntap", "add", "mode", "tap", "vnet_hdr", "name", &tap]);
+        let on_tap = client.inside(|| guest("redis", &format!("tap={tap},ipv4=10.77.0.1/24"), MEMORY));
+        let switch = Switch::new(&format!(
+            "[switch]\ncpus = [{FAR}]\n[segments.s]\n{WIRE}[ports.redis]\nsegment = \"s\"\n\
+             device = {{ vhost-user = {{ path = \"@/redis.sock\" }} }}\n[ports.tap]\nsegment = \"s\"\n\
+             device = {{ tap = {{ name = \"wired\", netns = \"{}\" }} }}\n",
+            client.name
+        ));
+        let on_switch = guest("redis", &switch.here("vhost-user=@/redis.sock,ipv4=10.79.0.1/24"), MEMORY);
+        for (device, net) in [(near.as_str(), 78), (&tap, 77), ("wired", 79)] {
+            client.ip(&["addr", "add", &format!("10.{net}.0.2/24"), "dev", device]);
+            client.ip(&["link", "set", device, "up"]);
         }
-        let records: serde_json::Value =
-            serde_json::from_str(&folder.run(&["ps", "--json"]).out).unwrap_or_default();
-        let pid = records[0]["pid"].as_u64().unwrap_or_else(|| stop("the guest is not listed", 1));
         let contestants = [
-            Contestant { name: "native, veth", address: "10.78.0.1", pid: native.id().into() },
-            Contestant { name: "guest, TAP", address: "10.77.0.1", pid },
+            Contestant { name: "native, veth", address: "10.78.0.1", pid: native.pid() },
+            Contestant { name: "guest, TAP", address: "10.77.0.1", pid: on_tap.pid() },
+            Contestant { name: "guest, switch, wire", address: "10.79.0.1", pid: on_switch.pid() },
         ];
-        let arena = Self { client, _server: server, folder, native, contestants };
+        let running = vec![native, on_tap, on_switch];
+        let arena = Self { client, contestants, _running: running, _switch: switch, _server: server };
         for contestant in &arena.contestants {
             eventually("the server answers", || arena.connect(contestant).is_some());
         }
@@ -90,7 +97,8 @@ impl Arena {
     fn load(&self, on: &Contestant, pipeline: usize) -> ([f64; 4], f64) {
         self.ask(on, b"FLUSHALL\r\n", 1);
         let tests = TESTS.join(",").to_lowercase();
-        let words = ["redis-benchmark", "-h", on.address, "-t", &tests, "-c", "50", "--csv"];
+        let words =
+            ["taskset", "-c", NEAR, "redis-benchmark", "-h", on.address, "-t", &tests, "-c", "50", "--csv"];
         let more = ["-n", REQUESTS[pipeline], "-P", PIPELINES[pipeline]];
         let mut command = self.client.command(&[&words[..], &more].concat());
         let before = busy(on.pid);
@@ -116,15 +124,6 @@ impl Arena {
     }
 }
 
-impl Drop for Arena {
-    fn drop(&mut self) {
-        let _ = self.native.kill();
-        let _ = self.native.wait();
-        self.folder.run(&["stop", "redis"]);
-        self.folder.is_empty_soon();
-    }
-}
-
 /// All of it.
 pub fn measure(rounds: usize) -> Vec<Sample> {
     let arena = Arena::new();
@@ -140,32 +139,29 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         let rows = |what: &str, unit: Unit| {
             TESTS.map(|test| Sample::new(format!("{test}, 50 clients, -P {depth}: {what}"), unit))
         };
-        let mut rates = [0, 1].map(|i| rows(arena.contestants[i].name, Unit::Rate));
-        let mut ratios = rows("guest to native", Unit::Times);
-        let mut costs = [0, 1].map(|i| {
-            let name = arena.contestants[i].name;
+        let names = arena.contestants.each_ref().map(|c| c.name);
+        let mut rates = names.map(|name| rows(name, Unit::Rate));
+        let mut ratios = names.map(|name| rows(&format!("{name}, to native"), Unit::Times));
+        let mut costs = names.map(|name| {
             Sample::new(format!("server's processor time a request, -P {depth}: {name}"), Unit::Micros)
         });
         for round in 0..rounds {
-            let mut got = [[0.0; 4]; 2];
-            for turn in 0..2 {
-                let which = (round + turn) % 2;
+            let mut got = [[0.0; 4]; 3];
+            for turn in 0..3 {
+                let which = (round + turn) % 3;
                 let (values, cost) = arena.load(&arena.contestants[which], pipeline);
                 got[which] = values;
                 costs[which].push(cost);
             }
-            for test in 0..TESTS.len() {
-                for (rates, got) in rates.iter_mut().zip(&got) {
-                    rates[test].push(got[test]);
+            for which in 0..3 {
+                for test in 0..TESTS.len() {
+                    rates[which][test].push(got[which][test]);
+                    ratios[which][test].push(got[which][test] / got[0][test]);
                 }
-                ratios[test].push(got[1][test] / got[0][test]);
             }
         }
-        let [native, guest] = rates;
-        for ((native, guest), ratio) in native.into_iter().zip(guest).zip(ratios) {
-            samples.extend([native, guest, ratio]);
-        }
-        samples.extend(costs);
+        let [_, tap, wire] = ratios;
+        samples.extend(rates.into_iter().flatten().chain(tap).chain(wire).chain(costs));
     }
     samples
 }

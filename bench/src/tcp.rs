@@ -20,14 +20,22 @@ pub const NEAR: &str = "0";
 pub const FAR: &str = "1";
 
 /// The guests: image, arguments, network.
-const GUESTS: [(&str, &str, &str); 2] = [("iperf", "", "10.71.0"), ("netpipe", "-l 64 -p 0", "10.72.0")];
+const GUESTS: [(&str, &[&str], &str); 2] =
+    [("iperf", &[], "10.71.0"), ("netpipe", &["--set", "args=-l 64 -p 0"], "10.72.0")];
 const SERVERS: [&str; 2] = ["10.71.0.1", "10.72.0.1"];
 
 /// A segment of two ends.
-const WIRE: &str = "point-to-point = true\n";
+pub const WIRE: &str = "point-to-point = true\n";
 
 /// A process, ended with this.
 pub struct Running(Child);
+
+impl Running {
+    /// Its number.
+    pub fn pid(&self) -> u64 {
+        self.0.id().into()
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -59,10 +67,10 @@ fn place(pid: u32, cpu: impl Fn(&str) -> &'static str) {
 }
 
 /// A guest on a net device; its threads have their places.
-pub fn guest(image: &str, net: &str, arguments: &str) -> Running {
+pub fn guest(image: &str, net: &str, options: &[&str]) -> Running {
     let mut command = Command::new(program("microvisor-vmm"));
     command.arg("--image").arg(root().join("target/images").join(image));
-    command.args(["--net", net, "--console", "off", "--set", &format!("args={arguments}")]);
+    command.args(["--net", net, "--console", "off"]).args(options);
     let guest = start(&mut command);
     std::thread::sleep(Duration::from_millis(500));
     place(guest.0.id(), |name| if name == "io" { NEAR } else { FAR });

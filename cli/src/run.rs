@@ -47,7 +47,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "NAME=VALUE", value_parser = word)]
     pub set: Vec<(String, String)>,
     /// How long an idle guest polls before it sleeps, in microseconds, or `always`
-    #[arg(long, value_name = "US", default_value = "20")]
+    #[arg(long, value_name = "US", default_value = "50")]
     pub poll: String,
     /// Say where the time of the start went
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "bars")]

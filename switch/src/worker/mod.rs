@@ -35,6 +35,8 @@ pub enum Poll {
 
 /// Turns between two looks at the descriptors while some device is busy.
 const TURNS: u32 = 32;
+/// The same while nothing comes.
+const TURNS_IN_VAIN: u32 = 4;
 /// Longest that a sender on a wire waits for a full receiver that takes nothing.
 const PATIENCE: u64 = 1_000_000;
 
@@ -105,6 +107,8 @@ struct Running {
     begun: Instant,
     now: Now,
     told_news: bool,
+    /// Packets received so far.
+    received: u64,
     ends: bool,
 }
 
@@ -127,6 +131,7 @@ impl Worker {
             begun: Instant::now(),
             now: Now::default(),
             told_news: false,
+            received: 0,
             ends: false,
         };
         running.work();
@@ -145,6 +150,7 @@ impl Running {
                 }
             }
             let mut limited = None;
+            let before = self.received;
             let mut at = 0;
             while at < self.hot.len() {
                 let port = self.hot[at];
@@ -158,9 +164,15 @@ impl Running {
             turn = turn.wrapping_add(1);
             if self.hot.is_empty() && !came && self.w.poll != Poll::Always {
                 self.sleep(limited);
-            } else if turn.is_multiple_of(TURNS) {
-                self.w.wake.wait(Some(Duration::ZERO), &mut self.events);
-                self.take_events();
+            } else {
+                let in_vain = self.received == before && !came;
+                if turn.is_multiple_of(if in_vain { TURNS_IN_VAIN } else { TURNS }) {
+                    self.w.wake.wait(Some(Duration::ZERO), &mut self.events);
+                    self.take_events();
+                } else if in_vain {
+                    // Whoever else has work for this processor, the peer perhaps, is not kept waiting.
+                    std::thread::yield_now();
+                }
             }
         }
     }
@@ -263,6 +275,7 @@ impl Running {
 
     /// What is in the batch came in at a port.
     fn received(&mut self, tables: &Tables, port: PortId, batch: &mut Batch) {
+        self.received += batch.len() as u64;
         let bytes: usize = batch.frames().iter().map(|f| f.length()).sum();
         if let Some(entry) = tables.port(port) {
             entry.shared.received.add(batch.len() as u64);

@@ -31,6 +31,7 @@ impl Running {
             }
         };
         let Taken { packets, bytes, short, failed } = taken;
+        self.received += packets;
         if packets > 0 {
             entry.shared.received.add(packets);
             entry.shared.received_bytes.add(bytes);

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 const HEADER: usize = size_of::<Header>();
-/// Bytes read at a time: the peer begins with them while the next are read.
+/// Bytes read at a time, before others have their turn and a peer that sleeps is called.
 const AT_ONCE: usize = 4 * LARGEST;
 /// Ranges of one read, beyond which no chain is added; with the last chain's it stays under `IOV_MAX`, 1024.
 const RANGES: usize = 512;
@@ -140,10 +140,11 @@ impl Straight {
             chains += used;
             seen -= used as u16;
             to.ring.take(used as u16);
+            // A peer that polls begins with it while the next is read.
+            to.ring.publish();
             shared.sent.add(1);
             shared.sent_bytes.add((n - HEADER) as u64);
         }
-        to.ring.publish();
         Ok(taken)
     }
 
