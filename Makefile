@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis
+TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
@@ -22,7 +22,7 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p switch
+	cargo build --release --quiet -p cli -p switch -p node
 	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C target-feature=+crt-static -C relocation-model=static
 
 images:
@@ -58,7 +58,7 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 
 PREFIX ?= /usr/local
 install: build ## install under PREFIX (default /usr/local)
-	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch
+	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 
 clean: ## remove everything that was built

@@ -122,7 +122,7 @@ impl Running {
             Some(Report::Refused { message, hint, status }) => {
                 Outcome { status, message, hint, ending: None, timeline: None }
             }
-            Some(Report::End { ending, status, timeline }) => {
+            Some(Report::End { ending, status, timeline, .. }) => {
                 let message = in_words(&ending, status, image);
                 let timeline = Some(self.whole(timeline));
                 Outcome { status, message, hint: None, ending: Some(ending), timeline }

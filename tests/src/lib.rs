@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub mod frames;
 pub mod net;
+pub mod node;
 pub mod ovs;
 pub mod switch;
 

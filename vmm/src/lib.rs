@@ -10,6 +10,7 @@
 
 pub use abi;
 
+pub mod builtin;
 pub mod clock;
 pub mod console;
 pub mod control;

@@ -5,7 +5,7 @@ use std::os::fd::FromRawFd;
 use std::process::ExitCode;
 use vmm::clock::Tsc;
 use vmm::error::Error;
-use vmm::options::{self, Command, HELP, Options};
+use vmm::options::{self, Command, HELP, Options, ReportTo};
 use vmm::report::{Report, Reporter, say};
 
 fn main() -> ExitCode {
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
         }
         Err(e) => return refuse(&mut Reporter(None), &e),
     };
-    let first = report(&options);
+    let first = match report(&options) {
+        Ok(first) => first,
+        Err(e) => return refuse(&mut Reporter(None), &e),
+    };
     let mut second = Reporter(first.as_ref().and_then(|f| f.try_clone().ok()));
     match vmm::machine::run(&options, begun, Reporter(first)) {
         // Nothing is left to tidy that the kernel does not tidy faster.
@@ -33,10 +36,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// The report's descriptor, handed over by the starter.
-fn report(options: &Options) -> Option<File> {
-    // SAFETY: the starter opened it for this, and nothing else in this process uses it.
-    options.report.map(|fd| unsafe { File::from_raw_fd(fd) })
+/// Where the report goes.
+fn report(options: &Options) -> Result<Option<File>, Error> {
+    match &options.report {
+        None => Ok(None),
+        // SAFETY: the starter opened it for this, and nothing else in this process uses it.
+        Some(ReportTo::Descriptor(fd)) => Ok(Some(unsafe { File::from_raw_fd(*fd) })),
+        Some(ReportTo::File(path)) => {
+            let file = File::options().append(true).create(true).open(path);
+            file.map(Some).map_err(|e| Error::Configuration(format!("--report {}: {e}", path.display())))
+        }
+    }
 }
 
 fn refuse(reporter: &mut Reporter, e: &Error) -> ExitCode {

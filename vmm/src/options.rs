@@ -33,7 +33,7 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --poll MICROSECONDS  how long an idle guest polls before it sleeps, or `always`; default 50
       --control PATH     make a control socket
       --console on|off   guest console on standard input and output; default on
-      --report FD        write the report, JSON lines, to this descriptor
+      --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
       --origin TSC       time stamp counter when the start was asked for
       --die-with-parent  end when the starting process ends
   -h, --help             print this
@@ -95,6 +95,15 @@ impl Default for NetOptions {
     }
 }
 
+/// Where the report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportTo {
+    /// A descriptor that was handed over.
+    Descriptor(RawFd),
+    /// The end of a file.
+    File(PathBuf),
+}
+
 /// Everything that can be asked of a monitor.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -107,7 +116,7 @@ pub struct Options {
     pub poll_ns: u32,
     pub control: Option<PathBuf>,
     pub console: bool,
-    pub report: Option<RawFd>,
+    pub report: Option<ReportTo>,
     pub origin: Option<Tsc>,
     pub die_with_parent: bool,
 }
@@ -253,7 +262,7 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("poll") => o.poll_ns = poll(&parser.value()?.string()?)?,
             Long("control") => o.control = Some(parser.value()?.into()),
             Long("console") => o.console = on("--console", &parser.value()?.string()?)?,
-            Long("report") => o.report = Some(parser.value()?.parse()?),
+            Long("report") => o.report = Some(report(parser.value()?)),
             Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
             Long("die-with-parent") => o.die_with_parent = true,
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -286,6 +295,13 @@ fn memory(text: &str) -> Result<u64, Error> {
         return Err(Error::Configuration(format!("--memory: from 1 to {MEMORY_MAXIMUM_MIB} MiB")));
     }
     Ok(mib << 20)
+}
+
+fn report(to: std::ffi::OsString) -> ReportTo {
+    match to.to_str().and_then(|text| text.parse().ok()) {
+        Some(fd) => ReportTo::Descriptor(fd),
+        None => ReportTo::File(to.into()),
+    }
 }
 
 fn poll(text: &str) -> Result<u32, Error> {

@@ -32,6 +32,8 @@ pub enum Report {
         status: u8,
         /// How it came to be.
         timeline: Timeline,
+        /// The last of its console.
+        console: String,
     },
 }
 

@@ -461,7 +461,8 @@ impl Io {
         self.server.end();
         let timeline = self.marks.timeline(&self.shared);
         let status = ending.status(self.signal);
-        self.reporter.send(&Report::End { ending, status, timeline });
+        let console = String::from_utf8_lossy(&self.console.history()).into_owned();
+        self.reporter.send(&Report::End { ending, status, timeline, console });
     }
 }
 

@@ -1,0 +1,65 @@
+//! `/v1/flavors`: sizes by name.
+
+use super::{Body, created};
+use crate::model::{Flavor, is_name};
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::store::Named;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, delete))
+}
+
+/// Create a flavor.
+#[utoipa::path(post, path = "/v1/flavors", tag = "flavors", request_body = Flavor, responses(
+    (status = 201, body = Flavor),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
+async fn create(State(node): State<Arc<Node>>, Body(flavor): Body<Flavor>) -> Result<Response, Problem> {
+    if !is_name(&flavor.name) {
+        return Err(Problem::invalid(format!("{:?} cannot name a flavor", flavor.name)));
+    }
+    if flavor.queue.is_some_and(|q| !q.is_power_of_two() || !(8..=1024).contains(&q)) {
+        return Err(Problem::invalid("a queue has a power of two of entries, from 8 to 1024"));
+    }
+    let rates = [flavor.send_mbit, flavor.receive_mbit];
+    if rates.into_iter().flatten().any(|rate| !rate.is_finite() || rate <= 0.0) {
+        return Err(Problem::invalid("a rate is more than 0"));
+    }
+    if !node.store.put_flavor(&flavor)? {
+        return Err(Problem::taken("flavor", &flavor.name));
+    }
+    Ok(created(flavor))
+}
+
+/// List flavors.
+#[utoipa::path(get, path = "/v1/flavors", tag = "flavors", responses((status = 200, body = Vec<Flavor>)))]
+async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Flavor>>, Problem> {
+    Ok(Json(node.store.flavors()?))
+}
+
+/// Look at a flavor.
+#[utoipa::path(get, path = "/v1/flavors/{name}", tag = "flavors", params(("name" = String, Path)), responses(
+    (status = 200, body = Flavor), (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Flavor>, Problem> {
+    Ok(Json(node.store.flavor(&name)?))
+}
+
+/// Delete a flavor. Instances that have it keep what they got from it while they run.
+#[utoipa::path(delete, path = "/v1/flavors/{name}", tag = "flavors", params(("name" = String, Path)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    match node.store.forget(Named::Flavors, &name)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::absent("flavor", &name)),
+    }
+}

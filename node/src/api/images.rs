@@ -1,0 +1,70 @@
+//! `/v1/images`: guest images.
+
+use super::{Query, created};
+use crate::images::LONGEST;
+use crate::model::Image;
+use crate::node::Node;
+use crate::problem::Problem;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    let import = OpenApiRouter::new().routes(routes!(import)).layer(DefaultBodyLimit::max(LONGEST));
+    import.routes(routes!(list)).routes(routes!(show, delete))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Import {
+    /// The image's name
+    name: String,
+}
+
+/// Import an image: the body is the file. It is checked, and kept under its digest.
+#[utoipa::path(post, path = "/v1/images", tag = "images", params(Import),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
+    (status = 201, body = Image),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 507, body = Problem, content_type = "application/problem+json")))]
+async fn import(
+    State(node): State<Arc<Node>>,
+    Query(how): Query<Import>,
+    bytes: Bytes,
+) -> Result<Response, Problem> {
+    let image = tokio::task::block_in_place(|| node.images.import(&how.name, &bytes))?;
+    node.events.tell("image.imported", &image.name, serde_json::json!({ "id": image.id }));
+    Ok(created(image))
+}
+
+/// List images.
+#[utoipa::path(get, path = "/v1/images", tag = "images", responses((status = 200, body = Vec<Image>)))]
+async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Image>>, Problem> {
+    Ok(Json(node.images.all()?))
+}
+
+/// Look at an image.
+#[utoipa::path(get, path = "/v1/images/{name}", tag = "images", params(("name" = String, Path, description = "Name or id")), responses(
+    (status = 200, body = Image), (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Image>, Problem> {
+    Ok(Json(node.images.find(&name)?.image))
+}
+
+/// Delete an imported image. Instances that run go on.
+#[utoipa::path(delete, path = "/v1/images/{name}", tag = "images", params(("name" = String, Path)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    node.images.remove(&name)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,318 @@
+//! `/v1/instances`: create, look, start, stop, reboot, delete.
+
+use super::{Body, Query, created};
+use crate::instance::prepare::{Prepared, prepare};
+use crate::instance::{Arrival, actor};
+use crate::model::{Instance, InstanceSpec, State as Life};
+use crate::network::settle;
+use crate::node::Node;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use vmm::clock::unix_ns;
+use vmm::timeline::Phase;
+
+/// How long a request waits for an instance to become what it shall.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Instances of a page, unless told otherwise, and at the most.
+const PAGE: (usize, usize) = (100, 1000);
+/// Tries for an address that nobody else took meanwhile.
+const TRIES: usize = 100;
+
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, delete))
+        .routes(routes!(start))
+        .routes(routes!(stop))
+        .routes(routes!(reboot))
+}
+
+/// What a creation waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Wait {
+    /// Until it is ready, or has failed.
+    #[default]
+    Ready,
+    /// For nothing: its monitor was started.
+    None,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Creation {
+    /// What to wait for: `ready` or `none`
+    #[serde(default)]
+    #[param(inline)]
+    wait: Wait,
+    /// Only define it; it is not started
+    #[serde(default)]
+    defer: bool,
+}
+
+/// Create an instance and start it.
+///
+/// With the header `Idempotency-Key`, the same request sent again gives the same instance.
+#[utoipa::path(post, path = "/v1/instances", tag = "instances", params(Creation,
+    ("Idempotency-Key" = Option<String>, Header, description = "A key of the client's choice, remembered for a day")),
+    request_body = InstanceSpec, responses(
+    (status = 201, description = "It is there", body = Instance),
+    (status = 200, description = "The same request was answered before", body = Instance),
+    (status = 400, description = "The query is not valid", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "Something named is not there", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The name or an address is taken", body = Problem, content_type = "application/problem+json"),
+    (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "The request or the configuration is refused", body = Problem, content_type = "application/problem+json"),
+    (status = 502, description = "The guest did not become ready", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "The host lacks something", body = Problem, content_type = "application/problem+json")))]
+async fn create(
+    State(node): State<Arc<Node>>,
+    mut arrival: Arrival,
+    Query(how): Query<Creation>,
+    headers: HeaderMap,
+    Body(spec): Body<InstanceSpec>,
+) -> Result<Response, Problem> {
+    arrival.past(Phase::Request);
+    let key = headers.get("idempotency-key").map(|v| v.to_str().unwrap_or_default());
+    let digest = key.map(|_| digest(&spec));
+    if let (Some(key), Some(digest)) = (key, &digest) {
+        if key.is_empty() || key.len() > 128 {
+            return Err(Problem::invalid("an idempotency key has 1 to 128 characters"));
+        }
+        if let Some(seen) = node.store.seen(key)? {
+            if seen.body != *digest {
+                return Err(Problem::invalid("this idempotency key came with another request before"));
+            }
+            let handle = node.instance(&seen.instance.to_string())?;
+            let instance = handle.view.borrow().clone();
+            return Ok(Json(instance).into_response());
+        }
+    }
+    let prepared = prepare(&node, &spec, arrival)?;
+    let instance = keep(&node, &spec, &prepared, key.zip(digest.as_deref()))?;
+    let handle = actor::create(node.clone(), spec, instance);
+    node.add(handle.clone());
+    node.events.tell("instance.created", &handle.name, serde_json::Value::Null);
+    if how.defer {
+        let instance = handle.view.borrow().clone();
+        return Ok(created(instance));
+    }
+    handle.launch(prepared).await?;
+    let wanted = move |s: Life| how.wait == Wait::None || s != Life::Starting;
+    let instance = handle.until(wanted, PATIENCE).await;
+    match (instance.state, &instance.reason) {
+        (Life::Failed, Some(reason)) => Err(Problem::failed(format!("{} failed: {reason}", instance.name))
+            .hint(format!("its last words: microvisor logs {}", instance.name))),
+        _ => Ok(created(instance)),
+    }
+}
+
+fn digest(spec: &InstanceSpec) -> String {
+    let bytes = serde_json::to_vec(spec).unwrap_or_default();
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Writes a new instance down, with addresses that are its own.
+fn keep(
+    node: &Node,
+    spec: &InstanceSpec,
+    prepared: &Prepared,
+    request: Option<(&str, &str)>,
+) -> Result<Instance, Problem> {
+    let id = Uuid::now_v7();
+    let name = spec.name.clone().unwrap_or_else(|| node.name_for(spec, id));
+    let short = id.simple().to_string();
+    for _ in 0..TRIES {
+        let mut devices = Vec::with_capacity(spec.devices.len());
+        for (number, wished) in spec.devices.iter().enumerate() {
+            let network = node.store.network(&wished.network)?;
+            let mut taken = node.store.addresses(&network.name)?;
+            let own = devices.iter().filter(|d: &&crate::model::Device| d.network == network.name);
+            taken.extend(own.filter_map(|d| d.address));
+            devices.push(settle(wished, &network, format!("{}-{number}", &short[8..]), &taken)?);
+        }
+        let instance = Instance {
+            id,
+            name: name.clone(),
+            state: Life::Stopped,
+            reason: None,
+            status: None,
+            image: spec.image.clone(),
+            memory_mib: prepared.memory_mib,
+            devices,
+            labels: spec.labels.clone(),
+            restart: spec.restart,
+            restarts: 0,
+            pid: None,
+            created_unix_ns: unix_ns(),
+            ready_ns: None,
+        };
+        match node.store.add_instance(spec, &instance, request) {
+            Ok(true) => return Ok(instance),
+            Ok(false) => return Err(Problem::taken("instance", &name)),
+            // Somebody else was given the address meanwhile: another will do, unless this one was asked for.
+            Err(e) if e.kind.ends_with("conflict") && spec.devices.iter().any(|d| d.address.is_none()) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(Problem::conflict("addresses are taken faster than they are found"))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// Those after this id
+    #[serde(default)]
+    after: String,
+    /// At most so many
+    limit: Option<usize>,
+}
+
+/// A page of instances.
+#[derive(Serialize, ToSchema)]
+struct Instances {
+    /// In the order of creation.
+    instances: Vec<Instance>,
+    /// Where the next page begins; none after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Uuid>,
+}
+
+/// List instances, in the order of creation.
+#[utoipa::path(get, path = "/v1/instances", tag = "instances", params(Page), responses(
+    (status = 200, body = Instances),
+    (status = 400, body = Problem, content_type = "application/problem+json")))]
+async fn list(State(node): State<Arc<Node>>, Query(page): Query<Page>) -> Result<Json<Instances>, Problem> {
+    let limit = page.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let instances = node.store.page(&page.after, limit)?;
+    let next = (instances.len() == limit).then(|| instances.last().map(|i| i.id)).flatten();
+    Ok(Json(Instances { instances, next }))
+}
+
+/// Look at an instance.
+#[utoipa::path(get, path = "/v1/instances/{name}", tag = "instances", params(("name" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Instance),
+    (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Instance>, Problem> {
+    let instance = node.instance(&name)?.view.borrow().clone();
+    Ok(Json(instance))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Deletion {
+    /// End it if it runs
+    #[serde(default)]
+    force: bool,
+}
+
+/// Delete an instance. One that runs is only ended with `force`.
+#[utoipa::path(delete, path = "/v1/instances/{name}", tag = "instances",
+    params(("name" = String, Path, description = "Name or id"), Deletion),
+    responses((status = 204, description = "It is gone"),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn delete(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(how): Query<Deletion>,
+) -> Result<StatusCode, Problem> {
+    node.instance(&name)?.delete(how.force).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Start an instance that does not run, and wait until it is ready.
+#[utoipa::path(post, path = "/v1/instances/{name}/start", tag = "instances",
+    params(("name" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Instance),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 507, body = Problem, content_type = "application/problem+json")))]
+async fn start(
+    State(node): State<Arc<Node>>,
+    mut arrival: Arrival,
+    Path(name): Path<String>,
+) -> Result<Json<Instance>, Problem> {
+    arrival.past(Phase::Request);
+    let handle = node.instance(&name)?;
+    handle.start(arrival).await?;
+    Ok(Json(handle.until(|s| s != Life::Starting, PATIENCE).await))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Stopping {
+    /// Milliseconds that the guest has for it
+    grace_ms: Option<u32>,
+}
+
+impl Stopping {
+    fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace_ms.unwrap_or(2000).min(600_000).into())
+    }
+}
+
+/// Stop an instance, and wait until it has stopped. Its monitor is killed after the grace period.
+#[utoipa::path(post, path = "/v1/instances/{name}/stop", tag = "instances",
+    params(("name" = String, Path, description = "Name or id"), Stopping),
+    responses((status = 200, body = Instance),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn stop(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(how): Query<Stopping>,
+) -> Result<Json<Instance>, Problem> {
+    let handle = node.instance(&name)?;
+    handle.stop(how.grace()).await?;
+    Ok(Json(handle.until(|s| !s.runs(), how.grace() + PATIENCE).await))
+}
+
+/// Stop an instance and start it again, and wait until it is ready.
+#[utoipa::path(post, path = "/v1/instances/{name}/reboot", tag = "instances",
+    params(("name" = String, Path, description = "Name or id"), Stopping),
+    responses((status = 200, body = Instance),
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 507, body = Problem, content_type = "application/problem+json")))]
+async fn reboot(
+    State(node): State<Arc<Node>>,
+    mut arrival: Arrival,
+    Path(name): Path<String>,
+    Query(how): Query<Stopping>,
+) -> Result<Json<Instance>, Problem> {
+    arrival.past(Phase::Request);
+    let handle = node.instance(&name)?;
+    let pid = handle.view.borrow().pid;
+    handle.reboot(arrival, how.grace()).await?;
+    let deadline = tokio::time::Instant::now() + how.grace() + PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let instance = handle.until(|s| s == Life::Ready || s == Life::Failed, left).await;
+        if instance.pid != pid || left.is_zero() {
+            return Ok(Json(instance));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

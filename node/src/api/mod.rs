@@ -1,0 +1,159 @@
+//! The HTTP side: `/v1`, JSON, problems by RFC 9457, OpenAPI 3.1 made from this code. Each file has the paths of one resource.
+
+mod events;
+mod flavors;
+mod images;
+mod instances;
+mod metrics;
+mod networks;
+mod running;
+mod timelines;
+
+use crate::instance::Arrival;
+use crate::model::Status;
+use crate::node::Node;
+use crate::problem::Problem;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tokio::net::UnixListener;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use vmm::clock::{Tsc, unix_ns};
+use vmm::timeline::Phase;
+
+/// The header that ties a request to what comes of it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest body except for images, bytes: a configuration of 4 MiB, escaped.
+const BODY: usize = 16 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "MicroVisor node", description = "Instances on demand, every phase timed."),
+    components(schemas(Problem))
+)]
+struct Document;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// User.
+    pub uid: Option<u32>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { uid: stream.io().peer_cred().ok().map(|c| c.uid()) }
+    }
+}
+
+/// The API's description, OpenAPI 3.1.
+pub fn document() -> String {
+    paths().into_openapi().to_pretty_json().unwrap_or_default()
+}
+
+fn paths() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(status))
+        .merge(instances::router())
+        .merge(running::router())
+        .merge(timelines::router())
+        .merge(networks::router())
+        .merge(flavors::router())
+        .merge(images::router())
+        .merge(events::router())
+        .routes(routes!(metrics::metrics))
+}
+
+/// Everything that is served.
+pub fn router(node: Arc<Node>) -> Router {
+    let (router, document) = paths().split_for_parts();
+    let document = Arc::new(document.to_pretty_json().unwrap_or_default());
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    router
+        .route("/v1/openapi.json", axum::routing::get(move || async move { (json, document.to_string()) }))
+        .fallback(|| async { Problem::absent("path", "that") })
+        .method_not_allowed_fallback(|| async {
+            Problem { status: 405, ..Problem::invalid("this path does not know that method") }
+        })
+        .layer(axum::extract::DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(node.clone(), arrive))
+        .with_state(node)
+}
+
+/// Stamps a request's arrival, asks who it is, and writes down what came of it.
+async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+    let (begun, begun_unix_ns) = (Tsc::now(), unix_ns());
+    let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok());
+    let given = given.filter(|id| !id.is_empty() && id.len() <= 128).map(str::to_owned);
+    let id = given.unwrap_or_else(|| format!("req-{}", Uuid::now_v7()));
+    let mut arrival = Arrival { request: id.clone(), begun, begun_unix_ns, phases: Vec::new() };
+    let uid = request.extensions().get::<ConnectInfo<Peer>>().and_then(|c| c.0.uid);
+    arrival.past(Phase::Authorize);
+    let what = format!("{} {}", request.method(), request.uri().path());
+    request.extensions_mut().insert(arrival);
+    let mut response = next.run(request).await;
+    let hz = node.tsc_hz();
+    let took_us = Tsc::now().since(begun, hz) / 1000;
+    tracing::info!(request = id, uid, what, status = response.status().as_u16(), took_us);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Arrival {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().cloned().ok_or_else(|| Problem::node("a request without arrival"))
+    }
+}
+
+/// A JSON body; what is wrong with it is a problem.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(e) => Err(Problem { status: e.status().as_u16(), ..Problem::invalid(e.body_text()) }),
+        }
+    }
+}
+
+/// A query; what is wrong with it is a problem.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(e) => Err(Problem { status: 400, ..Problem::invalid(e.body_text()) }),
+        }
+    }
+}
+
+/// Something was made.
+pub fn created<T: serde::Serialize>(value: T) -> Response {
+    (StatusCode::CREATED, Json(value)).into_response()
+}
+
+/// How the node is.
+#[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = Status)))]
+async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
+    Json(node.status())
+}

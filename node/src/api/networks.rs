@@ -1,0 +1,72 @@
+//! `/v1/networks`: segments of the switch.
+
+use super::{Body, created};
+use crate::model::Network;
+use crate::network::check;
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::store::Named;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, delete))
+}
+
+/// Create a network.
+#[utoipa::path(post, path = "/v1/networks", tag = "networks", request_body = Network, responses(
+    (status = 201, body = Network),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 507, body = Problem, content_type = "application/problem+json")))]
+async fn create(State(node): State<Arc<Node>>, Body(network): Body<Network>) -> Result<Response, Problem> {
+    check(&network)?;
+    if !node.store.put_network(&network)? {
+        return Err(Problem::taken("network", &network.name));
+    }
+    if let Err(e) = node.keeper.apply() {
+        node.store.forget(Named::Networks, &network.name)?;
+        node.keeper.apply()?;
+        return Err(e);
+    }
+    node.events.tell("network.created", &network.name, serde_json::Value::Null);
+    Ok(created(network))
+}
+
+/// List networks.
+#[utoipa::path(get, path = "/v1/networks", tag = "networks", responses((status = 200, body = Vec<Network>)))]
+async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Network>>, Problem> {
+    Ok(Json(node.store.networks()?))
+}
+
+/// Look at a network.
+#[utoipa::path(get, path = "/v1/networks/{name}", tag = "networks", params(("name" = String, Path)), responses(
+    (status = 200, body = Network), (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Network>, Problem> {
+    Ok(Json(node.store.network(&name)?))
+}
+
+/// Delete a network that no instance is on.
+#[utoipa::path(delete, path = "/v1/networks/{name}", tag = "networks", params(("name" = String, Path)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    let on_it = |h: &crate::instance::Handle| h.view.borrow().devices.iter().any(|d| d.network == name);
+    if let Some(handle) = node.handles().iter().find(|h| on_it(h)) {
+        return Err(Problem::conflict(format!("{} is on network {name}", handle.name))
+            .hint("delete its instances first"));
+    }
+    if !node.store.forget(Named::Networks, &name)? {
+        return Err(Problem::absent("network", &name));
+    }
+    node.keeper.apply()?;
+    node.events.tell("network.deleted", &name, serde_json::Value::Null);
+    Ok(StatusCode::NO_CONTENT)
+}

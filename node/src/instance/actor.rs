@@ -1,0 +1,435 @@
+//! One instance's life: the only place where its state changes.
+
+use super::launch::{self, Launched, REPORT, SOCKET, clean};
+use super::prepare::{Prepared, prepare};
+use super::report::Reader;
+use super::{Arrival, Ask, Handle, control};
+use crate::model::{Instance, InstanceSpec, Restart, State, Timeline};
+use crate::node::{Node, after};
+use crate::problem::Problem;
+use crate::process::Process;
+use crate::store::{Row, Running};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use vmm::fault::Ending;
+use vmm::report::Report;
+use vmm::timeline as model;
+
+/// Questions that may wait.
+const WAITING: usize = 16;
+/// Before an instance that ended is started again: doubled each time, up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// An instance that was ready for so long begins with the shortest pause again.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// A monitor at work.
+struct Run {
+    process: Process,
+    report: Reader,
+    running: Running,
+    kill_at: Option<Instant>,
+    /// The last line of its report, once it is there.
+    end: Option<Report>,
+}
+
+struct Actor {
+    node: Arc<Node>,
+    spec: InstanceSpec,
+    instance: Instance,
+    run: Option<Run>,
+    view: watch::Sender<Instance>,
+    /// When it is started again, and the pause before the next time.
+    again: Option<Instant>,
+    pause: Duration,
+    ready_at: Option<Instant>,
+    /// Started again as soon as it has stopped.
+    reboot: Option<Arrival>,
+    /// Gone as soon as it has ended.
+    deleting: Vec<oneshot::Sender<Result<(), Problem>>>,
+}
+
+fn begin(
+    node: Arc<Node>,
+    spec: InstanceSpec,
+    instance: Instance,
+    run: Option<Run>,
+) -> (Actor, Handle, mpsc::Receiver<Ask>) {
+    let (ask, asked) = mpsc::channel(WAITING);
+    let (view, seen) = watch::channel(instance.clone());
+    let socket = node.folder(instance.id).join(SOCKET);
+    let handle = Handle { id: instance.id, name: instance.name.clone(), view: seen, socket, ask };
+    let actor = Actor {
+        node,
+        spec,
+        instance,
+        run,
+        view,
+        again: None,
+        pause: PAUSES.0,
+        ready_at: None,
+        reboot: None,
+        deleting: Vec::new(),
+    };
+    (actor, handle, asked)
+}
+
+/// A new instance, which does not run yet.
+pub fn create(node: Arc<Node>, spec: InstanceSpec, instance: Instance) -> Handle {
+    let (actor, handle, asked) = begin(node, spec, instance, None);
+    tokio::spawn(actor.live(asked));
+    handle
+}
+
+/// An instance of a former daemon, with its monitor if that is still there.
+pub fn adopt(node: Arc<Node>, row: Row, process: Option<Process>) -> Handle {
+    let Row { spec, mut instance, running } = row;
+    let report = node.folder(instance.id).join(REPORT);
+    let report = if running.is_some() { Reader::open(&node.watcher, &report).ok() } else { None };
+    let was = instance.state;
+    let run = match (process, running, report) {
+        (Some(process), Some(running), Some(report)) => {
+            Some(Run { process, report, running, kill_at: None, end: None })
+        }
+        (_, None, _) => {
+            if was == State::Starting {
+                // The daemon was killed before it could start the monitor; the wish remains.
+                instance.state = State::Stopped;
+            }
+            None
+        }
+        (_, Some(running), report) => {
+            let (mut actor, handle, asked) = begin(node, spec, instance, None);
+            tokio::spawn(async move {
+                let lines = report.map(|mut r| r.lines()).unwrap_or_default();
+                actor.ended(&running, lines.into_iter().last());
+                actor.live(asked).await;
+            });
+            return handle;
+        }
+    };
+    let unborn = run.is_none() && was == State::Starting;
+    let (mut actor, handle, asked) = begin(node, spec, instance, run);
+    if unborn {
+        actor.again = Some(Instant::now());
+    }
+    tokio::spawn(async move {
+        actor.read();
+        actor.live(asked).await;
+    });
+    handle
+}
+
+impl Actor {
+    async fn live(mut self, mut asked: mpsc::Receiver<Ask>) {
+        loop {
+            let kill_at = self.run.as_ref().and_then(|r| r.kill_at);
+            let again = self.again.filter(|_| self.run.is_none());
+            let run = self.run.as_ref();
+            tokio::select! {
+                ask = asked.recv() => match ask {
+                    Some(ask) => self.answer(ask).await,
+                    None => return,
+                },
+                () = changed(run) => self.read(),
+                () = ended(run) => self.over(),
+                () = at(kill_at) => self.kill(),
+                () = at(again) => self.start_again(),
+            }
+            if !self.deleting.is_empty() && self.run.is_none() {
+                break;
+            }
+        }
+        let outcome = self.node.store.remove_instance(self.instance.id);
+        self.node.forget(self.instance.id);
+        self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
+        for waiting in self.deleting.drain(..) {
+            // Who asked may not wait any more.
+            let _ = waiting.send(outcome.clone());
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Launch(prepared, to) => {
+                let outcome = self.launch(*prepared);
+                let _ = to.send(outcome);
+            }
+            Ask::Start(arrival, to) => {
+                self.pause = PAUSES.0;
+                let outcome = self.start(arrival);
+                let _ = to.send(outcome);
+            }
+            Ask::Stop(grace, to) => {
+                self.again = None;
+                let outcome = self.stop(grace).await;
+                let _ = to.send(outcome);
+            }
+            Ask::Reboot(arrival, grace, to) => {
+                let outcome = match self.stop(grace).await {
+                    Ok(()) => {
+                        self.reboot = Some(arrival);
+                        Ok(())
+                    }
+                    Err(_) => self.start(arrival),
+                };
+                let _ = to.send(outcome);
+            }
+            Ask::Delete(force, to) => {
+                if self.run.is_some() && !force {
+                    let name = &self.instance.name;
+                    let problem = Problem::conflict(format!("{name} is {}", self.instance.state.name()));
+                    let _ = to.send(Err(problem.hint("stop it first, or force")));
+                    return;
+                }
+                (self.again, self.reboot) = (None, None);
+                self.deleting.push(to);
+                self.kill();
+            }
+            Ask::Timeline(to) => {
+                let outcome = self.timeline().await;
+                let _ = to.send(outcome);
+            }
+            Ask::Configured(config) => {
+                self.spec.config = Some(config);
+                if let Err(e) = self.node.store.set_spec(self.instance.id, &self.spec) {
+                    tracing::error!(instance = self.instance.name, "{e}");
+                }
+            }
+        }
+    }
+
+    /// Another state, if it may follow.
+    fn becomes(&mut self, next: State, reason: Option<String>) {
+        if !self.instance.state.may(next) {
+            return;
+        }
+        self.instance.state = next;
+        self.instance.reason = reason;
+        self.instance.pid = self.run.as_ref().map(|r| r.process.pid);
+        self.keep();
+        let detail = match &self.instance.reason {
+            Some(reason) => serde_json::json!({ "reason": reason }),
+            None => serde_json::Value::Null,
+        };
+        self.node.events.tell(&format!("instance.{}", next.name()), &self.instance.name, detail);
+    }
+
+    fn keep(&mut self) {
+        if let Err(e) = self.node.store.update(&self.instance, self.run.as_ref().map(|r| &r.running)) {
+            tracing::error!(instance = self.instance.name, "{e}");
+        }
+        self.view.send_replace(self.instance.clone());
+    }
+
+    fn start(&mut self, arrival: Arrival) -> Result<(), Problem> {
+        if self.run.is_some() {
+            let (name, state) = (&self.instance.name, self.instance.state.name());
+            return Err(Problem::conflict(format!("{name} is {state} already")));
+        }
+        self.again = None;
+        let prepared = prepare(&self.node, &self.spec, arrival)?;
+        self.launch(prepared)
+    }
+
+    fn launch(&mut self, prepared: Prepared) -> Result<(), Problem> {
+        self.instance.memory_mib = prepared.memory_mib;
+        (self.instance.status, self.instance.ready_ns) = (None, None);
+        // Written down first: a daemon that is killed now leaves the wish behind.
+        self.becomes(State::Starting, None);
+        match launch::launch(&self.node, &self.spec, &self.instance, prepared) {
+            Ok(Launched { process, report, running }) => {
+                self.run = Some(Run { process, report, running, kill_at: None, end: None });
+                self.instance.pid = self.run.as_ref().map(|r| r.process.pid);
+                self.keep();
+                // It may have spoken before it was listened to.
+                self.read();
+                Ok(())
+            }
+            Err(e) => {
+                self.becomes(State::Failed, Some(e.to_string()));
+                Err(e)
+            }
+        }
+    }
+
+    fn start_again(&mut self) {
+        self.again = None;
+        self.instance.restarts += 1;
+        if let Err(e) = self.start(Arrival::now("restart")) {
+            self.becomes(State::Failed, Some(e.to_string()));
+            self.plan_again();
+        }
+    }
+
+    /// By its policy.
+    fn plan_again(&mut self) {
+        if self.spec.restart == Restart::Never || !self.deleting.is_empty() {
+            return;
+        }
+        if self.ready_at.take().is_some_and(|at| at.elapsed() > SETTLED) {
+            self.pause = PAUSES.0;
+        }
+        self.again = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSES.1);
+    }
+
+    async fn stop(&mut self, grace: Duration) -> Result<(), Problem> {
+        let Some(run) = &mut self.run else {
+            return Err(Problem::conflict(format!("{} does not run", self.instance.name)));
+        };
+        run.kill_at = Some(Instant::now() + grace + Duration::from_secs(1));
+        self.becomes(State::Stopping, None);
+        let grace_ms = grace.as_millis().min(u32::MAX.into()) as u32;
+        let socket = self.node.folder(self.instance.id).join(SOCKET);
+        // A monitor that does not listen yet, or no longer, is killed in time.
+        if control::call(socket, vmm::control::Request::Stop { grace_ms }).await.is_err() {
+            self.kill();
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.kill_at = None;
+            run.process.signal(libc::SIGKILL);
+        }
+    }
+
+    /// Reads what the monitor has said.
+    fn read(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        for report in run.report.lines() {
+            match report {
+                Report::Ready { timeline } => self.ready(timeline),
+                end => {
+                    if let Some(run) = &mut self.run {
+                        run.end = Some(end);
+                    }
+                }
+            }
+            if self.run.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn ready(&mut self, monitor: model::Timeline) {
+        let Some(run) = &self.run else { return };
+        let whole = whole(&run.running, &self.instance, monitor);
+        let ready = whole.timeline.spans.iter().find(|s| s.phase == model::Phase::Ready);
+        self.instance.ready_ns = ready.map(|s| s.end_ns);
+        self.ready_at = Some(Instant::now());
+        self.becomes(State::Ready, None);
+        self.save(&whole);
+    }
+
+    fn save(&self, timeline: &Timeline) {
+        if let Err(e) = self.node.store.put_timeline(timeline) {
+            tracing::error!(instance = self.instance.name, "{e}");
+        }
+    }
+
+    async fn timeline(&mut self) -> Result<Timeline, Problem> {
+        if let Some(run) = &self.run {
+            let socket = self.node.folder(self.instance.id).join(SOCKET);
+            if let Ok(vmm::control::Response::Timeline(t)) =
+                control::call(socket, vmm::control::Request::Timeline).await
+            {
+                let whole = whole(&run.running, &self.instance, t);
+                self.save(&whole);
+                return Ok(whole);
+            }
+        }
+        let kept = self.node.store.timeline(self.instance.id)?;
+        kept.ok_or_else(|| Problem::conflict(format!("{} was never started", self.instance.name)))
+    }
+
+    /// The monitor has ended.
+    fn over(&mut self) {
+        self.read();
+        let Some(mut run) = self.run.take() else { return };
+        run.report.close(&self.node.watcher);
+        self.ended(&run.running, run.end);
+    }
+
+    fn ended(&mut self, running: &Running, end: Option<Report>) {
+        clean(&self.node, &self.instance);
+        let asked = self.instance.state == State::Stopping || !self.deleting.is_empty();
+        let (state, reason) = match end {
+            Some(Report::End { ending, status, timeline, console }) => {
+                self.save(&whole(running, &self.instance, timeline));
+                if let Err(e) = self.node.store.set_console(self.instance.id, &console) {
+                    tracing::error!(instance = self.instance.name, "{e}");
+                }
+                self.instance.status = Some(status);
+                match ending {
+                    Ending::Exit { code: 0 } => (State::Stopped, None),
+                    Ending::Exit { code } => {
+                        (State::Failed, Some(format!("the guest exited with code {code}")))
+                    }
+                    Ending::Fault(fault) => (State::Failed, Some(fault.to_string())),
+                    Ending::Killed => (State::Failed, Some("it was killed".into())),
+                    Ending::Monitor { message } => (State::Failed, Some(message)),
+                }
+            }
+            Some(Report::Refused { message, status, .. }) => {
+                self.instance.status = Some(status);
+                (State::Failed, Some(message))
+            }
+            _ => (after(self.instance.state), Some("its monitor was killed".into())),
+        };
+        if asked {
+            self.becomes(State::Stopped, None);
+        } else {
+            self.becomes(state, reason);
+            if self.spec.restart == Restart::Always || state == State::Failed {
+                self.plan_again();
+            }
+        }
+        self.instance.pid = None;
+        self.keep();
+        if let Some(arrival) = self.reboot.take()
+            && let Err(e) = self.start(arrival)
+        {
+            tracing::warn!(instance = self.instance.name, "{e}");
+        }
+    }
+}
+
+/// A monitor's timeline with the phases before it.
+fn whole(running: &Running, instance: &Instance, monitor: model::Timeline) -> Timeline {
+    let mut timeline = model::Timeline::new(running.begun, monitor.tsc_hz);
+    timeline.spans =
+        running.phases.iter().map(|&(phase, start, end)| timeline.span(phase, start, end)).collect();
+    timeline.append(monitor);
+    Timeline {
+        instance: instance.id,
+        name: instance.name.clone(),
+        request: running.request.clone(),
+        begun_unix_ns: running.begun_unix_ns,
+        timeline,
+    }
+}
+
+async fn changed(run: Option<&Run>) {
+    match run {
+        Some(run) => run.report.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(run: Option<&Run>) {
+    match run {
+        Some(run) => run.process.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}

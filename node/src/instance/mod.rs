@@ -1,0 +1,137 @@
+//! Instances. Each has a task of its own ([`actor`]), which alone changes its state and starts and ends its monitor;
+//! others ask it through a [`Handle`] and watch what it comes to. [`prepare`] refuses what cannot run before anything is
+//! made, [`launch`] makes a monitor's surroundings and starts it, [`report`] reads what monitors say.
+
+pub mod actor;
+pub mod control;
+pub mod launch;
+pub mod prepare;
+pub mod report;
+
+use crate::model::{Instance, State, Timeline};
+use crate::problem::Problem;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+use vmm::clock::{Tsc, unix_ns};
+use vmm::timeline::Phase;
+
+/// How a request arrived: where a timeline begins.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The request's id.
+    pub request: String,
+    /// When it arrived.
+    pub begun: Tsc,
+    /// The same, nanoseconds since 1970.
+    pub begun_unix_ns: u64,
+    /// Phases that are over.
+    pub phases: Vec<(Phase, Tsc, Tsc)>,
+}
+
+impl Arrival {
+    /// Now, from the node itself.
+    pub fn now(why: &str) -> Self {
+        let request = format!("{why}-{}", Uuid::now_v7().simple());
+        Self { request, begun: Tsc::now(), begun_unix_ns: unix_ns(), phases: Vec::new() }
+    }
+
+    /// A phase is over that began when the last one ended.
+    pub fn past(&mut self, phase: Phase) {
+        let start = self.phases.last().map_or(self.begun, |p| p.2);
+        self.phases.push((phase, start, Tsc::now()));
+    }
+}
+
+/// What an instance's task is asked.
+pub enum Ask {
+    /// Start with what was found for it already.
+    Launch(Box<prepare::Prepared>, oneshot::Sender<Result<(), Problem>>),
+    /// Start, if it does not run.
+    Start(Arrival, oneshot::Sender<Result<(), Problem>>),
+    /// Stop, if it runs; its monitor is killed after the grace period.
+    Stop(Duration, oneshot::Sender<Result<(), Problem>>),
+    /// Stop and start.
+    Reboot(Arrival, Duration, oneshot::Sender<Result<(), Problem>>),
+    /// Be gone. What runs is only ended if `force`.
+    Delete(bool, oneshot::Sender<Result<(), Problem>>),
+    /// How did it come to be?
+    Timeline(oneshot::Sender<Result<Timeline, Problem>>),
+    /// Another configuration was taken: it is wished for from now on.
+    Configured(String),
+}
+
+/// An instance, for others.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What it is now.
+    pub view: watch::Receiver<Instance>,
+    /// Its monitor's control socket, while it runs.
+    pub socket: PathBuf,
+    ask: mpsc::Sender<Ask>,
+}
+
+fn gone(name: &str) -> Problem {
+    Problem::absent("instance", name)
+}
+
+impl Handle {
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Ask,
+    ) -> Result<T, Problem> {
+        let (to, from) = oneshot::channel();
+        self.ask.send(question(to)).await.map_err(|_| gone(&self.name))?;
+        from.await.map_err(|_| gone(&self.name))?
+    }
+
+    /// Starts it.
+    pub async fn start(&self, arrival: Arrival) -> Result<(), Problem> {
+        self.ask(|to| Ask::Start(arrival, to)).await
+    }
+
+    /// Starts it with what was found for it already.
+    pub async fn launch(&self, prepared: prepare::Prepared) -> Result<(), Problem> {
+        self.ask(|to| Ask::Launch(Box::new(prepared), to)).await
+    }
+
+    /// Asks it to stop.
+    pub async fn stop(&self, grace: Duration) -> Result<(), Problem> {
+        self.ask(|to| Ask::Stop(grace, to)).await
+    }
+
+    /// Asks it to stop and start again.
+    pub async fn reboot(&self, arrival: Arrival, grace: Duration) -> Result<(), Problem> {
+        self.ask(|to| Ask::Reboot(arrival, grace, to)).await
+    }
+
+    /// Removes it.
+    pub async fn delete(&self, force: bool) -> Result<(), Problem> {
+        self.ask(|to| Ask::Delete(force, to)).await
+    }
+
+    /// How it came to be.
+    pub async fn timeline(&self) -> Result<Timeline, Problem> {
+        self.ask(Ask::Timeline).await
+    }
+
+    /// What is wished for has changed.
+    pub async fn configured(&self, config: String) {
+        // One that is gone has no wishes.
+        let _ = self.ask.send(Ask::Configured(config)).await;
+    }
+
+    /// Waits until it is as wanted, or as long as `patience`; what it is then. One that is gone is as it was last.
+    pub async fn until(&self, wanted: impl Fn(State) -> bool, patience: Duration) -> Instance {
+        let mut view = self.view.clone();
+        let waiting = view.wait_for(|i| wanted(i.state));
+        let outcome = tokio::time::timeout(patience, waiting).await;
+        drop(outcome);
+        self.view.borrow().clone()
+    }
+}

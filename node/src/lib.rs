@@ -1,0 +1,24 @@
+//! The node: one daemon that turns a host into a place where network functions are started, watched and stopped through an
+//! API. It is whole by itself on one host.
+//!
+//! `model` has what the API speaks of, `problem` how it says no, `store` what outlives the daemon (SQLite), `images`,
+//! `network` and `instance` what the node looks after, `api` the HTTP side, `settings` the configuration.
+//!
+//! The switch and the monitors are processes of their own, which outlive the daemon: the next one finds them by what the
+//! store says.
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+#![expect(clippy::result_large_err, reason = "problems are seldom made, and say a lot")]
+
+pub mod api;
+pub mod events;
+pub mod images;
+pub mod instance;
+pub mod model;
+pub mod network;
+pub mod node;
+pub mod problem;
+pub mod process;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,132 @@
+//! `microvisor-node`: the daemon. See `--help`.
+
+#![deny(unsafe_code)]
+
+use clap::Parser;
+use node::api::{self, Peer};
+use node::node::Node;
+use node::settings::Settings;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Turns this host into a node: instances on demand, through an API on a Unix socket
+///
+/// Instances and the switch go on when it ends, and the next one finds them again.
+#[derive(Parser)]
+#[command(name = "microvisor-node", version, max_term_width = 100)]
+struct Options {
+    #[command(flatten)]
+    settings: Settings,
+    /// Check the configuration and end
+    #[arg(long)]
+    check: bool,
+    /// Print the API's description (OpenAPI 3.1) and end
+    #[arg(long)]
+    openapi: bool,
+    /// Log as JSON, one object a line
+    #[arg(long)]
+    log_json: bool,
+}
+
+/// The configuration or the command line is refused.
+const REFUSED: u8 = 122;
+/// Something on the host is missing or in use.
+const HOST: u8 = 124;
+
+fn fail(message: &str, hint: Option<&str>, status: u8) -> ExitCode {
+    eprintln!("microvisor-node: {message}");
+    if let Some(hint) = hint {
+        eprintln!("  {hint}");
+    }
+    ExitCode::from(status)
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(e) => {
+            // Nothing can be done about a standard output that is gone.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { REFUSED } else { 0 });
+        }
+    };
+    if options.openapi {
+        println!("{}", api::document());
+        return ExitCode::SUCCESS;
+    }
+    let settings = match options.settings.read() {
+        Ok(settings) => settings,
+        Err(e) => return fail(&e.to_string(), None, REFUSED),
+    };
+    if options.check {
+        return ExitCode::SUCCESS;
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    if options.log_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("threads: {e}"), None, HOST),
+    };
+    runtime.block_on(run(settings))
+}
+
+/// The API's socket. One that nobody listens on any more is replaced.
+async fn listen(path: &Path) -> Result<UnixListener, String> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    }
+    let problem = |e: std::io::Error| format!("{}: {e}", path.display());
+    match tokio::net::UnixStream::connect(path).await {
+        Ok(_) => return Err(format!("another node listens on {}", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(problem)?
+        }
+        Err(_) => {}
+    }
+    let listener = UnixListener::bind(path).map_err(problem)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(problem)?;
+    Ok(listener)
+}
+
+async fn run(settings: Settings) -> ExitCode {
+    let socket = settings.socket();
+    // Taken first: two daemons must not look after the same instances.
+    let listener = match listen(&socket).await {
+        Ok(listener) => listener,
+        Err(e) => return fail(&e, Some("choose others with --run and --state"), HOST),
+    };
+    let node = match Node::begin(settings).await {
+        Ok(node) => node,
+        Err(e) => {
+            let _ = std::fs::remove_file(&socket);
+            return fail(&e.to_string(), e.hint.as_deref(), HOST);
+        }
+    };
+    let (Ok(mut terminated), Ok(mut interrupted)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return fail("signals cannot be waited for", None, HOST);
+    };
+    let service = api::router(node).into_make_service_with_connect_info::<Peer>();
+    tracing::info!(socket = %socket.display(), "the node is ready");
+    let served = tokio::select! {
+        outcome = axum::serve(listener, service) => outcome,
+        _ = terminated.recv() => Ok(()),
+        _ = interrupted.recv() => Ok(()),
+    };
+    // It may have been removed by others.
+    let _ = std::fs::remove_file(&socket);
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&e.to_string(), None, HOST),
+    }
+}

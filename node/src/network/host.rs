@@ -1,0 +1,39 @@
+//! The host's own end of a network.
+
+use super::host_mac;
+use crate::model::HostPort;
+use futures_util::TryStreamExt;
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use std::io;
+
+/// Gives a TAP, here or in a namespace, its link-layer address and its IP address.
+pub fn set_up(host: &HostPort) -> io::Result<()> {
+    let give = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        runtime.block_on(give(host))
+    };
+    // A thread of its own: this one belongs to another runtime.
+    std::thread::scope(|scope| {
+        let there = scope.spawn(|| switch::netns::inside(host.netns.as_deref(), give));
+        there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+async fn give(host: &HostPort) -> io::Result<()> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    let driver = tokio::spawn(connection);
+    let link = handle.link().get().match_name(host.tap.clone()).execute().try_next().await;
+    let Ok(Some(link)) = link else {
+        return Err(io::Error::other("there is no such interface"));
+    };
+    let index = link.header.index;
+    let mac = host_mac(&host.tap).0.to_vec();
+    let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(mac).build();
+    handle.link().set(same).execute().await.map_err(io::Error::other)?;
+    if let Some(address) = host.address {
+        let request = handle.address().add(index, address.addr().into(), address.prefix_len());
+        request.replace().execute().await.map_err(io::Error::other)?;
+    }
+    driver.abort();
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Keeps a switch running: finds the one that a former daemon has left, starts another when it ends, and tells it what it
+//! shall be.
+
+use super::{instance_port, own_ports, segment};
+use crate::events::Events;
+use crate::model::{Device, Flavor, Network};
+use crate::problem::Problem;
+use crate::process::{Process, program};
+use crate::settings::Settings;
+use crate::store::Store;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use switch::config::{Config, Port};
+use switch::control::{CallError, Client, Request, Response};
+
+/// How long the switch may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a new one may take until it listens.
+const BEGINNING: Duration = Duration::from_secs(5);
+/// Before it is started again.
+const PAUSE: Duration = Duration::from_millis(100);
+const FACT: &str = "switch";
+
+/// What is written down of it.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    pid: u32,
+    began: u64,
+}
+
+/// The keeper.
+pub struct Keeper {
+    store: Arc<Store>,
+    events: Arc<Events>,
+    run: PathBuf,
+    cpus: Vec<usize>,
+    client: Mutex<Option<Client>>,
+    process: Mutex<Option<Arc<Process>>>,
+    restarts: AtomicU32,
+}
+
+impl Keeper {
+    /// Finds or starts the switch.
+    pub async fn begin(
+        settings: &Settings,
+        store: Arc<Store>,
+        events: Arc<Events>,
+    ) -> Result<Arc<Self>, Problem> {
+        let keeper = Arc::new(Self {
+            store,
+            events,
+            run: settings.run().to_owned(),
+            cpus: settings.switch_cpus.clone(),
+            client: Mutex::new(None),
+            process: Mutex::new(None),
+            restarts: AtomicU32::new(0),
+        });
+        let found: Option<Found> = keeper.store.fact(FACT)?;
+        let process = match found.and_then(|f| Process::find(f.pid, f.began)) {
+            Some(process) => Arc::new(process),
+            None => keeper.start().await?,
+        };
+        keeper.apply()?;
+        keeper.set_process(process.clone());
+        tokio::spawn(keeper.clone().keep(process));
+        Ok(keeper)
+    }
+
+    fn set_process(&self, process: Arc<Process>) {
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|p| p.pid)
+    }
+
+    /// How often it was started again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Ends it: nothing is left that needs it.
+    pub fn stop(&self) {
+        if let Some(process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            process.signal(libc::SIGTERM);
+        }
+    }
+
+    /// Its control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("switch.sock")
+    }
+
+    async fn start(&self) -> Result<Arc<Process>, Problem> {
+        let log = self.run.join("switch.log");
+        let cannot = |path: &Path, e: std::io::Error| Problem::host(format!("{}: {e}", path.display()));
+        let to = File::options().append(true).create(true).open(&log).map_err(|e| cannot(&log, e))?;
+        // What concerns its threads is fixed while it runs.
+        let begins = self.run.join("switch.toml");
+        let cpus: Vec<String> = self.cpus.iter().map(ToString::to_string).collect();
+        let text = format!("[switch]\nthreads = {}\ncpus = [{}]\n", cpus.len().max(1), cpus.join(", "));
+        std::fs::write(&begins, text).map_err(|e| cannot(&begins, e))?;
+        let mut command = Command::new(program("microvisor-switch"));
+        command.arg("--config").arg(&begins).arg("--control").arg(self.socket());
+        let output = to.try_clone().map_err(|e| cannot(&log, e))?;
+        let process = Process::start(command.stdout(output).stderr(to));
+        let process = Arc::new(process.map_err(|e| Problem::host(format!("start the switch: {e}")))?);
+        let deadline = tokio::time::Instant::now() + BEGINNING;
+        while Client::connect(&self.socket()).is_err() {
+            if process.is_over() || tokio::time::Instant::now() > deadline {
+                process.signal(libc::SIGKILL);
+                return Err(Problem::host("the switch does not start").hint(format!("see {}", log.display())));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.store.set_fact(FACT, &Found { pid: process.pid, began: process.began })?;
+        Ok(process)
+    }
+
+    /// Waits for its end, and starts another, for ever.
+    async fn keep(self: Arc<Self>, mut process: Arc<Process>) {
+        loop {
+            process.ended().await;
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+            self.events.tell("switch.ended", "switch", serde_json::json!({ "pid": process.pid }));
+            loop {
+                tokio::time::sleep(PAUSE).await;
+                match self.start().await.and_then(|p| self.apply().map(|()| p)) {
+                    Ok(new) => {
+                        process = new;
+                        break;
+                    }
+                    Err(e) => tracing::error!("the switch: {e}"),
+                }
+            }
+            self.set_process(process.clone());
+            self.events.tell("switch.started", "switch", serde_json::json!({ "pid": process.pid }));
+        }
+    }
+
+    /// Asks the switch; once more on a new connection if the old one is broken.
+    fn call(&self, request: &Request) -> Result<Response, Problem> {
+        tokio::task::block_in_place(|| {
+            let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(c) = client.as_mut() {
+                match c.call(request, PATIENCE) {
+                    Ok(response) => return Ok(response),
+                    Err(e @ CallError::Refused(_)) => return Err(e.into()),
+                    Err(_) => *client = None,
+                }
+            }
+            let mut new = Client::connect(&self.socket())?;
+            let response = new.call(request, PATIENCE);
+            *client = Some(new);
+            Ok(response?)
+        })
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Result<switch::control::Status, Problem> {
+        match self.call(&Request::Show)? {
+            Response::Status(status) => Ok(*status),
+            _ => Err(Problem::node("the switch answered something else")),
+        }
+    }
+
+    /// Makes it what the store says, all at once.
+    pub fn apply(&self) -> Result<(), Problem> {
+        let Response::Config(now) = self.call(&Request::Config)? else {
+            return Err(Problem::node("the switch answered something else"));
+        };
+        let mut config = Config { switch: now.switch, ..Config::default() };
+        let networks = self.store.networks()?;
+        for network in &networks {
+            config.segments.insert(network.name.clone(), segment(network));
+            config.ports.extend(own_ports(network));
+        }
+        let flavors = self.store.flavors()?;
+        for row in self.store.instances()? {
+            if row.running.is_none() {
+                continue;
+            }
+            let flavor = row.spec.flavor.as_ref().and_then(|name| flavors.iter().find(|f| f.name == *name));
+            for device in &row.instance.devices {
+                let Some(network) = networks.iter().find(|n| n.name == device.network) else { continue };
+                let socket = self.device_socket(row.instance.id, &device.port);
+                config.ports.insert(device.port.clone(), instance_port(device, network, flavor, socket));
+            }
+        }
+        self.call(&Request::Apply { config: Box::new(config), dry_run: false })?;
+        for network in &networks {
+            give(network)?;
+        }
+        Ok(())
+    }
+
+    /// Where a device meets its port.
+    pub fn device_socket(&self, instance: uuid::Uuid, port: &str) -> PathBuf {
+        let number = port.rsplit_once('-').map_or("0", |(_, number)| number);
+        self.run.join("i").join(instance.to_string()).join(format!("net{number}.sock"))
+    }
+
+    /// A port for an instance's device.
+    pub fn put(
+        &self,
+        instance: uuid::Uuid,
+        device: &Device,
+        network: &Network,
+        flavor: Option<&Flavor>,
+    ) -> Result<(), Problem> {
+        let socket = self.device_socket(instance, &device.port);
+        let port: Box<Port> = Box::new(instance_port(device, network, flavor, socket));
+        self.call(&Request::PutPort { name: device.port.clone(), port }).map(drop)
+    }
+
+    /// A port less.
+    pub fn delete(&self, port: &str) -> Result<(), Problem> {
+        self.call(&Request::DeletePort { name: port.into() }).map(drop)
+    }
+}
+
+fn give(network: &Network) -> Result<(), Problem> {
+    let Some(host) = &network.host else { return Ok(()) };
+    super::set_up(host).map_err(|e| Problem::host(format!("{}: {e}", host.tap)))
+}

@@ -1,0 +1,195 @@
+//! Networks: what they are on the switch, and which addresses of theirs are free. `keeper` keeps the switch itself.
+
+mod host;
+mod keeper;
+
+pub use host::set_up;
+pub use keeper::Keeper;
+
+use crate::model::{Device, DeviceSpec, Flavor, HostPort, Network, Uplink};
+use crate::problem::Problem;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use switch::config::{Bond, BondMode, Limit, Port, Segment};
+use switch::wire::Mac;
+
+/// Most addresses that a subnet is searched for.
+const SEARCHED: usize = 1 << 16;
+
+fn port(device: switch::config::Device, network: &Network) -> Port {
+    Port {
+        device,
+        segment: Some(network.name.clone()),
+        trunk: Default::default(),
+        mac: None,
+        addresses: Vec::new(),
+        anti_spoofing: false,
+        mtu: network.mtu,
+        offload: true,
+        limit_in: None,
+        limit_out: None,
+        mirror: None,
+        thread: None,
+    }
+}
+
+/// The host's link-layer address on a TAP: known ahead, so that the switch can answer for it.
+pub fn host_mac(tap: &str) -> Mac {
+    Mac(vmm::machine::mac_from(tap))
+}
+
+/// A network as the switch has it: its segment.
+pub fn segment(network: &Network) -> Segment {
+    Segment {
+        point_to_point: network.point_to_point,
+        answer_neighbours: !network.point_to_point,
+        flood_limit: 0,
+    }
+}
+
+/// The ports that a network has of itself, by name: the host's, and the uplink's.
+pub fn own_ports(network: &Network) -> Vec<(String, Port)> {
+    let mut ports = Vec::new();
+    if let Some(HostPort { tap, netns, address }) = &network.host {
+        let device = switch::config::Device::Tap { name: tap.clone(), netns: netns.clone() };
+        let addresses = address.iter().map(|a| a.addr().into()).collect();
+        let mac = Some(host_mac(tap));
+        ports.push((format!("{}-host", network.name), Port { mac, addresses, ..port(device, network) }));
+    }
+    if let Some(Uplink { interfaces, netns, mode }) = &network.uplink {
+        let packet = |interface: &String| switch::config::Device::Packet {
+            interface: interface.clone(),
+            netns: netns.clone(),
+        };
+        let name = format!("{}-uplink", network.name);
+        if let [only] = &interfaces[..] {
+            ports.push((name, port(packet(only), network)));
+        } else {
+            let links: Vec<String> = interfaces.iter().map(|i| format!("{name}-{i}")).collect();
+            for (interface, link) in interfaces.iter().zip(&links) {
+                ports.push((link.clone(), Port { segment: None, ..port(packet(interface), network) }));
+            }
+            let bond = Bond {
+                links,
+                mode: mode.unwrap_or(BondMode::ActiveBackup),
+                hash: Default::default(),
+                lacp_rate: Default::default(),
+                primary: None,
+            };
+            ports.push((name, port(switch::config::Device::Bond(bond), network)));
+        }
+    }
+    ports
+}
+
+/// The port of an instance's device.
+pub fn instance_port(device: &Device, network: &Network, flavor: Option<&Flavor>, socket: PathBuf) -> Port {
+    let limit = |mbit: Option<f64>| mbit.map(|mbit| Limit { mbit: Some(mbit), ..Limit::default() });
+    let vhost = switch::config::Device::VhostUser { path: socket, client: false };
+    Port {
+        mac: Some(device.mac),
+        addresses: device.addresses(),
+        anti_spoofing: device.anti_spoofing,
+        limit_in: limit(flavor.and_then(|f| f.send_mbit)),
+        limit_out: limit(flavor.and_then(|f| f.receive_mbit)),
+        ..port(vhost, network)
+    }
+}
+
+/// Refuses a network that contradicts itself.
+pub fn check(network: &Network) -> Result<(), Problem> {
+    if !crate::model::is_name(&network.name) {
+        return Err(Problem::invalid(format!(
+            "{:?} cannot name a network: letters, digits, - _ . and at most 63",
+            network.name
+        )));
+    }
+    let outside = |address: Ipv4Addr| network.subnet.is_some_and(|s| !s.contains(&address));
+    let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
+    for address in network.gateway.into_iter().chain(host) {
+        if outside(address) {
+            return Err(Problem::invalid(format!("{address} is not in the subnet of {}", network.name)));
+        }
+    }
+    if network.mtu < 68 {
+        return Err(Problem::invalid("the MTU is at least 68"));
+    }
+    match &network.uplink {
+        Some(u) if u.interfaces.is_empty() => Err(Problem::invalid("an uplink has at least one interface")),
+        Some(u) if u.interfaces.len() == 1 && u.mode.is_some() => {
+            Err(Problem::invalid("a mode is for an uplink of several interfaces"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What becomes of a wished-for device: its addresses. `taken` are those of others on its network.
+pub fn settle(
+    wished: &DeviceSpec,
+    network: &Network,
+    port: String,
+    taken: &[Ipv4Addr],
+) -> Result<Device, Problem> {
+    let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
+    let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway || taken.contains(&a);
+    let address = match (wished.address, network.subnet) {
+        (Some(address), Some(subnet)) if !subnet.contains(&address) => {
+            return Err(Problem::invalid(format!(
+                "{address} is not in {subnet}, the subnet of {}",
+                network.name
+            )));
+        }
+        (Some(address), _) if reserved(address) => {
+            return Err(Problem::conflict(format!("{address} on {} belongs to another", network.name)));
+        }
+        (Some(address), _) => Some(address),
+        (None, None) => None,
+        (None, Some(subnet)) => match subnet.hosts().take(SEARCHED).find(|&a| !reserved(a)) {
+            Some(free) => Some(free),
+            None => return Err(Problem::host(format!("no address is free on {}", network.name))),
+        },
+    };
+    Ok(Device {
+        network: network.name.clone(),
+        mac: wished.mac.unwrap_or_else(|| Mac(vmm::machine::mac_from(&port))),
+        port,
+        address,
+        prefix: address.map(|_| network.subnet.map_or(32, |s| s.prefix_len())),
+        gateway: network.gateway.filter(|_| address.is_some()),
+        anti_spoofing: wished.anti_spoofing.unwrap_or(!network.point_to_point),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> Network {
+        serde_json::from_str(
+            r#"{"name": "n", "subnet": "10.0.0.0/29", "gateway": "10.0.0.1",
+                "host": {"tap": "t", "address": "10.0.0.2/29"}}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn addresses_are_given_out_until_none_is_left() {
+        let (network, wished) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
+        let mut taken = Vec::new();
+        while let Ok(d) = settle(&wished, &network, "p".into(), &taken) {
+            taken.extend(d.address);
+        }
+        let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn addresses_of_others_are_refused() {
+        let network = network();
+        for address in ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.9"] {
+            let address = Some(address.parse().unwrap());
+            let wished = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
+            assert!(settle(&wished, &network, "p".into(), &["10.0.0.5".parse().unwrap()]).is_err());
+        }
+    }
+}

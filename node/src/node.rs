@@ -1,0 +1,180 @@
+//! Everything that a daemon has, and how it begins: what a former one has left is found again or cleared away.
+
+use crate::events::Events;
+use crate::images::Images;
+use crate::instance::report::Watcher;
+use crate::instance::{Handle, actor};
+use crate::model::{InstanceSpec, State, Status};
+use crate::network::Keeper;
+use crate::problem::Problem;
+use crate::process::Process;
+use crate::settings::Settings;
+use crate::store::{Row, Store};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use uuid::Uuid;
+use vmm::clock::unix_ns;
+
+/// Events that are kept unless told otherwise.
+const EVENTS: u64 = 100_000;
+
+/// A node.
+pub struct Node {
+    /// What it was told.
+    pub settings: Settings,
+    /// What outlives it.
+    pub store: Arc<Store>,
+    /// What happens.
+    pub events: Arc<Events>,
+    /// Guest images.
+    pub images: Images,
+    /// The switch.
+    pub keeper: Arc<Keeper>,
+    /// Monitors' reports.
+    pub watcher: Watcher,
+    instances: RwLock<HashMap<Uuid, Handle>>,
+    started_unix_ns: u64,
+    tsc_hz: u64,
+}
+
+impl Node {
+    /// Begins: the store, the switch, and what runs already.
+    pub async fn begin(settings: Settings) -> Result<Arc<Self>, Problem> {
+        let folder = settings.run().join("i");
+        std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
+        let store = Arc::new(Store::open(settings.state())?);
+        let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS)));
+        let images = Images::open(store.clone(), settings.state())?;
+        let keeper = Keeper::begin(&settings, store.clone(), events.clone()).await?;
+        let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
+        let node = Arc::new(Self {
+            settings,
+            store,
+            events,
+            images,
+            keeper,
+            watcher,
+            instances: RwLock::default(),
+            started_unix_ns: unix_ns(),
+            tsc_hz: measure().await,
+        });
+        let rows = node.store.instances()?;
+        clear(&folder, &rows);
+        for row in rows {
+            node.adopt(row);
+        }
+        node.events.tell("node.started", "node", serde_json::Value::Null);
+        Ok(node)
+    }
+
+    /// Takes an instance over from a former daemon.
+    fn adopt(self: &Arc<Self>, row: Row) {
+        let process = row.running.as_ref().and_then(|r| Process::find(r.pid, r.began));
+        let handle = actor::adopt(self.clone(), row, process);
+        self.write().insert(handle.id, handle);
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Handle>> {
+        self.instances.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a new instance.
+    pub fn add(&self, handle: Handle) {
+        self.write().insert(handle.id, handle);
+    }
+
+    /// An instance is gone.
+    pub fn forget(&self, id: Uuid) {
+        self.write().remove(&id);
+    }
+
+    /// An instance by name or id.
+    pub fn instance(&self, name: &str) -> Result<Handle, Problem> {
+        let all = self.instances.read().unwrap_or_else(PoisonError::into_inner);
+        let by_id = name.parse().ok().and_then(|id: Uuid| all.get(&id));
+        let found = by_id.or_else(|| all.values().find(|h| h.name == name));
+        found
+            .cloned()
+            .ok_or_else(|| Problem::absent("instance", name).hint("see what there is: microvisor ps"))
+    }
+
+    /// Folder of what belongs to a running instance.
+    pub fn folder(&self, id: Uuid) -> PathBuf {
+        self.settings.run().join("i").join(id.to_string())
+    }
+
+    /// Frequency of the time stamp counter, Hz.
+    pub fn tsc_hz(&self) -> u64 {
+        self.tsc_hz
+    }
+
+    /// How the node is.
+    pub fn status(&self) -> Status {
+        let all = self.instances.read().unwrap_or_else(PoisonError::into_inner);
+        let mut instances = BTreeMap::new();
+        for handle in all.values() {
+            *instances.entry(handle.view.borrow().state.name().to_owned()).or_insert(0) += 1;
+        }
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started_unix_ns: self.started_unix_ns,
+            instances,
+            switch: self.keeper.pid(),
+            switch_restarts: self.keeper.restarts(),
+        }
+    }
+
+    /// Handles of all instances.
+    pub fn handles(&self) -> Vec<Handle> {
+        self.instances.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// A name for an instance that was given none.
+    pub fn name_for(&self, spec: &InstanceSpec, id: Uuid) -> String {
+        let text = id.simple().to_string();
+        format!("{}-{}", spec.image.get(..20).unwrap_or(&spec.image), &text[text.len() - 8..])
+    }
+}
+
+/// Ends monitors that no row knows, and removes folders that belong to nobody: a daemon was killed while it started them.
+fn clear(folder: &Path, rows: &[Row]) {
+    let known = |pid: u32| rows.iter().any(|r| r.running.as_ref().is_some_and(|run| run.pid == pid));
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let is_ours = line
+            .split(|&b| b == 0)
+            .any(|word| std::str::from_utf8(word).is_ok_and(|w| Path::new(w).starts_with(folder)));
+        if is_ours && !known(pid) && pid != std::process::id() {
+            tracing::warn!(pid, "a monitor that nobody knows is ended");
+            if let Some(process) = Process::open_any(pid) {
+                process.signal(libc::SIGKILL);
+            }
+        }
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let kept = |r: &Row| r.running.is_some() && name.to_str() == Some(&r.instance.id.to_string());
+        if !rows.iter().any(kept) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The time stamp counter's frequency, by the wall clock.
+async fn measure() -> u64 {
+    let (begun, from) = (std::time::Instant::now(), vmm::clock::Tsc::now());
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let ticks = vmm::clock::Tsc::now().0.saturating_sub(from.0);
+    (ticks as f64 / begun.elapsed().as_secs_f64()) as u64
+}
+
+/// What a state that a former daemon has left comes to when its monitor is not there.
+pub fn after(state: State) -> State {
+    match state {
+        State::Stopping | State::Stopped => State::Stopped,
+        State::Starting | State::Ready | State::Failed => State::Failed,
+    }
+}

@@ -1,0 +1,106 @@
+//! Processes that outlive the daemon: started in a session of their own, watched by a descriptor, found again by number and
+//! start time.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A process, perhaps not ours.
+#[derive(Debug)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it began, in the kernel's ticks: tells it from a later one with the same number.
+    pub began: u64,
+    fd: AsyncFd<OwnedFd>,
+}
+
+/// Field 22 of /proc/PID/stat (proc_pid_stat(5)).
+fn began(pid: u32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field may contain anything, parentheses included.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = rest.split_whitespace().nth(19).and_then(|f| f.parse().ok());
+    field.ok_or_else(|| io::Error::other("/proc/PID/stat is not as it should be"))
+}
+
+impl Process {
+    fn open(pid: u32) -> io::Result<Self> {
+        // SAFETY: a plain system call; the descriptor that it returns has no other owner.
+        let fd = unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd as i32)
+        };
+        // SAFETY: the descriptor is the `AsyncFd`'s own and open for as long as it lives.
+        let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
+        Ok(Self { pid, began: began(pid)?, fd })
+    }
+
+    /// Starts a program in a session of its own.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        use std::os::unix::process::CommandExt;
+        command.stdin(Stdio::null()).process_group(0);
+        let mut child = command.spawn()?;
+        // It is not waited for here: `ended` takes it from the kernel by its descriptor.
+        Self::open(child.id()).inspect_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+        })
+    }
+
+    /// Whatever process has a number now.
+    pub fn open_any(pid: u32) -> Option<Self> {
+        Self::open(pid).ok()
+    }
+
+    /// Finds a process again; `None` if it is gone.
+    pub fn find(pid: u32, since: u64) -> Option<Self> {
+        Self::open(pid).ok().filter(|p| p.began == since && !p.is_over())
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) {
+        // An error would say that the descriptor is none, which it is.
+        let _ = self.fd.readable().await;
+        self.take();
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid `pollfd`.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    /// Takes what the kernel keeps of a child that ended.
+    fn take(&self) {
+        // SAFETY: an all-zero `siginfo_t` is valid, and the call fills it in. For another's child it fails.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let id = self.fd.as_raw_fd() as libc::id_t;
+            libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG);
+        }
+    }
+
+    /// Sends a signal, to this process and no other.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: a plain system call on an open descriptor.
+        unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<()>(), 0)
+        };
+    }
+}
+
+/// A program of ours: beside this one, or wherever it is found.
+pub fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().ok();
+    let beside = here.as_deref().and_then(Path::parent).map(|folder| folder.join(name));
+    beside.filter(|p| p.is_file()).unwrap_or_else(|| name.into())
+}

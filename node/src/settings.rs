@@ -1,0 +1,94 @@
+//! What a daemon is told: flags, and a TOML file with the same names.
+
+use clap::Args;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Where everything is. Flags win over the file.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Configuration file (TOML), with these same names
+    #[arg(long, short, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Folder of what outlives the host's start: the store and imported images [default: /var/lib/microvisor]
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    /// Folder of sockets and what belongs to running instances [default: /run/microvisor/node]
+    #[arg(long, value_name = "FOLDER")]
+    pub run: Option<PathBuf>,
+    /// The API's socket [default: api.sock in the run folder]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// CPUs of the switch's threads, one each [default: one thread, anywhere]
+    #[arg(long, value_name = "CPU", value_delimiter = ',')]
+    pub switch_cpus: Vec<usize>,
+    /// Events kept in the store [default: 100000]
+    #[arg(long, value_name = "COUNT")]
+    pub events: Option<u64>,
+}
+
+/// Why settings are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSettings {
+    /// The file cannot be read.
+    #[error("{0}: {1}")]
+    File(PathBuf, std::io::Error),
+    /// It says something that is not understood.
+    #[error("{0}: {1}")]
+    Text(PathBuf, toml::de::Error),
+    /// A socket's path would be longer than the kernel takes.
+    #[error("{0}: too long for the sockets in it; choose a shorter run folder")]
+    Long(PathBuf),
+}
+
+/// Longest path of a Unix socket that the kernel takes.
+const SOCKET_PATH_MAXIMUM: usize = 107;
+/// The longest name in an instance's folder, its own number included.
+const LONGEST: &str = "i/00000000-0000-0000-0000-000000000000/control.sock";
+
+impl Settings {
+    /// Reads the file, if one is named.
+    pub fn read(self) -> Result<Self, BadSettings> {
+        let mut settings = match &self.config {
+            None => self,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|e| BadSettings::File(path.clone(), e))?;
+                let file: Self = toml::from_str(&text).map_err(|e| BadSettings::Text(path.clone(), e))?;
+                Self {
+                    state: self.state.or(file.state),
+                    run: self.run.or(file.run),
+                    socket: self.socket.or(file.socket),
+                    switch_cpus: if self.switch_cpus.is_empty() {
+                        file.switch_cpus
+                    } else {
+                        self.switch_cpus
+                    },
+                    events: self.events.or(file.events),
+                    config: self.config,
+                }
+            }
+        };
+        let run = settings.run.get_or_insert_with(|| "/run/microvisor/node".into());
+        if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
+            return Err(BadSettings::Long(run.clone()));
+        }
+        Ok(settings)
+    }
+
+    /// Folder of what outlives the host's start.
+    pub fn state(&self) -> &Path {
+        self.state.as_deref().unwrap_or(Path::new("/var/lib/microvisor"))
+    }
+
+    /// Folder of what does not.
+    pub fn run(&self) -> &Path {
+        self.run.as_deref().unwrap_or(Path::new("/run/microvisor/node"))
+    }
+
+    /// The API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| self.run().join("api.sock"))
+    }
+}

@@ -1,0 +1,179 @@
+//! Instances, the addresses that they have, and the requests that they answer.
+
+use super::{Store, read, write};
+use crate::model::{Instance, InstanceSpec};
+use crate::problem::Problem;
+use rusqlite::{OptionalExtension, Row as SqlRow, params};
+use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
+use uuid::Uuid;
+use vmm::clock::Tsc;
+use vmm::timeline::Phase;
+
+/// An instance as it is kept.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was wished for.
+    pub spec: InstanceSpec,
+    /// What became of it.
+    pub instance: Instance,
+    /// Its monitor, if it has one.
+    pub running: Option<Running>,
+}
+
+/// What is needed to find a monitor again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Running {
+    /// Process.
+    pub pid: u32,
+    /// When it began, in the kernel's ticks.
+    pub began: u64,
+    /// The request that it answers.
+    pub request: String,
+    /// When that arrived.
+    pub begun: Tsc,
+    /// The same, nanoseconds since 1970.
+    pub begun_unix_ns: u64,
+    /// Phases that were over when the monitor was started.
+    pub phases: Vec<(Phase, Tsc, Tsc)>,
+}
+
+const COLUMNS: &str = "spec, instance, running";
+
+fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let running: Option<String> = r.get(2)?;
+    Ok(Row {
+        spec: read(&r.get::<_, String>(0)?)?,
+        instance: read(&r.get::<_, String>(1)?)?,
+        running: running.map(|text| read(&text)).transpose()?,
+    })
+}
+
+/// An idempotency key was used before.
+#[derive(Debug)]
+pub struct Seen {
+    /// Digest of the body that it came with.
+    pub body: String,
+    /// The instance that was made.
+    pub instance: Uuid,
+}
+
+impl Store {
+    /// Keeps a new instance with its addresses, all or nothing; `false` if the name is taken.
+    pub fn add_instance(
+        &self,
+        spec: &InstanceSpec,
+        instance: &Instance,
+        request: Option<(&str, &str)>,
+    ) -> Result<bool, Problem> {
+        let mut db = self.db();
+        let t = db.transaction()?;
+        let id = instance.id.to_string();
+        let added = t
+            .prepare_cached("INSERT OR IGNORE INTO instances (id, name, spec, instance) VALUES (?, ?, ?, ?)")?
+            .execute(params![id, instance.name, write(spec), write(instance)])?;
+        if added == 0 {
+            return Ok(false);
+        }
+        for d in &instance.devices {
+            let Some(address) = d.address else { continue };
+            let added = t
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO addresses (network, address, instance) VALUES (?, ?, ?)",
+                )?
+                .execute(params![d.network, address.to_string(), id])?;
+            if added == 0 {
+                return Err(Problem::conflict(format!(
+                    "{address} on {} belongs to another instance",
+                    d.network
+                )));
+            }
+        }
+        if let Some((key, body)) = request {
+            t.prepare_cached("INSERT INTO requests (key, body, instance, at) VALUES (?, ?, ?, ?)")?
+                .execute(params![key, body, id, instance.created_unix_ns as i64])?;
+            // A key is remembered for a day.
+            let old = instance.created_unix_ns.saturating_sub(86_400_000_000_000) as i64;
+            t.prepare_cached("DELETE FROM requests WHERE at < ?")?.execute([old])?;
+        }
+        t.commit()?;
+        Ok(true)
+    }
+
+    /// What an idempotency key has led to.
+    pub fn seen(&self, key: &str) -> Result<Option<Seen>, Problem> {
+        let db = self.db();
+        let found = db.query_row("SELECT body, instance FROM requests WHERE key = ?", [key], |r| {
+            Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
+        });
+        let Some((body, instance)) = found.optional()? else { return Ok(None) };
+        let instance = instance.parse().map_err(|e| Problem::node(format!("the store: {e}")))?;
+        Ok(Some(Seen { body, instance }))
+    }
+
+    /// Addresses of a network that are taken.
+    pub fn addresses(&self, network: &str) -> Result<Vec<Ipv4Addr>, Problem> {
+        let db = self.db();
+        let mut statement = db.prepare_cached("SELECT address FROM addresses WHERE network = ?")?;
+        let rows = statement.query_map([network], |r| r.get::<_, String>(0))?;
+        Ok(rows.filter_map(|text| text.ok()?.parse().ok()).collect())
+    }
+
+    /// Writes down what became of an instance, and its monitor.
+    pub fn update(&self, instance: &Instance, running: Option<&Running>) -> Result<(), Problem> {
+        let sql = "UPDATE instances SET instance = ?, running = ? WHERE id = ?";
+        let values = params![write(instance), running.map(write), instance.id.to_string()];
+        self.db().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Keeps the last words of an instance that ended.
+    pub fn set_console(&self, id: Uuid, console: &str) -> Result<(), Problem> {
+        let sql = "UPDATE instances SET console = ? WHERE id = ?";
+        self.db().prepare_cached(sql)?.execute(params![console, id.to_string()])?;
+        Ok(())
+    }
+
+    /// The last words of an instance's last run.
+    pub fn console(&self, id: Uuid) -> Result<String, Problem> {
+        let sql = "SELECT console FROM instances WHERE id = ?";
+        Ok(self.db().prepare_cached(sql)?.query_row([id.to_string()], |r| r.get(0))?)
+    }
+
+    /// Keeps what is wished for from now on.
+    pub fn set_spec(&self, id: Uuid, spec: &InstanceSpec) -> Result<(), Problem> {
+        self.db()
+            .execute("UPDATE instances SET spec = ? WHERE id = ?", params![write(spec), id.to_string()])?;
+        Ok(())
+    }
+
+    /// All instances, in the order of creation.
+    pub fn instances(&self) -> Result<Vec<Row>, Problem> {
+        let db = self.db();
+        let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM instances ORDER BY id"))?;
+        let rows = statement.query_map([], row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Instances after an id, in the order of creation, at most `most`.
+    pub fn page(&self, after: &str, most: usize) -> Result<Vec<Instance>, Problem> {
+        let db = self.db();
+        let mut statement =
+            db.prepare_cached("SELECT instance FROM instances WHERE id > ? ORDER BY id LIMIT ?")?;
+        let rows = statement.query_map(params![after, most as i64], |r| read(&r.get::<_, String>(0)?))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// An instance by its name or id.
+    pub fn instance(&self, name: &str) -> Result<Row, Problem> {
+        let sql = format!("SELECT {COLUMNS} FROM instances WHERE name = ?1 OR id = ?1");
+        let found = self.db().prepare_cached(&sql)?.query_row([name], row).optional()?;
+        found.ok_or_else(|| Problem::absent("instance", name))
+    }
+
+    /// Forgets an instance; its addresses are free again.
+    pub fn remove_instance(&self, id: Uuid) -> Result<(), Problem> {
+        self.db().prepare_cached("DELETE FROM instances WHERE id = ?")?.execute([id.to_string()])?;
+        Ok(())
+    }
+}

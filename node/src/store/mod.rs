@@ -1,0 +1,231 @@
+//! What outlives the daemon, in SQLite (write-ahead log): what is wished for, what runs, how it came to be, what happened.
+//! One connection; every call is short.
+
+mod instances;
+mod timelines;
+
+pub use instances::{Row, Running};
+
+use crate::model::{Event, Flavor, Network};
+use crate::problem::Problem;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Each brings a store from the version of its place to the next.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE networks (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
+CREATE TABLE flavors (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
+CREATE TABLE images (name TEXT PRIMARY KEY, id TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
+CREATE TABLE instances (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, instance TEXT NOT NULL, running TEXT,
+    console TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE addresses (
+    network TEXT NOT NULL, address TEXT NOT NULL, instance TEXT NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    PRIMARY KEY (network, address)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX addresses_of ON addresses (instance);
+CREATE TABLE timelines (
+    seq INTEGER PRIMARY KEY, instance TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL,
+    begun INTEGER NOT NULL, timeline TEXT NOT NULL
+) STRICT;
+CREATE INDEX timelines_of ON timelines (instance);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL
+) STRICT;
+CREATE TABLE requests (key TEXT PRIMARY KEY, body TEXT NOT NULL, instance TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"];
+
+/// The store.
+pub struct Store(Mutex<Connection>);
+
+/// Tables whose rows are a name and what was said of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Named {
+    /// [`Network`]
+    Networks,
+    /// [`Flavor`]
+    Flavors,
+}
+
+impl Named {
+    fn table(self) -> &'static str {
+        match self {
+            Named::Networks => "networks",
+            Named::Flavors => "flavors",
+        }
+    }
+}
+
+/// From a column that this module itself has written.
+fn read<T: DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e)))
+}
+
+fn write(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl Store {
+    /// Opens the store in a folder, and brings it to this version.
+    pub fn open(folder: &Path) -> Result<Self, Problem> {
+        std::fs::create_dir_all(folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
+        let mut connection = Connection::open(folder.join("node.db"))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > MIGRATIONS.len() {
+            return Err(Problem::node(format!(
+                "the store in {} is of version {version}, and this program knows {}",
+                folder.display(),
+                MIGRATIONS.len()
+            ))
+            .hint("start the newer program that made it"));
+        }
+        for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", index + 1)?;
+            transaction.commit()?;
+        }
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        // A panic while it was locked has left no half transaction: those are undone when dropped.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put<T: Serialize>(&self, table: Named, name: &str, value: &T) -> Result<bool, Problem> {
+        let sql = format!("INSERT OR IGNORE INTO {} (name, spec) VALUES (?, ?)", table.table());
+        Ok(self.db().prepare_cached(&sql)?.execute(params![name, write(value)])? == 1)
+    }
+
+    fn all<T: DeserializeOwned>(&self, table: Named) -> Result<Vec<T>, Problem> {
+        let sql = format!("SELECT spec FROM {} ORDER BY name", table.table());
+        let db = self.db();
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query_map([], |row| read(&row.get::<_, String>(0)?))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn one<T: DeserializeOwned>(&self, table: Named, name: &str) -> Result<Option<T>, Problem> {
+        let sql = format!("SELECT spec FROM {} WHERE name = ?", table.table());
+        let db = self.db();
+        let mut statement = db.prepare_cached(&sql)?;
+        Ok(statement.query_row([name], |row| read(&row.get::<_, String>(0)?)).optional()?)
+    }
+
+    /// Forgets a network or flavor; whether there was one.
+    pub fn forget(&self, table: Named, name: &str) -> Result<bool, Problem> {
+        let sql = format!("DELETE FROM {} WHERE name = ?", table.table());
+        Ok(self.db().prepare_cached(&sql)?.execute([name])? == 1)
+    }
+
+    /// Keeps a network; `false` if the name is taken.
+    pub fn put_network(&self, network: &Network) -> Result<bool, Problem> {
+        self.put(Named::Networks, &network.name, network)
+    }
+
+    /// All networks, by name.
+    pub fn networks(&self) -> Result<Vec<Network>, Problem> {
+        self.all(Named::Networks)
+    }
+
+    /// A network.
+    pub fn network(&self, name: &str) -> Result<Network, Problem> {
+        self.one(Named::Networks, name)?.ok_or_else(|| Problem::absent("network", name))
+    }
+
+    /// Keeps a flavor; `false` if the name is taken.
+    pub fn put_flavor(&self, flavor: &Flavor) -> Result<bool, Problem> {
+        self.put(Named::Flavors, &flavor.name, flavor)
+    }
+
+    /// All flavors, by name.
+    pub fn flavors(&self) -> Result<Vec<Flavor>, Problem> {
+        self.all(Named::Flavors)
+    }
+
+    /// A flavor.
+    pub fn flavor(&self, name: &str) -> Result<Flavor, Problem> {
+        self.one(Named::Flavors, name)?.ok_or_else(|| Problem::absent("flavor", name))
+    }
+
+    /// Keeps an imported image's name; `false` if it is taken.
+    pub fn put_image(&self, name: &str, id: &str, size: u64) -> Result<bool, Problem> {
+        let sql = "INSERT OR IGNORE INTO images (name, id, size) VALUES (?, ?, ?)";
+        Ok(self.db().prepare_cached(sql)?.execute(params![name, id, size as i64])? == 1)
+    }
+
+    /// Imported images: names and ids.
+    pub fn images(&self) -> Result<Vec<(String, String)>, Problem> {
+        let db = self.db();
+        let mut statement = db.prepare_cached("SELECT name, id FROM images ORDER BY name")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets an imported image; whether its bytes belong to no other name.
+    pub fn forget_image(&self, name: &str) -> Result<Option<(String, bool)>, Problem> {
+        let db = self.db();
+        let id: Option<String> =
+            db.query_row("SELECT id FROM images WHERE name = ?", [name], |row| row.get(0)).optional()?;
+        let Some(id) = id else { return Ok(None) };
+        db.execute("DELETE FROM images WHERE name = ?", [name])?;
+        let others: i64 =
+            db.query_row("SELECT count(*) FROM images WHERE id = ?", [&id], |row| row.get(0))?;
+        Ok(Some((id, others == 0)))
+    }
+
+    /// Writes down what happened; the oldest beyond `kept` go.
+    pub fn add_event(&self, mut event: Event, kept: u64) -> Result<Event, Problem> {
+        let db = self.db();
+        let values = params![event.at_unix_ns as i64, event.kind, event.subject, event.detail.to_string()];
+        db.prepare_cached("INSERT INTO events (at, kind, subject, detail) VALUES (?, ?, ?, ?)")?
+            .execute(values)?;
+        event.seq = db.last_insert_rowid() as u64;
+        if event.seq.is_multiple_of(256) {
+            let oldest = event.seq.saturating_sub(kept) as i64;
+            db.prepare_cached("DELETE FROM events WHERE seq <= ?")?.execute([oldest])?;
+        }
+        Ok(event)
+    }
+
+    /// What happened after an event, oldest first, at most `most`.
+    pub fn events(&self, after: u64, most: usize) -> Result<Vec<Event>, Problem> {
+        let db = self.db();
+        let mut statement = db.prepare_cached(
+            "SELECT seq, at, kind, subject, detail FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+        )?;
+        let rows = statement.query_map(params![after as i64, most as i64], |row| {
+            Ok(Event {
+                seq: row.get::<_, i64>(0)? as u64,
+                at_unix_ns: row.get::<_, i64>(1)? as u64,
+                kind: row.get(2)?,
+                subject: row.get(3)?,
+                detail: read(&row.get::<_, String>(4)?)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A fact of the node's own: the switch's process, say.
+    pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let sql = "SELECT value FROM facts WHERE name = ?";
+        Ok(self.db().query_row(sql, [name], |row| read(&row.get::<_, String>(0)?)).optional()?)
+    }
+
+    /// Writes such a fact down.
+    pub fn set_fact(&self, name: &str, value: &impl Serialize) -> Result<(), Problem> {
+        let sql = "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.db().execute(sql, params![name, write(value)])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! How instances came to be.
+
+use super::{Store, read, write};
+use crate::model::Timeline;
+use crate::problem::Problem;
+use rusqlite::{Row, params};
+use uuid::Uuid;
+
+/// Timelines that are kept, the newest.
+const KEPT: i64 = 10_000;
+
+fn timeline(r: &Row<'_>) -> rusqlite::Result<Timeline> {
+    Ok(Timeline {
+        instance: r.get::<_, String>(0)?.parse().unwrap_or_default(),
+        name: r.get(1)?,
+        request: r.get(2)?,
+        begun_unix_ns: r.get::<_, i64>(3)? as u64,
+        timeline: read(&r.get::<_, String>(4)?)?,
+    })
+}
+
+const COLUMNS: &str = "instance, name, request, begun, timeline";
+
+impl Store {
+    /// Keeps how an instance came to be; a later one of the same request takes its place.
+    pub fn put_timeline(&self, t: &Timeline) -> Result<(), Problem> {
+        let db = self.db();
+        let changed = db
+            .prepare_cached("UPDATE timelines SET timeline = ? WHERE instance = ? AND request = ?")?
+            .execute(params![write(&t.timeline), t.instance.to_string(), t.request])?;
+        if changed == 0 {
+            let sql =
+                "INSERT INTO timelines (instance, name, request, begun, timeline) VALUES (?, ?, ?, ?, ?)";
+            let values = params![
+                t.instance.to_string(),
+                t.name,
+                t.request,
+                t.begun_unix_ns as i64,
+                write(&t.timeline)
+            ];
+            db.prepare_cached(sql)?.execute(values)?;
+            let seq = db.last_insert_rowid();
+            if seq % 64 == 0 {
+                db.prepare_cached("DELETE FROM timelines WHERE seq <= ?")?.execute([seq - KEPT])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How an instance came to be the last time.
+    pub fn timeline(&self, instance: Uuid) -> Result<Option<Timeline>, Problem> {
+        let db = self.db();
+        let sql = format!("SELECT {COLUMNS} FROM timelines WHERE instance = ? ORDER BY seq DESC LIMIT 1");
+        let mut statement = db.prepare_cached(&sql)?;
+        let mut rows = statement.query_map([instance.to_string()], timeline)?;
+        Ok(rows.next().transpose()?)
+    }
+
+    /// The last timelines, newest first.
+    pub fn timelines(&self, most: usize) -> Result<Vec<Timeline>, Problem> {
+        let db = self.db();
+        let sql = format!("SELECT {COLUMNS} FROM timelines ORDER BY seq DESC LIMIT ?");
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query_map([most as i64], timeline)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

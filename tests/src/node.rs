@@ -1,0 +1,123 @@
+//! Nodes for tests, each with folders of its own; nothing of them is left after this.
+
+use crate::{Outcome, eventually, program, root, run, unique};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A running node.
+pub struct Node {
+    /// Its folder: `run`, `state`, `log`.
+    pub folder: PathBuf,
+    daemon: Option<Child>,
+}
+
+/// An answer: HTTP status and body.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, if it is JSON.
+    pub json: Value,
+    /// The body.
+    pub text: String,
+}
+
+impl Answer {
+    /// Checks the status; the body.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        self.json
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Node {
+    /// Starts one.
+    #[track_caller]
+    pub fn new() -> Self {
+        let folder = std::env::temp_dir().join(unique("nd"));
+        std::fs::create_dir(&folder).expect("new");
+        let mut new = Self { folder, daemon: None };
+        new.start();
+        new
+    }
+
+    /// Starts the daemon, again perhaps.
+    #[track_caller]
+    pub fn start(&mut self) {
+        let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log"));
+        let mut command = Command::new(program("microvisor-node"));
+        command.arg("--run").arg(self.folder.join("run")).arg("--state").arg(self.folder.join("state"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
+        command.env("MICROVISOR_IMAGES", root().join("target/images"));
+        self.daemon = Some(command.spawn().expect("it starts"));
+        eventually("the node answers", || self.get("/v1/status").status == 200);
+    }
+
+    /// Kills the daemon, and nothing else.
+    pub fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
+    /// Asks.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>, headers: &[&str]) -> Answer {
+        let mut command = Command::new("curl");
+        command.args(["-s", "-m", "30", "-w", "\n%{http_code}", "-X", method, "--unix-socket"]);
+        command.arg(self.folder.join("run/api.sock")).arg(format!("http://node{path}"));
+        if let Some(body) = body {
+            command.args(["-H", "content-type: application/json", "--data-binary", &body.to_string()]);
+        }
+        for header in headers {
+            command.args(["-H", header]);
+        }
+        let Outcome { out, .. } = run(&mut command);
+        let (text, status) = out.rsplit_once('\n').unwrap_or(("", &out));
+        let json = serde_json::from_str(text).unwrap_or_default();
+        Answer { status: status.parse().unwrap_or(0), json, text: text.to_owned() }
+    }
+
+    /// Asks for something.
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, None, &[])
+    }
+
+    /// Sends something.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, Some(body), &[])
+    }
+
+    /// What the daemon has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.daemon.is_none() {
+            self.start();
+        }
+        let all = self.get("/v1/instances?limit=1000").json;
+        for instance in all["instances"].as_array().into_iter().flatten() {
+            let name = instance["name"].as_str().unwrap_or_default();
+            self.ask("DELETE", &format!("/v1/instances/{name}?force=true"), None, &[]);
+        }
+        let switch = self.get("/v1/status").json["switch"].to_string();
+        if std::thread::panicking() {
+            eprintln!("the node said: {}", self.log());
+        }
+        self.kill();
+        run(Command::new("kill").args(["-9", &switch]));
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,261 @@
+//! The node, through its API: instances with real packets, and what happens when a part of it is killed.
+
+use e2e::net::Namespace;
+use e2e::node::Node;
+use e2e::{eventually, root, run};
+use serde_json::{Value, json};
+use std::process::Command;
+
+/// A node with a network that a namespace is on.
+struct Site {
+    node: Node,
+    host: Namespace,
+}
+
+fn firewall() -> String {
+    std::fs::read_to_string(root().join("examples/firewall.click")).expect("an example")
+}
+
+impl Site {
+    fn new() -> Self {
+        let (node, host) = (Node::new(), Namespace::new());
+        let network = json!({ "name": "blue", "subnet": "10.81.0.0/24", "gateway": "10.81.0.1",
+            "host": { "tap": "blue", "netns": host.name, "address": "10.81.0.1/24" } });
+        node.post("/v1/networks", &network).is(201);
+        Self { node, host }
+    }
+
+    /// Creates a firewall with more wishes.
+    #[track_caller]
+    fn create(&self, name: &str, more: &Value) -> Value {
+        self.node.post("/v1/instances", &wish(name, more)).is(201)
+    }
+
+    fn pings(&self, instance: &Value) -> bool {
+        self.host.pings(instance["devices"][0]["address"].as_str().unwrap_or_default(), 3)
+    }
+
+    fn instance(&self, name: &str) -> Value {
+        self.node.get(&format!("/v1/instances/{name}")).json
+    }
+}
+
+fn wish(name: &str, more: &Value) -> Value {
+    let mut wish = json!({ "name": name, "config": firewall(), "devices": [{ "network": "blue" }] });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        wish[key] = value.clone();
+    }
+    wish
+}
+
+fn kill(pid: &Value) {
+    assert_eq!(run(Command::new("kill").args(["-9", &pid.to_string()])).status, 0, "{pid}");
+}
+
+#[test]
+fn an_instance_is_ready_when_the_answer_comes_and_answers_pings() {
+    let site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    assert_eq!((&made["state"], &made["devices"][0]["address"]), (&json!("ready"), &json!("10.81.0.2")));
+    assert!(site.pings(&made));
+    let read = site.node.get("/v1/instances/fw/handlers/ping.count").is(200);
+    assert_ne!(read["value"].as_str().unwrap_or("0").trim(), "0");
+    assert!(site.node.get("/metrics").text.contains("microvisor_instances{state=\"ready\"} 1"));
+    site.node.ask("DELETE", "/v1/instances/fw", None, &[]).is(409);
+    let stopped = site.node.post("/v1/instances/fw/stop", &Value::Null).is(200);
+    assert_eq!(stopped["state"], "stopped");
+    assert!(!site.pings(&made));
+    let again = site.node.post("/v1/instances/fw/start", &Value::Null).is(200);
+    assert_eq!(again["state"], "ready");
+    assert!(site.pings(&again));
+    site.node.ask("DELETE", "/v1/instances/fw?force=true", None, &[]).is(204);
+    site.node.get("/v1/instances/fw").is(404);
+    let left = std::fs::read_dir(site.node.folder.join("run/i")).expect("a folder").count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_timeline_goes_from_the_request_to_the_first_packet() {
+    let site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    assert!(site.pings(&made));
+    let timeline = site.node.get("/v1/instances/fw/timeline").is(200);
+    let spans = timeline["timeline"]["spans"].as_array().expect("spans").clone();
+    let phases: Vec<&str> = spans.iter().filter_map(|s| s["phase"].as_str()).collect();
+    let expected = ["authorize", "request", "image", "network", "spawn", "boot", "ready", "first-packet"];
+    assert_eq!(phases, expected);
+    let starts: Vec<u64> = spans.iter().filter_map(|s| s["start_ns"].as_u64()).collect();
+    assert!(starts.is_sorted(), "{starts:?}");
+    let rows = site.node.get("/v1/timelines/statistics").is(200);
+    assert!(rows.as_array().is_some_and(|r| r.iter().any(|r| r["phase"] == "total")), "{rows}");
+}
+
+#[test]
+fn what_cannot_run_is_refused_with_its_place_and_nothing_is_left() {
+    let site = Site::new();
+    let post = |wish: &Value| site.node.post("/v1/instances", wish);
+    let broken = post(&wish("a", &json!({ "config": "FromDevice(eth0) -> Nonsense -> Discard;" }))).is(422);
+    assert_eq!(
+        (&broken["errors"][0]["line"], &broken["errors"][0]["column"]),
+        (&json!(1), &json!(21)),
+        "{broken}"
+    );
+    post(&wish("a", &json!({ "devices": [] }))).is(422);
+    post(&wish("a", &json!({ "devices": [{ "network": "red" }] }))).is(404);
+    post(&wish("a", &json!({ "image": "nothing" }))).is(404);
+    post(&wish("a", &json!({ "flavor": "huge" }))).is(404);
+    post(&wish("../a", &Value::Null)).is(422);
+    post(&wish("a", &json!({ "memory_mib": 1u64 << 40 }))).is(422);
+    post(&wish("a", &json!({ "nonsense": 1 }))).is(422);
+    post(&wish("a", &json!({ "devices": [{ "network": "blue", "address": "10.81.0.1" }] }))).is(409);
+    assert_eq!(site.node.get("/v1/instances").is(200)["instances"], json!([]));
+    site.create("a", &Value::Null);
+    post(&wish("a", &Value::Null)).is(409);
+    site.node.ask("DELETE", "/v1/networks/blue", None, &[]).is(409);
+    site.node.get("/v1/nothing").is(404);
+}
+
+#[test]
+fn a_request_sent_twice_makes_one_instance() {
+    let site = Site::new();
+    let send = |wish: &Value| site.node.ask("POST", "/v1/instances", Some(wish), &["Idempotency-Key: k"]);
+    let wished = wish("a", &Value::Null);
+    let first = send(&wished).is(201);
+    assert_eq!(send(&wished).is(200)["id"], first["id"]);
+    send(&wish("b", &Value::Null)).is(422);
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing() {
+    let mut site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    let stopped = site.create("idle", &Value::Null);
+    site.node.post("/v1/instances/idle/stop", &Value::Null).is(200);
+    site.node.kill();
+    assert!(site.pings(&made));
+    site.node.start();
+    assert_eq!(site.instance("fw")["pid"], made["pid"]);
+    assert_eq!(site.instance("fw")["state"], "ready");
+    assert_eq!(site.instance("idle")["state"], "stopped");
+    let again = site.node.post("/v1/instances/idle/start", &Value::Null).is(200);
+    assert_eq!(again["devices"], stopped["devices"]);
+    assert!(site.pings(&again));
+    let stopped = site.node.post("/v1/instances/fw/stop", &Value::Null).is(200);
+    assert_eq!(stopped["state"], "stopped");
+}
+
+#[test]
+fn a_monitor_killed_while_the_daemon_is_away_has_failed() {
+    let mut site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    site.node.kill();
+    kill(&made["pid"]);
+    site.node.start();
+    eventually("it has failed", || site.instance("fw")["state"] == "failed");
+    assert_eq!(site.instance("fw")["reason"], "its monitor was killed");
+}
+
+#[test]
+fn a_killed_monitor_is_replaced_if_its_instance_is_to_be_restarted() {
+    let site = Site::new();
+    let (kept, lost) =
+        (site.create("kept", &json!({ "restart": "on-failure" })), site.create("lost", &Value::Null));
+    kill(&kept["pid"]);
+    kill(&lost["pid"]);
+    eventually("the one is there again", || {
+        let now = site.instance("kept");
+        now["state"] == "ready" && now["pid"] != kept["pid"]
+    });
+    assert!(site.pings(&kept));
+    assert_eq!(site.instance("lost")["state"], "failed");
+}
+
+#[test]
+fn a_killed_switch_comes_back_with_all_its_ports() {
+    let site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    kill(&site.node.get("/v1/status").json["switch"]);
+    eventually("it answers again", || site.pings(&made));
+    assert_eq!(site.instance("fw")["pid"], made["pid"]);
+    assert_eq!(site.node.get("/v1/status").json["switch_restarts"], 1);
+}
+
+#[test]
+fn another_configuration_runs_at_once_and_after_the_next_start() {
+    let site = Site::new();
+    site.create("fw", &Value::Null);
+    let other = format!("{}\nextra :: Counter;\nIdle -> extra -> Discard;", firewall());
+    let put = |text: &str| {
+        let body = json!({ "config": text });
+        site.node.ask("PUT", "/v1/instances/fw/config", Some(&body), &[])
+    };
+    put("nonsense(").is(422);
+    put(&other).is(204);
+    site.node.get("/v1/instances/fw/handlers/extra.count").is(200);
+    let rebooted = site.node.post("/v1/instances/fw/reboot", &Value::Null).is(200);
+    assert_eq!(rebooted["state"], "ready");
+    site.node.get("/v1/instances/fw/handlers/extra.count").is(200);
+    site.node.get("/v1/instances/fw/handlers/nothing.count").is(404);
+}
+
+#[test]
+fn thirty_at_once_are_all_ready_with_addresses_of_their_own() {
+    let site = Site::new();
+    let made: Vec<Value> = std::thread::scope(|scope| {
+        let makers: Vec<_> = (0..30)
+            .map(|n| {
+                scope.spawn({
+                    let site = &site;
+                    move || site.create(&format!("fw{n}"), &Value::Null)
+                })
+            })
+            .collect();
+        makers.into_iter().map(|m| m.join().expect("made")).collect()
+    });
+    assert!(made.iter().all(|i| i["state"] == "ready"));
+    let mut addresses: Vec<String> = made.iter().map(|i| i["devices"][0]["address"].to_string()).collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 30);
+    assert!(made.iter().all(|i| site.pings(i)));
+    let page = site.node.get("/v1/instances?limit=20").is(200);
+    let next = page["next"].as_str().expect("there are more").to_owned();
+    let rest = site.node.get(&format!("/v1/instances?limit=20&after={next}")).is(200);
+    assert_eq!(rest["instances"].as_array().map(Vec::len), Some(10));
+}
+
+#[test]
+fn an_image_is_imported_checked_and_removed() {
+    let site = Site::new();
+    let import = |path: &str, name: &str| {
+        let mut command = Command::new("curl");
+        command.args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket"]);
+        command.arg(site.node.folder.join("run/api.sock")).args(["--data-binary", &format!("@{path}")]);
+        run(command.arg(format!("http://node/v1/images?name={name}"))).out
+    };
+    let hello = root().join("target/images/hello").display().to_string();
+    assert_eq!(import(&hello, "mine"), "201");
+    assert_eq!(import(&hello, "mine"), "409");
+    assert_eq!(import("/etc/passwd", "other"), "422");
+    let wish = json!({ "name": "h", "image": "mine" });
+    let made = site.node.post("/v1/instances?wait=none", &wish).is(201);
+    assert_eq!(made["image"], "mine");
+    eventually("it has ended", || site.instance("h")["state"] == "stopped");
+    assert!(
+        site.node.get("/v1/instances/h/console").text.contains("Hello"),
+        "{}",
+        site.node.get("/v1/instances/h/console").text
+    );
+    site.node.ask("DELETE", "/v1/images/mine", None, &[]).is(204);
+    site.node.ask("DELETE", "/v1/images/clickos", None, &[]).is(409);
+    site.node.post("/v1/instances/h/start", &Value::Null).is(404);
+}
+
+#[test]
+fn nonsense_is_refused_with_words() {
+    let node = |arguments: &[&str]| run(Command::new(e2e::program("microvisor-node")).args(arguments));
+    node(&["--config", "/nonexistent"]).ends(122, "/nonexistent");
+    node(&["--nonsense"]).ends(122, "unexpected argument");
+    node(&["--check", "--run", &"x".repeat(100)]).ends(122, "too long");
+    assert!(node(&["--openapi"]).out.contains("\"openapi\": \"3.1.0\""));
+}
