@@ -182,9 +182,49 @@ impl Contestant {
         });
         let client = ["taskset", "-c", NEAR, "NPtcp", "-o", "/dev/null", "-h", self.servers[1]];
         let outcome = run(&mut self.namespace.command(&[&client[..], &size].concat()));
-        let line = outcome.err.lines().rfind(|l| l.contains("64 bytes"));
-        let time = line.and_then(|l| l.split_whitespace().rev().nth(1)?.parse().ok());
-        time.unwrap_or_else(|| stop(&format!("{}: NPtcp: {}", self.name, outcome.err), 1))
+        micros(&outcome.err).unwrap_or_else(|| stop(&format!("{}: NPtcp: {}", self.name, outcome.err), 1))
+    }
+}
+
+/// Microseconds of a line that NPtcp, or the guest that speaks as it does, prints for 64 bytes.
+fn micros(output: &str) -> Option<f64> {
+    let line = output.lines().rfind(|l| l.contains("64 bytes"))?;
+    line.split_whitespace().rev().nth(1)?.parse().ok()
+}
+
+/// Two guests at the ends of a wire: a receiver on CPU 1, and on CPU 0 the switch and, each time, a transmitter.
+struct Pair {
+    switch: Switch,
+    _receiver: Running,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let port = |name: &str| {
+            format!(
+                "[ports.{name}]\nsegment = \"s\"\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\" }} }}\n"
+            )
+        };
+        let switch = Switch::new(&format!(
+            "[switch]\ncpus = [{NEAR}]\n[segments.s]\n{WIRE}{}{}",
+            port("receiver"),
+            port("transmitter")
+        ));
+        let net = switch.here("vhost-user=@/receiver.sock,ipv4=10.75.0.1/24");
+        let receiver = guest("netpipe", &net, &["--set", "args=-l 64 -p 0"]);
+        Self { switch, _receiver: receiver }
+    }
+
+    /// Microseconds one way for 64 bytes.
+    fn latency(&self) -> f64 {
+        let mut command = Command::new("taskset");
+        command.args(["-c", NEAR]).arg(program("microvisor-vmm"));
+        command.arg("--image").arg(root().join("target/images/netpipe"));
+        command.args(["--net", &self.switch.here("vhost-user=@/transmitter.sock,ipv4=10.75.0.2/24")]);
+        command.args(["--set", "args=-h 10.75.0.1 -l 64 -u 64 -p 0"]).stdin(Stdio::null());
+        let outcome = run(&mut command);
+        let said = format!("{}{}", outcome.out, outcome.err);
+        micros(&said).unwrap_or_else(|| stop(&format!("guest to guest: {said}"), 1))
     }
 }
 
@@ -227,6 +267,8 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     for contestant in &contestants {
         samples.push(Sample::new(format!("NPtcp, 64 bytes one way: {}", contestant.name), Unit::Micros));
     }
+    samples.push(Sample::new("NPtcp, 64 bytes one way: guest to guest, switch, wire", Unit::Micros));
+    let pair = Pair::new();
     for _ in 0..rounds {
         let mut next = samples.iter_mut();
         let mut push = |value| {
@@ -244,6 +286,7 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         }
         push(contestants[0].latency(NEAR));
         contestants.iter().for_each(|contestant| push(contestant.latency(FAR)));
+        push(pair.latency());
     }
     samples
 }
