@@ -2,6 +2,7 @@
 
 use crate::images;
 use crate::instances::{self, Refusal};
+use crate::node;
 use crate::output::{self, Output};
 use crate::process::RawTerminal;
 use crate::run::TimelineForm;
@@ -58,11 +59,15 @@ fn failed(refusal: &Refusal) -> u8 {
 /// `microvisor ps`
 pub fn ps(json: bool) -> u8 {
     let running = instances::running();
+    let on_node = node::instances();
     if json {
-        output::json(&running);
+        let nodes = on_node.iter().filter_map(|i| serde_json::to_value(i).ok());
+        let all: Vec<serde_json::Value> =
+            running.iter().filter_map(|r| serde_json::to_value(r).ok()).chain(nodes).collect();
+        output::json(&all);
         return 0;
     }
-    let rows: Vec<Vec<String>> = running
+    let mut rows: Vec<Vec<String>> = running
         .iter()
         .map(|r| {
             let state = match instances::call(&r.name, &Request::Inspect) {
@@ -83,7 +88,23 @@ pub fn ps(json: bool) -> u8 {
             ]
         })
         .collect();
-    print!("{}", output::table(&["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATION", "TAPS"], &rows));
+    rows.extend(on_node.iter().map(|i| {
+        let devices = i.devices.iter();
+        let devices = devices.map(|d| match d.address {
+            Some(address) => format!("{}={address}", d.network),
+            None => d.network.clone(),
+        });
+        vec![
+            i.name.clone(),
+            i.state.name().into(),
+            up_words(Duration::from_nanos(unix_ns().saturating_sub(i.created_unix_ns))),
+            i.pid.map_or("-".into(), |pid| pid.to_string()),
+            i.image.clone(),
+            "node".into(),
+            devices.collect::<Vec<_>>().join(","),
+        ]
+    }));
+    print!("{}", output::table(&["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATION", "NETWORK"], &rows));
     0
 }
 
@@ -101,6 +122,11 @@ pub fn stop(names: &[String], grace: Duration) -> u8 {
     let mut worst = 0;
     for name in names {
         let request = Request::Stop { grace_ms: grace.as_millis().min(u32::MAX.into()) as u32 };
+        if !instances::is_running(name) && node::has(name) {
+            let status = node::stop(name, grace);
+            worst = if status == 0 { worst } else { status };
+            continue;
+        }
         match instances::call(name, &request) {
             // It may be gone before it could answer.
             Ok(_) | Err(Refusal::Call(_, vmm::control::CallError::Ended)) => {}
@@ -202,6 +228,19 @@ pub fn click(name: &str, command: &ClickCommand) -> u8 {
 
 /// `microvisor timeline`
 pub fn timeline(name: &str, json: bool) -> u8 {
+    if !instances::is_running(name) && node::has(name) {
+        return match node::timeline(name) {
+            Ok(t) if json => {
+                output::json(&t);
+                0
+            }
+            Ok(t) => {
+                print!("{}", output::bars(&t.timeline));
+                0
+            }
+            Err(e) => node::refuse(&e),
+        };
+    }
     match instances::call(name, &Request::Timeline) {
         Ok(Response::Timeline(timeline)) => {
             if json {

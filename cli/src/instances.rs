@@ -1,6 +1,7 @@
 //! Run directories: one a running instance, locked by the process that supervises it, found and swept without a
 //! daemon.
 
+use crate::node;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -212,13 +213,18 @@ pub enum Refusal {
     Refused(RefusalKind, String),
 }
 
-/// Connects to a running instance.
-pub fn connect(name: &str) -> Result<Client, Refusal> {
+/// Whether an instance of this name runs without the node.
+pub fn is_running(name: &str) -> bool {
     let path = root().join(name);
-    if check_name(name).is_err() || !path.is_dir() || is_stale(&path) {
-        return Err(Refusal::Absent(name.into()));
-    }
-    Client::connect(&path.join(SOCKET)).map_err(|e| Refusal::Call(name.into(), e))
+    check_name(name).is_ok() && path.is_dir() && !is_stale(&path)
+}
+
+/// Connects to a running instance, with or without the node.
+pub fn connect(name: &str) -> Result<Client, Refusal> {
+    let here = is_running(name).then(|| root().join(name).join(SOCKET));
+    let socket = here.or_else(|| node::socket(name)).filter(|s| s.exists());
+    let socket = socket.ok_or_else(|| Refusal::Absent(name.into()))?;
+    Client::connect(&socket).map_err(|e| Refusal::Call(name.into(), e))
 }
 
 /// Asks a running instance once.

@@ -6,6 +6,7 @@ mod call;
 mod images;
 mod instances;
 mod network;
+mod node;
 mod output;
 mod process;
 mod run;
@@ -72,12 +73,71 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Become the node: the daemon that starts instances on request; see `microvisor node --help`
+    #[command(disable_help_flag = true)]
+    Node {
+        /// Its options
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Start instances of the node that do not run
+    Start {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Stop instances of the node and start them again
+    Reboot {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Delete instances of the node
+    Rm {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// End those that run
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Print the last that an instance of the node has said
+    Logs {
+        /// Name of the instance
+        name: String,
+    },
+    /// Networks of the node
+    Net {
+        #[command(subcommand)]
+        command: node::NetCommand,
+    },
+    /// Images of the node
+    Image {
+        #[command(subcommand)]
+        command: node::ImageCommand,
+    },
+    /// Print what happened on the node
+    Events {
+        /// Go on with what happens
+        #[arg(long, short)]
+        follow: bool,
+        /// Print JSON, one event a line
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at a running switch, or change it
     Switch(Box<switch::SwitchOptions>),
     /// Show where the time of an instance's start went
     Timeline {
         /// Name of the instance
-        name: String,
+        #[arg(required_unless_present = "stats", conflicts_with = "stats")]
+        name: Option<String>,
+        /// Percentiles of every phase, over the last instances of the node
+        #[arg(long)]
+        stats: bool,
+        /// How many of them
+        #[arg(long, requires = "stats", default_value_t = 100)]
+        last: usize,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -109,6 +169,15 @@ fn main() -> ExitCode {
         Command::Click { name, command } => call::click(&name, &command),
         Command::Inspect { what, json } => call::inspect(&what, json),
         Command::Switch(options) => switch::switch(&options),
-        Command::Timeline { name, json } => call::timeline(&name, json),
+        Command::Node { arguments } => node::daemon(&arguments),
+        Command::Start { names } => node::start(&names),
+        Command::Reboot { names } => node::reboot(&names),
+        Command::Rm { names, force } => node::rm(&names, force),
+        Command::Logs { name } => node::logs(&name),
+        Command::Net { command } => node::net(&command),
+        Command::Image { command } => node::image(&command),
+        Command::Events { follow, json } => node::events(follow, json),
+        Command::Timeline { name: Some(name), json, .. } => call::timeline(&name, json),
+        Command::Timeline { last, json, .. } => node::statistics(last, json),
     })
 }

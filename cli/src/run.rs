@@ -3,6 +3,7 @@
 use crate::images::{self, Config, Wanted};
 use crate::instances::{Record, RunDirectory};
 use crate::network::{self, TapOptions};
+use crate::node::{self, NetworkOption, RestartOption};
 use crate::output::{Event, Output};
 use crate::process;
 use crate::supervise::{self, Monitor};
@@ -37,6 +38,17 @@ pub struct RunOptions {
     /// queue=ENTRIES, offload=on|off
     #[arg(long, value_name = "SWITCH")]
     pub net: Vec<SwitchOptions>,
+    /// Net device on a network of the node, which looks after the instance then: NAME[,KEY=VALUE ...]; repeat for more
+    ///
+    /// address=A the guest's, mac=, anti-spoofing=on|off (routers want it off)
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Vec<NetworkOption>,
+    /// Size by name, of an instance of the node
+    #[arg(long, requires = "network")]
+    pub flavor: Option<String>,
+    /// When an instance of the node is started again: never, on-failure, always
+    #[arg(long, requires = "network", value_name = "WHEN")]
+    pub restart: Option<RestartOption>,
     /// Name of the instance [default: made from the file's name]
     #[arg(long)]
     pub name: Option<String>,
@@ -78,6 +90,9 @@ fn word(text: &str) -> Result<(String, String), String> {
 
 /// Runs an instance; the exit status of the command.
 pub fn run(o: &RunOptions, begun: Tsc) -> u8 {
+    if !o.network.is_empty() {
+        return node::run(o);
+    }
     let output = Output { json: o.json, timeline: o.timeline };
     let started = match prepare(o, begun) {
         Ok(started) => started,

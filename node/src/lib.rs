@@ -2,7 +2,8 @@
 //! API. It is whole by itself on one host.
 //!
 //! `model` has what the API speaks of, `problem` how it says no, `store` what outlives the daemon (SQLite), `images`,
-//! `network` and `instance` what the node looks after, `api` the HTTP side, `settings` the configuration.
+//! `network` and `instance` what the node looks after, `api` the HTTP side, `client` its other end, `settings` the
+//! configuration.
 //!
 //! The switch and the monitors are processes of their own, which outlive the daemon: the next one finds them by what the
 //! store says.
@@ -12,6 +13,7 @@
 #![expect(clippy::result_large_err, reason = "problems are seldom made, and say a lot")]
 
 pub mod api;
+pub mod client;
 pub mod events;
 pub mod images;
 pub mod instance;

@@ -252,6 +252,47 @@ fn an_image_is_imported_checked_and_removed() {
 }
 
 #[test]
+fn the_commands_do_what_the_api_does() {
+    let (node, host) = (Node::new(), Namespace::new());
+    let microvisor = |line: &str| {
+        let mut command = Command::new(e2e::program("microvisor"));
+        command.args(line.split(' ')).current_dir(root());
+        command.env("MICROVISOR_NODE", node.folder.join("run/api.sock"));
+        run(command.env("MICROVISOR_RUN_DIR", node.folder.join("alone")))
+    };
+    let says = |line: &str, words: &[&str]| {
+        let outcome = microvisor(line);
+        assert_eq!(outcome.status, 0, "{line}: {outcome:?}");
+        assert!(words.iter().all(|w| outcome.out.contains(w)), "{line}: {outcome:?}");
+    };
+    let network = "--subnet 10.81.1.0/24 --gateway 10.81.1.1 --host green --address 10.81.1.1/24";
+    says(&format!("net create green {network} --netns {}", host.name), &[]);
+    says("net ls", &["green", "10.81.1.0/24"]);
+    says("run examples/firewall.click --network green", &["firewall ready", "10.81.1.2"]);
+    assert!(host.pings("10.81.1.2", 3));
+    says("ps", &["firewall", "ready", "green=10.81.1.2"]);
+    says("click firewall read ping.count", &[]);
+    says("timeline firewall", &["network", "first-packet"]);
+    says("timeline --stats", &["PHASE", "total"]);
+    says("stop firewall", &[]);
+    says("ps", &["stopped"]);
+    says("start firewall", &[]);
+    says("reboot firewall", &[]);
+    assert!(host.pings("10.81.1.2", 3));
+    says("logs firewall", &[]);
+    says("image ls", &["clickos", "built in"]);
+    says("image import target/images/hello --name mine", &[]);
+    says("image rm mine", &[]);
+    says("events", &["instance.ready", "network.created"]);
+    microvisor("net rm green").ends(124, "firewall is on network green");
+    microvisor("rm firewall").ends(124, "force");
+    says("rm -f firewall", &[]);
+    microvisor("stop firewall").ends(124, "no instance named firewall");
+    microvisor("run nonsense --network green").ends(124, "no image named nonsense");
+    says("net rm green", &[]);
+}
+
+#[test]
 fn nonsense_is_refused_with_words() {
     let node = |arguments: &[&str]| run(Command::new(e2e::program("microvisor-node")).args(arguments));
     node(&["--config", "/nonexistent"]).ends(122, "/nonexistent");

@@ -30,6 +30,7 @@ const PAGE: (usize, usize) = (100, 1000);
 /// Tries for an address that nobody else took meanwhile.
 const TRIES: usize = 100;
 
+/// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
@@ -185,13 +186,13 @@ struct Page {
 }
 
 /// A page of instances.
-#[derive(Serialize, ToSchema)]
-struct Instances {
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct Instances {
     /// In the order of creation.
-    instances: Vec<Instance>,
+    pub instances: Vec<Instance>,
     /// Where the next page begins; none after the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Uuid>,
 }
 
 /// List instances, in the order of creation.

@@ -3,11 +3,11 @@
 mod events;
 mod flavors;
 mod images;
-mod instances;
+pub mod instances;
 mod metrics;
 mod networks;
 mod running;
-mod timelines;
+pub mod timelines;
 
 use crate::instance::Arrival;
 use crate::model::Status;

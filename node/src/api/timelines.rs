@@ -17,6 +17,7 @@ use vmm::timeline::Span;
 /// Timelines that are looked at, unless told otherwise, and at the most.
 const LAST: (usize, usize) = (100, 10_000);
 
+/// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(list)).routes(routes!(statistics))
 }
@@ -51,18 +52,18 @@ async fn list(State(node): State<Arc<Node>>, Query(q): Query<Last>) -> Result<Js
 }
 
 /// How long a phase takes.
-#[derive(Serialize, ToSchema)]
-struct Statistics {
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct Statistics {
     /// The phase; `total` from the request to ready.
-    phase: String,
+    pub phase: String,
     /// How often it was seen.
-    count: usize,
+    pub count: usize,
     /// Half take no longer, nanoseconds.
-    p50_ns: u64,
+    pub p50_ns: u64,
     /// Nine of ten take no longer.
-    p90_ns: u64,
+    pub p90_ns: u64,
     /// Of a hundred, 99 take no longer.
-    p99_ns: u64,
+    pub p99_ns: u64,
 }
 
 fn collect(spans: &[Span], into: &mut Vec<(&'static str, u64)>) {
