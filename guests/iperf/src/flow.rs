@@ -25,7 +25,7 @@ const BUFFERS: usize = 24 << 20;
 /// Buffers of one stream in each direction, bytes.
 const BUFFER_LEAST: usize = 128 << 10;
 /// See [`BUFFER_LEAST`].
-const BUFFER_MOST: usize = 4 << 20;
+const BUFFER_MOST: usize = 1 << 20;
 
 /// Bytes of each buffer of a stream.
 pub fn buffer_bytes(parameters: &Parameters) -> usize {
