@@ -18,6 +18,7 @@ pub fn split(config: &str) -> Vec<&str> {
     while i < bytes.len() {
         match bytes[i] {
             b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
+            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = crate::lang::lexer::data_end(bytes, i),
             b'(' | b'{' => depth += 1,
             b')' | b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
@@ -63,6 +64,8 @@ fn tidy(text: &str) -> &str {
             first = first.or(Some(i));
             if matches!(bytes[i], b'"' | b'\'') {
                 i = crate::lang::lexer::string_end(bytes, i);
+            } else if bytes[i..].starts_with(b"\\<") {
+                i = crate::lang::lexer::data_end(bytes, i);
             }
             end = (i + 1).min(bytes.len());
         }

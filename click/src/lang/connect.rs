@@ -23,7 +23,42 @@ pub(super) struct End {
 
 /// Collects connections, those of pseudo elements included.
 #[derive(Default)]
-pub(super) struct Joiner(Vec<Connected>);
+pub(super) struct Joiner {
+    all: Vec<Connected>,
+    /// `a => b` without any number: elements, as many ports as they have.
+    bare: Vec<(usize, usize, Span)>,
+}
+
+/// How many ports an element has, as far as that is known. A pseudo element has as many on one side as are used on its
+/// other.
+#[derive(Clone, Copy)]
+struct Width {
+    inputs: Option<usize>,
+    outputs: Option<usize>,
+    pseudo: bool,
+}
+
+impl Width {
+    fn of(class: &str) -> Self {
+        let (inputs, outputs) = match crate::elements::class(class) {
+            Some(class) => crate::graph::fixed(class.ports),
+            None => (None, None),
+        };
+        Self { inputs, outputs, pseudo: class == PSEUDO }
+    }
+}
+
+/// A connection says how wide the pseudo elements at its ends are.
+fn see(widths: &mut [Width], from: Port, to: Port) {
+    let (before, behind) = (&mut widths[from.element], from.port + 1);
+    if before.pseudo {
+        before.inputs = before.inputs.max(Some(behind));
+    }
+    let (after, ahead) = (&mut widths[to.element], to.port + 1);
+    if after.pseudo {
+        after.outputs = after.outputs.max(Some(ahead));
+    }
+}
 
 impl Joiner {
     /// Connects two lists.
@@ -57,15 +92,16 @@ impl Joiner {
             to.iter().flat_map(|e| wide(e, &e.inputs, e.input, to.len() == 1, width_from)).collect();
         let mut add = |from: &(Port, Span), to: &(Port, Span)| {
             let span = from.1.start.min(arrow.start)..to.1.end.max(arrow.end);
-            self.0.push(Connected { from: from.0, to: to.0, span });
+            self.all.push(Connected { from: from.0, to: to.0, span });
         };
         let bare = |ends: &[End], given: fn(&End) -> bool| ends.len() == 1 && !given(&ends[0]);
         if connector == Connector::Each
             && bare(from, |e| e.outputs.is_some())
             && bare(to, |e| e.inputs.is_some())
         {
-            // Click takes as many ports as the classes have; that is not known here.
-            return Err("'=>' needs port numbers, or several elements, on one of its sides".into());
+            let span = from[0].span.start.min(arrow.start)..to[0].span.end.max(arrow.end);
+            self.bare.push((from[0].output, to[0].input, span));
+            return Ok(());
         }
         match connector {
             Connector::All => outputs.iter().for_each(|o| inputs.iter().for_each(|i| add(o, i))),
@@ -83,12 +119,52 @@ impl Joiner {
         Ok(())
     }
 
+    /// Connects `a => b` without numbers, port by port. One may tell how wide another is: until nothing changes.
+    fn connect_bare(&mut self, flat: &Flat, source: &Source<'_>, d: &mut Diagnostics) {
+        let mut waiting = core::mem::take(&mut self.bare);
+        if waiting.is_empty() {
+            return;
+        }
+        let mut widths: Vec<Width> = flat.elements.iter().map(|e| Width::of(&e.class)).collect();
+        self.all.iter().for_each(|c| see(&mut widths, c.from, c.to));
+        let mut steps = 0;
+        loop {
+            let before = waiting.len();
+            steps += before;
+            waiting.retain(|(from, to, span)| {
+                let width = match (widths[*from].outputs, widths[*to].inputs) {
+                    (Some(a), Some(b)) if a != b => {
+                        let message =
+                            format!("'=>' connects port by port: {a} outputs cannot go to {b} inputs");
+                        d.add(source, span.clone(), message);
+                        return false;
+                    }
+                    (Some(width), _) | (None, Some(width)) => width,
+                    (None, None) => return true,
+                };
+                for port in 0..width {
+                    let (from, to) = (Port { element: *from, port }, Port { element: *to, port });
+                    see(&mut widths, from, to);
+                    self.all.push(Connected { from, to, span: span.clone() });
+                }
+                false
+            });
+            if waiting.is_empty() || waiting.len() == before || steps > STEPS {
+                break;
+            }
+        }
+        for (_, _, span) in waiting {
+            d.add(source, span, "'=>': neither side says how many ports it has; give their numbers");
+        }
+    }
+
     /// Joins what leads into each pseudo element with what leads out of it, and removes them.
-    pub(super) fn finish(self, flat: &mut Flat, source: &Source<'_>, d: &mut Diagnostics) {
+    pub(super) fn finish(mut self, flat: &mut Flat, source: &Source<'_>, d: &mut Diagnostics) {
+        self.connect_bare(flat, source, d);
         let pseudo: Vec<bool> = flat.elements.iter().map(|e| e.class == PSEUDO).collect();
         let mut beyond: BTreeMap<Port, Vec<usize>> = BTreeMap::new();
         let mut entered = BTreeSet::new();
-        for (i, c) in self.0.iter().enumerate() {
+        for (i, c) in self.all.iter().enumerate() {
             if pseudo[c.from.element] {
                 beyond.entry(c.from).or_default().push(i);
             }
@@ -97,14 +173,14 @@ impl Joiner {
             }
         }
         let mut steps = 0;
-        for c in self.0.iter().filter(|c| !pseudo[c.from.element]) {
+        for c in self.all.iter().filter(|c| !pseudo[c.from.element]) {
             let (mut waiting, mut seen) = (alloc::vec![c.to], BTreeSet::new());
             while let Some(to) = waiting.pop() {
                 steps += 1;
                 if !pseudo[to.element] {
                     flat.connections.push(Connected { from: c.from, to, span: c.span.clone() });
                 } else if let Some(next) = beyond.get(&to).filter(|_| seen.insert(to)) {
-                    waiting.extend(next.iter().rev().map(|&i| self.0[i].to));
+                    waiting.extend(next.iter().rev().map(|&i| self.all[i].to));
                 }
                 if steps > STEPS {
                     d.add(source, c.span.clone(), "too many connections through compound elements");
@@ -112,7 +188,7 @@ impl Joiner {
                 }
             }
         }
-        for c in &self.0 {
+        for c in &self.all {
             let end = |port: &Port, what: &str| {
                 format!("'{}' has no {what} {}", flat.elements[port.element].name, port.port)
             };

@@ -1,8 +1,9 @@
 //! Compound elements replaced by what they consist of, variables by their values.
 
 use super::connect::{End, Joiner};
-use super::parser::{ClassUse, Compound, DEPTH, Item, Statement, What};
+use super::parser::{Body as Overload, ClassUse, Compound, DEPTH, Item, Statement, What};
 use super::scope::{Meaning, Scope};
+use super::uses::{self, Used};
 use super::{Declared, Flat, Span};
 use crate::args::split;
 use crate::diagnostic::{Diagnostics, Source};
@@ -89,16 +90,26 @@ impl Flattener<'_> {
         for statement in statements {
             match statement {
                 Statement::Class { name, class } => {
-                    let meaning = self.meaning(class, scope);
+                    let mut meaning = self.meaning(class, scope);
+                    if let Meaning::Compound(compound, _, before) = &mut meaning
+                        && compound.extends
+                    {
+                        let known = || crate::elements::class(name).map(|_| Meaning::Library(name.clone()));
+                        *before = scope.class(name).or_else(known).map(Rc::new);
+                    }
                     scope.define_class(name, meaning);
                 }
                 Statement::Define(span) => self.define(span, scope),
                 Statement::Require(span) => self.require(span),
                 Statement::Chain(chain) => {
                     for (at, (_, items)) in chain.iter().enumerate() {
-                        for item in items {
+                        for (which, item) in items.iter().enumerate() {
                             let first = at == 0 && chain.len() > 1;
-                            let it = self.item(body, item, scope, first);
+                            let used = || match &item.what {
+                                What::Declared { name: Some(name), .. } => uses::of_name(statements, name),
+                                _ => uses::of_item(chain, (at, which)),
+                            };
+                            let it = self.item(body, item, scope, first, &used);
                             found.push(it);
                         }
                     }
@@ -153,7 +164,7 @@ impl Flattener<'_> {
     fn meaning(&self, class: &ClassUse, scope: &Scope) -> Meaning {
         match class {
             ClassUse::Named(name) => scope.class(name).unwrap_or_else(|| Meaning::Library(name.clone())),
-            ClassUse::Compound(compound) => Meaning::Compound(compound.clone(), scope.clone()),
+            ClassUse::Compound(compound) => Meaning::Compound(compound.clone(), scope.clone(), None),
             ClassUse::Group(compound) => Meaning::Group(compound.clone()),
         }
     }
@@ -195,7 +206,14 @@ impl Flattener<'_> {
         out.unwrap_or_default()
     }
 
-    fn item(&mut self, body: &Body, item: &Item, scope: &Scope, first: bool) -> Found {
+    fn item(
+        &mut self,
+        body: &Body,
+        item: &Item,
+        scope: &Scope,
+        first: bool,
+        used: &dyn Fn() -> Used,
+    ) -> Found {
         let faces = match &item.what {
             What::Implicit => {
                 let Some(faces) = body.faces else {
@@ -217,10 +235,12 @@ impl Flattener<'_> {
                 if scope.class(name).is_none() && crate::elements::class(name).is_none() {
                     return Found::Later(name.clone());
                 }
-                self.declare(body, None, &ClassUse::Named(name.clone()), None, &item.span, scope)
+                let class = ClassUse::Named(name.clone());
+                self.declare(body, None, &class, None, Use { span: &item.span, used }, scope)
             }
             What::Declared { name, class, config } => {
-                self.declare(body, name.as_deref(), class, config.as_ref(), &item.span, scope)
+                let use_ = Use { span: &item.span, used };
+                self.declare(body, name.as_deref(), class, config.as_ref(), use_, scope)
             }
         };
         faces.map_or(Found::Nothing, Found::Faces)
@@ -232,7 +252,7 @@ impl Flattener<'_> {
         name: Option<&str>,
         class: &ClassUse,
         config: Option<&Span>,
-        span: &Span,
+        Use { span, used }: Use<'_>,
         scope: &Scope,
     ) -> Option<Faces> {
         let full = match name {
@@ -256,23 +276,52 @@ impl Flattener<'_> {
             (Some(config), _) => self.substituted(&self.source.text[config.clone()], config, scope),
             (None, _) => String::new(),
         };
-        let faces = match meaning {
+        let faces = self.make(body, &full, meaning, (text, config), Use { span, used }, scope)?;
+        self.names.insert(full, faces);
+        Some(faces)
+    }
+
+    /// Makes what a class stands for.
+    fn make(
+        &mut self,
+        body: &Body,
+        full: &str,
+        meaning: Meaning,
+        (text, config): (String, Option<&Span>),
+        Use { span, used }: Use<'_>,
+        scope: &Scope,
+    ) -> Option<Faces> {
+        match meaning {
             Meaning::Library(class) => {
                 // What a variable changed cannot be pointed at byte by byte.
                 let place = config.filter(|c| self.source.text[(*c).clone()] == text).cloned();
-                let one = self.element(&full, class, text, span, place)?;
-                Faces { input: one, output: one }
+                let one = self.element(full, class, text, span, place)?;
+                Some(Faces { input: one, output: one })
             }
-            Meaning::Compound(compound, written) => {
-                let inner = Scope::new(Some(written));
-                let faces = self.expand(&full, &compound, &text, span, inner.clone(), body.depth);
-                inner.forget();
-                faces?
+            Meaning::Compound(compound, written, before) => {
+                match choose(&compound, &text, used) {
+                    Some(chosen) => {
+                        let inner = Scope::new(Some(written));
+                        let faces = self.expand(full, chosen, &text, span, inner.clone(), body.depth);
+                        inner.forget();
+                        faces
+                    }
+                    None if let Some(before) = before => {
+                        self.make(body, full, (*before).clone(), (text, config), Use { span, used }, scope)
+                    }
+                    None => {
+                        let (inputs, outputs) = used();
+                        let given = split(&text).len();
+                        self.error(
+                        span,
+                        format!("no match for '{full}' with {given} arguments, {inputs} inputs, {outputs} outputs"),
+                    );
+                        None
+                    }
+                }
             }
-            Meaning::Group(group) => self.group(body, &full, &group, span, scope)?,
-        };
-        self.names.insert(full, faces);
-        Some(faces)
+            Meaning::Group(group) => self.group(body, full, &group, span, scope),
+        }
     }
 
     fn element(
@@ -319,32 +368,54 @@ impl Flattener<'_> {
     ) -> Option<Faces> {
         let faces = self.faces(full, span, body.depth)?;
         let inner = Body { prefix: body.prefix.clone(), faces: Some(faces), depth: body.depth + 1 };
-        self.body(&inner, &group.body, &mut scope.clone());
+        for body in &group.bodies {
+            self.body(&inner, &body.statements, &mut scope.clone());
+        }
         Some(faces)
     }
 
     fn expand(
         &mut self,
         full: &str,
-        compound: &Compound,
+        chosen: &Overload,
         config: &str,
         span: &Span,
         mut scope: Scope,
         depth: usize,
     ) -> Option<Faces> {
         let faces = self.faces(full, span, depth)?;
-        if let Err(message) = bind(compound, config, &mut scope) {
+        if let Err(message) = bind(chosen, config, &mut scope) {
             self.error(span, format!("'{full}': {message}"));
             return None;
         }
         let body = Body { prefix: format!("{full}/"), faces: Some(faces), depth: depth + 1 };
-        self.body(&body, &compound.body, &mut scope);
+        self.body(&body, &chosen.statements, &mut scope);
         Some(faces)
     }
 }
 
+/// Where something is used, and how many ports of it.
+#[derive(Clone, Copy)]
+struct Use<'a> {
+    span: &'a Span,
+    used: &'a dyn Fn() -> Used,
+}
+
+/// The overload that arguments and ports fit; the only one, whether they fit or not, unless there are others elsewhere.
+fn choose<'c>(compound: &'c Compound, config: &str, used: &dyn Fn() -> Used) -> Option<&'c Overload> {
+    if let ([only], false) = (&compound.bodies[..], compound.extends) {
+        return Some(only);
+    }
+    let used = used();
+    let fits = |body: &&Overload| {
+        let mut scratch = Scope::new(None);
+        uses::of_body(&body.statements) == used && bind(body, config, &mut scratch).is_ok()
+    };
+    compound.bodies.iter().find(fits)
+}
+
 /// Gives a compound's parameters their values.
-fn bind(compound: &Compound, config: &str, scope: &mut Scope) -> Result<(), String> {
+fn bind(compound: &Overload, config: &str, scope: &mut Scope) -> Result<(), String> {
     let mut positional = Vec::new();
     for argument in split(config) {
         let (word, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
@@ -443,6 +514,45 @@ mod tests {
         let configs: Vec<_> = f.elements.iter().map(|e| e.config.as_str()).collect();
         assert_eq!(configs, ["1/v/2, 3", "5//"]);
         assert!(!flat("elementclass P { $a | Print($a) } P").1.is_empty());
+    }
+
+    #[test]
+    fn arguments_and_ports_choose_an_overload() {
+        let x = "elementclass X { $a | input -> one :: Print($a) -> output
+                   || $a, $b | input -> two :: Print($a/$b) -> output
+                   || $a | input -> t :: Tee -> output; t [1] -> [1] output }";
+        let ends = "i :: Idle -> x :: X";
+        assert_eq!(
+            joined(&format!("{x} {ends}(1, 2) -> d :: Discard")),
+            ["i[0]->[0]x/two", "x/two[0]->[0]d"]
+        );
+        assert_eq!(
+            joined(&format!("{x} {ends}(1) -> d :: Discard; x [1] -> e :: Discard")),
+            ["i[0]->[0]x/t", "x/t[0]->[0]d", "x/t[1]->[0]e"]
+        );
+        let (_, d) = flat(&format!("{x} {ends}(1, 2, 3) -> Discard"));
+        assert!(d.to_string().contains("no match for 'x'"), "{d}");
+    }
+
+    #[test]
+    fn a_class_can_add_to_what_its_name_stood_for() {
+        let text = "elementclass Null { $a | input -> p :: Print($a) -> output || ... }
+                    i :: Idle -> n :: Null(1) -> m :: Null -> d :: Discard";
+        assert_eq!(joined(text), ["i[0]->[0]n/p", "m[0]->[0]d", "n/p[0]->[0]m"]);
+    }
+
+    #[test]
+    fn port_by_port_takes_all_ports_that_there_are() {
+        let text = "elementclass Two { input -> output; input [1] -> [1] output }
+                    i :: Idle; j :: Idle; i -> s :: StaticSwitch(0); i2 :: Idle -> p :: Two => q :: Two
+                    => (input => d :: RoundRobinSched -> Discard); j -> [1] p;";
+        let lines = joined(text);
+        assert!(
+            lines.contains(&"i2[0]->[0]d".to_string()) && lines.contains(&"j[0]->[1]d".to_string()),
+            "{lines:?}"
+        );
+        let (_, d) = flat("t :: Tee => r :: RoundRobinSched -> Discard");
+        assert!(d.to_string().contains("'=>'"), "{d}");
     }
 
     #[test]

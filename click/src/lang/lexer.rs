@@ -131,9 +131,7 @@ impl<'a> Lexer<'a> {
                     }
                 }
                 b'"' | b'\'' => i = string_end(bytes, i),
-                b'\\' if bytes.get(i + 1) == Some(&b'<') => {
-                    i += bytes[i..].iter().position(|&b| b == b'>').unwrap_or(bytes.len() - i);
-                }
+                b'\\' if bytes.get(i + 1) == Some(&b'<') => i = data_end(bytes, i),
                 b'/' if bytes.get(i + 1) == Some(&b'/') => {
                     i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
                 }
@@ -172,6 +170,12 @@ pub fn string_end(bytes: &[u8], start: usize) -> usize {
         i += 1;
     }
     bytes.len().saturating_sub(1)
+}
+
+/// Index of the `>` that ends the data beginning with `\<` at `start`, or of the last byte.
+pub fn data_end(bytes: &[u8], start: usize) -> usize {
+    let end = bytes[start..].iter().position(|&b| b == b'>');
+    end.map_or(bytes.len().saturating_sub(1), |at| start + at)
 }
 
 #[cfg(test)]

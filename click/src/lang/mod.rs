@@ -7,6 +7,7 @@ pub mod lexer;
 pub mod parser;
 pub mod print;
 mod scope;
+mod uses;
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -24,13 +24,22 @@ pub enum ClassUse {
     Group(Rc<Compound>),
 }
 
-/// A compound element's definition.
+/// A compound element's definition: overloads, of which the arguments and ports of each use choose one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compound {
+    /// In the order they are written.
+    pub bodies: Vec<Body>,
+    /// Whether it adds to what its name stood for before (`...`).
+    pub extends: bool,
+}
+
+/// One overload of a compound element.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Body {
     /// Parameters: variable, and the keyword that names it in a call.
     pub parameters: Vec<(String, Option<String>)>,
     /// What it consists of.
-    pub body: Vec<Statement>,
+    pub statements: Vec<Statement>,
 }
 
 /// What stands in a connection.
@@ -152,7 +161,13 @@ impl<'s> Parser<'s, '_> {
     /// Statements up to `end`, which is not taken, or the end of the file.
     fn statements(&mut self, end: Option<char>) -> Vec<Statement> {
         let mut statements = Vec::new();
-        let ends = |kind| kind == Kind::End || end.is_some_and(|e| kind == Kind::Mark(e));
+        // An overload ends where the next begins.
+        let ends = |kind| match kind {
+            Kind::End => true,
+            Kind::TwoBars => end == Some('}'),
+            Kind::Mark(mark) => end == Some(mark),
+            _ => false,
+        };
         while !ends(self.next.kind) {
             if self.accept(Kind::Mark(';')) {
                 continue;
@@ -208,7 +223,7 @@ impl<'s> Parser<'s, '_> {
             chain.push((None, alloc::vec![input]));
         }
         loop {
-            let ended = matches!(self.next.kind, Kind::End | Kind::Mark(';' | '}' | ')'));
+            let ended = matches!(self.next.kind, Kind::End | Kind::TwoBars | Kind::Mark(';' | '}' | ')'));
             if ended && connector.is_some() {
                 let span = self.next.span.start..self.next.span.start;
                 let output = Item { what: What::Implicit, inputs: None, outputs: None, span };
@@ -222,7 +237,10 @@ impl<'s> Parser<'s, '_> {
             }
         }
         // As in Click, a semicolon may be left out where a new statement visibly begins.
-        if !matches!(self.next.kind, Kind::Mark(';' | '}' | ')' | '[') | Kind::End | Kind::Word) {
+        if !matches!(
+            self.next.kind,
+            Kind::Mark(';' | '}' | ')' | '[') | Kind::End | Kind::TwoBars | Kind::Word
+        ) {
             return Err(self.expected("'->', '=>', '::' or ';'"));
         }
         Ok(Statement::Chain(chain))
@@ -356,20 +374,25 @@ impl<'s> Parser<'s, '_> {
             self.skip_nested();
             return Err(Broken);
         }
-        let parameters = if end == '}' { self.parameters()? } else { Vec::new() };
-        self.depth += 1;
-        let body = self.statements(Some(end));
-        self.depth -= 1;
-        if self.next.kind == Kind::TwoBars {
-            let span = self.next.span.clone();
-            return Err(
-                self.error(span, "compound elements with several bodies ('||') are not supported yet")
-            );
+        let mut compound = Compound::default();
+        loop {
+            if end == '}' && self.accept(Kind::Dots) {
+                compound.extends = true;
+                break;
+            }
+            let parameters = if end == '}' { self.parameters()? } else { Vec::new() };
+            self.depth += 1;
+            let statements = self.statements(Some(end));
+            self.depth -= 1;
+            compound.bodies.push(Body { parameters, statements });
+            if end == ')' || !self.accept(Kind::TwoBars) {
+                break;
+            }
         }
         if !self.accept(Kind::Mark(end)) {
             return Err(self.error(open.span, format!("syntax error: this has no '{end}'")));
         }
-        Ok(Rc::new(Compound { parameters, body }))
+        Ok(Rc::new(compound))
     }
 
     /// To the end of what was nested too deep, so that the error is said once.

@@ -15,8 +15,8 @@ const TEXT: usize = 1 << 20;
 pub(super) enum Meaning {
     /// A class of the library, or an unknown one.
     Library(String),
-    /// A compound element, and what names meant where it was written.
-    Compound(Rc<Compound>, Scope),
+    /// A compound element, what names meant where it was written, and what its own name did if it adds to that.
+    Compound(Rc<Compound>, Scope, Option<Rc<Meaning>>),
     /// A group, whose names are those of its surroundings.
     Group(Rc<Compound>),
 }
@@ -98,11 +98,18 @@ impl Scope {
         let (mut i, mut copied, mut double) = (0, 0, false);
         while i < bytes.len() {
             match bytes[i] {
+                b'\\' if !double && bytes.get(i + 1) == Some(&b'<') => {
+                    i = super::lexer::data_end(bytes, i);
+                }
                 b'\\' => i += 1,
                 b'"' => double = !double,
                 b'\'' if !double => i = super::lexer::string_end(bytes, i),
                 b'/' if !double && bytes.get(i + 1) == Some(&b'/') => {
                     i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
+                }
+                b'/' if !double && bytes.get(i + 1) == Some(&b'*') => {
+                    let end = text.get(i + 2..).and_then(|t| t.find("*/"));
+                    i = end.map_or(bytes.len(), |e| i + e + 3);
                 }
                 b'$' => {
                     let (name, end) = name_at(text, i + 1);
