@@ -13,7 +13,7 @@ TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp ope
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries demo test lint bench fuzz install clean packages test-packages
+.PHONY: help build images binaries demo test lint bench docs fuzz install clean packages test-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: ## check formatting and run clippy
 
 bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp or switch for those; BENCH=--json for numbers only)
 	cargo run --release --quiet -p bench -- $(BENCH)
+
+docs: binaries ## write the manual of elements to docs/elements
+	rm -rf docs/elements
+	$(RELEASE)/microvisor elements --write docs/elements
 
 fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the nightly toolchain
 	scripts/fuzz $${SECONDS_EACH:-600}

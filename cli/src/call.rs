@@ -6,7 +6,6 @@ use crate::node;
 use crate::output::{self, Output};
 use crate::process::RawTerminal;
 use crate::run::TimelineForm;
-use clap::Subcommand;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -16,33 +15,10 @@ use vmm::control::{Instance, RefusalKind, Request, Response};
 use vmm::image::{Access, Image};
 use vmm::status;
 
-/// What can be done with an instance's Click router.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ClickCommand {
-    /// Print the value of ELEMENT.HANDLER
-    Read {
-        /// ELEMENT.HANDLER, or the name of a global handler
-        handler: String,
-    },
-    /// Write a value to ELEMENT.HANDLER
-    Write {
-        /// ELEMENT.HANDLER
-        handler: String,
-        /// The value
-        #[arg(default_value = "", allow_hyphen_values = true)]
-        value: String,
-    },
-    /// Run another Click file from now on
-    Swap {
-        /// The Click file
-        file: PathBuf,
-    },
-}
-
 /// Key that leaves an attached console.
 const LEAVE: u8 = 0x1d;
 
-fn failed(refusal: &Refusal) -> u8 {
+pub(crate) fn failed(refusal: &Refusal) -> u8 {
     let hint = matches!(refusal, Refusal::Absent(_)).then_some("see what is running: microvisor ps");
     output::complain(&refusal.to_string(), hint);
     match refusal {
@@ -196,33 +172,6 @@ fn attached(early: &[u8], stream: UnixStream) -> io::Result<()> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return Ok(()),
         }
-    }
-}
-
-/// `microvisor click`
-pub fn click(name: &str, command: &ClickCommand) -> u8 {
-    let request = match command {
-        ClickCommand::Read { handler } => Request::Read { handler: handler.clone() },
-        ClickCommand::Write { handler, value } => {
-            Request::Write { handler: handler.clone(), value: value.clone() }
-        }
-        ClickCommand::Swap { file } => match images::Config::read(file) {
-            Ok(config) => Request::Configure { config: String::from_utf8_lossy(&config.bytes).into_owned() },
-            Err(e) => {
-                output::complain(&e.to_string(), e.hint());
-                return e.status();
-            }
-        },
-    };
-    match instances::call(name, &request) {
-        Ok(Response::Done { value }) => {
-            if !value.is_empty() {
-                println!("{}", value.trim_end_matches('\n'));
-            }
-            0
-        }
-        Ok(_) => status::MONITOR,
-        Err(e) => failed(&e),
     }
 }
 

@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 
 mod call;
+mod elements;
+mod handlers;
 mod images;
 mod instances;
 mod network;
@@ -63,7 +65,18 @@ enum Command {
         /// Name of the instance
         name: String,
         #[command(subcommand)]
-        command: call::ClickCommand,
+        command: handlers::ClickCommand,
+    },
+    /// List the elements of Click files, or print the page of one
+    Elements {
+        /// Name of an element
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write all pages to a folder
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["name", "json"])]
+        write: Option<std::path::PathBuf>,
     },
     /// Say what an image is and wants, or how a running instance does
     Inspect {
@@ -166,7 +179,10 @@ fn main() -> ExitCode {
         Command::Ps { json } => call::ps(json),
         Command::Stop { names, grace } => call::stop(&names, Duration::from_secs_f64(grace)),
         Command::Console { name } => call::console(&name),
-        Command::Click { name, command } => call::click(&name, &command),
+        Command::Click { name, command } => handlers::click(&name, &command),
+        Command::Elements { name, json, write } => {
+            elements::elements(name.as_deref(), json, write.as_deref())
+        }
         Command::Inspect { what, json } => call::inspect(&what, json),
         Command::Switch(options) => switch::switch(&options),
         Command::Node { arguments } => node::daemon(&arguments),

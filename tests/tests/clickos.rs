@@ -121,6 +121,54 @@ fn mirror_keeps_up_with_bursts() {
 }
 
 #[test]
+fn no_packet_is_lost_while_configurations_are_swapped() {
+    let f = Function::new("mirror", 1, &[]);
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    assert!(echoes(&socket, "10.1.0.1:9"));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let (sent, came) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let (mut sent, mut came, mut buffer) = (0u32, 0u32, [0; 2000]);
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                for _ in 0..20 {
+                    sent += u32::from(socket.send_to(b"burst", "10.1.0.1:9").is_ok());
+                }
+                for _ in 0..20 {
+                    came += u32::from(socket.recv(&mut buffer).is_ok());
+                }
+            }
+            (sent, came)
+        });
+        for _ in 0..20 {
+            f.click(&["swap", "examples/mirror.click"]).ends(0, "");
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        load.join().expect("no panic")
+    });
+    assert!(sent > 100 && came == sent, "{came} of {sent} came back");
+    assert_eq!(f.read("mirrored.count"), u64::from(sent) + 1);
+}
+
+#[test]
+fn handlers_are_listed_and_a_profile_says_where_packets_go() {
+    let f = Function::new("firewall", 1, &[]);
+    let all = f.click(&["handlers"]);
+    assert!(all.out.contains("passed.count") && all.out.contains("out.capacity"), "{all:?}");
+    let one = f.click(&["handlers", "out"]);
+    assert!(one.out.contains("out.length") && !one.out.contains("passed"), "{one:?}");
+    f.click(&["handlers", "nothing"]).ends(status::CONFIGURATION_REFUSED, "nothing");
+    let profile = std::thread::scope(|scope| {
+        let profile = scope.spawn(|| f.click(&["profile", "--during", "1", "--json"]));
+        assert!(f.sides[0].pings("10.1.0.1", 5));
+        profile.join().expect("no panic")
+    });
+    let rows: serde_json::Value = serde_json::from_str(&profile.out).unwrap_or_default();
+    let ping = rows.as_array().and_then(|rows| rows.iter().find(|r| r["element"] == "ping"));
+    let ping = ping.unwrap_or_else(|| panic!("{profile:?}"));
+    assert!(ping["packets"].as_u64() > Some(0) && ping["cycles_per_packet"].as_u64() > Some(0), "{ping}");
+}
+
+#[test]
 fn router_routes_between_two_networks() {
     let f = Function::new("router", 2, &[]);
     let (left, right) = (&f.sides[0], &f.sides[1]);

@@ -23,6 +23,10 @@ macro_rules! library {
             $(&<$subject::$name as Described>::CLASS,)*
             $(&Class { name: $alias, ..<$other::$original as Described>::CLASS },)*
         ];
+
+        /// The subject of each class, in the same order.
+        #[cfg(feature = "manual")]
+        static SUBJECTS: &[&str] = &[$(stringify!($subject),)* $(stringify!($other),)*];
     };
 }
 
@@ -120,4 +124,10 @@ mod tests {
             }
         }
     }
+}
+
+/// All classes with their subjects: what the manual is made of.
+#[cfg(feature = "manual")]
+pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
+    SUBJECTS.iter().copied().zip(CLASSES.iter().copied())
 }

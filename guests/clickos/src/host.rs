@@ -99,6 +99,10 @@ impl Host for ClickHost {
         clock::now().0
     }
 
+    fn cycles(&self) -> u64 {
+        clock::tsc().0
+    }
+
     fn wall_clock(&self) -> Nanos {
         clock::unix_ns()
     }

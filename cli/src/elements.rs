@@ -1,0 +1,147 @@
+//! The manual of elements, from what is written on their types.
+
+use crate::output;
+use click::element::Class;
+use click::elements::manual;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use vmm::status;
+
+/// An element's page.
+#[derive(Serialize)]
+struct Page {
+    name: &'static str,
+    subject: &'static str,
+    ports: &'static str,
+    processing: &'static str,
+    keywords: &'static [&'static str],
+    handlers: Vec<(&'static str, &'static str)>,
+    text: String,
+}
+
+fn text(class: &Class) -> String {
+    let lines = class.manual.iter().map(|line| line.strip_prefix(' ').unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn page(subject: &'static str, class: &'static Class) -> Page {
+    let mode = |read, write| match (read, write) {
+        (true, true) => "read and write",
+        (true, false) => "read",
+        _ => "write",
+    };
+    Page {
+        name: class.name,
+        subject,
+        ports: class.ports,
+        processing: class.processing,
+        keywords: class.keywords,
+        handlers: class.handlers.iter().map(|h| (h.name, mode(h.read, h.write))).collect(),
+        text: text(class),
+    }
+}
+
+fn pages() -> Vec<Page> {
+    let mut pages: Vec<Page> = manual().map(|(subject, class)| page(subject, class)).collect();
+    pages.sort_by_key(|p| p.name.to_ascii_lowercase());
+    pages
+}
+
+impl Page {
+    fn summary(&self) -> &str {
+        let first = self.text.split("\n\n").next().unwrap_or("");
+        first.lines().next().unwrap_or("")
+    }
+
+    fn markdown(&self) -> String {
+        // Headings of the type's own documentation lie below the element's name.
+        let text: String = self
+            .text
+            .lines()
+            .map(|l| if l.starts_with('#') { format!("#{l}\n") } else { format!("{l}\n") })
+            .collect();
+        let mut page = format!("# {}\n\n{}\n", self.name, text.trim_end());
+        let _ = write!(page, "\n## Ports\n`{}`, `{}`\n", self.ports, self.processing);
+        if !self.handlers.is_empty() {
+            page.push_str("\n| handler | |\n|---|---|\n");
+            for (name, mode) in &self.handlers {
+                let _ = writeln!(page, "| `{name}` | {mode} |");
+            }
+        }
+        page
+    }
+}
+
+/// `microvisor elements`
+pub fn elements(name: Option<&str>, json: bool, write: Option<&Path>) -> u8 {
+    let pages = pages();
+    if let Some(folder) = write {
+        return match write_all(&pages, folder) {
+            Ok(()) => 0,
+            Err(e) => {
+                output::complain(&format!("{}: {e}", folder.display()), None);
+                status::HOST
+            }
+        };
+    }
+    let Some(name) = name else {
+        if json {
+            output::json(&pages);
+        } else {
+            print!("{}", list(&pages));
+        }
+        return 0;
+    };
+    let Some(page) = pages.iter().find(|p| p.name == name) else {
+        let near = pages.iter().find(|p| p.name.eq_ignore_ascii_case(name));
+        let hint = near
+            .map_or("see what there is: microvisor elements".to_owned(), |p| format!("there is {}", p.name));
+        output::complain(&format!("no element named {name}"), Some(&hint));
+        return status::CONFIGURATION_REFUSED;
+    };
+    if json {
+        output::json(page);
+    } else {
+        print!("{}", page.markdown());
+    }
+    0
+}
+
+fn by_subject(pages: &[Page]) -> BTreeMap<&str, Vec<&Page>> {
+    let mut subjects: BTreeMap<&str, Vec<&Page>> = BTreeMap::new();
+    pages.iter().for_each(|p| subjects.entry(p.subject).or_default().push(p));
+    subjects
+}
+
+fn list(pages: &[Page]) -> String {
+    let width = pages.iter().map(|p| p.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (subject, pages) in by_subject(pages) {
+        let _ = writeln!(text, "{subject}");
+        for p in pages {
+            let _ = writeln!(text, "  {:<width$}  {}", p.name, p.summary());
+        }
+    }
+    text
+}
+
+/// The manual as files: a page an element, and a list of them.
+fn write_all(pages: &[Page], folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut index =
+        "# Elements\n\nMade by `make docs` from what is written on the types (`click/src/elements`).\n"
+            .to_owned();
+    for (subject, pages) in by_subject(pages) {
+        let _ = write!(index, "\n## {subject}\n\n| element | |\n|---|---|\n");
+        for p in &pages {
+            let _ = writeln!(index, "| [{0}]({0}.md) | {1} |", p.name, p.summary());
+        }
+        for p in pages {
+            std::fs::write(folder.join(format!("{}.md", p.name)), p.markdown())?;
+        }
+    }
+    std::fs::write(folder.join("README.md"), index)
+}
