@@ -91,6 +91,12 @@ pub fn classes() -> impl Iterator<Item = &'static Class> {
     CLASSES.iter().copied()
 }
 
+/// All classes with their subjects: what the manual is made of.
+#[cfg(feature = "manual")]
+pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
+    SUBJECTS.iter().copied().zip(CLASSES.iter().copied())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,10 +130,4 @@ mod tests {
             }
         }
     }
-}
-
-/// All classes with their subjects: what the manual is made of.
-#[cfg(feature = "manual")]
-pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
-    SUBJECTS.iter().copied().zip(CLASSES.iter().copied())
 }
