@@ -1,6 +1,7 @@
 //! `/v1/instances`: create, look, start, stop, reboot, delete.
 
 use super::{Body, Query, created};
+use crate::images::digest;
 use crate::instance::prepare::{Prepared, prepare};
 use crate::instance::{Arrival, actor};
 use crate::model::{Instance, InstanceSpec, State as Life};
@@ -12,8 +13,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -87,7 +86,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     arrival.past(Phase::Request);
     let key = headers.get("idempotency-key").map(|v| v.to_str().unwrap_or_default());
-    let digest = key.map(|_| digest(&spec));
+    let digest = key.map(|_| digest(&serde_json::to_vec(&spec).unwrap_or_default()));
     if let (Some(key), Some(digest)) = (key, &digest) {
         if key.is_empty() || key.len() > 128 {
             return Err(Problem::invalid("an idempotency key has 1 to 128 characters"));
@@ -118,15 +117,6 @@ async fn create(
             .hint(format!("its last words: microvisor logs {}", instance.name))),
         _ => Ok(created(instance)),
     }
-}
-
-fn digest(spec: &InstanceSpec) -> String {
-    let bytes = serde_json::to_vec(spec).unwrap_or_default();
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Writes a new instance down, with addresses that are its own.
