@@ -91,7 +91,7 @@ fn run() -> Result<(), ExitCode> {
     while !engine.is_shut_down() && control::stop_deadline().is_none() {
         round(&mut listener, &mut engine, &mut served, &mut buffers);
     }
-    listener.flush();
+    listener.close(clock::now());
     Ok(())
 }
 

@@ -322,6 +322,17 @@ impl Listener {
         self.free.push(number);
     }
 
+    /// Closes every connection, as a kernel does for a process that ends: peers need not wait for a guest that is gone.
+    pub fn close(&mut self, now: clock::Instant) {
+        for number in 0..self.connections.len() {
+            if let Some(socket) = self.socket(number) {
+                socket.close();
+                self.send(number, now);
+            }
+        }
+        self.flush();
+    }
+
     /// Shows the device what was sent. Belongs at the end of every round.
     pub fn flush(&mut self) {
         self.phy.flush();

@@ -454,8 +454,12 @@ impl Io {
         blocks
     }
 
-    /// The guest has ended: what it still said goes out, then the report.
+    /// The guest has ended: what it still sent and said goes out, then the report.
     fn finish(&mut self, ending: Ending) {
+        for net in &mut self.nets {
+            // No more than the queue holds, and a broken queue no longer matters.
+            while matches!(net.device.transmit(), Ok((Left::More, _))) {}
+        }
         while self.exchange() {}
         self.console.finish();
         self.server.end();
