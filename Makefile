@@ -22,8 +22,9 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p switch -p node
-	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C target-feature=+crt-static -C relocation-model=static
+	cargo build --release --quiet -p cli -p node
+	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
+	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
 images:
 	cd guests && cargo build --release --quiet --workspace
