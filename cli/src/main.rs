@@ -105,6 +105,18 @@ enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Keep guests of the node's instances from running
+    Pause {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Let paused guests run on
+    Resume {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// Delete instances of the node
     Rm {
         /// Names of instances
@@ -188,6 +200,8 @@ fn main() -> ExitCode {
         Command::Node { arguments } => node::daemon(&arguments),
         Command::Start { names } => node::start(&names),
         Command::Reboot { names } => node::reboot(&names),
+        Command::Pause { names } => node::pause(&names),
+        Command::Resume { names } => node::resume(&names),
         Command::Rm { names, force } => node::rm(&names, force),
         Command::Logs { name } => node::logs(&name),
         Command::Net { command } => node::net(&command),

@@ -10,7 +10,7 @@ use node::api::instances::Instances;
 use node::api::timelines::Statistics;
 use node::client::{Body, Client};
 use node::model::{
-    DeviceSpec, Event, HostPort, Image, Instance, InstanceSpec, Network, Restart, Timeline, Uplink,
+    DeviceSpec, Event, HostPort, Image, Instance, InstanceSpec, Network, OnDemand, Restart, Timeline, Uplink,
 };
 use node::problem::Problem;
 use std::os::unix::process::CommandExt;
@@ -202,6 +202,7 @@ fn create(o: &RunOptions) -> Result<Instance, Problem> {
         devices: o.network.iter().map(|n| n.0.clone()).collect(),
         labels: Default::default(),
         restart: o.restart.map_or(Restart::Never, |r| r.0),
+        on_demand: o.on_demand.map(|idle_s| OnDemand { idle_s }),
     };
     client.post("/v1/instances", &spec)
 }
@@ -271,6 +272,16 @@ pub fn start(names: &[String]) -> u8 {
 /// `microvisor reboot`
 pub fn reboot(names: &[String]) -> u8 {
     each(names, |client, name| client.bytes(Method::POST, &path(name, "/reboot"), Body::None).map(drop))
+}
+
+/// `microvisor pause`
+pub fn pause(names: &[String]) -> u8 {
+    each(names, |client, name| client.bytes(Method::POST, &path(name, "/pause"), Body::None).map(drop))
+}
+
+/// `microvisor resume`
+pub fn resume(names: &[String]) -> u8 {
+    each(names, |client, name| client.bytes(Method::POST, &path(name, "/resume"), Body::None).map(drop))
 }
 
 /// `microvisor rm`

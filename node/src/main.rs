@@ -116,13 +116,14 @@ async fn run(settings: Settings) -> ExitCode {
     else {
         return fail("signals cannot be waited for", None, HOST);
     };
-    let service = api::router(node).into_make_service_with_connect_info::<Peer>();
+    let service = api::router(node.clone()).into_make_service_with_connect_info::<Peer>();
     tracing::info!(socket = %socket.display(), "the node is ready");
     let served = tokio::select! {
         outcome = axum::serve(listener, service) => outcome,
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
+    node.shells.close();
     // It may have been removed by others.
     let _ = std::fs::remove_file(&socket);
     match served {

@@ -24,6 +24,9 @@ pub struct Settings {
     /// CPUs of the switch's threads, one each [default: one thread, anywhere]
     #[arg(long, value_name = "CPU", value_delimiter = ',')]
     pub switch_cpus: Vec<usize>,
+    /// Monitors that are kept prepared, so that a start need not make one; each takes about 2 MiB [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    pub shells: Option<usize>,
     /// Events kept in the store [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
@@ -38,6 +41,9 @@ pub enum BadSettings {
     /// It says something that is not understood.
     #[error("{0}: {1}")]
     Text(PathBuf, toml::de::Error),
+    /// A number is out of bounds.
+    #[error("{0}")]
+    Number(&'static str),
     /// A socket's path would be longer than the kernel takes.
     #[error("{0}: too long for the sockets in it; choose a shorter run folder")]
     Long(PathBuf),
@@ -45,6 +51,8 @@ pub enum BadSettings {
 
 /// Longest path of a Unix socket that the kernel takes.
 const SOCKET_PATH_MAXIMUM: usize = 107;
+/// Most prepared monitors.
+const SHELLS_MAXIMUM: usize = 1000;
 /// The longest name in an instance's folder, its own number included.
 const LONGEST: &str = "i/00000000-0000-0000-0000-000000000000/control.sock";
 
@@ -65,6 +73,7 @@ impl Settings {
                     } else {
                         self.switch_cpus
                     },
+                    shells: self.shells.or(file.shells),
                     events: self.events.or(file.events),
                     config: self.config,
                 }
@@ -73,6 +82,9 @@ impl Settings {
         let run = settings.run.get_or_insert_with(|| "/run/microvisor/node".into());
         if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
             return Err(BadSettings::Long(run.clone()));
+        }
+        if settings.shells.is_some_and(|count| count > SHELLS_MAXIMUM) {
+            return Err(BadSettings::Number("shells: at most 1000"));
         }
         Ok(settings)
     }

@@ -18,7 +18,11 @@ fn firewall() -> String {
 
 impl Site {
     fn new() -> Self {
-        let (node, host) = (Node::new(), Namespace::new());
+        Self::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
+        let (node, host) = (Node::with(options), Namespace::new());
         let network = json!({ "name": "blue", "subnet": "10.81.0.0/24", "gateway": "10.81.0.1",
             "host": { "tap": "blue", "netns": host.name, "address": "10.81.0.1/24" } });
         node.post("/v1/networks", &network).is(201);
@@ -50,6 +54,102 @@ fn wish(name: &str, more: &Value) -> Value {
 
 fn kill(pid: &Value) {
     assert_eq!(run(Command::new("kill").args(["-9", &pid.to_string()])).status, 0, "{pid}");
+}
+
+/// Names of a timeline's phases, those inside others too.
+fn phases(timeline: &Value) -> Vec<String> {
+    let mut names = Vec::new();
+    for span in timeline["timeline"]["spans"].as_array().into_iter().flatten() {
+        names.push(span["phase"].as_str().unwrap_or_default().to_owned());
+        let inside = span["inside"].as_array().into_iter().flatten();
+        names.extend(inside.map(|s| s["phase"].as_str().unwrap_or_default().to_owned()));
+    }
+    names
+}
+
+#[test]
+fn prepared_monitors_take_orders() {
+    let mut site = Site::with(&["--shells", "2"]);
+    let ready = |site: &Site| site.node.get("/v1/status").json["shells"] == 2;
+    eventually("two shells are ready", || ready(&site));
+    for number in 0..5 {
+        eventually("two shells are ready", || ready(&site));
+        let name = format!("f{number}");
+        let made = site.create(&name, &json!({ "variables": { "LONG": "x".repeat(1500) } }));
+        assert!(site.pings(&made));
+        let timeline = site.node.get(&format!("/v1/instances/{name}/timeline")).is(200);
+        let phases = phases(&timeline);
+        assert!(!phases.contains(&"create".to_owned()), "the machine was there already: {phases:?}");
+        assert!(phases.contains(&"load".to_owned()), "{phases:?}");
+    }
+    // Another amount of memory, a start anew, a switch that is gone for a moment: as with any instance.
+    let large = site.create("large", &json!({ "memory_mib": 64 }));
+    assert!(site.pings(&large));
+    site.node.post("/v1/instances/f0/reboot", &Value::Null).is(200);
+    kill(&site.node.get("/v1/status").json["switch"]);
+    eventually("it answers again", || site.pings(&large));
+    // Shells end with the daemon, instances do not.
+    site.node.kill();
+    let folder = site.node.folder.join("run/i");
+    let shells = || {
+        let found = run(Command::new("pgrep").args(["-f", "microvisor-vmm --shell 0"]));
+        let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        found.out.lines().filter(|pid| cwd(pid).starts_with(&folder)).count()
+    };
+    // Those that became instances keep their command line.
+    eventually("what waits has ended", || shells() <= 7);
+    site.node.start();
+    assert!(site.pings(&large));
+    let bad = site.node.post("/v1/instances", &wish("bad", &json!({ "image": "redis" })));
+    assert_eq!(bad.status, 422, "{bad:?}");
+}
+
+#[test]
+fn the_first_packet_starts_an_instance_on_demand() {
+    let site = Site::new();
+    let made = site.create("fw", &json!({ "on_demand": { "idle_s": 1 } }));
+    assert_eq!((&made["state"], &made["pid"]), (&json!("waiting"), &Value::Null));
+    for _ in 0..2 {
+        assert!(site.pings(&made), "the first packet is not lost");
+        assert_eq!(site.instance("fw")["state"], "ready");
+        eventually("it is retired when idle", || site.instance("fw")["state"] == "waiting");
+    }
+    // A switch that starts anew knows what waits.
+    kill(&site.node.get("/v1/status").json["switch"]);
+    eventually("it is there again", || site.pings(&made));
+    site.node.post("/v1/instances/fw/stop", &Value::Null).is(200);
+    assert_eq!(site.instance("fw")["state"], "stopped");
+    let address = made["devices"][0]["address"].as_str().unwrap_or_default();
+    assert!(!site.host.pings(address, 1), "what was stopped stays so");
+    let other = json!({ "on_demand": { "idle_s": 0 } });
+    assert_eq!(site.node.post("/v1/instances", &wish("x", &other)).status, 422);
+}
+
+#[test]
+fn a_paused_guest_does_not_run() {
+    let site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    let act = |what: &str| site.node.post(&format!("/v1/instances/fw/{what}"), &Value::Null);
+    assert_eq!(act("resume").status, 409);
+    assert_eq!(act("pause").is(200)["state"], "paused");
+    assert!(!site.host.pings(made["devices"][0]["address"].as_str().unwrap_or_default(), 1));
+    assert_eq!(act("pause").status, 409);
+    assert_eq!(act("resume").is(200)["state"], "ready");
+    assert!(site.pings(&made));
+    act("pause").is(200);
+    assert_eq!(act("stop").is(200)["state"], "stopped");
+}
+
+#[test]
+fn an_orchestrator_adds_its_phases() {
+    let site = Site::new();
+    let phase = |start: u64, end: u64| json!([{ "source": "nova", "name": "scheduler", "start_unix_ns": start, "end_unix_ns": end }]);
+    let add = |body: &Value| site.node.post("/v1/instances/fw/timeline/phases", body).status;
+    assert_eq!(add(&phase(1, 2)), 404);
+    site.create("fw", &Value::Null);
+    assert_eq!((add(&phase(1, 2)), add(&phase(2, 1)), add(&json!([{ "name": "x" }]))), (204, 422, 422));
+    let timeline = site.node.get("/v1/instances/fw/timeline").is(200);
+    assert_eq!(timeline["external"], phase(1, 2));
 }
 
 #[test]

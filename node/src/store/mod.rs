@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each brings a store from the version of its place to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
 CREATE TABLE networks (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE flavors (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE images (name TEXT PRIMARY KEY, id TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -38,6 +38,12 @@ CREATE TABLE events (
 ) STRICT;
 CREATE TABLE requests (key TEXT PRIMARY KEY, body TEXT NOT NULL, instance TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+", "
+CREATE TABLE external (
+    seq INTEGER PRIMARY KEY, instance TEXT NOT NULL, request TEXT NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL,
+    start INTEGER NOT NULL, end INTEGER NOT NULL
+) STRICT;
+CREATE INDEX external_of ON external (instance, request);
 "];
 
 /// The store.
