@@ -49,7 +49,7 @@ impl Node {
         let folder = settings.run().join("i");
         std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let store = Arc::new(Store::open(settings.state())?);
-        let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS)));
+        let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS))?);
         let images = Images::open(store.clone(), settings.state())?;
         let keeper = Keeper::begin(&settings, store.clone(), events.clone()).await?;
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where everything is. Flags win over the file.
@@ -21,6 +22,15 @@ pub struct Settings {
     /// The API's socket [default: api.sock in the run folder]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Serve the API over TCP too, to who has a token; beyond this host only with TLS
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Certificate for TLS, with its chain, PEM
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// CPUs of the switch's threads, one each [default: one thread, anywhere]
     #[arg(long, value_name = "CPU", value_delimiter = ',')]
     pub switch_cpus: Vec<usize>,
@@ -41,9 +51,9 @@ pub enum BadSettings {
     /// It says something that is not understood.
     #[error("{0}: {1}")]
     Text(PathBuf, toml::de::Error),
-    /// A number is out of bounds.
+    /// What it says cannot be.
     #[error("{0}")]
-    Number(&'static str),
+    Wrong(&'static str),
     /// A socket's path would be longer than the kernel takes.
     #[error("{0}: too long for the sockets in it; choose a shorter run folder")]
     Long(PathBuf),
@@ -68,6 +78,9 @@ impl Settings {
                     state: self.state.or(file.state),
                     run: self.run.or(file.run),
                     socket: self.socket.or(file.socket),
+                    listen: self.listen.or(file.listen),
+                    tls_certificate: self.tls_certificate.or(file.tls_certificate),
+                    tls_key: self.tls_key.or(file.tls_key),
                     switch_cpus: if self.switch_cpus.is_empty() {
                         file.switch_cpus
                     } else {
@@ -84,7 +97,13 @@ impl Settings {
             return Err(BadSettings::Long(run.clone()));
         }
         if settings.shells.is_some_and(|count| count > SHELLS_MAXIMUM) {
-            return Err(BadSettings::Number("shells: at most 1000"));
+            return Err(BadSettings::Wrong("shells: at most 1000"));
+        }
+        if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
+            return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));
+        }
+        if settings.listen.is_some_and(|a| !a.ip().is_loopback()) && settings.tls_key.is_none() {
+            return Err(BadSettings::Wrong("listen: beyond this host only with tls-certificate and tls-key"));
         }
         Ok(settings)
     }

@@ -125,6 +125,137 @@ fn the_first_packet_starts_an_instance_on_demand() {
     assert_eq!(site.node.post("/v1/instances", &wish("x", &other)).status, 422);
 }
 
+/// A daemon that listens on a port of the kernel's choice; the port.
+fn port(node: &Node) -> String {
+    let found = |log: &str| {
+        let log: String = log.chars().filter(|c| !c.is_control()).collect();
+        let at = log.find("127.0.0.1:")? + "127.0.0.1:".len();
+        Some(log[at..].chars().take_while(char::is_ascii_digit).collect::<String>())
+    };
+    eventually("it says its port", || found(&node.log()).is_some());
+    found(&node.log()).unwrap_or_default()
+}
+
+#[test]
+fn over_tcp_a_token_decides() {
+    let folder = std::env::temp_dir().join(e2e::unique("tls"));
+    std::fs::create_dir(&folder).expect("new");
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let path = |p: &std::path::Path| p.display().to_string();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        &path(&key),
+        "-out",
+        &path(&certificate),
+    ]);
+    assert_eq!(run(&mut openssl).status, 0);
+    let (c, k) = (path(&certificate), path(&key));
+    let tls = ["--tls-certificate", &c, "--tls-key", &k];
+    for options in [&[][..], &tls[..]] {
+        let node = Node::with(&[&["--listen", "127.0.0.1:0"][..], options].concat());
+        let (port, scheme) = (port(&node), if options.is_empty() { "http" } else { "https" });
+        let token = |role: &str| {
+            let made = node.post("/v1/tokens", &json!({ "name": role, "role": role })).is(201);
+            made["token"].as_str().unwrap_or_default().to_owned()
+        };
+        let ask = |method: &str, path: &str, token: &str| {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "-s",
+                "-m",
+                "10",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "-X",
+                method,
+                "--cacert",
+                &c,
+            ]);
+            if !token.is_empty() {
+                curl.args(["-H", &format!("Authorization: Bearer {token}")]);
+            }
+            run(curl.arg(format!("{scheme}://127.0.0.1:{port}{path}"))).out
+        };
+        let (read, operate, admin) = (token("read"), token("operate"), token("admin"));
+        assert_eq!(ask("GET", "/v1/instances", ""), "401");
+        assert_eq!(ask("GET", "/v1/instances", "mv-0"), "401");
+        assert_eq!(ask("GET", "/v1/instances", &read), "200");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &read), "403");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &operate), "404");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &operate), "403");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &admin), "404");
+        assert_eq!(ask("DELETE", "/v1/tokens/read", &admin), "204");
+        assert_eq!(ask("GET", "/v1/instances", &read), "401");
+        assert_eq!(ask("GET", "/v1/openapi.json", ""), "200");
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut open = Command::new(e2e::program("microvisor-node"));
+    let refused = run(open.args(["--listen", "0.0.0.0:0", "--check"]));
+    assert_eq!(refused.status, 122, "{refused:?}");
+}
+
+#[test]
+fn an_image_is_fetched_by_its_address() {
+    use std::io::{Read, Write};
+    let node = Node::new();
+    let image = std::fs::read(root().join("target/test-images/hello")).expect("built");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hello", listener.local_addr().expect("bound"));
+    let body = image.clone();
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let _ = stream.read(&mut [0; 4096]);
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    let import = |more: &str| node.post(&format!("/v1/images?name=mine&url={url}{more}"), &Value::Null);
+    assert_eq!(import("&id=00").status, 422, "another digest");
+    let made = import("").is(201);
+    assert_eq!(made["size"], image.len());
+    server.join().expect("it served twice");
+    assert_eq!(node.post("/v1/images?name=x&url=file:///etc/passwd", &Value::Null).status, 422);
+    assert_eq!(node.post("/v1/images?name=x&url=http://127.0.0.1:1/x", &Value::Null).status, 502);
+}
+
+#[test]
+fn commands_show_what_the_node_does() {
+    let site = Site::new();
+    site.create("fw", &Value::Null);
+    let command = |words: &[&str]| {
+        let mut command = Command::new(e2e::program("microvisor"));
+        command.args(words).env("MICROVISOR_NODE", site.node.folder.join("run/api.sock"));
+        let outcome = run(&mut command);
+        assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
+        outcome.out
+    };
+    let top = command(&["top", "-n", "2", "-i", "0.2"]);
+    assert!(top.contains("CPU %") && top.contains("fw") && top.contains("ready"), "{top}");
+    assert!(command(&["timeline", "fw"]).contains("spawn"));
+    let chrome: Value = serde_json::from_str(&command(&["timeline", "fw", "--chrome-trace"])).expect("JSON");
+    assert!(chrome["traceEvents"].as_array().is_some_and(|e| e.iter().any(|e| e["name"] == "boot")));
+    let otlp: Value = serde_json::from_str(&command(&["timeline", "fw", "--otlp"])).expect("JSON");
+    let spans = &otlp["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    assert_eq!(spans[0]["name"], "instantiation");
+    command(&["pause", "fw"]);
+    command(&["resume", "fw"]);
+    assert!(command(&["token", "create", "t", "--role", "operate"]).starts_with("mv-"));
+    assert!(command(&["token", "ls"]).contains("operate"));
+    assert!(command(&["completion", "bash"]).contains("microvisor"));
+    let folder = site.node.folder.join("man");
+    std::fs::create_dir(&folder).expect("new");
+    command(&["man", folder.to_str().expect("a path")]);
+    assert!(folder.join("microvisor-timeline.1").is_file());
+}
+
 #[test]
 fn a_paused_guest_does_not_run() {
     let site = Site::new();
