@@ -1,12 +1,14 @@
 //! The HTTP side: `/v1`, JSON, problems by RFC 9457, OpenAPI 3.1 made from this code. Each file has the paths of one resource.
 
 pub mod access;
+mod configurations;
 mod events;
 mod flavors;
 mod images;
 pub mod instances;
 mod metrics;
 mod networks;
+mod page;
 mod running;
 mod switch;
 pub mod timelines;
@@ -98,6 +100,7 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(events::router())
         .merge(switch::router())
         .merge(access::router())
+        .merge(configurations::router())
         .routes(routes!(metrics::metrics))
 }
 
@@ -108,6 +111,7 @@ pub fn router(node: Arc<Node>) -> Router {
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
     router
         .route("/v1/openapi.json", axum::routing::get(move || async move { (json, document.to_string()) }))
+        .merge(page::router())
         .fallback(|| async { Problem::absent("path", "that") })
         .method_not_allowed_fallback(|| async {
             Problem { status: 405, ..Problem::invalid("this path does not know that method") }
