@@ -1,62 +1,16 @@
 // The page: views, forms, and what keeps them true.
-import { ask, denied, follow, get, useToken } from "./api.js";
-import { Bars, phases, picture } from "./draw.js";
+import { ask, denied, everything, follow, get, of, useToken } from "./api.js";
+import { $, attempt, button, ms, put, rows, say, state } from "./dom.js";
+import { current, details, dropped, hide, percentiles, reasons, refresh } from "./details.js";
+import { Bars, linkState, medians, picture } from "./draw.js";
+import * as editor from "./editor.js";
 
-const $ = (id) => document.getElementById(id);
-const ms = (ns) => (ns / 1e6).toFixed(2);
-const bars = new Bars($("bars"));
-let shown = null;
-
-function say(text, bad = false) {
-  $("news").textContent = text;
-  $("news").className = bad ? "bad" : "";
-}
-
-/** Does something, and says what went wrong. */
-const attempt = (work) => async (...given) => {
-  try { return await work(...given); } catch (e) { say(e.message, true); return undefined; }
-};
-
-function cell(content, kind) {
-  const made = document.createElement("td");
-  made.append(content);
-  if (kind) made.className = kind;
-  return made;
-}
-
-function rows(id, list) {
-  const made = list.map((cells) => {
-    const row = document.createElement("tr");
-    row.append(...cells.map((c) => (c instanceof Node && c.tagName === "TD" ? c : cell(c instanceof Node ? c : String(c)))));
-    return row;
-  });
-  document.querySelector(`#${id} tbody`).replaceChildren(...made);
-}
-
-function button(words, label, then) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = words;
-  made.setAttribute("aria-label", label);
-  made.addEventListener("click", attempt(then));
-  return made;
-}
-
-const of = (name, rest = "") => `/v1/instances/${encodeURIComponent(name)}${rest}`;
 const ACTIONS = {
   starting: ["stop"], ready: ["stop", "pause", "reboot"], paused: ["resume", "stop"], stopping: [],
   waiting: ["start", "stop"], stopped: ["start"], failed: ["start"],
 };
-
-async function everything() {
-  const all = [];
-  for (let next = ""; next !== undefined;) {
-    const page = await get(`/v1/instances?limit=1000&after=${next}`);
-    all.push(...page.instances);
-    next = page.next;
-  }
-  return all;
-}
+const medianBars = new Bars($("percentiles"), $("percentiles-range"));
+let images = [];
 
 function actions(i) {
   const box = document.createElement("span");
@@ -74,170 +28,170 @@ function actions(i) {
   return box;
 }
 
-let redrawing = false, again = false;
-/** The table as it is now; asked again if something happened meanwhile. */
-const redraw = attempt(async () => {
-  if (redrawing) { again = true; return; }
-  redrawing = true;
-  try {
-    do {
-      again = false;
-      const all = await everything();
-      rows("instances", all.map((i) => [
-        button(i.name, `details of ${i.name}`, () => details(i.name)),
-        cell(i.state, i.state), i.image, i.devices.map((d) => d.address || d.mac).join(" "),
-        i.ready_ns ? `${ms(i.ready_ns)} ms` : "–", actions(i),
-      ]));
-      $("none").hidden = all.length > 0;
-      if (shown) {
-        const now = all.find((i) => i.name === shown);
-        if (now) { await details(shown, false); } else { $("details").hidden = true; shown = null; }
-      }
-    } while (again);
-  } finally { redrawing = false; }
-});
-
-async function details(name, focus = true) {
-  const i = await get(of(name));
-  const isNew = shown !== name;
-  shown = name;
-  $("h-details").textContent = `${i.name}: ${i.state}`;
-  $("reason").textContent = i.reason || "";
-  $("details").hidden = false;
-  const timeline = await get(of(name, "/timeline")).catch(() => null);
-  const list = timeline ? phases(timeline) : [];
-  if (isNew || list.length !== bars.list.length) bars.show(list);
-  rows("spans", list.map((p) => ["\u00a0\u00a0".repeat(p.depth) + p.name, p.source, p.start.toFixed(3), (p.end - p.start).toFixed(3)]));
-  $("console").textContent = await get(of(name, "/console")).catch(() => "");
-  const status = await get("/v1/switch");
-  const own = status.ports.filter((p) => i.devices.some((d) => d.port === p.name));
-  rows("counters", own.map((p) => [p.name, p.counters.sent, p.counters.received, dropped(p)]));
-  if (focus) $("h-details").scrollIntoView({ block: "start" });
+/** Work that is done once more if it was asked for while it was done. */
+function serial(work) {
+  let busy = false, again = false;
+  return attempt(async (...given) => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try { do { again = false; await work(...given); } while (again); } finally { busy = false; }
+  });
 }
 
-const dropped = (port) => Object.values(port.counters.drops || {}).reduce((sum, n) => sum + n, 0);
-
-const drawNetwork = attempt(async () => {
-  const [networks, status, all] = await Promise.all([get("/v1/networks"), get("/v1/switch"), everything()]);
-  const nameOf = (port) => (all.find((i) => i.devices.some((d) => d.port === port.name)) || port).name;
-  picture($("picture"), networks, status.ports, nameOf);
-  rows("ports", status.ports.map((p) => [
-    p.segment || (p.link_of ? `link of ${p.link_of}` : "trunk"), nameOf(p), p.kind, cell(p.up ? "up" : "down", p.up ? "up" : "down"),
-    p.counters.received, p.counters.sent, dropped(p),
-  ]));
+/** The table as it is now. */
+const redraw = serial(async () => {
+  const all = await everything();
+  rows("instances", all.map((i) => [i.id, [
+    button(i.name, `details of ${i.name}`, async () => details(await get(of(i.name)), true)),
+    state(i.state), i.image, i.devices.map((d) => d.address || d.mac).join(" "),
+    i.ready_ns ? `${ms(i.ready_ns)} ms` : "–", actions(i),
+  ]]));
+  $("none").hidden = all.length > 0;
+  const now = all.find((i) => i.name === current());
+  if (now) await details(now, false); else hide();
 });
 
-const drawPhases = attempt(async () => {
+const drawNetwork = serial(async () => {
+  const [networks, status, all] = await Promise.all([get("/v1/networks"), get("/v1/switch"), everything()]);
+  const { ports } = status;
+  const owner = (port) => all.find((i) => i.devices.some((d) => d.port === port.name));
+  const nameOf = (port) => (owner(port) || port).name;
+  const linksOf = (bond) => (bond ? bond.links : []).map((l) => ({ name: l.port, words: linkState(l), up: l.up, active: l.active }));
+  const what = (p) => (p.bond ? `bond, ${p.bond.mode}` : p.kind);
+  const box = (p) => ({ name: nameOf(p), words: `${what(p)}, ${p.up ? "up" : "down"}`, up: p.up, links: linksOf(p.bond) });
+  const beams = networks.map((n) => ({
+    title: [n.name, n.subnet, n.gateway && `gateway ${n.gateway}`, n.point_to_point && "a wire"].filter(Boolean).join(", "),
+    boxes: [
+      ...ports.filter((p) => p.segment === n.name).map(box),
+      // What has no port does not run.
+      ...all.flatMap((i) => i.devices.filter((d) => d.network === n.name && !ports.some((p) => p.name === d.port))
+        .map(() => ({ name: i.name, words: i.state, up: false, absent: true, links: [] }))),
+    ],
+  }));
+  picture($("picture"), beams);
+  put("no-networks", networks.length ? "" : "There are no networks yet.");
+  rows("ports", ports.map((p) => {
+    const above = p["link-of"] && ports.find((b) => b.name === p["link-of"]);
+    const link = above && above.bond && above.bond.links.find((l) => l.port === p.name);
+    const trunk = p.trunk.map(([vlan, segment]) => `${segment} (VLAN ${vlan})`).join(", ");
+    const at = [p.segment, trunk].filter(Boolean).join(", ") || (above ? `link of ${above.name}` : "none");
+    return [p.name, [
+      at, nameOf(p), `${what(p)} ${p.device}`, state(p.up ? "up" : "down"), link ? linkState(link) : "–",
+      `${p.counters.received} (${p.counters.received_bytes})`, `${p.counters.sent} (${p.counters.sent_bytes})`, dropped(p) ? reasons(p) : "0",
+    ]];
+  }));
+});
+
+const drawPhases = serial(async () => {
   const list = await get("/v1/timelines/statistics?last=100");
-  rows("statistics", list.map((s) => [s.phase, s.count, ms(s.p50_ns), ms(s.p90_ns), ms(s.p99_ns)]));
+  medianBars.show(medians(list));
+  rows("statistics", list.map(percentiles));
 });
 
 const fillForm = attempt(async () => {
-  const [images, flavors, networks] = await Promise.all([get("/v1/images"), get("/v1/flavors"), get("/v1/networks")]);
-  const option = (name) => new Option(name, name);
-  const chosen = $("image").value || "clickos";
-  $("image").replaceChildren(...images.map((i) => option(i.name)));
-  $("image").value = chosen;
-  $("flavor").replaceChildren(new Option("none", ""), ...flavors.map((f) => option(f.name)));
+  const [known, flavors, networks] = await Promise.all([get("/v1/images"), get("/v1/flavors"), get("/v1/networks")]);
+  images = known;
+  const chosen = [$("image").value || "clickos", $("flavor").value];
+  $("image").replaceChildren(...images.map((i) => new Option(i.name)));
+  $("flavor").replaceChildren(new Option("none", ""), ...flavors.map((f) => new Option(f.name)));
+  [$("image").value, $("flavor").value] = chosen;
+  put("known-networks", networks.length ? `There are: ${networks.map((n) => n.name).join(", ")}` : "There are no networks yet: the view “Network” makes one.");
   if (!$("networks").value && networks.length) $("networks").value = networks[0].name;
 });
+editor.onlyIf(() => (images.find((i) => i.name === $("image").value) || {}).config_format === "click");
 
 const VIEWS = { instances: redraw, new: fillForm, network: drawNetwork, phases: drawPhases };
+let seen = "instances";
 
 function view(name) {
+  seen = name;
   for (const section of document.querySelectorAll("section[data-view]")) section.hidden = section.dataset.view !== name;
   for (const tab of document.querySelectorAll("nav button")) {
     if (tab.dataset.view === name) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
   }
-  VIEWS[name]();
+  document.title = `${document.querySelector(`nav button[data-view=${name}]`).textContent} – MicroVisor node`;
+  return VIEWS[name]();
 }
 
-/** Underlines what is wrong from its column to the end of its word. */
-function mark(errors) {
-  const lines = $("config").value.split("\n");
-  const parts = [];
-  lines.forEach((line, index) => {
-    const here = errors.filter((e) => e.line === index + 1).sort((a, b) => a.column - b.column)[0];
-    if (!here) { parts.push(`${line}\n`); return; }
-    const from = Math.min(here.column - 1, Math.max(0, line.length - 1));
-    const word = /^\w+|^./.exec(line.slice(from)) || [" "];
-    const wrong = document.createElement("mark");
-    wrong.textContent = word[0];
-    parts.push(line.slice(0, from), wrong, `${line.slice(from + word[0].length)}\n`);
-  });
-  $("marks").replaceChildren(...parts);
-  $("errors").replaceChildren(...errors.map((e) => {
-    const item = document.createElement("li");
-    item.textContent = `Line ${e.line}, column ${e.column}: ${e.message}`;
-    return item;
-  }));
-  $("config").setAttribute("aria-invalid", errors.length > 0);
-}
-
-const wishedNetworks = () => $("networks").value.split(/[\s,]+/).filter(Boolean);
-
-const check = attempt(async () => {
-  const text = $("config").value;
-  if ($("image").value !== "clickos" || !text.trim()) { mark([]); return; }
-  const found = await ask("POST", "/v1/configurations/check", { config: text });
-  if ($("config").value === text) mark(found.errors);
-});
-
-let typing;
-$("config").addEventListener("input", () => { mark([]); clearTimeout(typing); typing = setTimeout(check, 250); });
-$("config").addEventListener("scroll", () => { $("marks").scrollTop = $("config").scrollTop; $("marks").scrollLeft = $("config").scrollLeft; });
-
-$("create").addEventListener("submit", (e) => {
+let creating = false;
+$("create").addEventListener("submit", async (e) => {
   e.preventDefault();
-  const spec = { image: $("image").value, devices: wishedNetworks().map((network) => ({ network })) };
+  if (creating) return;
+  creating = true;
+  const spec = { image: $("image").value, devices: editor.networks().map((network) => ({ network })), variables: editor.variables() };
   if ($("name").value) spec.name = $("name").value;
   if ($("config").value.trim()) spec.config = $("config").value;
   if ($("flavor").value) spec.flavor = $("flavor").value;
   if ($("idle").value) spec.on_demand = { idle_s: Number($("idle").value) };
   say("Starting …");
-  ask("POST", "/v1/instances", spec).then((made) => {
+  try {
+    const made = await ask("POST", "/v1/instances", spec);
     say(made.ready_ns ? `${made.name} is ready after ${ms(made.ready_ns)} ms.` : `${made.name} is ${made.state}.`);
-    shown = made.name;
     view("instances");
-  }, (problem) => {
-    if (problem.places && problem.places.length) mark(problem.places);
+    await details(made, true);
+  } catch (problem) {
+    if (problem.places && problem.places.length) editor.refuse(problem.places);
     say(problem.message, true);
-  });
+  } finally { creating = false; }
 });
 
-$("add-network").addEventListener("submit", attempt(async (e) => {
+$("add-network").addEventListener("submit", (e) => {
   e.preventDefault();
-  const wished = { name: $("network-name").value };
-  if ($("subnet").value) wished.subnet = $("subnet").value;
-  if ($("gateway").value) wished.gateway = $("gateway").value;
-  await ask("POST", "/v1/networks", wished);
-  say(`Network ${wished.name} is there.`);
-  drawNetwork();
-}));
+  attempt(async () => {
+    const wished = { name: $("network-name").value };
+    if ($("subnet").value) wished.subnet = $("subnet").value;
+    if ($("gateway").value) wished.gateway = $("gateway").value;
+    await ask("POST", "/v1/networks", wished);
+    say(`Network ${wished.name} is there.`);
+    $("add-network").reset();
+    await drawNetwork();
+  })();
+});
 
-$("handler").addEventListener("submit", attempt(async (e) => {
-  e.preventDefault();
-  const { value } = await get(of(shown, `/handlers/${encodeURIComponent($("handler-name").value)}`));
-  $("handler-value").textContent = value;
-}));
-
-$("zoom-in").addEventListener("click", () => bars.zoom(0.8));
-$("zoom-out").addEventListener("click", () => bars.zoom(1.25));
-$("zoom-all").addEventListener("click", () => bars.whole());
+$("percentiles-all").addEventListener("click", () => medianBars.whole());
 for (const tab of document.querySelectorAll("nav button")) tab.addEventListener("click", () => view(tab.dataset.view));
+
+let begun = false, following = false, live = false, seconds = 0;
+
+/** Events tell what changes; without them, and for what no event tells, a look now and then does. */
+function look() {
+  if (!begun || document.hidden) return;
+  seconds += 1;
+  if (seen === "instances") refresh();
+  if (seen === "network" && seconds % 2 === 0) drawNetwork();
+  if (!live && seen === "instances" && seconds % 5 === 0) redraw();
+}
+setInterval(look, 1000);
 
 const begin = attempt(async () => {
   const status = await get("/v1/status");
   $("host").textContent = `${location.host}, version ${status.version}`;
   $("access").hidden = true;
+  begun = true;
   say("");
-  view("instances");
+  await view(seen);
+  if (following) return;
+  following = true;
   follow("/v1/events/watch", (event) => {
-    if (event === null || event.kind.startsWith("instance.")) redraw();
-    if (!document.querySelector("section[data-view=network]").hidden) drawNetwork();
-  });
+    if (event.kind.startsWith("instance.") || event.kind.startsWith("node.")) redraw();
+    if (seen === "network") drawNetwork();
+    if (seen === "new" && event.kind.startsWith("network.")) fillForm();
+  }, (now) => {
+    live = now;
+    put("live", now ? "live" : "not connected: trying again");
+    if (now) redraw();
+  }).then(() => { following = false; });
 });
 
-denied(() => { $("access").hidden = false; $("token").focus(); });
-$("access").addEventListener("submit", (e) => { e.preventDefault(); useToken($("token").value.trim()); begin(); });
+denied(() => {
+  begun = false;
+  if (!$("access").hidden) return;
+  $("access").hidden = false;
+  $("token").focus();
+});
+$("access").addEventListener("submit", (e) => {
+  e.preventDefault();
+  useToken($("token").value.trim());
+  begin();
+});
 begin();

@@ -9,15 +9,19 @@ function shape(kind, attributes, text) {
   return made;
 }
 
-/** All phases of a timeline with their depth, milliseconds from its beginning. */
-export function phases(timeline) {
+const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const inMs = (s) => [s.p50_ns, s.p90_ns, s.p99_ns].map((ns) => ns / 1e6);
+
+/** All phases of a timeline with their depth, milliseconds from its beginning, and what they take with others. */
+export function phases(timeline, statistics) {
   const all = (timeline.external || []).map((p) => ({
     name: p.name, source: p.source, depth: 0,
     start: (p.start_unix_ns - timeline.begun_unix_ns) / 1e6, end: (p.end_unix_ns - timeline.begun_unix_ns) / 1e6,
   }));
   const add = (spans, depth) => {
     for (const s of spans) {
-      all.push({ name: s.phase, source: "microvisor", depth, start: s.start_ns / 1e6, end: s.end_ns / 1e6 });
+      const known = statistics.find((k) => k.phase === s.phase);
+      all.push({ name: s.phase, source: "microvisor", depth, start: s.start_ns / 1e6, end: s.end_ns / 1e6, percentiles: known && inMs(known) });
       add(s.inside || [], depth + 1);
     }
   };
@@ -25,21 +29,28 @@ export function phases(timeline) {
   return all;
 }
 
+/** Phases of many timelines: each as its median, from 0 on. */
+export const medians = (statistics) => statistics.map((s) => {
+  const percentiles = inMs(s);
+  return { name: s.phase, depth: 0, start: 0, end: percentiles[0], reach: percentiles[2], percentiles };
+});
+
 const ROW = 22, LEFT = 130, WIDTH = 1000;
 
-/** Bars that can be zoomed and moved, with the mouse and with keys. */
+/** Bars that can be zoomed and moved, with the mouse and with keys; `range` says what part is seen. */
 export class Bars {
-  constructor(svg) {
+  constructor(svg, range) {
     this.svg = svg;
+    this.range = range;
     this.list = [];
     svg.addEventListener("wheel", (e) => { e.preventDefault(); this.zoom(e.deltaY < 0 ? 0.8 : 1.25, this.at(e)); }, { passive: false });
     svg.addEventListener("keydown", (e) => this.key(e));
     let last = null;
     svg.addEventListener("pointerdown", (e) => { last = e.clientX; svg.setPointerCapture(e.pointerId); });
-    svg.addEventListener("pointerup", () => { last = null; });
+    for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => { last = null; });
     svg.addEventListener("pointermove", (e) => {
       if (last === null) return;
-      this.move(-(e.clientX - last) / svg.clientWidth);
+      this.move(((last - e.clientX) / svg.clientWidth) * (WIDTH / (WIDTH - LEFT)));
       last = e.clientX;
     });
   }
@@ -51,7 +62,7 @@ export class Bars {
 
   whole() {
     this.from = Math.min(0, ...this.list.map((p) => p.start));
-    this.to = Math.max(this.from + 0.001, ...this.list.map((p) => p.end));
+    this.to = Math.max(this.from + 0.001, ...this.list.map((p) => p.reach || p.end));
     this.draw();
   }
 
@@ -77,6 +88,7 @@ export class Bars {
   }
 
   key(e) {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
     const act = {
       "+": () => this.zoom(0.8), "=": () => this.zoom(0.8), "-": () => this.zoom(1.25), 0: () => this.whole(),
       ArrowLeft: () => this.move(-0.1), ArrowRight: () => this.move(0.1),
@@ -87,49 +99,85 @@ export class Bars {
   draw() {
     const height = ROW * (this.list.length + 1);
     const x = (ms) => LEFT + ((ms - this.from) / (this.to - this.from)) * (WIDTH - LEFT);
+    const seen = (ms) => Math.min(WIDTH, Math.max(LEFT, x(ms)));
+    const digits = this.to - this.from < 0.1 ? 4 : 2;
     const parts = [];
     for (let i = 0; i <= 5; i += 1) {
       const ms = this.from + ((this.to - this.from) * i) / 5;
-      parts.push(shape("text", { x: Math.min(x(ms), WIDTH - 60), y: 15 }, `${ms.toFixed(2)} ms`));
+      parts.push(shape("line", { class: "grid", x1: x(ms), x2: x(ms), y1: ROW, y2: height }));
+      parts.push(shape("text", { x: Math.min(x(ms), WIDTH - 70), y: 15 }, `${ms.toFixed(digits)} ms`));
     }
     this.list.forEach((p, row) => {
       const y = ROW * (row + 1);
-      const left = Math.max(LEFT, x(p.start)), right = Math.min(WIDTH, x(p.end));
-      parts.push(shape("text", { x: 6 + 12 * p.depth, y: y + 15 }, p.name));
-      if (right >= LEFT && left <= WIDTH) {
-        const bar = shape("rect", { class: p.depth ? "bar inner" : "bar", x: left, y: y + 3, width: Math.max(1.5, right - left), height: ROW - 6 });
-        bar.append(shape("title", {}, `${p.name}: ${(p.end - p.start).toFixed(3)} ms`));
+      parts.push(shape("text", { x: 6 + 12 * p.depth, y: y + 15 }, short(p.name, 18)));
+      const [from, to] = [seen(p.start), seen(p.end)];
+      const [p50, p90, p99] = p.percentiles || [];
+      const others = p.percentiles ? `; percentiles p50 ${p50.toFixed(3)}, p90 ${p90.toFixed(3)}, p99 ${p99.toFixed(3)} ms` : "";
+      if (x(p.end) >= LEFT && x(p.start) <= WIDTH) {
+        const bar = shape("rect", { class: p.depth ? "bar inner" : "bar", x: from, y: y + 3, width: Math.max(1.5, to - from), height: ROW - 10 });
+        bar.append(shape("title", {}, `${p.name}: ${(p.end - p.start).toFixed(3)} ms${others}`));
         parts.push(bar);
+      }
+      if (!p.percentiles) return;
+      // A whisker as long as 99 of 100 take, with a tick at 50 and at 90.
+      const end = seen(p.start + p99);
+      if (end > from) parts.push(shape("line", { class: "whisker", x1: from, x2: end, y1: y + 18, y2: y + 18 }));
+      for (const at of [p50, p90, p99].map((ms) => x(p.start + ms))) {
+        if (at >= LEFT && at <= WIDTH) parts.push(shape("line", { class: "whisker", x1: at, x2: at, y1: y + 15, y2: y + 21 }));
       }
     });
     this.svg.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
     this.svg.replaceChildren(...parts);
+    this.range.textContent = `${this.from.toFixed(digits)} to ${this.to.toFixed(digits)} ms`;
   }
 }
 
-/** Networks as beams, ports hanging from them; links of bonds under their bond. */
-export function picture(svg, networks, ports, nameOf) {
+const BOX = 145, STEP = 162, COLUMNS = 6;
+
+/** A link of a bond in words: what carries packets is active. */
+export const linkState = (l) => `${l.up ? "up" : "down"}, ${l.active ? "active" : "waiting"}${l.lacp ? `, LACP ${l.lacp.mux}` : ""}`;
+
+/**
+ * Networks as beams with what is on them hanging below: boxes of `{name, words, up, links}`, where links are those of
+ * a bond, under it.
+ */
+export function picture(svg, networks) {
   const parts = [];
-  let y = 20;
-  for (const network of networks) {
-    const own = ports.filter((p) => p.segment === network.name);
+  const wire = (up, [x1, y1], [x2, y2]) => parts.push(shape("line", { class: `wire ${up ? "up" : "down"}`, x1, y1, x2, y2 }));
+  const box = (x, y, height, lines, whole, kind = "box") => {
+    const made = shape("rect", { class: kind, x, y, width: BOX, height, rx: 4 });
+    made.append(shape("title", {}, whole));
+    parts.push(made);
+    lines.forEach((line, n) => parts.push(shape("text", { x: x + 6, y: y + 16 + 16 * n }, short(line, 23))));
+  };
+  let y = 12;
+  for (const { title, boxes } of networks) {
     parts.push(shape("rect", { class: "net", x: 10, y, width: 980, height: 26, rx: 5 }));
-    parts.push(shape("text", { class: "net-name", x: 20, y: y + 18 }, `${network.name} ${network.subnet || ""}`));
-    let deepest = 0;
-    own.forEach((port, i) => {
-      const column = i % 6, line = Math.floor(i / 6);
-      const x = 20 + column * 162, top = y + 50 + line * 100;
-      const links = ports.filter((p) => p.link_of === port.name);
-      parts.push(shape("line", { class: `wire ${port.up ? "up" : "down"}`, x1: x + 72, y1: y + 26, x2: x + 72, y2: top }));
-      parts.push(shape("rect", { class: "box", x, y: top, width: 145, height: 40, rx: 4 }));
-      parts.push(shape("text", { x: x + 6, y: top + 16 }, nameOf(port).slice(0, 22)));
-      parts.push(shape("text", { x: x + 6, y: top + 32 }, `${port.kind}, ${port.up ? "up" : "down"}`));
-      links.forEach((link, n) => {
-        parts.push(shape("text", { x: x + 6, y: top + 56 + 14 * n }, `└ ${link.device} ${link.up ? "up" : "down"}`));
+    parts.push(shape("text", { class: "net-name", x: 20, y: y + 18 }, title));
+    let top = y + 50;
+    for (let at = 0; at < boxes.length; at += COLUMNS) {
+      let deepest = 40;
+      boxes.slice(at, at + COLUMNS).forEach((b, column) => {
+        const x = 20 + column * STEP;
+        // The wires of a second row pass beside the boxes of the first.
+        const side = x + BOX + 8;
+        if (at === 0) wire(b.up, [x + BOX / 2, y + 26], [x + BOX / 2, top]);
+        else {
+          wire(b.up, [side, y + 26], [side, top + 20]);
+          wire(b.up, [side, top + 20], [x + BOX, top + 20]);
+        }
+        box(x, top, 40, [b.name, b.words], `${b.name}: ${b.words}`, b.absent ? "box absent" : "box");
+        let under = top + 40;
+        for (const l of b.links) {
+          wire(l.up, [x + 16, under], [x + 16, under + 12]);
+          box(x, under + 12, 38, [l.name, l.words], `${l.name}: ${l.words}`, l.active ? "box active" : "box");
+          under += 50;
+        }
+        deepest = Math.max(deepest, under - top);
       });
-      deepest = Math.max(deepest, line * 100 + 100 + 14 * links.length);
-    });
-    y += 40 + (own.length ? deepest : 0);
+      top += deepest + 20;
+    }
+    y = boxes.length ? top + 8 : y + 44;
   }
   svg.setAttribute("viewBox", `0 0 1000 ${Math.max(60, y)}`);
   svg.replaceChildren(...parts);

@@ -11,11 +11,14 @@ use axum::routing::get;
 use std::sync::Arc;
 
 /// Name, type and content of each file.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("index.html", "text/html; charset=utf-8", include_str!("../../page/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
     ("app.js", "text/javascript; charset=utf-8", include_str!("../../page/app.js")),
     ("api.js", "text/javascript; charset=utf-8", include_str!("../../page/api.js")),
+    ("details.js", "text/javascript; charset=utf-8", include_str!("../../page/details.js")),
+    ("dom.js", "text/javascript; charset=utf-8", include_str!("../../page/dom.js")),
+    ("editor.js", "text/javascript; charset=utf-8", include_str!("../../page/editor.js")),
     ("draw.js", "text/javascript; charset=utf-8", include_str!("../../page/draw.js")),
 ];
 
