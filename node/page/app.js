@@ -1,7 +1,7 @@
 // The page: views, forms, and what keeps them true.
 import { ask, denied, everything, follow, get, of, useToken } from "./api.js";
 import { $, attempt, button, ms, put, rows, say, state } from "./dom.js";
-import { current, details, dropped, hide, percentiles, reasons, refresh } from "./details.js";
+import { current, details, dropped, hide, percentiles, reasons, refresh, rest } from "./details.js";
 import { Bars, linkState, medians, picture } from "./draw.js";
 import * as editor from "./editor.js";
 
@@ -16,6 +16,7 @@ function actions(i) {
   const box = document.createElement("span");
   const act = (what) => button(what, `${what} ${i.name}`, async () => {
     say(`${i.name}: ${what} …`);
+    if (i.name === current()) rest();
     const now = await ask("POST", of(i.name, `/${what}`));
     say(`${i.name} is ${now.state}.`);
   });

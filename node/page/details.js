@@ -23,15 +23,16 @@ export const reasons = (port) => {
   return all.length ? `${dropped(port)} (${all.join(", ")})` : "0";
 };
 
+const answers = (i) => i.state === "ready" || i.state === "paused";
+
 /** What changes while it runs: console and counters. */
-export async function live(i) {
-  const name = i ? i.name : shown;
-  const [said, status, inside, now] = await Promise.all([
-    getOr("", of(name, "/console")), getOr({ ports: [] }, "/v1/switch"),
-    i && !i.pid ? null : getOr(null, of(name, "/inspect")), i || get(of(name)),
+async function live(now) {
+  const { name } = now;
+  const [said, status, inside] = await Promise.all([
+    getOr("", of(name, "/console")), getOr({ ports: [] }, "/v1/switch"), answers(now) ? getOr(null, of(name, "/inspect")) : null,
   ]);
   if (shown !== name) return;
-  runs = Boolean(now.pid);
+  runs = answers(now);
   const box = $("console");
   const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 4;
   put("console", said);
@@ -45,12 +46,15 @@ export async function live(i) {
   const facts = inside ? [
     ["Process of the monitor", inside.pid], ["Guest memory, MiB", inside.memory / 2 ** 20], ["Seconds since entry", (inside.up_ns / 1e9).toFixed(0)],
     ...GUEST.map((what, at) => [what, inside.guest[at]]).filter(([, n]) => n !== undefined),
-  ] : [["It does not run", "–"]];
+  ] : [["It does not answer: it does not run", "–"]];
   rows("monitor", facts.map(([what, value]) => [what, [what, value]]));
 }
 
 /** Refreshes what is shown, if it runs. */
-export const refresh = attempt(async () => { if (shown && runs) await live(); });
+export const refresh = attempt(async () => { if (shown && runs) await live(await get(of(shown))); });
+
+/** Asks it no more until it is looked at again: it is about to end. */
+export const rest = () => { runs = false; };
 
 /** Shows an instance. */
 export async function details(i, focus) {

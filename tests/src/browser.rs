@@ -100,6 +100,9 @@ impl Browser {
         let parameters = &event["params"];
         match event["method"].as_str().unwrap_or_default() {
             "Runtime.exceptionThrown" => self.complaints.push(parameters.to_string()),
+            "Runtime.consoleAPICalled" if parameters["type"] == "error" => {
+                self.complaints.push(parameters["args"].to_string());
+            }
             "Log.entryAdded" if parameters["entry"]["level"] == "error" => {
                 self.complaints.push(parameters["entry"].to_string());
             }
@@ -155,7 +158,12 @@ impl Browser {
     #[track_caller]
     pub fn press(&mut self, key: &str) {
         for kind in ["keyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "text": key }));
+            let text = match key {
+                "Enter" => "\r",
+                _ if key.len() == 1 => key,
+                _ => "",
+            };
+            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "text": text }));
         }
     }
 }

@@ -18,25 +18,60 @@ fn port(node: &Node) -> String {
     port
 }
 
+/// A node with a network, and its page with a token that may do everything.
+struct Site {
+    // Before the node: the browser ends first.
+    page: Browser,
+    node: Node,
+    host: Namespace,
+}
+
+impl Site {
+    fn new() -> Self {
+        let (node, host) = (Node::with(&["--listen", "127.0.0.1:0"]), Namespace::new());
+        let network = json!({ "name": "blue", "subnet": "10.82.0.0/24", "gateway": "10.82.0.1",
+            "host": { "tap": "blue", "netns": host.name, "address": "10.82.0.1/24" } });
+        node.post("/v1/networks", &network).is(201);
+        let token = node.post("/v1/tokens", &json!({ "name": "page", "role": "admin" })).is(201);
+        let mut page = Browser::open(&format!("http://127.0.0.1:{}/", port(&node)));
+        page.until(
+            "it asks for a token",
+            "!!document.getElementById('access') && !document.getElementById('access').hidden",
+        );
+        // The refusal is an error to the browser, and was to be.
+        page.value("0");
+        page.complaints.retain(|c| !c.contains("401"));
+        page.fill("#token", token["token"].as_str().unwrap_or_default());
+        page.click("#access button");
+        page.until("it lists no instances", "!document.getElementById('none').hidden");
+        Self { page, node, host }
+    }
+
+    /// Waits until an element that a selector finds has a text.
+    #[track_caller]
+    fn says(&mut self, selector: &str, text: &str) {
+        let (selector, text) = (json!(selector), json!(text));
+        let any = format!("[...document.querySelectorAll({selector})].some((e) => e.textContent === {text})");
+        self.page.until(&format!("{selector} says {text}"), &any);
+    }
+
+    /// Nothing went wrong on the page that it did not expect.
+    fn ends_well(self) {
+        // It may look at an instance in the moment that this ends.
+        let wrong = |c: &&String| !(c.contains("409") && c.contains("/inspect"));
+        let wrong: Vec<&String> = self.page.complaints.iter().filter(wrong).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
+
+/// What bars look like.
+const BARS: &str = "[...document.querySelectorAll('#bars rect')].map((r) => r.getAttribute('width')).join() \
+                    + document.getElementById('range').textContent";
+
 #[test]
 fn a_firewall_is_started_looked_at_and_stopped() {
-    let (node, host) = (Node::with(&["--listen", "127.0.0.1:0"]), Namespace::new());
-    let network = json!({ "name": "blue", "subnet": "10.82.0.0/24", "gateway": "10.82.0.1",
-        "host": { "tap": "blue", "netns": host.name, "address": "10.82.0.1/24" } });
-    node.post("/v1/networks", &network).is(201);
-    let token = node.post("/v1/tokens", &json!({ "name": "page", "role": "operate" })).is(201);
-    let mut page = Browser::open(&format!("http://127.0.0.1:{}/", port(&node)));
-    page.until(
-        "it asks for a token",
-        "!!document.getElementById('access') && !document.getElementById('access').hidden",
-    );
-    // The refusal is an error to the browser, and was to be.
-    page.value("0");
-    page.complaints.retain(|c| !c.contains("401"));
-    page.fill("#token", token["token"].as_str().unwrap_or_default());
-    page.click("#access button");
-    page.until("it lists no instances", "!document.getElementById('none').hidden");
-
+    let mut site = Site::new();
+    let page = &mut site.page;
     page.click("nav button[data-view=new]");
     page.until("images are listed", "document.getElementById('image').value === 'clickos'");
     page.until("a network is chosen", "document.getElementById('networks').value === 'blue'");
@@ -50,39 +85,90 @@ fn a_firewall_is_started_looked_at_and_stopped() {
     let line = firewall.lines().position(|l| l.contains("FromDevice")).expect("it is there") + 1;
     let said = page.value("document.getElementById('errors').innerText").to_string();
     assert!(said.contains(&format!("Line {line},")), "{said}");
+    let under = page.value(
+        "{ const [mark, text] = ['#marks mark', '#marks'].map((s) => document.querySelector(s)); \
+         const above = mark.getBoundingClientRect().top - text.getBoundingClientRect().top + text.scrollTop; \
+         Math.floor((above - 8) / 20) + 1 }",
+    );
+    assert_eq!(under, line, "it is underlined at its line");
+    assert_eq!(page.value("document.querySelector('#numbers .bad').textContent.trim()"), line.to_string());
+    page.click("#errors button");
+    let chosen =
+        "{ const c = document.getElementById('config'); c.value.slice(c.selectionStart, c.selectionEnd) }";
+    assert_eq!(page.value(chosen), "FromDevise", "the list leads to its place");
+    // What is sent all the same is refused in the API's own words, and nothing is made.
+    page.click("#create > button");
+    page.until("it is refused", "document.getElementById('news').className === 'bad'");
+    page.value("0");
+    page.complaints.retain(|c| !c.contains("422"));
     page.fill("#config", &firewall);
-    page.until("nothing is wrong any more", "!document.querySelector('#marks mark') && document.getElementById('config').getAttribute('aria-invalid') === 'false'");
+    page.until("nothing is wrong any more", "!document.querySelector('#marks mark') && document.getElementById('verdict').textContent === 'No errors'");
+    assert_eq!(page.value("document.getElementById('config').getAttribute('aria-invalid')"), "false");
     page.click("#create > button");
     page.until("it is ready", "!!document.querySelector('#instances td.ready')");
-    let made = node.get("/v1/instances/fw").is(200);
-    assert!(host.pings(made["devices"][0]["address"].as_str().unwrap_or_default(), 3));
+    let made = site.node.get("/v1/instances/fw").is(200);
+    assert!(site.host.pings(made["devices"][0]["address"].as_str().unwrap_or_default(), 3));
 
-    page.until(
-        "its timeline is drawn",
-        "[...document.querySelectorAll('#bars text')].some((t) => t.textContent === 'spawn')",
-    );
+    site.says("#bars text", "spawn");
+    let page = &mut site.page;
     page.value("document.getElementById('bars').focus()");
-    let before = page.value("document.querySelector('#bars text').textContent + [...document.querySelectorAll('#bars rect')].map((r) => r.getAttribute('width')).join()");
+    let whole = page.value(BARS);
     page.press("+");
-    let after = page.value("document.querySelector('#bars text').textContent + [...document.querySelectorAll('#bars rect')].map((r) => r.getAttribute('width')).join()");
-    assert_ne!(before, after, "a key zooms");
-    page.click("nav button[data-view=network]");
-    page.until(
-        "the network is drawn",
-        "[...document.querySelectorAll('#picture text')].some((t) => t.textContent === 'fw')",
-    );
+    let near = page.value(BARS);
+    assert_ne!(whole, near, "a key zooms");
+    page.press("ArrowRight");
+    assert_ne!(near, page.value(BARS), "a key moves");
+    page.press("0");
+    assert_eq!(whole, page.value(BARS), "a key shows all");
+    page.fill("#handler-name", "ping.count");
+    page.click("#handler button");
+    page.until("a handler is read", "document.getElementById('handler-value').textContent === '3'");
+    site.says("#monitor td", "Guest memory, MiB");
+    site.says("#counters td", "up");
+    let page = &mut site.page;
     page.click("nav button[data-view=phases]");
-    page.until(
-        "phases are listed",
-        "[...document.querySelectorAll('#statistics td')].some((t) => t.textContent === 'boot')",
-    );
+    site.says("#statistics td", "boot");
+    site.says("#percentiles text", "boot");
 
+    let page = &mut site.page;
     page.click("nav button[data-view=instances]");
-    page.click("button[aria-label='stop fw']");
+    page.until("it can be stopped", "!!document.querySelector('button[aria-label=\"stop fw\"]')");
+    page.value("document.querySelector('button[aria-label=\"stop fw\"]').focus()");
+    page.press("Enter");
     page.until("it has stopped", "!!document.querySelector('#instances td.stopped')");
-    assert_eq!(node.get("/v1/instances/fw").is(200)["state"], "stopped");
+    assert_eq!(site.node.get("/v1/instances/fw").is(200)["state"], "stopped");
+    assert_eq!(page.value("document.activeElement.ariaLabel"), "start fw", "the focus stays in the row");
     // What others do is seen without a reload.
-    node.post("/v1/instances/fw/start", &Value::Null).is(200);
+    site.node.post("/v1/instances/fw/start", &Value::Null).is(200);
     page.until("it is ready again", "!!document.querySelector('#instances td.ready')");
-    assert!(page.complaints.is_empty(), "{:?}", page.complaints);
+    site.ends_well();
+}
+
+#[test]
+fn networks_are_made_and_drawn_with_their_bonds() {
+    let mut site = Site::new();
+    for pair in [["l0", "p0"], ["l1", "p1"]] {
+        site.host.ip(&["link", "add", pair[0], "type", "veth", "peer", "name", pair[1]]);
+        pair.iter().for_each(|end| site.host.ip(&["link", "set", end, "up"]));
+    }
+    let page = &mut site.page;
+    page.click("nav button[data-view=network]");
+    page.fill("#network-name", "green");
+    page.fill("#subnet", "10.83.0.0/24");
+    page.click("#add-network button");
+    site.says("#picture .net-name", "green, 10.83.0.0/24");
+    assert_eq!(site.node.get("/v1/networks/green").is(200)["subnet"], "10.83.0.0/24");
+    // One that somebody else makes, with a bond.
+    let uplink = json!({ "interfaces": ["l0", "l1"], "netns": site.host.name, "mode": "active-backup" });
+    site.node.post("/v1/networks", &json!({ "name": "red", "uplink": uplink })).is(201);
+    site.says("#picture text", "red-uplink");
+    site.says("#picture text", "red-uplink-l0");
+    site.says("#picture text", "bond, active-backup, up");
+    site.says("#ports td", "up, active");
+    site.says("#ports td", "link of red-uplink");
+    site.says("#picture text", "blue-host");
+    site.host.ip(&["link", "set", "p0", "down"]);
+    site.says("#ports td", "down, waiting");
+    site.page.until("its wire is down", "!!document.querySelector('#picture .wire.down')");
+    site.ends_well();
 }
