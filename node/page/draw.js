@@ -132,7 +132,7 @@ export class Bars {
   }
 }
 
-const BOX = 145, STEP = 162, COLUMNS = 6;
+const BOX = 152, STEP = 162, COLUMNS = 6;
 
 /** A link of a bond in words: what carries packets is active. */
 export const linkState = (l) => `${l.up ? "up" : "down"}, ${l.active ? "active" : "waiting"}${l.lacp ? `, LACP ${l.lacp.mux}` : ""}`;
@@ -160,7 +160,7 @@ export function picture(svg, networks) {
       boxes.slice(at, at + COLUMNS).forEach((b, column) => {
         const x = 20 + column * STEP;
         // The wires of a second row pass beside the boxes of the first.
-        const side = x + BOX + 8;
+        const side = x + BOX + 5;
         if (at === 0) wire(b.up, [x + BOX / 2, y + 26], [x + BOX / 2, top]);
         else {
           wire(b.up, [side, y + 26], [side, top + 20]);
