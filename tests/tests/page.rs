@@ -3,8 +3,9 @@
 use e2e::browser::Browser;
 use e2e::net::Namespace;
 use e2e::node::Node;
-use e2e::{eventually, root};
+use e2e::{eventually, root, run};
 use serde_json::{Value, json};
+use std::process::Command;
 
 /// The port that a daemon says it listens on.
 fn port(node: &Node) -> String {
@@ -172,4 +173,25 @@ fn networks_are_made_and_drawn_with_their_bonds() {
     site.says("#ports td", "down, waiting");
     site.page.until("its wire is down", "!!document.querySelector('#picture .wire.down')");
     site.ends_well();
+}
+
+#[test]
+fn the_page_is_confined_and_kept_by_its_tag() {
+    let node = Node::new();
+    let head = |path: &str, more: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-m", "10", "-o", "/dev/null", "-D", "-", "-H", more, "--unix-socket"]);
+        run(curl.arg(node.folder.join("run/api.sock")).arg(format!("http://node{path}"))).out.to_lowercase()
+    };
+    for (path, kind) in
+        [("/", "text/html"), ("/page/app.js", "text/javascript"), ("/page/style.css", "text/css")]
+    {
+        let first = head(path, "accept: */*");
+        assert!(first.contains(" 200 ") && first.contains(&format!("content-type: {kind}")), "{first}");
+        assert!(first.contains("content-security-policy: default-src 'self'"), "{first}");
+        assert!(first.contains("x-content-type-options: nosniff"), "{first}");
+        let tag = first.lines().find_map(|l| l.strip_prefix("etag: ")).expect("it has a tag").trim();
+        assert!(head(path, &format!("if-none-match: {tag}")).contains(" 304 "));
+    }
+    assert!(head("/page/../main.rs", "accept: */*").contains(" 404 "));
 }
