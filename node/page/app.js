@@ -128,6 +128,8 @@ $("create").addEventListener("submit", async (e) => {
   try {
     const made = await ask("POST", "/v1/instances", spec);
     say(made.ready_ns ? `${made.name} is ready after ${ms(made.ready_ns)} ms.` : `${made.name} is ${made.state}.`);
+    // Who went elsewhere meanwhile stays there.
+    if (seen !== "new") return;
     view("instances");
     await details(made, true);
   } catch (problem) {

@@ -63,6 +63,11 @@ export async function details(i, focus) {
   put("h-details", `${i.name}: ${i.state}`);
   put("reason", i.reason || "");
   $("details").hidden = false;
+  // At once: later it might be taken from somebody who uses what is here already.
+  if (focus) {
+    $("h-details").scrollIntoView({ block: "start" });
+    $("h-details").focus({ preventScroll: true });
+  }
   if (isNew) $("handler-value").textContent = "";
   const [timeline, statistics] = await Promise.all([getOr(null, of(i.name, "/timeline")), getOr([], "/v1/timelines/statistics?last=100"), live(i)]);
   if (shown !== i.name) return;
@@ -74,10 +79,6 @@ export async function details(i, focus) {
   rows("spans", list.map((p, at) => [at, [
     "\u00a0\u00a0".repeat(p.depth) + p.name, p.source, p.start.toFixed(3), (p.end - p.start).toFixed(3), ...(p.percentiles || ["–", "–", "–"]).map((v) => (v.toFixed ? v.toFixed(3) : v)),
   ]]));
-  if (focus) {
-    $("h-details").scrollIntoView({ block: "start" });
-    $("h-details").focus({ preventScroll: true });
-  }
 }
 
 /** Reads a handler. */

@@ -105,11 +105,14 @@ fn a_firewall_is_started_looked_at_and_stopped() {
     assert_eq!(page.value("document.getElementById('config').getAttribute('aria-invalid')"), "false");
     page.click("#create > button");
     page.until("it is ready", "!!document.querySelector('#instances td.ready')");
+    page.until("its details are shown", "document.activeElement.id === 'h-details'");
     let made = site.node.get("/v1/instances/fw").is(200);
     assert!(site.host.pings(made["devices"][0]["address"].as_str().unwrap_or_default(), 3));
 
     // A look after the first packet: from now on the timeline is the same.
+    page.value("document.activeElement.blur()");
     page.click("button[aria-label='details of fw']");
+    page.until("its heading has the focus", "document.activeElement.id === 'h-details'");
     site.says("#bars text", "spawn");
     site.says("#bars text", "first-packet");
     let page = &mut site.page;
