@@ -11,9 +11,10 @@ use axum::routing::get;
 use std::sync::Arc;
 
 /// Name, type and content of each file.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("index.html", "text/html; charset=utf-8", include_str!("../../page/index.html")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../page/style.css")),
+    ("icon.svg", "image/svg+xml", include_str!("../../page/icon.svg")),
     ("app.js", "text/javascript; charset=utf-8", include_str!("../../page/app.js")),
     ("api.js", "text/javascript; charset=utf-8", include_str!("../../page/api.js")),
     ("draw.js", "text/javascript; charset=utf-8", include_str!("../../page/draw.js")),
