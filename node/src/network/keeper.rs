@@ -238,6 +238,15 @@ impl Keeper {
                 let listening =
                     Client::connect(&socket).and_then(|mut c| c.call(&Request::Events, PATIENCE).map(|_| c));
                 let mut client = listening.ok();
+                // What was wanted before this side listened.
+                let waiting = Client::connect(&socket).and_then(|mut c| c.call(&Request::Show, PATIENCE));
+                if let Ok(Response::Status(status)) = waiting {
+                    for held in status.held.into_iter().filter(|h| h.packets > 0) {
+                        if to.send(held.announced).is_err() {
+                            return;
+                        }
+                    }
+                }
                 while let Some(Ok(event)) = client.as_mut().map(|c| c.event(None)) {
                     if let Event::Wanted { announced } = event
                         && to.send(announced).is_err()
