@@ -41,7 +41,7 @@ const cell = (content) => (content instanceof HTMLTableCellElement ? content : e
 
 /**
  * Fills a table. `list` has rows: a key, and cells. A table that would be the same is left alone; the focus stays at
- * its button, or at the first action of its row if the button is gone.
+ * its button, or goes to its row's first if that is gone: the name, since another action is not what was meant.
  */
 export function rows(id, list) {
   const body = document.querySelector(`#${id} tbody`);
@@ -55,5 +55,5 @@ export function rows(id, list) {
   const now = [...body.rows].find((r) => r.dataset.key === row);
   const buttons = now ? [...now.querySelectorAll("button")] : [];
   const same = buttons.find((b) => b.ariaLabel === had.ariaLabel);
-  (same || (now && now.querySelector("td:last-child button")) || $("main")).focus({ preventScroll: true });
+  (same || buttons[0] || $("main")).focus({ preventScroll: true });
 }

@@ -142,7 +142,7 @@ fn a_firewall_is_started_looked_at_and_stopped() {
     page.press("Enter");
     page.until("it has stopped", "!!document.querySelector('#instances td.stopped')");
     assert_eq!(site.node.get("/v1/instances/fw").is(200)["state"], "stopped");
-    assert_eq!(page.value("document.activeElement.ariaLabel"), "start fw", "the focus stays in the row");
+    assert_eq!(page.value("document.activeElement.ariaLabel"), "details of fw", "the focus stays in the row");
     // What others do is seen without a reload.
     site.node.post("/v1/instances/fw/start", &Value::Null).is(200);
     page.until("it is ready again", "!!document.querySelector('#instances td.ready')");
