@@ -305,24 +305,10 @@ pub fn stop(name: &str, grace: Duration) -> u8 {
     done(stop())
 }
 
-/// `microvisor start`
-pub fn start(names: &[String]) -> u8 {
-    each(names, |client, name| client.bytes(Method::POST, &path(name, "/start"), Body::None).map(drop))
-}
-
-/// `microvisor reboot`
-pub fn reboot(names: &[String]) -> u8 {
-    each(names, |client, name| client.bytes(Method::POST, &path(name, "/reboot"), Body::None).map(drop))
-}
-
-/// `microvisor pause`
-pub fn pause(names: &[String]) -> u8 {
-    each(names, |client, name| client.bytes(Method::POST, &path(name, "/pause"), Body::None).map(drop))
-}
-
-/// `microvisor resume`
-pub fn resume(names: &[String]) -> u8 {
-    each(names, |client, name| client.bytes(Method::POST, &path(name, "/resume"), Body::None).map(drop))
+/// `microvisor start`, `reboot`, `pause`, `resume`: what the API calls them, too.
+pub fn act(names: &[String], what: &str) -> u8 {
+    let rest = format!("/{what}");
+    each(names, |client, name| client.bytes(Method::POST, &path(name, &rest), Body::None).map(drop))
 }
 
 /// `microvisor rm`

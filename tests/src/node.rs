@@ -104,6 +104,19 @@ impl Node {
         self.ask("POST", path, Some(body), &[])
     }
 
+    /// The port that it says it listens on.
+    #[track_caller]
+    pub fn port(&self) -> String {
+        let mut port = String::new();
+        eventually("it says its port", || {
+            let log: String = self.log().chars().filter(|c| !c.is_control()).collect();
+            let Some((_, rest)) = log.split_once("127.0.0.1:") else { return false };
+            port = rest.chars().take_while(char::is_ascii_digit).collect();
+            !port.is_empty()
+        });
+        port
+    }
+
     /// What the daemon has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()

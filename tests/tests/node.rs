@@ -125,17 +125,6 @@ fn the_first_packet_starts_an_instance_on_demand() {
     assert_eq!(site.node.post("/v1/instances", &wish("x", &other)).status, 422);
 }
 
-/// A daemon that listens on a port of the kernel's choice; the port.
-fn port(node: &Node) -> String {
-    let found = |log: &str| {
-        let log: String = log.chars().filter(|c| !c.is_control()).collect();
-        let at = log.find("127.0.0.1:")? + "127.0.0.1:".len();
-        Some(log[at..].chars().take_while(char::is_ascii_digit).collect::<String>())
-    };
-    eventually("it says its port", || found(&node.log()).is_some());
-    found(&node.log()).unwrap_or_default()
-}
-
 #[test]
 fn over_tcp_a_token_decides() {
     let folder = std::env::temp_dir().join(e2e::unique("tls"));
@@ -157,7 +146,7 @@ fn over_tcp_a_token_decides() {
     let tls = ["--tls-certificate", &c, "--tls-key", &k];
     for options in [&[][..], &tls[..]] {
         let node = Node::with(&[&["--listen", "127.0.0.1:0"][..], options].concat());
-        let (port, scheme) = (port(&node), if options.is_empty() { "http" } else { "https" });
+        let (port, scheme) = (node.port(), if options.is_empty() { "http" } else { "https" });
         let token = |role: &str| {
             let made = node.post("/v1/tokens", &json!({ "name": role, "role": role })).is(201);
             made["token"].as_str().unwrap_or_default().to_owned()

@@ -3,21 +3,9 @@
 use e2e::browser::Browser;
 use e2e::net::Namespace;
 use e2e::node::Node;
-use e2e::{eventually, root, run};
+use e2e::{root, run};
 use serde_json::{Value, json};
 use std::process::Command;
-
-/// The port that a daemon says it listens on.
-fn port(node: &Node) -> String {
-    let mut port = String::new();
-    eventually("it says its port", || {
-        let log: String = node.log().chars().filter(|c| !c.is_control()).collect();
-        let Some((_, rest)) = log.split_once("127.0.0.1:") else { return false };
-        port = rest.chars().take_while(char::is_ascii_digit).collect();
-        !port.is_empty()
-    });
-    port
-}
 
 /// A node with a network, and its page with a token that may do everything.
 struct Site {
@@ -34,7 +22,7 @@ impl Site {
             "host": { "tap": "blue", "netns": host.name, "address": "10.82.0.1/24" } });
         node.post("/v1/networks", &network).is(201);
         let token = node.post("/v1/tokens", &json!({ "name": "page", "role": "admin" })).is(201);
-        let mut page = Browser::open(&format!("http://127.0.0.1:{}/", port(&node)));
+        let mut page = Browser::open(&format!("http://127.0.0.1:{}/", node.port()));
         page.until(
             "it asks for a token",
             "!!document.getElementById('access') && !document.getElementById('access').hidden",

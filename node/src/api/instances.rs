@@ -104,16 +104,14 @@ async fn create(
     }
     let prepared = prepare(&node, &spec, arrival)?;
     let instance = keep(&node, &spec, &prepared, key.zip(digest.as_deref()))?;
-    let spec_on_demand = spec.on_demand.is_some();
     let handle = actor::create(node.clone(), spec, instance);
     node.add(handle.clone());
     node.events.tell("instance.created", &handle.name, serde_json::Value::Null);
-    if how.defer {
-        let instance = handle.view.borrow().clone();
-        return Ok(created(instance));
-    }
-    if spec_on_demand {
-        handle.wait().await?;
+    let on_demand = handle.view.borrow().on_demand.is_some();
+    if how.defer || on_demand {
+        if !how.defer {
+            handle.wait().await?;
+        }
         let instance = handle.view.borrow().clone();
         return Ok(created(instance));
     }

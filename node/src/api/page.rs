@@ -8,7 +8,8 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 /// Name, type and content of each file.
 const FILES: [(&str, &str, &str); 9] = [
@@ -22,6 +23,12 @@ const FILES: [(&str, &str, &str); 9] = [
     ("editor.js", "text/javascript; charset=utf-8", include_str!("../../page/editor.js")),
     ("draw.js", "text/javascript; charset=utf-8", include_str!("../../page/draw.js")),
 ];
+
+/// Each file's tag, made of its digest.
+static TAGS: LazyLock<HashMap<&str, String>> = LazyLock::new(|| {
+    let tag = |content: &str| format!("\"{}\"", &digest(content.as_bytes())[..16]);
+    FILES.iter().map(|(name, _, content)| (*name, tag(content))).collect()
+});
 
 /// Nothing from elsewhere, nothing in line, and in nobody else's frame.
 const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
@@ -38,7 +45,7 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
     let Some((_, kind, content)) = FILES.iter().find(|f| f.0 == name) else {
         return Problem::absent("file", name).into_response();
     };
-    let tag = format!("\"{}\"", &digest(content.as_bytes())[..16]);
+    let tag = TAGS.get(name).map_or("", String::as_str);
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
@@ -47,7 +54,7 @@ fn file(name: &str, headers: &HeaderMap) -> Response {
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::ETAG, &tag),
+        (header::ETAG, tag),
     ];
     (about, *content).into_response()
 }

@@ -195,11 +195,8 @@ impl Actor {
                 let _ = to.send(outcome);
             }
             Ask::Wake(arrival) => {
-                if self.instance.state == State::Waiting
-                    && let Err(e) = self.start(arrival)
-                {
-                    self.becomes(State::Failed, Some(e.to_string()));
-                    self.plan_again();
+                if self.instance.state == State::Waiting {
+                    self.start_or_fail(arrival);
                 }
             }
             Ask::Retire => {
@@ -292,7 +289,12 @@ impl Actor {
     fn start_again(&mut self) {
         self.again = None;
         self.instance.restarts += 1;
-        if let Err(e) = self.start(Arrival::now("restart")) {
+        self.start_or_fail(Arrival::now("restart"));
+    }
+
+    /// Starts; nobody waits for the answer.
+    fn start_or_fail(&mut self, arrival: Arrival) {
+        if let Err(e) = self.start(arrival) {
             self.becomes(State::Failed, Some(e.to_string()));
             self.plan_again();
         }

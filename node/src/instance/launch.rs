@@ -99,12 +99,13 @@ fn make(
     });
     let process = match ordered {
         Some(Ok(process)) => process,
-        Some(Err(e)) => {
-            tracing::warn!("a prepared monitor took no order: {e}");
-            let _ = std::fs::remove_file(folder.join(SOCKET));
+        other => {
+            if let Some(Err(e)) = other {
+                tracing::warn!("a prepared monitor took no order: {e}");
+                let _ = std::fs::remove_file(folder.join(SOCKET));
+            }
             start(&folder, &image.path, config.as_deref(), &arguments)?
         }
-        None => start(&folder, &image.path, config.as_deref(), &arguments)?,
     };
     let running = Running {
         pid: process.pid,
@@ -138,7 +139,8 @@ fn start(
     })
 }
 
-fn cannot(path: &Path, e: &std::io::Error) -> Problem {
+/// What the host has refused, with the path that it was about.
+pub fn cannot(path: &Path, e: &std::io::Error) -> Problem {
     match e.kind() {
         std::io::ErrorKind::StorageFull => Problem::host(format!("no space is left for {}", path.display())),
         _ => Problem::host(format!("{}: {e}", path.display())),

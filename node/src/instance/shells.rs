@@ -1,7 +1,7 @@
 //! Prepared monitors: virtual machine, memory, threads and confinement are there, image and configuration come when an
 //! instance is started. A shell ends when the daemon does: nobody could order it any more.
 
-use super::launch::{REPORT, SOCKET, log_file};
+use super::launch::{REPORT, SOCKET, cannot, log_file};
 use crate::problem::Problem;
 use crate::process::{Process, program};
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub struct Shells {
 impl Shell {
     fn start(parent: &Path, memory_mib: u64) -> Result<Self, Problem> {
         let folder = parent.join(format!("shell-{}", Uuid::now_v7()));
-        let cannot = |e: std::io::Error| Problem::host(format!("{}: {e}", folder.display()));
+        let cannot = |e: std::io::Error| cannot(&folder, &e);
         DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
         let mut command = Command::new(program("microvisor-vmm"));

@@ -3,7 +3,7 @@
 use super::{Store, read, write};
 use crate::model::{External, Timeline};
 use crate::problem::Problem;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 use uuid::Uuid;
 
 /// Timelines that are kept, the newest.
@@ -16,29 +16,17 @@ fn timeline(r: &Row<'_>) -> rusqlite::Result<Timeline> {
         request: r.get(2)?,
         begun_unix_ns: r.get::<_, i64>(3)? as u64,
         timeline: read(&r.get::<_, String>(4)?)?,
-        external: Vec::new(),
+        external: read(&r.get::<_, String>(5)?)?,
     })
 }
 
 /// Most phases of others.
 const EXTERNAL: usize = 256;
 
-fn with_external(db: &Connection, mut t: Timeline) -> Result<Timeline, Problem> {
-    let sql = "SELECT source, name, start, end FROM external WHERE instance = ? AND request = ? ORDER BY start, end DESC";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![t.instance.to_string(), t.request], |r| {
-        Ok(External {
-            source: r.get(0)?,
-            name: r.get(1)?,
-            start_unix_ns: r.get::<_, i64>(2)? as u64,
-            end_unix_ns: r.get::<_, i64>(3)? as u64,
-        })
-    })?;
-    t.external = rows.collect::<Result<_, _>>()?;
-    Ok(t)
-}
-
-const COLUMNS: &str = "instance, name, request, begun, timeline";
+/// The last is a list in JSON of what others have added.
+const COLUMNS: &str = "instance, name, request, begun, timeline, (
+    SELECT json_group_array(json_object('source', source, 'name', name, 'start_unix_ns', start, 'end_unix_ns', end))
+    FROM (SELECT * FROM external e WHERE e.instance = t.instance AND e.request = t.request ORDER BY start, end DESC))";
 
 impl Store {
     /// Keeps how an instance came to be; a later one of the same request takes its place.
@@ -71,19 +59,19 @@ impl Store {
     /// How an instance came to be the last time.
     pub fn timeline(&self, instance: Uuid) -> Result<Option<Timeline>, Problem> {
         let db = self.db();
-        let sql = format!("SELECT {COLUMNS} FROM timelines WHERE instance = ? ORDER BY seq DESC LIMIT 1");
+        let sql = format!("SELECT {COLUMNS} FROM timelines t WHERE instance = ? ORDER BY seq DESC LIMIT 1");
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query_map([instance.to_string()], timeline)?;
-        rows.next().transpose()?.map(|t| with_external(&db, t)).transpose()
+        Ok(rows.next().transpose()?)
     }
 
     /// The last timelines, newest first.
     pub fn timelines(&self, most: usize) -> Result<Vec<Timeline>, Problem> {
         let db = self.db();
-        let sql = format!("SELECT {COLUMNS} FROM timelines ORDER BY seq DESC LIMIT ?");
+        let sql = format!("SELECT {COLUMNS} FROM timelines t ORDER BY seq DESC LIMIT ?");
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([most as i64], timeline)?;
-        rows.map(|t| with_external(&db, t?)).collect()
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Adds phases of others to the last start of an instance, at most [`EXTERNAL`] in all.
