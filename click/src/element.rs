@@ -5,6 +5,7 @@ use crate::packet::{Batch, Packet};
 use crate::router::{Engine, HandlerError};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::any::Any;
 
 /// Nanoseconds.
@@ -40,6 +41,27 @@ pub trait Host {
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch);
     /// Sends packets. What there is no room for is left in `batch`; the router tries again when it next runs.
     fn transmit(&mut self, device: DeviceId, batch: &mut Batch);
+    /// Devices whose addresses have names in a configuration: `eth0` and `0`, and so on, unless the host says otherwise.
+    fn named_devices(&mut self) -> Vec<(String, DeviceFacts)> {
+        numbered_devices(&mut |name| self.device(name).map(|d| self.facts(d)))
+    }
+    /// Classes of elements that exist on this host only.
+    fn classes(&self) -> &'static [&'static Class] {
+        &[]
+    }
+    /// Handlers of the router that this host adds.
+    fn handlers(&self) -> &'static [Handler] {
+        &[]
+    }
+    /// Writes one of them.
+    fn write(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
+        let _ = (handler, value);
+        Ok(())
+    }
+    /// What lies outside of the program, for scripts. `None`: this host has nothing of that, as in a guest.
+    fn outside(&mut self) -> Option<&mut dyn Outside> {
+        None
+    }
     /// Prints a text, which ends its own lines.
     fn print(&mut self, text: &str);
     /// Something that others cannot guess.
@@ -48,6 +70,33 @@ pub trait Host {
     fn cycles(&self) -> u64 {
         self.now()
     }
+}
+
+/// What scripts may do outside of the program where there is an operating system. Errors are messages.
+pub trait Outside {
+    /// Writes to the standard output, while [`Host::print`] is for messages.
+    fn write_out(&mut self, text: &str);
+    /// Contents of a file.
+    fn read_file(&mut self, path: &str) -> Result<String, String>;
+    /// Writes a file anew, or adds to its end.
+    fn write_file(&mut self, path: &str, append: bool, text: &str) -> Result<(), String>;
+    /// Takes a signal from now on, by its name or number; the number by which to ask for it.
+    fn watch_signal(&mut self, name: &str) -> Result<i32, String>;
+    /// Whether the signal came since it was last asked for.
+    fn take_signal(&mut self, number: i32) -> bool;
+    /// Sends a signal to a process.
+    fn kill(&mut self, signal: &str, process: &str) -> Result<(), String>;
+}
+
+/// Most devices that have names by their numbers.
+const NUMBERED: usize = 16;
+
+/// Addresses of the devices `eth0` and `0`, and so on.
+pub(crate) fn numbered_devices(
+    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
+) -> Vec<(String, DeviceFacts)> {
+    let names = (0..NUMBERED).flat_map(|i| [alloc::format!("eth{i}"), alloc::format!("{i}")]);
+    names.filter_map(|name| facts(&name).map(|facts| (name, facts))).collect()
 }
 
 /// What a port does with packets.
@@ -122,7 +171,7 @@ macro_rules! element {
 /// A handler of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// Its name.
+    /// Its name; `*` stands for all names that the class does not list.
     pub name: &'static str,
     /// It has a value.
     pub read: bool,
@@ -484,6 +533,16 @@ impl Context<'_> {
     /// Writes a handler of any element.
     pub fn write_handler(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.engine.write(self.host, handler, value)
+    }
+
+    /// Whether a handler can be read, and whether it can be written.
+    pub fn permissions(&self, handler: &str) -> Result<(bool, bool), HandlerError> {
+        self.engine.permissions(self.host, handler)
+    }
+
+    /// Begins another sequence of random numbers.
+    pub fn seed(&mut self, seed: u64) {
+        self.engine.seed(seed);
     }
 
     /// The host's device of a name.

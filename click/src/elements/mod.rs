@@ -81,12 +81,51 @@ library! {
     "ThreadSafeQueue" = flow::Queue,
 }
 
-/// The class of a name.
-pub fn class(name: &str) -> Option<&'static Class> {
-    CLASSES.iter().copied().find(|c| c.name == name)
+/// Classes that only a host program has: files, sockets, devices of the operating system.
+const HOST_ONLY: &[&str] = &[
+    "ControlSocket",
+    "FromDump",
+    "FromHost",
+    "FromIPSummaryDump",
+    "FromTcpdump",
+    "KernelTap",
+    "KernelTun",
+    "McastSocket",
+    "PollDevice",
+    "RawSocket",
+    "Socket",
+    "ToDump",
+    "ToHost",
+    "ToIPSummaryDump",
+];
+
+/// Whether a class exists on a host only.
+pub(crate) fn needs_host(name: &str) -> bool {
+    HOST_ONLY.contains(&name)
 }
 
-/// All classes.
+/// The classes that a configuration can name: those of this library, and those of the host. One of the host's hides one
+/// of the library with the same name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library {
+    /// The host's.
+    pub host: &'static [&'static Class],
+}
+
+impl Library {
+    /// The class of a name.
+    pub fn class(self, name: &str) -> Option<&'static Class> {
+        self.host.iter().chain(CLASSES).copied().find(|c| c.name == name)
+    }
+
+    /// All classes.
+    pub fn classes(self) -> impl Iterator<Item = &'static Class> {
+        let hidden = move |c: &&Class| self.host.iter().any(|h| h.name == c.name);
+        self.host.iter().copied().chain(CLASSES.iter().copied().filter(move |c| !hidden(c)))
+    }
+}
+
+/// All classes of this library.
 pub fn classes() -> impl Iterator<Item = &'static Class> {
     CLASSES.iter().copied()
 }
