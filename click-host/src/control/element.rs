@@ -1,3 +1,4 @@
+use super::protocol::Rules;
 use super::server::Server;
 use click::args::{Args, Ipv4};
 use click::element::{Context, Element, Nanos, read};
@@ -28,7 +29,7 @@ click::element! {
         "MAX_CONNECTIONS",
     ]
     handlers [read("port")]
-    { address: Address, server: Server, retries: u32, warnings: bool, listening: bool }
+    { address: Address, rules: Rules, server: Option<Server>, retries: u32, warnings: bool }
 }
 
 enum Address {
@@ -66,32 +67,33 @@ impl ControlSocket {
                 Address::Unix(String::new())
             }
         };
-        let mut server = Server { localhost, ..Server::default() };
-        server.rules.read_only = args.key("READONLY").unwrap_or(false);
-        server.rules.proxy = args.key("PROXY");
-        server.verbose = args.key("VERBOSE").unwrap_or(false);
-        server.most = args.key::<i64>("MAX_CONNECTIONS").and_then(|n| usize::try_from(n).ok());
+        let most = args.key::<i64>("MAX_CONNECTIONS").and_then(|n| usize::try_from(n).ok());
+        let rules = Rules {
+            read_only: args.key("READONLY").unwrap_or(false),
+            proxy: args.key("PROXY"),
+            most,
+            verbose: args.key("VERBOSE").unwrap_or(false),
+            localhost,
+        };
         let retries = args.key::<i64>("RETRIES").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let warnings = args.key("RETRY_WARNINGS").unwrap_or(true);
-        Self { address, server, retries, warnings, listening: false }
+        Self { address, rules, server: None, retries, warnings }
     }
 
     fn listen(&mut self) -> Result<(), String> {
-        let opened = match &self.address {
+        let mut server = match &self.address {
             Address::Tcp(address) => Server::tcp(*address)?,
             Address::Unix(path) => Server::unix(path)?,
         };
-        let settings = std::mem::take(&mut self.server);
-        let Server { rules, most, verbose, localhost, .. } = settings;
-        self.server = Server { rules, most, verbose, localhost, ..opened };
-        self.listening = true;
+        server.rules = self.rules.clone();
+        self.server = Some(server);
         Ok(())
     }
 }
 
 impl Element for ControlSocket {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
-        if let Some(proxy) = &self.server.rules.proxy
+        if let Some(proxy) = &self.rules.proxy
             && !cx.has_element(proxy)
         {
             return Err(format!("PROXY: no element named '{proxy}'"));
@@ -114,8 +116,8 @@ impl Element for ControlSocket {
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.listening {
-            self.server.serve(cx);
+        if let Some(server) = &mut self.server {
+            server.serve(cx);
         }
         false
     }
@@ -134,12 +136,14 @@ impl Element for ControlSocket {
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {
-        if let Some(old) = (old as &mut dyn Any).downcast_mut::<ControlSocket>() {
-            self.server.take_over(&mut old.server);
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<ControlSocket>()
+            && let (Some(new), Some(old)) = (&mut self.server, &mut old.server)
+        {
+            new.take_over(old);
         }
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
-        Ok(self.server.port().map(|p| p.to_string()).unwrap_or_default())
+        Ok(self.server.as_ref().and_then(Server::port).map(|p| p.to_string()).unwrap_or_default())
     }
 }

@@ -93,6 +93,12 @@ pub struct Rules {
     pub read_only: bool,
     /// Reach all handlers through this element.
     pub proxy: Option<String>,
+    /// Be connected at the same time, this many at most; none: as many as come.
+    pub most: Option<usize>,
+    /// Come without being announced unless this is set.
+    pub verbose: bool,
+    /// Come from this host only.
+    pub localhost: bool,
 }
 
 /// One client's side of the conversation.
@@ -414,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_server_can_forbid_writing() {
-        let rules = Rules { read_only: true, proxy: None };
+        let rules = Rules { read_only: true, ..Rules::default() };
         assert_eq!(
             talk("WRITE c.w 1\n", &rules),
             ("530 Permission denied for 'c.w'|".to_string(), Vec::new())

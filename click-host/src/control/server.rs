@@ -79,12 +79,6 @@ pub struct Server {
     connections: Vec<Connection>,
     /// What clients may do.
     pub rules: Rules,
-    /// Connections at the same time; none: as many as come.
-    pub most: Option<usize>,
-    /// Connections are announced.
-    pub verbose: bool,
-    /// Only clients of this host are talked to.
-    pub localhost: bool,
 }
 
 fn place(key: String, open: impl FnOnce() -> io::Result<Place>) -> io::Result<Rc<Place>> {
@@ -182,11 +176,11 @@ impl Server {
                 place.watch.was_empty();
                 return;
             };
-            let full = self.most.is_some_and(|most| self.connections.len() >= most);
-            if full || (self.localhost && !local) {
+            let full = self.rules.most.is_some_and(|most| self.connections.len() >= most);
+            if full || (self.rules.localhost && !local) {
                 continue;
             }
-            if self.verbose {
+            if self.rules.verbose {
                 handlers.say(&format!("opened connection from {name}"));
             }
             // A connection that breaks at once is gone; the client notices.
@@ -200,7 +194,7 @@ impl Server {
         for connection in &mut self.connections {
             connection.serve(handlers, &self.rules);
         }
-        let verbose = self.verbose;
+        let verbose = self.rules.verbose;
         self.connections.retain(|c| {
             let over = c.is_over();
             if over && verbose {
