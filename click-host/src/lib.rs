@@ -37,20 +37,24 @@ macro_rules! library {
         /// Classes of elements that exist on a host only.
         pub static CLASSES: &[&Class] = &[
             $(&<$subject::$name as Described>::CLASS,)*
+            &devices::KernelTap::CLASS,
             $(&Class { name: $alias, ..<$other::$original as Described>::CLASS },)*
         ];
 
         /// Classes with their subjects: what the manual is made of.
         #[cfg(feature = "manual")]
         pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
-            let subjects = [$(stringify!($subject),)* $(stringify!($other),)*];
+            let subjects = [$(stringify!($subject),)* "devices", $(stringify!($other),)*];
             subjects.into_iter().zip(CLASSES.iter().copied())
         }
     };
 }
 
 library! {
-    control::ControlSocket;
+    control::ControlSocket,
+    devices::FromDevice, devices::FromHost, devices::KernelTun, devices::ToDevice, devices::ToHost,
+    sockets::McastSocket, sockets::RawSocket, sockets::Socket;
+    "PollDevice" = devices::FromDevice,
 }
 
 /// Runs the program with its command line, its own name first.

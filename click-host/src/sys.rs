@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use click::DeviceFacts;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::zeroed;
+use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Longest name of an interface, with the zero at its end.
@@ -52,26 +53,23 @@ fn address(name: &str) -> Option<([u8; 4], u8)> {
 }
 
 /// A socket that takes and gives whole frames of an interface, without waiting. `protocol`: an Ethernet type.
-pub fn packet_socket(interface: u32, protocol: u16) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(protocol.to_be()))))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&link_address(interface, protocol))?;
-    Ok(socket)
-}
-
-fn link_address(interface: u32, protocol: u16) -> SockAddr {
-    let mut storage = socket2::SockAddrStorage::zeroed();
-    // SAFETY: the storage is as large as any address, and a `sockaddr_ll` may be all zeros.
-    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
+pub fn packet_socket(interface: u32, protocol: u16) -> io::Result<OwnedFd> {
+    let kind = NonZeroU32::new(u32::from(protocol.to_be())).map(Protocol::from_raw);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, kind)?;
+    // SAFETY: the structure may be all zeros.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = protocol.to_be();
     address.sll_ifindex = interface as i32;
-    // SAFETY: the storage holds an address of this length.
-    unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as u32) }
+    let length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the call reads the structure, whose length it is given.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) };
+    if result == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Has an interface receive what is sent to others too, as long as the socket is open.
-pub fn promiscuous(socket: &Socket, interface: u32) -> io::Result<()> {
+pub fn promiscuous(socket: &OwnedFd, interface: u32) -> io::Result<()> {
     // SAFETY: the structure may be all zeros.
     let mut membership: libc::packet_mreq = unsafe { zeroed() };
     membership.mr_ifindex = interface as i32;
@@ -90,7 +88,7 @@ pub fn promiscuous(socket: &Socket, interface: u32) -> io::Result<()> {
 }
 
 /// Receives a frame: how long it was, and to whom it was sent (`PACKET_HOST` and so on).
-pub fn receive_frame(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, u8)> {
+pub fn receive_frame(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, u8)> {
     // SAFETY: the structure may be all zeros.
     let mut from: libc::sockaddr_ll = unsafe { zeroed() };
     let mut length = size_of::<libc::sockaddr_ll>() as u32;
@@ -109,6 +107,40 @@ pub fn receive_frame(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, u
         Ok(length) => Ok((length, from.sll_pkttype)),
         Err(_) => Err(io::Error::last_os_error()),
     }
+}
+
+/// Has a raw socket take IP packets with their headers.
+pub fn with_headers(socket: &OwnedFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the call reads a number, whose length it is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_HDRINCL,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Frames that a packet socket had no room for since this was last asked.
+pub fn dropped_frames(socket: &OwnedFd) -> u32 {
+    // SAFETY: the structure may be all zeros.
+    let mut statistics: libc::tpacket_stats = unsafe { zeroed() };
+    let mut length = size_of::<libc::tpacket_stats>() as u32;
+    // SAFETY: the call writes at most the structure's length to it.
+    unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            std::ptr::from_mut(&mut statistics).cast(),
+            &mut length,
+        );
+    }
+    statistics.tp_drops
 }
 
 /// Opens a TUN device (`tap`: a TAP device); an empty name lets the system choose one. The device and its name.
