@@ -53,7 +53,8 @@ macro_rules! library {
 library! {
     control::ControlSocket,
     devices::FromDevice, devices::FromHost, devices::KernelTun, devices::ToDevice, devices::ToHost,
-    sockets::McastSocket, sockets::RawSocket, sockets::Socket;
+    sockets::McastSocket, sockets::RawSocket, sockets::Socket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
+    traces::ToDump, traces::ToIPSummaryDump;
     "PollDevice" = devices::FromDevice,
 }
 

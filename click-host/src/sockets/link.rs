@@ -131,6 +131,12 @@ impl Outbox {
         self.drops += batch.len() as u64;
     }
 
+    /// Loses what waits.
+    pub fn lose(&mut self) {
+        self.drops += self.waiting.len() as u64;
+        self.waiting = Batch::new();
+    }
+
     /// Sends what waits, as far as there is room; whether the connection has broken.
     pub fn flush(&mut self, link: &Link) -> bool {
         while let Some(mut packet) = self.waiting.pop() {

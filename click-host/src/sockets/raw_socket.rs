@@ -88,6 +88,8 @@ impl RawSocket {
             link.peer = Some(SocketAddrV4::new(to, 0).into());
             self.outbox.add(Batch::one(packet));
             self.outbox.flush(link);
+            // The next packet goes elsewhere.
+            self.outbox.lose();
         }
     }
 }

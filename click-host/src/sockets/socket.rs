@@ -11,7 +11,7 @@ use rustix::net::{
     listen, socket_with, sockopt,
 };
 use std::any::Any;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 
 click::element! {
@@ -183,12 +183,8 @@ impl Socket {
         if self.nodelay && matches!(self.kind, Kind::Tcp(_)) {
             sockopt::set_tcp_nodelay(&link.socket, true)?;
         }
+        // A server of datagrams answers whoever wrote last.
         self.link = Some(Link { answers: !self.client, ..link });
-        if let (Some(link), Kind::UnixDatagram(..) | Kind::Udp(..), true) =
-            (&mut self.link, &self.kind, self.client)
-        {
-            link.answers = false;
-        }
         Ok(())
     }
 
@@ -328,6 +324,7 @@ impl Element for Socket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn the_longest_network_decides() {
