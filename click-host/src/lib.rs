@@ -37,14 +37,13 @@ macro_rules! library {
         /// Classes of elements that exist on a host only.
         pub static CLASSES: &[&Class] = &[
             $(&<$subject::$name as Described>::CLASS,)*
-            &devices::KernelTap::CLASS,
             $(&Class { name: $alias, ..<$other::$original as Described>::CLASS },)*
         ];
 
         /// Classes with their subjects: what the manual is made of.
         #[cfg(feature = "manual")]
         pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
-            let subjects = [$(stringify!($subject),)* "devices", $(stringify!($other),)*];
+            let subjects = [$(stringify!($subject),)* $(stringify!($other),)*];
             subjects.into_iter().zip(CLASSES.iter().copied())
         }
     };
@@ -52,7 +51,7 @@ macro_rules! library {
 
 library! {
     control::ControlSocket,
-    devices::FromDevice, devices::FromHost, devices::KernelTun, devices::ToDevice, devices::ToHost,
+    devices::FromDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToHost,
     sockets::McastSocket, sockets::RawSocket, sockets::Socket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
     traces::ToDump, traces::ToIPSummaryDump;
     "PollDevice" = devices::FromDevice,

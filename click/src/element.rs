@@ -130,7 +130,7 @@ pub struct Class {
 }
 
 /// A type of element that belongs to a class; [`element!`](crate::element!) says so.
-pub trait Described: Element + Sized {
+pub trait Described: Sized {
     /// The class.
     const CLASS: Class;
 }
@@ -405,6 +405,11 @@ impl Context<'_> {
     /// How many tickets this element's work has (1024 at first): its share of the rounds.
     pub fn set_tickets(&mut self, tickets: u32) {
         self.engine.set_tickets(self.id, tickets);
+    }
+
+    /// How many tickets another element's work has.
+    pub fn set_tickets_of(&mut self, id: usize, tickets: u32) {
+        self.engine.set_tickets(id, tickets);
     }
 
     /// Schedules the pullers downstream, which gave up when they were given nothing.

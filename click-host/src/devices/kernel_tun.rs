@@ -2,7 +2,7 @@ use super::tunnel::{Settings, Tunnel, open};
 use super::{mark_frame, mark_ip};
 use click::Packet;
 use click::args::{Args, Ethernet, Ipv4};
-use click::element::{Context, Described, Element, read, write};
+use click::element::{Class, Context, Described, Element, read, write};
 use click::packet::{BURST, Batch};
 use std::any::Any;
 use std::rc::Rc;
@@ -40,13 +40,9 @@ click::element! {
 /// A TUN device that carries frames.
 pub struct KernelTap;
 
-impl KernelTap {
-    /// Its class: that of `KernelTun` but for the kind of device.
-    pub const CLASS: click::element::Class = click::element::Class {
-        name: "KernelTap",
-        make: |args| Box::new(KernelTun::made(args, true)),
-        ..KernelTun::CLASS
-    };
+impl Described for KernelTap {
+    const CLASS: Class =
+        Class { name: "KernelTap", make: |args| Box::new(KernelTun::made(args, true)), ..KernelTun::CLASS };
 }
 
 /// An address with a prefix length, which a host's own address has and a network's has not.
