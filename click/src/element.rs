@@ -541,6 +541,7 @@ impl Context<'_> {
     }
 
     /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
     pub fn permissions(&self, handler: &str) -> Result<(bool, bool), HandlerError> {
         self.engine.permissions(self.host, handler)
     }

@@ -81,6 +81,7 @@ impl Engine {
     }
 
     /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
     pub(crate) fn permissions(&self, host: &dyn Host, handler: &str) -> Result<(bool, bool), HandlerError> {
         if let Some(h) = host.handlers().iter().find(|h| h.name == handler) {
             return Ok((h.read, h.write));

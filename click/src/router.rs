@@ -114,6 +114,7 @@ impl Router {
     }
 
     /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
     pub fn permissions(&self, host: &dyn Host, handler: &str) -> Result<(bool, bool), HandlerError> {
         self.engine.permissions(host, handler)
     }

@@ -1,18 +1,29 @@
 //! Functions of scripts: each is a handler of every script that is read with arguments.
 
 use super::script::truth;
+#[cfg(feature = "host")]
 use super::value::plain;
 use crate::args::parse_number;
-use crate::element::{Context, Outside};
+use crate::element::Context;
+#[cfg(feature = "host")]
+use crate::element::Outside;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Names of those that need nothing but their arguments, and of the others.
+/// Names.
+#[cfg(feature = "host")]
 const NAMES: &[&str] = &[
     "abs", "add", "and", "basename", "cat", "div", "eq", "first", "ge", "gt", "htonl", "htons", "idiv", "if",
     "in", "kill", "le", "length", "lt", "max", "min", "mod", "mul", "ne", "neg", "not", "now", "ntohl",
     "ntohs", "or", "random", "readable", "rem", "sprintf", "sub", "unquote", "writable",
+];
+
+/// In a guest, those that scripts cannot do without: its image has no room for all.
+#[cfg(not(feature = "host"))]
+const NAMES: &[&str] = &[
+    "add", "and", "div", "eq", "ge", "gt", "idiv", "if", "le", "lt", "max", "min", "mod", "mul", "ne", "not",
+    "or", "rem", "sub",
 ];
 
 /// Whether a name is a function's.
@@ -85,6 +96,7 @@ fn compare(name: &str, words: &[&str], f: fn(core::cmp::Ordering) -> bool) -> Re
 }
 
 /// Whole words of a text, quotes kept together.
+#[cfg(feature = "host")]
 fn cut(text: &str) -> Vec<&str> {
     let (mut words, mut start, mut quote) = (Vec::new(), None, None);
     for (i, c) in text.char_indices() {
@@ -103,23 +115,19 @@ fn cut(text: &str) -> Vec<&str> {
     words
 }
 
+#[cfg(feature = "host")]
 fn outside<'a>(cx: &'a mut Context<'_>, name: &str) -> Result<&'a mut dyn Outside, String> {
     cx.host.outside().ok_or_else(|| format!("{name} needs a host, and cannot be used in a guest"))
 }
 
 /// The value of a function.
 pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<String, String> {
+    #[cfg(feature = "host")]
     let words = &cut(text)[..];
-    let one = || words.first().copied().ok_or_else(|| format!("{name}: expected a value"));
+    #[cfg(not(feature = "host"))]
+    let words = &text.split_whitespace().collect::<Vec<_>>()[..];
     let truths =
         |all: bool| if all { words.iter().all(|w| truth(w)) } else { words.iter().any(|w| truth(w)) };
-    let order = |most: usize| -> Result<String, String> {
-        let value = number(name, one()?)? as u64;
-        let bytes = value.to_be_bytes();
-        let mut swapped = [0; 8];
-        swapped[..most].copy_from_slice(&bytes[8 - most..]);
-        Ok(u64::from_le_bytes(swapped).to_string())
-    };
     match name {
         "add" => arithmetic(name, words, i64::checked_add, |a, b| a + b),
         "sub" => arithmetic(name, words, i64::checked_sub, |a, b| a - b),
@@ -129,8 +137,6 @@ pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Strin
         "mod" | "rem" => fold(name, words, i64::checked_rem),
         "min" => arithmetic(name, words, |a, b| Some(a.min(b)), |a, b| if a < b { a } else { b }),
         "max" => arithmetic(name, words, |a, b| Some(a.max(b)), |a, b| if a > b { a } else { b }),
-        "neg" => arithmetic(name, &["0", one()?], i64::checked_sub, |a, b| a - b),
-        "abs" => Ok(one()?.trim_start_matches('-').to_string()),
         "eq" => compare(name, words, |o| o.is_eq()),
         "ne" => compare(name, words, |o| o.is_ne()),
         "lt" => compare(name, words, |o| o.is_lt()),
@@ -144,6 +150,29 @@ pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Strin
             let chosen = if words.first().is_some_and(|w| truth(w)) { 1 } else { 2 };
             Ok(words.get(chosen).unwrap_or(&"").to_string())
         }
+        _ => more(cx, name, text, words),
+    }
+}
+
+#[cfg(not(feature = "host"))]
+fn more(_: &mut Context<'_>, name: &str, _: &str, _: &[&str]) -> Result<String, String> {
+    Err(format!("no function '{name}'"))
+}
+
+/// Functions that a guest has no room for.
+#[cfg(feature = "host")]
+fn more(cx: &mut Context<'_>, name: &str, text: &str, words: &[&str]) -> Result<String, String> {
+    let one = || words.first().copied().ok_or_else(|| format!("{name}: expected a value"));
+    let order = |most: usize| -> Result<String, String> {
+        let value = number(name, one()?)? as u64;
+        let bytes = value.to_be_bytes();
+        let mut swapped = [0; 8];
+        swapped[..most].copy_from_slice(&bytes[8 - most..]);
+        Ok(u64::from_le_bytes(swapped).to_string())
+    };
+    match name {
+        "neg" => arithmetic(name, &["0", one()?], i64::checked_sub, |a, b| a - b),
+        "abs" => Ok(one()?.trim_start_matches('-').to_string()),
         "in" => Ok(words.split_first().is_some_and(|(first, rest)| rest.contains(first)).to_string()),
         "first" => Ok(words.first().unwrap_or(&"").to_string()),
         "length" => Ok(text.len().to_string()),
@@ -170,6 +199,7 @@ pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Strin
 }
 
 /// A number below the argument, or between two, or any.
+#[cfg(feature = "host")]
 fn random(cx: &mut Context<'_>, words: &[&str]) -> Result<String, String> {
     let numbers = words.iter().map(|w| number("random", w)).collect::<Result<Vec<_>, _>>()?;
     let (low, high) = match numbers[..] {
@@ -228,9 +258,4 @@ fn sprintf(words: &[&str]) -> Result<String, String> {
         }
     }
     Ok(out + rest)
-}
-
-#[cfg(not(feature = "host"))]
-fn sprintf(_: &[&str]) -> Result<String, String> {
-    Err("sprintf needs a host, and cannot be used in a guest".to_string())
 }

@@ -3,6 +3,7 @@ use super::instruction::{Instruction, Verb, parse};
 use super::value::{Values, evaluate, plain};
 use crate::args::{Args, parse_time};
 use crate::element::{Context, Element, read, write};
+#[cfg(feature = "host")]
 use crate::packet::Batch;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -53,7 +54,9 @@ crate::element! {
         values: Values,
         result: String,
         steps: u32,
+        #[cfg(feature = "host")]
         signals: Vec<String>,
+        #[cfg(feature = "host")]
         numbers: Vec<i32>,
     }
 }
@@ -74,8 +77,11 @@ enum Kind {
     Active,
     Passive,
     Driver,
+    #[cfg(feature = "host")]
     Proxy,
+    #[cfg(feature = "host")]
     Packet,
+    #[cfg(feature = "host")]
     Signal,
 }
 
@@ -84,8 +90,11 @@ const KINDS: &[(&str, Kind)] = &[
     ("ACTIVE", Kind::Active),
     ("PASSIVE", Kind::Passive),
     ("DRIVER", Kind::Driver),
+    #[cfg(feature = "host")]
     ("PROXY", Kind::Proxy),
+    #[cfg(feature = "host")]
     ("PACKET", Kind::Packet),
+    #[cfg(feature = "host")]
     ("SIGNAL", Kind::Signal),
 ];
 
@@ -115,7 +124,11 @@ impl Script {
                 Kind::Passive
             }
         };
-        if kind != Kind::Packet && args.inputs + args.outputs > 0 {
+        #[cfg(feature = "host")]
+        let ports = kind == Kind::Packet;
+        #[cfg(not(feature = "host"))]
+        let ports = false;
+        if !ports && args.inputs + args.outputs > 0 {
             args.error("only scripts of the type PACKET have ports");
         }
         let mut instructions = Vec::new();
@@ -140,7 +153,9 @@ impl Script {
             values: Values::default(),
             result: String::new(),
             steps: 0,
+            #[cfg(feature = "host")]
             signals: words.map(ToString::to_string).collect(),
+            #[cfg(feature = "host")]
             numbers: Vec::new(),
         }
     }
@@ -240,6 +255,7 @@ impl Script {
             Verb::Loop => self.at = 0,
             Verb::End | Verb::Exit => {
                 self.at = self.instructions.len();
+                #[cfg(feature = "host")]
                 if i.verb == Verb::Exit && self.kind == Kind::Signal {
                     // It does not run again.
                     self.numbers.clear();
@@ -316,7 +332,28 @@ pub(super) fn truth(text: &str) -> bool {
     !matches!(text.trim(), "" | "0" | "false" | "no")
 }
 
+/// Prints a handler's value, or a text.
+#[cfg(not(feature = "host"))]
+fn print(cx: &mut Context<'_>, text: &str, line: bool) -> Result<(), String> {
+    let out = printed(cx, text, line);
+    cx.host.print(&out);
+    Ok(())
+}
+
+/// What is printed: the value of a handler, or a text.
+fn printed(cx: &mut Context<'_>, text: &str, line: bool) -> String {
+    let names = text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '@');
+    // A word that is no handler is a text.
+    let read = if names { read_near(cx, text).ok() } else { None };
+    let mut out = read.unwrap_or_else(|| plain(text));
+    if line && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
 /// Prints a handler's value, or a text, here or to a file.
+#[cfg(feature = "host")]
 fn print(cx: &mut Context<'_>, text: &str, line: bool) -> Result<(), String> {
     let (file, append, text) = match text.strip_prefix('>') {
         Some(rest) => {
@@ -326,13 +363,7 @@ fn print(cx: &mut Context<'_>, text: &str, line: bool) -> Result<(), String> {
         }
         None => (None, false, text),
     };
-    let names = text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '@');
-    // A word that is no handler is a text.
-    let read = if names { read_near(cx, text).ok() } else { None };
-    let mut out = read.unwrap_or_else(|| plain(text));
-    if line && !out.ends_with('\n') {
-        out.push('\n');
-    }
+    let out = printed(cx, text, line);
     match (cx.host.outside(), file) {
         (Some(outside), Some(file)) => outside.write_file(&plain(file), append, &out)?,
         (None, Some(_)) => return Err("files need a host, and cannot be used in a guest".to_string()),
@@ -386,6 +417,7 @@ impl Element for Script {
             let value = self.value(cx, &i.rest)?;
             self.values.set(&i.operand, if i.unquotes { plain(&value) } else { value });
         }
+        #[cfg(feature = "host")]
         if self.kind == Kind::Signal {
             let outside = cx.host.outside().ok_or("signals need a host, and cannot be used in a guest")?;
             for name in &self.signals {
@@ -399,11 +431,13 @@ impl Element for Script {
         Ok(())
     }
 
+    #[cfg(feature = "host")]
     fn is_poller(&self) -> bool {
         self.kind == Kind::Signal
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        #[cfg(feature = "host")]
         if self.kind == Kind::Signal && self.waiting == Waiting::Ended {
             let Some(outside) = cx.host.outside() else { return false };
             if !self.numbers.iter().fold(false, |came, n| outside.take_signal(*n) || came) {
@@ -420,6 +454,7 @@ impl Element for Script {
         again
     }
 
+    #[cfg(feature = "host")]
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         for packet in batch.drain() {
             self.values.set("input", port.to_string());
@@ -454,11 +489,12 @@ impl Element for Script {
         if is_function(handler) {
             return call(cx, handler, argument);
         }
-        if self.kind != Kind::Proxy {
-            return Err(format!("no handler named '{handler}'"));
+        #[cfg(feature = "host")]
+        if self.kind == Kind::Proxy {
+            self.values.set("0", handler.to_string());
+            return self.run_whole(cx, argument);
         }
-        self.values.set("0", handler.to_string());
-        self.run_whole(cx, argument)
+        Err(format!("no handler named '{handler}'"))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
