@@ -44,6 +44,16 @@ const GLOBAL: &[(&str, &str)] = &[
 
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
+/// Handlers that the host adds; a guest adds none.
+fn added(host: &dyn Host) -> &'static [Handler] {
+    if cfg!(feature = "host") { host.handlers() } else { &[] }
+}
+
+/// One of them.
+fn own(host: &dyn Host, name: &str) -> Option<&'static Handler> {
+    added(host).iter().find(|h| h.name == name)
+}
+
 fn refused(handler: &str, verb: &str) -> HandlerError {
     HandlerError::Forbidden(format!("handler '{handler}' cannot be {verb}"))
 }
@@ -83,7 +93,7 @@ impl Engine {
     /// Whether a handler can be read, and whether it can be written.
     #[cfg(feature = "host")]
     pub(crate) fn permissions(&self, host: &dyn Host, handler: &str) -> Result<(bool, bool), HandlerError> {
-        if let Some(h) = host.handlers().iter().find(|h| h.name == handler) {
+        if let Some(h) = own(host, handler) {
             return Ok((h.read, h.write));
         }
         if let Some((_, mode)) = GLOBAL.iter().find(|g| g.0 == handler) {
@@ -127,11 +137,13 @@ impl Engine {
             "config" => self.source.clone(),
             "flatconfig" => self.flat_config(),
             "packages" | "requirements" => String::new(),
-            "handlers" => {
-                let added = host.handlers().iter().map(|h| (h.name, mode(h)));
-                let own = GLOBAL.iter().copied().filter(|g| host.handlers().iter().all(|h| h.name != g.0));
-                own.chain(added).map(|(name, mode)| format!("{name}\t{mode}\n")).collect()
-            }
+            "handlers" => GLOBAL
+                .iter()
+                .map(|(name, mode)| (*name, *mode))
+                .filter(|(name, _)| own(host, name).is_none())
+                .chain(added(host).iter().map(|h| (h.name, mode(h))))
+                .map(|(name, mode)| format!("{name}\t{mode}\n"))
+                .collect(),
             "profile" => self.profile(),
             "profiling" => self.profiling.to_string(),
             "stop" => return Some(Err(refused(handler, "read"))),
@@ -221,9 +233,7 @@ impl Engine {
     ) -> Result<(), HandlerError> {
         let handler = handler.trim();
         match handler {
-            _ if host.handlers().iter().any(|h| h.name == handler && h.write) => {
-                return host.write(handler, value);
-            }
+            _ if own(host, handler).is_some_and(|h| h.write) => return host.write(handler, value),
             "stop" => {
                 self.stop_requested = true;
                 return Ok(());

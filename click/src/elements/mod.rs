@@ -124,13 +124,16 @@ pub struct Library {
 impl Library {
     /// The class of a name.
     pub fn class(self, name: &str) -> Option<&'static Class> {
-        self.host.iter().chain(CLASSES).copied().find(|c| c.name == name)
+        let find = |classes: &[&'static Class]| classes.iter().copied().find(|c| c.name == name);
+        // A guest has no others; looking for them takes room.
+        if cfg!(feature = "host") { find(self.host).or_else(|| find(CLASSES)) } else { find(CLASSES) }
     }
 
     /// All classes.
     pub fn classes(self) -> impl Iterator<Item = &'static Class> {
-        let hidden = move |c: &&Class| self.host.iter().any(|h| h.name == c.name);
-        self.host.iter().copied().chain(CLASSES.iter().copied().filter(move |c| !hidden(c)))
+        let host = if cfg!(feature = "host") { self.host } else { &[] };
+        let hidden = move |c: &&Class| host.iter().any(|h| h.name == c.name);
+        host.iter().copied().chain(CLASSES.iter().copied().filter(move |c| !hidden(c)))
     }
 }
 

@@ -11,26 +11,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Names.
-#[cfg(feature = "host")]
-const NAMES: &[&str] = &[
-    "abs", "add", "and", "basename", "cat", "div", "eq", "first", "ge", "gt", "htonl", "htons", "idiv", "if",
-    "in", "kill", "le", "length", "lt", "max", "min", "mod", "mul", "ne", "neg", "not", "now", "ntohl",
-    "ntohs", "or", "random", "readable", "rem", "sprintf", "sub", "unquote", "writable",
-];
-
-/// In a guest, those that scripts cannot do without: its image has no room for all.
-#[cfg(not(feature = "host"))]
-const NAMES: &[&str] = &[
-    "add", "and", "div", "eq", "ge", "gt", "idiv", "if", "le", "lt", "max", "min", "mod", "mul", "ne", "not",
-    "or", "rem", "sub",
-];
-
-/// Whether a name is a function's.
-pub(super) fn is_function(name: &str) -> bool {
-    NAMES.contains(&name)
-}
-
 fn number(name: &str, word: &str) -> Result<i64, String> {
     let (sign, digits) = word.strip_prefix('-').map_or((1, word), |d| (-1, d));
     let value = parse_number(digits).and_then(|n| i64::try_from(n).ok());
@@ -120,15 +100,15 @@ fn outside<'a>(cx: &'a mut Context<'_>, name: &str) -> Result<&'a mut dyn Outsid
     cx.host.outside().ok_or_else(|| format!("{name} needs a host, and cannot be used in a guest"))
 }
 
-/// The value of a function.
-pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<String, String> {
+/// The value of a function; none if there is no such function.
+pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Option<Result<String, String>> {
     #[cfg(feature = "host")]
     let words = &cut(text)[..];
     #[cfg(not(feature = "host"))]
-    let words = &text.split_whitespace().collect::<Vec<_>>()[..];
+    let (words, _) = (&text.split_whitespace().collect::<Vec<_>>()[..], cx);
     let truths =
         |all: bool| if all { words.iter().all(|w| truth(w)) } else { words.iter().any(|w| truth(w)) };
-    match name {
+    Some(match name {
         "add" => arithmetic(name, words, i64::checked_add, |a, b| a + b),
         "sub" => arithmetic(name, words, i64::checked_sub, |a, b| a - b),
         "mul" => arithmetic(name, words, i64::checked_mul, |a, b| a * b),
@@ -150,18 +130,16 @@ pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Strin
             let chosen = if words.first().is_some_and(|w| truth(w)) { 1 } else { 2 };
             Ok(words.get(chosen).unwrap_or(&"").to_string())
         }
-        _ => more(cx, name, text, words),
-    }
-}
-
-#[cfg(not(feature = "host"))]
-fn more(_: &mut Context<'_>, name: &str, _: &str, _: &[&str]) -> Result<String, String> {
-    Err(format!("no function '{name}'"))
+        #[cfg(feature = "host")]
+        _ => return more(cx, name, text, words).transpose(),
+        #[cfg(not(feature = "host"))]
+        _ => return None,
+    })
 }
 
 /// Functions that a guest has no room for.
 #[cfg(feature = "host")]
-fn more(cx: &mut Context<'_>, name: &str, text: &str, words: &[&str]) -> Result<String, String> {
+fn more(cx: &mut Context<'_>, name: &str, text: &str, words: &[&str]) -> Result<Option<String>, String> {
     let one = || words.first().copied().ok_or_else(|| format!("{name}: expected a value"));
     let order = |most: usize| -> Result<String, String> {
         let value = number(name, one()?)? as u64;
@@ -170,7 +148,7 @@ fn more(cx: &mut Context<'_>, name: &str, text: &str, words: &[&str]) -> Result<
         swapped[..most].copy_from_slice(&bytes[8 - most..]);
         Ok(u64::from_le_bytes(swapped).to_string())
     };
-    match name {
+    let value = match name {
         "neg" => arithmetic(name, &["0", one()?], i64::checked_sub, |a, b| a - b),
         "abs" => Ok(one()?.trim_start_matches('-').to_string()),
         "in" => Ok(words.split_first().is_some_and(|(first, rest)| rest.contains(first)).to_string()),
@@ -194,8 +172,9 @@ fn more(cx: &mut Context<'_>, name: &str, text: &str, words: &[&str]) -> Result<
             Ok(String::new())
         }
         "sprintf" => sprintf(words),
-        _ => Err(format!("no function '{name}'")),
-    }
+        _ => return Ok(None),
+    };
+    value.map(Some)
 }
 
 /// A number below the argument, or between two, or any.

@@ -1,4 +1,4 @@
-use super::function::{call, is_function};
+use super::function::call;
 use super::instruction::{Instruction, Verb, parse};
 use super::value::{Values, evaluate, plain};
 use crate::args::{Args, parse_time};
@@ -164,6 +164,7 @@ impl Script {
         evaluate(text, &self.values, &mut |handler| read_near(cx, handler))
     }
 
+    #[inline(never)]
     fn jump(&mut self, label: &str) -> Result<(), String> {
         self.at = match label {
             "begin" => 0,
@@ -284,6 +285,7 @@ impl Script {
     }
 
     /// Somebody makes steps. Those that are too many are kept for what waits later.
+    #[inline(never)]
     fn advance(&mut self, cx: &mut Context<'_>, steps: u32) {
         let (needed, time) = match self.waiting {
             Waiting::Steps(needed) => (needed, false),
@@ -395,8 +397,8 @@ fn read_near(cx: &mut Context<'_>, handler: &str) -> Result<String, String> {
     let (name, argument) = handler.split_once(char::is_whitespace).unwrap_or((handler, ""));
     let own = name.rsplit_once('.').filter(|(element, _)| cx.find(element) == Some(cx.id()));
     let name = own.map_or(name, |(_, name)| name);
-    if is_function(name) {
-        return call(cx, name, argument.trim());
+    if let Some(value) = call(cx, name, argument.trim()) {
+        return value;
     }
     let handler = near(cx, handler);
     cx.read_handler(&handler).map_err(|e| e.to_string())
@@ -486,8 +488,8 @@ impl Element for Script {
         if handler == "run" {
             return self.run_whole(cx, argument);
         }
-        if is_function(handler) {
-            return call(cx, handler, argument);
+        if let Some(value) = call(cx, handler, argument) {
+            return value;
         }
         #[cfg(feature = "host")]
         if self.kind == Kind::Proxy {
