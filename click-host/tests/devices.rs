@@ -115,9 +115,10 @@ fn a_server_of_tcp_and_udp_echoes() {
 #[test]
 fn a_client_a_group_and_raw_packets() {
     let space = Space::new("raw");
-    space.ip("link add d0 type dummy");
+    space.ip("link add d0 type veth peer name e0");
     space.ip("address add 10.7.0.1/24 dev d0");
     space.ip("link set d0 up");
+    space.ip("link set e0 up");
     let text = "r :: RawSocket(UDP, 4000) -> c :: Counter(COUNT_CALL 2 stop) -> Discard;
         g :: McastSocket(239.1.2.3, 5000, 10.7.0.1) -> m :: Counter -> Discard;
         RatedSource(DATA \"group\", RATE 50) -> g;

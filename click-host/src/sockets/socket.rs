@@ -49,6 +49,8 @@ click::element! {
         listener: Option<(OwnedFd, Watch)>,
         link: Option<Link>,
         outbox: Outbox,
+        /// The client sends no more: the connection is closed when the answers to its last packets are out.
+        ended: bool,
         pulls: bool,
         count: u64,
     }
@@ -134,6 +136,7 @@ impl Socket {
             listener: None,
             link: None,
             outbox: Outbox::default(),
+            ended: false,
             pulls: false,
             count: 0,
         }
@@ -216,6 +219,7 @@ impl Socket {
 
     fn close(&mut self, cx: &mut Context<'_>) {
         self.link = None;
+        self.ended = false;
         if self.verbose {
             cx.print(&format!("{}: closed connection", cx.name()));
         }
@@ -269,6 +273,9 @@ impl Element for Socket {
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.ended && self.outbox.is_empty() {
+            self.close(cx);
+        }
         self.accept(cx);
         if let (Some((_, watch)), true) = (&self.listener, self.link.is_some()) {
             watch.pause(true);
@@ -292,10 +299,8 @@ impl Element for Socket {
             self.outbox.add(batch);
             self.flush(cx);
         }
-        if !open && self.link.is_some() {
-            self.close(cx);
-        }
-        any
+        self.ended |= !open && self.link.is_some();
+        any | !open
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {
