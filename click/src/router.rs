@@ -2,10 +2,11 @@
 
 use crate::build::{Built, build};
 use crate::diagnostic::{Diagnostics, Source};
-use crate::element::{DeviceFacts, Host, Nanos, numbered_devices};
+use crate::element::{DeviceFacts, Host, Nanos};
 use crate::elements::Library;
 pub use crate::engine::Engine;
 pub use crate::handlers::HandlerError;
+use crate::host::numbered_devices;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

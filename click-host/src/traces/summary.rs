@@ -179,7 +179,7 @@ impl Summary {
         bytes[1] = self.tos;
         bytes[2..4].copy_from_slice(&(total as u16).to_be_bytes());
         bytes[4..6].copy_from_slice(&self.id.to_be_bytes());
-        let fragment = self.fragment.0 / 8 | if self.fragment.1 { 0x2000 } else { 0 };
+        let fragment = (self.fragment.0 / 8) | if self.fragment.1 { 0x2000 } else { 0 };
         bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
         bytes[8] = self.ttl.unwrap_or(64);
         bytes[9] = self.protocol;

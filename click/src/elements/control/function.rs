@@ -1,6 +1,6 @@
 //! Functions of scripts: each is a handler of every script that is read with arguments.
 
-use super::script::truth;
+use super::reach::truth;
 #[cfg(feature = "host")]
 use super::value::plain;
 use crate::args::parse_number;

@@ -9,6 +9,7 @@ mod instruction;
 mod notifier_debug;
 mod port_info;
 mod random_seed;
+mod reach;
 mod schedule_info;
 mod script;
 mod value;

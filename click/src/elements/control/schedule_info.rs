@@ -21,7 +21,7 @@ fn tickets(text: &str, args: &Args<'_>) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let fraction = Probability::parse(&format!("0.{fraction}"), args.names)?.0;
-    let tickets = whole.checked_mul(TICKETS)? + (fraction * TICKETS >> 32);
+    let tickets = whole.checked_mul(TICKETS)? + ((fraction * TICKETS) >> 32);
     u32::try_from(tickets).ok().filter(|&t| t > 0)
 }
 
