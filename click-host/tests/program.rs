@@ -48,7 +48,7 @@ fn errors_name_the_place_and_end_with_1() {
     assert_eq!(status, 1);
     assert!(err.starts_with("config:1: While configuring 'c :: Counter':\n  too many arguments"), "{err}");
     assert!(err.ends_with("Router could not be initialized!\n"), "{err}");
-    assert_eq!(run(&["-e", "Foo"]).2, "config:1: unknown element class 'Foo'\n");
+    assert_eq!(run(&["-e", "x :: Foo"]).2, "config:1: unknown element class 'Foo'\n");
     assert_eq!(run(&["--nothing"]).0, 1);
     assert_eq!(run(&["-e", "Idle", "x.click"]).0, 1);
 }
@@ -64,7 +64,7 @@ fn the_flat_configuration_parses_to_the_same() {
 #[test]
 fn signals_stop_the_router_and_then_handlers_are_printed() {
     for signal in ["INT", "TERM"] {
-        let mut command = click(&[
+        let command = click(&[
             "-e",
             "s :: TimedSource(0.01) -> c :: Counter -> Discard; Script(print ready)",
             "-h",

@@ -3,7 +3,7 @@ use super::instruction::{Instruction, Verb, parse};
 use super::reach::{print, read_near, truth, write_near};
 use super::value::{Values, evaluate, plain};
 use crate::args::{Args, parse_time};
-use crate::element::{Context, Element, read, write};
+use crate::element::{Context, Element, read, read_write, write};
 #[cfg(feature = "host")]
 use crate::packet::Batch;
 use alloc::format;
@@ -46,7 +46,7 @@ crate::element! {
     /// argument in `$args`, `$1` and so on, their number in `$#`; the value is what it returns. `*`: the functions.
     Script "-/-" "h/h"
     keywords ["TYPE"]
-    handlers [write("step"), write("goto"), read("run"), write("run"), read("*")]
+    handlers [write("step"), write("goto"), read_write("run"), read("*")]
     {
         instructions: Vec<Instruction>,
         kind: Kind,
