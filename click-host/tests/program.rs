@@ -86,12 +86,12 @@ fn scripts_compute_print_and_write_files() {
         d :: DriverManager(
             print $(div 3 2), print $(idiv 7 2), print \"$(abs -4) $(neg 2) $(rem 7 4)\", print $(s.run 127),
             print \"$(in b a b) $(first x y) $(readable s.run) $(writable list) $(htons 1) $(basename /a/b)\",
-            print >{0} \"in a file\", printn $(cat {0}), writeq s.run \"1\", print $?, stop)",
+            print >{0} \"in a file\", printn \"$(cat {0})\", writeq s.run \"1\", print $?, stop)",
         file.display()
     );
     let (status, out, err) = run(&["-e", &script]);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(out, "1.5\n3\n4 -2 3\n0007f\nfalse x true false 256 b\nin a file0\n");
+    assert_eq!(out, "1.5\n3\n4 -2 3\n0007f\ntrue x true false 256 b\nin a file0\n");
 }
 
 #[test]
