@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl
+TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
@@ -22,8 +22,9 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p switch -p node
-	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C target-feature=+crt-static -C relocation-model=static
+	cargo build --release --quiet -p cli -p node
+	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
+	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
 images:
 	cd guests && cargo build --release --quiet --workspace

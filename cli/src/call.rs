@@ -6,6 +6,8 @@ use crate::node;
 use crate::output::{self, Output};
 use crate::process::RawTerminal;
 use crate::run::TimelineForm;
+use ::node::trace;
+use clap::Args;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -175,33 +177,48 @@ fn attached(early: &[u8], stream: UnixStream) -> io::Result<()> {
     }
 }
 
+/// In which form a timeline is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Forms {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print what chrome://tracing and Perfetto read
+    #[arg(long, conflicts_with = "json")]
+    chrome_trace: bool,
+    /// Print what OpenTelemetry collectors read (OTLP, JSON)
+    #[arg(long, conflicts_with_all = ["json", "chrome_trace"])]
+    otlp: bool,
+}
+
 /// `microvisor timeline`
-pub fn timeline(name: &str, json: bool) -> u8 {
-    if !instances::is_running(name) && node::has(name) {
-        return match node::timeline(name) {
-            Ok(t) if json => {
-                output::json(&t);
-                0
-            }
-            Ok(t) => {
-                print!("{}", output::bars(&t.timeline));
-                0
-            }
-            Err(e) => node::refuse(&e),
-        };
-    }
-    match instances::call(name, &Request::Timeline) {
-        Ok(Response::Timeline(timeline)) => {
-            if json {
-                output::json(&timeline);
-            } else {
-                print!("{}", output::bars(&timeline));
-            }
-            0
+pub fn timeline(name: &str, forms: Forms) -> u8 {
+    let timeline = if !instances::is_running(name) && node::has(name) {
+        match node::timeline(name) {
+            Ok(timeline) => timeline,
+            Err(e) => return node::refuse(&e),
         }
-        Ok(_) => status::MONITOR,
-        Err(e) => failed(&e),
+    } else {
+        match instances::call(name, &Request::Timeline) {
+            Ok(Response::Timeline(timeline)) if forms.json => {
+                output::json(&timeline);
+                return 0;
+            }
+            Ok(Response::Timeline(timeline)) => output::of_monitor(name, &timeline),
+            Ok(_) => return status::MONITOR,
+            Err(e) => return failed(&e),
+        }
+    };
+    if forms.json {
+        output::json(&timeline);
+    } else if forms.chrome_trace {
+        output::json(&trace::chrome(&timeline));
+    } else if forms.otlp {
+        output::json(&trace::otlp(&timeline));
+    } else {
+        print!("{}", output::bars(&trace::flat(&timeline)));
     }
+    0
 }
 
 /// `microvisor inspect`: an image, or a running instance.

@@ -15,9 +15,10 @@ mod run;
 mod supervise;
 mod switch;
 mod symbols;
+mod top;
 mod vhost;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Duration;
 use vmm::clock::Tsc;
@@ -105,6 +106,18 @@ enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    /// Keep guests of the node's instances from running
+    Pause {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Let paused guests run on
+    Resume {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// Delete instances of the node
     Rm {
         /// Names of instances
@@ -129,6 +142,11 @@ enum Command {
         #[command(subcommand)]
         command: node::ImageCommand,
     },
+    /// Tokens for the node's API over TCP
+    Token {
+        #[command(subcommand)]
+        command: node::TokenCommand,
+    },
     /// Print what happened on the node
     Events {
         /// Go on with what happens
@@ -151,9 +169,27 @@ enum Command {
         /// How many of them
         #[arg(long, requires = "stats", default_value_t = 100)]
         last: usize,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        forms: call::Forms,
+    },
+    /// Watch the node's instances: state, CPU, memory, packets, drops
+    Top {
+        /// Seconds between looks
+        #[arg(long, short, value_name = "SECONDS", default_value_t = 1.0, value_parser = pause)]
+        interval: f64,
+        /// Look so many times, and end
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        count: Option<u64>,
+    },
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one a command, to a folder
+    Man {
+        /// The folder
+        folder: std::path::PathBuf,
     },
 }
 
@@ -162,6 +198,10 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(s) if (0.0..=86400.0).contains(&s) => Ok(s),
         _ => Err("is not a number of seconds up to a day".into()),
     }
+}
+
+fn pause(text: &str) -> Result<f64, String> {
+    seconds(text).and_then(|s| if s >= 0.1 { Ok(s) } else { Err("is less than a tenth of a second".into()) })
 }
 
 fn main() -> ExitCode {
@@ -188,12 +228,27 @@ fn main() -> ExitCode {
         Command::Node { arguments } => node::daemon(&arguments),
         Command::Start { names } => node::start(&names),
         Command::Reboot { names } => node::reboot(&names),
+        Command::Pause { names } => node::pause(&names),
+        Command::Resume { names } => node::resume(&names),
         Command::Rm { names, force } => node::rm(&names, force),
         Command::Logs { name } => node::logs(&name),
         Command::Net { command } => node::net(&command),
+        Command::Token { command } => node::token(&command),
         Command::Image { command } => node::image(&command),
         Command::Events { follow, json } => node::events(follow, json),
-        Command::Timeline { name: Some(name), json, .. } => call::timeline(&name, json),
-        Command::Timeline { last, json, .. } => node::statistics(last, json),
+        Command::Timeline { name: Some(name), forms, .. } => call::timeline(&name, forms),
+        Command::Timeline { last, forms, .. } => node::statistics(last, forms.json),
+        Command::Top { interval, count } => top::top(Duration::from_secs_f64(interval), count),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Line::command(), "microvisor", &mut std::io::stdout());
+            0
+        }
+        Command::Man { folder } => match clap_mangen::generate_to(Line::command(), &folder) {
+            Ok(()) => 0,
+            Err(e) => {
+                output::complain(&format!("{}: {e}", folder.display()), None);
+                status::HOST
+            }
+        },
     })
 }

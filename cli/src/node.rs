@@ -6,11 +6,12 @@ use crate::output;
 use crate::run::RunOptions;
 use clap::{Args, Subcommand};
 use hyper::Method;
+use node::api::access::{Role, Secret, Token};
 use node::api::instances::Instances;
 use node::api::timelines::Statistics;
 use node::client::{Body, Client};
 use node::model::{
-    DeviceSpec, Event, HostPort, Image, Instance, InstanceSpec, Network, Restart, Timeline, Uplink,
+    DeviceSpec, Event, HostPort, Image, Instance, InstanceSpec, Network, OnDemand, Restart, Timeline, Uplink,
 };
 use node::problem::Problem;
 use std::os::unix::process::CommandExt;
@@ -122,11 +123,14 @@ pub enum ImageCommand {
     },
     /// Import an image
     Import {
-        /// The image
+        /// The image: a file, or http(s)://, which the node fetches itself
         file: PathBuf,
         /// Its name [default: the file's]
         #[arg(long)]
         name: Option<String>,
+        /// The SHA-256 that it must have, in hexadecimal
+        #[arg(long, value_name = "SHA256")]
+        id: Option<String>,
     },
     /// Delete imported images
     Rm {
@@ -134,6 +138,43 @@ pub enum ImageCommand {
         #[arg(required = true)]
         names: Vec<String>,
     },
+}
+
+/// What can be done with tokens.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token for the API over TCP, and print it; it is shown this once
+    Create {
+        /// Its name
+        name: String,
+        /// What it is good for: read, operate, admin
+        #[arg(long, default_value = "read")]
+        role: RoleOption,
+    },
+    /// List tokens
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete tokens
+    Rm {
+        /// Names of tokens
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleOption(Role);
+
+impl FromStr for RoleOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        serde_json::from_value(text.into()).map(Self).map_err(|_| "is none of read, operate, admin".into())
+    }
 }
 
 fn failed(problem: &Problem) -> u8 {
@@ -202,6 +243,7 @@ fn create(o: &RunOptions) -> Result<Instance, Problem> {
         devices: o.network.iter().map(|n| n.0.clone()).collect(),
         labels: Default::default(),
         restart: o.restart.map_or(Restart::Never, |r| r.0),
+        on_demand: o.on_demand.map(|idle_s| OnDemand { idle_s }),
     };
     client.post("/v1/instances", &spec)
 }
@@ -271,6 +313,16 @@ pub fn start(names: &[String]) -> u8 {
 /// `microvisor reboot`
 pub fn reboot(names: &[String]) -> u8 {
     each(names, |client, name| client.bytes(Method::POST, &path(name, "/reboot"), Body::None).map(drop))
+}
+
+/// `microvisor pause`
+pub fn pause(names: &[String]) -> u8 {
+    each(names, |client, name| client.bytes(Method::POST, &path(name, "/pause"), Body::None).map(drop))
+}
+
+/// `microvisor resume`
+pub fn resume(names: &[String]) -> u8 {
+    each(names, |client, name| client.bytes(Method::POST, &path(name, "/resume"), Body::None).map(drop))
 }
 
 /// `microvisor rm`
@@ -377,6 +429,37 @@ pub fn net(command: &NetCommand) -> u8 {
     }))
 }
 
+/// Text as part of a query (RFC 3986, section 2.1).
+fn escaped(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// `microvisor token`
+pub fn token(command: &TokenCommand) -> u8 {
+    done(Client::required().and_then(|client| match command {
+        TokenCommand::Create { name, role } => {
+            let made: Secret = client.post("/v1/tokens", &Token { name: name.clone(), role: role.0 })?;
+            println!("{}", made.token);
+            Ok(())
+        }
+        TokenCommand::Ls { json } => {
+            let tokens: Vec<Token> = client.get("/v1/tokens")?;
+            if *json {
+                output::json(&tokens);
+                return Ok(());
+            }
+            let role = |r: Role| format!("{r:?}").to_lowercase();
+            let rows: Vec<Vec<String>> = tokens.iter().map(|t| vec![t.name.clone(), role(t.role)]).collect();
+            print!("{}", output::table(&["NAME", "ROLE"], &rows));
+            Ok(())
+        }
+        TokenCommand::Rm { names } => {
+            names.iter().try_for_each(|name| client.delete(&format!("/v1/tokens/{name}")))
+        }
+    }))
+}
+
 /// `microvisor image`
 pub fn image(command: &ImageCommand) -> u8 {
     done(Client::required().and_then(|client| match command {
@@ -401,9 +484,15 @@ pub fn image(command: &ImageCommand) -> u8 {
             print!("{}", output::table(&["NAME", "ID", "SIZE", "MEMORY", "ORIGIN"], &rows));
             Ok(())
         }
-        ImageCommand::Import { file, name } => {
-            let bytes =
-                std::fs::read(file).map_err(|e| Problem::invalid(format!("{}: {e}", file.display())))?;
+        ImageCommand::Import { file, name, id } => {
+            let text = file.to_string_lossy();
+            let is_url = text.starts_with("http://") || text.starts_with("https://");
+            let bytes = match is_url {
+                true => Vec::new(),
+                false => {
+                    std::fs::read(file).map_err(|e| Problem::invalid(format!("{}: {e}", file.display())))?
+                }
+            };
             let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let name = name.clone().unwrap_or(stem);
             if !node::model::is_name(&name) {
@@ -411,7 +500,14 @@ pub fn image(command: &ImageCommand) -> u8 {
                     Problem::invalid(format!("{name:?} cannot name an image")).hint("choose another: --name")
                 );
             }
-            client.bytes(Method::POST, &format!("/v1/images?name={name}"), Body::Bytes(bytes)).map(drop)
+            let mut query = format!("name={name}");
+            if is_url {
+                query += &format!("&url={}", escaped(&text));
+            }
+            if let Some(id) = id {
+                query += &format!("&id={}", escaped(id));
+            }
+            client.bytes(Method::POST, &format!("/v1/images?{query}"), Body::Bytes(bytes)).map(drop)
         }
         ImageCommand::Rm { names } => {
             names.iter().try_for_each(|name| client.delete(&format!("/v1/images/{name}")))

@@ -1,9 +1,11 @@
 //! What the commands print: words and tables for people, JSON for programs.
 
 use crate::run::TimelineForm;
+use node::trace::{Flat, flat};
 use serde::Serialize;
 use std::io::Write;
-use vmm::timeline::{Span, Timeline};
+use vmm::clock::{Tsc, unix_ns};
+use vmm::timeline::Timeline;
 
 /// How a run talks.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +91,7 @@ impl Output {
     /// Shows a timeline in the form asked for, if any.
     pub fn timeline(self, timeline: &Timeline) {
         match self.timeline {
-            Some(TimelineForm::Bars) if !self.json => eprint!("{}", bars(timeline)),
+            Some(TimelineForm::Bars) if !self.json => eprint!("{}", bars(&flat(&of_monitor("", timeline)))),
             Some(TimelineForm::Json) if !self.json => {
                 eprintln!("{}", serde_json::to_string(timeline).unwrap_or_default());
             }
@@ -99,32 +101,41 @@ impl Output {
 }
 
 /// A timeline as bars, one line a phase.
-pub fn bars(timeline: &Timeline) -> String {
+pub fn bars(phases: &[Flat]) -> String {
     const WIDTH: u64 = 48;
-    let total = timeline.total_ns().max(1);
+    let origin = phases.iter().map(|p| p.start_unix_ns).min().unwrap_or(0);
+    let end = phases.iter().map(|p| p.end_unix_ns).max().unwrap_or(0);
+    let total = (end - origin).max(1);
     let mut text = format!(
-        "{:<16}{:>10}  0 {:>width$}\n",
+        "{:<24}{:>12}  0 {:>width$}\n",
         "phase",
         "µs",
         format!("{:.0} µs", total as f64 / 1e3),
         width = WIDTH as usize - 2
     );
-    let mut line = |span: &Span, depth: usize| {
-        let start = (span.start_ns * WIDTH / total).min(WIDTH - 1);
-        let end = (span.end_ns * WIDTH).div_ceil(total).clamp(start + 1, WIDTH);
-        let name = format!("{:indent$}{}", "", span.phase.name(), indent = 2 * depth);
-        let mark = if depth == 0 { "█" } else { "▒" };
+    for p in phases {
+        let start = ((p.start_unix_ns - origin) * WIDTH / total).min(WIDTH - 1);
+        let end = ((p.end_unix_ns - origin) * WIDTH).div_ceil(total).clamp(start + 1, WIDTH);
+        let name = format!("{:indent$}{}", "", p.name, indent = 2 * p.depth);
+        let mark = if p.depth == 0 { "█" } else { "▒" };
         let bar = mark.repeat((end - start) as usize);
-        let us = span.length_ns() as f64 / 1e3;
-        text.push_str(&format!("{name:<16}{us:>10.1}  {:start$}{bar}\n", "", start = start as usize));
-    };
-    for span in &timeline.spans {
-        line(span, 0);
-        for inside in &span.inside {
-            line(inside, 1);
-        }
+        let us = (p.end_unix_ns - p.start_unix_ns) as f64 / 1e3;
+        text.push_str(&format!("{name:<24}{us:>12.1}  {:start$}{bar}\n", "", start = start as usize));
     }
     text
+}
+
+/// A monitor's own timeline, as the node has it.
+pub fn of_monitor(name: &str, timeline: &Timeline) -> node::model::Timeline {
+    let age = Tsc::now().since(timeline.origin, timeline.tsc_hz);
+    node::model::Timeline {
+        instance: Default::default(),
+        name: name.into(),
+        request: String::new(),
+        begun_unix_ns: unix_ns().saturating_sub(age),
+        timeline: timeline.clone(),
+        external: Vec::new(),
+    }
 }
 
 /// Rows under headings, columns as wide as their widest cell.
@@ -148,20 +159,21 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmm::clock::Tsc;
-    use vmm::timeline::Phase;
 
     #[test]
     fn bars_stand_where_their_phases_were() {
-        let mut t = Timeline::new(Tsc(0), 1_000_000_000);
-        t.spans.push(t.span(Phase::Image, Tsc(0), Tsc(24_000)));
-        t.spans.push(t.span(Phase::Spawn, Tsc(24_000), Tsc(48_000)));
-        let text = bars(&t);
-        assert!(text.contains(&format!("image{:>21}  {}\n", "24.0", "█".repeat(24))), "{text}");
-        assert!(
-            text.contains(&format!("spawn{:>21}  {}{}\n", "24.0", " ".repeat(24), "█".repeat(24))),
-            "{text}"
-        );
+        let phase = |name: &str, start_unix_ns, end_unix_ns| Flat {
+            name: name.into(),
+            source: String::new(),
+            depth: 0,
+            parent: None,
+            start_unix_ns,
+            end_unix_ns,
+        };
+        let text = bars(&[phase("image", 5_000, 29_000), phase("spawn", 29_000, 53_000)]);
+        assert!(text.contains(&format!("image{:>31}  {}\n", "24.0", "█".repeat(24))), "{text}");
+        let spawn = format!("spawn{:>31}  {}{}\n", "24.0", " ".repeat(24), "█".repeat(24));
+        assert!(text.contains(&spawn), "{text}");
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub struct RunOptions {
     /// When an instance of the node is started again: never, on-failure, always
     #[arg(long, requires = "network", value_name = "WHEN")]
     pub restart: Option<RestartOption>,
+    /// Started by the first packet for it, and retired after so many seconds without one from it
+    #[arg(long, value_name = "SECONDS", requires = "network", value_parser = clap::value_parser!(u32).range(1..))]
+    pub on_demand: Option<u32>,
     /// Name of the instance [default: made from the file's name]
     #[arg(long)]
     pub name: Option<String>,

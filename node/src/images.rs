@@ -111,8 +111,8 @@ impl Images {
         Ok(all)
     }
 
-    /// Imports an image: checked, kept under its digest, named.
-    pub fn import(&self, name: &str, bytes: &[u8]) -> Result<Image, Problem> {
+    /// Imports an image: checked, kept under its digest, which may be `expected`, and named.
+    pub fn import(&self, name: &str, bytes: &[u8], expected: Option<&str>) -> Result<Image, Problem> {
         if !is_name(name) {
             return Err(Problem::invalid(format!("{name:?} cannot name an image")));
         }
@@ -120,6 +120,9 @@ impl Images {
             return Err(Problem::taken("built-in image", name));
         }
         let id = digest(bytes);
+        if expected.is_some_and(|expected| !expected.eq_ignore_ascii_case(&id)) {
+            return Err(Problem::invalid(format!("its SHA-256 is {id}, not the one that was expected")));
+        }
         let path = self.folder.join(&id);
         let cannot = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::StorageFull => Problem::host("no space is left for images"),

@@ -24,3 +24,5 @@ pub mod problem;
 pub mod process;
 pub mod settings;
 pub mod store;
+pub mod tls;
+pub mod trace;

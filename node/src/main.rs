@@ -5,11 +5,13 @@
 use clap::Parser;
 use node::api::{self, Peer};
 use node::node::Node;
+use node::problem::Problem;
 use node::settings::Settings;
+use node::tls::Tls;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Turns this host into a node: instances on demand, through an API on a Unix socket
@@ -116,17 +118,55 @@ async fn run(settings: Settings) -> ExitCode {
     else {
         return fail("signals cannot be waited for", None, HOST);
     };
-    let service = api::router(node).into_make_service_with_connect_info::<Peer>();
+    let router = api::router(node.clone());
+    let remote = match remote(&node.settings).await {
+        Ok(remote) => remote,
+        Err(e) => {
+            let _ = std::fs::remove_file(&socket);
+            return fail(&e.to_string(), e.hint.as_deref(), HOST);
+        }
+    };
     tracing::info!(socket = %socket.display(), "the node is ready");
+    let service = router.clone().into_make_service_with_connect_info::<Peer>();
     let served = tokio::select! {
         outcome = axum::serve(listener, service) => outcome,
+        outcome = serve(remote, router) => outcome,
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
+    node.shells.close();
+    node.events.flush();
     // It may have been removed by others.
     let _ = std::fs::remove_file(&socket);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&e.to_string(), None, HOST),
+    }
+}
+
+/// Where others than this host's users are served.
+enum Remote {
+    Nowhere,
+    Plain(TcpListener),
+    Tls(Tls),
+}
+
+async fn remote(settings: &Settings) -> Result<Remote, Problem> {
+    let Some(address) = settings.listen else { return Ok(Remote::Nowhere) };
+    let listener =
+        TcpListener::bind(address).await.map_err(|e| Problem::host(format!("listen at {address}: {e}")))?;
+    tracing::info!(address = listener.local_addr().map_or(address, |a| a).to_string(), "listening");
+    match (&settings.tls_certificate, &settings.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Remote::Tls(Tls::new(listener, certificate, key)?)),
+        _ => Ok(Remote::Plain(listener)),
+    }
+}
+
+async fn serve(remote: Remote, router: axum::Router) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    match remote {
+        Remote::Nowhere => std::future::pending().await,
+        Remote::Plain(listener) => axum::serve(listener, service).await,
+        Remote::Tls(tls) => axum::serve(tls, service).await,
     }
 }

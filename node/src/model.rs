@@ -14,8 +14,12 @@ pub enum State {
     Starting,
     /// The guest said that it is ready.
     Ready,
+    /// Its guest is kept from running.
+    Paused,
     /// It was asked to stop.
     Stopping,
+    /// It does not run; the first packet for it starts it.
+    Waiting,
     /// It does not run, as was wished.
     Stopped,
     /// It does not run, which nobody wished.
@@ -25,20 +29,21 @@ pub enum State {
 impl State {
     /// Whether `next` may follow.
     pub fn may(self, next: State) -> bool {
-        use State::{Failed, Ready, Starting, Stopped, Stopping};
+        use State::{Failed, Paused, Ready, Starting, Stopped, Stopping, Waiting};
         match (self, next) {
-            (Stopped | Failed, Starting) => true,
-            (Starting, Ready | Stopping | Failed | Stopped) => true,
-            (Ready, Stopping | Failed | Stopped) => true,
+            (Stopped | Failed | Waiting, Starting) => true,
+            (Starting, Ready) | (Ready, Paused) | (Paused, Ready) => true,
+            (Starting | Ready | Paused, Stopping | Failed | Stopped | Waiting) => true,
             // A guest that ends by itself while it is restarted goes through `stopped` or `failed`.
-            (Stopping, Stopped) => true,
+            (Stopping, Stopped | Waiting) => true,
+            (Stopped, Waiting) | (Waiting, Stopped) => true,
             _ => false,
         }
     }
 
     /// Whether a monitor belongs to it.
     pub fn runs(self) -> bool {
-        matches!(self, State::Starting | State::Ready | State::Stopping)
+        matches!(self, State::Starting | State::Ready | State::Paused | State::Stopping)
     }
 
     /// As the API writes it.
@@ -46,7 +51,9 @@ impl State {
         match self {
             State::Starting => "starting",
             State::Ready => "ready",
+            State::Paused => "paused",
             State::Stopping => "stopping",
+            State::Waiting => "waiting",
             State::Stopped => "stopped",
             State::Failed => "failed",
         }
@@ -97,6 +104,23 @@ pub struct InstanceSpec {
     /// When it is started again.
     #[serde(default)]
     pub restart: Restart,
+    /// Started by the first packet for it, and retired when it is idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemand>,
+}
+
+/// An instance that is there when it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnDemand {
+    /// Seconds without a packet from it after which it is retired.
+    #[serde(default = "idle_s")]
+    #[schema(minimum = 1)]
+    pub idle_s: u32,
+}
+
+fn idle_s() -> u32 {
+    60
 }
 
 fn clickos() -> String {
@@ -147,6 +171,9 @@ pub struct Instance {
     pub labels: BTreeMap<String, String>,
     /// When it is started again.
     pub restart: Restart,
+    /// Whether it is started by the first packet for it, and when it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemand>,
     /// How often it was started again by itself.
     pub restarts: u32,
     /// Process of the monitor.
@@ -316,6 +343,25 @@ pub struct Timeline {
     /// The phases.
     #[schema(value_type = Object)]
     pub timeline: vmm::timeline::Timeline,
+    /// Phases of others that took part: an orchestrator's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<External>,
+}
+
+/// A phase outside the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// Who says so: `nova`, `nomad`.
+    #[schema(min_length = 1, max_length = 64)]
+    pub source: String,
+    /// The phase's name there.
+    #[schema(min_length = 1, max_length = 64)]
+    pub name: String,
+    /// When it began, nanoseconds since 1970.
+    pub start_unix_ns: u64,
+    /// When it ended.
+    pub end_unix_ns: u64,
 }
 
 /// How the node is.
@@ -334,6 +380,8 @@ pub struct Status {
     pub switch: Option<u32>,
     /// How often the switch was started again.
     pub switch_restarts: u32,
+    /// Prepared monitors that are ready.
+    pub shells: usize,
 }
 
 /// Whether a name may be one: it becomes part of paths and commands.
@@ -354,13 +402,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_that_stopped_can_only_start() {
-        use State::{Failed, Ready, Starting, Stopped, Stopping};
-        for state in [Stopped, Failed] {
-            let next: Vec<State> =
-                [Starting, Ready, Stopping, Stopped, Failed].into_iter().filter(|&n| state.may(n)).collect();
-            assert_eq!(next, [Starting]);
-        }
+    fn an_instance_that_ended_can_only_start_or_wait_for_it() {
+        use State::{Failed, Paused, Ready, Starting, Stopped, Stopping, Waiting};
+        let all = [Starting, Ready, Paused, Stopping, Waiting, Stopped, Failed];
+        let next = |state: State| all.into_iter().filter(|&n| state.may(n)).collect::<Vec<State>>();
+        assert_eq!(next(Failed), [Starting]);
+        assert_eq!(next(Stopped), [Starting, Waiting]);
     }
 
     #[test]

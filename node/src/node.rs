@@ -3,7 +3,8 @@
 use crate::events::Events;
 use crate::images::Images;
 use crate::instance::report::Watcher;
-use crate::instance::{Handle, actor};
+use crate::instance::shells::Shells;
+use crate::instance::{Handle, actor, demand};
 use crate::model::{InstanceSpec, State, Status};
 use crate::network::Keeper;
 use crate::problem::Problem;
@@ -16,6 +17,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 use vmm::clock::unix_ns;
 
+/// The image that shells have memory for.
+const DEFAULT_IMAGE: &str = "clickos";
 /// Events that are kept unless told otherwise.
 const EVENTS: u64 = 100_000;
 
@@ -33,6 +36,8 @@ pub struct Node {
     pub keeper: Arc<Keeper>,
     /// Monitors' reports.
     pub watcher: Watcher,
+    /// Prepared monitors.
+    pub shells: Shells,
     instances: RwLock<HashMap<Uuid, Handle>>,
     started_unix_ns: u64,
     tsc_hz: u64,
@@ -44,10 +49,12 @@ impl Node {
         let folder = settings.run().join("i");
         std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let store = Arc::new(Store::open(settings.state())?);
-        let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS)));
+        let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS))?);
         let images = Images::open(store.clone(), settings.state())?;
         let keeper = Keeper::begin(&settings, store.clone(), events.clone()).await?;
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
+        let memory_mib = images.find(DEFAULT_IMAGE).map_or(0, |found| found.image.memory_mib);
+        let shells = Shells::new(settings.shells.unwrap_or(0), memory_mib.max(1), folder.clone());
         let node = Arc::new(Self {
             settings,
             store,
@@ -55,6 +62,7 @@ impl Node {
             images,
             keeper,
             watcher,
+            shells,
             instances: RwLock::default(),
             started_unix_ns: unix_ns(),
             tsc_hz: measure().await,
@@ -64,6 +72,10 @@ impl Node {
         for row in rows {
             node.adopt(row);
         }
+        tokio::spawn(demand::wake(node.clone(), node.keeper.listen()));
+        tokio::spawn(demand::retire(node.clone()));
+        let keeping = node.clone();
+        tokio::spawn(async move { keeping.shells.keep().await });
         node.events.tell("node.started", "node", serde_json::Value::Null);
         Ok(node)
     }
@@ -123,6 +135,7 @@ impl Node {
             instances,
             switch: self.keeper.pid(),
             switch_restarts: self.keeper.restarts(),
+            shells: self.shells.ready(),
         }
     }
 
@@ -144,9 +157,10 @@ fn clear(folder: &Path, rows: &[Row]) {
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let is_ours = line
-            .split(|&b| b == 0)
-            .any(|word| std::str::from_utf8(word).is_ok_and(|w| Path::new(w).starts_with(folder)));
+        let mut words =
+            line.split(|&b| b == 0).filter_map(|word| std::str::from_utf8(word).ok()).map(Path::new);
+        let is_monitor = words.next().is_some_and(|program| program.ends_with("microvisor-vmm"));
+        let is_ours = is_monitor && words.any(|word| word.starts_with(folder));
         if is_ours && !known(pid) && pid != std::process::id() {
             tracing::warn!(pid, "a monitor that nobody knows is ended");
             if let Some(process) = Process::open_any(pid) {
@@ -175,6 +189,7 @@ async fn measure() -> u64 {
 pub fn after(state: State) -> State {
     match state {
         State::Stopping | State::Stopped => State::Stopped,
-        State::Starting | State::Ready | State::Failed => State::Failed,
+        State::Waiting => State::Waiting,
+        State::Starting | State::Ready | State::Paused | State::Failed => State::Failed,
     }
 }

@@ -1,5 +1,6 @@
 //! How the API says no: problems as RFC 9457 has them.
 
+use crate::api::access::Role;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,19 @@ impl Problem {
     /// The request makes no sense.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new("invalid", "The request is not valid", StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// Over TCP, without a token or with one that is not known.
+    pub fn unauthorized() -> Self {
+        let status = StatusCode::UNAUTHORIZED;
+        Self::new("unauthorized", "Who are you?", status, "a request over TCP needs a token that is known")
+            .hint("have one made on the host: microvisor token create NAME; send it as Authorization: Bearer TOKEN")
+    }
+
+    /// The token is not good for this.
+    pub fn forbidden(has: Role, needed: Role) -> Self {
+        let detail = format!("the token's role is {has:?}, and this takes {needed:?}").to_lowercase();
+        Self::new("forbidden", "The role does not suffice", StatusCode::FORBIDDEN, detail)
     }
 
     /// There is no such thing.

@@ -45,8 +45,13 @@ impl Process {
 
     /// Starts a program in a session of its own.
     pub fn start(command: &mut Command) -> io::Result<Self> {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// The same, with a standard input.
+    pub fn start_with(command: &mut Command, input: Stdio) -> io::Result<Self> {
         use std::os::unix::process::CommandExt;
-        command.stdin(Stdio::null()).process_group(0);
+        command.stdin(input).process_group(0);
         let mut child = command.spawn()?;
         // It is not waited for here: `ended` takes it from the kernel by its descriptor.
         Self::open(child.id()).inspect_err(|_| {

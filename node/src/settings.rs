@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// Where everything is. Flags win over the file.
@@ -21,9 +22,21 @@ pub struct Settings {
     /// The API's socket [default: api.sock in the run folder]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Serve the API over TCP too, to who has a token; beyond this host only with TLS
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Certificate for TLS, with its chain, PEM
+    #[arg(long, value_name = "FILE", requires_all = ["listen", "tls_key"])]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// CPUs of the switch's threads, one each [default: one thread, anywhere]
     #[arg(long, value_name = "CPU", value_delimiter = ',')]
     pub switch_cpus: Vec<usize>,
+    /// Monitors that are kept prepared, so that a start need not make one; each takes about 2 MiB [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    pub shells: Option<usize>,
     /// Events kept in the store [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
@@ -38,6 +51,9 @@ pub enum BadSettings {
     /// It says something that is not understood.
     #[error("{0}: {1}")]
     Text(PathBuf, toml::de::Error),
+    /// What it says cannot be.
+    #[error("{0}")]
+    Wrong(&'static str),
     /// A socket's path would be longer than the kernel takes.
     #[error("{0}: too long for the sockets in it; choose a shorter run folder")]
     Long(PathBuf),
@@ -45,6 +61,8 @@ pub enum BadSettings {
 
 /// Longest path of a Unix socket that the kernel takes.
 const SOCKET_PATH_MAXIMUM: usize = 107;
+/// Most prepared monitors.
+const SHELLS_MAXIMUM: usize = 1000;
 /// The longest name in an instance's folder, its own number included.
 const LONGEST: &str = "i/00000000-0000-0000-0000-000000000000/control.sock";
 
@@ -60,11 +78,15 @@ impl Settings {
                     state: self.state.or(file.state),
                     run: self.run.or(file.run),
                     socket: self.socket.or(file.socket),
+                    listen: self.listen.or(file.listen),
+                    tls_certificate: self.tls_certificate.or(file.tls_certificate),
+                    tls_key: self.tls_key.or(file.tls_key),
                     switch_cpus: if self.switch_cpus.is_empty() {
                         file.switch_cpus
                     } else {
                         self.switch_cpus
                     },
+                    shells: self.shells.or(file.shells),
                     events: self.events.or(file.events),
                     config: self.config,
                 }
@@ -73,6 +95,15 @@ impl Settings {
         let run = settings.run.get_or_insert_with(|| "/run/microvisor/node".into());
         if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
             return Err(BadSettings::Long(run.clone()));
+        }
+        if settings.shells.is_some_and(|count| count > SHELLS_MAXIMUM) {
+            return Err(BadSettings::Wrong("shells: at most 1000"));
+        }
+        if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
+            return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));
+        }
+        if settings.listen.is_some_and(|a| !a.ip().is_loopback()) && settings.tls_key.is_none() {
+            return Err(BadSettings::Wrong("listen: beyond this host only with tls-certificate and tls-key"));
         }
         Ok(settings)
     }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 pub struct Node {
     /// Its folder: `run`, `state`, `log`.
     pub folder: PathBuf,
+    options: Vec<String>,
     daemon: Option<Child>,
 }
 
@@ -42,9 +43,16 @@ impl Node {
     /// Starts one.
     #[track_caller]
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts one with more options.
+    #[track_caller]
+    pub fn with(options: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(unique("nd"));
         std::fs::create_dir(&folder).expect("new");
-        let mut new = Self { folder, daemon: None };
+        let mut new =
+            Self { folder, options: options.iter().map(ToString::to_string).collect(), daemon: None };
         new.start();
         new
     }
@@ -55,7 +63,7 @@ impl Node {
         let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log"));
         let mut command = Command::new(program("microvisor-node"));
         command.arg("--run").arg(self.folder.join("run")).arg("--state").arg(self.folder.join("state"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
+        command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
         command.env("MICROVISOR_IMAGES", root().join("target/images"));
         self.daemon = Some(command.spawn().expect("it starts"));
         eventually("the node answers", || self.get("/v1/status").status == 200);

@@ -18,7 +18,11 @@ fn firewall() -> String {
 
 impl Site {
     fn new() -> Self {
-        let (node, host) = (Node::new(), Namespace::new());
+        Self::with(&[])
+    }
+
+    fn with(options: &[&str]) -> Self {
+        let (node, host) = (Node::with(options), Namespace::new());
         let network = json!({ "name": "blue", "subnet": "10.81.0.0/24", "gateway": "10.81.0.1",
             "host": { "tap": "blue", "netns": host.name, "address": "10.81.0.1/24" } });
         node.post("/v1/networks", &network).is(201);
@@ -50,6 +54,233 @@ fn wish(name: &str, more: &Value) -> Value {
 
 fn kill(pid: &Value) {
     assert_eq!(run(Command::new("kill").args(["-9", &pid.to_string()])).status, 0, "{pid}");
+}
+
+/// Names of a timeline's phases, those inside others too.
+fn phases(timeline: &Value) -> Vec<String> {
+    let mut names = Vec::new();
+    for span in timeline["timeline"]["spans"].as_array().into_iter().flatten() {
+        names.push(span["phase"].as_str().unwrap_or_default().to_owned());
+        let inside = span["inside"].as_array().into_iter().flatten();
+        names.extend(inside.map(|s| s["phase"].as_str().unwrap_or_default().to_owned()));
+    }
+    names
+}
+
+#[test]
+fn prepared_monitors_take_orders() {
+    let mut site = Site::with(&["--shells", "2"]);
+    let ready = |site: &Site| site.node.get("/v1/status").json["shells"] == 2;
+    eventually("two shells are ready", || ready(&site));
+    for number in 0..5 {
+        eventually("two shells are ready", || ready(&site));
+        let name = format!("f{number}");
+        let made = site.create(&name, &json!({ "variables": { "LONG": "x".repeat(1500) } }));
+        assert!(site.pings(&made));
+        let timeline = site.node.get(&format!("/v1/instances/{name}/timeline")).is(200);
+        let phases = phases(&timeline);
+        assert!(!phases.contains(&"create".to_owned()), "the machine was there already: {phases:?}");
+        assert!(phases.contains(&"load".to_owned()), "{phases:?}");
+    }
+    // Another amount of memory, a start anew, a switch that is gone for a moment: as with any instance.
+    let large = site.create("large", &json!({ "memory_mib": 64 }));
+    assert!(site.pings(&large));
+    site.node.post("/v1/instances/f0/reboot", &Value::Null).is(200);
+    kill(&site.node.get("/v1/status").json["switch"]);
+    eventually("it answers again", || site.pings(&large));
+    // Shells end with the daemon, instances do not.
+    site.node.kill();
+    let folder = site.node.folder.join("run/i");
+    let shells = || {
+        let found = run(Command::new("pgrep").args(["-f", "microvisor-vmm --shell 0"]));
+        let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        found.out.lines().filter(|pid| cwd(pid).starts_with(&folder)).count()
+    };
+    // Those that became instances keep their command line.
+    eventually("what waits has ended", || shells() <= 7);
+    site.node.start();
+    assert!(site.pings(&large));
+    let bad = site.node.post("/v1/instances", &wish("bad", &json!({ "image": "redis" })));
+    assert_eq!(bad.status, 422, "{bad:?}");
+}
+
+#[test]
+fn the_first_packet_starts_an_instance_on_demand() {
+    let site = Site::new();
+    let made = site.create("fw", &json!({ "on_demand": { "idle_s": 1 } }));
+    assert_eq!((&made["state"], &made["pid"]), (&json!("waiting"), &Value::Null));
+    for _ in 0..2 {
+        assert!(site.pings(&made), "the first packet is not lost");
+        assert_eq!(site.instance("fw")["state"], "ready");
+        eventually("it is retired when idle", || site.instance("fw")["state"] == "waiting");
+    }
+    // A switch that starts anew knows what waits.
+    kill(&site.node.get("/v1/status").json["switch"]);
+    eventually("it is there again", || site.pings(&made));
+    site.node.post("/v1/instances/fw/stop", &Value::Null).is(200);
+    assert_eq!(site.instance("fw")["state"], "stopped");
+    let address = made["devices"][0]["address"].as_str().unwrap_or_default();
+    assert!(!site.host.pings(address, 1), "what was stopped stays so");
+    let other = json!({ "on_demand": { "idle_s": 0 } });
+    assert_eq!(site.node.post("/v1/instances", &wish("x", &other)).status, 422);
+}
+
+/// A daemon that listens on a port of the kernel's choice; the port.
+fn port(node: &Node) -> String {
+    let found = |log: &str| {
+        let log: String = log.chars().filter(|c| !c.is_control()).collect();
+        let at = log.find("127.0.0.1:")? + "127.0.0.1:".len();
+        Some(log[at..].chars().take_while(char::is_ascii_digit).collect::<String>())
+    };
+    eventually("it says its port", || found(&node.log()).is_some());
+    found(&node.log()).unwrap_or_default()
+}
+
+#[test]
+fn over_tcp_a_token_decides() {
+    let folder = std::env::temp_dir().join(e2e::unique("tls"));
+    std::fs::create_dir(&folder).expect("new");
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let path = |p: &std::path::Path| p.display().to_string();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        &path(&key),
+        "-out",
+        &path(&certificate),
+    ]);
+    assert_eq!(run(&mut openssl).status, 0);
+    let (c, k) = (path(&certificate), path(&key));
+    let tls = ["--tls-certificate", &c, "--tls-key", &k];
+    for options in [&[][..], &tls[..]] {
+        let node = Node::with(&[&["--listen", "127.0.0.1:0"][..], options].concat());
+        let (port, scheme) = (port(&node), if options.is_empty() { "http" } else { "https" });
+        let token = |role: &str| {
+            let made = node.post("/v1/tokens", &json!({ "name": role, "role": role })).is(201);
+            made["token"].as_str().unwrap_or_default().to_owned()
+        };
+        let ask = |method: &str, path: &str, token: &str| {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "-s",
+                "-m",
+                "10",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "-X",
+                method,
+                "--cacert",
+                &c,
+            ]);
+            if !token.is_empty() {
+                curl.args(["-H", &format!("Authorization: Bearer {token}")]);
+            }
+            run(curl.arg(format!("{scheme}://127.0.0.1:{port}{path}"))).out
+        };
+        let (read, operate, admin) = (token("read"), token("operate"), token("admin"));
+        assert_eq!(ask("GET", "/v1/instances", ""), "401");
+        assert_eq!(ask("GET", "/v1/instances", "mv-0"), "401");
+        assert_eq!(ask("GET", "/v1/instances", &read), "200");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &read), "403");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &operate), "404");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &operate), "403");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &admin), "404");
+        assert_eq!(ask("DELETE", "/v1/tokens/read", &admin), "204");
+        assert_eq!(ask("GET", "/v1/instances", &read), "401");
+        assert_eq!(ask("GET", "/v1/openapi.json", ""), "200");
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut open = Command::new(e2e::program("microvisor-node"));
+    let refused = run(open.args(["--listen", "0.0.0.0:0", "--check"]));
+    assert_eq!(refused.status, 122, "{refused:?}");
+}
+
+#[test]
+fn an_image_is_fetched_by_its_address() {
+    use std::io::{Read, Write};
+    let node = Node::new();
+    let image = std::fs::read(root().join("target/test-images/hello")).expect("built");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/hello", listener.local_addr().expect("bound"));
+    let body = image.clone();
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("somebody asks");
+            let _ = stream.read(&mut [0; 4096]);
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    let import = |more: &str| node.post(&format!("/v1/images?name=mine&url={url}{more}"), &Value::Null);
+    assert_eq!(import("&id=00").status, 422, "another digest");
+    let made = import("").is(201);
+    assert_eq!(made["size"], image.len());
+    server.join().expect("it served twice");
+    assert_eq!(node.post("/v1/images?name=x&url=file:///etc/passwd", &Value::Null).status, 422);
+    assert_eq!(node.post("/v1/images?name=x&url=http://127.0.0.1:1/x", &Value::Null).status, 502);
+}
+
+#[test]
+fn commands_show_what_the_node_does() {
+    let site = Site::new();
+    site.create("fw", &Value::Null);
+    let command = |words: &[&str]| {
+        let mut command = Command::new(e2e::program("microvisor"));
+        command.args(words).env("MICROVISOR_NODE", site.node.folder.join("run/api.sock"));
+        let outcome = run(&mut command);
+        assert_eq!(outcome.status, 0, "{words:?}: {outcome:?}");
+        outcome.out
+    };
+    let top = command(&["top", "-n", "2", "-i", "0.2"]);
+    assert!(top.contains("CPU %") && top.contains("fw") && top.contains("ready"), "{top}");
+    assert!(command(&["timeline", "fw"]).contains("spawn"));
+    let chrome: Value = serde_json::from_str(&command(&["timeline", "fw", "--chrome-trace"])).expect("JSON");
+    assert!(chrome["traceEvents"].as_array().is_some_and(|e| e.iter().any(|e| e["name"] == "boot")));
+    let otlp: Value = serde_json::from_str(&command(&["timeline", "fw", "--otlp"])).expect("JSON");
+    let spans = &otlp["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    assert_eq!(spans[0]["name"], "instantiation");
+    command(&["pause", "fw"]);
+    command(&["resume", "fw"]);
+    assert!(command(&["token", "create", "t", "--role", "operate"]).starts_with("mv-"));
+    assert!(command(&["token", "ls"]).contains("operate"));
+    assert!(command(&["completion", "bash"]).contains("microvisor"));
+    let folder = site.node.folder.join("man");
+    std::fs::create_dir(&folder).expect("new");
+    command(&["man", folder.to_str().expect("a path")]);
+    assert!(folder.join("microvisor-timeline.1").is_file());
+}
+
+#[test]
+fn a_paused_guest_does_not_run() {
+    let site = Site::new();
+    let made = site.create("fw", &Value::Null);
+    let act = |what: &str| site.node.post(&format!("/v1/instances/fw/{what}"), &Value::Null);
+    assert_eq!(act("resume").status, 409);
+    assert_eq!(act("pause").is(200)["state"], "paused");
+    assert!(!site.host.pings(made["devices"][0]["address"].as_str().unwrap_or_default(), 1));
+    assert_eq!(act("pause").status, 409);
+    assert_eq!(act("resume").is(200)["state"], "ready");
+    assert!(site.pings(&made));
+    act("pause").is(200);
+    assert_eq!(act("stop").is(200)["state"], "stopped");
+}
+
+#[test]
+fn an_orchestrator_adds_its_phases() {
+    let site = Site::new();
+    let phase = |start: u64, end: u64| json!([{ "source": "nova", "name": "scheduler", "start_unix_ns": start, "end_unix_ns": end }]);
+    let add = |body: &Value| site.node.post("/v1/instances/fw/timeline/phases", body).status;
+    assert_eq!(add(&phase(1, 2)), 404);
+    site.create("fw", &Value::Null);
+    assert_eq!((add(&phase(1, 2)), add(&phase(2, 1)), add(&json!([{ "name": "x" }]))), (204, 422, 422));
+    let timeline = site.node.get("/v1/instances/fw/timeline").is(200);
+    assert_eq!(timeline["external"], phase(1, 2));
 }
 
 #[test]

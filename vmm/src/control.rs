@@ -46,6 +46,10 @@ pub enum Request {
     },
     /// The guest's own numbers.
     Statistics,
+    /// Keep the guest from running.
+    Pause,
+    /// Let it run on.
+    Resume,
 }
 
 /// The answer.

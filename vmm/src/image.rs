@@ -73,7 +73,13 @@ impl Image {
             },
             _ => Error::image(format!("{}: {e}", path.display())),
         })?;
-        Self::check(file, path.to_owned()).map_err(|why| Error::image(format!("{}: {why}", path.display())))
+        Self::from_file(file, path.to_owned())
+    }
+
+    /// Checks an image that is open.
+    pub fn from_file(file: File, path: PathBuf) -> Result<Self, Error> {
+        let name = path.display().to_string();
+        Self::check(file, path).map_err(|why| Error::image(format!("{name}: {why}")))
     }
 
     fn check(file: File, path: PathBuf) -> Result<Self, String> {

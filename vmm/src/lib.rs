@@ -2,6 +2,7 @@
 //!
 //! [`machine`] puts an instance together, from [`options`] to the end. [`image`] checks what shall run, [`layout`]
 //! and [`paging`] decide where everything lies, [`cpu`] and [`vcpu`] run it, [`io`] does everything beside, [`vhost`] speaks with back ends of net devices.
+//! [`shell`] is how a monitor is prepared before it is known what it shall run.
 //!
 //! Others use [`control`] (the protocol of a running instance), [`report`] (what a monitor tells its starter),
 //! [`timeline`] (the phase model), [`image`], [`tap`] and [`status`].
@@ -32,6 +33,7 @@ pub mod paging;
 pub mod privileges;
 pub mod report;
 pub mod seccomp;
+pub mod shell;
 pub mod signals;
 pub mod status;
 pub mod tap;

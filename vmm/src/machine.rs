@@ -1,4 +1,4 @@
-//! From options to a guest that runs.
+//! From options to a guest that runs: at once, or, for a prepared monitor, in two halves.
 //!
 //! Two threads: this one makes everything and becomes the vCPU; the I/O thread confines itself first thing, while this
 //! one works, and waits for what it shall serve. A third for each device over vhost-user. The guest's first instruction
@@ -19,6 +19,7 @@ use crate::memory::{GuestPhys, Region};
 use crate::net::{FEATURES, TapNet, agree};
 use crate::options::{NetOptions, Options};
 use crate::report::Reporter;
+use crate::shell::{self, Given};
 use crate::timeline::{Phase, Span, Timeline};
 use crate::vcpu::{Calls, Shared, Vcpu, event, event_file};
 use crate::vhost::VhostError;
@@ -31,15 +32,17 @@ use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
 use abi::layout::{DATA_BASE, IMAGE_BASE};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
-use kvm_ioctls::{Kvm, VmFd};
+use kvm_ioctls::{Kvm, VcpuFd, VmFd};
+use seccompiler::BpfProgram;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What was opened while the process still could.
@@ -54,7 +57,14 @@ struct Opened {
     random: [u8; 32],
     console: bool,
     poll_ns: u32,
-    processor: Processor,
+}
+
+/// What is opened by path, for good or before a prepared monitor is told more.
+struct Doors {
+    connector: Option<Arc<Connector>>,
+    listener: Option<UnixListener>,
+    signals: OwnedFd,
+    random: [u8; 32],
 }
 
 /// A net device's other end, and what the guest is told of it.
@@ -85,56 +95,91 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     let kvm = host::open_kvm()?;
     let parent = privileges::parent();
     privileges::one_heap();
-    let opened = open(options, connector(options)?)?;
+    let sockets = options.nets.iter().filter(|net| !net.server).filter_map(|net| net.vhost_user.clone());
+    let doors = Doors::open(options, sockets.collect())?;
+    let processor = Processor::host();
+    let opened = open(options, doors, &processor, None)?;
     privileges::drop_all()?;
     if options.die_with_parent {
         privileges::die_with(parent)?;
     }
-    let shared = Arc::new(Shared::new()?);
-    let (io_to, io_from) = channel::<Io>();
-    let (confined_to, confined) = channel();
-    let ports_confined_to = confined_to.clone();
-    let thread = std::thread::Builder::new()
-        .name("io".into())
-        .spawn(move || {
-            let entered = seccomp::io().and_then(|filter| seccomp::enter(&filter));
-            let ok = entered.is_ok();
-            // Without this thread's word the other starts nothing.
-            let _ = confined_to.send(entered);
-            if ok { io_from.recv().ok().and_then(Io::run) } else { None }
-        })
-        .map_err(|source| Error::System { doing: "start a thread", source })?;
-    let making = Making { kvm, shared: shared.clone(), begun: options.origin.unwrap_or(begun) };
-    making.run(opened, reporter, io_to, ports_confined_to, &confined)?;
-    let signal = thread.join().unwrap_or_default();
-    let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
-    std::mem::forget(shared);
-    Ok(status)
+    let begun = options.origin.unwrap_or(begun);
+    let machine = Machine::make(kvm, processor, None)?;
+    let create = (Phase::Create, begun, Tsc::now());
+    machine.run(opened, reporter, begun, Some(create))
 }
 
-/// The process that connects to back ends which listen, if there are such.
-fn connector(options: &Options) -> Result<Option<Arc<Connector>>, Error> {
-    let clients = options.nets.iter().filter(|net| !net.server).filter_map(|net| net.vhost_user.clone());
-    let paths: Vec<PathBuf> = clients.collect();
-    if paths.is_empty() { Ok(None) } else { Connector::start(paths).map(|c| Some(Arc::new(c))) }
+/// Makes all that can be made before it is known what shall run, and waits for the order; then as [`run`].
+pub fn shell(ahead: &Options, order: UnixStream, reporter: Reporter) -> Result<u8, Error> {
+    let kvm = host::open_kvm()?;
+    privileges::one_heap();
+    let sockets = (0..NET_MAXIMUM).map(|number| format!("net{number}.sock").into());
+    let doors = Doors::open(ahead, sockets.collect())?;
+    privileges::drop_all()?;
+    let machine = Machine::make(kvm, Processor::host(), ahead.memory)?;
+    let Some((options, given)) = shell::wait(order)? else { return Ok(0) };
+    let begun = options.origin.unwrap_or_else(Tsc::now);
+    let opened = open(&options, doors, &machine.processor, Some(given))?;
+    machine.run(opened, reporter, begun, None)
 }
 
-fn open(options: &Options, connector: Option<Arc<Connector>>) -> Result<Opened, Error> {
-    let image = Image::open(&options.image)?;
-    let config = options.config.as_ref().map(|path| {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|f| f.take(u64::from(abi::control::MESSAGE_MAXIMUM) + 1).read_to_end(&mut bytes))
-            .map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))?;
-        if bytes.len() > abi::control::MESSAGE_MAXIMUM as usize {
-            return Err(Error::Configuration(format!("{}: longer than 4 MiB", path.display())));
+impl Doors {
+    /// `sockets` are those of the switch, to connect to.
+    fn open(options: &Options, sockets: Vec<PathBuf>) -> Result<Self, Error> {
+        let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
+        let listener = options.control.as_ref().map(|path| {
+            UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| {
+                Error::Host {
+                    problem: format!("control socket {}: {e}", path.display()),
+                    hint: "choose another path, or remove what is left of an instance that ended".into(),
+                }
+            })
+        });
+        let mut random = [0; 32];
+        // Without it a guest's secrets would be guessed.
+        File::open("/dev/urandom")
+            .and_then(|mut f| f.read_exact(&mut random))
+            .map_err(|source| Error::System { doing: "read random bytes", source })?;
+        Ok(Self { connector, listener: listener.transpose()?, signals: signals::stop_requests()?, random })
+    }
+}
+
+/// Reads a configuration, as much as a guest can be given.
+fn configuration(file: File, name: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    file.take(u64::from(abi::control::MESSAGE_MAXIMUM) + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::Configuration(format!("{name}: {e}")))?;
+    if bytes.len() > abi::control::MESSAGE_MAXIMUM as usize {
+        return Err(Error::Configuration(format!("{name}: longer than 4 MiB")));
+    }
+    Ok(bytes)
+}
+
+/// Opens what the options name, or takes what was handed over, and refuses what does not fit together.
+fn open(
+    options: &Options,
+    doors: Doors,
+    processor: &Processor,
+    given: Option<Given>,
+) -> Result<Opened, Error> {
+    let (image, config) = match given {
+        Some(Given { image, config }) => {
+            let config = config.map(|file| configuration(file, "configuration"));
+            (Image::from_file(image, options.image.clone())?, config)
         }
-        Ok(bytes)
-    });
+        None => {
+            let config = options.config.as_ref().map(|path| {
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|e| Error::Configuration(format!("{name}: {e}")))?;
+                configuration(file, &name)
+            });
+            (Image::open(&options.image)?, config)
+        }
+    };
     let config = config.transpose()?;
     let memory = options.memory.unwrap_or(image.note.memory_default);
     image.accepts(memory, options.nets.len(), config.is_some())?;
-    let processor = Processor::host();
     let level = processor.level();
     if image.note.cpu_level > level {
         return Err(Error::image(format!(
@@ -147,7 +192,7 @@ fn open(options: &Options, connector: Option<Arc<Connector>>) -> Result<Opened, 
     let mut clients = 0;
     for (number, net) in options.nets.iter().enumerate() {
         let wanted = image.note.net_features;
-        nets.push(match (&net.vhost_user, &connector) {
+        nets.push(match (&net.vhost_user, &doors.connector) {
             (Some(path), _) if net.server => open_vhost(number, net, wanted, Endpoint::listen(path)?)?,
             (Some(_), Some(connector)) => {
                 clients += 1;
@@ -156,17 +201,6 @@ fn open(options: &Options, connector: Option<Arc<Connector>>) -> Result<Opened, 
             _ => open_tap(net, wanted)?,
         });
     }
-    let listener = options.control.as_ref().map(|path| {
-        UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| Error::Host {
-            problem: format!("control socket {}: {e}", path.display()),
-            hint: "choose another path, or remove what is left of an instance that ended".into(),
-        })
-    });
-    let mut random = [0; 32];
-    // Without it a guest's secrets would be guessed.
-    File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut random))
-        .map_err(|source| Error::System { doing: "read random bytes", source })?;
     let words = options.words.iter().flat_map(|w| w.bytes().chain([0])).collect();
     Ok(Opened {
         image,
@@ -174,12 +208,11 @@ fn open(options: &Options, connector: Option<Arc<Connector>>) -> Result<Opened, 
         words,
         memory,
         nets,
-        listener: listener.transpose()?,
-        signals: signals::stop_requests()?,
-        random,
+        listener: doors.listener,
+        signals: doors.signals,
+        random: doors.random,
         console: options.console,
         poll_ns: options.poll_ns,
-        processor,
     })
 }
 
@@ -244,8 +277,13 @@ pub fn mac_from(name: &str) -> [u8; 6] {
     [0x02, b[1], b[2], b[3], b[4], b[5]]
 }
 
-/// Guest memory with everything but what depends on the virtual machine.
-fn prepare(o: &Opened) -> Result<Prepared, Error> {
+/// A guest's memory, of so many bytes.
+fn guest_memory(length: u64) -> Result<(Region, OwnedFd), Error> {
+    Region::shared(GuestPhys(DATA_BASE), length)
+}
+
+/// Guest memory with everything but what depends on the virtual machine. What was made ahead is used if it fits.
+fn prepare(o: &Opened, ahead: Option<(Region, OwnedFd)>) -> Result<Prepared, Error> {
     let begun = Tsc::now();
     let wanted = Wanted {
         memory: o.memory,
@@ -254,7 +292,10 @@ fn prepare(o: &Opened) -> Result<Prepared, Error> {
         queue_sizes: o.nets.iter().map(|n| n.queue).collect(),
     };
     let layout = Layout::new(&o.image, &wanted)?;
-    let (guest, file) = Region::shared(GuestPhys(DATA_BASE), o.memory)?;
+    let (guest, file) = match ahead.filter(|(region, _)| region.length() == o.memory) {
+        Some(made) => made,
+        None => guest_memory(o.memory)?,
+    };
     for range in layout.touched(&o.image) {
         guest.populate(GuestPhys(range.base), range.length)?;
     }
@@ -323,80 +364,119 @@ fn boot_page(o: &Opened, layout: &Layout) -> BootPage {
     }
 }
 
-struct Making {
+/// A virtual machine that knows nothing yet of what it shall run.
+struct Machine {
     kvm: Kvm,
+    vm: VmFd,
+    vcpu: VcpuFd,
+    processor: Processor,
+    tsc_hz: u64,
+    /// Guest memory that was made ahead.
+    memory: Option<(Region, OwnedFd)>,
+    /// The vCPU thread's list of system calls.
+    filter: BpfProgram,
     shared: Arc<Shared>,
-    begun: Tsc,
+    /// The I/O thread, which waits for what it shall serve.
+    thread: JoinHandle<Option<i32>>,
+    io_to: Sender<Io>,
+    /// Each thread's word that it is confined.
+    confined_to: Sender<Result<(), Error>>,
+    confined: Receiver<Result<(), Error>>,
 }
 
-impl Making {
-    /// Makes the machine, hands `Io` to its thread, and runs the guest.
+impl Machine {
+    /// Makes the virtual machine, while the I/O thread confines itself.
+    fn make(kvm: Kvm, processor: Processor, memory: Option<u64>) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::new()?);
+        let (io_to, io_from) = channel::<Io>();
+        let (confined_to, confined) = channel();
+        let word = confined_to.clone();
+        let thread = std::thread::Builder::new()
+            .name("io".into())
+            .spawn(move || {
+                let entered = seccomp::io().and_then(|filter| seccomp::enter(&filter));
+                let ok = entered.is_ok();
+                // Without this thread's word the other starts nothing.
+                let _ = word.send(entered);
+                if ok { io_from.recv().ok().and_then(Io::run) } else { None }
+            })
+            .map_err(|source| Error::System { doing: "start a thread", source })?;
+        let vm = kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
+        keep_hypercalls_as_they_are(&vm);
+        let vcpu = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
+        processor.prepare(&vcpu)?;
+        let khz = vcpu.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
+        let memory = memory.map(guest_memory).transpose()?;
+        Ok(Self {
+            kvm,
+            vm,
+            vcpu,
+            processor,
+            tsc_hz: u64::from(khz) * 1000,
+            memory,
+            filter: seccomp::vcpu()?,
+            shared,
+            thread,
+            io_to,
+            confined_to,
+            confined,
+        })
+    }
+
+    /// Loads the guest, hands `Io` to its thread, and runs to the end. `create` is the phase that is over.
     fn run(
-        self,
+        mut self,
         o: Opened,
         reporter: Reporter,
-        io_to: Sender<Io>,
-        confined_to: Sender<Result<(), Error>>,
-        confined: &Receiver<Result<(), Error>>,
-    ) -> Result<(), Error> {
-        let vm = self.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
-        keep_hypercalls_as_they_are(&vm);
-        let fd = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
-        o.processor.prepare(&fd)?;
-        let khz = fd.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
-        let tsc_hz = u64::from(khz) * 1000;
-        let created = Tsc::now();
-
-        let p = prepare(&o)?;
+        begun: Tsc,
+        create: Option<(Phase, Tsc, Tsc)>,
+    ) -> Result<u8, Error> {
+        let p = prepare(&o, self.memory.take())?;
         for (slot, region) in [&p.monitor, &p.image, &*p.guest].into_iter().enumerate() {
-            give(&vm, slot as u32, region)?;
+            give(&self.vm, slot as u32, region)?;
         }
         let mut boot = boot_page(&o, &p.layout);
-        (boot.cpu_level, boot.tsc_hz) = (o.processor.level(), tsc_hz);
+        (boot.cpu_level, boot.tsc_hz) = (self.processor.level(), self.tsc_hz);
         let stack_top = p.layout.stack.base + p.layout.stack.length;
         let registers = entry_registers(o.image.entry, p.layout.boot, stack_top);
-        fd.set_regs(&registers).map_err(Error::kvm("set registers"))?;
+        self.vcpu.set_regs(&registers).map_err(Error::kvm("set registers"))?;
 
-        let mut spawn = Timeline::new(self.begun, tsc_hz);
-        let create = spawn.span(Phase::Create, self.begun, created);
-        let rest = p.phases.iter().map(|&(phase, start, end)| spawn.span(phase, start, end));
-        let inside: Vec<Span> = std::iter::once(create.clone()).chain(rest).collect();
-        spawn.spans.push(Span { phase: Phase::Spawn, inside, ..create });
+        let mut spawn = Timeline::new(begun, self.tsc_hz);
+        let past = create.iter().chain(&p.phases);
+        let inside: Vec<Span> = past.map(|&(phase, start, end)| spawn.span(phase, start, end)).collect();
+        let whole = spawn.span(Phase::Spawn, begun, p.phases[1].2);
+        spawn.spans.push(Span { inside, ..whole });
         let entered = Arc::new(AtomicU64::new(0));
         let marks = Marks::new(p.guest.clone(), p.layout.guest_page, spawn, entered.clone());
-        let Served { io, calls, threads } = self.io(o, &p, &vm, marks, reporter, &confined_to)?;
+        let Served { io, calls, threads } = self.io(o, &p, marks, reporter)?;
 
         privileges::exact_timers();
-        seccomp::enter(&seccomp::vcpu()?)?;
+        seccomp::enter(&self.filter)?;
         let gone = |_| Error::Configuration("the I/O thread ended".into());
         for _ in 0..threads {
-            confined.recv().map_err(gone)??;
+            self.confined.recv().map_err(gone)??;
         }
         let now = Tsc::now();
         (boot.clock_unix_ns, boot.clock_tsc) = (unix_ns(), now.0);
         p.guest.write_value(GuestPhys(p.layout.boot), &boot)?;
         entered.store(now.0, Ordering::Release);
-        io_to.send(io).map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
-        let (shared, monitor) = (&*self.shared, &p.monitor);
-        let mut vcpu = Vcpu { fd, vm: &vm, monitor, shared, tsc_hz, rings: 0, calls };
+        self.io_to.send(io).map_err(|_| Error::Configuration("the I/O thread ended".into()))?;
+        let Self { kvm, vm, vcpu: fd, tsc_hz, shared, thread, io_to, .. } = self;
+        let monitor = &p.monitor;
+        let mut vcpu = Vcpu { fd, vm: &vm, monitor, shared: &shared, tsc_hz, rings: 0, calls };
         let ending = vcpu.run();
-        self.shared.left(ending);
+        shared.left(ending);
         // The process ends next, and the kernel tidies faster than a thread that may no longer even close.
         std::mem::forget((vcpu.fd, vcpu.calls, p.monitor, p.image, p.guest, p.file));
-        std::mem::forget((vm, self.kvm, io_to));
-        Ok(())
+        std::mem::forget((vm, kvm, io_to));
+        let signal = thread.join().unwrap_or_default();
+        let status = shared.ending().unwrap_or(Ending::Killed).status(signal);
+        std::mem::forget(shared);
+        Ok(status)
     }
 
     /// What the I/O thread shall serve; back ends are at work when this returns.
-    fn io(
-        &self,
-        o: Opened,
-        p: &Prepared,
-        vm: &VmFd,
-        marks: Marks,
-        reporter: Reporter,
-        confined_to: &Sender<Result<(), Error>>,
-    ) -> Result<Served, Error> {
+    fn io(&self, o: Opened, p: &Prepared, marks: Marks, reporter: Reporter) -> Result<Served, Error> {
         let broken = |e: &dyn std::fmt::Display| Error::Configuration(e.to_string());
         let ring = ControlRing::new(&p.guest, p.layout.control_page, p.layout.to_guest, p.layout.to_host)
             .map_err(|e| broken(&e))?;
@@ -404,7 +484,7 @@ impl Making {
         for (number, (net, queues)) in o.nets.into_iter().zip(&p.layout.queues).enumerate() {
             let bells = [event()?, event()?];
             for (queue, bell) in queues.iter().zip(&bells) {
-                connect_doorbell(vm, abi::registers::doorbell(queue.doorbell), bell)
+                connect_doorbell(&self.vm, abi::registers::doorbell(queue.doorbell), bell)
                     .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
             }
             let features = net.device.features;
@@ -432,7 +512,7 @@ impl Making {
                     let health = Arc::new(Health::default());
                     let mut port = Port { number, endpoint, device, health: health.clone() };
                     let attached = port.begin(introduced).map_err(|e| vhost_error(number, &e))?;
-                    port.keep(attached, confined_to.clone())?;
+                    port.keep(attached, self.confined_to.clone())?;
                     ports.push((number, health));
                 }
             }

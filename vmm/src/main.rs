@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::FromRawFd;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use vmm::clock::Tsc;
 use vmm::error::Error;
@@ -12,8 +13,9 @@ fn main() -> ExitCode {
     let begun = Tsc::now();
     // No backtrace: it would open files, which no thread may once the guest runs.
     std::panic::set_hook(Box::new(|info| say(&info.to_string())));
-    let options = match options::parse(std::env::args_os()) {
-        Ok(Command::Run(options)) => options,
+    let (options, shell) = match options::parse(std::env::args_os()) {
+        Ok(Command::Run(options)) => (options, None),
+        Ok(Command::Shell(fd, options)) => (options, Some(fd)),
         Ok(Command::Help) => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -29,7 +31,12 @@ fn main() -> ExitCode {
         Err(e) => return refuse(&mut Reporter(None), &e),
     };
     let mut second = Reporter(first.as_ref().and_then(|f| f.try_clone().ok()));
-    match vmm::machine::run(&options, begun, Reporter(first)) {
+    let outcome = match shell {
+        None => vmm::machine::run(&options, begun, Reporter(first)),
+        // SAFETY: the starter opened it for this, and nothing else in this process uses it.
+        Some(fd) => vmm::machine::shell(&options, unsafe { UnixStream::from_raw_fd(fd) }, Reporter(first)),
+    };
+    match outcome {
         // Nothing is left to tidy that the kernel does not tidy faster.
         Ok(status) => std::process::exit(status.into()),
         Err(e) => refuse(&mut second, &e),

@@ -36,6 +36,8 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
       --origin TSC       time stamp counter when the start was asked for
       --die-with-parent  end when the starting process ends
+      --shell FD         be prepared: wait at this socket for all other options; --control, --report and --memory
+                         are given ahead, and the switch's sockets will be ./net0.sock and so on
   -h, --help             print this
   -V, --version          print the version
 
@@ -126,6 +128,8 @@ pub struct Options {
 pub enum Command {
     /// Run a guest.
     Run(Box<Options>),
+    /// Be prepared, with what is given ahead, for the order that comes by this descriptor.
+    Shell(RawFd, Box<Options>),
     /// Print the help.
     Help,
     /// Print the version.
@@ -238,7 +242,7 @@ impl From<Error> for Stop {
 }
 
 fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
-    let mut image = None;
+    let (mut image, mut shell) = (None, None);
     let mut o = Options {
         image: PathBuf::new(),
         config: None,
@@ -265,10 +269,17 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("report") => o.report = Some(report(parser.value()?)),
             Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
             Long("die-with-parent") => o.die_with_parent = true,
+            Long("shell") => shell = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             other => return Err(other.unexpected().into()),
         }
+    }
+    if let Some(fd) = shell {
+        if image.is_some() || !o.nets.is_empty() {
+            return Err(Error::Configuration("--shell: image and devices come with the order".into()).into());
+        }
+        return Ok(Command::Shell(fd, Box::new(o)));
     }
     o.image = image.ok_or_else(|| Error::Configuration("--image is missing".into()))?;
     if o.nets.len() > abi::boot::NET_MAXIMUM {
@@ -357,6 +368,8 @@ mod tests {
             "--image i --memory 99999999999999999999",
             "--image i --set novalue",
             "--image i --what",
+            "--image i --shell 0",
+            "--shell x",
         ] {
             let words: Vec<_> = line.split(' ').filter(|w| !w.is_empty()).collect();
             assert!(matches!(parsed(&words), Err(Error::Configuration(_))), "{line}");

@@ -14,7 +14,7 @@ use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering, fence};
 use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
@@ -32,6 +32,7 @@ pub struct Shared {
     pub control: EventFd,
     ready: AtomicU64,
     kill: AtomicBool,
+    paused: AtomicBool,
     thread: AtomicI32,
     immediate_exit: AtomicPtr<u8>,
     ending: Mutex<Option<Ending>>,
@@ -90,6 +91,7 @@ impl Shared {
             control: event()?,
             ready: AtomicU64::new(0),
             kill: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             thread: AtomicI32::new(0),
             immediate_exit: AtomicPtr::new(std::ptr::null_mut()),
             ending: Mutex::new(None),
@@ -109,6 +111,26 @@ impl Shared {
     pub fn end(&self, ending: Ending) {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
         self.kill.store(true, Ordering::SeqCst);
+        self.leave();
+    }
+
+    /// Keeps the guest from running, or lets it run on.
+    pub fn pause(&self, pause: bool) {
+        self.paused.store(pause, Ordering::SeqCst);
+        if pause {
+            self.leave();
+        } else {
+            signal(&self.wake);
+        }
+    }
+
+    /// Whether the guest is kept from running.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Has the vCPU thread leave the guest, or end its sleep, and look what is wished.
+    fn leave(&self) {
         let flag = self.immediate_exit.load(Ordering::SeqCst);
         if !flag.is_null() {
             // SAFETY: points into the vCPU's `kvm_run`, which is mapped until the process ends.
@@ -173,6 +195,10 @@ impl Vcpu<'_> {
             if self.shared.kill.load(Ordering::SeqCst) {
                 return self.shared.ending().unwrap_or(Ending::Killed);
             }
+            if self.shared.is_paused() {
+                self.sleep(YIELD_FOREVER);
+                continue;
+            }
             match self.step() {
                 Asked::Nothing => {}
                 Asked::Yield(deadline) => self.sleep(deadline),
@@ -196,7 +222,7 @@ impl Vcpu<'_> {
             Ok(VcpuExit::MmioRead(address, data)) => {
                 format!("load of {} bytes from {address:#x}, which cannot be read", data.len())
             }
-            Ok(VcpuExit::Intr) => return Asked::Nothing,
+            Ok(VcpuExit::Intr) => return self.left_early(),
             Ok(VcpuExit::Shutdown) => {
                 "a fault while a fault was being delivered; the processor shut down".into()
             }
@@ -207,7 +233,7 @@ impl Vcpu<'_> {
             Ok(VcpuExit::Hypercall(_)) => "made a hypercall".into(),
             Ok(other) => format!("an exit that no guest has reason for: {other:?}"),
             Err(e) => match e.errno() {
-                libc::EINTR | libc::EAGAIN => return Asked::Nothing,
+                libc::EINTR | libc::EAGAIN => return self.left_early(),
                 libc::EFAULT => "touched memory that the host could not provide".into(),
                 errno => {
                     let e = std::io::Error::from_raw_os_error(errno);
@@ -216,6 +242,14 @@ impl Vcpu<'_> {
             },
         };
         Asked::End(self.fault(what))
+    }
+
+    /// The guest was left before it asked for anything, because of a wish: that is looked at next.
+    fn left_early(&mut self) -> Asked {
+        self.fd.set_kvm_immediate_exit(0);
+        // Who wishes sets the wish first, and the flag then: none is missed between the two.
+        fence(Ordering::SeqCst);
+        Asked::Nothing
     }
 
     fn ring(&mut self) {

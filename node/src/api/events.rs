@@ -38,7 +38,8 @@ struct After {
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(q): Query<After>) -> Result<Json<Vec<Event>>, Problem> {
     let after = q.after.min(i64::MAX as u64);
-    Ok(Json(node.store.events(after, q.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1))?))
+    let most = q.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    Ok(Json(tokio::task::block_in_place(|| node.events.after(after, most))?))
 }
 
 /// What happens from now on, as server-sent events: `id` is the number, `event` the kind, `data` the event as JSON.

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,24 +27,49 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
 struct Import {
     /// The image's name
     name: String,
+    /// Where the node shall fetch it from, http or https, instead of from the body
+    url: Option<String>,
+    /// The SHA-256 that it must have, in hexadecimal
+    id: Option<String>,
 }
 
-/// Import an image: the body is the file. It is checked, and kept under its digest.
+/// Import an image: the body is the file, or `url` says where it is. It is checked, and kept under its digest.
 #[utoipa::path(post, path = "/v1/images", tag = "images", params(Import),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 201, body = Image),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 502, body = Problem, content_type = "application/problem+json"),
     (status = 507, body = Problem, content_type = "application/problem+json")))]
 async fn import(
     State(node): State<Arc<Node>>,
     Query(how): Query<Import>,
     bytes: Bytes,
 ) -> Result<Response, Problem> {
-    let image = tokio::task::block_in_place(|| node.images.import(&how.name, &bytes))?;
+    let image = tokio::task::block_in_place(|| {
+        let bytes = match &how.url {
+            Some(url) => fetch(url)?,
+            None => bytes.into(),
+        };
+        node.images.import(&how.name, &bytes, how.id.as_deref())
+    })?;
     node.events.tell("image.imported", &image.name, serde_json::json!({ "id": image.id }));
     Ok(created(image))
+}
+
+/// How long a fetch may take.
+const FETCH: Duration = Duration::from_secs(300);
+
+/// Fetches a file.
+fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(Problem::invalid("a URL begins with http:// or https://"));
+    }
+    let failed = |e: ureq::Error| Problem::failed(format!("{url}: {e}"));
+    let agent = ureq::Agent::config_builder().timeout_global(Some(FETCH)).build().new_agent();
+    let mut response = agent.get(url).call().map_err(failed)?;
+    response.body_mut().with_config().limit(LONGEST as u64).read_to_vec().map_err(failed)
 }
 
 /// List images.

@@ -37,6 +37,8 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(start))
         .routes(routes!(stop))
         .routes(routes!(reboot))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
 }
 
 /// What a creation waits for.
@@ -102,10 +104,16 @@ async fn create(
     }
     let prepared = prepare(&node, &spec, arrival)?;
     let instance = keep(&node, &spec, &prepared, key.zip(digest.as_deref()))?;
+    let spec_on_demand = spec.on_demand.is_some();
     let handle = actor::create(node.clone(), spec, instance);
     node.add(handle.clone());
     node.events.tell("instance.created", &handle.name, serde_json::Value::Null);
     if how.defer {
+        let instance = handle.view.borrow().clone();
+        return Ok(created(instance));
+    }
+    if spec_on_demand {
+        handle.wait().await?;
         let instance = handle.view.borrow().clone();
         return Ok(created(instance));
     }
@@ -149,6 +157,7 @@ fn keep(
             devices,
             labels: spec.labels.clone(),
             restart: spec.restart,
+            on_demand: spec.on_demand,
             restarts: 0,
             pid: None,
             created_unix_ns: unix_ns(),
@@ -276,6 +285,33 @@ async fn stop(
     let handle = node.instance(&name)?;
     handle.stop(how.grace()).await?;
     Ok(Json(handle.until(|s| !s.runs(), how.grace() + PATIENCE).await))
+}
+
+/// Keep a ready instance's guest from running. Its packets wait in its queues, as many as have room.
+#[utoipa::path(post, path = "/v1/instances/{name}/pause", tag = "instances",
+    params(("name" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Instance),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn pause(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Instance>, Problem> {
+    pause_or_resume(&node, &name, true).await
+}
+
+/// Let a paused instance's guest run on.
+#[utoipa::path(post, path = "/v1/instances/{name}/resume", tag = "instances",
+    params(("name" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Instance),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json")))]
+async fn resume(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Instance>, Problem> {
+    pause_or_resume(&node, &name, false).await
+}
+
+async fn pause_or_resume(node: &Node, name: &str, pause: bool) -> Result<Json<Instance>, Problem> {
+    let handle = node.instance(name)?;
+    handle.pause(pause).await?;
+    let instance = handle.view.borrow().clone();
+    Ok(Json(instance))
 }
 
 /// Stop an instance and start it again, and wait until it is ready.

@@ -1,18 +1,23 @@
 //! The HTTP side: `/v1`, JSON, problems by RFC 9457, OpenAPI 3.1 made from this code. Each file has the paths of one resource.
 
+pub mod access;
+mod configurations;
 mod events;
 mod flavors;
 mod images;
 pub mod instances;
 mod metrics;
 mod networks;
+mod page;
 mod running;
+mod switch;
 pub mod timelines;
 
 use crate::instance::Arrival;
 use crate::model::Status;
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::tls::Tls;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -22,8 +27,9 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -46,13 +52,34 @@ struct Document;
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// User.
+    /// User, on the Unix socket.
     pub uid: Option<u32>,
+    /// Address, over TCP.
+    pub address: Option<SocketAddr>,
+}
+
+impl Peer {
+    fn remote(address: SocketAddr) -> Self {
+        Self { uid: None, address: Some(address) }
+    }
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self::remote(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, Tls>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Tls>) -> Self {
+        Self::remote(*stream.remote_addr())
+    }
 }
 
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|c| c.uid()) }
+        // A peer whose user the kernel does not tell is still on this host, and was let in by the socket's permissions.
+        Self { uid: Some(stream.io().peer_cred().map_or(u32::MAX, |c| c.uid())), address: None }
     }
 }
 
@@ -71,6 +98,9 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(flavors::router())
         .merge(images::router())
         .merge(events::router())
+        .merge(switch::router())
+        .merge(access::router())
+        .merge(configurations::router())
         .routes(routes!(metrics::metrics))
 }
 
@@ -81,11 +111,13 @@ pub fn router(node: Arc<Node>) -> Router {
     let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
     router
         .route("/v1/openapi.json", axum::routing::get(move || async move { (json, document.to_string()) }))
+        .merge(page::router())
         .fallback(|| async { Problem::absent("path", "that") })
         .method_not_allowed_fallback(|| async {
             Problem { status: 405, ..Problem::invalid("this path does not know that method") }
         })
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(node.clone(), access::admit))
         .layer(from_fn_with_state(node.clone(), arrive))
         .with_state(node)
 }
@@ -97,14 +129,15 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     let given = given.filter(|id| !id.is_empty() && id.len() <= 128).map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("req-{}", Uuid::now_v7()));
     let mut arrival = Arrival { request: id.clone(), begun, begun_unix_ns, phases: Vec::new() };
-    let uid = request.extensions().get::<ConnectInfo<Peer>>().and_then(|c| c.0.uid);
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
+    let (uid, address) = peer.map_or((None, None), |p| (p.uid, p.address.map(|a| a.to_string())));
     arrival.past(Phase::Authorize);
     let what = format!("{} {}", request.method(), request.uri().path());
     request.extensions_mut().insert(arrival);
     let mut response = next.run(request).await;
     let hz = node.tsc_hz();
     let took_us = Tsc::now().since(begun, hz) / 1000;
-    tracing::info!(request = id, uid, what, status = response.status().as_u16(), took_us);
+    tracing::info!(request = id, uid, address, what, status = response.status().as_u16(), took_us);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -1,11 +1,12 @@
 //! Timelines: how instances came to be, one by one and together.
 
-use super::Query;
-use crate::model::Timeline;
+use super::{Body, Query};
+use crate::model::{External, Timeline};
 use crate::node::Node;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,11 @@ const LAST: (usize, usize) = (100, 10_000);
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(show)).routes(routes!(list)).routes(routes!(statistics))
+    OpenApiRouter::new()
+        .routes(routes!(show))
+        .routes(routes!(add))
+        .routes(routes!(list))
+        .routes(routes!(statistics))
 }
 
 /// How an instance came to be, the last time.
@@ -29,6 +34,36 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
     (status = 409, body = Problem, content_type = "application/problem+json")))]
 async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Timeline>, Problem> {
     Ok(Json(node.instance(&name)?.timeline().await?))
+}
+
+/// Longest name of a phase or of who says it.
+const NAME: usize = 64;
+
+/// Add phases of others to how an instance came to be the last time: an orchestrator's, say.
+#[utoipa::path(post, path = "/v1/instances/{name}/timeline/phases", tag = "timelines",
+    params(("name" = String, Path, description = "Name or id")), request_body = Vec<External>,
+    responses((status = 204, description = "They are there"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
+async fn add(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Body(phases): Body<Vec<External>>,
+) -> Result<StatusCode, Problem> {
+    let handle = node.instance(&name)?;
+    let is_name = |text: &str| !text.is_empty() && text.len() <= NAME && !text.contains(char::is_control);
+    for p in &phases {
+        if !is_name(&p.source) || !is_name(&p.name) {
+            return Err(Problem::invalid(format!("a phase and its source have names of 1 to {NAME} bytes")));
+        }
+        if p.end_unix_ns < p.start_unix_ns || p.end_unix_ns > i64::MAX as u64 {
+            return Err(Problem::invalid(format!("{}: a phase ends after it began", p.name)));
+        }
+    }
+    node.store.add_external(handle.id, &phases)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 #[derive(Deserialize, IntoParams)]

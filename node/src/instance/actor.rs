@@ -19,6 +19,8 @@ use vmm::timeline as model;
 
 /// Questions that may wait.
 const WAITING: usize = 16;
+/// How long a guest has to stop when it is retired.
+const GRACE: Duration = Duration::from_secs(2);
 /// Before an instance that ended is started again: doubled each time, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// An instance that was ready for so long begins with the shortest pause again.
@@ -46,6 +48,8 @@ struct Actor {
     ready_at: Option<Instant>,
     /// Started again as soon as it has stopped.
     reboot: Option<Arrival>,
+    /// It stops because it was idle.
+    retiring: bool,
     /// Gone as soon as it has ended.
     deleting: Vec<oneshot::Sender<Result<(), Problem>>>,
 }
@@ -70,6 +74,7 @@ fn begin(
         pause: PAUSES.0,
         ready_at: None,
         reboot: None,
+        retiring: false,
         deleting: Vec::new(),
     };
     (actor, handle, asked)
@@ -141,6 +146,7 @@ impl Actor {
                 break;
             }
         }
+        self.withdraw();
         let outcome = self.node.store.remove_instance(self.instance.id);
         self.node.forget(self.instance.id);
         self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
@@ -163,7 +169,15 @@ impl Actor {
             }
             Ask::Stop(grace, to) => {
                 self.again = None;
-                let outcome = self.stop(grace).await;
+                self.retiring = false;
+                let outcome = match self.instance.state {
+                    State::Waiting => {
+                        self.withdraw();
+                        self.becomes(State::Stopped, None);
+                        Ok(())
+                    }
+                    _ => self.stop(grace).await,
+                };
                 let _ = to.send(outcome);
             }
             Ask::Reboot(arrival, grace, to) => {
@@ -174,6 +188,27 @@ impl Actor {
                     }
                     Err(_) => self.start(arrival),
                 };
+                let _ = to.send(outcome);
+            }
+            Ask::Wait(to) => {
+                let outcome = self.wait();
+                let _ = to.send(outcome);
+            }
+            Ask::Wake(arrival) => {
+                if self.instance.state == State::Waiting
+                    && let Err(e) = self.start(arrival)
+                {
+                    self.becomes(State::Failed, Some(e.to_string()));
+                    self.plan_again();
+                }
+            }
+            Ask::Retire => {
+                if self.instance.state == State::Ready && self.stop(GRACE).await.is_ok() {
+                    self.retiring = true;
+                }
+            }
+            Ask::Pause(pause, to) => {
+                let outcome = self.pause(pause).await;
                 let _ = to.send(outcome);
             }
             Ask::Delete(force, to) => {
@@ -290,6 +325,41 @@ impl Actor {
         Ok(())
     }
 
+    /// Announces its addresses: the first packet for one of them starts it.
+    fn wait(&mut self) -> Result<(), Problem> {
+        for device in &self.instance.devices {
+            self.node.keeper.announce(device)?;
+        }
+        self.becomes(State::Waiting, None);
+        Ok(())
+    }
+
+    /// No packet starts it any more.
+    fn withdraw(&self) {
+        if self.spec.on_demand.is_none() {
+            return;
+        }
+        for device in &self.instance.devices {
+            if let Err(e) = self.node.keeper.withdraw(&device.port) {
+                tracing::debug!(port = device.port, "{e}");
+            }
+        }
+    }
+
+    async fn pause(&mut self, pause: bool) -> Result<(), Problem> {
+        let (from, to, request) = match pause {
+            true => (State::Ready, State::Paused, vmm::control::Request::Pause),
+            false => (State::Paused, State::Ready, vmm::control::Request::Resume),
+        };
+        if self.instance.state != from {
+            let (name, state) = (&self.instance.name, self.instance.state.name());
+            return Err(Problem::conflict(format!("{name} is {state}, not {}", from.name())));
+        }
+        control::call(self.node.folder(self.instance.id).join(SOCKET), request).await?;
+        self.becomes(to, None);
+        Ok(())
+    }
+
     fn kill(&mut self) {
         if let Some(run) = &mut self.run {
             run.kill_at = None;
@@ -337,9 +407,7 @@ impl Actor {
             if let Ok(vmm::control::Response::Timeline(t)) =
                 control::call(socket, vmm::control::Request::Timeline).await
             {
-                let whole = whole(&run.running, &self.instance, t);
-                self.save(&whole);
-                return Ok(whole);
+                self.save(&whole(&run.running, &self.instance, t));
             }
         }
         let kept = self.node.store.timeline(self.instance.id)?;
@@ -380,7 +448,14 @@ impl Actor {
             }
             _ => (after(self.instance.state), Some("its monitor was killed".into())),
         };
-        if asked {
+        let retired = std::mem::take(&mut self.retiring)
+            || (self.spec.on_demand.is_some() && state == State::Stopped && !asked);
+        if retired && self.deleting.is_empty() && self.reboot.is_none() {
+            if let Err(e) = self.wait() {
+                self.becomes(State::Stopped, Some(e.to_string()));
+            }
+        } else if asked {
+            self.withdraw();
             self.becomes(State::Stopped, None);
         } else {
             self.becomes(state, reason);
@@ -410,6 +485,7 @@ fn whole(running: &Running, instance: &Instance, monitor: model::Timeline) -> Ti
         request: running.request.clone(),
         begun_unix_ns: running.begun_unix_ns,
         timeline,
+        external: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::prepare::Prepared;
 use super::report::Reader;
-use crate::model::{Instance, InstanceSpec};
+use crate::model::{Device, Flavor, Instance, InstanceSpec, Network};
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::process::{Process, program};
@@ -61,55 +61,51 @@ fn make(
 ) -> Result<Launched, Problem> {
     let Prepared { image, flavor, memory_mib, mut arrival } = prepared;
     let folder = node.folder(instance.id);
-    let cannot = |path: &Path, e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::StorageFull => Problem::host(format!("no space is left for {}", path.display())),
-        _ => Problem::host(format!("{}: {e}", path.display())),
-    };
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    DirBuilder::new().mode(0o700).create(&folder).map_err(|e| cannot(&folder, e))?;
-    let mut command = Command::new(program("microvisor-vmm"));
-    command.arg("--image").arg(&image.path);
+    let mut shell = node.shells.take();
+    let made = match &mut shell {
+        Some(shell) => shell.move_to(&folder),
+        None => DirBuilder::new().mode(0o700).create(&folder),
+    };
+    made.map_err(|e| cannot(&folder, &e))?;
+    let config = folder.join("config");
     if let Some(text) = &spec.config {
-        let path = folder.join("config");
-        std::fs::write(&path, text).map_err(|e| cannot(&path, e))?;
-        command.arg("--config").arg(path);
+        std::fs::write(&config, text).map_err(|e| cannot(&config, &e))?;
     }
+    let config = spec.config.as_ref().map(|_| config);
+    let mut arguments: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: String| arguments.extend([name.into(), value]);
     for (name, value) in &spec.variables {
-        command.arg("--set").arg(format!("{name}={value}"));
+        add("--set", format!("{name}={value}"));
     }
     for device in &instance.devices {
         let network = node.store.network(&device.network)?;
-        node.keeper.put(instance.id, device, &network, flavor.as_ref())?;
-        let socket = node.keeper.device_socket(instance.id, &device.port);
-        let mut net = format!("vhost-user={},mac={},mtu={}", socket.display(), device.mac, network.mtu);
-        if let (Some(address), Some(prefix)) = (device.address, device.prefix) {
-            net += &format!(",ipv4={address}/{prefix}");
-        }
-        if let Some(gateway) = device.gateway {
-            net += &format!(",ipv4-gateway={gateway}");
-        }
-        if let Some(queue) = flavor.as_ref().and_then(|f| f.queue) {
-            net += &format!(",queue={queue}");
-        }
-        command.arg("--net").arg(net);
+        let socket = node.keeper.put(instance.id, device, &network, flavor.as_ref())?;
+        add("--net", net_option(device, &network, flavor.as_ref(), &socket));
     }
     if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
-        command.arg("--poll").arg(poll.to_string());
+        add("--poll", poll.to_string());
     }
-    let report_path = folder.join(REPORT);
-    let report = Reader::open(&node.watcher, &report_path).map_err(|e| cannot(&report_path, e))?;
-    let log = folder.join("monitor.log");
-    let log = File::create(&log).map_err(|e| cannot(&log, e))?;
-    command.args(["--memory", &memory_mib.to_string(), "--console", "off"]);
-    command.arg("--control").arg(folder.join(SOCKET)).arg("--report").arg(&report_path);
+    add("--memory", memory_mib.to_string());
+    add("--console", "off".into());
+    let report = folder.join(REPORT);
+    let report = Reader::open(&node.watcher, &report).map_err(|e| cannot(&report, &e))?;
     arrival.past(Phase::Network);
-    command.args(["--origin", &Tsc::now().0.to_string()]);
-    let output = log.try_clone().map_err(|e| cannot(&folder, e))?;
-    let process = Process::start(command.stdout(output).stderr(log)).map_err(|e| {
-        Problem::host(format!("start the monitor: {e}"))
-            .hint("microvisor-vmm is installed beside microvisor-node")
-    })?;
+    add("--origin", Tsc::now().0.to_string());
+    let ordered = shell.map(|shell| {
+        let file = config.as_ref().map(File::open).transpose()?;
+        shell.order(&arguments, &image.guest.file, file.as_ref())
+    });
+    let process = match ordered {
+        Some(Ok(process)) => process,
+        Some(Err(e)) => {
+            tracing::warn!("a prepared monitor took no order: {e}");
+            let _ = std::fs::remove_file(folder.join(SOCKET));
+            start(&folder, &image.path, config.as_deref(), &arguments)?
+        }
+        None => start(&folder, &image.path, config.as_deref(), &arguments)?,
+    };
     let running = Running {
         pid: process.pid,
         began: process.began,
@@ -119,4 +115,53 @@ fn make(
         phases: arrival.phases,
     };
     Ok(Launched { process, report, running })
+}
+
+/// Starts a monitor.
+fn start(
+    folder: &Path,
+    image: &Path,
+    config: Option<&Path>,
+    arguments: &[String],
+) -> Result<Process, Problem> {
+    let log = log_file(folder)?;
+    let mut command = Command::new(program("microvisor-vmm"));
+    command.arg("--image").arg(image).args(arguments);
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    command.arg("--control").arg(folder.join(SOCKET)).arg("--report").arg(folder.join(REPORT));
+    let output = log.try_clone().map_err(|e| cannot(folder, &e))?;
+    Process::start(command.stdout(output).stderr(log)).map_err(|e| {
+        Problem::host(format!("start the monitor: {e}"))
+            .hint("microvisor-vmm is installed beside microvisor-node")
+    })
+}
+
+fn cannot(path: &Path, e: &std::io::Error) -> Problem {
+    match e.kind() {
+        std::io::ErrorKind::StorageFull => Problem::host(format!("no space is left for {}", path.display())),
+        _ => Problem::host(format!("{}: {e}", path.display())),
+    }
+}
+
+/// Where a monitor in a folder says what nobody else hears.
+pub fn log_file(folder: &Path) -> Result<File, Problem> {
+    let path = folder.join("monitor.log");
+    File::create(&path).map_err(|e| cannot(&path, &e))
+}
+
+/// A device as the monitor's command line has it.
+fn net_option(device: &Device, network: &Network, flavor: Option<&Flavor>, socket: &Path) -> String {
+    let mut net = format!("vhost-user={},mac={},mtu={}", socket.display(), device.mac, network.mtu);
+    if let (Some(address), Some(prefix)) = (device.address, device.prefix) {
+        net += &format!(",ipv4={address}/{prefix}");
+    }
+    if let Some(gateway) = device.gateway {
+        net += &format!(",ipv4-gateway={gateway}");
+    }
+    if let Some(queue) = flavor.and_then(|f| f.queue) {
+        net += &format!(",queue={queue}");
+    }
+    net
 }

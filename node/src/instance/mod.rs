@@ -1,12 +1,15 @@
 //! Instances. Each has a task of its own ([`actor`]), which alone changes its state and starts and ends its monitor;
 //! others ask it through a [`Handle`] and watch what it comes to. [`prepare`] refuses what cannot run before anything is
-//! made, [`launch`] makes a monitor's surroundings and starts it, [`report`] reads what monitors say.
+//! made, [`launch`] makes a monitor's surroundings and starts it, or has one of the prepared [`shells`] run it, [`report`] reads what
+//! monitors say, [`demand`] starts what a packet wants and retires what is idle.
 
 pub mod actor;
 pub mod control;
+pub mod demand;
 pub mod launch;
 pub mod prepare;
 pub mod report;
+pub mod shells;
 
 use crate::model::{Instance, State, Timeline};
 use crate::problem::Problem;
@@ -54,6 +57,14 @@ pub enum Ask {
     Stop(Duration, oneshot::Sender<Result<(), Problem>>),
     /// Stop and start.
     Reboot(Arrival, Duration, oneshot::Sender<Result<(), Problem>>),
+    /// Be started by the first packet, if it does not run.
+    Wait(oneshot::Sender<Result<(), Problem>>),
+    /// Start, for a packet came.
+    Wake(Arrival),
+    /// Stop, and wait for the next packet.
+    Retire,
+    /// Let its guest run no longer, or on.
+    Pause(bool, oneshot::Sender<Result<(), Problem>>),
     /// Be gone. What runs is only ended if `force`.
     Delete(bool, oneshot::Sender<Result<(), Problem>>),
     /// How did it come to be?
@@ -108,6 +119,28 @@ impl Handle {
     /// Asks it to stop and start again.
     pub async fn reboot(&self, arrival: Arrival, grace: Duration) -> Result<(), Problem> {
         self.ask(|to| Ask::Reboot(arrival, grace, to)).await
+    }
+
+    /// Has it wait for its first packet.
+    pub async fn wait(&self) -> Result<(), Problem> {
+        self.ask(Ask::Wait).await
+    }
+
+    /// Starts it if it waits for a packet.
+    pub async fn wake(&self, arrival: Arrival) {
+        // One that is gone needs no packet.
+        let _ = self.ask.send(Ask::Wake(arrival)).await;
+    }
+
+    /// Stops it until the next packet.
+    pub async fn retire(&self) {
+        // One that is gone has stopped.
+        let _ = self.ask.send(Ask::Retire).await;
+    }
+
+    /// Keeps its guest from running, or lets it run on.
+    pub async fn pause(&self, pause: bool) -> Result<(), Problem> {
+        self.ask(|to| Ask::Pause(pause, to)).await
     }
 
     /// Removes it.

@@ -42,6 +42,22 @@ pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result
         return Err(Problem::invalid(format!("memory: at most {} MiB", vmm::options::MEMORY_MAXIMUM_MIB)));
     }
     image.guest.accepts(memory_mib << 20, spec.devices.len(), spec.config.is_some())?;
+    if let Some(demand) = spec.on_demand {
+        if demand.idle_s == 0 {
+            return Err(Problem::invalid("an instance on demand is idle for at least a second"));
+        }
+        if spec.devices.is_empty() {
+            return Err(Problem::invalid("no packet comes to an instance without a device"));
+        }
+        for device in &spec.devices {
+            if node.store.network(&device.network)?.point_to_point {
+                let network = &device.network;
+                return Err(Problem::invalid(format!(
+                    "{network} is a wire, which holds no packets for instances on demand"
+                )));
+            }
+        }
+    }
     match &spec.config {
         Some(text) if image.image.config_format == "click" => check_click(text, spec)?,
         _ => {}

@@ -3,7 +3,7 @@
 
 use super::{instance_port, own_ports, segment};
 use crate::events::Events;
-use crate::model::{Device, Flavor, Network};
+use crate::model::{Device, Flavor, Network, State};
 use crate::problem::Problem;
 use crate::process::{Process, program};
 use crate::settings::Settings;
@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use switch::config::{Config, Port};
-use switch::control::{CallError, Client, Request, Response};
+use switch::control::{CallError, Client, Event, Request, Response};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long the switch may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,15 +86,8 @@ impl Keeper {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Ends it: nothing is left that needs it.
-    pub fn stop(&self) {
-        if let Some(process) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            process.signal(libc::SIGTERM);
-        }
-    }
-
     /// Its control socket.
-    pub fn socket(&self) -> PathBuf {
+    fn socket(&self) -> PathBuf {
         self.run.join("switch.sock")
     }
 
@@ -183,6 +177,10 @@ impl Keeper {
         }
         let flavors = self.store.flavors()?;
         for row in self.store.instances()? {
+            if row.instance.state == State::Waiting {
+                let ports = row.instance.devices.iter().map(|d| (d.port.clone(), super::announced(d)));
+                config.announced.extend(ports);
+            }
             if row.running.is_none() {
                 continue;
             }
@@ -206,17 +204,60 @@ impl Keeper {
         self.run.join("i").join(instance.to_string()).join(format!("net{number}.sock"))
     }
 
-    /// A port for an instance's device.
+    /// A port for an instance's device; where the two meet.
     pub fn put(
         &self,
         instance: uuid::Uuid,
         device: &Device,
         network: &Network,
         flavor: Option<&Flavor>,
-    ) -> Result<(), Problem> {
+    ) -> Result<PathBuf, Problem> {
         let socket = self.device_socket(instance, &device.port);
-        let port: Box<Port> = Box::new(instance_port(device, network, flavor, socket));
-        self.call(&Request::PutPort { name: device.port.clone(), port }).map(drop)
+        let port: Box<Port> = Box::new(instance_port(device, network, flavor, socket.clone()));
+        self.call(&Request::PutPort { name: device.port.clone(), port })?;
+        Ok(socket)
+    }
+
+    /// Has packets for a device's address wait for its port, and be told of the first.
+    pub fn announce(&self, device: &Device) -> Result<(), Problem> {
+        let (name, announced) = (device.port.clone(), super::announced(device));
+        self.call(&Request::Announce { name, announced }).map(drop)
+    }
+
+    /// An announced address less.
+    pub fn withdraw(&self, port: &str) -> Result<(), Problem> {
+        self.call(&Request::Withdraw { name: port.into() }).map(drop)
+    }
+
+    /// Tells which announced ports are wanted, for ever, from a thread of its own.
+    pub fn listen(&self) -> UnboundedReceiver<String> {
+        let (to, wanted) = unbounded_channel();
+        let socket = self.socket();
+        std::thread::spawn(move || {
+            loop {
+                let listening =
+                    Client::connect(&socket).and_then(|mut c| c.call(&Request::Events, PATIENCE).map(|_| c));
+                let mut client = listening.ok();
+                // What was wanted before this side listened.
+                let waiting = Client::connect(&socket).and_then(|mut c| c.call(&Request::Show, PATIENCE));
+                if let Ok(Response::Status(status)) = waiting {
+                    for held in status.held.into_iter().filter(|h| h.packets > 0) {
+                        if to.send(held.announced).is_err() {
+                            return;
+                        }
+                    }
+                }
+                while let Some(Ok(event)) = client.as_mut().map(|c| c.event(None)) {
+                    if let Event::Wanted { announced } = event
+                        && to.send(announced).is_err()
+                    {
+                        return;
+                    }
+                }
+                std::thread::sleep(PAUSE);
+            }
+        });
+        wanted
     }
 
     /// A port less.

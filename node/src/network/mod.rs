@@ -10,9 +10,12 @@ use crate::model::{Device, DeviceSpec, Flavor, HostPort, Network, Uplink};
 use crate::problem::Problem;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use switch::config::{Bond, BondMode, Limit, Port, Segment};
+use switch::config::{Announced, Bond, BondMode, Limit, Port, Segment};
 use switch::wire::Mac;
 
+/// Packets that wait for an instance on demand, and how long, milliseconds.
+const HELD: usize = 256;
+const HELD_MS: u64 = 5000;
 /// Most addresses that a subnet is searched for.
 const SEARCHED: usize = 1 << 16;
 
@@ -93,6 +96,17 @@ pub fn instance_port(device: &Device, network: &Network, flavor: Option<&Flavor>
         limit_in: limit(flavor.and_then(|f| f.send_mbit)),
         limit_out: limit(flavor.and_then(|f| f.receive_mbit)),
         ..port(vhost, network)
+    }
+}
+
+/// The address of an instance's device that has no port yet.
+pub fn announced(device: &Device) -> Announced {
+    Announced {
+        segment: device.network.clone(),
+        mac: device.mac,
+        addresses: device.addresses(),
+        packets: HELD,
+        time_ms: HELD_MS,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod instances;
 mod timelines;
+mod tokens;
 
 pub use instances::{Row, Running};
 
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each brings a store from the version of its place to the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 3] = ["
 CREATE TABLE networks (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE flavors (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE images (name TEXT PRIMARY KEY, id TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -38,6 +39,14 @@ CREATE TABLE events (
 ) STRICT;
 CREATE TABLE requests (key TEXT PRIMARY KEY, body TEXT NOT NULL, instance TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+", "
+CREATE TABLE external (
+    seq INTEGER PRIMARY KEY, instance TEXT NOT NULL, request TEXT NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL,
+    start INTEGER NOT NULL, end INTEGER NOT NULL
+) STRICT;
+CREATE INDEX external_of ON external (instance, request);
+", "
+CREATE TABLE tokens (name TEXT PRIMARY KEY, role TEXT NOT NULL, digest TEXT NOT NULL UNIQUE) STRICT;
 "];
 
 /// The store.
@@ -76,6 +85,8 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, Problem> {
         std::fs::create_dir_all(folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let mut connection = Connection::open(folder.join("node.db"))?;
+        // Nobody else may open it: that keeps a second daemon away, and spares locks.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -185,17 +196,25 @@ impl Store {
     }
 
     /// Writes down what happened; the oldest beyond `kept` go.
-    pub fn add_event(&self, mut event: Event, kept: u64) -> Result<Event, Problem> {
-        let db = self.db();
-        let values = params![event.at_unix_ns as i64, event.kind, event.subject, event.detail.to_string()];
-        db.prepare_cached("INSERT INTO events (at, kind, subject, detail) VALUES (?, ?, ?, ?)")?
-            .execute(values)?;
-        event.seq = db.last_insert_rowid() as u64;
-        if event.seq.is_multiple_of(256) {
-            let oldest = event.seq.saturating_sub(kept) as i64;
-            db.prepare_cached("DELETE FROM events WHERE seq <= ?")?.execute([oldest])?;
+    pub fn add_events(&self, events: &[Event], kept: u64) -> Result<(), Problem> {
+        let mut db = self.db();
+        let t = db.transaction()?;
+        for e in events {
+            let sql = "INSERT INTO events (seq, at, kind, subject, detail) VALUES (?, ?, ?, ?, ?)";
+            let values = params![e.seq as i64, e.at_unix_ns as i64, e.kind, e.subject, e.detail.to_string()];
+            t.prepare_cached(sql)?.execute(values)?;
+            if e.seq.is_multiple_of(256) {
+                let oldest = e.seq.saturating_sub(kept) as i64;
+                t.prepare_cached("DELETE FROM events WHERE seq <= ?")?.execute([oldest])?;
+            }
         }
-        Ok(event)
+        Ok(t.commit()?)
+    }
+
+    /// Number of the last event; 0 if nothing happened yet.
+    pub fn last_event(&self) -> Result<u64, Problem> {
+        let last: i64 = self.db().query_row("SELECT coalesce(max(seq), 0) FROM events", [], |r| r.get(0))?;
+        Ok(last as u64)
     }
 
     /// What happened after an event, oldest first, at most `most`.

@@ -1,9 +1,9 @@
 //! How instances came to be.
 
 use super::{Store, read, write};
-use crate::model::Timeline;
+use crate::model::{External, Timeline};
 use crate::problem::Problem;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 /// Timelines that are kept, the newest.
@@ -16,7 +16,26 @@ fn timeline(r: &Row<'_>) -> rusqlite::Result<Timeline> {
         request: r.get(2)?,
         begun_unix_ns: r.get::<_, i64>(3)? as u64,
         timeline: read(&r.get::<_, String>(4)?)?,
+        external: Vec::new(),
     })
+}
+
+/// Most phases of others.
+const EXTERNAL: usize = 256;
+
+fn with_external(db: &Connection, mut t: Timeline) -> Result<Timeline, Problem> {
+    let sql = "SELECT source, name, start, end FROM external WHERE instance = ? AND request = ? ORDER BY start, end DESC";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(params![t.instance.to_string(), t.request], |r| {
+        Ok(External {
+            source: r.get(0)?,
+            name: r.get(1)?,
+            start_unix_ns: r.get::<_, i64>(2)? as u64,
+            end_unix_ns: r.get::<_, i64>(3)? as u64,
+        })
+    })?;
+    t.external = rows.collect::<Result<_, _>>()?;
+    Ok(t)
 }
 
 const COLUMNS: &str = "instance, name, request, begun, timeline";
@@ -42,6 +61,8 @@ impl Store {
             let seq = db.last_insert_rowid();
             if seq % 64 == 0 {
                 db.prepare_cached("DELETE FROM timelines WHERE seq <= ?")?.execute([seq - KEPT])?;
+                let gone = "DELETE FROM external WHERE request NOT IN (SELECT request FROM timelines)";
+                db.prepare_cached(gone)?.execute([])?;
             }
         }
         Ok(())
@@ -53,7 +74,7 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM timelines WHERE instance = ? ORDER BY seq DESC LIMIT 1");
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query_map([instance.to_string()], timeline)?;
-        Ok(rows.next().transpose()?)
+        rows.next().transpose()?.map(|t| with_external(&db, t)).transpose()
     }
 
     /// The last timelines, newest first.
@@ -62,6 +83,25 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM timelines ORDER BY seq DESC LIMIT ?");
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map([most as i64], timeline)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        rows.map(|t| with_external(&db, t?)).collect()
+    }
+
+    /// Adds phases of others to the last start of an instance, at most [`EXTERNAL`] in all.
+    pub fn add_external(&self, instance: Uuid, phases: &[External]) -> Result<(), Problem> {
+        let Some(last) = self.timeline(instance)? else {
+            return Err(Problem::conflict("the instance was never started"));
+        };
+        if last.external.len() + phases.len() > EXTERNAL {
+            return Err(Problem::invalid(format!("at most {EXTERNAL} phases of others")));
+        }
+        let mut db = self.db();
+        let t = db.transaction()?;
+        for p in phases {
+            let sql = "INSERT INTO external (instance, request, source, name, start, end) VALUES (?, ?, ?, ?, ?, ?)";
+            let (start, end) = (p.start_unix_ns as i64, p.end_unix_ns as i64);
+            let values = params![instance.to_string(), last.request, p.source, p.name, start, end];
+            t.prepare_cached(sql)?.execute(values)?;
+        }
+        Ok(t.commit()?)
     }
 }

@@ -132,6 +132,7 @@ impl Switch {
             managed.peer.unwatch(&self.poller);
             managed.peer.clean_up();
         }
+        let of_the_kernel = opened.iter().any(|(_, m, _)| interface(&m.config.device).is_some());
         let mut devices: Vec<(usize, PortId, Box<dyn Behind>)> = Vec::new();
         for (name, managed, device) in opened {
             if let Err(source) = managed.peer.watch(&self.poller, managed.id) {
@@ -148,7 +149,7 @@ impl Switch {
         }
         self.config = wanted;
         self.change_over(devices, &removed)?;
-        self.follow_interfaces()
+        if of_the_kernel { self.follow_interfaces() } else { Ok(()) }
     }
 
     /// Gives the threads their new tables and devices, and waits until all have them.

@@ -247,6 +247,7 @@ impl Io {
     }
 
     fn stop(&mut self, grace: Duration) {
+        self.shared.pause(false);
         let deadline = Instant::now() + grace;
         self.deadline = Some(self.deadline.map_or(deadline, |d| d.min(deadline)));
         self.send(message::STOP, 0, &(grace.as_millis() as u32).to_le_bytes());
@@ -408,6 +409,10 @@ impl Io {
                 self.ask(slot, message::HANDLER_WRITE, &payload);
             }
             Request::Configure { config } => self.ask(slot, message::CONFIGURE, config.as_bytes()),
+            Request::Pause | Request::Resume => {
+                self.shared.pause(request == Request::Pause);
+                self.server.respond(slot, &done(""));
+            }
             Request::Statistics => self.ask(slot, message::STATISTICS, b""),
         }
     }

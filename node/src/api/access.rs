@@ -1,0 +1,154 @@
+//! Who may do what. On the Unix socket its permissions decide, and who can connect may do everything; over TCP a token does.
+
+use super::{Body, Peer, created};
+use crate::images::digest;
+use crate::model::is_name;
+use crate::node::Node;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::io::Read;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// What a token is good for; each holds those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Look at everything.
+    Read,
+    /// Create, change and delete instances.
+    Operate,
+    /// Networks, images, flavors and tokens too.
+    Admin,
+}
+
+/// A token that is wished for.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Name, unique on the node.
+    pub name: String,
+    /// What it is good for.
+    pub role: Role,
+}
+
+/// A token that was made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Secret {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    pub role: Role,
+    /// The token itself: it is shown this once, and kept nowhere.
+    pub token: String,
+}
+
+/// The paths of this resource.
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(delete))
+}
+
+/// The role that a request takes; none for what says nothing of this node.
+fn needed(method: &Method, path: &str) -> Option<Role> {
+    match path {
+        "/v1/openapi.json" => None,
+        _ if !path.starts_with("/v1/") && path != "/metrics" => None,
+        _ if path.starts_with("/v1/tokens") => Some(Role::Admin),
+        _ if method == Method::GET || method == Method::HEAD => Some(Role::Read),
+        _ if path == "/v1/instances" || path.starts_with("/v1/instances/") => Some(Role::Operate),
+        _ if path.starts_with("/v1/configurations/") => Some(Role::Read),
+        _ => Some(Role::Admin),
+    }
+}
+
+/// The token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Lets through who may.
+pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
+    let is_local = peer.is_some_and(|p| p.uid.is_some());
+    if !is_local && let Some(needed) = needed(request.method(), request.uri().path()) {
+        let role = match bearer(request.headers()).map(|token| node.store.role(&digest(token.as_bytes()))) {
+            Some(Ok(role)) => role,
+            Some(Err(e)) => return e.into_response(),
+            None => None,
+        };
+        match role {
+            None => {
+                let mut answer = Problem::unauthorized().into_response();
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                return answer;
+            }
+            Some(role) if role < needed => return Problem::forbidden(role, needed).into_response(),
+            Some(_) => {}
+        }
+    }
+    next.run(request).await
+}
+
+/// Make a token for use over TCP.
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = Token, responses(
+    (status = 201, body = Secret),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
+async fn create(State(node): State<Arc<Node>>, Body(wished): Body<Token>) -> Result<Response, Problem> {
+    if !is_name(&wished.name) {
+        return Err(Problem::invalid(format!("{:?} cannot name a token", wished.name)));
+    }
+    let mut random = [0; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut random))
+        .map_err(|e| Problem::host(format!("/dev/urandom: {e}")))?;
+    // A digest of what nobody can guess is as good as that.
+    let token = format!("mv-{}", digest(&random));
+    if !node.store.add_token(&wished, &digest(token.as_bytes()))? {
+        return Err(Problem::taken("token", &wished.name));
+    }
+    let Token { name, role } = wished;
+    Ok(created(Secret { name, role, token }))
+}
+
+/// List tokens: their names and roles.
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = Vec<Token>)))]
+async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Token>>, Problem> {
+    Ok(Json(node.store.tokens()?))
+}
+
+/// Delete a token: it is good for nothing any more.
+#[utoipa::path(delete, path = "/v1/tokens/{name}", tag = "tokens", params(("name" = String, Path)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    if node.store.remove_token(&name)? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::absent("token", &name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_the_node_takes_an_administrator() {
+        assert_eq!(needed(&Method::GET, "/v1/instances"), Some(Role::Read));
+        assert_eq!(needed(&Method::POST, "/v1/instances/a/stop"), Some(Role::Operate));
+        assert_eq!(needed(&Method::POST, "/v1/networks"), Some(Role::Admin));
+        assert_eq!(needed(&Method::GET, "/v1/tokens"), Some(Role::Admin));
+        assert_eq!(needed(&Method::DELETE, "/v1/instancesx"), Some(Role::Admin));
+        assert_eq!(needed(&Method::GET, "/metrics"), Some(Role::Read));
+        assert_eq!(needed(&Method::GET, "/"), None);
+    }
+}
