@@ -3,15 +3,13 @@
 use crate::args::{Args, Names};
 use crate::diagnostic::{Diagnostics, Source};
 use crate::element::{Class, DeviceFacts, Element};
+use crate::elements::{Library, needs_host};
+use crate::graph;
 use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
-use crate::{elements, graph};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-/// Devices whose addresses have names: `eth0` and `0`, and so on.
-const DEVICES: usize = 16;
 
 /// A configuration ready to be initialized.
 pub(crate) struct Built {
@@ -26,23 +24,24 @@ pub(crate) struct Built {
 pub(crate) fn build(
     source: &Source<'_>,
     variables: &[(String, String)],
-    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
+    library: Library,
+    devices: &[(String, DeviceFacts)],
 ) -> Result<Built, Diagnostics> {
     let mut d = Diagnostics::default();
     let statements = parse(source, &mut d);
-    let flat = flatten(source, &statements, variables, &mut d);
+    let flat = flatten(source, &statements, variables, library, &mut d);
     drop(statements);
     let mut classes = Vec::with_capacity(flat.elements.len());
     for e in &flat.elements {
-        match elements::class(&e.class) {
+        match library.class(&e.class) {
             Some(class) => classes.push(class),
-            None => unknown_class(source, e, &mut d),
+            None => unknown_class(source, e, library, &mut d),
         }
     }
     if !d.is_empty() {
         return Err(d);
     }
-    let names = names(source, &flat, facts, &mut d);
+    let names = names(source, &flat, devices, &mut d);
     let mut ports = graph::count(source, &flat, &classes, &mut d);
     let mut made = Vec::with_capacity(classes.len());
     for ((e, class), ports) in flat.elements.iter().zip(&classes).zip(&ports) {
@@ -68,24 +67,25 @@ pub(crate) fn build(
     if d.is_empty() { Ok(Built { flat, classes, ports, elements: made, names }) } else { Err(d) }
 }
 
-fn unknown_class(source: &Source<'_>, e: &Declared, d: &mut Diagnostics) {
-    let near = elements::classes().map(|c| c.name).find(|name| name.eq_ignore_ascii_case(&e.class));
+fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Diagnostics) {
+    if needs_host(&e.class) {
+        let message = format!("{} needs a host, and cannot be used in a guest", e.class);
+        return d.add(source, e.span.clone(), message);
+    }
+    let near = library.classes().map(|c| c.name).find(|name| name.eq_ignore_ascii_case(&e.class));
     let notes = near.map(|name| format!("there is '{name}'")).into_iter().collect();
     d.add_with(source, e.span.clone(), format!("unknown element class '{}'", e.class), notes);
 }
 
 /// Names for addresses: the devices' own, and those of `AddressInfo` elements.
-fn names(
-    source: &Source<'_>,
-    flat: &Flat,
-    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
-    d: &mut Diagnostics,
-) -> Names {
+fn names(source: &Source<'_>, flat: &Flat, devices: &[(String, DeviceFacts)], d: &mut Diagnostics) -> Names {
     let mut names = Names::default();
-    for i in 0..DEVICES {
-        for name in [format!("eth{i}"), format!("{i}")] {
-            if let Some(facts) = facts(&name) {
-                names.device(&name, &facts);
+    devices.iter().for_each(|(name, facts)| names.device(name, facts));
+    #[cfg(feature = "host")]
+    for e in flat.elements.iter().filter(|e| e.class == "PortInfo") {
+        for argument in crate::args::split(&e.config) {
+            if let Err(message) = names.define_port(argument) {
+                d.add(source, e.span.clone(), format!("{} :: PortInfo: {message}", e.name));
             }
         }
     }

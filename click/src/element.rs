@@ -7,48 +7,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::any::Any;
 
+pub use crate::host::{DeviceFacts, DeviceId, Host, Outside};
+
 /// Nanoseconds.
 pub type Nanos = u64;
-
-/// A device of the host, by the number that the host gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeviceId(pub usize);
-
-/// Addresses of a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFacts {
-    /// Link-layer address.
-    pub mac: [u8; 6],
-    /// IPv4 address and prefix length.
-    pub ipv4: Option<([u8; 4], u8)>,
-}
-
-/// The world outside of a router.
-///
-/// It calls [`crate::Router::run`] again at once while that is busy; otherwise when packets have arrived, when a device
-/// that took less than it was given has room again, or when the time has come that the router named.
-pub trait Host {
-    /// Nanoseconds on a clock that never goes back.
-    fn now(&self) -> Nanos;
-    /// Nanoseconds since 1970.
-    fn wall_clock(&self) -> Nanos;
-    /// A device by its name (`0`, `eth0`); `None`: there is no such.
-    fn device(&mut self, name: &str) -> Option<DeviceId>;
-    /// Its addresses.
-    fn facts(&self, device: DeviceId) -> DeviceFacts;
-    /// Packets that have arrived, at most `most`, added to `batch`. Cheap if there are none: it is asked in every round.
-    fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch);
-    /// Sends packets. What there is no room for is left in `batch`; the router tries again when it next runs.
-    fn transmit(&mut self, device: DeviceId, batch: &mut Batch);
-    /// Prints a text, which ends its own lines.
-    fn print(&mut self, text: &str);
-    /// Something that others cannot guess.
-    fn random_seed(&mut self) -> u64;
-    /// A fast counter, for cycles per element while profiling is on; [`Host::now`] if there is none better.
-    fn cycles(&self) -> u64 {
-        self.now()
-    }
-}
 
 /// What a port does with packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +43,7 @@ pub struct Class {
 }
 
 /// A type of element that belongs to a class; [`element!`](crate::element!) says so.
-pub trait Described: Element + Sized {
+pub trait Described: Sized {
     /// The class.
     const CLASS: Class;
 }
@@ -122,7 +84,7 @@ macro_rules! element {
 /// A handler of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// Its name.
+    /// Its name; `*` stands for all names that the class does not list.
     pub name: &'static str,
     /// It has a value.
     pub read: bool,
@@ -358,6 +320,11 @@ impl Context<'_> {
         self.engine.set_tickets(self.id, tickets);
     }
 
+    /// How many tickets another element's work has.
+    pub fn set_tickets_of(&mut self, id: usize, tickets: u32) {
+        self.engine.set_tickets(id, tickets);
+    }
+
     /// Schedules the pullers downstream, which gave up when they were given nothing.
     #[inline]
     pub fn notify(&mut self) {
@@ -484,6 +451,17 @@ impl Context<'_> {
     /// Writes a handler of any element.
     pub fn write_handler(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.engine.write(self.host, handler, value)
+    }
+
+    /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
+    pub fn permissions(&self, handler: &str) -> Result<(bool, bool), HandlerError> {
+        self.engine.permissions(self.host, handler)
+    }
+
+    /// Begins another sequence of random numbers.
+    pub fn seed(&mut self, seed: u64) {
+        self.engine.seed(seed);
     }
 
     /// The host's device of a name.

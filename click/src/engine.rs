@@ -351,6 +351,11 @@ impl Engine {
         fired
     }
 
+    pub(crate) fn seed(&mut self, seed: u64) {
+        // Zero would stay zero.
+        self.random = seed | 1;
+    }
+
     #[inline]
     pub(crate) fn random(&mut self) -> u64 {
         // xorshift64*: not for secrets.

@@ -1,7 +1,7 @@
 //! Handlers: those of the router, those that every element has, and the elements' own.
 
 use crate::element::{Handler, Host};
-use crate::elements;
+use crate::elements::Library;
 use crate::engine::{Engine, Slot};
 use crate::lang::Port;
 use alloc::format;
@@ -44,6 +44,16 @@ const GLOBAL: &[(&str, &str)] = &[
 
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
+/// Handlers that the host adds; a guest adds none.
+fn added(host: &dyn Host) -> &'static [Handler] {
+    if cfg!(feature = "host") { host.handlers() } else { &[] }
+}
+
+/// One of them.
+fn own(host: &dyn Host, name: &str) -> Option<&'static Handler> {
+    added(host).iter().find(|h| h.name == name)
+}
+
 fn refused(handler: &str, verb: &str) -> HandlerError {
     HandlerError::Forbidden(format!("handler '{handler}' cannot be {verb}"))
 }
@@ -66,25 +76,48 @@ impl Engine {
     }
 
     fn find<'h>(&self, handler: &'h str) -> Result<(usize, &'h str), HandlerError> {
-        let (element, name) = handler.rsplit_once('.').ok_or_else(|| absent(handler))?;
+        // A proxy's handlers have points in their names.
+        let (element, name) = handler.split_once('.').ok_or_else(|| absent(handler))?;
         match self.find_element(element) {
             Some(id) => Ok((id, name)),
             None => Err(HandlerError::NotFound(format!("no element named '{element}'"))),
         }
     }
 
+    /// A handler of an element's class.
+    fn own(&self, id: usize, name: &str) -> Option<&'static Handler> {
+        let handlers = self.slots[id].class.handlers;
+        handlers.iter().find(|h| h.name == name).or_else(|| handlers.iter().find(|h| h.name == "*"))
+    }
+
+    /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
+    pub(crate) fn permissions(&self, host: &dyn Host, handler: &str) -> Result<(bool, bool), HandlerError> {
+        if let Some(h) = own(host, handler) {
+            return Ok((h.read, h.write));
+        }
+        if let Some((_, mode)) = GLOBAL.iter().find(|g| g.0 == handler) {
+            return Ok((mode.contains('r'), mode.contains('w')));
+        }
+        let (id, name) = self.find(handler)?;
+        if COMMON.contains(&name) {
+            return Ok((true, false));
+        }
+        self.own(id, name).map(|h| (h.read, h.write)).ok_or_else(|| absent(handler))
+    }
+
     /// Value of a handler, whose name may be followed by an argument.
     pub(crate) fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
         let (handler, argument) =
             handler.trim().split_once(char::is_whitespace).unwrap_or((handler.trim(), ""));
-        if let Some(value) = self.read_global(handler) {
+        if let Some(value) = self.read_global(host, handler) {
             return value;
         }
         let (id, name) = self.find(handler)?;
         if COMMON.contains(&name) {
             return Ok(self.read_common(id, name));
         }
-        match self.slots[id].class.handlers.iter().find(|h| h.name == name) {
+        match self.own(id, name) {
             None => Err(absent(handler)),
             Some(h) if !h.read => Err(refused(handler, "read")),
             Some(_) => {
@@ -94,15 +127,23 @@ impl Engine {
         }
     }
 
-    fn read_global(&self, handler: &str) -> Option<Result<String, HandlerError>> {
+    fn read_global(&self, host: &dyn Host, handler: &str) -> Option<Result<String, HandlerError>> {
         Some(Ok(match handler {
             "list" => format!("{}\n{}", self.slots.len(), self.lines(|s| s.name.clone())),
-            "classes" => elements::classes().map(|c| format!("{}\n", c.name)).collect(),
+            "classes" => {
+                Library { host: host.classes() }.classes().map(|c| format!("{}\n", c.name)).collect()
+            }
             "version" => env!("CARGO_PKG_VERSION").to_string(),
             "config" => self.source.clone(),
             "flatconfig" => self.flat_config(),
             "packages" | "requirements" => String::new(),
-            "handlers" => GLOBAL.iter().map(|(name, mode)| format!("{name}\t{mode}\n")).collect(),
+            "handlers" => GLOBAL
+                .iter()
+                .map(|(name, mode)| (*name, *mode))
+                .filter(|(name, _)| own(host, name).is_none())
+                .chain(added(host).iter().map(|h| (h.name, mode(h))))
+                .map(|(name, mode)| format!("{name}\t{mode}\n"))
+                .collect(),
             "profile" => self.profile(),
             "profiling" => self.profiling.to_string(),
             "stop" => return Some(Err(refused(handler, "read"))),
@@ -192,6 +233,7 @@ impl Engine {
     ) -> Result<(), HandlerError> {
         let handler = handler.trim();
         match handler {
+            _ if own(host, handler).is_some_and(|h| h.write) => return host.write(handler, value),
             "stop" => {
                 self.stop_requested = true;
                 return Ok(());
@@ -211,7 +253,7 @@ impl Engine {
         if COMMON.contains(&name) {
             return Err(refused(handler, "written"));
         }
-        match self.slots[id].class.handlers.iter().find(|h| h.name == name) {
+        match self.own(id, name) {
             None => Err(absent(handler)),
             Some(h) if !h.write => Err(refused(handler, "written")),
             Some(_) => {

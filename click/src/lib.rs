@@ -9,6 +9,7 @@
 //! | [`lang`] | text to a flat list of elements and connections |
 //! | [`args`] | the one parser of elements' arguments |
 //! | [`element`] | what an element is |
+//! | [`host`] | the world outside of a router |
 //! | [`elements`] | the library, one file an element |
 //! | [`graph`] | ports: how many, push or pull, all connected |
 //! | `build` | all of these together: text to elements that fit |
@@ -33,6 +34,7 @@ pub mod engine;
 pub mod graph;
 pub mod handlers;
 pub mod headers;
+pub mod host;
 pub mod lang;
 pub mod packet;
 pub mod router;

@@ -3,8 +3,10 @@
 use crate::build::{Built, build};
 use crate::diagnostic::{Diagnostics, Source};
 use crate::element::{DeviceFacts, Host, Nanos};
+use crate::elements::Library;
 pub use crate::engine::Engine;
 pub use crate::handlers::HandlerError;
+use crate::host::numbered_devices;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -40,7 +42,8 @@ impl Checked {
 /// address.
 pub fn check(source: &Source<'_>, variables: &[(String, String)]) -> Result<Checked, Diagnostics> {
     let placeholder = DeviceFacts { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)) };
-    let built = build(source, variables, &mut |_| Some(placeholder))?;
+    let devices = numbered_devices(&mut |_| Some(placeholder));
+    let built = build(source, variables, Library::default(), &devices)?;
     let canonical = |name: &str| match name.parse::<usize>() {
         Ok(n) => format!("eth{n}"),
         Err(_) => name.to_string(),
@@ -66,7 +69,8 @@ impl Router {
         variables: &[(String, String)],
         host: &mut dyn Host,
     ) -> Result<Self, Diagnostics> {
-        let built = build(source, variables, &mut |name| host.device(name).map(|d| host.facts(d)))?;
+        let library = Library { host: host.classes() };
+        let built = build(source, variables, library, &host.named_devices())?;
         let Built { ref flat, .. } = built;
         let spans: Vec<_> = flat.elements.iter().map(|e| e.span.clone()).collect();
         let mut router = Self { engine: Engine::assemble(built, source.text, host) };
@@ -108,6 +112,17 @@ impl Router {
     /// Handlers of an element, one a line with `r` and `w`.
     pub fn handlers(&self, element: &str) -> Result<String, HandlerError> {
         self.engine.handlers(element)
+    }
+
+    /// Whether a handler can be read, and whether it can be written.
+    #[cfg(feature = "host")]
+    pub fn permissions(&self, host: &dyn Host, handler: &str) -> Result<(bool, bool), HandlerError> {
+        self.engine.permissions(host, handler)
+    }
+
+    /// Names of the elements and of their classes, in the order of their declaration.
+    pub fn elements(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.engine.slots.iter().map(|s| (s.name.as_str(), s.class.name))
     }
 
     /// Counts cycles per element from now on, or no longer; see the handler `profile`.

@@ -8,7 +8,7 @@ fn flat(text: &str) -> (Flat, Diagnostics) {
     let source = Source { name: "x", text };
     let mut d = Diagnostics::default();
     let statements = parse(&source, &mut d);
-    let mut flat = flatten(&source, &statements, &[], &mut d);
+    let mut flat = flatten(&source, &statements, &[], Default::default(), &mut d);
     for e in &mut flat.elements {
         (e.span, e.config_span) = (0..0, None);
     }

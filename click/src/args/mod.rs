@@ -80,6 +80,8 @@ pub struct Names {
     ipv4: BTreeMap<String, [u8; 4]>,
     prefix: BTreeMap<String, ([u8; 4], u8)>,
     ethernet: BTreeMap<String, [u8; 6]>,
+    #[cfg(feature = "host")]
+    ports: BTreeMap<String, u16>,
 }
 
 impl Names {
@@ -107,6 +109,25 @@ impl Names {
             return Err(format!("\"{text}\" is not an address"));
         }
         Ok(())
+    }
+
+    /// Defines a port, as an argument of `PortInfo` writes it: `NAME PORT`, `NAME PORT/tcp`.
+    #[cfg(feature = "host")]
+    pub fn define_port(&mut self, argument: &str) -> Result<(), String> {
+        let port = argument.split_once(char::is_whitespace).and_then(|(name, port)| {
+            let (number, protocol) = port.trim().split_once('/').unwrap_or((port.trim(), "tcp"));
+            let number = parse_number(number)?.try_into().ok()?;
+            ["tcp", "udp"].contains(&protocol).then(|| (name.to_string(), number))
+        });
+        let (name, number) = port.ok_or_else(|| format!("expected 'NAME PORT', not '{argument}'"))?;
+        self.ports.insert(name, number);
+        Ok(())
+    }
+
+    /// The port of a name.
+    #[cfg(feature = "host")]
+    pub fn port(&self, name: &str) -> Option<u16> {
+        self.ports.get(name).copied()
     }
 
     /// Defines the addresses of one argument of `AddressInfo`: `NAME ADDRESS ...`.

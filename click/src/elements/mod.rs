@@ -38,7 +38,7 @@ library! {
     content::Print, content::Resize, content::SetAnnoByte, content::SetCRC32, content::SetTimestamp,
     content::SetTimestampDelta, content::StoreData, content::Strip, content::TimeFilter, content::Truncate,
     content::Unstrip,
-    control::AddressInfo, control::Script,
+    control::AddressInfo, control::DriverManager, control::Script,
     devices::FromDevice, devices::ToDevice,
     ethernet::DropBroadcasts, ethernet::EnsureEther, ethernet::EtherEncap, ethernet::EtherMirror,
     ethernet::EtherRewrite, ethernet::EtherSwitch, ethernet::EtherVLANEncap, ethernet::HostEtherFilter,
@@ -81,12 +81,63 @@ library! {
     "ThreadSafeQueue" = flow::Queue,
 }
 
-/// The class of a name.
-pub fn class(name: &str) -> Option<&'static Class> {
-    CLASSES.iter().copied().find(|c| c.name == name)
+/// Classes that only a host program has: files, sockets, devices of the operating system, and those of `control` that
+/// a guest's image has no room for.
+const HOST_ONLY: &[&str] = &[
+    "AlignmentInfo",
+    "ControlSocket",
+    "Error",
+    "ErrorElement",
+    "FromDump",
+    "FromHost",
+    "FromIPSummaryDump",
+    "FromTcpdump",
+    "HandlerProxy",
+    "KernelTap",
+    "KernelTun",
+    "McastSocket",
+    "NotifierDebug",
+    "PollDevice",
+    "PortInfo",
+    "RandomSeed",
+    "RawSocket",
+    "ScheduleInfo",
+    "Socket",
+    "ToDump",
+    "ToHost",
+    "ToIPSummaryDump",
+];
+
+/// Whether a class exists on a host only.
+pub(crate) fn needs_host(name: &str) -> bool {
+    HOST_ONLY.contains(&name)
 }
 
-/// All classes.
+/// The classes that a configuration can name: those of this library, and those of the host. One of the host's hides one
+/// of the library with the same name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library {
+    /// The host's.
+    pub host: &'static [&'static Class],
+}
+
+impl Library {
+    /// The class of a name.
+    pub fn class(self, name: &str) -> Option<&'static Class> {
+        let find = |classes: &[&'static Class]| classes.iter().copied().find(|c| c.name == name);
+        // A guest has no others; looking for them takes room.
+        if cfg!(feature = "host") { find(self.host).or_else(|| find(CLASSES)) } else { find(CLASSES) }
+    }
+
+    /// All classes.
+    pub fn classes(self) -> impl Iterator<Item = &'static Class> {
+        let host = if cfg!(feature = "host") { self.host } else { &[] };
+        let hidden = move |c: &&Class| host.iter().any(|h| h.name == c.name);
+        host.iter().copied().chain(CLASSES.iter().copied().filter(move |c| !hidden(c)))
+    }
+}
+
+/// All classes of this library.
 pub fn classes() -> impl Iterator<Item = &'static Class> {
     CLASSES.iter().copied()
 }

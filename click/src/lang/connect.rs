@@ -4,6 +4,7 @@ use super::flatten::PSEUDO;
 use super::parser::Connector;
 use super::{Connected, Flat, Port, Span};
 use crate::diagnostic::{Diagnostics, Source};
+use crate::elements::Library;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -39,8 +40,8 @@ struct Width {
 }
 
 impl Width {
-    fn of(class: &str) -> Self {
-        let (inputs, outputs) = match crate::elements::class(class) {
+    fn of(class: &str, library: Library) -> Self {
+        let (inputs, outputs) = match library.class(class) {
             Some(class) => crate::graph::fixed(class.ports),
             None => (None, None),
         };
@@ -120,12 +121,12 @@ impl Joiner {
     }
 
     /// Connects `a => b` without numbers, port by port. One may tell how wide another is: until nothing changes.
-    fn connect_bare(&mut self, flat: &Flat, source: &Source<'_>, d: &mut Diagnostics) {
+    fn connect_bare(&mut self, flat: &Flat, source: &Source<'_>, library: Library, d: &mut Diagnostics) {
         let mut waiting = core::mem::take(&mut self.bare);
         if waiting.is_empty() {
             return;
         }
-        let mut widths: Vec<Width> = flat.elements.iter().map(|e| Width::of(&e.class)).collect();
+        let mut widths: Vec<Width> = flat.elements.iter().map(|e| Width::of(&e.class, library)).collect();
         self.all.iter().for_each(|c| see(&mut widths, c.from, c.to));
         let mut steps = 0;
         loop {
@@ -159,8 +160,14 @@ impl Joiner {
     }
 
     /// Joins what leads into each pseudo element with what leads out of it, and removes them.
-    pub(super) fn finish(mut self, flat: &mut Flat, source: &Source<'_>, d: &mut Diagnostics) {
-        self.connect_bare(flat, source, d);
+    pub(super) fn finish(
+        mut self,
+        flat: &mut Flat,
+        source: &Source<'_>,
+        library: Library,
+        d: &mut Diagnostics,
+    ) {
+        self.connect_bare(flat, source, library, d);
         let pseudo: Vec<bool> = flat.elements.iter().map(|e| e.class == PSEUDO).collect();
         let mut beyond: BTreeMap<Port, Vec<usize>> = BTreeMap::new();
         let mut entered = BTreeSet::new();

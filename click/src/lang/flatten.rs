@@ -7,6 +7,7 @@ use super::uses::{self, Used};
 use super::{Declared, Flat, Span};
 use crate::args::split;
 use crate::diagnostic::{Diagnostics, Source};
+use crate::elements::Library;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
@@ -34,6 +35,7 @@ struct Flattener<'a> {
     names: BTreeMap<String, Faces>,
     anonymous: usize,
     given: &'a [(String, String)],
+    library: Library,
     full: bool,
 }
 
@@ -56,6 +58,7 @@ pub fn flatten(
     source: &Source<'_>,
     statements: &[Statement],
     given: &[(String, String)],
+    library: Library,
     diagnostics: &mut Diagnostics,
 ) -> Flat {
     let mut f = Flattener {
@@ -66,6 +69,7 @@ pub fn flatten(
         names: BTreeMap::new(),
         anonymous: 0,
         given,
+        library,
         full: false,
     };
     let mut scope = Scope::new(None);
@@ -74,7 +78,7 @@ pub fn flatten(
     f.body(&body, statements, &mut scope);
     scope.forget();
     let Flattener { mut flat, joiner, .. } = f;
-    joiner.finish(&mut flat, source, diagnostics);
+    joiner.finish(&mut flat, source, library, diagnostics);
     flat
 }
 
@@ -94,7 +98,7 @@ impl Flattener<'_> {
                     if let Meaning::Compound(compound, _, before) = &mut meaning
                         && compound.extends
                     {
-                        let known = || crate::elements::class(name).map(|_| Meaning::Library(name.clone()));
+                        let known = || self.library.class(name).map(|_| Meaning::Library(name.clone()));
                         *before = scope.class(name).or_else(known).map(Rc::new);
                     }
                     scope.define_class(name, meaning);
@@ -232,7 +236,7 @@ impl Flattener<'_> {
                     return Found::Faces(*faces);
                 }
                 // The name of a class stands for an element of that class.
-                if scope.class(name).is_none() && crate::elements::class(name).is_none() {
+                if scope.class(name).is_none() && self.library.class(name).is_none() {
                     return Found::Later(name.clone());
                 }
                 let class = ClassUse::Named(name.clone());
@@ -270,7 +274,7 @@ impl Flattener<'_> {
         let meaning = self.meaning(class, scope);
         let text = match (config, &meaning) {
             // Scripts have variables of their own.
-            (Some(config), Meaning::Library(class)) if class == "Script" => {
+            (Some(config), Meaning::Library(class)) if class == "Script" || class == "DriverManager" => {
                 scope.substitute(&self.source.text[config.clone()], &mut Vec::new()).unwrap_or_default()
             }
             (Some(config), _) => self.substituted(&self.source.text[config.clone()], config, scope),
@@ -458,7 +462,13 @@ mod tests {
         let source = Source { name: "x", text };
         let mut d = Diagnostics::default();
         let statements = parse(&source, &mut d);
-        let f = flatten(&source, &statements, &[("given".to_string(), "7".to_string())], &mut d);
+        let f = flatten(
+            &source,
+            &statements,
+            &[("given".to_string(), "7".to_string())],
+            Library::default(),
+            &mut d,
+        );
         (f, d)
     }
 

@@ -63,26 +63,29 @@ use alloc::string::String;
 
 /// A number in the user annotations.
 #[derive(Clone, Copy)]
-pub(crate) struct Anno32(usize);
+pub struct Anno32(usize);
 
 impl Anno32 {
-    pub(crate) fn get(self, packet: &mut Packet) -> u32 {
+    /// Its value.
+    pub fn get(self, packet: &mut Packet) -> u32 {
         u32::from_ne_bytes(core::array::from_fn(|i| packet.user()[self.0 + i]))
     }
 
-    pub(crate) fn set(self, packet: &mut Packet, value: u32) {
+    /// Changes it.
+    pub fn set(self, packet: &mut Packet, value: u32) {
         packet.user()[self.0..self.0 + 4].copy_from_slice(&value.to_ne_bytes());
     }
 }
 
 /// What a packet belongs to, for elements that count by it.
-pub(crate) const AGGREGATE: Anno32 = Anno32(20);
+pub const AGGREGATE: Anno32 = Anno32(20);
 /// Rates from a packet's source and to its destination.
 pub(crate) const FORWARD_RATE: Anno32 = Anno32(20);
 pub(crate) const REVERSE_RATE: Anno32 = Anno32(24);
 /// Packets that a packet of a trace stands for, beside itself, and bytes that it lacks.
-pub(crate) const EXTRA_PACKETS: Anno32 = Anno32(24);
-pub(crate) const EXTRA_LENGTH: Anno32 = Anno32(28);
+pub const EXTRA_PACKETS: Anno32 = Anno32(24);
+/// Bytes that a packet of a trace had and lacks.
+pub const EXTRA_LENGTH: Anno32 = Anno32(28);
 /// Where the first timestamp lies: 8 bytes of nanoseconds since 1970.
 pub(crate) const FIRST_TIMESTAMP: usize = 32;
 

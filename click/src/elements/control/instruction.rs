@@ -9,6 +9,7 @@ pub(super) enum Verb {
     Append,
     End,
     Error,
+    Exit,
     Goto,
     Init,
     Label,
@@ -16,47 +17,55 @@ pub(super) enum Verb {
     Print,
     PrintN,
     Read,
-    ReadQ,
     Return,
     Save,
     Set,
     Stop,
-    Wait,
-    WaitStop,
+    WaitStep,
+    WaitTime,
     Write,
-    WriteQ,
 }
 
-/// Words, what they mean, and whether a name or a value must follow.
-const VERBS: &[(&str, Verb, bool, bool)] = &[
-    ("append", Verb::Append, true, true),
-    ("end", Verb::End, false, false),
-    ("error", Verb::Error, false, true),
-    ("exit", Verb::End, false, false),
-    ("goto", Verb::Goto, true, false),
-    ("init", Verb::Init, true, true),
-    ("label", Verb::Label, true, false),
-    ("loop", Verb::Loop, false, false),
-    ("pause", Verb::WaitStop, false, false),
-    ("print", Verb::Print, false, false),
-    ("printn", Verb::PrintN, false, false),
-    ("read", Verb::Read, false, true),
-    ("readq", Verb::ReadQ, false, true),
-    ("return", Verb::Return, false, false),
-    ("save", Verb::Save, true, true),
-    ("set", Verb::Set, true, false),
-    ("stop", Verb::Stop, false, false),
-    ("wait", Verb::Wait, false, true),
-    ("wait_for", Verb::Wait, false, true),
-    ("wait_stop", Verb::WaitStop, false, false),
-    ("write", Verb::Write, true, false),
-    ("writeq", Verb::WriteQ, true, false),
+/// What must follow a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Name,
+    Value,
+    Both,
+}
+
+/// Words, what they mean, and what must follow. With a `q` behind it, a word takes the quotes off its value.
+const VERBS: &[(&str, Verb, Needs)] = &[
+    ("append", Verb::Append, Needs::Both),
+    ("end", Verb::End, Needs::Nothing),
+    ("error", Verb::Error, Needs::Nothing),
+    ("exit", Verb::Exit, Needs::Nothing),
+    ("goto", Verb::Goto, Needs::Name),
+    ("init", Verb::Init, Needs::Both),
+    ("label", Verb::Label, Needs::Name),
+    ("loop", Verb::Loop, Needs::Nothing),
+    ("pause", Verb::WaitStep, Needs::Nothing),
+    ("print", Verb::Print, Needs::Nothing),
+    ("printn", Verb::PrintN, Needs::Nothing),
+    ("read", Verb::Read, Needs::Value),
+    ("return", Verb::Return, Needs::Nothing),
+    ("save", Verb::Save, Needs::Both),
+    ("set", Verb::Set, Needs::Name),
+    ("stop", Verb::Stop, Needs::Nothing),
+    ("wait_for", Verb::WaitTime, Needs::Value),
+    ("wait_step", Verb::WaitStep, Needs::Nothing),
+    ("wait_stop", Verb::WaitStep, Needs::Nothing),
+    ("wait_time", Verb::WaitTime, Needs::Value),
+    ("write", Verb::Write, Needs::Name),
 ];
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {
     pub(super) verb: Verb,
+    /// The value's quotes are taken off.
+    pub(super) unquotes: bool,
     /// The name that it is about: a variable, label or handler.
     pub(super) operand: String,
     /// The value behind it.
@@ -66,17 +75,26 @@ pub(super) struct Instruction {
 /// Reads one.
 pub(super) fn parse(text: &str) -> Result<Instruction, String> {
     let (word, rest) = cut(text);
-    let Some((_, verb, named, valued)) = VERBS.iter().find(|v| v.0 == word) else {
+    // A wait without a time is one for a step.
+    let full = match (word, rest) {
+        ("wait", "") => "wait_step",
+        ("wait", _) => "wait_time",
+        _ => word,
+    };
+    let plain = full.strip_suffix('q').unwrap_or(full);
+    let Some((_, verb, needs)) = VERBS.iter().find(|v| v.0 == plain) else {
         return Err(format!("syntax error at '{word}': unknown instruction"));
     };
-    let (operand, rest) = if *named { cut(rest) } else { ("", rest) };
-    if *named && operand.is_empty() {
+    let named = matches!(needs, Needs::Name | Needs::Both);
+    let (operand, rest) = if named { cut(rest) } else { ("", rest) };
+    if named && operand.is_empty() {
         return Err(format!("'{word}' needs a name"));
     }
-    if *valued && rest.is_empty() {
+    if matches!(needs, Needs::Value | Needs::Both) && rest.is_empty() {
         return Err(format!("'{word}' needs a value"));
     }
-    Ok(Instruction { verb: *verb, operand: operand.to_string(), rest: rest.to_string() })
+    let unquotes = plain != full || matches!(verb, Verb::Print | Verb::PrintN);
+    Ok(Instruction { verb: *verb, unquotes, operand: operand.to_string(), rest: rest.to_string() })
 }
 
 fn cut(text: &str) -> (&str, &str) {

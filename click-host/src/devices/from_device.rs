@@ -1,0 +1,199 @@
+use super::{LONGEST, SNAPLEN, mark_frame, mark_ip, receive};
+use crate::configuration::reason;
+use crate::sys;
+use crate::watch::Watch;
+use click::args::Args;
+use click::element::{Context, Element, read, write};
+use click::handlers::parse;
+use click::packet::{BURST, Batch, Kind};
+use rustix::net::netdevice::name_to_index;
+use std::any::Any;
+use std::os::fd::OwnedFd;
+
+/// All Ethernet types.
+const ALL: u16 = 3;
+
+click::element! {
+    /// Receives frames from a network interface of the host, and pushes them.
+    ///
+    /// The host's kernel sees the frames too. Needs the right to open packet sockets (`CAP_NET_RAW`).
+    ///
+    /// # Arguments
+    /// `DEVNAME`: the interface. `SNIFFER` (true): there is no other way; false is accepted and announced. `PROMISC`
+    /// (false): frames for others are received too. `SNAPLEN` (2046): longest part of a frame. `FORCE_IP` (false): only
+    /// frames with IP packets, whose headers are marked. `OUTBOUND` (false): frames that the host sends are received
+    /// too. `PROTOCOL` (0: all): only frames of this Ethernet type. `BURST` (32): frames at once. `TIMESTAMP` (true):
+    /// each frame gets the time of its arrival. `ACTIVE` (true): when false, nothing is received. `METHOD`, `HEADROOM`
+    /// are accepted.
+    ///
+    /// # Handlers
+    /// `count`: frames so far. `kernel_drops`: frames that arrived too fast. `encap`: always `ETHER`. `device`: the
+    /// interface. `active`: the argument. `reset_counts`: sets the counts to 0.
+    FromDevice "0/1" "/h"
+    keywords [
+        "DEVNAME", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "OUTBOUND", "PROTOCOL", "BURST", "TIMESTAMP", "ACTIVE",
+        "METHOD", "HEADROOM",
+    ]
+    handlers [
+        read("count"), read("kernel_drops"), read("encap"), read("device"), click::element::read_write("active"),
+        write("reset_counts"),
+    ]
+    {
+        name: String,
+        sniffer: bool,
+        promiscuous: bool,
+        length: usize,
+        force_ip: bool,
+        outbound: bool,
+        protocol: u16,
+        burst: usize,
+        stamps: bool,
+        active: bool,
+        mac: [u8; 6],
+        socket: Option<(OwnedFd, Watch)>,
+        count: u64,
+        drops: u64,
+    }
+}
+
+impl FromDevice {
+    fn new(args: &mut Args<'_>) -> Self {
+        let name = args.required::<String>("DEVNAME");
+        args.key::<String>("METHOD");
+        args.key::<u32>("HEADROOM");
+        Self {
+            name,
+            sniffer: args.key("SNIFFER").unwrap_or(true),
+            promiscuous: args.key("PROMISC").unwrap_or(false),
+            length: args.key::<usize>("SNAPLEN").unwrap_or(SNAPLEN).clamp(14, LONGEST),
+            force_ip: args.key("FORCE_IP").unwrap_or(false),
+            outbound: args.key("OUTBOUND").unwrap_or(false),
+            protocol: args.key::<u16>("PROTOCOL").filter(|&p| p != 0).unwrap_or(ALL),
+            burst: args.key::<usize>("BURST").unwrap_or(BURST).max(1),
+            stamps: args.key("TIMESTAMP").unwrap_or(true),
+            active: args.key("ACTIVE").unwrap_or(true),
+            mac: [0; 6],
+            socket: None,
+            count: 0,
+            drops: 0,
+        }
+    }
+
+    fn open(&self) -> std::io::Result<(OwnedFd, Watch)> {
+        let any =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
+        let interface = name_to_index(&any, &self.name)?;
+        let socket = sys::packet_socket(interface, self.protocol)?;
+        if self.promiscuous {
+            sys::promiscuous(&socket, interface)?;
+        }
+        let watch = Watch::new(&socket)?;
+        Ok((socket, watch))
+    }
+}
+
+impl Element for FromDevice {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.socket = Some(self.open().map_err(|e| format!("{}: {}", self.name, reason(&e)))?);
+        self.mac = sys::facts(&self.name).mac;
+        if !self.sniffer {
+            cx.print(&format!("{}: SNIFFER false: the host's kernel sees the frames too", cx.name()));
+        }
+        Ok(())
+    }
+
+    fn device(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn is_poller(&self) -> bool {
+        true
+    }
+
+    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((socket, watch)) = self.socket.as_ref().filter(|(_, w)| self.active && w.is_readable())
+        else {
+            return false;
+        };
+        let (mut batch, mut sent) = (Batch::new(), Vec::new());
+        let more = receive(self.burst, self.length, &mut batch, |buffer| {
+            let (length, kind) = sys::receive_frame(socket, buffer)?;
+            sent.push(i32::from(kind) == i32::from(libc::PACKET_OUTGOING));
+            Ok(length)
+        });
+        match more {
+            Ok(true) => {}
+            Ok(false) => watch.was_empty(),
+            // The interface went down, say: there may be frames again later.
+            Err(_) => watch.was_empty(),
+        }
+        let mut sent = sent.into_iter();
+        let (own, outbound, stamp) = (self.mac, self.outbound, self.stamps.then(|| cx.host.wall_clock()));
+        let force_ip = self.force_ip;
+        batch.sift(
+            |packet| {
+                let sent = sent.next().unwrap_or(false);
+                mark_frame(packet, stamp.unwrap_or(0), own);
+                if sent {
+                    packet.set_kind(Kind::Other);
+                }
+                (!sent || outbound) && (!force_ip || mark_inner(packet))
+            },
+            drop,
+        );
+        self.count += batch.len() as u64;
+        let any = !batch.is_empty();
+        cx.output(0, batch);
+        any
+    }
+
+    fn take_over(&mut self, old: &mut dyn Element) {
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<FromDevice>() {
+            (self.count, self.drops) = (old.count, old.drops);
+        }
+    }
+
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        Ok(match handler {
+            "count" => self.count.to_string(),
+            "kernel_drops" => {
+                self.drops += self.socket.as_ref().map_or(0, |(s, _)| u64::from(sys::dropped_frames(s)));
+                self.drops.to_string()
+            }
+            "encap" => "ETHER".to_string(),
+            "active" => self.active.to_string(),
+            _ => self.name.clone(),
+        })
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        match handler {
+            "active" => {
+                self.active = parse(cx, value)?;
+                if let Some((_, watch)) = &self.socket {
+                    watch.pause(!self.active);
+                }
+            }
+            _ => {
+                self.socket.as_ref().map(|(s, _)| sys::dropped_frames(s));
+                (self.count, self.drops) = (0, 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Marks the IP packet inside of a frame; whether there is one.
+fn mark_inner(packet: &mut click::Packet) -> bool {
+    if !matches!(packet.data().get(12..14), Some([0x08, 0x00] | [0x86, 0xdd])) {
+        return false;
+    }
+    packet.pull(14);
+    let right = mark_ip(packet);
+    let (network, transport) = (packet.network().unwrap_or(0), packet.transport().unwrap_or(0));
+    packet.push(14);
+    if right {
+        packet.set_headers(network + 14, transport + 14);
+    }
+    right
+}

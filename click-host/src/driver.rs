@@ -1,0 +1,201 @@
+//! Runs the router until it stops, replaces it when asked to, and ends with a status.
+
+use crate::configuration::{self, Configuration, reason};
+use crate::control::Server;
+use crate::host::Desk;
+use crate::options::Options;
+use crate::report;
+use crate::watch::{Until, wait};
+use click::element::Outside;
+use click::{Host, Progress, Router, Source};
+use rustix::time::{ClockId, clock_gettime};
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Rounds of the router between two looks at signals, control connections and files.
+const ROUNDS: usize = 64;
+
+/// Runs what the command line asks for.
+pub fn run(options: Options) -> ExitCode {
+    match attempt(&options) {
+        Ok(status) => ExitCode::from(status),
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn attempt(options: &Options) -> Result<u8, String> {
+    let Configuration { name, text } = configuration::read(options.origin.as_ref(), options.path.as_deref())?;
+    let mut host = Desk::new(options.variables.clone(), options.reconfigure)
+        .map_err(|e| format!("signals: {}", reason(&e)))?;
+    let mut servers = servers(options)?;
+    if options.threads > 1 && !options.silent {
+        eprintln!("warning: '-j {}': the router runs on one thread", options.threads);
+    }
+    let source = Source { name: &name, text: &text };
+    let mut router = host.router(&source).map_err(|d| report::errors(&d))?;
+    let mut right = true;
+    if let Some(file) = &options.output {
+        right &= write_flat(&mut router, &mut host, file);
+    }
+    if options.verbose {
+        eprintln!("{name}: {} elements", router.elements().count());
+    }
+    let clock = Clock::start();
+    let empty = router.elements().next().is_none();
+    if empty && !options.quit && !options.reconfigure {
+        if !options.silent {
+            eprintln!("warning: {name}: configuration has no elements, exiting");
+        }
+    } else if !options.quit {
+        drive(&mut router, &mut host, &mut servers, options.verbose)?;
+    }
+    if options.time {
+        host.write_out(&clock.report());
+    }
+    right &= report::handlers(&mut router, &mut host, &options.handlers);
+    if let Some(handler) = &options.exit_handler {
+        return Ok(exit_status(&mut router, &mut host, handler));
+    }
+    Ok(u8::from(!right))
+}
+
+fn servers(options: &Options) -> Result<Vec<Server>, String> {
+    let mut servers = Vec::new();
+    for &port in &options.ports {
+        servers.push(Server::tcp(([127, 0, 0, 1], port).into())?);
+    }
+    for path in &options.unix_sockets {
+        servers.push(Server::unix(path)?);
+    }
+    for &number in &options.sockets {
+        servers.push(Server::inherited(number)?);
+    }
+    Ok(servers)
+}
+
+fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: bool) -> Result<(), String> {
+    let waited = |until| wait(until).map_err(|e| format!("poll: {}", reason(&e)));
+    loop {
+        waited(Until::Now)?;
+        if host.signals.stop() {
+            return Ok(());
+        }
+        for server in &mut *servers {
+            server.serve(&mut (&mut *router, &mut *host));
+        }
+        let progress = router.run(host, ROUNDS);
+        if let Some(mut next) = host.take_next() {
+            std::mem::swap(router, &mut next);
+            router.take_over(next);
+            if verbose {
+                eprintln!("another configuration: {} elements", router.elements().count());
+            }
+            continue;
+        }
+        match progress {
+            Progress::Busy => {}
+            Progress::Stopped => break,
+            Progress::Idle { until: None } => waited(Until::Forever)?,
+            Progress::Idle { until: Some(time) } => {
+                let left = time.saturating_sub(host.now());
+                if left > 0 {
+                    waited(Until::Passed(Duration::from_nanos(left)))?;
+                }
+            }
+        }
+    }
+    // Whoever stopped the router through a control connection gets the answer.
+    servers.iter_mut().for_each(Server::finish);
+    Ok(())
+}
+
+fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
+    let text = router.read(host, "flatconfig").unwrap_or_default();
+    if file == "-" {
+        host.write_out(&text);
+        return true;
+    }
+    match fs::write(file, text) {
+        Ok(()) => true,
+        Err(e) => {
+            eprintln!("{file}: {}", reason(&e));
+            false
+        }
+    }
+}
+
+/// The exit status that a handler's value stands for: a number itself, true 0, false 1; 255 if it is neither.
+fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
+    let value = report::readable(router, host, handler)
+        .and_then(|()| router.read(host, handler).map_err(|e| e.to_string()));
+    let value = match value {
+        Ok(value) => value,
+        Err(message) => {
+            eprintln!("{message}");
+            return 255;
+        }
+    };
+    let value = value.trim();
+    match value.parse::<i64>() {
+        // As the system does with a status that is larger.
+        Ok(status) => status.to_le_bytes()[0],
+        Err(_) => match value.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "t" | "y" => 0,
+            "false" | "no" | "f" | "n" => 1,
+            _ => {
+                eprintln!("exit handler value should be integer");
+                255
+            }
+        },
+    }
+}
+
+/// How long the router ran, and how much processor time it took.
+struct Clock {
+    began: Instant,
+    user: Duration,
+    system: Duration,
+}
+
+/// Processor time of this process, in user mode and in all.
+fn processor_time() -> (Duration, Duration) {
+    let all = clock_gettime(ClockId::ProcessCPUTime);
+    let all = Duration::new(all.tv_sec.unsigned_abs(), all.tv_nsec.unsigned_abs() as u32);
+    // Fields 14 and 15 count ticks; the second field, a name in parentheses, may hold blanks.
+    let line = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = line.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: Vec<u64> = fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
+    let system = Duration::from_millis(
+        1000 * ticks.get(1).copied().unwrap_or(0) / rustix::param::clock_ticks_per_second(),
+    );
+    (all.saturating_sub(system), system)
+}
+
+impl Clock {
+    fn start() -> Self {
+        let (user, system) = processor_time();
+        Self { began: Instant::now(), user, system }
+    }
+
+    /// A line such as `0.120u 0.010s 0:01.25`.
+    fn report(&self) -> String {
+        let (user, system) = processor_time();
+        let (user, system) = (user.saturating_sub(self.user), system.saturating_sub(self.system));
+        let passed = self.began.elapsed();
+        let hundredths = (passed.as_millis() + 5) / 10;
+        format!(
+            "{}.{:03}u {}.{:03}s {}:{:02}.{:02}\n",
+            user.as_secs(),
+            user.subsec_millis(),
+            system.as_secs(),
+            system.subsec_millis(),
+            hundredths / 6000,
+            hundredths / 100 % 60,
+            hundredths % 100
+        )
+    }
+}

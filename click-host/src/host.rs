@@ -1,0 +1,146 @@
+//! The world as elements see it: clock, devices' names, files, signals, another configuration.
+
+use crate::configuration::reason;
+use crate::signals::{self, Signals};
+use crate::{CLASSES, report, sys};
+use click::element::{Class, Handler, Outside, write};
+use click::{Batch, DeviceFacts, DeviceId, HandlerError, Host, Nanos, Router, Source};
+use std::fs;
+use std::io::{self, Write};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Handlers that replace the configuration, with the option `-R`.
+const RECONFIGURE: &[Handler] = &[write("config"), write("hotconfig")];
+
+/// This host.
+pub struct Desk {
+    began: Instant,
+    devices: Vec<String>,
+    variables: Vec<(String, String)>,
+    reconfigure: bool,
+    next: Option<Router>,
+    pub(crate) signals: Signals,
+}
+
+impl Desk {
+    /// The host, for configurations with these variables. `reconfigure`: they can be replaced.
+    pub fn new(variables: Vec<(String, String)>, reconfigure: bool) -> io::Result<Self> {
+        let signals = Signals::new()?;
+        Ok(Self { began: Instant::now(), devices: Vec::new(), variables, reconfigure, next: None, signals })
+    }
+
+    /// Makes a router.
+    pub fn router(&mut self, source: &Source<'_>) -> Result<Router, click::Diagnostics> {
+        let variables = self.variables.clone();
+        Router::new(source, &variables, self)
+    }
+
+    /// The router that is to take the place of the one that runs.
+    pub fn take_next(&mut self) -> Option<Router> {
+        self.next.take()
+    }
+}
+
+impl Host for Desk {
+    fn now(&self) -> Nanos {
+        // From 1 on, so that no time is before the beginning.
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn wall_clock(&self) -> Nanos {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn device(&mut self, name: &str) -> Option<DeviceId> {
+        if let Some(at) = self.devices.iter().position(|d| d == name) {
+            return Some(DeviceId(at));
+        }
+        let exists = !name.contains('/') && fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false);
+        exists.then(|| self.devices.push(name.to_string()))?;
+        Some(DeviceId(self.devices.len() - 1))
+    }
+
+    fn facts(&self, device: DeviceId) -> DeviceFacts {
+        self.devices.get(device.0).map(|name| sys::facts(name)).unwrap_or_default()
+    }
+
+    // Elements of this host open their devices themselves.
+    fn receive(&mut self, _: DeviceId, _: usize, _: &mut Batch) {}
+
+    fn transmit(&mut self, _: DeviceId, batch: &mut Batch) {
+        drop(std::mem::take(batch));
+    }
+
+    fn named_devices(&mut self) -> Vec<(String, DeviceFacts)> {
+        let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let names = entries.filter_map(|e| e.file_name().into_string().ok());
+        names.map(|name| (name.clone(), sys::facts(&name))).collect()
+    }
+
+    fn classes(&self) -> &'static [&'static Class] {
+        CLASSES
+    }
+
+    fn handlers(&self) -> &'static [Handler] {
+        if self.reconfigure { RECONFIGURE } else { &[] }
+    }
+
+    fn write(&mut self, _: &str, value: &str) -> Result<(), HandlerError> {
+        match self.router(&Source { name: "hotconfig", text: value }) {
+            Ok(router) => {
+                self.next = Some(router);
+                Ok(())
+            }
+            Err(diagnostics) => Err(HandlerError::Refused(report::errors(&diagnostics))),
+        }
+    }
+
+    fn outside(&mut self) -> Option<&mut dyn Outside> {
+        Some(self)
+    }
+
+    fn print(&mut self, text: &str) {
+        // Nobody may listen; that is no reason to stop.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    fn random_seed(&mut self) -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        let mut hasher = std::hash::RandomState::new().build_hasher();
+        hasher.write_u64(self.wall_clock());
+        hasher.finish()
+    }
+}
+
+impl Outside for Desk {
+    fn write_out(&mut self, text: &str) {
+        let mut out = io::stdout().lock();
+        // As in `print`.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    fn read_file(&mut self, path: &str) -> Result<String, String> {
+        let bytes = fs::read(path).map_err(|e| format!("{path}: {}", reason(&e)))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn write_file(&mut self, path: &str, append: bool, text: &str) -> Result<(), String> {
+        let mut options = fs::OpenOptions::new();
+        options.create(true).write(true).append(append).truncate(!append);
+        let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|e| format!("{path}: {}", reason(&e)))
+    }
+
+    fn watch_signal(&mut self, name: &str) -> Result<i32, String> {
+        self.signals.take_over(name)
+    }
+
+    fn take_signal(&mut self, number: i32) -> bool {
+        self.signals.take(number)
+    }
+
+    fn kill(&mut self, signal: &str, process: &str) -> Result<(), String> {
+        signals::kill(signal, process)
+    }
+}

@@ -1,0 +1,79 @@
+//! The program `click`: runs a Click configuration on the host, with the host's devices, sockets and files.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `options` | the command line |
+//! | `configuration` | where the configuration comes from |
+//! | `driver` | runs the router, replaces it, ends with a status |
+//! | `report` | errors and the values of handlers, in the words of Click |
+//! | [`host`] | the world as elements see it |
+//! | [`watch`] | waits for files and sockets |
+//! | [`control`] | the control protocol: the element and the options `-p` and `-u` |
+//! | [`devices`], [`sockets`], [`traces`] | elements that exist on a host only |
+//! | `sys` | system calls that no library wraps: the only `unsafe` code |
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod configuration;
+pub mod control;
+pub mod devices;
+mod driver;
+pub mod host;
+mod options;
+mod report;
+mod signals;
+pub mod sockets;
+mod sys;
+pub mod traces;
+pub mod watch;
+
+use click::element::{Class, Described};
+use click::elements::control as information;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+macro_rules! library {
+    ($($subject:ident::$name:ident),* $(,)?; $($alias:literal = $other:ident::$original:ident),* $(,)?) => {
+        /// Classes of elements that exist on a host only.
+        pub static CLASSES: &[&Class] = &[
+            $(&<$subject::$name as Described>::CLASS,)*
+            $(&Class { name: $alias, ..<$other::$original as Described>::CLASS },)*
+        ];
+
+        /// Classes with their subjects: what the manual is made of.
+        #[cfg(feature = "manual")]
+        pub fn manual() -> impl Iterator<Item = (&'static str, &'static Class)> {
+            let subjects = [$(stringify!($subject),)* $(stringify!($other),)*];
+            subjects.into_iter().zip(CLASSES.iter().copied())
+        }
+    };
+}
+
+library! {
+    control::ControlSocket, information::AlignmentInfo, information::Error, information::ErrorElement,
+    information::HandlerProxy, information::NotifierDebug, information::PortInfo, information::RandomSeed,
+    information::ScheduleInfo,
+    devices::FromDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToHost,
+    sockets::McastSocket, sockets::RawSocket, sockets::Socket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
+    traces::ToDump, traces::ToIPSummaryDump;
+    "PollDevice" = devices::FromDevice,
+}
+
+/// Runs the program with its command line, its own name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match options::parse(arguments) {
+        Ok(options::Wish::Run(options)) => driver::run(*options),
+        Ok(options::Wish::Print(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("click: {message}");
+            eprintln!(
+                "Usage: click [OPTION]... [ROUTERFILE] [VAR=VALUE]...\nTry 'click --help' for more information."
+            );
+            ExitCode::FAILURE
+        }
+    }
+}

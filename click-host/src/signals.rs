@@ -1,0 +1,112 @@
+//! Signals: those that end the program, and those that scripts take.
+
+use crate::watch::Watch;
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGINT, SIGPIPE, SIGTERM};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Names without `SIG`.
+const NAMES: &[(&str, i32)] = &[
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("USR1", libc::SIGUSR1),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("CHLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("TSTP", libc::SIGTSTP),
+    ("WINCH", libc::SIGWINCH),
+    ("KILL", libc::SIGKILL),
+    ("STOP", libc::SIGSTOP),
+];
+
+/// Signals that came.
+pub struct Signals {
+    came: BTreeMap<i32, Arc<AtomicBool>>,
+    /// Those that scripts take.
+    taken: Vec<i32>,
+    /// Wakes the driver when it waits.
+    alarm: UnixStream,
+    bell: UnixStream,
+    watch: Watch,
+}
+
+impl Signals {
+    /// Takes the signals that end the program. The second of them ends it at once.
+    pub fn new() -> io::Result<Self> {
+        let (alarm, bell) = UnixStream::pair()?;
+        alarm.set_nonblocking(true)?;
+        let watch = Watch::new(&alarm)?;
+        let mut signals = Self { came: BTreeMap::new(), taken: Vec::new(), alarm, bell, watch };
+        // A peer that goes away is noticed when writing to it.
+        signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false)))?;
+        for signal in [SIGINT, SIGTERM] {
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
+            signals.register(signal, flag)?;
+        }
+        Ok(signals)
+    }
+
+    fn register(&mut self, signal: i32, flag: Arc<AtomicBool>) -> io::Result<()> {
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        signal_hook::low_level::pipe::register(signal, self.bell.try_clone()?)?;
+        self.came.insert(signal, flag);
+        Ok(())
+    }
+
+    /// Whether the program is to end. Empties what woke the driver.
+    pub fn stop(&mut self) -> bool {
+        if self.watch.is_readable() {
+            let mut bytes = [0; 64];
+            while self.alarm.read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
+            self.watch.was_empty();
+        }
+        [SIGINT, SIGTERM].iter().any(|signal| {
+            !self.taken.contains(signal)
+                && self.came.get(signal).is_some_and(|flag| flag.load(Ordering::Relaxed))
+        })
+    }
+
+    /// A script takes a signal.
+    pub fn take_over(&mut self, name: &str) -> Result<i32, String> {
+        let signal = number(name).ok_or_else(|| format!("bad signal number '{name}'"))?;
+        if !self.taken.contains(&signal) {
+            let flag = self.came.get(&signal).cloned().unwrap_or_default();
+            if !self.came.contains_key(&signal) {
+                self.register(signal, flag).map_err(|e| format!("signal {name}: {e}"))?;
+            }
+            self.taken.push(signal);
+        }
+        Ok(signal)
+    }
+
+    /// Whether a signal came since this was last asked.
+    pub fn take(&self, signal: i32) -> bool {
+        self.came.get(&signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed))
+    }
+}
+
+/// The number of a signal, by its name with or without `SIG`, or the number itself.
+fn number(name: &str) -> Option<i32> {
+    let plain = name.to_ascii_uppercase();
+    let plain = plain.strip_prefix("SIG").unwrap_or(&plain);
+    let named = NAMES.iter().find(|n| n.0 == plain).map(|n| n.1);
+    named.or_else(|| name.parse().ok().filter(|n| (1..64).contains(n)))
+}
+
+/// Sends a signal.
+pub fn kill(signal: &str, process: &str) -> Result<(), String> {
+    let signal = number(signal).and_then(Signal::from_named_raw);
+    let signal = signal.ok_or("bad signal")?;
+    let process = process.parse().ok().and_then(Pid::from_raw).filter(|p| p.as_raw_nonzero().get() > 0);
+    let process = process.ok_or_else(|| "bad process number".to_string())?;
+    rustix::process::kill_process(process, signal).map_err(|e| format!("kill: {e}"))
+}

@@ -1,0 +1,10 @@
+//! Sockets of the host's network: streams and datagrams, multicast, raw IP.
+
+mod link;
+mod mcast_socket;
+mod raw_socket;
+mod socket;
+
+pub use mcast_socket::McastSocket;
+pub use raw_socket::RawSocket;
+pub use socket::Socket;

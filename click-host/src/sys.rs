@@ -1,0 +1,173 @@
+//! System calls that no library wraps: packet sockets, TUN and TAP devices, addresses of interfaces.
+#![allow(unsafe_code)]
+
+use click::DeviceFacts;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
+use std::ffi::CStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::mem::zeroed;
+use std::num::NonZeroU32;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Longest name of an interface, with the zero at its end.
+const NAME: usize = libc::IFNAMSIZ;
+
+/// Addresses of an interface.
+pub fn facts(name: &str) -> DeviceFacts {
+    let text = fs::read_to_string(format!("/sys/class/net/{name}/address")).unwrap_or_default();
+    let mut mac = [0; 6];
+    for (byte, part) in mac.iter_mut().zip(text.trim().split(':')) {
+        *byte = u8::from_str_radix(part, 16).unwrap_or(0);
+    }
+    DeviceFacts { mac, ipv4: address(name) }
+}
+
+/// The first IPv4 address of an interface and its prefix length.
+fn address(name: &str) -> Option<([u8; 4], u8)> {
+    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
+    // SAFETY: the call fills `list` in; it is freed below.
+    if unsafe { libc::getifaddrs(&mut list) } != 0 {
+        return None;
+    }
+    let (mut found, mut at) = (None, list);
+    // SAFETY: the list is whole until it is freed, its names end with zero, and an address is as its family says.
+    unsafe {
+        while let Some(entry) = at.as_ref() {
+            at = entry.ifa_next;
+            let (Some(address), Some(mask)) = (entry.ifa_addr.as_ref(), entry.ifa_netmask.as_ref()) else {
+                continue;
+            };
+            if i32::from(address.sa_family) == libc::AF_INET
+                && CStr::from_ptr(entry.ifa_name).to_bytes() == name.as_bytes()
+            {
+                let ipv4 =
+                    |a: &libc::sockaddr| (*std::ptr::from_ref(a).cast::<libc::sockaddr_in>()).sin_addr.s_addr;
+                found = Some((ipv4(address).to_ne_bytes(), ipv4(mask).count_ones() as u8));
+                break;
+            }
+        }
+        libc::freeifaddrs(list);
+    }
+    found
+}
+
+/// A socket that takes and gives whole frames of an interface, without waiting. `protocol`: an Ethernet type.
+pub fn packet_socket(interface: u32, protocol: u16) -> io::Result<OwnedFd> {
+    let kind = NonZeroU32::new(u32::from(protocol.to_be())).map(Protocol::from_raw);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, kind)?;
+    // SAFETY: the structure may be all zeros.
+    let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = protocol.to_be();
+    address.sll_ifindex = interface as i32;
+    let length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the call reads the structure, whose length it is given.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) };
+    if result == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has an interface receive what is sent to others too, as long as the socket is open.
+pub fn promiscuous(socket: &OwnedFd, interface: u32) -> io::Result<()> {
+    // SAFETY: the structure may be all zeros.
+    let mut membership: libc::packet_mreq = unsafe { zeroed() };
+    membership.mr_ifindex = interface as i32;
+    membership.mr_type = libc::PACKET_MR_PROMISC as u16;
+    // SAFETY: the call reads the structure, whose length it is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_ADD_MEMBERSHIP,
+            std::ptr::from_ref(&membership).cast(),
+            size_of::<libc::packet_mreq>() as u32,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Receives a frame: how long it was, and to whom it was sent (`PACKET_HOST` and so on).
+pub fn receive_frame(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, u8)> {
+    // SAFETY: the structure may be all zeros.
+    let mut from: libc::sockaddr_ll = unsafe { zeroed() };
+    let mut length = size_of::<libc::sockaddr_ll>() as u32;
+    // SAFETY: the call writes at most the buffer's length to the buffer, and the address with its length.
+    let received = unsafe {
+        libc::recvfrom(
+            socket.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_TRUNC,
+            std::ptr::from_mut(&mut from).cast(),
+            &mut length,
+        )
+    };
+    match usize::try_from(received) {
+        Ok(length) => Ok((length, from.sll_pkttype)),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has a raw socket take IP packets with their headers.
+pub fn with_headers(socket: &OwnedFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the call reads a number, whose length it is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_HDRINCL,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as u32,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Frames that a packet socket had no room for since this was last asked.
+pub fn dropped_frames(socket: &OwnedFd) -> u32 {
+    // SAFETY: the structure may be all zeros.
+    let mut statistics: libc::tpacket_stats = unsafe { zeroed() };
+    let mut length = size_of::<libc::tpacket_stats>() as u32;
+    // SAFETY: the call writes at most the structure's length to it.
+    unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            std::ptr::from_mut(&mut statistics).cast(),
+            &mut length,
+        );
+    }
+    statistics.tp_drops
+}
+
+/// Opens a TUN device (`tap`: a TAP device); an empty name lets the system choose one. The device and its name.
+pub fn tunnel(name: &str, tap: bool) -> io::Result<(File, String)> {
+    let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
+    // SAFETY: the structure may be all zeros.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    if name.len() >= NAME {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the device's name is too long"));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let kind = if tap { libc::IFF_TAP } else { libc::IFF_TUN };
+    request.ifr_ifru.ifru_flags = (kind | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the call reads and writes the structure that the request belongs to.
+    if unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let bytes: Vec<u8> = request.ifr_name.iter().map(|&c| c as u8).take_while(|&b| b != 0).collect();
+    Ok((file, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Takes an open file of this process that others have left to it, by its number. `None`: it is not open.
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: asks for a flag, and changes nothing.
+    let open = number > 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+    // SAFETY: the file is open, and was left to this process for this use: nothing else in it has the number.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}

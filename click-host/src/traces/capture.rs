@@ -1,0 +1,247 @@
+//! Packet captures: pcap files of either byte order and both resolutions, and pcapng, whole or compressed, from a file
+//! or standard input.
+
+use crate::configuration::reason;
+use pcap_file::pcap::PcapReader;
+use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
+use pcap_file::pcapng::{Block, PcapNgReader};
+use pcap_file::{DataLink, PcapError, TsResolution};
+use std::fs::File;
+use std::io::{BufReader, Cursor, ErrorKind, Read};
+use std::process::{Child, Command, Stdio};
+
+/// How pcapng files begin.
+const NEXT_GENERATION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// How compressed files begin, and what reads them.
+const COMPRESSED: &[(&[u8], &str)] =
+    &[(&[0x1f, 0x8b], "gzip"), (b"BZh", "bzip2"), (&[0xfd, b'7', b'z'], "xz")];
+/// Resolution of a pcapng interface that does not say: microseconds.
+const MICROSECONDS: u8 = 6;
+/// Size of the blocks of a file that are read at once.
+const CHUNK: usize = 64 << 10;
+
+/// One packet of a capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Nanoseconds since 1970; 0: unknown.
+    pub time: u64,
+    /// Bytes that it had on the wire.
+    pub wire: usize,
+    /// Kind of its link layer, as in the list of tcpdump.org.
+    pub link: u32,
+    /// What of it was kept.
+    pub data: Vec<u8>,
+}
+
+enum Format {
+    Classic(Box<PcapReader<Box<dyn Read>>>),
+    NextGeneration(Box<PcapNgReader<Box<dyn Read>>>),
+}
+
+/// A capture that is read.
+pub struct Capture {
+    format: Format,
+    /// What decompresses the file.
+    helper: Option<Child>,
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if let Some(helper) = &mut self.helper {
+            // It may have ended by itself.
+            let _ = helper.kill();
+            let _ = helper.wait();
+        }
+    }
+}
+
+/// A file's bytes, decompressed if they have to be; `-` is standard input. Of those that were looked at first, what
+/// came.
+pub fn open_bytes(name: &str) -> Result<(Box<dyn Read>, Option<Child>), String> {
+    let said = |e: std::io::Error| format!("{name}: {}", reason(&e));
+    if name == "-" {
+        return Ok((Box::new(std::io::stdin()), None));
+    }
+    let mut file = File::open(name).map_err(said)?;
+    let mut start = [0; 4];
+    let n = read_start(&mut file, &mut start).map_err(said)?;
+    let packed = COMPRESSED.iter().find(|(magic, _)| start[..n].starts_with(magic));
+    match packed {
+        Some((_, program)) => {
+            let file = File::open(name).map_err(said)?;
+            let started = Command::new(program).arg("-dc").stdin(file).stdout(Stdio::piped()).spawn();
+            let mut child = started.map_err(|e| format!("{name}: {program}: {}", reason(&e)))?;
+            let out = child.stdout.take().ok_or_else(|| format!("{name}: {program} gives nothing"))?;
+            Ok((Box::new(BufReader::with_capacity(CHUNK, out)), Some(child)))
+        }
+        None => {
+            let whole = Cursor::new(start[..n].to_vec()).chain(file);
+            Ok((Box::new(BufReader::with_capacity(CHUNK, whole)), None))
+        }
+    }
+}
+
+/// Reads as much of the buffer as there is.
+fn read_start(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match from.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(n)
+}
+
+fn said(error: &PcapError) -> String {
+    match error {
+        PcapError::IoError(e) => reason(e),
+        PcapError::IncompleteBuffer => "ends in the middle of a packet".to_string(),
+        other => other.to_string(),
+    }
+}
+
+impl Capture {
+    /// Opens a file.
+    pub fn open(name: &str) -> Result<Self, String> {
+        let (mut bytes, helper) = open_bytes(name)?;
+        let mut start = [0; 4];
+        let n = read_start(&mut bytes, &mut start).map_err(|e| format!("{name}: {}", reason(&e)))?;
+        let whole: Box<dyn Read> = Box::new(Cursor::new(start[..n].to_vec()).chain(bytes));
+        let format = if start == NEXT_GENERATION {
+            PcapNgReader::new(whole).map(|r| Format::NextGeneration(Box::new(r)))
+        } else {
+            PcapReader::new(whole).map(|r| Format::Classic(Box::new(r)))
+        };
+        let format = format.map_err(|e| format!("{name}: not a tcpdump file ({})", said(&e)))?;
+        Ok(Self { format, helper })
+    }
+
+    /// The kind of the link layer, if the whole file has one.
+    pub fn link(&self) -> Option<u32> {
+        match &self.format {
+            Format::Classic(reader) => Some(reader.header().datalink.into()),
+            Format::NextGeneration(reader) => reader.interfaces().first().map(|i| i.linktype.into()),
+        }
+    }
+
+    /// The next packet; none: the file has ended.
+    pub fn next(&mut self) -> Option<Result<Record, String>> {
+        match &mut self.format {
+            Format::Classic(reader) => {
+                let header = reader.header();
+                let record = reader.next_raw_packet()?.map(|p| {
+                    let unit = if header.ts_resolution == TsResolution::NanoSecond { 1 } else { 1000 };
+                    Record {
+                        time: u64::from(p.ts_sec) * 1_000_000_000 + u64::from(p.ts_frac) * unit,
+                        wire: p.orig_len as usize,
+                        link: header.datalink.into(),
+                        data: p.data.into_owned(),
+                    }
+                });
+                Some(record.map_err(|e| said(&e)))
+            }
+            Format::NextGeneration(reader) => next_block(reader),
+        }
+    }
+}
+
+fn next_block(reader: &mut PcapNgReader<Box<dyn Read>>) -> Option<Result<Record, String>> {
+    loop {
+        let (units, interface, wire, data) = match reader.next_block()? {
+            Err(e) => return Some(Err(said(&e))),
+            // The library takes the file's units for nanoseconds.
+            Ok(Block::EnhancedPacket(p)) => {
+                let units = u64::try_from(p.timestamp.as_nanos()).unwrap_or(0);
+                (units, p.interface_id as usize, p.original_len, p.data.into_owned())
+            }
+            Ok(Block::Packet(p)) => {
+                (p.timestamp, usize::from(p.interface_id), p.original_len, p.data.into_owned())
+            }
+            Ok(Block::SimplePacket(p)) => {
+                let mut data = p.data.into_owned();
+                data.truncate(p.original_len as usize);
+                (0, 0, p.original_len, data)
+            }
+            Ok(_) => continue,
+        };
+        let Some(interface) = reader.interfaces().get(interface) else {
+            return Some(Err(format!("a packet of interface {interface}, which there is not")));
+        };
+        let resolution = interface.options.iter().find_map(|option| match option {
+            InterfaceDescriptionOption::IfTsResol(r) => Some(*r),
+            _ => None,
+        });
+        let time = nanoseconds(units, resolution.unwrap_or(MICROSECONDS));
+        let link = interface.linktype;
+        return Some(Ok(Record { time, wire: wire as usize, link: link.into(), data }));
+    }
+}
+
+/// A pcapng time in nanoseconds: the resolution is a negative power of ten, or of two with its highest bit set.
+fn nanoseconds(units: u64, resolution: u8) -> u64 {
+    let per_second = match resolution & 0x80 {
+        0 => 10u128.checked_pow(resolution.into()),
+        _ => 1u128.checked_shl((resolution & 0x7f).into()).filter(|&p| p != 0),
+    };
+    let time = per_second.and_then(|p| Some(u128::from(units).checked_mul(1_000_000_000)? / p));
+    time.and_then(|t| u64::try_from(t).ok()).unwrap_or(0)
+}
+
+/// Bytes in front of the network header, and the Ethernet type behind them, of a packet of a link layer. `None`: the link
+/// layer is unknown, or the packet too short.
+pub fn network(link: u32, data: &[u8]) -> Option<(usize, u16)> {
+    let kind = |at: usize| data.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
+    let version = |at: usize| match data.get(at)? >> 4 {
+        4 => Some((at, 0x0800)),
+        6 => Some((at, 0x86dd)),
+        _ => None,
+    };
+    match DataLink::from(link) {
+        DataLink::ETHERNET => match kind(12)? {
+            0x8100 | 0x88a8 => Some((18, kind(16)?)),
+            other => Some((14, other)),
+        },
+        DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 => version(0),
+        DataLink::LINUX_SLL => Some((16, kind(14)?)),
+        DataLink::LINUX_SLL2 => Some((20, kind(0)?)),
+        DataLink::NULL | DataLink::LOOP => version(4),
+        // Some systems number raw IP otherwise.
+        _ if link == 12 || link == 14 => version(0),
+        _ => None,
+    }
+}
+
+/// Names of link layers, and their numbers.
+pub const LINKS: &[(&str, u32)] = &[("ETHER", 1), ("IP", 101), ("SLL", 113), ("SLL2", 276), ("NULL", 0)];
+
+/// The name of a link layer.
+pub fn link_name(link: u32) -> String {
+    let link = if link == 12 || link == 14 { 101 } else { link };
+    LINKS.iter().find(|l| l.1 == link).map_or_else(|| link.to_string(), |l| l.0.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_any_resolution_are_nanoseconds() {
+        assert_eq!(nanoseconds(1_500_000, 6), 1_500_000_000);
+        assert_eq!(nanoseconds(7, 9), 7);
+        assert_eq!(nanoseconds(3, 0x81), 1_500_000_000);
+        assert_eq!((nanoseconds(1, 127), nanoseconds(1, 0xff)), (0, 0));
+    }
+
+    #[test]
+    fn the_network_header_is_found_behind_each_link_layer() {
+        let ethernet = [[0; 12].as_slice(), &[0x08, 0x00], &[0x45]].concat();
+        assert_eq!(network(1, &ethernet), Some((14, 0x0800)));
+        assert_eq!(network(101, &[0x60]), Some((0, 0x86dd)));
+        assert_eq!(network(0, &[2, 0, 0, 0, 0x45]), Some((4, 0x0800)));
+        assert_eq!(network(1, &[0; 5]), None);
+        assert_eq!(network(147, &ethernet), None);
+    }
+}

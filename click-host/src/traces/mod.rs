@@ -1,0 +1,18 @@
+//! Traces of packets: captures as tcpdump writes them, summaries of packets as text, and tcpdump's own text.
+
+mod capture;
+mod field;
+mod from_dump;
+mod from_ip_summary_dump;
+mod from_tcpdump;
+mod playback;
+mod player;
+mod summary;
+mod to_dump;
+mod to_ip_summary_dump;
+
+pub use from_dump::FromDump;
+pub use from_ip_summary_dump::FromIPSummaryDump;
+pub use from_tcpdump::FromTcpdump;
+pub use to_dump::ToDump;
+pub use to_ip_summary_dump::ToIPSummaryDump;

@@ -1,0 +1,131 @@
+//! Devices and sockets in network namespaces of their own, which are made and removed here. They need root.
+
+mod common;
+
+use common::{Running, click, free_port, said, until};
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::process::Command;
+
+/// A network namespace.
+struct Space(String);
+
+fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+impl Space {
+    fn new(name: &str) -> Self {
+        let name = format!("click-{name}-{}", std::process::id());
+        ip(&format!("netns add {name}"));
+        ip(&format!("-n {name} link set lo up"));
+        Self(name)
+    }
+
+    fn ip(&self, line: &str) {
+        ip(&format!("-n {} {line}", self.0));
+    }
+
+    /// A program inside.
+    fn run(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]).args(arguments);
+        command
+    }
+
+    fn click(&self, arguments: &[&str]) -> Command {
+        self.run(env!("CARGO_BIN_EXE_click"), arguments)
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
+    }
+}
+
+#[test]
+fn frames_cross_a_router_between_two_interfaces() {
+    let space = Space::new("veth");
+    for n in [1, 2] {
+        space.ip(&format!("link add a{n} type veth peer name b{n}"));
+        space.ip(&format!("link set a{n} up"));
+        space.ip(&format!("link set b{n} up"));
+    }
+    let forwards = "f :: FromDevice(b1, PROMISC true) -> c :: Counter -> Queue -> t :: ToDevice(b2); AddressInfo(me b1:eth)";
+    let router = Running::start(space.click(&["-e", forwards, "-h", "t.drops"]));
+    let sink = "FromDevice(a2, PROMISC true) -> cl :: Classifier(12/88b5, -); cl [1] -> Discard;
+        cl [0] -> c :: Counter(COUNT_CALL 100 stop) -> Discard";
+    let sink = Running::start(space.click(&["-e", sink, "-h", "c.byte_count"]));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let source = "InfiniteSource(LIMIT 100, LENGTH 86, STOP false) -> EtherEncap(0x88b5, a1:eth, 2:0:0:0:0:9) -> q :: Queue(200) -> t :: ToDevice(a1);
+        Script(label again, wait 0.05, goto again $(lt $(t.count) 100), stop)";
+    assert_eq!(
+        said(space.click(&["-e", source, "-h", "t.count"]).output().unwrap()),
+        (0, "100".into(), "".into())
+    );
+    assert_eq!(sink.end(), (0, "10000".into(), "".into()));
+    // The process inside of `ip netns exec` is the router itself.
+    router.signal("INT");
+    assert_eq!(router.end(), (0, "0".into(), "".into()));
+}
+
+#[test]
+fn the_host_pings_an_address_behind_a_tun_and_a_tap_device() {
+    let space = Space::new("tun");
+    let text = "t :: KernelTun(10.9.0.1/24, DEVNAME t0); t -> ICMPPingResponder -> t;
+        f :: FromHost(h0, 10.8.0.1/24) -> cl :: Classifier(12/0806, 12/0800);
+        cl [0] -> ARPResponder(10.8.0.0/24 2:0:0:0:0:8) -> to :: ToHost(h0);
+        cl [1] -> Strip(14) -> CheckIPHeader -> ICMPPingResponder -> EtherEncap(0x0800, 2:0:0:0:0:8, h0:eth) -> to";
+    // The second device's address is known once it is there.
+    let text =
+        text.replace("h0:eth", "2:0:0:0:0:7").replace("10.8.0.1/24)", "10.8.0.1/24, ETHER 2:0:0:0:0:7)");
+    let _router = Running::start(space.click(&["-e", &text]));
+    for address in ["10.9.0.2", "10.8.0.2"] {
+        until(|| said(space.run("ping", &["-c", "1", "-W", "1", address]).output().unwrap()).0 == 0);
+    }
+}
+
+#[test]
+fn a_server_of_tcp_and_udp_echoes() {
+    let (tcp, udp) = (free_port(), free_port());
+    let text = format!(
+        "s :: Socket(TCP, 127.0.0.1, {tcp}); s -> s; u :: Socket(UDP, 127.0.0.1, {udp}); u -> Queue -> u;"
+    );
+    let _router = Running::start(click(&["-e", &text]));
+    for _ in 0..2 {
+        let mut stream = None;
+        until(|| {
+            stream = TcpStream::connect(("127.0.0.1", tcp)).ok();
+            stream.is_some()
+        });
+        let mut stream = stream.unwrap();
+        stream.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"ping", ("127.0.0.1", udp)).unwrap();
+    let mut answer = [0; 9];
+    assert_eq!(socket.recv(&mut answer).unwrap(), 4);
+}
+
+#[test]
+fn a_client_a_group_and_raw_packets() {
+    let space = Space::new("raw");
+    space.ip("link add d0 type veth peer name e0");
+    space.ip("address add 10.7.0.1/24 dev d0");
+    space.ip("link set d0 up");
+    space.ip("link set e0 up");
+    let text = "r :: RawSocket(UDP, 4000) -> c :: Counter(COUNT_CALL 2 stop) -> Discard;
+        g :: McastSocket(239.1.2.3, 5000, 10.7.0.1) -> m :: Counter -> Discard;
+        RatedSource(DATA \"group\", RATE 50) -> g;
+        RatedSource(DATA \"client\", RATE 50) -> Socket(UDP, 127.0.0.1, 4000, CLIENT true)";
+    let (status, out, err) =
+        said(space.click(&["-e", text, "-h", "m.count", "-h", "r.drops"]).output().unwrap());
+    assert_eq!((status, err.as_str()), (0, ""));
+    let received = out.lines().nth(1).and_then(|n| n.parse::<u32>().ok());
+    assert!(received.is_some_and(|n| n > 0), "{out}");
+}

@@ -1,0 +1,22 @@
+use crate::args::Args;
+use crate::element::Element;
+
+crate::element! {
+    /// Gives names to TCP and UDP ports.
+    ///
+    /// Arguments that are port numbers then take the names instead; the expressions of `IPFilter` do not.
+    ///
+    /// # Arguments
+    /// Each: `NAME PORT`, where the port may be followed by `/tcp` or `/udp`.
+    PortInfo "0/0" "a/a" {}
+}
+
+impl PortInfo {
+    fn new(args: &mut Args<'_>) -> Self {
+        // The names were read before any element was made.
+        args.rest();
+        Self {}
+    }
+}
+
+impl Element for PortInfo {}
