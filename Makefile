@@ -22,7 +22,7 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p node
+	cargo build --release --quiet -p cli -p node -p click-host
 	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
 	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
@@ -63,7 +63,7 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 
 PREFIX ?= /usr/local
 install: build ## install under PREFIX (default /usr/local)
-	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node
+	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 
 clean: ## remove everything that was built

@@ -11,6 +11,7 @@ pub use values::*;
 
 /// Cuts a configuration string at its top-level commas, without comments and outer white space. An argument that is
 /// empty at the very end does not count.
+#[inline(never)]
 pub fn split(config: &str) -> Vec<&str> {
     let bytes = config.as_bytes();
     let mut arguments = Vec::new();
@@ -151,12 +152,14 @@ impl Names {
     }
 
     /// An IPv4 address, literal or by name (`name`, `name:ip`).
+    #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
         parse_ipv4(text).or_else(|| self.ipv4.get(name).copied())
     }
 
     /// An IPv4 prefix, literal or by name (`name`, `name:ipnet`).
+    #[inline(never)]
     pub fn prefix(&self, text: &str) -> Option<([u8; 4], u8)> {
         let name = text.strip_suffix(":ipnet").unwrap_or(text);
         let host = || self.ipv4(text).map(|a| (a, 32));
@@ -172,6 +175,7 @@ impl Names {
     }
 
     /// An Ethernet address, literal or by name (`name`, `name:eth`).
+    #[inline(never)]
     pub fn ethernet(&self, text: &str) -> Option<[u8; 6]> {
         let name = text.strip_suffix(":eth").unwrap_or(text);
         parse_ethernet(text).or_else(|| self.ethernet.get(name).copied())
@@ -225,6 +229,7 @@ fn parse_ethernet(text: &str) -> Option<[u8; 6]> {
 }
 
 /// An unsigned number as Click writes it: decimal, `0x` hexadecimal, `0` octal.
+#[inline(never)]
 pub fn parse_number(text: &str) -> Option<u64> {
     let parse = |digits: &str, base| {
         (!digits.starts_with(['+', '-'])).then(|| u64::from_str_radix(digits, base).ok()).flatten()
@@ -258,6 +263,7 @@ fn with_unit(text: &str, units: &[(&str, u64)], plain: u64) -> Option<u64> {
 }
 
 /// A time: seconds, or with a unit.
+#[inline(never)]
 pub fn parse_time(text: &str) -> Option<Nanos> {
     let units = [
         ("s", 1_000_000_000),
@@ -296,6 +302,7 @@ fn parse_bandwidth(text: &str) -> Option<u64> {
 }
 
 /// Text with its quotes taken off and escapes replaced; `\<hex>` gives bytes.
+#[inline(never)]
 pub fn unquote(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
@@ -413,6 +420,7 @@ impl<'a> Args<'a> {
     }
 
     /// Notes an error in one argument.
+    #[inline(never)]
     pub fn error_in(&mut self, word: &Word, message: impl Into<String>) {
         self.errors.push((message.into(), Some(word.at..word.at + word.text.len())));
     }
@@ -474,11 +482,13 @@ impl<'a> Args<'a> {
     }
 
     /// All positional arguments that are left, and those under a keyword that may come more than once.
+    #[inline(never)]
     pub fn rest(&mut self) -> Vec<Word> {
         self.positional.drain(..).collect()
     }
 
     /// The first error, if the arguments were not all used or are not right.
+    #[inline(never)]
     pub fn finish(mut self) -> Vec<ArgumentError> {
         if let Some(word) = self.positional.pop_front().filter(|word| !self.bad_keyword(word)) {
             let message = format!("too many arguments: '{}' is left over", shortened(&word.text));
