@@ -2,7 +2,6 @@
 
 use crate::output;
 use click::element::Class;
-use click::elements::manual;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,6 +18,8 @@ struct Page {
     processing: &'static str,
     keywords: &'static [&'static str],
     handlers: Vec<(&'static str, &'static str)>,
+    /// Exists on a host only.
+    host: bool,
     text: String,
 }
 
@@ -27,7 +28,7 @@ fn text(class: &Class) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn page(subject: &'static str, class: &'static Class) -> Page {
+fn page((subject, class): (&'static str, &'static Class), host: bool) -> Page {
     let mode = |read, write| match (read, write) {
         (true, true) => "read and write",
         (true, false) => "read",
@@ -40,17 +41,32 @@ fn page(subject: &'static str, class: &'static Class) -> Page {
         processing: class.processing,
         keywords: class.keywords,
         handlers: class.handlers.iter().map(|h| (h.name, mode(h.read, h.write))).collect(),
+        host,
         text: text(class),
     }
 }
 
 fn pages() -> Vec<Page> {
-    let mut pages: Vec<Page> = manual().map(|(subject, class)| page(subject, class)).collect();
+    let mut pages: Vec<Page> = click::elements::manual().map(|class| page(class, false)).collect();
+    for of_host in click_host::manual().map(|class| page(class, true)) {
+        // What is there in both worlds, but not the same, has one page.
+        match pages.iter_mut().find(|p| p.name == of_host.name) {
+            Some(page) => page.also(&of_host),
+            None => pages.push(of_host),
+        }
+    }
     pages.sort_by_key(|p| p.name.to_ascii_lowercase());
     pages
 }
 
 impl Page {
+    fn also(&mut self, of_host: &Self) {
+        self.text = format!("{}\n\n# On a host\n{}", self.text.trim_end(), of_host.text);
+        let missing =
+            of_host.handlers.iter().filter(|h| !self.handlers.contains(h)).copied().collect::<Vec<_>>();
+        self.handlers.extend(missing);
+    }
+
     fn summary(&self) -> &str {
         let first = self.text.split("\n\n").next().unwrap_or("");
         first.lines().next().unwrap_or("")
@@ -64,6 +80,9 @@ impl Page {
             .map(|l| if l.starts_with('#') { format!("#{l}\n") } else { format!("{l}\n") })
             .collect();
         let mut page = format!("# {}\n\n{}\n", self.name, text.trim_end());
+        if self.host {
+            page.push_str("\nExists on a host only, in the program `click`: a guest refuses it.\n");
+        }
         let _ = write!(page, "\n## Ports\n`{}`, `{}`\n", self.ports, self.processing);
         if !self.handlers.is_empty() {
             page.push_str("\n| handler | |\n|---|---|\n");
@@ -132,7 +151,7 @@ fn list(pages: &[Page]) -> String {
 fn write_all(pages: &[Page], folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut index =
-        "# Elements\n\nMade by `make docs` from what is written on the types (`click/src/elements`).\n"
+        "# Elements\n\nMade by `make docs` from what is written on the types (`click/src/elements`, `click-host/src`).\n"
             .to_owned();
     for (subject, pages) in by_subject(pages) {
         let _ = write!(index, "\n## {subject}\n\n| element | |\n|---|---|\n");
