@@ -13,7 +13,9 @@
 #![expect(clippy::result_large_err, reason = "problems are seldom made, and say a lot")]
 
 pub mod api;
+pub mod cgroup;
 pub mod client;
+pub mod confinement;
 pub mod events;
 pub mod images;
 pub mod instance;

@@ -6,6 +6,7 @@ use clap::Parser;
 use node::api::{self, Peer};
 use node::node::Node;
 use node::problem::Problem;
+use node::process;
 use node::settings::Settings;
 use node::tls::Tls;
 use std::os::unix::fs::PermissionsExt;
@@ -106,6 +107,7 @@ async fn run(settings: Settings) -> ExitCode {
         Ok(listener) => listener,
         Err(e) => return fail(&e, Some("choose others with --run and --state"), HOST),
     };
+    tokio::spawn(process::reap());
     let node = match Node::begin(settings).await {
         Ok(node) => node,
         Err(e) => {
@@ -134,7 +136,8 @@ async fn run(settings: Settings) -> ExitCode {
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
-    node.shells.close();
+    node.shells.close().await;
+    node.confinement.groups.close();
     node.events.flush();
     // It may have been removed by others.
     let _ = std::fs::remove_file(&socket);

@@ -282,6 +282,9 @@ pub struct Flavor {
     /// Guest memory in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
+    /// Share of the processors while they are contended, 2 to 262144; 1024 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_shares: Option<u64>,
     /// Most megabits a second that each device may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_mbit: Option<f64>,

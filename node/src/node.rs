@@ -1,5 +1,6 @@
 //! Everything that a daemon has, and how it begins: what a former one has left is found again or cleared away.
 
+use crate::confinement::Confinement;
 use crate::events::Events;
 use crate::images::Images;
 use crate::instance::report::Watcher;
@@ -34,6 +35,8 @@ pub struct Node {
     pub images: Images,
     /// The switch.
     pub keeper: Arc<Keeper>,
+    /// What monitors are kept in.
+    pub confinement: Arc<Confinement>,
     /// Monitors' reports.
     pub watcher: Watcher,
     /// Prepared monitors.
@@ -54,13 +57,16 @@ impl Node {
         let keeper = Keeper::begin(&settings, store.clone(), events.clone()).await?;
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
         let memory_mib = images.find(DEFAULT_IMAGE).map_or(0, |found| found.image.memory_mib);
-        let shells = Shells::new(settings.shells.unwrap_or(0), memory_mib.max(1), folder.clone());
+        let confinement = Arc::new(Confinement::begin(settings.run())?);
+        let shells =
+            Shells::new(settings.shells.unwrap_or(0), memory_mib.max(1), folder.clone(), confinement.clone());
         let node = Arc::new(Self {
             settings,
             store,
             events,
             images,
             keeper,
+            confinement,
             watcher,
             shells,
             instances: RwLock::default(),
@@ -68,7 +74,8 @@ impl Node {
             tsc_hz: measure().await,
         });
         let rows = node.store.instances()?;
-        clear(&folder, &rows);
+        clear(&folder, &rows).await;
+        node.confinement.groups.clear(&folder);
         for row in rows {
             node.adopt(row);
         }
@@ -152,7 +159,7 @@ impl Node {
 }
 
 /// Ends monitors that no row knows, and removes folders that belong to nobody: a daemon was killed while it started them.
-fn clear(folder: &Path, rows: &[Row]) {
+async fn clear(folder: &Path, rows: &[Row]) {
     let known = |pid: u32| rows.iter().any(|r| r.running.as_ref().is_some_and(|run| run.pid == pid));
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
@@ -165,6 +172,7 @@ fn clear(folder: &Path, rows: &[Row]) {
             tracing::warn!(pid, "a monitor that nobody knows is ended");
             if let Some(process) = Process::open_any(pid) {
                 process.signal(libc::SIGKILL);
+                process.ended().await;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Nodes for tests, each with folders of its own; nothing of them is left after this.
 
-use crate::{Outcome, eventually, program, root, run, unique};
+use crate::{Outcome, eventually, program, root, run, signal, unique};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -77,6 +77,19 @@ impl Node {
         }
     }
 
+    /// Ends the daemon as its user does.
+    pub fn end(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            signal(daemon.id(), "TERM");
+            let _ = daemon.wait();
+        }
+    }
+
+    /// The name of its control groups.
+    pub fn group(&self) -> String {
+        format!("microvisor{}", self.folder.join("run").to_string_lossy().replace('/', "-"))
+    }
+
     /// Asks.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Value>, headers: &[&str]) -> Answer {
         let mut command = Command::new("curl");
@@ -137,7 +150,7 @@ impl Drop for Node {
         if std::thread::panicking() {
             eprintln!("the node said: {}", self.log());
         }
-        self.kill();
+        self.end();
         run(Command::new("kill").args(["-9", &switch]));
         let _ = std::fs::remove_dir_all(&self.folder);
     }

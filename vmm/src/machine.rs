@@ -99,7 +99,7 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
     let doors = Doors::open(options, sockets.collect())?;
     let processor = Processor::host();
     let opened = open(options, doors, &processor, None)?;
-    privileges::drop_all()?;
+    privileges::drop_all(options.no_mounts)?;
     if options.die_with_parent {
         privileges::die_with(parent)?;
     }
@@ -115,7 +115,7 @@ pub fn shell(ahead: &Options, order: UnixStream, reporter: Reporter) -> Result<u
     privileges::one_heap();
     let sockets = (0..NET_MAXIMUM).map(|number| format!("net{number}.sock").into());
     let doors = Doors::open(ahead, sockets.collect())?;
-    privileges::drop_all()?;
+    privileges::drop_all(ahead.no_mounts)?;
     let machine = Machine::make(kvm, Processor::host(), ahead.memory)?;
     let Some((options, given)) = shell::wait(order)? else { return Ok(0) };
     let begun = options.origin.unwrap_or_else(Tsc::now);

@@ -36,6 +36,7 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
       --origin TSC       time stamp counter when the start was asked for
       --die-with-parent  end when the starting process ends
+      --no-mounts        keep none of the mounts of the host; as root
       --shell FD         be prepared: wait at this socket for all other options; --control, --report and --memory
                          are given ahead, and the switch's sockets will be ./net0.sock and so on
   -h, --help             print this
@@ -121,6 +122,7 @@ pub struct Options {
     pub report: Option<ReportTo>,
     pub origin: Option<Tsc>,
     pub die_with_parent: bool,
+    pub no_mounts: bool,
 }
 
 /// What a command line asks for.
@@ -255,6 +257,7 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         report: None,
         origin: None,
         die_with_parent: false,
+        no_mounts: false,
     };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -268,6 +271,7 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("console") => o.console = on("--console", &parser.value()?.string()?)?,
             Long("report") => o.report = Some(report(parser.value()?)),
             Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
+            Long("no-mounts") => o.no_mounts = true,
             Long("die-with-parent") => o.die_with_parent = true,
             Long("shell") => shell = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(Command::Help),

@@ -2,34 +2,85 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
+use std::ffi::CStr;
+use std::sync::LazyLock;
 
 /// Base of the user and group numbers that monitors run as: no account has them, and each process its own.
 const USER_BASE: u32 = 0x4d56_0000;
+
+/// Most descriptors and, with the kernel's own for them, threads of the monitor's user.
+const DESCRIPTORS: u64 = 512;
+const THREADS: u64 = 64;
+
+/// This process's number as the host has it: its own namespace may have another.
+static NUMBER: LazyLock<u32> = LazyLock::new(|| {
+    let link = std::fs::read_link("/proc/self").ok();
+    link.and_then(|l| l.to_str()?.parse().ok()).unwrap_or_else(std::process::id)
+});
+
+/// This process's number, for others. It is found by [`drop_all`] at the latest.
+pub fn number() -> u32 {
+    *NUMBER
+}
 
 fn check(result: libc::c_int, doing: &'static str) -> Result<(), Error> {
     if result < 0 { Err(Error::system(doing)) } else { Ok(()) }
 }
 
 /// Drops what this process could use to reach beyond its open descriptors. Where it was started by root: the root
-/// folder, all groups, the user, with them all capabilities. In any case: new privileges through `exec`, core dumps
-/// (they hold guest memory), being traced.
-pub fn drop_all() -> Result<(), Error> {
+/// folder, or all mounts (`no_mounts`), all groups, the user, with them all capabilities. In any
+/// case: new privileges through `exec`, core dumps (they hold guest memory), being traced, many descriptors and threads.
+pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
     // SAFETY: plain system calls on this process; the C strings and the limit live across their calls. No other
     // thread exists yet, so the C library's wrappers have none to keep in step.
     unsafe {
         if libc::geteuid() == 0 {
-            // An empty folder that is always there and that nobody can fill.
-            check(libc::chroot(c"/proc/self/fdinfo".as_ptr()), "change the root folder")?;
+            let user = USER_BASE + number();
+            if no_mounts {
+                leave_all_mounts()?;
+            } else {
+                check(libc::chroot(NOWHERE.as_ptr()), "change the root folder")?;
+            }
             check(libc::chdir(c"/".as_ptr()), "change the folder")?;
-            let user = USER_BASE + std::process::id();
             check(libc::setgroups(0, std::ptr::null()), "drop groups")?;
             check(libc::setresgid(user, user, user), "drop the group")?;
             check(libc::setresuid(user, user, user), "drop the user")?;
         }
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forbid new privileges")?;
         check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0), "forbid tracing")?;
-        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        check(libc::setrlimit(libc::RLIMIT_CORE, &none), "forbid core dumps")
+        let limit = |what, most| {
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+            check(libc::setrlimit(what, &limit), "limit what the process may use")
+        };
+        limit(libc::RLIMIT_CORE, 0)?;
+        limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
+        limit(libc::RLIMIT_NPROC, THREADS)
+    }
+}
+
+/// An empty folder that is always there and that nobody can fill.
+const NOWHERE: &CStr = c"/proc/self/fdinfo";
+
+/// Moves this process, and no other, to a mount namespace where there is nothing but an empty folder that cannot be
+/// written to.
+fn leave_all_mounts() -> Result<(), Error> {
+    // SAFETY: plain system calls on this process, which has one thread; the C strings live across their calls.
+    unsafe {
+        check(libc::unshare(libc::CLONE_NEWNS), "have mounts of its own")?;
+        let (none, nothing) = (std::ptr::null(), std::ptr::null());
+        let private = libc::MS_REC | libc::MS_PRIVATE;
+        check(libc::mount(none, c"/".as_ptr(), none, private, nothing), "keep mounts to itself")?;
+        let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        let options = c"size=4k,nr_inodes=1".as_ptr().cast();
+        check(
+            libc::mount(c"none".as_ptr(), NOWHERE.as_ptr(), c"tmpfs".as_ptr(), flags, options),
+            "mount an empty folder",
+        )?;
+        check(libc::chdir(NOWHERE.as_ptr()), "change the folder")?;
+        // Root and old root may be one folder: the old one lies on top, and is taken off (pivot_root(2)).
+        let here = c".".as_ptr();
+        check(libc::syscall(libc::SYS_pivot_root, here, here) as libc::c_int, "change the root mount")?;
+        check(libc::umount2(here, libc::MNT_DETACH), "leave the old root")
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/v1/flavors`: sizes by name.
 
 use super::{Body, created};
+use crate::cgroup::SHARES_RANGE;
 use crate::model::{Flavor, is_name};
 use crate::node::Node;
 use crate::problem::Problem;
@@ -29,6 +30,9 @@ async fn create(State(node): State<Arc<Node>>, Body(flavor): Body<Flavor>) -> Re
     }
     if flavor.queue.is_some_and(|q| !q.is_power_of_two() || !(8..=1024).contains(&q)) {
         return Err(Problem::invalid("a queue has a power of two of entries, from 8 to 1024"));
+    }
+    if flavor.cpu_shares.is_some_and(|shares| !SHARES_RANGE.contains(&shares)) {
+        return Err(Problem::invalid("cpu_shares are 2 to 262144"));
     }
     let rates = [flavor.send_mbit, flavor.receive_mbit];
     if rates.into_iter().flatten().any(|rate| !rate.is_finite() || rate <= 0.0) {

@@ -5,12 +5,13 @@ use super::report::Reader;
 use crate::model::{Device, Flavor, Instance, InstanceSpec, Network};
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::process::spawn::{Cage, Program, spawn};
 use crate::process::{Process, program};
 use crate::store::Running;
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::Command;
 use vmm::clock::Tsc;
 use vmm::timeline::Phase;
 
@@ -50,7 +51,9 @@ pub fn clean(node: &Node, instance: &Instance) {
             tracing::debug!(port = device.port, "{e}");
         }
     }
-    let _ = std::fs::remove_dir_all(node.folder(instance.id));
+    let folder = node.folder(instance.id);
+    node.confinement.groups.remove(&folder);
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 fn make(
@@ -93,7 +96,12 @@ fn make(
     let report = Reader::open(&node.watcher, &report).map_err(|e| cannot(&report, &e))?;
     arrival.past(Phase::Network);
     add("--origin", Tsc::now().0.to_string());
+    let limit = || {
+        let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
+        node.confinement.groups.limit(&folder, shares, memory_mib << 20)
+    };
     let ordered = shell.map(|shell| {
+        limit()?;
         let file = config.as_ref().map(File::open).transpose()?;
         shell.order(&arguments, &image.guest.file, file.as_ref())
     });
@@ -103,8 +111,12 @@ fn make(
             if let Some(Err(e)) = other {
                 tracing::warn!("a prepared monitor took no order: {e}");
                 let _ = std::fs::remove_file(folder.join(SOCKET));
+                node.confinement.groups.remove(&folder);
             }
-            start(&folder, &image.path, config.as_deref(), &arguments)?
+            let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
+            limit().map_err(|e| cannot(&folder, &e))?;
+            let cage = node.confinement.cage(group.as_ref());
+            start(&folder, &image.path, config.as_deref(), &arguments, cage.as_ref())?
         }
     };
     let running = Running {
@@ -124,16 +136,18 @@ fn start(
     image: &Path,
     config: Option<&Path>,
     arguments: &[String],
+    cage: Option<&Cage<'_>>,
 ) -> Result<Process, Problem> {
     let log = log_file(folder)?;
-    let mut command = Command::new(program("microvisor-vmm"));
-    command.arg("--image").arg(image).args(arguments);
-    if let Some(config) = config {
-        command.arg("--config").arg(config);
-    }
-    command.arg("--control").arg(folder.join(SOCKET)).arg("--report").arg(folder.join(REPORT));
-    let output = log.try_clone().map_err(|e| cannot(folder, &e))?;
-    Process::start(command.stdout(output).stderr(log)).map_err(|e| {
+    let (control, report) = (folder.join(SOCKET), folder.join(REPORT));
+    let mut words: Vec<&OsStr> = vec!["--image".as_ref(), image.as_os_str()];
+    words.extend(arguments.iter().map(OsStr::new));
+    words.extend(config.iter().flat_map(|config| ["--config".as_ref(), config.as_os_str()]));
+    words.extend(["--control".as_ref(), control.as_os_str(), "--report".as_ref(), report.as_os_str()]);
+    words.push("--no-mounts".as_ref());
+    let path = program("microvisor-vmm");
+    let program = Program { path: &path, arguments: &words, folder: None, input: None, output: &log };
+    spawn(&program, cage).map_err(|e| {
         Problem::host(format!("start the monitor: {e}"))
             .hint("microvisor-vmm is installed beside microvisor-node")
     })

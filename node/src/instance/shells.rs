@@ -2,16 +2,18 @@
 //! instance is started. A shell ends when the daemon does: nobody could order it any more.
 
 use super::launch::{REPORT, SOCKET, cannot, log_file};
+use crate::confinement::Confinement;
 use crate::problem::Problem;
+use crate::process::spawn::{Program, spawn};
 use crate::process::{Process, program};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -31,31 +33,32 @@ pub struct Shells {
     wanted: usize,
     memory_mib: u64,
     folder: PathBuf,
+    confinement: Arc<Confinement>,
     ready: Mutex<VecDeque<Shell>>,
     taken: Notify,
 }
 
 impl Shell {
-    fn start(parent: &Path, memory_mib: u64) -> Result<Self, Problem> {
+    fn start(parent: &Path, memory_mib: u64, confinement: &Confinement) -> Result<Self, Problem> {
         let folder = parent.join(format!("shell-{}", Uuid::now_v7()));
         let cannot = |e: std::io::Error| cannot(&folder, &e);
         DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
-        let mut command = Command::new(program("microvisor-vmm"));
-        command.args([
-            "--shell",
-            "0",
-            "--memory",
-            &memory_mib.to_string(),
-            "--control",
-            SOCKET,
-            "--report",
-            REPORT,
-        ]);
-        let log = log_file(&folder)?;
-        let output = log.try_clone().map_err(cannot)?;
-        command.current_dir(&folder).stdout(output).stderr(log);
-        let process = Process::start_with(&mut command, Stdio::from(OwnedFd::from(theirs)));
+        let output = log_file(&folder)?;
+        let group = confinement.groups.make(&folder).map_err(cannot)?;
+        let memory = memory_mib.to_string();
+        let words =
+            ["--shell", "0", "--memory", &memory, "--control", SOCKET, "--report", REPORT, "--no-mounts"];
+        let (path, arguments, input) =
+            (program("microvisor-vmm"), words.map(OsStr::new), OwnedFd::from(theirs));
+        let program = Program {
+            path: &path,
+            arguments: &arguments,
+            folder: Some(&folder),
+            input: Some(&input),
+            output: &output,
+        };
+        let process = spawn(&program, confinement.cage(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
         Ok(Self { process, order: ours, folder })
     }
@@ -79,17 +82,18 @@ impl Shell {
     }
 
     /// Ends it: it has nothing to do.
-    fn end(self) {
+    async fn end(self, confinement: Arc<Confinement>) {
         drop(self.order);
+        self.process.ended().await;
+        confinement.groups.remove(&self.folder);
         let _ = std::fs::remove_dir_all(&self.folder);
-        tokio::spawn(async move { self.process.ended().await });
     }
 }
 
 impl Shells {
     /// A place for so many shells, each with guest memory of so many MiB.
-    pub fn new(wanted: usize, memory_mib: u64, folder: PathBuf) -> Self {
-        Self { wanted, memory_mib, folder, ready: Mutex::default(), taken: Notify::new() }
+    pub fn new(wanted: usize, memory_mib: u64, folder: PathBuf, confinement: Arc<Confinement>) -> Self {
+        Self { wanted, memory_mib, folder, confinement, ready: Mutex::default(), taken: Notify::new() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Shell>> {
@@ -109,7 +113,7 @@ impl Shells {
             if !shell.process.is_over() {
                 return Some(shell);
             }
-            shell.end();
+            tokio::spawn(shell.end(self.confinement.clone()));
         }
     }
 
@@ -117,7 +121,7 @@ impl Shells {
     pub async fn keep(&self) {
         loop {
             while self.lock().len() < self.wanted {
-                match Shell::start(&self.folder, self.memory_mib) {
+                match Shell::start(&self.folder, self.memory_mib, &self.confinement) {
                     Ok(shell) => self.lock().push_back(shell),
                     Err(e) => {
                         tracing::error!("prepare a monitor: {e}");
@@ -132,8 +136,9 @@ impl Shells {
     }
 
     /// Ends them all.
-    pub fn close(&self) {
+    pub async fn close(&self) {
         let all = std::mem::take(&mut *self.lock());
-        all.into_iter().for_each(Shell::end);
+        let all = all.into_iter().map(|shell| shell.end(self.confinement.clone()));
+        futures_util::future::join_all(all).await;
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fault::{Ending, Fault};
 use crate::marks::Marks;
 use crate::net::{BackEnd, Counters, Left, TapNet};
+use crate::privileges;
 use crate::report::{Report, Reporter};
 use crate::signals;
 use crate::vcpu::{Shared, signal};
@@ -435,7 +436,7 @@ impl Io {
     fn inspect(&self) -> Instance {
         Instance {
             image: self.about.image.clone(),
-            pid: std::process::id(),
+            pid: privileges::number(),
             memory: self.about.memory,
             ready: self.ready,
             up_ns: self.marks.up_ns(),

@@ -1,13 +1,15 @@
-//! Processes that outlive the daemon: started in a session of their own, watched by a descriptor, found again by number and
+//! Processes that outlive the daemon: started in a group of their own, watched by a descriptor, found again by number and
 //! start time.
 #![allow(unsafe_code)]
+
+pub mod spawn;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A process, perhaps not ours.
 #[derive(Debug)]
@@ -38,26 +40,14 @@ impl Process {
             }
             OwnedFd::from_raw_fd(fd as i32)
         };
+        Self::with(pid, fd)
+    }
+
+    /// One that a descriptor stands for.
+    fn with(pid: u32, fd: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is the `AsyncFd`'s own and open for as long as it lives.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE)? };
         Ok(Self { pid, began: began(pid)?, fd })
-    }
-
-    /// Starts a program in a session of its own.
-    pub fn start(command: &mut Command) -> io::Result<Self> {
-        Self::start_with(command, Stdio::null())
-    }
-
-    /// The same, with a standard input.
-    pub fn start_with(command: &mut Command, input: Stdio) -> io::Result<Self> {
-        use std::os::unix::process::CommandExt;
-        command.stdin(input).process_group(0);
-        let mut child = command.spawn()?;
-        // It is not waited for here: `ended` takes it from the kernel by its descriptor.
-        Self::open(child.id()).inspect_err(|_| {
-            let _ = child.kill();
-            let _ = child.wait();
-        })
     }
 
     /// Whatever process has a number now.
@@ -74,7 +64,6 @@ impl Process {
     pub async fn ended(&self) {
         // An error would say that the descriptor is none, which it is.
         let _ = self.fd.readable().await;
-        self.take();
     }
 
     /// Whether it has ended.
@@ -84,22 +73,31 @@ impl Process {
         unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
     }
 
-    /// Takes what the kernel keeps of a child that ended.
-    fn take(&self) {
-        // SAFETY: an all-zero `siginfo_t` is valid, and the call fills it in. For another's child it fails.
-        unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let id = self.fd.as_raw_fd() as libc::id_t;
-            libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED | libc::WNOHANG);
-        }
-    }
-
     /// Sends a signal, to this process and no other.
     pub fn signal(&self, signal: i32) {
         // SAFETY: a plain system call on an open descriptor.
         unsafe {
             libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<()>(), 0)
         };
+    }
+}
+
+/// Takes what the kernel keeps of children that ended, for ever: who waits for one has its descriptor.
+pub async fn reap() -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
+    loop {
+        ended.recv().await;
+        loop {
+            // SAFETY: an all-zero `siginfo_t` is valid, and the call fills it in.
+            let taken = unsafe {
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG) == 0
+                    && info.si_pid() != 0
+            };
+            if !taken {
+                break;
+            }
+        }
     }
 }
 
