@@ -12,6 +12,7 @@
 pub mod bond;
 pub mod capture;
 pub mod config;
+pub mod confine;
 pub mod control;
 pub mod counters;
 pub mod forward;

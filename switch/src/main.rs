@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config, listener: UnixListener) -> Result<(), String> {
+    switch::confine::process().map_err(|e| format!("give up privileges: {e}"))?;
     let (signalled, signal) = UnixStream::pair().map_err(|e| e.to_string())?;
     for number in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         let pipe_end = signal.try_clone().map_err(|e| e.to_string())?;

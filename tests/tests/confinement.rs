@@ -139,6 +139,13 @@ fn groups_go_with_their_instances() {
     node.start();
 }
 
+/// Stops a thread of another process.
+fn stop(thread: Pid) {
+    ptrace::seize(thread, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("root may");
+    ptrace::interrupt(thread).expect("it is traced");
+    waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
+}
+
 /// Has a stopped thread make a system call, and run on from there; how its process ends.
 fn makes(thread: Pid, syscall: usize, number: i64, arguments: [u64; 3]) -> WaitStatus {
     let mut registers = ptrace::getregs(thread).expect("registers");
@@ -170,10 +177,10 @@ fn threads(pid: u32) -> Vec<i32> {
     threads
 }
 
-/// Where a process has the two bytes of `syscall`.
-fn syscall_instruction(pid: u32) -> usize {
+/// Where a process has the two bytes of `syscall` in a program or library.
+fn instruction(pid: u32, file: &str) -> usize {
     let maps = proc(pid, "maps");
-    let text = maps.lines().find(|l| l.contains(" r-xp ") && l.contains("microvisor-vmm")).expect("text");
+    let text = maps.lines().find(|l| l.contains(" r-xp ") && l.contains(file)).expect("text");
     let (from, to) = text.split_once(' ').and_then(|(range, _)| range.split_once('-')).expect("a range");
     let [from, to] = [from, to].map(|n| usize::from_str_radix(n, 16).expect("a number"));
     let mut bytes = vec![0; to - from];
@@ -186,7 +193,7 @@ fn syscall_instruction(pid: u32) -> usize {
 fn a_monitor_that_is_owned_reaches_nothing() {
     let node = site(&[]);
     let probe = start(&node, "probe", &json!({}));
-    let (count, syscall) = (threads(probe).len(), syscall_instruction(probe));
+    let (count, syscall) = (threads(probe).len(), instruction(probe, "microvisor-vmm"));
     assert!(count >= 3);
     let at = libc::AT_FDCWD as u64;
     let attempts = [
@@ -209,9 +216,7 @@ fn a_monitor_that_is_owned_reaches_nothing() {
             let name = format!("t{number}-{call}-{}", arguments[0] & 0xff);
             let pid = start(&node, &name, &json!({ "restart": "never" }));
             let thread = Pid::from_raw(threads(pid)[number]);
-            ptrace::seize(thread, ptrace::Options::PTRACE_O_TRACESYSGOOD).expect("root may");
-            ptrace::interrupt(thread).expect("it is traced");
-            waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
+            stop(thread);
             let end = makes(thread, syscall, call, arguments);
             assert!(
                 matches!(end, WaitStatus::Signaled(_, Signal::SIGSYS, _)),
@@ -222,4 +227,36 @@ fn a_monitor_that_is_owned_reaches_nothing() {
         }
     }
     assert!(e2e::is_alive(probe), "another instance goes on");
+}
+
+#[test]
+fn threads_that_read_packets_have_no_privileges() {
+    let node = site(&[]);
+    let switch =
+        node.get("/v1/status").json["switch"].as_u64().and_then(|p| p.try_into().ok()).expect("it runs");
+    let mut planes = 0;
+    for task in fs::read_dir(format!("/proc/{switch}/task")).expect("it runs").flatten() {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
+        if status.contains("Name:\tplane-") {
+            planes += 1;
+            assert!(status.contains("CapEff:\t0000000000000000\nCap"), "{status}");
+            assert!(status.contains("CapPrm:\t0000000000000000\n"), "{status}");
+        }
+    }
+    assert!(planes > 0);
+    let thread = |name: &str| {
+        let mut tasks = fs::read_dir(format!("/proc/{switch}/task")).expect("it runs").flatten();
+        let found =
+            tasks.find(|t| fs::read_to_string(t.path().join("comm")).is_ok_and(|n| n.starts_with(name)));
+        found.and_then(|t| t.file_name().to_str()?.parse().ok()).map(Pid::from_raw).expect("it is there")
+    };
+    let (plane, syscall) = (thread("plane-"), instruction(switch, "libc.so"));
+    stop(plane);
+    let end = makes(plane, syscall, libc::SYS_openat, [libc::AT_FDCWD as u64, syscall as u64, 0]);
+    assert!(matches!(end, WaitStatus::Signaled(_, Signal::SIGSYS, _)), "{end:?}");
+    eventually("there is another switch", || {
+        let now = node.get("/v1/status").json["switch"].as_u64();
+        now.is_some() && now != Some(switch.into())
+    });
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::config::{Polling, Settings};
+use crate::confine;
 use crate::forward::Aside;
 use crate::port::News;
 use crate::worker::handoff::queue;
@@ -135,6 +136,10 @@ impl Threads {
             let run = move || {
                 if let Some(Err(e)) = cpu.map(pin) {
                     eprintln!("microvisor-switch: thread {}: CPU {cpu:?}: {e}", worker.index);
+                }
+                if let Err(e) = confine::plane() {
+                    eprintln!("microvisor-switch: thread {}: not confined: {e}", worker.index);
+                    std::process::abort();
                 }
                 worker.run();
             };

@@ -1,0 +1,183 @@
+//! What the switch gives up: at its start what it never needs, and in the threads that read peers' rings and packets
+//! everything but moving them.
+#![allow(unsafe_code)]
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter,
+};
+use std::collections::BTreeMap;
+use std::io;
+
+/// Nothing in the switch becomes another program, looks into another process, or changes what the host is.
+const NEVER: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_sethostname,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_userfaultfd,
+    libc::SYS_perf_event_open,
+    libc::SYS_io_uring_setup,
+    libc::SYS_ioperm,
+    libc::SYS_iopl,
+];
+
+/// What a thread of the data plane may do: move packets of what is open, see what peers hand over (`readlink`, `fstat`,
+/// `fstatfs`), answer them, wait, use memory, end. It can open nothing and make no socket.
+const PLANE: &[c_long] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_readlink,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_fcntl,
+    libc::SYS_rt_sigaction,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_epoll_ctl,
+    libc::SYS_poll,
+    libc::SYS_getsockopt,
+    libc::SYS_close,
+    libc::SYS_futex,
+    libc::SYS_sched_yield,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// What opening ports takes, by the numbers of linux/capability.h: interfaces, packet sockets, namespaces, XDP, locked
+/// memory for it, and sockets in folders of others.
+const CAPABILITIES: [u32; 6] = [
+    1,  // CAP_DAC_OVERRIDE
+    12, // CAP_NET_ADMIN
+    13, // CAP_NET_RAW
+    14, // CAP_IPC_LOCK
+    21, // CAP_SYS_ADMIN
+    39, // CAP_BPF
+];
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+fn plain(calls: &[c_long]) -> Rules {
+    calls.iter().map(|&call| (call, Vec::new())).collect()
+}
+
+fn enter(rules: Rules, listed: SeccompAction, others: SeccompAction) -> io::Result<()> {
+    SeccompFilter::new(rules, others, listed, TargetArch::x86_64)
+        .and_then(BpfProgram::try_from)
+        .map_err(io::Error::other)
+        .and_then(|filter| apply_filter(&filter).map_err(io::Error::other))
+}
+
+/// Version 3 of `capset`'s header: this thread. Then effective, permitted, inheritable of capabilities 0 to 31, and of
+/// those from 32 on.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+/// Keeps those of `wanted` that this thread has, and no other.
+fn keep_capabilities(wanted: &[u32]) -> io::Result<()> {
+    let header = Header { version: 0x2008_0522, pid: 0 };
+    let mut now = [0u32; 6];
+    // SAFETY: `capget` and `capset` read the header and fill in or read six words (capget(2), version 3).
+    let failed = unsafe {
+        libc::syscall(libc::SYS_capget, &raw const header, now.as_mut_ptr()) < 0 || {
+            let wanted = wanted.iter().fold(0u64, |all, number| all | 1 << number);
+            let [low, high] = [wanted as u32 & now[1], (wanted >> 32) as u32 & now[4]];
+            let new = [low, low, 0, high, high, 0];
+            libc::syscall(libc::SYS_capset, &raw const header, new.as_ptr()) < 0
+        }
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn no_new_privileges() -> io::Result<()> {
+    // SAFETY: plain system calls.
+    let failed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+            || libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) < 0
+    };
+    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// For the whole process, before it has other threads.
+pub fn process() -> io::Result<()> {
+    // One heap for all threads: the C library opens a file when it shrinks a second one, which no thread may.
+    // SAFETY: sets a parameter of the allocator; no other thread exists yet.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    keep_capabilities(&CAPABILITIES)?;
+    no_new_privileges()?;
+    enter(plain(NEVER), SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+/// For a thread of the data plane, before it looks at its first packet.
+pub fn plane() -> io::Result<()> {
+    keep_capabilities(&[])?;
+    let argument = |index, value: u64| {
+        SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(io::Error::other)
+    };
+    let mut rules = plain(PLANE);
+    // Memory is never executable.
+    let data = [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_NONE, libc::PROT_READ];
+    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+        rules.insert(call, data.iter().map(|&d| argument(2, d as u64)).collect::<io::Result<_>>()?);
+    }
+    rules.insert(libc::SYS_ioctl, vec![argument(1, libc::FIONBIO)?]);
+    rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
+    enter(rules, SeccompAction::Allow, SeccompAction::KillProcess)
+}
