@@ -28,7 +28,8 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
 struct After {
     /// Those after this number
     #[serde(default)]
-    after: u64,
+    #[param(minimum = 0)]
+    after: i64,
     /// At most so many
     limit: Option<usize>,
 }
@@ -37,7 +38,8 @@ struct After {
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(After), responses((status = 200, body = Vec<Event>),
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(q): Query<After>) -> Result<Json<Vec<Event>>, Problem> {
-    let after = q.after.min(i64::MAX as u64);
+    let after = u64::try_from(q.after)
+        .map_err(|_| Problem { status: 400, ..Problem::invalid("after: 0 or more") })?;
     let most = q.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     Ok(Json(tokio::task::block_in_place(|| node.events.after(after, most))?))
 }

@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -89,7 +90,7 @@ pub fn document() -> String {
 }
 
 fn paths() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let mut paths = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(status))
         .merge(instances::router())
         .merge(running::router())
@@ -101,7 +102,32 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(switch::router())
         .merge(access::router())
         .merge(configurations::router())
-        .routes(routes!(metrics::metrics))
+        .routes(routes!(metrics::metrics));
+    describe_refusals(paths.get_openapi_mut());
+    paths
+}
+
+/// What any request may get before it reaches its resource.
+fn describe_refusals(document: &mut utoipa::openapi::OpenApi) {
+    let problem = |why: &str| {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        ResponseBuilder::new().description(why).content("application/problem+json", content).build()
+    };
+    for item in document.paths.paths.values_mut() {
+        let PathItem { get, put, post, delete, .. } = item;
+        for operation in [get, put, post, delete].into_iter().flatten() {
+            let answers = &mut operation.responses.responses;
+            let mut may = |status: &str, why| {
+                answers.entry(status.into()).or_insert_with(|| RefOr::T(problem(why)));
+            };
+            may("401", "Over TCP: no token, or an unknown one");
+            may("403", "Over TCP: the token's role does not suffice");
+            if operation.request_body.is_some() {
+                may("400", "The body is not JSON");
+                may("413", "The body is too long");
+            }
+        }
+    }
 }
 
 /// Everything that is served.

@@ -23,8 +23,7 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
     (status = 201, body = Network),
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
-    (status = 422, body = Problem, content_type = "application/problem+json"),
-    (status = 507, body = Problem, content_type = "application/problem+json")))]
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
 async fn create(State(node): State<Arc<Node>>, Body(network): Body<Network>) -> Result<Response, Problem> {
     check(&network)?;
     if !node.store.put_network(&network)? {
@@ -33,7 +32,8 @@ async fn create(State(node): State<Arc<Node>>, Body(network): Body<Network>) -> 
     if let Err(e) = node.keeper.apply() {
         node.store.forget(Named::Networks, &network.name)?;
         node.keeper.apply()?;
-        return Err(e);
+        // What it wishes for is not there, or in use.
+        return Err(if e.status == 507 { Problem::conflict(e.detail) } else { e });
     }
     node.events.tell("network.created", &network.name, serde_json::Value::Null);
     Ok(created(network))

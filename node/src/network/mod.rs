@@ -110,6 +110,12 @@ pub fn announced(device: &Device) -> Announced {
     }
 }
 
+/// Whether the kernel lets an interface have a name.
+fn is_interface(name: &str) -> bool {
+    let fits = (1..libc::IFNAMSIZ).contains(&name.len()) && name != "." && name != "..";
+    fits && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace())
+}
+
 /// Refuses a network that contradicts itself.
 pub fn check(network: &Network) -> Result<(), Problem> {
     if !crate::model::is_name(&network.name) {
@@ -127,6 +133,11 @@ pub fn check(network: &Network) -> Result<(), Problem> {
     }
     if network.mtu < 68 {
         return Err(Problem::invalid("the MTU is at least 68"));
+    }
+    let mut names =
+        network.uplink.iter().flat_map(|u| &u.interfaces).chain(network.host.iter().map(|h| &h.tap));
+    if let Some(name) = names.find(|name| !is_interface(name)) {
+        return Err(Problem::invalid(format!("{name:?} cannot name an interface")));
     }
     match &network.uplink {
         Some(u) if u.interfaces.is_empty() => Err(Problem::invalid("an uplink has at least one interface")),
