@@ -52,7 +52,7 @@ lint: ## check formatting and run clippy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
-bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp or switch for those; BENCH=--json for numbers only)
+bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch or node for those; BENCH=--json for numbers only)
 	cargo run --release --quiet -p bench -- $(BENCH)
 
 docs: binaries ## write the manual of elements to docs/elements

@@ -1,5 +1,6 @@
 //! Measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread.
 
+mod node;
 mod ping;
 mod plane;
 mod redis;
@@ -17,12 +18,13 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: bench [redis | tcp | switch] [--rounds N] [--json]
+Usage: bench [redis | tcp | switch | node] [--rounds N] [--json]
 
 Without a word: starts and sizes.
   redis       Redis as a guest against redis-server
   tcp         TCP between a namespace and a guest beside veth
   switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
+  node        requests to the first ping, a thousand instances, fifty at once
   --rounds N  runs of each contestant (default 100; redis, tcp and switch: 10)
   --json      print JSON
 ";
@@ -33,6 +35,7 @@ enum What {
     Redis,
     Tcp,
     Switch,
+    Node,
 }
 
 fn main() {
@@ -45,6 +48,7 @@ fn main() {
             "redis" => what = What::Redis,
             "tcp" => what = What::Tcp,
             "switch" => what = What::Switch,
+            "node" => what = What::Node,
             "--json" => json = true,
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
                 Some(n) => rounds = Some(n),
@@ -59,6 +63,7 @@ fn main() {
         What::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
         What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
         What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
+        What::Node => (node::measure(rounds.unwrap_or(100)), node::PLACEMENT),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&samples).unwrap_or_default());

@@ -28,24 +28,31 @@ pub fn first_answer(image: &Path) -> Duration {
     namespace.inside(|| {
         let begun = Instant::now();
         let mut child = monitor.spawn().unwrap_or_else(|e| crate::stop(&format!("{monitor:?}: {e}"), 1));
-        let mut sequence = 0u16;
-        let answered = loop {
-            sequence = sequence.wrapping_add(1);
-            if ping(&socket, sequence) {
-                break begun.elapsed();
-            }
-            if begun.elapsed() > Duration::from_secs(5) {
-                crate::stop("the firewall does not answer", 1);
-            }
-        };
+        let answered = answer(&socket, "10.77.0.1", INTERVAL).duration_since(begun);
         let _ = child.kill();
         let _ = child.wait();
         answered
     })
 }
 
+/// Pings every `interval` until there is an answer; when it came.
+pub fn answer(socket: &UdpSocket, address: &str, interval: Duration) -> Instant {
+    // Answers to a former round's pings are none to this one's.
+    while socket.recv(&mut [0; 64]).is_ok() {}
+    let begun = Instant::now();
+    for sequence in 1u16.. {
+        if ping(socket, address, sequence, interval) {
+            return Instant::now();
+        }
+        if begun.elapsed() > Duration::from_secs(5) {
+            break;
+        }
+    }
+    crate::stop(&format!("{address} does not answer"), 1)
+}
+
 /// A socket for ICMP echo (`icmp(7)`, ping sockets), which any user of the group range may open.
-fn ping_socket() -> UdpSocket {
+pub fn ping_socket() -> UdpSocket {
     if std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0").is_err() {
         crate::stop("cannot open a ping socket: run as root", 1);
     }
@@ -60,12 +67,12 @@ fn ping_socket() -> UdpSocket {
 }
 
 /// Sends an echo request and looks for any answer until the next is due. The kernel fills in the checksum.
-fn ping(socket: &UdpSocket, sequence: u16) -> bool {
+fn ping(socket: &UdpSocket, address: &str, sequence: u16, interval: Duration) -> bool {
     let [high, low] = sequence.to_be_bytes();
     let sent = Instant::now();
-    let _ = socket.send_to(&[8, 0, 0, 0, 0, 0, high, low], "10.77.0.1:0");
+    let _ = socket.send_to(&[8, 0, 0, 0, 0, 0, high, low], (address, 0));
     let mut buffer = [0; 64];
-    while sent.elapsed() < INTERVAL {
+    while sent.elapsed() < interval {
         if socket.recv(&mut buffer).is_ok_and(|n| n >= 8 && buffer[0] == 0) {
             return true;
         }

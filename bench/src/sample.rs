@@ -62,6 +62,11 @@ impl Sample {
         self.push(time.as_secs_f64() * 1e3);
     }
 
+    /// The value that 99 of 100 are not above, as a row of its own.
+    pub fn tail(&self) -> Self {
+        Self { what: format!("{}: p99", self.what), unit: self.unit, values: vec![self.quantile(0.99)] }
+    }
+
     /// The value that a share of the measurements is not above.
     fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.values.clone();

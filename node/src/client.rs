@@ -54,6 +54,11 @@ impl Client {
     /// The node whose socket is named, or else the one in the usual place, if anybody listens there.
     pub fn find() -> Option<Self> {
         let socket = std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from);
+        Self::at(socket)
+    }
+
+    /// The node with this socket, if anybody listens there.
+    pub fn at(socket: PathBuf) -> Option<Self> {
         std::os::unix::net::UnixStream::connect(&socket).ok()?;
         Some(Self { socket, runtime: Builder::new_current_thread().enable_io().build().ok()? })
     }

@@ -68,8 +68,9 @@ fn leave_all_mounts() -> Result<(), Error> {
     unsafe {
         check(libc::unshare(libc::CLONE_NEWNS), "have mounts of its own")?;
         let (none, nothing) = (std::ptr::null(), std::ptr::null());
-        let private = libc::MS_REC | libc::MS_PRIVATE;
-        check(libc::mount(none, c"/".as_ptr(), none, private, nothing), "keep mounts to itself")?;
+        // What the host unmounts later is not kept.
+        let follow = libc::MS_REC | libc::MS_SLAVE;
+        check(libc::mount(none, c"/".as_ptr(), none, follow, nothing), "keep mounts to itself")?;
         let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         let options = c"size=4k,nr_inodes=1".as_ptr().cast();
         check(
@@ -77,10 +78,9 @@ fn leave_all_mounts() -> Result<(), Error> {
             "mount an empty folder",
         )?;
         check(libc::chdir(NOWHERE.as_ptr()), "change the folder")?;
-        // Root and old root may be one folder: the old one lies on top, and is taken off (pivot_root(2)).
-        let here = c".".as_ptr();
-        check(libc::syscall(libc::SYS_pivot_root, here, here) as libc::c_int, "change the root mount")?;
-        check(libc::umount2(here, libc::MNT_DETACH), "leave the old root")
+        // Over the old root, and there: pivot_root(2) would look at every process of the host.
+        check(libc::mount(c".".as_ptr(), c"/".as_ptr(), none, libc::MS_MOVE, nothing), "cover the old root")?;
+        check(libc::chroot(c".".as_ptr()), "change the root folder")
     }
 }
 

@@ -193,7 +193,17 @@ impl Fdb {
     /// Fixes an address to a port, whatever comes in.
     pub fn fix(&mut self, segment: SegmentId, mac: Mac, port: PortId) {
         let bits = mac.bits();
-        self.remove(|e| e.mac == bits && e.segment == segment.0);
+        for place in self.places(segment, bits) {
+            for way in 0..WAYS {
+                let e = &mut self.buckets[place][way];
+                if e.kind != Kind::Empty && e.mac == bits && e.segment == segment.0 {
+                    let old = std::mem::replace(e, EMPTY);
+                    if old.kind == Kind::Learned {
+                        *self.count(old.port) -= 1;
+                    }
+                }
+            }
+        }
         let entry = Entry { mac: bits, segment: segment.0, seen: 0, port: port.0, kind: Kind::Fixed };
         loop {
             for place in self.places(segment, bits) {

@@ -1,0 +1,263 @@
+//! The node: from a request to the first answered ping, cold, prepared and on demand; a thousand instances; fifty at once.
+
+use crate::ping::{answer, ping_socket};
+use crate::sample::{Sample, Unit};
+use crate::{bare, pss, stop};
+use ::node::client::Client;
+use e2e::net::Namespace;
+use e2e::node::Node;
+use e2e::{eventually, root, run};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+pub const PLACEMENT: &str = "every program runs where the scheduler puts it";
+
+const ADDRESS: &str = "10.78.0.9";
+const MAC: &str = "02:00:00:00:00:78";
+/// Between two pings of a client that waits for an instance.
+const INTERVAL: Duration = Duration::from_micros(200);
+/// How many instances there are in the end, and how many of them are compared.
+const MANY: usize = 1000;
+const SOME: usize = 100;
+/// How long the host is watched while they idle.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// A node with a network that a namespace is on.
+struct Site {
+    // Before the namespace, which its TAP is in.
+    client: Client,
+    node: Node,
+    host: Namespace,
+    socket: UdpSocket,
+}
+
+impl Site {
+    fn new(options: &[&str]) -> Self {
+        let (node, host) = (Node::with(options), Namespace::new());
+        let network = json!({ "name": "blue", "subnet": "10.78.0.0/16", "gateway": "10.78.0.1",
+            "host": { "tap": "blue", "netns": host.name, "address": "10.78.0.1/16" } });
+        node.post("/v1/networks", &network).is(201);
+        run(&mut host.command(&["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"]));
+        let client = client(&node);
+        let socket = host.inside(ping_socket);
+        Self { client, node, host, socket }
+    }
+
+    fn create(&self, wish: &Value) -> Value {
+        self.client.post("/v1/instances", wish).unwrap_or_else(|e| stop(&format!("create: {e}"), 1))
+    }
+
+    fn delete(&self, name: &str) {
+        self.client
+            .delete(&format!("/v1/instances/{name}?force=true"))
+            .unwrap_or_else(|e| stop(&format!("delete: {e}"), 1));
+    }
+
+    /// From a request to the first answer, to a client that pings already and knows the Ethernet address.
+    fn first_answer(&self) -> Duration {
+        self.host.ip(&["neigh", "replace", ADDRESS, "lladdr", MAC, "dev", "blue"]);
+        let wish = wish(
+            &json!({ "name": "fw", "devices": [{ "network": "blue", "address": ADDRESS, "mac": MAC }] }),
+        );
+        let (begun, answered) = std::thread::scope(|threads| {
+            let answered = threads.spawn(|| self.host.inside(|| answer(&self.socket, ADDRESS, INTERVAL)));
+            std::thread::sleep(Duration::from_millis(2));
+            let begun = Instant::now();
+            self.create(&wish);
+            (begun, answered.join().unwrap_or(begun))
+        });
+        self.delete("fw");
+        answered.duration_since(begun)
+    }
+
+    /// From the one ping that there is to its answer: nobody runs at the address, nor is its Ethernet address known.
+    fn on_demand(&self) -> Duration {
+        let wish = wish(&json!({ "name": "fw", "on_demand": { "idle_s": 3600 },
+            "devices": [{ "network": "blue", "address": ADDRESS, "mac": MAC }] }));
+        self.create(&wish);
+        run(&mut self.host.command(&["ip", "neigh", "flush", "dev", "blue"]));
+        let begun = Instant::now();
+        let took =
+            self.host.inside(|| answer(&self.socket, ADDRESS, Duration::from_secs(2))).duration_since(begun);
+        self.delete("fw");
+        took
+    }
+}
+
+fn client(node: &Node) -> Client {
+    Client::at(node.folder.join("run/api.sock")).unwrap_or_else(|| stop("the node does not answer", 1))
+}
+
+fn wish(more: &Value) -> Value {
+    let path = root().join("examples/firewall.click");
+    let config =
+        std::fs::read_to_string(&path).unwrap_or_else(|e| stop(&format!("{}: {e}", path.display()), 1));
+    let mut wish = json!({ "config": config, "devices": [{ "network": "blue" }] });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        wish[key] = value.clone();
+    }
+    wish
+}
+
+pub fn measure(rounds: usize) -> Vec<Sample> {
+    let mut samples = starts(rounds);
+    samples.extend(many());
+    samples.push(at_once());
+    samples
+}
+
+fn starts(rounds: usize) -> Vec<Sample> {
+    let row = |what: &str| Sample::new(format!("firewall, {what}, to the first ping"), Unit::Millis);
+    let [mut cold, mut warm, mut demand] =
+        ["request, cold", "request, prepared", "its first packet"].map(row);
+    let (plain, prepared) = (Site::new(&[]), Site::new(&["--shells", "4"]));
+    for _ in 0..rounds {
+        cold.push_time(plain.first_answer());
+        eventually("shells are ready", || {
+            prepared.client.get::<Value>("/v1/status").is_ok_and(|status| status["shells"] == 4)
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        warm.push_time(prepared.first_answer());
+        demand.push_time(plain.on_demand());
+    }
+    let tails = [cold.tail(), warm.tail(), demand.tail()];
+    [cold, warm, demand].into_iter().zip(tails).flat_map(|(row, tail)| [row, tail]).collect()
+}
+
+/// How long each of many starts takes.
+fn each(mut start: impl FnMut(usize)) -> Vec<f64> {
+    let timed = |index| {
+        let begun = Instant::now();
+        start(index);
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    (0..MANY).map(timed).collect()
+}
+
+/// The last ones' median over the first ones'.
+fn slowdown(times: &[f64]) -> f64 {
+    let median = |times: &[f64]| {
+        let mut sorted = times.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    };
+    median(&times[times.len() - SOME..]) / median(&times[..SOME])
+}
+
+fn many() -> [Sample; 6] {
+    let mut yardstick = Sample::new("bare C programs with one VM: last 100 of 1,000 over first", Unit::Times);
+    let mut ratio = Sample::new("instances, likewise", Unit::Times);
+    let mut first = Sample::new("the first 100, request to ready", Unit::Millis);
+    let mut memory = Sample::new("memory of each of 1,000: PSS of everything", Unit::KiB);
+    let mut fall = Sample::new("  the fall of MemAvailable", Unit::KiB);
+    let mut busy = Sample::new("CPU of the host, 1,000 idle, an ARP broadcast each second", Unit::Percent);
+    yardstick.push(bare_programs());
+    let site = Site::new(&[]);
+    let before = available();
+    let times = each(|index| drop(site.create(&wish(&json!({ "name": format!("n{index}") })))));
+    ratio.push(slowdown(&times));
+    times[..SOME].iter().for_each(|&t| first.push(t));
+    std::thread::sleep(Duration::from_secs(2));
+    fall.push((before - available()) / MANY as f64);
+    let all = processes(&site.node.folder.to_string_lossy());
+    memory.push(all.iter().map(|&pid| pss(pid)).sum::<f64>() / MANY as f64);
+    let mut asks = start_in(&site.host, &["ping", "-q", "-n", "-i", "1", "10.78.255.254"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let (begun, from) = (Instant::now(), host_busy());
+    std::thread::sleep(WATCH);
+    busy.push((host_busy() - from) / begun.elapsed().as_secs_f64() * 100.0);
+    let _ = asks.kill();
+    let _ = asks.wait();
+    [yardstick, ratio, first, memory, fall, busy]
+}
+
+fn start_in(host: &Namespace, words: &[&str]) -> Child {
+    let mut command = host.command(words);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|e| stop(&format!("{command:?}: {e}"), 1))
+}
+
+/// As many bare programs, all of which stay; how the last ones' starts compare with the first ones'.
+fn bare_programs() -> f64 {
+    let bare = bare();
+    let mut all: Vec<Child> = Vec::new();
+    let times = each(|_| {
+        let mut child = Command::new(&bare)
+            .arg("stay")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| stop(&format!("{}: {e}", bare.display()), 1));
+        let mut line = [0; 5];
+        let _ = child.stdout.as_mut().map(|pipe| pipe.read(&mut line));
+        all.push(child);
+    });
+    for child in &mut all {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    slowdown(&times)
+}
+
+/// Processes with a text in their command lines, the node's switch and monitors, and what monitors have forked.
+fn processes(text: &str) -> Vec<u64> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse().ok());
+    let is_one = |pid: &u64| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    pids.filter(is_one).collect()
+}
+
+/// What could be given to programs, KiB.
+fn available() -> f64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// What all processors of the host have worked, seconds (proc_stat(5): all but idle and iowait).
+fn host_busy() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks: Vec<f64> = fields.filter_map(|f| f.parse().ok()).collect();
+    let working = ticks.iter().take(8).enumerate().filter(|(i, _)| !matches!(i, 3 | 4)).map(|(_, t)| t);
+    // USER_HZ is 100 wherever Linux runs.
+    working.sum::<f64>() / 100.0
+}
+
+/// Fifty clients, each of which has ten instances made, one after another.
+fn at_once() -> Sample {
+    let (clients, each) = (50, 10);
+    let mut rate = Sample::new("50 creations at once, 500 in all, to ready", Unit::Rate);
+    let site = Site::new(&[]);
+    let failed = Mutex::new(Vec::new());
+    let begun = Instant::now();
+    std::thread::scope(|threads| {
+        for number in 0..clients {
+            let (node, failed) = (&site.node, &failed);
+            threads.spawn(move || {
+                let client = client(node);
+                for index in 0..each {
+                    let wish = wish(&json!({ "name": format!("c{number}-{index}") }));
+                    let made = client.post::<Value>("/v1/instances", &wish);
+                    let state = made.as_ref().map(|i| i["state"].clone());
+                    if !state.is_ok_and(|state| state == "ready") {
+                        failed.lock().map(|mut all| all.push(format!("{made:?}"))).unwrap_or_default();
+                    }
+                }
+            });
+        }
+    });
+    let took = begun.elapsed();
+    let failed = failed.into_inner().unwrap_or_default();
+    if let Some(one) = failed.first() {
+        stop(&format!("{} of {} did not become ready: {one}", failed.len(), clients * each), 1);
+    }
+    rate.push(f64::from(clients * each) / took.as_secs_f64());
+    rate
+}
