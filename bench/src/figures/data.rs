@@ -84,9 +84,17 @@ pub enum Content {
         stacks: Vec<Stack>,
     },
     /// The instantiation model.
-    Model,
+    Model {
+        /// Its phases, those inside another after it.
+        phases: Vec<ModelPhase>,
+    },
     /// The model beside the components of those who ask for instances.
-    Mapping,
+    Mapping {
+        /// Headings.
+        columns: Vec<String>,
+        /// A phase and who does it; empty: nobody.
+        rows: Vec<Vec<String>>,
+    },
     /// Nothing but what is said to be missing.
     Words,
 }
@@ -210,9 +218,25 @@ pub struct PhaseTime {
     pub phase: String,
     /// Who did it: `microvisor`, `nova`, `nomad`.
     pub source: String,
+    /// When it began, from the beginning of the bar; the median.
+    pub start: f64,
     /// How long it took.
     #[serde(flatten)]
     pub stat: Stat,
+}
+
+/// A phase of the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelPhase {
+    /// Its name.
+    pub name: String,
+    /// The phase that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Where it takes place: `core`, `host`, `guest`.
+    pub place: String,
+    /// What happens in it.
+    pub meaning: String,
 }
 
 #[cfg(test)]

@@ -51,16 +51,6 @@ pub fn go_on() -> Result<(), Error> {
     if STOP.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-/// Sleeps, unless somebody wants to stop.
-pub fn pause(time: Duration) -> Result<(), Error> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        go_on()?;
-        std::thread::sleep(Duration::from_millis(20).min(end.saturating_duration_since(Instant::now())));
-    }
-    go_on()
-}
-
 /// Waits until something holds.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
     let end = Instant::now() + Duration::from_secs(10);
@@ -75,7 +65,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
 }
 
 /// Programs that are not ours, with their Debian packages.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
+    ("curl", "curl"),
     ("iperf3", "iperf3"),
     ("NPtcp", "netpipe-tcp"),
     ("redis-server", "redis-server"),

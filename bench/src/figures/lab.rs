@@ -4,7 +4,8 @@
 use super::host::{Error, Folder, Namespace, Running, failed, need, own, run, unique, until};
 use super::place::Places;
 use std::fmt::Write;
-use std::process::Command;
+use std::fs::File;
+use std::process::{Command, Stdio};
 
 /// What is between the client and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,18 +325,19 @@ impl Lab {
     }
 
     fn switched(mut self, setup: &Setup, server: Server) -> Result<Self, Error> {
-        let (config, cpu) = (self.folder.0.join("switch.toml"), self.places.switch.to_string());
-        if let Err(e) = std::fs::write(&config, self.switch_config(setup)?) {
-            return failed(format!("{}: {e}", config.display()));
-        }
-        let control = self.folder.0.join("switch.sock");
-        let mut command = Command::new("taskset");
-        command.args(["-c", &cpu]).arg(own("microvisor-switch"));
+        let [config, control, log] = ["switch.toml", "switch.sock", "log"].map(|name| self.folder.0.join(name));
+        let written = std::fs::write(&config, self.switch_config(setup)?);
+        let log_file = written.and_then(|()| File::create(&log));
+        let log_file = log_file.or_else(|e| failed(format!("{}: {e}", log.display())))?;
+        let mut command = Command::new(own("microvisor-switch"));
         command.arg("--config").arg(&config).arg("--control").arg(&control);
-        self.running.push(Running::quiet(&mut command)?);
-        until("the switch answers", || {
-            run(Command::new(own("microvisor")).args(["switch", "--socket"]).arg(&control).arg("show")).is_ok()
-        })?;
+        self.running.push(Running::start(command.stdout(Stdio::null()).stderr(log_file))?);
+        let show = ["switch", "--socket", &control.display().to_string(), "show"].map(str::to_owned);
+        let answers = until("the switch answers", || run(Command::new(own("microvisor")).args(&show)).is_ok());
+        if let Err(Error::Failed(why)) = answers {
+            return failed(format!("{why}: {}", std::fs::read_to_string(&log).unwrap_or_default().trim()));
+        }
+        answers?;
         if setup.path != Path::Uplink {
             self.client.address("t0", &format!("{CLIENT}/24"), setup.mtu)?;
         }

@@ -334,3 +334,38 @@ fn write(figure: &Figure, folder: &Path) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+fn example() -> Figure {
+    use data::{Axis, Better, Host, Point, Scale, Series, Stat};
+    let axis = |label: &str, scale| Axis {
+        label: label.into(),
+        unit: "u".into(),
+        scale,
+        better: Some(Better::More),
+    };
+    let point = |x: f64| Point { x, stat: Stat::of(vec![x, x * 1.1, x * 1.2]) };
+    let series = |key: &str| Series {
+        key: key.into(),
+        label: look::of(key).label.into(),
+        points: [1.0, 2.0, 4.0].map(point).to_vec(),
+    };
+    Figure {
+        schema: SCHEMA.into(),
+        figure: "fig03".into(),
+        caption: "An example".into(),
+        command: "microvisor-bench fig03".into(),
+        begun_unix_s: 1,
+        seconds: 2.0,
+        rounds: 3,
+        host: Host::default(),
+        versions: BTreeMap::new(),
+        compared: vec!["one with the other".into()],
+        missing: vec![],
+        content: Content::Lines {
+            x: axis("streams", Scale::Log2),
+            y: axis("rate", Scale::Linear),
+            series: ["native", "switch"].map(series).to_vec(),
+        },
+    }
+}
