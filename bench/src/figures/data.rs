@@ -218,7 +218,7 @@ pub struct PhaseTime {
     pub phase: String,
     /// Who did it: `microvisor`, `nova`, `nomad`.
     pub source: String,
-    /// When it began, from the beginning of the bar; the median.
+    /// Where it is drawn: behind the phase before it as far as in the median, from the beginning of the bar.
     pub start: f64,
     /// How long it took.
     #[serde(flatten)]

@@ -191,23 +191,31 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     if total.is_empty() {
         return None;
     }
-    let phase = |(phase, source): (&str, &str)| {
-        let (mut starts, mut lengths) = (Vec::new(), Vec::new());
-        for seen in timelines {
-            if let Some(p) = seen.iter().find(|p| p.phase == phase && p.source == source) {
-                starts.push(millis(p.start - origin(seen)));
-                lengths.push(millis(p.end - p.start));
-            }
-        }
-        PhaseTime {
-            phase: phase.into(),
-            source: source.into(),
-            start: Stat::of(starts).median,
-            stat: Stat::of(lengths),
-        }
+    let place = |seen: &[Seen], (phase, source): (&str, &str)| {
+        let p = seen.iter().find(|p| p.phase == phase && p.source == source)?;
+        Some((millis(p.start - origin(seen)), millis(p.end - p.start)))
     };
-    let mut phases: Vec<PhaseTime> = order.into_iter().map(phase).collect();
+    let mut phases: Vec<PhaseTime> = order
+        .iter()
+        .map(|&(phase, source)| {
+            let (starts, lengths) = timelines.iter().filter_map(|seen| place(seen, (phase, source))).unzip();
+            let start = Stat::of(starts).median;
+            PhaseTime { phase: phase.into(), source: source.into(), start, stat: Stat::of(lengths) }
+        })
+        .collect();
     phases.sort_by(|a, b| a.start.total_cmp(&b.start));
+    // A phase is drawn as far behind the one before it as it usually is: then those that follow at once touch.
+    for n in 1..phases.len() {
+        let [before, this] = [&phases[n - 1], &phases[n]].map(|p| (p.phase.as_str(), p.source.as_str()));
+        let gap = |seen: &Vec<Seen>| {
+            let (start, length) = place(seen, before)?;
+            Some(place(seen, this)?.0 - start - length)
+        };
+        let gaps: Vec<f64> = timelines.iter().filter_map(gap).collect();
+        if !gaps.is_empty() {
+            phases[n].start = phases[n - 1].start + phases[n - 1].stat.median + Stat::of(gaps).median;
+        }
+    }
     Some(Stack { label, total: Stat::of(total), phases })
 }
 
@@ -296,7 +304,7 @@ fn instantiations(
     let mut compared = vec![
         what.to_owned(),
         format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
-        "A bar begins at the median of its phase's beginning and is as long as its median; the line at the end is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
+        "A bar is as long as the median of its phase, and as far behind the one before it as in the median; the line at the end is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
     ];
     let missing = if elsewhere.is_empty() {
         vec![is_missing(source)]

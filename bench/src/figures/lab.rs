@@ -2,6 +2,7 @@
 //! for one turn, and gone after it. So nobody works while another is measured.
 
 use super::host::{Error, Folder, Namespace, Running, failed, need, own, run, unique, until};
+use super::look;
 use super::place::Places;
 use std::fmt::Write;
 use std::fs::File;
@@ -62,6 +63,13 @@ impl Setup {
     /// With the product's own defaults.
     pub const fn new(key: &'static str, path: Path) -> Self {
         Self { key, path, offload: true, mtu: 1500, poll: Poll::Adaptive, queue: 256, wire: false, rate: None }
+    }
+
+    /// Its name for people.
+    pub fn label(&self) -> String {
+        let is_one_link = matches!(self.path, Path::Veth { links: 1 } | Path::Bond { links: 1 });
+        let links = if self.rate.is_some() && is_one_link { ", one link" } else { "" };
+        format!("{}{links}", look::of(self.key).label)
     }
 
     fn is_guest(&self) -> bool {

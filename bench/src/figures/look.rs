@@ -47,7 +47,10 @@ const GREEN: &str = "#009e73";
 const BLUE: &str = "#0072b2";
 const VERMILION: &str = "#d55e00";
 const PURPLE: &str = "#cc79a7";
-const OLIVE: &str = "#8a7f00";
+// The last three are Tol's: there are more configurations than Okabe and Ito have colours.
+const OLIVE: &str = "#999933";
+const WINE: &str = "#882255";
+const TEAL: &str = "#44aa99";
 
 const SOLID: &str = "";
 const DASHED: &str = "7 4";
@@ -71,8 +74,8 @@ static LOOKS: [Look; 18] = [
     look("switch-sleeping", "Guest, switch, sleeping", PURPLE, SOLID, Marker::Cross),
     look("switch-queue-64", "Guest, switch, queues of 64", OLIVE, DOTTED, Marker::Square),
     look("switch-queue-1024", "Guest, switch, queues of 1024", OLIVE, SOLID, Marker::Square),
-    look("switch-bond", "Guest, switch, bond of two links", SKY, DASHED, Marker::Up),
-    look("guests", "Two guests, switch between them", GREEN, DOTTED, Marker::Diamond),
+    look("switch-bond", "Guest, switch, bond of two links", WINE, DASHED, Marker::Up),
+    look("guests", "Two guests, switch between them", TEAL, DOTTED, Marker::Diamond),
 ];
 
 /// How a configuration is drawn; unknown ones as native ones.

@@ -4,7 +4,6 @@ use super::Effort;
 use super::data::{Point, Series, Stat};
 use super::host::Error;
 use super::lab::Setup;
-use super::look;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -83,7 +82,7 @@ impl Run {
             for turn in 0..setups.len() {
                 // Everybody is first once.
                 let which = (round + turn) % setups.len();
-                let label = look::of(setups[which].key).label;
+                let label = setups[which].label();
                 self.step(&format!("round {} of {rounds}: {label}", round + 1), seconds);
                 for (x, value) in measure(&setups[which])? {
                     match got[which].iter_mut().find(|(at, _)| *at == x) {
@@ -96,7 +95,7 @@ impl Run {
         let point = |(x, values)| Point { x, stat: Stat::of(values) };
         let series = |(setup, points): (&Setup, Vec<(f64, Vec<f64>)>)| Series {
             key: setup.key.into(),
-            label: look::of(setup.key).label.into(),
+            label: setup.label(),
             points: points.into_iter().map(point).collect(),
         };
         Ok(setups.iter().zip(got).map(series).collect())
