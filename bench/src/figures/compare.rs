@@ -50,7 +50,11 @@ fn rows(figure: &Figure) -> Vec<Row<'_>> {
         Content::Lines { x, y, series } => series
             .iter()
             .flat_map(|s| s.points.iter().map(move |p| (s, p)))
-            .map(|(s, p)| Row { what: format!("{id}  {}, {} {}", s.label, p.x, x.unit_or_label()), axis: y, stat: &p.stat })
+            .map(|(s, p)| Row {
+                what: format!("{id}  {}, {} {}", s.label, p.x, x.unit_or_label()),
+                axis: y,
+                stat: &p.stat,
+            })
             .collect(),
         Content::Bars { value, groups } => groups
             .iter()
@@ -106,9 +110,13 @@ pub fn main(arguments: &[String]) -> ExitCode {
 /// Prints what differs; whether something got worse.
 fn compare(old: &[Figure], new: &[Figure]) -> bool {
     if let (Some(a), Some(b)) = (old.first(), new.first())
-        && (&a.host.processor, a.host.cpus, &a.host.kernel) != (&b.host.processor, b.host.cpus, &b.host.kernel)
+        && (&a.host.processor, a.host.cpus, &a.host.kernel)
+            != (&b.host.processor, b.host.cpus, &b.host.kernel)
     {
-        println!("not the same host: {}, Linux {}; {}, Linux {}", a.host.processor, a.host.kernel, b.host.processor, b.host.kernel);
+        println!(
+            "not the same host: {}, Linux {}; {}, Linux {}",
+            a.host.processor, a.host.kernel, b.host.processor, b.host.kernel
+        );
     }
     let before: BTreeMap<String, Row<'_>> =
         old.iter().flat_map(rows).map(|row| (row.what.clone(), row)).collect();
@@ -125,8 +133,15 @@ fn compare(old: &[Figure], new: &[Figure]) -> bool {
             println!(
                 "{:<7}{}: {:.3} ({:.3} to {:.3}) to {:.3} ({:.3} to {:.3}) {}, {:+.0} %",
                 if verdict == Verdict::Worse { "worse" } else { "better" },
-                row.what, was.stat.median, was.stat.p10, was.stat.p90, row.stat.median, row.stat.p10, row.stat.p90,
-                row.axis.unit, (row.stat.median / was.stat.median - 1.0) * 100.0
+                row.what,
+                was.stat.median,
+                was.stat.p10,
+                was.stat.p90,
+                row.stat.median,
+                row.stat.p10,
+                row.stat.p90,
+                row.axis.unit,
+                (row.stat.median / was.stat.median - 1.0) * 100.0
             );
         }
     }

@@ -54,7 +54,8 @@ pub fn model(canvas: &mut Canvas, phases: &[ModelPhase]) -> f64 {
             bottom = bottom.max(y + high);
         }
     }
-    let note = "Every instantiation is timed in these phases, on one clock; parts of a phase stand beneath it.";
+    let note =
+        "Every instantiation is timed in these phases, on one clock; parts of a phase stand beneath it.";
     canvas.text((24.0, bottom + 34.0), 12.0, Anchor::Start, FAINT, note);
     bottom + 44.0
 }

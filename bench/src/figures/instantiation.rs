@@ -101,7 +101,11 @@ impl Node {
         let spec = json!({ "name": "one", "config": config, "devices": [{ "network": "lab" }] });
         let made = self.ask("POST", "/v1/instances", Some(&spec))?;
         self.ask("DELETE", "/v1/instances/one?force=true", None)?;
-        if made["state"] == "ready" { Ok(()) } else { failed(format!("an instance did not get ready: {made}")) }
+        if made["state"] == "ready" {
+            Ok(())
+        } else {
+            failed(format!("an instance did not get ready: {made}"))
+        }
     }
 
     fn timelines(&self, last: usize) -> Result<Vec<Timeline>, Error> {
@@ -255,7 +259,12 @@ pub fn request(run: &mut Run, source: &str) -> Result<Made, Error> {
         None => (Content::Words, vec![is_missing(source)]),
     };
     let compared = vec!["One real request, that in the middle of all by its length; an orchestrator's phases by the table of figure 11, then the node's own.".into()];
-    Ok(Made { content, programs: vec![], compared: if middle.is_some() { compared } else { vec![] }, missing })
+    Ok(Made {
+        content,
+        programs: vec![],
+        compared: if middle.is_some() { compared } else { vec![] },
+        missing,
+    })
 }
 
 fn top(span: &Span) -> Vec<Span> {
@@ -313,7 +322,12 @@ fn instantiations(
         vec![]
     };
     let content = Content::Stacks { value: millis(), stacks: stacks.into_iter().flatten().collect() };
-    Ok(Made { content, programs: vec!["microvisor-node", "microvisor-vmm", "microvisor-switch"], compared, missing })
+    Ok(Made {
+        content,
+        programs: vec!["microvisor-node", "microvisor-vmm", "microvisor-switch"],
+        compared,
+        missing,
+    })
 }
 
 #[cfg(test)]
@@ -342,7 +356,8 @@ mod tests {
             external: vec![external],
         };
         let stack = stack("x".into(), &[seen(&timeline, "nova", top)]).unwrap();
-        let phases: Vec<_> = stack.phases.iter().map(|p| (p.phase.as_str(), p.start, p.stat.median)).collect();
+        let phases: Vec<_> =
+            stack.phases.iter().map(|p| (p.phase.as_str(), p.start, p.stat.median)).collect();
         assert_eq!(phases, [("schedule", 0.0, 3.0), ("spawn", 4.0, 2.0)]);
         assert_eq!(stack.total.median, 6.0);
     }

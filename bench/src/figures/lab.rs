@@ -62,7 +62,16 @@ pub struct Setup {
 impl Setup {
     /// With the product's own defaults.
     pub const fn new(key: &'static str, path: Path) -> Self {
-        Self { key, path, offload: true, mtu: 1500, poll: Poll::Adaptive, queue: 256, wire: false, rate: None }
+        Self {
+            key,
+            path,
+            offload: true,
+            mtu: 1500,
+            poll: Poll::Adaptive,
+            queue: 256,
+            wire: false,
+            rate: None,
+        }
     }
 
     /// Its name for people.
@@ -333,7 +342,8 @@ impl Lab {
     }
 
     fn switched(mut self, setup: &Setup, server: Server) -> Result<Self, Error> {
-        let [config, control, log] = ["switch.toml", "switch.sock", "log"].map(|name| self.folder.0.join(name));
+        let [config, control, log] =
+            ["switch.toml", "switch.sock", "log"].map(|name| self.folder.0.join(name));
         let written = std::fs::write(&config, self.switch_config(setup)?);
         let log_file = written.and_then(|()| File::create(&log));
         let log_file = log_file.or_else(|e| failed(format!("{}: {e}", log.display())))?;
@@ -341,7 +351,8 @@ impl Lab {
         command.arg("--config").arg(&config).arg("--control").arg(&control);
         self.running.push(Running::start(command.stdout(Stdio::null()).stderr(log_file))?);
         let show = ["switch", "--socket", &control.display().to_string(), "show"].map(str::to_owned);
-        let answers = until("the switch answers", || run(Command::new(own("microvisor")).args(&show)).is_ok());
+        let answers =
+            until("the switch answers", || run(Command::new(own("microvisor")).args(&show)).is_ok());
         if let Err(Error::Failed(why)) = answers {
             return failed(format!("{why}: {}", std::fs::read_to_string(&log).unwrap_or_default().trim()));
         }
@@ -379,9 +390,8 @@ impl Lab {
                 setup.mtu, setup.offload
             );
         };
-        let user = |name: &str| {
-            format!("vhost-user = {{ path = \"{}.sock\" }}", self.folder.0.join(name).display())
-        };
+        let user =
+            |name: &str| format!("vhost-user = {{ path = \"{}.sock\" }}", self.folder.0.join(name).display());
         let packet =
             |name: &str| format!("packet = {{ interface = \"{name}\", netns = \"{}\" }}", self.far.name);
         let tap = format!("tap = {{ name = \"t0\", netns = \"{}\" }}", self.client.name);

@@ -160,7 +160,12 @@ pub fn outside(run: &mut Run) -> Result<Made, Error> {
         how_often(run),
     ];
     let groups = vec![Group { label: "from outside the host".into(), bars: bars(series) }];
-    Ok(Made { content: Content::Bars { value: micros("round trip"), groups }, programs, compared, missing: no_peer() })
+    Ok(Made {
+        content: Content::Bars { value: micros("round trip"), groups },
+        programs,
+        compared,
+        missing: no_peer(),
+    })
 }
 
 const INSIDE: [Setup; 5] = [NATIVE, TAP, SWITCH, polling(SWITCH), sleeping(SWITCH)];
@@ -205,5 +210,10 @@ pub fn inside(run: &mut Run) -> Result<Made, Error> {
         Group { label: "from the host".into(), bars: bars(to) },
         Group { label: "between two guests".into(), bars: bars(between) },
     ];
-    Ok(Made { content: Content::Bars { value: micros("round trip"), groups }, programs, compared, missing: no_peer() })
+    Ok(Made {
+        content: Content::Bars { value: micros("round trip"), groups },
+        programs,
+        compared,
+        missing: no_peer(),
+    })
 }

@@ -12,7 +12,8 @@ fn said(what: &str, command: &mut Command) -> Result<Outcome, Error> {
     if outcome.is_well {
         return Ok(outcome);
     }
-    let tail = |text: &str| text.trim().chars().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect();
+    let tail =
+        |text: &str| text.trim().chars().rev().take(400).collect::<Vec<_>>().into_iter().rev().collect();
     let (out, err): (String, String) = (tail(&outcome.out), tail(&outcome.err));
     failed(format!("{what} failed: {err} {out}"))
 }
@@ -39,7 +40,8 @@ pub type Latencies = Vec<(f64, f64)>;
 /// NPtcp from the client's namespace over its own row of sizes.
 pub fn nptcp(lab: &Lab, low: u32, high: u32, repeats: u32) -> Result<Latencies, Error> {
     let (low, high, repeats) = (low.to_string(), high.to_string(), repeats.to_string());
-    let words = ["NPtcp", "-o", "/dev/null", "-h", SERVER, "-p", "0", "-l", &low, "-u", &high, "-n", &repeats];
+    let words =
+        ["NPtcp", "-o", "/dev/null", "-h", SERVER, "-p", "0", "-l", &low, "-u", &high, "-n", &repeats];
     latencies(&said("NPtcp", &mut lab.load(&words))?.err)
 }
 
@@ -77,7 +79,8 @@ fn round_trips(text: &str) -> Vec<f64> {
 /// redis-benchmark with 50 clients; requests a second of SET and of GET.
 pub fn redis(lab: &Lab, requests: usize, pipeline: usize) -> Result<[f64; 2], Error> {
     let (requests, pipeline) = (requests.to_string(), pipeline.to_string());
-    let words = ["redis-benchmark", "-h", SERVER, "-t", "set,get", "-c", "50", "--csv", "-n", &requests, "-P"];
+    let words =
+        ["redis-benchmark", "-h", SERVER, "-t", "set,get", "-c", "50", "--csv", "-n", &requests, "-P"];
     let outcome = said("redis-benchmark", &mut lab.load(&[&words[..], &[&pipeline]].concat()))?;
     match ["SET", "GET"].map(|test| csv_rate(&outcome.out, test)) {
         [Some(set), Some(get)] => Ok([set, get]),
@@ -99,14 +102,17 @@ pub fn redis_of_guest(
     reads: u32,
 ) -> Result<f64, Error> {
     let mut words = vec!["redis-load".to_owned()];
-    for (name, value) in
-        [("server", SERVER.to_owned()), ("requests", requests.to_string()), ("pipeline", pipeline.to_string())]
-    {
+    for (name, value) in [
+        ("server", SERVER.to_owned()),
+        ("requests", requests.to_string()),
+        ("pipeline", pipeline.to_string()),
+    ] {
         words.extend(["--set".into(), format!("{name}={value}")]);
     }
     words.extend(["--set".into(), format!("reads={reads}"), "--set".into(), "keys=1".into()]);
     let outcome = said("the redis-load guest", &mut lab.second_guest(setup, &words))?;
-    let rate = outcome.out.lines().find_map(|l| l.strip_prefix("throughput ")?.split(' ').next()?.parse().ok());
+    let rate =
+        outcome.out.lines().find_map(|l| l.strip_prefix("throughput ")?.split(' ').next()?.parse().ok());
     rate.map_or_else(|| failed("the redis-load guest printed no rate"), Ok)
 }
 

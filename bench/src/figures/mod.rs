@@ -239,8 +239,11 @@ fn asked(arguments: &[String]) -> Result<Asked, String> {
             "--timelines" => asked.effort.timelines = Some(value()?.into()),
             "--rounds" => {
                 let rounds = value()?;
-                asked.effort.rounds =
-                    rounds.parse().ok().filter(|n| *n > 0).ok_or(format!("--rounds: {rounds} is no count"))?;
+                asked.effort.rounds = rounds
+                    .parse()
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or(format!("--rounds: {rounds} is no count"))?;
             }
             "all" => asked.kinds.extend(&KINDS),
             id => asked

@@ -34,7 +34,12 @@ pub fn write(folder: &Path) -> Result<PathBuf, Error> {
     html += "<nav><ol>\n";
     for f in &figures {
         let number = f.figure.trim_start_matches("fig").trim_start_matches('0');
-        let _ = writeln!(html, "<li value=\"{number}\"><a href=\"#{}\">{}</a></li>", f.figure, escape(&f.caption));
+        let _ = writeln!(
+            html,
+            "<li value=\"{number}\"><a href=\"#{}\">{}</a></li>",
+            f.figure,
+            escape(&f.caption)
+        );
     }
     html += "</ol></nav>\n";
     for f in &figures {
@@ -50,7 +55,11 @@ pub fn write(folder: &Path) -> Result<PathBuf, Error> {
 
 fn show(html: &mut String, f: &Figure) {
     let id = &f.figure;
-    let _ = writeln!(html, "<figure id=\"{id}\"><img src=\"{id}.svg\" alt=\"{}\">\n<figcaption><ul>", escape(&f.caption));
+    let _ = writeln!(
+        html,
+        "<figure id=\"{id}\"><img src=\"{id}.svg\" alt=\"{}\">\n<figcaption><ul>",
+        escape(&f.caption)
+    );
     for sentence in &f.compared {
         let _ = writeln!(html, "<li>{}</li>", escape(sentence));
     }
@@ -62,7 +71,12 @@ fn show(html: &mut String, f: &Figure) {
         let _ = writeln!(
             html,
             "<li>Host: {}, {} CPUs, {} MiB, Linux {}, {}; load {} when it was begun. {}.</li>",
-            escape(&h.processor), h.cpus, h.memory_mib, escape(&h.kernel), escape(&h.virtualisation), h.load,
+            escape(&h.processor),
+            h.cpus,
+            h.memory_mib,
+            escape(&h.kernel),
+            escape(&h.virtualisation),
+            h.load,
             escape(&h.placement)
         );
     }
@@ -71,7 +85,8 @@ fn show(html: &mut String, f: &Figure) {
     let _ = writeln!(
         html,
         "<li><code>{}</code>, {:.0} s. Numbers: <a href=\"{id}.json\">JSON</a>; picture: <a href=\"{id}.svg\">SVG</a>, <a href=\"{id}.png\">PNG</a>.</li>\n</ul></figcaption></figure>",
-        escape(&f.command), f.seconds
+        escape(&f.command),
+        f.seconds
     );
 }
 

@@ -78,7 +78,13 @@ pub fn hardware_virtualisation() -> Option<&'static str> {
     let info = file("/proc/cpuinfo");
     let flags = info.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
     let has = |flag: &str| flags.split_whitespace().any(|f| f == flag);
-    if has("vmx") { Some("VT-x") } else if has("svm") { Some("SVM") } else { None }
+    if has("vmx") {
+        Some("VT-x")
+    } else if has("svm") {
+        Some("SVM")
+    } else {
+        None
+    }
 }
 
 /// This host.

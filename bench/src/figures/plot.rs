@@ -303,7 +303,8 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
         }
     }
     let column = |n: usize| 190.0 + (n as f64 + 1.0) * (WIDTH - 214.0) / stacks.len().max(1) as f64;
-    let cell = |stat: &Stat| format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90));
+    let cell =
+        |stat: &Stat| format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90));
     let mut y = top;
     let heading = format!("{} (10th to 90th percentile)", value.unit);
     canvas.text((24.0, y), 11.5, Anchor::Start, FAINT, &heading);
@@ -336,9 +337,8 @@ mod tests {
 
     #[test]
     fn rulers_have_ticks_that_people_read() {
-        let ruler = |scale, numbers: &'static [f64]| {
-            Ruler::over(scale, numbers.iter().copied(), (0.0, 100.0))
-        };
+        let ruler =
+            |scale, numbers: &'static [f64]| Ruler::over(scale, numbers.iter().copied(), (0.0, 100.0));
         assert_eq!(ruler(Scale::Linear, &[3.0, 27.0]).ticks(), [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0]);
         assert_eq!(ruler(Scale::Log2, &[1.0, 8.0]).ticks(), [1.0, 2.0, 4.0, 8.0]);
         assert_eq!(ruler(Scale::Log10, &[12.0, 180.0]).ticks(), [10.0, 20.0, 50.0, 100.0, 200.0]);

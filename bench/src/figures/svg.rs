@@ -92,8 +92,7 @@ impl Canvas {
     /// A line of several parts.
     pub fn path(&mut self, points: &[(f64, f64)], colour: &str, width: f64, dash: &str) {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let dash =
-            if dash.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dash}\"") };
+        let dash = if dash.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dash}\"") };
         self.add(format_args!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dash}/>",
             points.join(" ")
@@ -170,10 +169,8 @@ pub fn draw(figure: &Figure) -> String {
     let number = figure.figure.trim_start_matches("fig").trim_start_matches('0');
     canvas.bold((24.0, 32.0), 17.0, Anchor::Start, &format!("Figure {number}. {}", figure.caption));
     let h = &figure.host;
-    let is_measured = !matches!(
-        figure.content,
-        Content::Model { .. } | Content::Mapping { .. } | Content::Words
-    );
+    let is_measured =
+        !matches!(figure.content, Content::Model { .. } | Content::Mapping { .. } | Content::Words);
     if is_measured {
         let host = format!("{}, {} CPUs, Linux {}, {}", h.processor, h.cpus, h.kernel, h.virtualisation);
         canvas.text((24.0, 52.0), 11.5, Anchor::Start, FAINT, &host);

@@ -120,7 +120,8 @@ pub const PATHS: Throughput = Throughput {
 /// Whether native Linux can bond here.
 fn bonding() -> String {
     let module = format!("/lib/modules/{}/kernel/drivers/net/bonding", super::place::describe().kernel);
-    if std::path::Path::new("/sys/class/net/bonding_masters").exists() || std::path::Path::new(&module).exists()
+    if std::path::Path::new("/sys/class/net/bonding_masters").exists()
+        || std::path::Path::new(&module).exists()
     {
         "Linux' own bonding driver is not compared: the multipath route stands for two native links.".into()
     } else {
@@ -164,7 +165,8 @@ impl Throughput {
             "Each transfer takes {} s, after one of 32 MB that is not counted; contestants take turns, {} rounds; each is made for its turn and removed after it.",
             Self::transfer(&e), e.rounds
         ));
-        let x = Axis { label: "parallel streams".into(), unit: String::new(), scale: Scale::Log2, better: None };
+        let x =
+            Axis { label: "parallel streams".into(), unit: String::new(), scale: Scale::Log2, better: None };
         let y = Axis {
             label: "TCP throughput".into(),
             unit: "Gbit/s".into(),
