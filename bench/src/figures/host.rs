@@ -51,13 +51,13 @@ pub fn go_on() -> Result<(), Error> {
     if STOP.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-/// Waits until something holds.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
-    let end = Instant::now() + Duration::from_secs(10);
+/// Waits until something holds, no longer than so many seconds.
+pub fn until(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
+    let end = Instant::now() + Duration::from_secs(seconds);
     while !holds() {
         go_on()?;
         if Instant::now() > end {
-            return failed(format!("not in 10 s: {what}"));
+            return failed(format!("not in {seconds} s: {what}"));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -65,7 +65,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), Error> {
 }
 
 /// Programs that are not ours, with their Debian packages.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("curl", "curl"),
     ("iperf3", "iperf3"),
     ("NPtcp", "netpipe-tcp"),
@@ -77,7 +78,8 @@ const PACKAGES: [(&str, &str); 9] = [
     ("taskset", "util-linux"),
 ];
 
-fn on_path(program: &str) -> Option<PathBuf> {
+/// Where a program is.
+pub fn on_path(program: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
     std::env::split_paths(&paths).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
@@ -108,11 +110,19 @@ pub fn own(name: &str) -> PathBuf {
 pub fn version(program: &str) -> String {
     let (path, option) = match program {
         "ip" | "ping" | "tc" => (program.into(), "-V"),
+        "qemu-system-x86_64" => {
+            return format!("{}; {}", said(Command::new(program).arg("--version")), super::stock::version());
+        }
         "iperf3" | "redis-server" | "redis-benchmark" => (program.into(), "--version"),
         "NPtcp" => return package("netpipe-tcp"),
         ours => (own(ours), "--version"),
     };
-    let said = Command::new(path).arg(option).stdin(Stdio::null()).output();
+    said(Command::new(path).arg(option))
+}
+
+/// The first line of what a command says.
+fn said(command: &mut Command) -> String {
+    let said = command.stdin(Stdio::null()).output();
     let text = said.map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
 }
@@ -185,6 +195,11 @@ impl Running {
         child.map(Self).or_else(|e| failed(format!("{command:?}: {e}")))
     }
 
+    /// Its number.
+    pub fn pid(&self) -> u64 {
+        self.0.id().into()
+    }
+
     /// Starts one whose output nobody wants.
     pub fn quiet(command: &mut Command) -> Result<Self, Error> {
         Self::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
@@ -254,7 +269,7 @@ impl Namespace {
 
     /// Waits until somebody listens on a TCP port in it.
     pub fn listens(&self, port: u16) -> Result<(), Error> {
-        until(&format!("a server listens on port {port}"), || {
+        until(&format!("a server listens on port {port}"), 10, || {
             let listening = run(&mut self.command(&["ss", "-Htln", &format!("sport = :{port}")]));
             listening.is_ok_and(|said| !said.is_empty())
         })

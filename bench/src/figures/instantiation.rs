@@ -76,7 +76,7 @@ impl Node {
         command.arg("--run").arg(folder.0.join("run")).arg("--state").arg(folder.0.join("state"));
         let daemon = Running::quiet(command.args(["--shells", &shells.to_string()]))?;
         let node = Self { folder, daemon: Some(daemon) };
-        until("the node answers", || node.ask("GET", "/v1/status", None).is_ok())?;
+        until("the node answers", 10, || node.ask("GET", "/v1/status", None).is_ok())?;
         node.ask("POST", "/v1/networks", Some(&json!({ "name": "lab", "subnet": "10.80.0.0/24" })))?;
         Ok(node)
     }
@@ -143,7 +143,7 @@ impl Both {
                 run.step(&format!("instantiation {n} of {count}, cold and prepared"), 20.0 * 0.25 / 4.0);
             }
             // A monitor that is just being prepared would be in the way of the cold one.
-            until("a monitor is prepared", || prepared.has_shells(1))?;
+            until("a monitor is prepared", 10, || prepared.has_shells(1))?;
             cold.instantiate()?;
             prepared.instantiate()?;
         }

@@ -4,6 +4,7 @@
 use super::host::{Error, Folder, Namespace, Running, failed, need, own, run, unique, until};
 use super::look;
 use super::place::Places;
+use super::stock;
 use std::fmt::Write;
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -19,6 +20,8 @@ pub enum Path {
     Tap,
     /// A veth pair, a bridge of the kernel, a TAP of the monitor.
     TapBehindBridge,
+    /// A TAP, and Linux in a machine of QEMU.
+    Stock,
     /// A TAP, the switch, and a guest's vhost-user port.
     Switch,
     /// A veth pair whose end is the switch's uplink, and a guest's vhost-user port.
@@ -82,7 +85,7 @@ impl Setup {
     }
 
     fn is_guest(&self) -> bool {
-        !matches!(self.path, Path::Veth { .. } | Path::Bridge)
+        !matches!(self.path, Path::Veth { .. } | Path::Bridge | Path::Stock)
     }
 
     /// Programs that it takes, that of a native server among them.
@@ -91,6 +94,7 @@ impl Setup {
         programs.extend(self.rate.map(|_| "tc"));
         match self.path {
             Path::Veth { .. } | Path::Bridge => programs.extend(server.program()),
+            Path::Stock => programs.extend(server.program().into_iter().chain(["qemu-system-x86_64"])),
             Path::Tap | Path::TapBehindBridge => programs.extend(["microvisor", "microvisor-vmm"]),
             _ => programs.extend(["microvisor", "microvisor-vmm", "microvisor-switch"]),
         }
@@ -122,7 +126,7 @@ impl Server {
     }
 
     /// The port, and how the program is started.
-    fn native(self) -> Option<(u16, Vec<String>)> {
+    pub fn native(self) -> Option<(u16, Vec<String>)> {
         let words = |text: String| text.split(' ').map(str::to_owned).collect();
         match self {
             Server::Iperf => Some((5201, words("iperf3 -s".into()))),
@@ -161,6 +165,12 @@ fn netpipe(arguments: &str) -> Vec<String> {
     vec!["netpipe".into(), "--set".into(), format!("args={arguments}")]
 }
 
+/// The stock contestant beside others, where it can be.
+pub fn with_stock(setups: &[Setup]) -> Vec<Setup> {
+    let stock = stock::why_not().is_none().then_some(Setup::new("stock", Path::Stock));
+    setups.iter().copied().chain(stock).collect()
+}
+
 /// Sees that the programs for all these contestants are there.
 pub fn check(setups: &[Setup], server: Server, loads: &[&str]) -> Result<Vec<&'static str>, Error> {
     need(loads)?;
@@ -177,7 +187,7 @@ pub fn check(setups: &[Setup], server: Server, loads: &[&str]) -> Result<Vec<&'s
 /// The server's address.
 pub const SERVER: &str = "10.80.0.1";
 /// The client's.
-const CLIENT: &str = "10.80.0.2";
+pub const CLIENT: &str = "10.80.0.2";
 /// A second guest's.
 const OTHER: &str = "10.80.0.3";
 
@@ -201,7 +211,7 @@ impl Guest {
         let all: serde_json::Value =
             serde_json::from_str(&run(&mut guest.microvisor(&["ps", "--json"]))?).unwrap_or_default();
         match all[0]["pid"].as_u64() {
-            Some(pid) => lab.places.place_monitor(pid)?,
+            Some(pid) => lab.places.place(pid, |thread| thread != "io")?,
             None => return failed(format!("the guest {} ended at once", guest.name)),
         }
         Ok(guest)
@@ -234,7 +244,8 @@ pub struct Lab {
     far: Namespace,
     /// A bridge's namespace.
     middle: Option<Namespace>,
-    folder: Folder,
+    /// Of its files and sockets.
+    pub folder: Folder,
     /// Which CPU does what.
     pub places: Places,
 }
@@ -283,6 +294,11 @@ impl Lab {
         match setup.path {
             Path::Veth { links } => lab.veth(setup, links)?,
             Path::Bridge => lab.bridge(setup)?,
+            Path::Stock => {
+                let machine = stock::start(&lab, setup, server)?;
+                lab.running.push(machine);
+                return Ok(lab);
+            }
             Path::Tap | Path::TapBehindBridge => return lab.tap(setup, server),
             Path::Switch | Path::Uplink | Path::Bond { .. } => return lab.switched(setup, server),
         }
@@ -352,7 +368,7 @@ impl Lab {
         self.running.push(Running::start(command.stdout(Stdio::null()).stderr(log_file))?);
         let show = ["switch", "--socket", &control.display().to_string(), "show"].map(str::to_owned);
         let answers =
-            until("the switch answers", || run(Command::new(own("microvisor")).args(&show)).is_ok());
+            until("the switch answers", 10, || run(Command::new(own("microvisor")).args(&show)).is_ok());
         if let Err(Error::Failed(why)) = answers {
             return failed(format!("{why}: {}", std::fs::read_to_string(&log).unwrap_or_default().trim()));
         }

@@ -2,10 +2,10 @@
 
 use super::data::{Axis, Bar, Better, Content, Group, Scale, Series};
 use super::host::Error;
-use super::lab::{self, Lab, Path, Poll, Server, Setup};
+use super::lab::{self, Lab, Path, Poll, Server, Setup, with_stock};
 use super::load::{nptcp, nptcp_of_guest, ping};
 use super::turns::Run;
-use super::{Effort, Made, place};
+use super::{Effort, Made, stock};
 
 const NATIVE: Setup = Setup::new("native", Path::Veth { links: 1 });
 const BRIDGE: Setup = Setup::new("bridge", Path::Bridge);
@@ -57,15 +57,7 @@ const HIGH: u32 = 65_536;
 
 /// Why a stock hypervisor is not beside the others.
 pub fn no_peer() -> Vec<String> {
-    vec![match place::hardware_virtualisation() {
-        None => "A stock hypervisor (QEMU/KVM with Debian's kernel) is not shown: this processor offers neither VT-x nor SVM, and \
-                 without them code in a guest's ring 0 is emulated, which would time the emulator and not the hypervisor."
-            .into(),
-        Some(name) => format!(
-            "A stock hypervisor (QEMU/KVM with Debian's kernel) is not shown: this processor has {name}, but this version does \
-             not know how to measure one."
-        ),
-    }]
+    stock::why_not().into_iter().collect()
 }
 
 impl Sizes {
@@ -85,10 +77,11 @@ impl Sizes {
     /// Measures it.
     pub fn make(&self, run: &mut Run) -> Result<Made, Error> {
         let server = Server::Netpipe { low: 1, high: HIGH };
-        let mut programs = lab::check(self.setups, server, &["NPtcp"])?;
+        let setups = with_stock(self.setups);
+        let mut programs = lab::check(&setups, server, &["NPtcp"])?;
         programs.push("NPtcp");
         let repeats = Self::repeats(&run.effort);
-        let series = run.alternate(self.setups, Self::turn_seconds(&run.effort.clone()), |setup| {
+        let series = run.alternate(&setups, Self::turn_seconds(&run.effort.clone()), |setup| {
             let lab = Lab::new(setup, server)?;
             let all = nptcp(&lab, 1, HIGH, repeats)?;
             // Between two powers of two NPtcp measures one size more, which a picture does not need.
@@ -159,13 +152,10 @@ pub fn outside(run: &mut Run) -> Result<Made, Error> {
         "Adaptive: guest and switch look for packets for 50 microseconds before they sleep; polling: always; sleeping: never.".into(),
         how_often(run),
     ];
+    let inside = "A stock hypervisor is compared within the host alone (figures 2, 4, 5, 8 and 9).";
+    let missing = vec![stock::why_not().unwrap_or_else(|| inside.into())];
     let groups = vec![Group { label: "from outside the host".into(), bars: bars(series) }];
-    Ok(Made {
-        content: Content::Bars { value: micros("round trip"), groups },
-        programs,
-        compared,
-        missing: no_peer(),
-    })
+    Ok(Made { content: Content::Bars { value: micros("round trip"), groups }, programs, compared, missing })
 }
 
 const INSIDE: [Setup; 5] = [NATIVE, TAP, SWITCH, polling(SWITCH), sleeping(SWITCH)];
@@ -185,14 +175,15 @@ pub fn inside_seconds(e: &Effort) -> f64 {
 /// Figure 8.
 pub fn inside(run: &mut Run) -> Result<Made, Error> {
     let server = Server::Netpipe { low: SMALL, high: SMALL };
-    let mut programs = lab::check(&INSIDE, server, &["NPtcp"])?;
+    let setups = with_stock(&INSIDE);
+    let mut programs = lab::check(&setups, server, &["NPtcp"])?;
     programs.push("NPtcp");
     let count = messages(&run.effort);
     let seconds = 1.0 + f64::from(count) * 0.001;
     let there_and_back = |latencies: Vec<(f64, f64)>| {
         latencies.first().map(|(size, one_way)| (*size, one_way * 2.0)).into_iter().collect()
     };
-    let to = run.alternate(&INSIDE, seconds, |setup| {
+    let to = run.alternate(&setups, seconds, |setup| {
         let lab = Lab::new(setup, server)?;
         Ok(there_and_back(nptcp(&lab, SMALL, SMALL, count)?))
     })?;

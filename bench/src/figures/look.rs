@@ -57,10 +57,11 @@ const DASHED: &str = "7 4";
 const DOTTED: &str = "2 3";
 
 /// All of them. A colour is what was changed; a guest on a TAP of its own is dashed, as is what is not a guest.
-static LOOKS: [Look; 18] = [
+static LOOKS: [Look; 19] = [
     look("native", "Linux, native", BLACK, SOLID, Marker::Circle),
     look("native-multipath", "Linux, native, two links (multipath)", BLACK, DASHED, Marker::Square),
     look("bridge", "Linux, behind a bridge (a container's path)", GREY, DASHED, Marker::Plus),
+    look("stock", "Linux guest, QEMU/KVM", VERMILION, DOTTED, Marker::Diamond),
     look("tap", "Guest, TAP in the monitor", ORANGE, SOLID, Marker::Square),
     look("tap-no-offload", "Guest, TAP, offloads off", VERMILION, DASHED, Marker::Down),
     look("tap-jumbo", "Guest, TAP, MTU 9000", GREEN, DASHED, Marker::Up),

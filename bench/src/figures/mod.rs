@@ -17,6 +17,7 @@ mod page;
 mod place;
 mod plot;
 mod redis;
+mod stock;
 mod svg;
 mod throughput;
 mod turns;

@@ -38,15 +38,16 @@ impl Places {
         format!("CPU {client}: the load; CPU {server}: the server or guest; CPU {switch}: {carrier}")
     }
 
-    /// Puts the threads of a monitor where they belong.
-    pub fn place_monitor(self, pid: u64) -> Result<(), Error> {
+    /// Puts the threads of a virtual machine's process where they belong: those that run the guest to the server's CPU,
+    /// those that move packets to the switch's.
+    pub fn place(self, pid: u64, runs_guest: impl Fn(&str) -> bool) -> Result<(), Error> {
         for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
             // A thread of KVM's own, which may be placed by nobody.
             if name.starts_with("kvm-") {
                 continue;
             }
-            let cpu = if name.trim() == "io" { self.switch } else { self.server }.to_string();
+            let cpu = if runs_guest(name.trim()) { self.server } else { self.switch }.to_string();
             run(Command::new("taskset").args(["-p", "-c", &cpu]).arg(task.file_name()))?;
         }
         Ok(())

@@ -33,10 +33,11 @@ fn turn_seconds(e: &Effort) -> f64 {
 
 /// Measures it.
 pub fn make(run: &mut Run) -> Result<Made, Error> {
-    let mut programs = lab::check(&SETUPS, Server::Redis, &["redis-benchmark"])?;
+    let setups = lab::with_stock(&SETUPS);
+    let mut programs = lab::check(&setups, Server::Redis, &["redis-benchmark"])?;
     programs.push("redis-benchmark");
     let e = run.effort.clone();
-    let series = run.alternate(&SETUPS, turn_seconds(&e), |setup| {
+    let series = run.alternate(&setups, turn_seconds(&e), |setup| {
         let mut rates = Vec::new();
         if setup.key == "guests" {
             for (pipeline, reads) in PIPELINES.into_iter().flat_map(|p| [(p, 0), (p, 100)]) {

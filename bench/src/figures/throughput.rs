@@ -11,6 +11,8 @@ use super::{Effort, Made};
 pub struct Throughput {
     setups: &'static [Setup],
     compared: &'static [&'static str],
+    /// Whether the stock contestant takes part.
+    stock: bool,
     missing: fn() -> Vec<String>,
 }
 
@@ -62,6 +64,7 @@ pub const BONDING: Throughput = Throughput {
         "The guest's links lie between two bonds of the switch (balance-xor, hash layer3+4) of one link or of two; the client is behind the first, the guest behind the second.",
         "Two links of native Linux are a route over both (multipath, hash of addresses and ports).",
     ],
+    stock: false,
     missing: || vec![bonding()],
 };
 
@@ -80,6 +83,7 @@ pub const CONFIGURATIONS: Throughput = Throughput {
         key("switch-sleeping", poll(Poll::Never, SWITCH)),
     ],
     compared: &[HOW, DEFAULTS],
+    stock: false,
     missing: Vec::new,
 };
 
@@ -96,6 +100,7 @@ pub const OPTIONS: Throughput = Throughput {
         TAP,
     ],
     compared: &[HOW, "All differ from \"Guest, switch\" in one option.", DEFAULTS],
+    stock: false,
     missing: Vec::new,
 };
 
@@ -114,6 +119,7 @@ pub const PATHS: Throughput = Throughput {
         "Native: a veth pair between two namespaces. Bridge: client, veth pair, the kernel's bridge, veth pair, server. TAP: the monitor moves packets itself. Switch: a TAP of the switch, a learning segment, vhost-user. Point-to-point: the same with a segment of two ports where nothing is learned. Bond: between client and guest the switch sends over a bond of two veth pairs (balance-xor, layer3+4), and takes from another.",
         DEFAULTS,
     ],
+    stock: true,
     missing: super::latency::no_peer,
 };
 
@@ -151,10 +157,11 @@ impl Throughput {
 
     /// Measures it.
     pub fn make(&self, run: &mut Run) -> Result<Made, Error> {
-        let mut programs = lab::check(self.setups, Server::Iperf, &["iperf3"])?;
+        let setups = if self.stock { lab::with_stock(self.setups) } else { self.setups.to_vec() };
+        let mut programs = lab::check(&setups, Server::Iperf, &["iperf3"])?;
         programs.push("iperf3");
         let e = run.effort.clone();
-        let series = run.alternate(self.setups, Self::turn_seconds(&e), |setup| {
+        let series = run.alternate(&setups, Self::turn_seconds(&e), |setup| {
             let lab = Lab::new(setup, Server::Iperf)?;
             iperf(&lab, 1, ["-n", "32M"])?;
             let rate = |&n: &usize| Ok((n as f64, iperf(&lab, n, ["-t", Self::transfer(&e)])?));
