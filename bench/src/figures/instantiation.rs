@@ -313,7 +313,7 @@ fn instantiations(
     let mut compared = vec![
         what.to_owned(),
         format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
-        "A bar is as long as the median of its phase, and as far behind the one before it as in the median; the line at the end is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
+        "A bar is as long as the median of its phase, and as far behind the one before it as in the median; the line beneath is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
     ];
     let missing = if elsewhere.is_empty() {
         vec![is_missing(source)]

@@ -148,8 +148,8 @@ pub fn outside(run: &mut Run) -> Result<Made, Error> {
     })?;
     let compared = vec![
         format!("{count} pings of 56 bytes, one a millisecond, from a namespace that stands for another host; the median is one value. 50 before them are not counted."),
-        "The cable is a veth pair. Native: its other end is in the server's namespace. Bridge: the kernel's bridge is between. TAP: the bridge and a TAP of the monitor. Switch: the cable's end is the switch's uplink (AF_PACKET), and the guest has a vhost-user port. A guest answers by Click (ICMPPingResponder), the others by their kernel.".into(),
-        "Adaptive: guest and switch look for packets for 50 microseconds before they sleep; polling: always; sleeping: never.".into(),
+        "The cable is a veth pair. Native: its other end is in the server's namespace. Bridge: the kernel's bridge is between. TAP: the bridge and a TAP of the monitor. Switch: the cable's end is the switch's uplink (AF_PACKET), and the guest has a vhost-user port. A guest answers by Click (ICMPPingResponder), the others by their kernel, which does so on the load's CPU and wakes nobody.".into(),
+        "Adaptive: guest and switch look for packets for 50 microseconds before they sleep, which is less than the time between two pings; polling: always; sleeping: never.".into(),
         how_often(run),
     ];
     let inside = "A stock hypervisor is compared within the host alone (figures 2, 4, 5, 8 and 9).";

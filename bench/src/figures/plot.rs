@@ -241,7 +241,7 @@ fn colour(phase: &str) -> &'static str {
 fn lanes(stack: &Stack) -> Vec<usize> {
     let mut ends: Vec<f64> = Vec::new();
     // Medians of neighbours may touch a little.
-    let tolerance = stack.total.median * 0.01;
+    let tolerance = stack.total.median * 0.002;
     let lane = |p: &super::data::PhaseTime| {
         let free = ends.iter().position(|end| *end <= p.start + tolerance);
         let lane = free.unwrap_or_else(|| {
@@ -263,7 +263,7 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
     let across = Ruler::over(value.scale, ends, (left, right));
     let placed: Vec<Vec<usize>> = stacks.iter().map(lanes).collect();
     let deep = |lanes: &Vec<usize>| lanes.iter().max().map_or(1, |most| most + 1) as f64;
-    let bottom = TOP + placed.iter().map(|lanes| 40.0 + deep(lanes) * LANE).sum::<f64>();
+    let bottom = TOP + placed.iter().map(|lanes| 48.0 + deep(lanes) * LANE).sum::<f64>();
     for tick in across.ticks() {
         let at = across.place(tick);
         canvas.line((at, TOP), (at, bottom), GRID, 1.0, "");
@@ -284,12 +284,12 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
                 canvas.text(((from + to) / 2.0, top + 20.0), 12.0, Anchor::Middle, ink, &p.phase);
             }
         }
-        let middle = y + LANE / 2.0 - 2.0;
+        let below = y + deep(lanes) * LANE + 3.0;
         let [low, high] = [stack.total.p10, stack.total.p90].map(|n| across.place(n));
-        spread(canvas, (low, middle), (high, middle), INK);
+        spread(canvas, (low, below), (high, below), INK);
         let total = format!("{} {}", digits(stack.total.median), value.unit);
-        canvas.bold((high + 8.0, middle + 4.0), 12.5, Anchor::Start, &total);
-        y += deep(lanes) * LANE + 12.0;
+        canvas.bold((high + 8.0, below + 4.0), 12.5, Anchor::Start, &total);
+        y += deep(lanes) * LANE + 20.0;
     }
     table(canvas, value, stacks, bottom + 64.0)
 }
@@ -303,8 +303,10 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
         }
     }
     let column = |n: usize| 190.0 + (n as f64 + 1.0) * (WIDTH - 214.0) / stacks.len().max(1) as f64;
-    let cell =
-        |stat: &Stat| format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90));
+    let cell = |stat: &Stat| match stat.n {
+        1 => digits(stat.median),
+        _ => format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90)),
+    };
     let mut y = top;
     let heading = format!("{} (10th to 90th percentile)", value.unit);
     canvas.text((24.0, y), 11.5, Anchor::Start, FAINT, &heading);
