@@ -9,12 +9,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+TEST_PACKAGES := fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
 SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries demo test lint bench docs fuzz install clean packages test-packages
+.PHONY: help build images binaries demo test lint bench figures docs fuzz install clean packages test-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p node -p click-host
+	cargo build --release --quiet -p cli -p node -p click-host -p bench
 	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
 	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
@@ -52,8 +52,11 @@ lint: ## check formatting and run clippy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
-bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch or node for those; BENCH=--json for numbers only)
-	cargo run --release --quiet -p bench -- $(BENCH)
+bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
+	$(RELEASE)/microvisor-bench spec $(BENCH)
+
+figures: build test-packages ## draw all figures from a quick run, to target/figures
+	$(RELEASE)/microvisor-bench all --quick --out target/figures
 
 docs: binaries ## write the manual of elements to docs/elements
 	rm -rf docs/elements
@@ -64,7 +67,7 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 
 PREFIX ?= /usr/local
 install: build ## install under PREFIX (default /usr/local)
-	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click
+	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 
 clean: ## remove everything that was built

@@ -1,5 +1,7 @@
-//! Measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread.
+//! `spec` measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread;
+//! everything else is about the figures.
 
+mod figures;
 mod node;
 mod ping;
 mod plane;
@@ -12,13 +14,13 @@ use e2e::{RunFolder, program, root, run, unique};
 use sample::{Sample, Unit};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: bench [redis | tcp | switch | node] [--rounds N] [--json]
+Usage: microvisor-bench spec [redis | tcp | switch | node] [--rounds N] [--json]
 
 Without a word: starts and sizes.
   redis       Redis as a guest against redis-server
@@ -38,11 +40,21 @@ enum What {
     Node,
 }
 
-fn main() {
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("spec") => spec(&arguments[1..]),
+        _ => return figures::main(&arguments),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Measures what SPECIFICATION.md promises.
+fn spec(arguments: &[String]) {
     let mut rounds = None;
     let mut json = false;
     let mut what = What::Starts;
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "redis" => what = What::Redis,

@@ -69,11 +69,16 @@ impl Sample {
 
     /// The value that a share of the measurements is not above.
     fn quantile(&self, share: f64) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
-        sorted.get(at).copied().unwrap_or(f64::NAN)
+        quantile(&self.values, share)
     }
+}
+
+/// The value that a share of these is not above.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
 impl fmt::Display for Sample {

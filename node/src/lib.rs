@@ -1,7 +1,7 @@
 //! The node: one daemon that turns a host into a place where network functions are started, watched and stopped through an
 //! API. It is whole by itself on one host.
 //!
-//! `model` has what the API speaks of, `problem` how it says no, `store` what outlives the daemon (SQLite), `images`,
+//! `model` has what the API speaks of, `phases` what instantiations are made of, `problem` how it says no, `store` what outlives the daemon (SQLite), `images`,
 //! `network` and `instance` what the node looks after, `api` the HTTP side, `client` its other end, `settings` the
 //! configuration.
 //!
@@ -22,6 +22,7 @@ pub mod instance;
 pub mod model;
 pub mod network;
 pub mod node;
+pub mod phases;
 pub mod problem;
 pub mod process;
 pub mod settings;

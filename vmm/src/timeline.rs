@@ -45,6 +45,35 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All, in the order of the model: those inside another after it.
+    pub const ALL: [Phase; 16] = [
+        Phase::Request,
+        Phase::Authorize,
+        Phase::Schedule,
+        Phase::Image,
+        Phase::Network,
+        Phase::Spawn,
+        Phase::Create,
+        Phase::Memory,
+        Phase::Load,
+        Phase::Enter,
+        Phase::Boot,
+        Phase::Runtime,
+        Phase::Devices,
+        Phase::Configure,
+        Phase::Ready,
+        Phase::FirstPacket,
+    ];
+
+    /// The phase that it is a part of.
+    pub fn within(self) -> Option<Phase> {
+        match self {
+            Phase::Create | Phase::Memory | Phase::Load | Phase::Enter => Some(Phase::Spawn),
+            Phase::Runtime | Phase::Devices | Phase::Configure => Some(Phase::Boot),
+            _ => None,
+        }
+    }
+
     /// The name as the model writes it.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,364 @@
+//! Figures of instantiations: the model (10), who does what of it (11), and where the time of real ones went (12 to 17).
+//!
+//! What orchestrators add comes from a file: what `GET /v1/timelines` answered on a node that one of them drove. Its
+//! `external` phases are placed by the mapping tables.
+
+use super::data::{Axis, Better, Content, ModelPhase, PhaseTime, Scale, Stack, Stat};
+use super::host::{Error, Folder, Running, failed, need, own, run, until};
+use super::turns::Run;
+use super::{Effort, Made};
+use node::model::Timeline;
+use node::phases::{ORCHESTRATORS, Place, meaning, orchestrator, place};
+use serde_json::{Value, json};
+use std::process::Command;
+use vmm::timeline::{Phase, Span};
+
+/// Figure 10.
+pub fn model(_: &mut Run) -> Result<Made, Error> {
+    let phase = |p: Phase| ModelPhase {
+        name: p.name().into(),
+        within: p.within().map(|p| p.name().into()),
+        place: match place(p) {
+            Place::Core => "core",
+            Place::Host => "host",
+            Place::Guest => "guest",
+        }
+        .into(),
+        meaning: meaning(p).into(),
+    };
+    let content = Content::Model { phases: Phase::ALL.into_iter().map(phase).collect() };
+    let compared = vec!["The phases are those that timelines have; the picture is drawn from their definition in the program (vmm/src/timeline.rs, node/src/phases.rs).".into()];
+    Ok(Made { content, programs: vec![], compared, missing: vec![] })
+}
+
+/// Figure 11.
+pub fn mapping(_: &mut Run) -> Result<Made, Error> {
+    let columns = ["phase"].into_iter().chain(ORCHESTRATORS.iter().map(|o| o.name)).map(str::to_owned);
+    let row = |phase: Phase| {
+        let who = ORCHESTRATORS.iter().map(|o| o.component(phase).unwrap_or_default());
+        [phase.name()].into_iter().chain(who).map(str::to_owned).collect()
+    };
+    let top = Phase::ALL.into_iter().filter(|phase| phase.within().is_none());
+    let content = Content::Mapping { columns: columns.collect(), rows: top.map(row).collect() };
+    let compared = vec!["The table is the program's own (node/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
+    Ok(Made { content, programs: vec![], compared, missing: vec![] })
+}
+
+/// Timelines of instances that were made alternately.
+pub struct Both {
+    cold: Vec<Timeline>,
+    prepared: Vec<Timeline>,
+}
+
+/// Instantiations of each kind.
+fn count(e: &Effort) -> usize {
+    if e.quick { 100 } else { 300 }
+}
+
+/// Those before them, which are not counted.
+const WARM_UP: usize = 5;
+
+/// About how many seconds the node's figures take, which share a measurement.
+pub fn seconds(e: &Effort) -> f64 {
+    count(e) as f64 * 0.25 / 4.0
+}
+
+/// A node of our own, gone with this.
+struct Node {
+    folder: Folder,
+    daemon: Option<Running>,
+}
+
+impl Node {
+    fn start(shells: usize) -> Result<Self, Error> {
+        let folder = Folder::new()?;
+        let mut command = Command::new(own("microvisor-node"));
+        command.arg("--run").arg(folder.0.join("run")).arg("--state").arg(folder.0.join("state"));
+        let daemon = Running::quiet(command.args(["--shells", &shells.to_string()]))?;
+        let node = Self { folder, daemon: Some(daemon) };
+        until("the node answers", 10, || node.ask("GET", "/v1/status", None).is_ok())?;
+        node.ask("POST", "/v1/networks", Some(&json!({ "name": "lab", "subnet": "10.80.0.0/24" })))?;
+        Ok(node)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--fail-with-body", "-m", "30", "-X", method, "--unix-socket"]);
+        command.arg(self.folder.0.join("run/api.sock")).arg(format!("http://node{path}"));
+        if let Some(body) = body {
+            command.args(["-H", "content-type: application/json", "--data-binary", &body.to_string()]);
+        }
+        Ok(serde_json::from_str(&run(&mut command)?).unwrap_or_default())
+    }
+
+    fn has_shells(&self, wanted: u64) -> bool {
+        self.ask("GET", "/v1/status", None).is_ok_and(|status| status["shells"].as_u64() == Some(wanted))
+    }
+
+    /// Makes an instance, which waits until it is ready, and removes it.
+    fn instantiate(&self) -> Result<(), Error> {
+        let config = include_str!("pong.click");
+        let spec = json!({ "name": "one", "config": config, "devices": [{ "network": "lab" }] });
+        let made = self.ask("POST", "/v1/instances", Some(&spec))?;
+        self.ask("DELETE", "/v1/instances/one?force=true", None)?;
+        if made["state"] == "ready" {
+            Ok(())
+        } else {
+            failed(format!("an instance did not get ready: {made}"))
+        }
+    }
+
+    fn timelines(&self, last: usize) -> Result<Vec<Timeline>, Error> {
+        serde_json::from_value(self.ask("GET", &format!("/v1/timelines?last={last}"), None)?).or_else(failed)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.ask("DELETE", "/v1/instances/one?force=true", None);
+        let switch = self.ask("GET", "/v1/status", None).ok().and_then(|status| status["switch"].as_u64());
+        drop(self.daemon.take());
+        // It would outlive the daemon, as it should.
+        if let Some(switch) = switch {
+            let _ = run(Command::new("kill").arg(switch.to_string()));
+        }
+    }
+}
+
+impl Both {
+    /// Makes instances, a cold one, a prepared one, and so on, unless another figure did so in this run.
+    fn measured(run: &mut Run) -> Result<&Self, Error> {
+        if run.instantiations.is_none() {
+            run.instantiations = Some(Self::measure(run)?);
+        }
+        run.instantiations.as_ref().map_or_else(|| failed("no instantiations"), Ok)
+    }
+
+    fn measure(run: &mut Run) -> Result<Self, Error> {
+        need(&["microvisor-node", "microvisor-vmm", "microvisor-switch", "curl"])?;
+        let count = count(&run.effort);
+        let (cold, prepared) = (Node::start(0)?, Node::start(1)?);
+        for n in 0..WARM_UP + count {
+            if n % 20 == 0 {
+                run.step(&format!("instantiation {n} of {count}, cold and prepared"), 20.0 * 0.25 / 4.0);
+            }
+            // A monitor that is just being prepared would be in the way of the cold one.
+            until("a monitor is prepared", 10, || prepared.has_shells(1))?;
+            cold.instantiate()?;
+            prepared.instantiate()?;
+        }
+        Ok(Self { cold: cold.timelines(count)?, prepared: prepared.timelines(count)? })
+    }
+}
+
+/// A phase on the node's clock.
+struct Seen {
+    phase: String,
+    source: String,
+    start: u64,
+    end: u64,
+}
+
+/// Phases of a timeline: those of a source, and the monitor's as far as `wanted`.
+fn seen(t: &Timeline, source: &str, wanted: fn(&Span) -> Vec<Span>) -> Vec<Seen> {
+    let own = t.timeline.spans.iter().flat_map(wanted).map(|span| Seen {
+        phase: span.phase.name().into(),
+        source: "microvisor".into(),
+        start: t.begun_unix_ns + span.start_ns,
+        end: t.begun_unix_ns + span.end_ns,
+    });
+    let table = orchestrator(source);
+    let others = t.external.iter().filter(|p| p.source == source).map(|p| Seen {
+        phase: table.and_then(|o| o.phase(&p.name)).map_or(p.name.clone(), |phase| phase.name().into()),
+        source: p.source.clone(),
+        start: p.start_unix_ns,
+        end: p.end_unix_ns,
+    });
+    others.chain(own).collect()
+}
+
+/// A bar of medians, in milliseconds.
+fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
+    let millis = |ns: u64| ns as f64 / 1e6;
+    let mut order: Vec<(&str, &str)> = Vec::new();
+    for p in timelines.iter().flatten() {
+        if !order.contains(&(&p.phase, &p.source)) {
+            order.push((&p.phase, &p.source));
+        }
+    }
+    let origin = |seen: &[Seen]| seen.iter().map(|p| p.start).min().unwrap_or(0);
+    let total: Vec<f64> = timelines
+        .iter()
+        .filter(|seen| !seen.is_empty())
+        .map(|seen| millis(seen.iter().map(|p| p.end).max().unwrap_or(0) - origin(seen)))
+        .collect();
+    if total.is_empty() {
+        return None;
+    }
+    let place = |seen: &[Seen], (phase, source): (&str, &str)| {
+        let p = seen.iter().find(|p| p.phase == phase && p.source == source)?;
+        Some((millis(p.start - origin(seen)), millis(p.end - p.start)))
+    };
+    let mut phases: Vec<PhaseTime> = order
+        .iter()
+        .map(|&(phase, source)| {
+            let (starts, lengths) = timelines.iter().filter_map(|seen| place(seen, (phase, source))).unzip();
+            let start = Stat::of(starts).median;
+            PhaseTime { phase: phase.into(), source: source.into(), start, stat: Stat::of(lengths) }
+        })
+        .collect();
+    phases.sort_by(|a, b| a.start.total_cmp(&b.start));
+    // A phase is drawn as far behind the one before it as it usually is: then those that follow at once touch.
+    for n in 1..phases.len() {
+        let [before, this] = [&phases[n - 1], &phases[n]].map(|p| (p.phase.as_str(), p.source.as_str()));
+        let gap = |seen: &Vec<Seen>| {
+            let (start, length) = place(seen, before)?;
+            Some(place(seen, this)?.0 - start - length)
+        };
+        let gaps: Vec<f64> = timelines.iter().filter_map(gap).collect();
+        if !gaps.is_empty() {
+            phases[n].start = phases[n - 1].start + phases[n - 1].stat.median + Stat::of(gaps).median;
+        }
+    }
+    Some(Stack { label, total: Stat::of(total), phases })
+}
+
+/// What was measured elsewhere: timelines with phases of a source.
+fn others(e: &Effort, source: &str) -> Result<Vec<Timeline>, Error> {
+    let Some(path) = &e.timelines else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(path).or_else(|e| failed(format!("{}: {e}", path.display())))?;
+    let all: Vec<Timeline> =
+        serde_json::from_str(&text).or_else(|e| failed(format!("{}: {e}", path.display())))?;
+    Ok(all.into_iter().filter(|t| t.external.iter().any(|p| p.source == source)).collect())
+}
+
+fn is_missing(source: &str) -> String {
+    let name = orchestrator(source).map_or(source, |o| o.name);
+    format!(
+        "{name} did not take part in this run, so none of its phases are shown. They come with --timelines FILE: what \
+         GET /v1/timelines answers on a node that it has driven, with phases of the source \"{source}\"."
+    )
+}
+
+fn millis() -> Axis {
+    Axis { label: "time".into(), unit: "ms".into(), scale: Scale::Linear, better: Some(Better::Less) }
+}
+
+/// Figures 12 and 13: the real request in the middle of those that are known.
+pub fn request(run: &mut Run, source: &str) -> Result<Made, Error> {
+    let mut all = others(&run.effort, source)?;
+    let length = |t: &Timeline| {
+        let first = t.external.iter().map(|p| p.start_unix_ns).min().unwrap_or(t.begun_unix_ns);
+        t.begun_unix_ns + t.timeline.total_ns() - first.min(t.begun_unix_ns)
+    };
+    all.sort_by_key(length);
+    let middle = all.get(all.len() / 2);
+    let stacks = middle.and_then(|t| stack(format!("request {}", t.request), &[seen(t, source, top)]));
+    let (content, missing) = match stacks {
+        Some(stack) => (Content::Stacks { value: millis(), stacks: vec![stack] }, vec![]),
+        None => (Content::Words, vec![is_missing(source)]),
+    };
+    let compared = vec!["One real request, that in the middle of all by its length; an orchestrator's phases by the table of figure 11, then the node's own.".into()];
+    Ok(Made {
+        content,
+        programs: vec![],
+        compared: if middle.is_some() { compared } else { vec![] },
+        missing,
+    })
+}
+
+fn top(span: &Span) -> Vec<Span> {
+    // After `ready` there is nothing that somebody waits for.
+    if span.phase == Phase::FirstPacket { vec![] } else { vec![span.clone()] }
+}
+
+fn parts(span: &Span) -> Vec<Span> {
+    if matches!(span.phase, Phase::Spawn | Phase::Boot) { span.inside.clone() } else { vec![] }
+}
+
+/// Figures 14 and 16.
+pub fn breakdown(run: &mut Run, source: &str) -> Result<Made, Error> {
+    instantiations(run, source, top, "Phases from the request to ready.")
+}
+
+/// Figures 15 and 17.
+pub fn spawning(run: &mut Run, source: &str) -> Result<Made, Error> {
+    instantiations(
+        run,
+        source,
+        parts,
+        "The parts of the phases spawn (the monitor: create, memory, load, enter) and boot (the guest: runtime, devices, configure).",
+    )
+}
+
+fn instantiations(
+    run: &mut Run,
+    source: &str,
+    wanted: fn(&Span) -> Vec<Span>,
+    what: &str,
+) -> Result<Made, Error> {
+    let elsewhere = others(&run.effort, source)?;
+    let count = count(&run.effort);
+    let both = Both::measured(run)?;
+    let made = |label: &str, timelines: &[Timeline], source: &str| {
+        let all: Vec<Vec<Seen>> = timelines.iter().map(|t| seen(t, source, wanted)).collect();
+        stack(label.to_owned(), &all)
+    };
+    let name = orchestrator(source).map_or(source, |o| o.name);
+    let stacks = [
+        made(name, &elsewhere, source),
+        made("The node, cold", &both.cold, ""),
+        made("The node, prepared monitor", &both.prepared, ""),
+    ];
+    let mut compared = vec![
+        what.to_owned(),
+        format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
+        "A bar is as long as the median of its phase, and as far behind the one before it as in the median; the line beneath is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
+    ];
+    let missing = if elsewhere.is_empty() {
+        vec![is_missing(source)]
+    } else {
+        compared.push(format!("{name}: {} requests, measured elsewhere.", elsewhere.len()));
+        vec![]
+    };
+    let content = Content::Stacks { value: millis(), stacks: stacks.into_iter().flatten().collect() };
+    Ok(Made {
+        content,
+        programs: vec!["microvisor-node", "microvisor-vmm", "microvisor-switch"],
+        compared,
+        missing,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node::model::External;
+    use vmm::clock::Tsc;
+    use vmm::timeline::Timeline as Spans;
+
+    #[test]
+    fn an_orchestrators_phases_stand_before_the_nodes() {
+        let mut spans = Spans::new(Tsc(0), 1_000_000_000);
+        spans.spans.push(spans.span(Phase::Spawn, Tsc(0), Tsc(2_000_000)));
+        let external = External {
+            source: "nova".into(),
+            name: "scheduler".into(),
+            start_unix_ns: 1_000_000,
+            end_unix_ns: 4_000_000,
+        };
+        let timeline = Timeline {
+            instance: Default::default(),
+            name: "fw".into(),
+            request: "r".into(),
+            begun_unix_ns: 5_000_000,
+            timeline: spans,
+            external: vec![external],
+        };
+        let stack = stack("x".into(), &[seen(&timeline, "nova", top)]).unwrap();
+        let phases: Vec<_> =
+            stack.phases.iter().map(|p| (p.phase.as_str(), p.start, p.stat.median)).collect();
+        assert_eq!(phases, [("schedule", 0.0, 3.0), ("spawn", 4.0, 2.0)]);
+        assert_eq!(stack.total.median, 6.0);
+    }
+}
