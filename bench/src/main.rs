@@ -1,6 +1,7 @@
 //! `spec` measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread;
 //! everything else is about the figures.
 
+mod click;
 mod figures;
 mod node;
 mod ping;
@@ -20,12 +21,13 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: microvisor-bench spec [redis | tcp | switch | node] [--rounds N] [--json]
+Usage: microvisor-bench spec [redis | tcp | switch | node | click] [--rounds N] [--json]
 
 Without a word: starts and sizes.
   redis       Redis as a guest against redis-server
   tcp         TCP between a namespace and a guest beside veth
   switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
+  click       Click's paths, on the host and in a guest
   node        requests to the first ping, a thousand instances, fifty at once
   --rounds N  runs of each contestant (default 100; redis, tcp and switch: 10)
   --json      print JSON
@@ -38,6 +40,7 @@ enum What {
     Tcp,
     Switch,
     Node,
+    Click,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn spec(arguments: &[String]) {
             "tcp" => what = What::Tcp,
             "switch" => what = What::Switch,
             "node" => what = What::Node,
+            "click" => what = What::Click,
             "--json" => json = true,
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
                 Some(n) => rounds = Some(n),
@@ -75,6 +79,7 @@ fn spec(arguments: &[String]) {
         What::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
         What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
         What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
+        What::Click => (click::measure(rounds.unwrap_or(10)), click::PLACEMENT),
         What::Node => (node::measure(rounds.unwrap_or(100)), node::PLACEMENT),
     };
     if json {
