@@ -25,17 +25,24 @@ fn tail(text: &str) -> &str {
 pub fn iperf(lab: &Lab, streams: usize, amount: [&str; 2]) -> Result<f64, Error> {
     let streams = streams.to_string();
     let words = ["iperf3", "-J", "-c", SERVER, "-P", &streams, amount[0], amount[1]];
-    // A server may still be at the end of the test before.
-    let mut busy = 0;
+    // Between two tests a server is busy for a moment, or does not listen.
+    let not_yet = ["server is busy", "unable to connect"];
+    let mut again = 0;
     loop {
-        let outcome = said("iperf3", &mut lab.load(&words))?;
+        let outcome = finish(&mut lab.load(&words), PATIENCE)?;
         match received(&outcome.out) {
             Some(rate) => return Ok(rate / 1e9),
-            None if busy < 20 && outcome.out.contains("server is busy") => {
-                busy += 1;
+            None if again < 20 && not_yet.iter().any(|why| outcome.out.contains(why)) => {
+                again += 1;
                 std::thread::sleep(Duration::from_millis(50));
             }
-            None => return failed(format!("iperf3 printed no rate: {}", tail(&outcome.out))),
+            None => {
+                return failed(format!(
+                    "iperf3 printed no rate: {} {}",
+                    tail(&outcome.err),
+                    tail(&outcome.out)
+                ));
+            }
         }
     }
 }
