@@ -1,7 +1,8 @@
 //! What contradicts itself, found before anything is changed.
 
 use super::{Config, Device, Polling, Port};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
@@ -188,8 +189,8 @@ impl Config {
 
     /// An address belongs to one station of a segment.
     fn check_addresses(&self) -> Result<(), Contradiction> {
-        let mut macs = BTreeMap::new();
-        let mut addresses = BTreeMap::new();
+        let mut macs = HashMap::new();
+        let mut addresses = HashMap::new();
         for (name, port) in &self.ports {
             for segment in port.segment.iter().chain(port.trunk.values()) {
                 if let Some(mac) = port.mac
@@ -209,18 +210,22 @@ impl Config {
 
     /// Two ports cannot be the same thing.
     fn check_places(&self) -> Result<(), Contradiction> {
-        let mut places = BTreeMap::new();
+        let mut places = HashMap::new();
         for (name, port) in &self.ports {
-            let what = match &port.device {
-                Device::VhostUser { path, .. } => format!("socket {}", path.display()),
-                Device::Tap { name, netns } => format!("TAP {name} of {netns:?}"),
-                Device::Packet { interface, netns } => format!("interface {interface} of {netns:?}"),
-                Device::Xdp { interface, netns, queue } => {
-                    format!("interface {interface} of {netns:?}, queue {queue}")
-                }
+            let (kind, what, netns, queue): (&str, &OsStr, &Option<String>, u32) = match &port.device {
+                Device::VhostUser { path, .. } => ("socket", path.as_os_str(), &None, 0),
+                Device::Tap { name, netns } => ("TAP", name.as_ref(), netns, 0),
+                Device::Packet { interface, netns } => ("interface", interface.as_ref(), netns, 0),
+                Device::Xdp { interface, netns, queue } => ("queue", interface.as_ref(), netns, *queue),
                 Device::Pcap { .. } | Device::Bond(_) => continue,
             };
-            if let Some(other) = places.insert(what.clone(), name) {
+            if let Some(other) = places.insert((kind, what, netns, queue), name) {
+                let (what, space) = (what.to_string_lossy(), netns.as_deref().unwrap_or("this namespace"));
+                let what = match kind {
+                    "socket" => format!("socket {what}"),
+                    "queue" => format!("queue {queue} of interface {what} of {space}"),
+                    kind => format!("{kind} {what} of {space}"),
+                };
                 return wrong(format!("ports.{name}"), format!("{what} belongs to port {other} already"));
             }
         }

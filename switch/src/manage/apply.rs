@@ -75,22 +75,24 @@ impl Switch {
             return Ok(changes);
         }
         // A device that is opened anew may be in its own way: it goes first, with all that names it.
-        let mut between = self.config.clone();
-        between.ports.retain(|name, old| wanted.ports.get(name).is_none_or(|new| keeps_device(old, new)));
-        let reopened = between.ports.len() < self.config.ports.len();
-        let before = self.config.clone();
-        if reopened {
-            let names: BTreeSet<String> = between.ports.keys().cloned().collect();
-            for port in between.ports.values_mut() {
-                port.mirror = port.mirror.take().filter(|m| names.contains(m));
-                if let Device::Bond(b) = &mut port.device {
-                    b.links.retain(|l| names.contains(l));
-                }
-            }
-            self.commit(between)?;
+        let stays =
+            |name: &String, old: &Port| wanted.ports.get(name).is_none_or(|new| keeps_device(old, new));
+        if self.config.ports.iter().all(|(name, old)| stays(name, old)) {
+            return self.commit(wanted).map(|()| changes);
         }
+        let before = self.config.clone();
+        let mut between = before.clone();
+        between.ports.retain(|name, old| stays(name, old));
+        let names: BTreeSet<String> = between.ports.keys().cloned().collect();
+        for port in between.ports.values_mut() {
+            port.mirror = port.mirror.take().filter(|m| names.contains(m));
+            if let Device::Bond(b) = &mut port.device {
+                b.links.retain(|l| names.contains(l));
+            }
+        }
+        self.commit(between)?;
         if let Err(e) = self.commit(wanted) {
-            if reopened && let Err(again) = self.commit(before) {
+            if let Err(again) = self.commit(before) {
                 eprintln!("microvisor-switch: cannot go back to the old configuration: {again}");
             }
             return Err(e);
@@ -143,7 +145,7 @@ impl Switch {
             self.ports.insert(name, managed);
         }
         for (name, managed) in &mut self.ports {
-            if let Some(config) = wanted.ports.get(name) {
+            if let Some(config) = wanted.ports.get(name).filter(|config| **config != managed.config) {
                 managed.config = config.clone();
             }
         }
