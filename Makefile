@@ -14,7 +14,7 @@ SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries demo test lint bench figures docs fuzz install clean packages test-packages
+.PHONY: help build images binaries bench-program demo test lint bench figures docs fuzz install clean packages test-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ build: packages binaries images ## build the programs and the guest images
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 binaries:
-	cargo build --release --quiet -p cli -p node -p click-host -p bench
+	cargo build --release --quiet -p cli -p node -p click-host
 	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
 	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
@@ -44,6 +44,7 @@ demo: build ## start a firewall, send packets through it, show what happened, cl
 test: build test-packages ## run every test
 	cargo test --quiet --workspace --exclude e2e
 	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
+	cargo build --quiet -p bench
 	cargo test -p e2e
 
 lint: ## check formatting and run clippy
@@ -52,10 +53,13 @@ lint: ## check formatting and run clippy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cd guests && cargo clippy --quiet --workspace -- -D warnings
 
-bench: build ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
+bench-program:
+	cargo build --release --quiet -p bench
+
+bench: build bench-program ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
 	$(RELEASE)/microvisor-bench spec $(BENCH)
 
-figures: build test-packages ## draw all figures from a quick run, to target/figures
+figures: build bench-program test-packages ## draw all figures from a quick run, to target/figures
 	$(RELEASE)/microvisor-bench all --quick --out target/figures
 
 docs: binaries ## write the manual of elements to docs/elements
@@ -66,7 +70,7 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 	scripts/fuzz $${SECONDS_EACH:-600}
 
 PREFIX ?= /usr/local
-install: build ## install under PREFIX (default /usr/local)
+install: build bench-program ## install under PREFIX (default /usr/local)
 	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 

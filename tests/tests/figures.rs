@@ -1,14 +1,29 @@
 //! `microvisor-bench`: a figure is numbers and pictures, and nothing is left of its making, however it ends.
 
-use e2e::{Outcome, eventually, finish_within, program, run, signal, start, unique};
+use e2e::{Outcome, eventually, finish_within, program, root, run, signal, start, unique};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program as `cargo build` makes it, with the programs that it measures beside it: nothing here is timed, and an
+/// optimized one takes minutes to link.
+static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
+    let (folder, name) = (root().join("target/figures-test"), "microvisor-bench");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).expect("new");
+    for name in ["microvisor", "microvisor-vmm", "microvisor-switch", "microvisor-node"] {
+        symlink(program(name), folder.join(name)).expect("new");
+    }
+    fs::copy(root().join("target/debug").join(name), folder.join(name)).expect("make test builds it");
+    folder.join(name)
+});
 
 struct Folder(PathBuf);
 
@@ -29,13 +44,13 @@ impl Drop for Folder {
 }
 
 fn bench(arguments: &[&str], out: &Folder) -> Command {
-    let mut command = Command::new(program("microvisor-bench"));
+    let mut command = Command::new(&*BENCH);
     command.args(arguments).arg("--out").arg(&out.0).stdin(Stdio::null());
     command
 }
 
 fn compare(old: &Path, new: &Path) -> Outcome {
-    run(Command::new(program("microvisor-bench")).arg("compare").args([old, new]))
+    run(Command::new(&*BENCH).arg("compare").args([old, new]))
 }
 
 /// Namespaces, folders and processes of a run, by the names that it gives them.

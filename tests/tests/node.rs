@@ -520,3 +520,46 @@ fn nonsense_is_refused_with_words() {
     node(&["--check", "--run", &"x".repeat(100)]).ends(122, "too long");
     assert!(node(&["--openapi"]).out.contains("\"openapi\": \"3.1.0\""));
 }
+
+/// What there is of a node, besides memory.
+fn counted(site: &Site) -> [usize; 5] {
+    let entries = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
+    let status = site.node.get("/v1/status").json;
+    let folder = site.node.folder.display();
+    let groups = run(Command::new("find").args([
+        "/sys/fs/cgroup",
+        "-path",
+        &format!("*/{}/*", site.node.group()),
+        "-type",
+        "d",
+    ]));
+    let processes = run(Command::new("pgrep").args(["-cf", &format!("{folder}/run")]));
+    [
+        entries(&format!("/proc/{}/fd", status["pid"])),
+        entries(&format!("/proc/{}/fd", status["switch"])),
+        entries(&format!("{folder}/run/i")),
+        groups.out.lines().count(),
+        processes.out.trim().parse().unwrap_or_default(),
+    ]
+}
+
+/// `CYCLES` says how many: 100 if it is not set.
+#[test]
+fn instances_that_come_and_go_leave_nothing() {
+    let cycles = std::env::var("CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let site = Site::new();
+    let cycle = || {
+        site.create("brief", &json!({}));
+        site.node.ask("DELETE", "/v1/instances/brief?force=true", None, &[]).is(204);
+    };
+    (0..10).for_each(|_| cycle());
+    let before = counted(&site);
+    (0..cycles).for_each(|_| cycle());
+    let mut after = counted(&site);
+    eventually("all is as before", || {
+        after = counted(&site);
+        // A descriptor more may be a connection that is about to be closed.
+        before.iter().zip(&after).all(|(b, a)| a <= b)
+    });
+    assert_eq!(site.node.get("/v1/instances").json["instances"], json!([]));
+}
