@@ -94,5 +94,5 @@ packages:
 test-packages:
 	@$(call install-missing,$(TEST_PACKAGES))
 	@[ -x target/schemathesis/bin/schemathesis ] || { /usr/bin/python3 -m venv target/schemathesis && \
-		target/schemathesis/bin/pip --quiet --disable-pip-version-check install schemathesis==$(SCHEMATHESIS); } || \
+		target/schemathesis/bin/pip --quiet --disable-pip-version-check --retries 1 --timeout 15 install schemathesis==$(SCHEMATHESIS); } || \
 		echo "schemathesis cannot be installed"
