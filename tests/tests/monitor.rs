@@ -4,8 +4,11 @@ use e2e::net::Namespace;
 use e2e::{eventually, finish, image, is_alive, monitor, program, run, signal, start, unique};
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use vmm::control::{Client, Request, Response};
 use vmm::status;
 
 #[test]
@@ -149,26 +152,58 @@ fn name_that_is_taken() {
     run(&mut lo).ends(status::HOST, "is no TAP");
 }
 
-/// A command as an ordinary user.
-fn as_nobody(arguments: &[&str]) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(arguments);
-    command
+/// Programs and guests where an ordinary user may reach them; removed with this.
+struct Reachable(PathBuf);
+
+impl Reachable {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(unique("nobody"));
+        fs::create_dir(&folder).expect("new");
+        fs::copy(program("microvisor-vmm"), folder.join("microvisor-vmm")).expect("copied");
+        for guest in ["hello", "spins"] {
+            fs::copy(image(guest), folder.join(guest)).expect("copied");
+        }
+        run(Command::new("chmod").args(["-R", "a+rwx"]).arg(&folder));
+        Self(folder)
+    }
+
+    /// The monitor with a guest, as a user without rights who is of a group.
+    fn monitor(&self, group: u32, guest: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", &format!("--regid={group}"), "--clear-groups"]);
+        command.arg(self.0.join("microvisor-vmm")).arg("--image").arg(self.0.join(guest));
+        command
+    }
+}
+
+impl Drop for Reachable {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]
 fn no_permission_on_kvm() {
-    // The programs lie where an ordinary user may not be able to reach them.
-    let folder = std::env::temp_dir().join(unique("nobody"));
-    fs::create_dir(&folder).expect("new");
-    let (vmm, hello) = (folder.join("microvisor-vmm"), folder.join("hello"));
-    fs::copy(program("microvisor-vmm"), &vmm).expect("copied");
-    fs::copy(image("hello"), &hello).expect("copied");
-    run(Command::new("chmod").args(["-R", "a+rx"]).arg(&folder));
-    let text = |p: &std::path::Path| p.to_str().expect("UTF-8").to_owned();
-    let outcome = run(&mut as_nobody(&[&text(&vmm), "--image", &text(&hello)]));
-    let _ = fs::remove_dir_all(&folder);
+    let outcome = run(&mut Reachable::new().monitor(65534, "hello"));
     outcome.ends(status::PERMISSION, "no permission to open /dev/kvm");
+}
+
+#[test]
+fn an_ordinary_user_s_monitor_says_its_number_and_goes_on() {
+    let (reachable, group) = (Reachable::new(), fs::metadata("/dev/kvm").expect("KVM").gid());
+    let socket = reachable.0.join("control.sock");
+    let child = start(reachable.monitor(group, "spins").arg("--control").arg(&socket).stdin(Stdio::null()));
+    let pid = child.id();
+    eventually("it listens", || Client::connect(&socket).is_ok());
+    for _ in 0..2 {
+        let mut client = Client::connect(&socket).expect("it listens");
+        match client.call(&Request::Inspect, Duration::from_secs(5)) {
+            Ok(Response::Instance(instance)) => assert_eq!(instance.pid, pid),
+            other => panic!("{other:?}"),
+        }
+    }
+    signal(pid, "KILL");
+    let _ = finish(child);
 }
 
 #[test]

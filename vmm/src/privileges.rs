@@ -18,7 +18,7 @@ static NUMBER: LazyLock<u32> = LazyLock::new(|| {
     link.and_then(|l| l.to_str()?.parse().ok()).unwrap_or_else(std::process::id)
 });
 
-/// This process's number, for others. It is found by [`drop_all`] at the latest.
+/// This process's number, for others. [`drop_all`] finds it: after that nothing can be read.
 pub fn number() -> u32 {
     *NUMBER
 }
@@ -28,14 +28,21 @@ fn check(result: libc::c_int, doing: &'static str) -> Result<(), Error> {
 }
 
 /// Drops what this process could use to reach beyond its open descriptors. Where it was started by root: the root
-/// folder, or all mounts (`no_mounts`), all groups, the user, with them all capabilities. In any
-/// case: new privileges through `exec`, core dumps (they hold guest memory), being traced, many descriptors and threads.
+/// folder, or all mounts (`no_mounts`), all groups, the user, with them all capabilities, many descriptors and threads. In
+/// any case: new privileges through `exec`, core dumps (they hold guest memory), being traced.
 pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
+    let user = USER_BASE + number();
     // SAFETY: plain system calls on this process; the C strings and the limit live across their calls. No other
     // thread exists yet, so the C library's wrappers have none to keep in step.
     unsafe {
+        let limit = |what, most| {
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+            check(libc::setrlimit(what, &limit), "limit what the process may use")
+        };
         if libc::geteuid() == 0 {
-            let user = USER_BASE + number();
+            // Threads are counted by user: only one of its own may be held to so few.
+            limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
+            limit(libc::RLIMIT_NPROC, THREADS)?;
             if no_mounts {
                 leave_all_mounts()?;
             } else {
@@ -48,13 +55,7 @@ pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
         }
         check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forbid new privileges")?;
         check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0), "forbid tracing")?;
-        let limit = |what, most| {
-            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-            check(libc::setrlimit(what, &limit), "limit what the process may use")
-        };
-        limit(libc::RLIMIT_CORE, 0)?;
-        limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
-        limit(libc::RLIMIT_NPROC, THREADS)
+        limit(libc::RLIMIT_CORE, 0)
     }
 }
 
