@@ -36,7 +36,6 @@ pub struct Cgroups {
 
 /// A monitor's groups, of one name.
 pub struct Group {
-    name: String,
     folders: Vec<(Controls, PathBuf)>,
     unified: Option<OwnedFd>,
 }
@@ -122,9 +121,9 @@ impl Cgroups {
         let name = Uuid::now_v7().to_string();
         // First: what is made is found again.
         fs::write(folder.join(NAME), &name)?;
-        let mut group = Group { name, folders: Vec::new(), unified: None };
+        let mut group = Group { folders: Vec::new(), unified: None };
         for (controls, base) in &self.hierarchies {
-            let path = base.join(&group.name);
+            let path = base.join(&name);
             fs::create_dir(&path)?;
             if matches!(controls, Controls::Unified { .. }) {
                 group.unified = Some(File::open(&path)?.into());
@@ -140,31 +139,6 @@ impl Cgroups {
         for (_, base) in &self.hierarchies {
             remove(base.join(&name));
         }
-    }
-
-    /// What the monitor with a folder gets: its share, and memory for a guest of so many bytes.
-    pub fn limit(&self, folder: &Path, shares: Option<u64>, guest: u64) -> io::Result<()> {
-        if self.hierarchies.is_empty() {
-            return Ok(());
-        }
-        let name = fs::read_to_string(folder.join(NAME))?;
-        for (controls, base) in &self.hierarchies {
-            let set = |file: &str, value: u64| fs::write(base.join(&name).join(file), value.to_string());
-            let limit = guest + MONITOR;
-            match *controls {
-                Controls::Cpu => shares.map_or(Ok(()), |s| set("cpu.shares", s))?,
-                Controls::Memory => set("memory.limit_in_bytes", limit)?,
-                Controls::Unified { cpu, memory } => {
-                    if let Some(shares) = shares.filter(|_| cpu) {
-                        set("cpu.weight", weight(shares))?;
-                    }
-                    if memory {
-                        set("memory.max", limit)?;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -184,6 +158,27 @@ impl Group {
     pub fn tasks(&self) -> Vec<PathBuf> {
         let first = self.folders.iter().filter(|(c, _)| !matches!(c, Controls::Unified { .. }));
         first.map(|(_, path)| path.join("tasks")).collect()
+    }
+
+    /// Its monitor's share, if it is not what all have, and memory for a guest of so many bytes.
+    pub fn limit(&self, shares: Option<u64>, guest: u64) -> io::Result<()> {
+        let memory_limit = guest + MONITOR;
+        for (controls, folder) in &self.folders {
+            let set = |file: &str, value: u64| fs::write(folder.join(file), value.to_string());
+            match *controls {
+                Controls::Cpu => shares.map_or(Ok(()), |s| set("cpu.shares", s))?,
+                Controls::Memory => set("memory.limit_in_bytes", memory_limit)?,
+                Controls::Unified { cpu, memory } => {
+                    if let Some(shares) = shares.filter(|_| cpu) {
+                        set("cpu.weight", weight(shares))?;
+                    }
+                    if memory {
+                        set("memory.max", memory_limit)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The group of version 2.

@@ -2,6 +2,7 @@
 
 use super::prepare::Prepared;
 use super::report::Reader;
+use crate::cgroup::Group;
 use crate::model::{Device, Flavor, Instance, InstanceSpec, Network};
 use crate::node::Node;
 use crate::problem::Problem;
@@ -66,7 +67,8 @@ fn make(
     let folder = node.folder(instance.id);
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    let mut shell = node.shells.take();
+    let takes_shell = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true);
+    let mut shell = if takes_shell { node.shells.take() } else { None };
     let made = match &mut shell {
         Some(shell) => shell.move_to(&folder),
         None => DirBuilder::new().mode(0o700).create(&folder),
@@ -96,12 +98,10 @@ fn make(
     let report = Reader::open(&node.watcher, &report).map_err(|e| cannot(&report, &e))?;
     arrival.past(Phase::Network);
     add("--origin", Tsc::now().0.to_string());
-    let limit = || {
-        let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
-        node.confinement.groups.limit(&folder, shares, memory_mib << 20)
-    };
+    let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
+    let limit = |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, memory_mib << 20));
     let ordered = shell.map(|shell| {
-        limit()?;
+        limit(shell.group())?;
         let file = config.as_ref().map(File::open).transpose()?;
         shell.order(&arguments, &image.guest.file, file.as_ref())
     });
@@ -114,7 +114,7 @@ fn make(
                 node.confinement.groups.remove(&folder);
             }
             let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
-            limit().map_err(|e| cannot(&folder, &e))?;
+            limit(group.as_ref()).map_err(|e| cannot(&folder, &e))?;
             let cage = node.confinement.cage(group.as_ref());
             start(&folder, &image.path, config.as_deref(), &arguments, cage.as_ref())?
         }

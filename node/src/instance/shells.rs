@@ -2,6 +2,7 @@
 //! instance is started. A shell ends when the daemon does: nobody could order it any more.
 
 use super::launch::{REPORT, SOCKET, cannot, log_file};
+use crate::cgroup::Group;
 use crate::confinement::Confinement;
 use crate::problem::Problem;
 use crate::process::spawn::{Program, spawn};
@@ -26,6 +27,7 @@ pub struct Shell {
     process: Process,
     order: UnixStream,
     folder: PathBuf,
+    group: Option<Group>,
 }
 
 /// All of them.
@@ -60,7 +62,7 @@ impl Shell {
         };
         let process = spawn(&program, confinement.cage(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
-        Ok(Self { process, order: ours, folder })
+        Ok(Self { process, order: ours, folder, group })
     }
 
     /// Gives its folder another place; what is open there stays open.
@@ -68,6 +70,11 @@ impl Shell {
         std::fs::rename(&self.folder, folder)?;
         self.folder = folder.into();
         Ok(())
+    }
+
+    /// Its control group.
+    pub fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
     }
 
     /// Has it run a guest.
