@@ -1,12 +1,12 @@
 //! The node: from a request to the first answered ping, cold, prepared and on demand; a thousand instances; fifty at once.
 
 use crate::ping::{answer, ping_socket};
-use crate::sample::{Sample, Unit};
+use crate::sample::{Sample, Unit, quantile};
 use crate::{bare, pss, stop};
 use ::node::client::Client;
 use e2e::net::Namespace;
 use e2e::node::Node;
-use e2e::{eventually, root, run};
+use e2e::{eventually, run};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::UdpSocket;
@@ -93,14 +93,7 @@ fn client(node: &Node) -> Client {
 }
 
 fn wish(more: &Value) -> Value {
-    let path = root().join("examples/firewall.click");
-    let config =
-        std::fs::read_to_string(&path).unwrap_or_else(|e| stop(&format!("{}: {e}", path.display()), 1));
-    let mut wish = json!({ "config": config, "devices": [{ "network": "blue" }] });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        wish[key] = value.clone();
-    }
-    wish
+    e2e::node::wish("firewall.click", more)
 }
 
 pub fn measure(rounds: usize) -> Vec<Sample> {
@@ -140,12 +133,7 @@ fn each(mut start: impl FnMut(usize)) -> Vec<f64> {
 
 /// The last ones' median over the first ones'.
 fn slowdown(times: &[f64]) -> f64 {
-    let median = |times: &[f64]| {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
-    median(&times[times.len() - SOME..]) / median(&times[..SOME])
+    quantile(&times[times.len() - SOME..], 0.5) / quantile(&times[..SOME], 0.5)
 }
 
 fn many() -> [Sample; 6] {

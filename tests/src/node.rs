@@ -1,9 +1,20 @@
 //! Nodes for tests, each with folders of its own; nothing of them is left after this.
 
 use crate::{Outcome, eventually, program, root, run, signal, unique};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+/// What to ask for to have an instance of an example on the network `blue`, with more wishes.
+pub fn wish(example: &str, more: &Value) -> Value {
+    let path = root().join("examples").join(example);
+    let config = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut wish = json!({ "config": config, "devices": [{ "network": "blue" }] });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        wish[key] = value.clone();
+    }
+    wish
+}
 
 /// A running node.
 pub struct Node {
@@ -88,6 +99,12 @@ impl Node {
     /// The name of its control groups.
     pub fn group(&self) -> String {
         format!("microvisor{}", self.folder.join("run").to_string_lossy().replace('/', "-"))
+    }
+
+    /// How many control groups its monitors have.
+    pub fn groups(&self) -> usize {
+        let own = format!("*/{}/*", self.group());
+        run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-path", &own])).out.lines().count()
     }
 
     /// Asks.

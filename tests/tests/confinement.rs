@@ -1,7 +1,7 @@
 //! What a guest that owns its monitor can reach: the monitor's own threads try, at a tracer's word.
 
-use e2e::node::Node;
-use e2e::{eventually, root, run};
+use e2e::eventually;
+use e2e::node::{Node, wish};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -10,14 +10,10 @@ use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 fn start(node: &Node, name: &str, more: &Value) -> u32 {
-    let config = fs::read_to_string(root().join("examples/mirror.click")).expect("an example");
-    let mut wish = json!({ "name": name, "config": config, "devices": [{ "network": "blue" }] });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        wish[key] = value.clone();
-    }
+    let mut wish = wish("mirror.click", more);
+    wish["name"] = name.into();
     let instance = node.post("/v1/instances", &wish).is(201);
     instance["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("it runs")
 }
@@ -119,23 +115,19 @@ fn monitors_have_users_namespaces_and_limits_of_their_own() {
 #[test]
 fn groups_go_with_their_instances() {
     let mut node = site(&["--shells", "1"]);
-    let groups = |node: &Node| {
-        let own = format!("*/{}/*", node.group());
-        run(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-path", &own])).out.lines().count()
-    };
     eventually("a shell is there", || node.get("/v1/status").json["shells"] == 1);
-    let before = groups(&node);
+    let before = node.groups();
     start(&node, "a", &json!({}));
-    eventually("another shell is there", || groups(&node) == 2 * before);
+    eventually("another shell is there", || node.groups() == 2 * before);
     node.ask("DELETE", "/v1/instances/a?force=true", None, &[]).is(204);
-    eventually("its groups are gone", || groups(&node) == before);
+    eventually("its groups are gone", || node.groups() == before);
     let pid = start(&node, "b", &json!({}));
     node.kill();
     e2e::signal(pid, "KILL");
     node.start();
-    eventually("nothing but a shell's is there", || groups(&node) == before);
+    eventually("nothing but a shell's is there", || node.groups() == before);
     node.end();
-    assert_eq!(groups(&node), 0);
+    assert_eq!(node.groups(), 0);
     node.start();
 }
 

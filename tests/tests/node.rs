@@ -45,10 +45,8 @@ impl Site {
 }
 
 fn wish(name: &str, more: &Value) -> Value {
-    let mut wish = json!({ "name": name, "config": firewall(), "devices": [{ "network": "blue" }] });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        wish[key] = value.clone();
-    }
+    let mut wish = e2e::node::wish("firewall.click", more);
+    wish["name"] = name.into();
     wish
 }
 
@@ -526,19 +524,12 @@ fn counted(site: &Site) -> [usize; 5] {
     let entries = |path: &str| std::fs::read_dir(path).map_or(0, Iterator::count);
     let status = site.node.get("/v1/status").json;
     let folder = site.node.folder.display();
-    let groups = run(Command::new("find").args([
-        "/sys/fs/cgroup",
-        "-path",
-        &format!("*/{}/*", site.node.group()),
-        "-type",
-        "d",
-    ]));
     let processes = run(Command::new("pgrep").args(["-cf", &format!("{folder}/run")]));
     [
         entries(&format!("/proc/{}/fd", status["pid"])),
         entries(&format!("/proc/{}/fd", status["switch"])),
         entries(&format!("{folder}/run/i")),
-        groups.out.lines().count(),
+        site.node.groups(),
         processes.out.trim().parse().unwrap_or_default(),
     ]
 }

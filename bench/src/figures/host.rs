@@ -65,9 +65,8 @@ pub fn until(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) -> Resul
 }
 
 /// Programs that are not ours, with their Debian packages.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
-    ("curl", "curl"),
     ("iperf3", "iperf3"),
     ("NPtcp", "netpipe-tcp"),
     ("redis-server", "redis-server"),

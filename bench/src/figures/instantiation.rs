@@ -7,9 +7,10 @@ use super::data::{Axis, Better, Content, ModelPhase, PhaseTime, Scale, Stack, St
 use super::host::{Error, Folder, Running, failed, need, own, run, until};
 use super::turns::Run;
 use super::{Effort, Made};
-use node::model::Timeline;
+use node::client::Client;
+use node::model::{Instance, Network, State, Status, Timeline};
 use node::phases::{ORCHESTRATORS, Place, meaning, orchestrator, place};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::Command;
 use vmm::timeline::{Phase, Span};
 
@@ -65,8 +66,9 @@ pub fn seconds(e: &Effort) -> f64 {
 
 /// A node of our own, gone with this.
 struct Node {
-    folder: Folder,
+    client: Client,
     daemon: Option<Running>,
+    _folder: Folder,
 }
 
 impl Node {
@@ -75,48 +77,44 @@ impl Node {
         let mut command = Command::new(own("microvisor-node"));
         command.arg("--run").arg(folder.0.join("run")).arg("--state").arg(folder.0.join("state"));
         let daemon = Running::quiet(command.args(["--shells", &shells.to_string()]))?;
-        let node = Self { folder, daemon: Some(daemon) };
-        until("the node answers", 10, || node.ask("GET", "/v1/status", None).is_ok())?;
-        node.ask("POST", "/v1/networks", Some(&json!({ "name": "lab", "subnet": "10.80.0.0/24" })))?;
+        let mut client = None;
+        until("the node answers", 10, || {
+            client = Client::at(folder.0.join("run/api.sock"));
+            client.as_ref().is_some_and(|client| client.get::<Status>("/v1/status").is_ok())
+        })?;
+        let Some(client) = client else { return failed("the node does not answer") };
+        let node = Self { client, daemon: Some(daemon), _folder: folder };
+        let network = json!({ "name": "lab", "subnet": "10.80.0.0/24" });
+        node.client.post::<Network>("/v1/networks", &network).or_else(failed)?;
         Ok(node)
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let mut command = Command::new("curl");
-        command.args(["-sS", "--fail-with-body", "-m", "30", "-X", method, "--unix-socket"]);
-        command.arg(self.folder.0.join("run/api.sock")).arg(format!("http://node{path}"));
-        if let Some(body) = body {
-            command.args(["-H", "content-type: application/json", "--data-binary", &body.to_string()]);
-        }
-        Ok(serde_json::from_str(&run(&mut command)?).unwrap_or_default())
-    }
-
-    fn has_shells(&self, wanted: u64) -> bool {
-        self.ask("GET", "/v1/status", None).is_ok_and(|status| status["shells"].as_u64() == Some(wanted))
+    fn has_shells(&self, wanted: usize) -> bool {
+        self.client.get::<Status>("/v1/status").is_ok_and(|status| status.shells == wanted)
     }
 
     /// Makes an instance, which waits until it is ready, and removes it.
     fn instantiate(&self) -> Result<(), Error> {
         let config = include_str!("pong.click");
         let spec = json!({ "name": "one", "config": config, "devices": [{ "network": "lab" }] });
-        let made = self.ask("POST", "/v1/instances", Some(&spec))?;
-        self.ask("DELETE", "/v1/instances/one?force=true", None)?;
-        if made["state"] == "ready" {
+        let made: Instance = self.client.post("/v1/instances", &spec).or_else(failed)?;
+        self.client.delete("/v1/instances/one?force=true").or_else(failed)?;
+        if made.state == State::Ready {
             Ok(())
         } else {
-            failed(format!("an instance did not get ready: {made}"))
+            failed(format!("an instance did not get ready: {}", made.state.name()))
         }
     }
 
     fn timelines(&self, last: usize) -> Result<Vec<Timeline>, Error> {
-        serde_json::from_value(self.ask("GET", &format!("/v1/timelines?last={last}"), None)?).or_else(failed)
+        self.client.get(&format!("/v1/timelines?last={last}")).or_else(failed)
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.ask("DELETE", "/v1/instances/one?force=true", None);
-        let switch = self.ask("GET", "/v1/status", None).ok().and_then(|status| status["switch"].as_u64());
+        let _ = self.client.delete("/v1/instances/one?force=true");
+        let switch = self.client.get::<Status>("/v1/status").ok().and_then(|status| status.switch);
         drop(self.daemon.take());
         // It would outlive the daemon, as it should.
         if let Some(switch) = switch {
@@ -135,7 +133,7 @@ impl Both {
     }
 
     fn measure(run: &mut Run) -> Result<Self, Error> {
-        need(&["microvisor-node", "microvisor-vmm", "microvisor-switch", "curl"])?;
+        need(&["microvisor-node", "microvisor-vmm", "microvisor-switch"])?;
         let count = count(&run.effort);
         let (cold, prepared) = (Node::start(0)?, Node::start(1)?);
         for n in 0..WARM_UP + count {

@@ -181,6 +181,16 @@ fn legend(canvas: &mut Canvas, series: &[Series], left: f64) {
     }
 }
 
+/// Upright lines at an axis' ticks, down to its name below the drawing.
+fn grid(canvas: &mut Canvas, value: &Axis, ruler: &Ruler, (left, right): (f64, f64), bottom: f64) {
+    for tick in ruler.ticks() {
+        let at = ruler.place(tick);
+        canvas.line((at, TOP), (at, bottom), GRID, 1.0, "");
+        canvas.text((at, bottom + 18.0), 12.0, Anchor::Middle, INK, &short(tick, value.scale));
+    }
+    canvas.text(((left + right) / 2.0, bottom + 40.0), 13.0, Anchor::Middle, INK, &title(value));
+}
+
 /// A bar for each configuration; where the drawing ends. Where powers of ten are even, there is no zero to begin at: a mark
 /// stands for the bar.
 pub fn bars(canvas: &mut Canvas, value: &Axis, groups: &[Group]) -> f64 {
@@ -189,12 +199,7 @@ pub fn bars(canvas: &mut Canvas, value: &Axis, groups: &[Group]) -> f64 {
     let across = Ruler::over(value.scale, stats, (left, right));
     let rows: usize = groups.iter().map(|g| g.bars.len()).sum();
     let bottom = TOP + 26.0 * rows as f64 + 34.0 * groups.len() as f64;
-    for tick in across.ticks() {
-        let at = across.place(tick);
-        canvas.line((at, TOP), (at, bottom), GRID, 1.0, "");
-        canvas.text((at, bottom + 18.0), 12.0, Anchor::Middle, INK, &short(tick, value.scale));
-    }
-    canvas.text(((left + right) / 2.0, bottom + 40.0), 13.0, Anchor::Middle, INK, &title(value));
+    grid(canvas, value, &across, (left, right), bottom);
     let mut y = TOP;
     for group in groups {
         canvas.bold((24.0, y + 20.0), 13.0, Anchor::Start, &group.label);
@@ -264,12 +269,7 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
     let placed: Vec<Vec<usize>> = stacks.iter().map(lanes).collect();
     let deep = |lanes: &Vec<usize>| lanes.iter().max().map_or(1, |most| most + 1) as f64;
     let bottom = TOP + placed.iter().map(|lanes| 48.0 + deep(lanes) * LANE).sum::<f64>();
-    for tick in across.ticks() {
-        let at = across.place(tick);
-        canvas.line((at, TOP), (at, bottom), GRID, 1.0, "");
-        canvas.text((at, bottom + 18.0), 12.0, Anchor::Middle, INK, &short(tick, value.scale));
-    }
-    canvas.text(((left + right) / 2.0, bottom + 40.0), 13.0, Anchor::Middle, INK, &title(value));
+    grid(canvas, value, &across, (left, right), bottom);
     let mut y = TOP;
     for (stack, lanes) in stacks.iter().zip(&placed) {
         canvas.bold((left, y + 20.0), 13.0, Anchor::Start, &stack.label);
