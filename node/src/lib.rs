@@ -2,7 +2,7 @@
 //! API. It is whole by itself on one host.
 //!
 //! `model` has what the API speaks of, `phases` what instantiations are made of, `problem` how it says no, `store` what outlives the daemon (SQLite), `images`,
-//! `network` and `instance` what the node looks after, `api` the HTTP side, `client` its other end, `settings` the
+//! `network` and `instance` what the node looks after, `host` what it runs on, `api` the HTTP side, `client` its other end, `settings` the
 //! configuration.
 //!
 //! The switch and the monitors are processes of their own, which outlive the daemon: the next one finds them by what the
@@ -17,6 +17,7 @@ pub mod cgroup;
 pub mod client;
 pub mod confinement;
 pub mod events;
+pub mod host;
 pub mod images;
 pub mod instance;
 pub mod model;

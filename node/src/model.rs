@@ -137,6 +137,14 @@ pub struct DeviceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "ipv4")]
     pub address: Option<Ipv4Addr>,
+    /// Length of the prefix that goes with the address; what the network's subnet has, or 32, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 32)]
+    pub prefix: Option<u8>,
+    /// Default gateway that goes with the address; the network's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "ipv4")]
+    pub gateway: Option<Ipv4Addr>,
     /// Link-layer address; made up if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -297,6 +305,9 @@ pub struct Flavor {
     /// Microseconds that an idle guest polls before it sleeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_us: Option<u32>,
+    /// Whether its instances take prepared monitors; `false` leaves these to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<bool>,
 }
 
 /// A guest image.
@@ -385,6 +396,23 @@ pub struct Status {
     pub switch_restarts: u32,
     /// Prepared monitors that are ready.
     pub shells: usize,
+    /// Prepared monitors that are kept.
+    pub shells_kept: usize,
+    /// What it runs on.
+    pub host: Host,
+}
+
+/// The host of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Host {
+    /// Processors.
+    pub cpus: usize,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Memory that could be had, MiB.
+    pub available_mib: u64,
+    /// Seconds since it was started.
+    pub uptime_s: u64,
 }
 
 /// Whether a name may be one: it becomes part of paths and commands.

@@ -143,6 +143,8 @@ impl Node {
             switch: self.keeper.pid(),
             switch_restarts: self.keeper.restarts(),
             shells: self.shells.ready(),
+            shells_kept: self.settings.shells.unwrap_or(0),
+            host: crate::host::host(),
         }
     }
 

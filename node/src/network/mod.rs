@@ -174,13 +174,20 @@ pub fn settle(
             None => return Err(Problem::host(format!("no address is free on {}", network.name))),
         },
     };
+    if address.is_none() && (wished.prefix.is_some() || wished.gateway.is_some()) {
+        return Err(Problem::invalid("a prefix and a gateway go with an address"));
+    }
+    if wished.prefix.is_some_and(|length| length > 32) {
+        return Err(Problem::invalid("a prefix has at most 32 bits"));
+    }
+    let prefix = wished.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
     Ok(Device {
         network: network.name.clone(),
         mac: wished.mac.unwrap_or_else(|| Mac(vmm::machine::mac_from(&port))),
         port,
         address,
-        prefix: address.map(|_| network.subnet.map_or(32, |s| s.prefix_len())),
-        gateway: network.gateway.filter(|_| address.is_some()),
+        prefix: address.map(|_| prefix),
+        gateway: wished.gateway.or(network.gateway).filter(|_| address.is_some()),
         anti_spoofing: wished.anti_spoofing.unwrap_or(!network.point_to_point),
     })
 }
@@ -206,6 +213,20 @@ mod tests {
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn a_device_may_bring_its_subnet() {
+        let network: Network = serde_json::from_str(r#"{"name": "n"}"#).unwrap();
+        let wished = |json: &str| serde_json::from_str::<DeviceSpec>(json).unwrap();
+        let all = wished(r#"{"network": "n", "address": "10.1.0.5", "prefix": 24, "gateway": "10.1.0.1"}"#);
+        let device = settle(&all, &network, "p".into(), &[]).unwrap();
+        assert_eq!((device.prefix, device.gateway), (Some(24), Some(Ipv4Addr::new(10, 1, 0, 1))));
+        for refused in
+            [r#"{"network": "n", "prefix": 24}"#, r#"{"network": "n", "address": "10.1.0.5", "prefix": 33}"#]
+        {
+            assert!(settle(&wished(refused), &network, "p".into(), &[]).is_err());
+        }
     }
 
     #[test]

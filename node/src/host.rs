@@ -1,0 +1,39 @@
+//! What the node runs on, as the kernel says (proc(5): meminfo, uptime).
+
+use crate::model::Host;
+
+/// The host, now.
+pub fn host() -> Host {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let memory = file("/proc/meminfo");
+    Host {
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_mib: mib(&memory, "MemTotal:"),
+        available_mib: mib(&memory, "MemAvailable:"),
+        uptime_s: file("/proc/uptime").split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0),
+    }
+}
+
+/// A line of meminfo, which counts in KiB.
+fn mib(meminfo: &str, name: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
+    let kib: Option<u64> = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_processors_and_memory() {
+        let host = host();
+        assert!(host.cpus > 0 && host.memory_mib > 0 && host.available_mib <= host.memory_mib);
+    }
+
+    #[test]
+    fn lines_of_meminfo() {
+        let text = "MemTotal:       24576 kB\nMemFree:  1 kB\n";
+        assert_eq!((mib(text, "MemTotal:"), mib(text, "MemAvailable:")), (24, 0));
+    }
+}
