@@ -1,0 +1,31 @@
+"""Settings, in the section [microvisor] of nova.conf."""
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup('microvisor', title='MicroVisor', help='The MicroVisor node that nova-compute starts instances on.')
+
+OPTIONS = [
+    cfg.StrOpt('node', default='unix:///run/microvisor/node/api.sock',
+               help='Where the node answers: unix:///PATH of its socket, or https://HOST:PORT (http:// on this host only).'),
+    cfg.StrOpt('token', secret=True,
+               help='Token for a node over TCP, of the role admin: microvisor token create nova --role admin.'),
+    cfg.StrOpt('ca_file', help='PEM file of the authority that the certificate of the node is checked against.'),
+    cfg.IntOpt('timeout', default=60, min=1, help='Seconds that a request to the node may take.'),
+    cfg.IntOpt('connect_patience', default=30, min=0,
+               help='Seconds that nova-compute waits for the node when it starts.'),
+    cfg.IntOpt('reboot_grace_ms', default=2000, min=0, max=600000,
+               help='Milliseconds that a guest has for a soft reboot.'),
+    cfg.DictOpt('physical_networks', default={},
+                help='Interfaces of the host that lead to the physical networks of Neutron: physnet1:eth1. For a network of '
+                     'type vlan that is an interface of the VLAN, physnet1.100:eth1.100.'),
+]
+
+
+def register(conf):
+    conf.register_group(GROUP)
+    conf.register_opts(OPTIONS, GROUP)
+
+
+def list_opts():
+    """For oslo-config-generator."""
+    return [(GROUP, OPTIONS)]
