@@ -5,6 +5,7 @@ to destroy, whether it runs or not.
 """
 
 import contextlib
+import io
 import time
 
 from nova.compute import power_state
@@ -324,10 +325,12 @@ class MicroVisorDriver(driver.ComputeDriver):
             state=power_state.STATE_MAP[state], driver='microvisor', config_drive=False, hypervisor='microvisor',
             hypervisor_os='linux', num_cpus=1, num_disks=0, num_nics=0)
         found.memory_details = diagnostics.MemoryDiagnostics(maximum=seen['memory_mib'])
-        if state in (power_state.RUNNING, power_state.PAUSED) and seen.get('pid'):
-            inspected = self.get_diagnostics(instance)
-            for device, counted in zip(seen['devices'], inspected.get('nets', [])):
-                found.add_nic(mac_address=device['mac'], **events.nic_counters(counted))
+        ports = {port['name']: port['counters'] for port in self.node.get('/v1/switch')['ports']}
+        for device in seen['devices']:
+            # What the switch sends the guest receives.
+            counted = ports.get(device['port'], {})
+            found.add_nic(mac_address=device['mac'], rx_octets=counted.get('sent_bytes'), rx_packets=counted.get('sent'),
+                          tx_octets=counted.get('received_bytes'), tx_packets=counted.get('received'))
         return found
 
     # Its ports are the switch's from spawn to destroy, across restarts of all: there is nothing to plug again.
@@ -350,9 +353,10 @@ class MicroVisorDriver(driver.ComputeDriver):
             except client.Problem as e:
                 if e.kind != 'absent':
                     raise states.image_failure(image_id, e) from e
-            content = b''.join(self.images.download(context, image_id))
+            content = io.BytesIO()
+            self.images.download(context, image_id, data=content)
             try:
-                self.node.post('/v1/images', content, name=name)
+                self.node.post('/v1/images', content.getvalue(), name=name)
             except client.Problem as e:
                 raise states.image_failure(image_id, e) from e
         return name
