@@ -14,7 +14,7 @@ SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries bench-program demo test lint bench figures docs fuzz install clean packages test-packages
+.PHONY: help build images binaries bench-program demo test test-nova lint bench figures docs fuzz install clean packages test-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: build test-packages ## run every test
 	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
 	cargo build --quiet -p bench
 	cargo test -p e2e
+
+test-nova: build test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
+	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
 
 lint: ## check formatting and run clippy
 	cargo fmt --check

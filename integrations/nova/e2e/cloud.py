@@ -35,7 +35,7 @@ REGION = 'RegionOne'
 INSTALLED = """python3-keystone python3-placement python3-glance python3-neutron python3-nova python3-openstackclient
     python3-osc-placement uwsgi-plugin-python3 mariadb-server-core mariadb-client-core erlang-base erlang-crypto erlang-eldap
     erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl
-    erlang-syntax-tools erlang-tools erlang-xmerl""".split()
+    erlang-syntax-tools erlang-tools erlang-xmerl python3-oslotest python3-wsgi-intercept""".split()
 UNPACKED = """rabbitmq-server glance-common glance-api neutron-common nova-common nova-api nova-conductor nova-scheduler
     nova-compute""".split()
 SERVICES = 'keystone placement glance neutron nova-conductor nova-scheduler nova-api'.split()

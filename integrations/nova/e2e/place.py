@@ -51,11 +51,8 @@ class Site:
     def up(self):
         self.down_node()
         self.cloud.up()
-        from nova_microvisor import client  # as installed
-        self.problem = client.Problem
-        self.node = client.Client(f'unix://{self.socket}')
         self.make_namespace()
-        self.start_node()
+        self.up_node()
         self.network('blue')
         self.compute()
         self.api = self.cloud.connect()
@@ -69,6 +66,12 @@ class Site:
         run('ip', 'link', 'delete', UPLINK, check=False)
 
     # The node.
+
+    def up_node(self):
+        from nova_microvisor import client  # as installed
+        self.problem = client.Problem
+        self.node = client.Client(f'unix://{self.socket}')
+        self.start_node()
 
     def start_node(self):
         self.folder.mkdir(exist_ok=True)

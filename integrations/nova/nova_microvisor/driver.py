@@ -8,13 +8,11 @@ import contextlib
 import io
 import time
 
-from nova.compute import power_state
 from nova import conf
 from nova import context as nova_context
 from nova import exception
 from nova.image import glance
 from nova import objects
-from nova.objects import diagnostics
 from nova.objects import fields
 from nova.virt import driver
 from nova.virt import hardware
@@ -34,8 +32,9 @@ CONF = conf.CONF
 LOG = log.getLogger(__name__)
 options.register(CONF)
 
+# Traits for flavors: trait:CUSTOM_MICROVISOR=required. One more for each network of the node's own.
 TRAIT = 'CUSTOM_MICROVISOR'
-TRAIT_PREPARED = 'CUSTOM_MICROVISOR_PREPARED'
+TRAIT_PREPARED = f'{TRAIT}_PREPARED'
 # Seconds between tries while the node does not answer yet.
 PAUSE = 0.2
 
@@ -133,9 +132,15 @@ class MicroVisorDriver(driver.ComputeDriver):
             kind: {'total': total, 'min_unit': 1, 'max_unit': total, 'step_size': 1, 'reserved': min(reserved, total),
                    'allocation_ratio': ratios[kind]}
             for kind, (total, reserved) in totals.items()})
-        provider_tree.add_traits(nodename, TRAIT)
-        change = provider_tree.add_traits if status['shells_kept'] else provider_tree.remove_traits
-        change(nodename, TRAIT_PREPARED)
+        wanted = self._traits(status)
+        stale = {trait for trait in provider_tree.data(nodename).traits if trait.startswith(TRAIT)} - wanted
+        provider_tree.add_traits(nodename, *wanted)
+        provider_tree.remove_traits(nodename, *stale)
+
+    def _traits(self, status):
+        networks = [network['name'] for network in self.node.get('/v1/networks')]
+        own = {wishes.network_trait(name) for name in networks if not name.startswith(wishes.network_name(''))}
+        return {TRAIT, *own} | ({TRAIT_PREPARED} if status['shells_kept'] else set())
 
     def get_host_uptime(self):
         seconds = self.node.get('/v1/status')['host']['uptime_s']
@@ -316,21 +321,16 @@ class MicroVisorDriver(driver.ComputeDriver):
         return text.encode().decode('latin-1')  # Nova encodes it that way
 
     def get_diagnostics(self, instance):
-        return self.node.get(f'/v1/instances/{instance.uuid}/inspect')
-
-    def get_instance_diagnostics(self, instance):
+        """As libvirt names them. There is no get_instance_diagnostics: its object takes only drivers that Nova knows by name."""
         seen = self._find(instance.uuid)
-        state = states.power(seen)
-        found = diagnostics.Diagnostics(
-            state=power_state.STATE_MAP[state], driver='microvisor', config_drive=False, hypervisor='microvisor',
-            hypervisor_os='linux', num_cpus=1, num_disks=0, num_nics=0)
-        found.memory_details = diagnostics.MemoryDiagnostics(maximum=seen['memory_mib'])
+        found = {'memory': seen['memory_mib'] * 1024}
         ports = {port['name']: port['counters'] for port in self.node.get('/v1/switch')['ports']}
-        for device in seen['devices']:
-            # What the switch sends the guest receives.
-            counted = ports.get(device['port'], {})
-            found.add_nic(mac_address=device['mac'], rx_octets=counted.get('sent_bytes'), rx_packets=counted.get('sent'),
-                          tx_octets=counted.get('received_bytes'), tx_packets=counted.get('received'))
+        for number, device in enumerate(seen['devices']):
+            counted = ports.get(device['port'])
+            if counted:
+                # What the switch sends the guest receives.
+                found |= {f'eth{number}_rx': counted['sent_bytes'], f'eth{number}_rx_packets': counted['sent'],
+                          f'eth{number}_tx': counted['received_bytes'], f'eth{number}_tx_packets': counted['received']}
         return found
 
     # Its ports are the switch's from spawn to destroy, across restarts of all: there is nothing to plug again.

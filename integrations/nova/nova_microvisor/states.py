@@ -25,8 +25,9 @@ LIFECYCLE = {
     'failed': event.EVENT_LIFECYCLE_STOPPED,
 }
 
-# Kinds of problems that another host would have as well: the request itself is at fault.
-EVERYWHERE = {'invalid', 'configuration'}
+# Kinds of problems that the request has with it: Nova says why, instead of trying the next host and saying only that it tried.
+# A host without a network that a flavor names is kept from such requests by a trait (docs/openstack.md).
+EVERYWHERE = {'invalid', 'configuration', 'absent', 'failed'}
 
 
 def power(instance):
@@ -38,7 +39,7 @@ def power(instance):
 
 def build_failure(instance, problem):
     """Why a build ended. Nova tries the next host after a problem of this one only."""
-    if problem.kind in EVERYWHERE or problem.kind == 'failed':
+    if problem.kind in EVERYWHERE:
         return exception.BuildAbortException(instance_uuid=instance.uuid, reason=str(problem))
     return exception.ComputeResourcesUnavailable(reason=str(problem))
 

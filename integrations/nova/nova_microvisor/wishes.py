@@ -18,6 +18,7 @@
 import base64
 import hashlib
 import json
+import re
 
 # Labels of an instance that Nova asked for.
 UUID, NAME, HOST, PROJECT, SIZE, VARIABLES = (
@@ -40,6 +41,11 @@ def image_name(image_id):
 
 def network_name(network_id):
     return f'neutron-{network_id}'
+
+
+def network_trait(name):
+    """Traits have capitals, digits and underscores."""
+    return 'CUSTOM_MICROVISOR_NETWORK_' + re.sub('[^A-Z0-9]', '_', name.upper())
 
 
 def _number(specs, key, kind):

@@ -148,6 +148,12 @@ pub fn check(network: &Network) -> Result<(), Problem> {
     }
 }
 
+/// A link-layer address. It goes with the address on the network, so that neighbours that remember a former instance's are right.
+fn made_up(network: &Network, port: &str, address: Option<Ipv4Addr>) -> Mac {
+    let name = address.map_or(port.to_owned(), |address| format!("{} {address}", network.name));
+    Mac(vmm::machine::mac_from(&name))
+}
+
 /// What becomes of a wished-for device: its addresses. `taken` are those of others on its network.
 pub fn settle(
     wished: &DeviceSpec,
@@ -183,7 +189,7 @@ pub fn settle(
     let prefix = wished.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
     Ok(Device {
         network: network.name.clone(),
-        mac: wished.mac.unwrap_or_else(|| Mac(vmm::machine::mac_from(&port))),
+        mac: wished.mac.unwrap_or_else(|| made_up(network, &port, address)),
         port,
         address,
         prefix: address.map(|_| prefix),
@@ -213,6 +219,15 @@ mod tests {
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn an_address_that_is_given_again_has_the_same_link_layer_address() {
+        let (network, wished) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
+        let [a, b] = ["p", "q"].map(|port| settle(&wished, &network, port.into(), &[]).unwrap());
+        assert_eq!((a.address, a.mac), (b.address, b.mac));
+        let other = settle(&wished, &network, "p".into(), &[a.address.unwrap()]).unwrap();
+        assert_ne!(a.mac, other.mac);
     }
 
     #[test]
