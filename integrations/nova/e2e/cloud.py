@@ -27,19 +27,27 @@ PACKAGE = HERE.parent
 ROOT = PACKAGE.parent.parent
 BUILD = ROOT / 'target' / 'nova-microvisor'
 PORTS = {name: 26000 + n for n, name in enumerate(
-    ('keystone', 'placement', 'glance', 'nova', 'neutron', 'mariadb', 'rabbitmq', 'epmd', 'erlang'))}
+    ('keystone', 'placement', 'glance', 'nova', 'neutron', 'mariadb', 'rabbitmq', 'epmd', 'erlang', 'memcached'))}
 HOST = 'microvisor-host'
 REGION = 'RegionOne'
 
 # Libraries and engines are installed. Packages with services are only unpacked: installed, they would make users and units.
 INSTALLED = """python3-keystone python3-placement python3-glance python3-neutron python3-nova python3-openstackclient
-    python3-osc-placement uwsgi-plugin-python3 mariadb-server-core mariadb-client-core erlang-base erlang-crypto erlang-eldap
+    python3-osc-placement memcached python3-memcache uwsgi-plugin-python3 mariadb-server-core mariadb-client-core erlang-base erlang-crypto erlang-eldap
     erlang-inets erlang-mnesia erlang-os-mon erlang-parsetools erlang-public-key erlang-runtime-tools erlang-ssl
     erlang-syntax-tools erlang-tools erlang-xmerl python3-oslotest python3-wsgi-intercept""".split()
 UNPACKED = """rabbitmq-server glance-common glance-api neutron-common nova-common nova-api nova-conductor nova-scheduler
     nova-compute""".split()
 SERVICES = 'keystone placement glance neutron nova-conductor nova-scheduler nova-api'.split()
-ENGINES = 'mariadb epmd rabbitmq'.split()
+ENGINES = 'mariadb epmd rabbitmq memcached'.split()
+NOVA = 'nova-conductor nova-scheduler nova-api'.split()
+# Settings that make instantiations quicker; what each gains: measure.py --knobs.
+KNOBS = {
+    'token-cache': {'keystone_authtoken': {'memcached_servers': f'127.0.0.1:{PORTS["memcached"]}'}},
+    'workers': {'conductor': {'workers': 2}, 'scheduler': {'workers': 2}},
+    'quota': {'quota': {'driver': 'nova.quota.NoopQuotaDriver'}},
+    'filters': {'filter_scheduler': {'enabled_filters': 'ComputeFilter', 'track_instance_changes': 'false'}},
+}
 DATABASES = 'keystone placement glance neutron nova nova_api nova_cell0'.split()
 
 
@@ -77,6 +85,7 @@ class Cloud:
         if not secret.exists():
             secret.write_text(secrets.token_hex(16))
         self.secret = secret.read_text()
+        self.knobs = ()
         # Nothing of the caller's comes in but this.
         self.environment = {
             'PATH': f'{self.unpacked}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': str(self.folder), 'LANG': 'C.UTF-8',
@@ -161,7 +170,7 @@ class Cloud:
 
     def common(self, user):
         return {
-            'keystone_authtoken': {'www_authenticate_uri': f'{url("keystone")}/v3', 'service_token_roles': 'admin',
+            'keystone_authtoken': {**(KNOBS['token-cache']['keystone_authtoken'] if 'token-cache' in self.knobs else {}), 'www_authenticate_uri': f'{url("keystone")}/v3', 'service_token_roles': 'admin',
                                    'service_token_roles_required': 'true', **self.account(user)},
             'oslo_concurrency': {'lock_path': self.folder / user / 'lock'},
             'oslo_messaging_notifications': {'driver': 'messagingv2'},
@@ -209,7 +218,7 @@ class Cloud:
                     'extension_drivers': 'port_security'},
             'ml2_type_flat': {'flat_networks': 'outside'}, 'ml2_type_vlan': {'network_vlan_ranges': 'inside:100:3999'},
             'ml2_microvisor': {'hosts': HOST}, **self.common('neutron')}))
-        self.write('nova.conf', ini({
+        nova = {
             'DEFAULT': {'my_ip': '127.0.0.1', 'host': HOST, 'state_path': f / 'nova', 'transport_url': self.transport(),
                         'enabled_apis': 'osapi_compute', 'osapi_compute_listen': '127.0.0.1', 'osapi_compute_workers': 2,
                         'osapi_compute_listen_port': PORTS['nova']},
@@ -219,7 +228,11 @@ class Cloud:
             'neutron': self.account('neutron'), 'service_user': {'send_service_user_token': 'true', **self.account('nova')},
             'vnc': {'enabled': 'false'},
             'notifications': {'notification_format': 'versioned', 'notify_on_state_change': 'vm_and_task_state'},
-            **self.common('nova')}))
+            **self.common('nova')}
+        for knob in self.knobs:
+            for section, values in KNOBS[knob].items():
+                nova[section] = {**nova.get(section, {}), **values}
+        self.write('nova.conf', ini(nova))
         # nova-compute has no business in the databases.
         self.write('nova-databases.conf', ini({'api_database': {'connection': self.database('nova_api')},
                                                'database': {'connection': self.database('nova')}}))
@@ -239,6 +252,7 @@ class Cloud:
                             '--bind-address=127.0.0.1', f'--port={PORTS["mariadb"]}', '--skip-name-resolve', '--max-connections=500',
                             '--innodb-buffer-pool-size=256M', '--innodb-flush-log-at-trx-commit=2'])
         self.start_rabbitmq()
+        p.start('memcached', ['memcached', '-u', 'root', '-l', '127.0.0.1', '-p', PORTS['memcached'], '-m', 16])
         p.await_('mariadb', lambda: listens('mariadb'))
         self.once('databases', self.new_databases)
         self.once('nova', self.new_nova)
@@ -253,13 +267,20 @@ class Cloud:
         p.start('glance', ['glance-api', '--config-file', self.etc / 'glance.conf'])
         p.await_('rabbitmq', lambda: listens('rabbitmq'))
         p.start('neutron', ['neutron-server', '--config-file', self.etc / 'neutron.conf'])
-        for name in ('nova-conductor', 'nova-scheduler', 'nova-api'):
+        for name in NOVA:
             p.start(name, [name, '--config-file', self.etc / 'nova.conf', '--config-file', self.etc / 'nova-databases.conf',
                            '--log-file', p.log(name)])
         for name, service in (('placement', 'placement'), ('glance', 'glance'), ('neutron', 'neutron'), ('nova-api', 'nova')):
             p.await_(name, lambda: listens(service))
         for name, queue in (('nova-conductor', 'conductor'), ('nova-scheduler', 'scheduler')):
             p.await_(name, lambda: self.consumed(queue))
+
+    def turn(self, knobs):
+        """Has the services run with other knobs turned."""
+        if set(knobs) != set(self.knobs):
+            self.knobs = knobs
+            self.processes.stop(['nova-microvisor-timeline', 'nova-compute', 'keystone', 'placement', 'glance', 'neutron', *NOVA])
+            self.up()
 
     def down(self):
         self.processes.stop(['nova-microvisor-timeline', 'nova-compute', *SERVICES])

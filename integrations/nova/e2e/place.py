@@ -79,6 +79,13 @@ class Site:
                                             '--shells', self.shells])
         eventually('the node answers', self.answers)
 
+    def restart_node(self, shells):
+        """The next daemon finds all again."""
+        self.cloud.processes.stop(['node'])
+        self.shells = shells
+        self.start_node()
+        eventually('monitors are prepared', lambda: self.node.get('/v1/status')['shells'] == shells)
+
     def answers(self):
         from nova_microvisor import client
         try:
@@ -124,9 +131,10 @@ class Site:
 
     # nova-compute.
 
-    def compute(self, driver=DRIVER, **knobs):
+    def compute(self, driver=None, **more):
+        driver = driver or DRIVER
         settings = {'microvisor': {'node': f'unix://{self.socket}', 'physical_networks': f'outside:{UPLINK}'}}
-        self.cloud.compute(driver, settings if driver == DRIVER else {}, **knobs)
+        self.cloud.compute(driver, settings if driver == DRIVER else {}, **more)
 
     def kill_compute(self):
         self.cloud.processes.signal('nova-compute', signal.SIGKILL)

@@ -158,7 +158,7 @@ class MicroVisorDriver(driver.ComputeDriver):
             with timed('neutron'):
                 ports = list(network_info or [])  # waits until Neutron has made and bound them
             size = wishes.flavor(instance.flavor)
-            spec = wishes.instance_spec(instance, image, size, text, ports)
+            spec = wishes.instance_spec(instance, image, size, text, ports, phases.nanoseconds(str(context.timestamp)))
         except wishes.Mistaken as e:
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=str(e)) from e
         with timed('driver'):

@@ -9,7 +9,8 @@ import time
 SOURCE = 'nova'
 
 # A phase of Nova lasts from one of its moments to another. Moments are what `moment` makes of versioned notifications, and
-# `request`: when nova-api made the request's context, its token validated, which every message of the request carries.
+# `request`: when nova-api made the request's context, its token validated. The context carries that to the driver, which labels the
+# instance with it.
 Phase = collections.namedtuple('Phase', 'name begin end what')
 PHASES = (
     Phase('api', 'request', 'scheduler.select_destinations.start', 'nova-api checks and records; nova-conductor gets the message'),

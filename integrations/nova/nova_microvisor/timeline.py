@@ -15,6 +15,7 @@ import oslo_messaging
 from nova_microvisor import client
 from nova_microvisor import options
 from nova_microvisor import phases
+from nova_microvisor import wishes
 
 CONF = conf.CONF
 LOG = log.getLogger(__name__)
@@ -25,7 +26,7 @@ END = 'instance.create.end'
 
 
 class Collector:
-    """Gathers the moments of requests. `done(uuid, host, request, phases)` is told of each server that is there."""
+    """Gathers the moments of requests. `done(uuid, host, moments)` is told of each server that is there."""
 
     def __init__(self, done):
         self.done = done
@@ -45,9 +46,7 @@ class Collector:
         moments = self.requests[request].setdefault(uuid, {})
         moments.setdefault(phases.moment(event_type, data), phases.nanoseconds(timestamp))
         if event_type == END:
-            common = self.requests[request].get(None, {})
-            begun = {'request': phases.nanoseconds(context['timestamp'])} if context.get('timestamp') else {}
-            self.done(uuid, data.get('host'), request, phases.phases({**begun, **common, **moments}))
+            self.done(uuid, data.get('host'), {**self.requests[request].get(None, {}), **moments})
             del self.requests[request][uuid]
 
 
@@ -74,13 +73,17 @@ def main():
     log.setup(CONF, 'nova-microvisor-timeline')
     node = client.Client.configured(CONF)
 
-    def done(uuid, host, request, found):
+    def done(uuid, host, moments):
         if host != CONF.host:
             return
         try:
+            labels = node.get(f'/v1/instances/{uuid}')['labels']
+            found = phases.phases({'request': int(labels[wishes.REQUESTED]), **moments})
             node.post(f'/v1/instances/{uuid}/timeline/phases', found)
-            LOG.info('%s: %s phases of %s', uuid, len(found), request)
+            LOG.info('%s: %s phases', uuid, len(found))
         except (client.Problem, client.Unreachable) as e:
+            if getattr(e, 'kind', None) == 'conflict':
+                return  # it waits for its first packet, or is not to run: nothing was timed
             LOG.warning('%s: the timeline lacks the phases of Nova: %s', uuid, e)
 
     server = listener(Collector(done), pool=f'microvisor-{CONF.host}')

@@ -21,8 +21,8 @@ import json
 import re
 
 # Labels of an instance that Nova asked for.
-UUID, NAME, HOST, PROJECT, SIZE, VARIABLES = (
-    f'nova.{word}' for word in ('uuid', 'name', 'host', 'project', 'flavor', 'variables'))
+UUID, NAME, HOST, PROJECT, SIZE, VARIABLES, REQUESTED = (
+    f'nova.{word}' for word in ('uuid', 'name', 'host', 'project', 'flavor', 'variables', 'requested'))
 
 CONFIG_PROPERTY = 'microvisor_config'
 # Nova keeps so many characters of a property with the server.
@@ -155,8 +155,8 @@ def named_devices(of_nova):
     return [{'network': name, **more} for name in names if name]
 
 
-def instance_spec(instance, image, size, text, ports):
-    """What POST /v1/instances takes."""
+def instance_spec(instance, image, size, text, ports, requested):
+    """What POST /v1/instances takes. `requested`: when Nova was asked, nanoseconds since 1970."""
     specs = instance.flavor.extra_specs or {}
     spec = {
         'name': instance.uuid,
@@ -168,6 +168,7 @@ def instance_spec(instance, image, size, text, ports):
         'labels': {
             UUID: instance.uuid, NAME: instance.name, HOST: instance.host or '', PROJECT: instance.project_id or '',
             SIZE: size['name'] if size else '', VARIABLES: variables_label(instance),
+            REQUESTED: str(requested),
         },
     }
     if text is not None:

@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+"""Where the time of instantiations through Nova goes: for figures 12, 14 and 15.
+
+usage: measure.py [--servers N] FILE      N servers of each kind (default 30), in turns of ten, to FILE: microvisor-bench fig14 --timelines FILE
+       measure.py --knobs [--servers N]   what each setting gains alone, N servers with each (default 15)
+
+Kinds: Nova as it is configured for the tests; tuned, with all knobs of cloud.py, the image on the node and prepared monitors; and
+Nova with its own fake driver, which starts nothing. The first servers after each change are not counted.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+import threading
+import time
+
+from cloud import KNOBS
+from place import Site, eventually
+
+STOCK, TUNED, FAKE = 'Nova', 'Nova, tuned', 'Nova with its fake driver'
+WARM_UP = 3
+TURN = 10
+SHELLS = 4
+
+
+class Meter:
+    def __init__(self, site):
+        self.site = site
+        self.ended = {}
+        self.news = threading.Condition()
+
+    def listen(self):
+        from nova import config
+        from nova_microvisor import phases, timeline
+        self.phases = phases
+        config.parse_args(['measure', '--config-file', str(self.site.cloud.etc / 'nova.conf')], configure_db=False)
+        self.server = timeline.listener(timeline.Collector(self.done), pool='measure')
+        self.server.start()
+
+    def close(self):
+        self.server.stop()
+        self.server.wait()
+
+    def done(self, uuid, host, moments):
+        with self.news:
+            self.ended[uuid] = moments
+            self.news.notify_all()
+
+    def one(self, real):
+        """One server. Its timeline, from the client's POST."""
+        asked = time.time_ns()
+        uuid, request = self.site.create(flavor='tiny')
+        with self.news:
+            if not self.news.wait_for(lambda: uuid in self.ended, 60):
+                raise AssertionError(f'{uuid}: {self.site.server(uuid)}')
+            moments = self.ended.pop(uuid)
+        if real:
+            timeline = eventually('the phases of Nova are there', lambda: self.timeline(uuid), 10)
+            known = next(p['start_unix_ns'] for p in timeline['external'] if p['name'] == 'api')
+            timeline['external'].append(self.phases.external('keystone', asked, known))
+        else:
+            external = self.phases.phases({**moments, 'request': asked})
+            timeline = {'instance': uuid, 'name': uuid, 'request': request, 'begun_unix_ns': asked, 'external': external,
+                        'timeline': {'origin': 0, 'tsc_hz': 10**9, 'spans': []}}
+        timeline['external'] += self.placement(request)
+        self.site.delete(uuid)
+        return timeline
+
+    def timeline(self, uuid):
+        found = self.site.node.get(f'/v1/instances/{uuid}/timeline')
+        return found if any(p['name'] == 'finish' for p in found['external']) else None
+
+    def placement(self, request):
+        """What Placement did for the scheduler, by its log: when it answered, and uWSGI's word of how long it took."""
+        found, waiting = [], {}
+        calls = {'GET /allocation_candidates': 'candidates', 'PUT /allocations/': 'claim'}
+        with open(self.site.cloud.processes.log('placement')) as log:
+            log.seek(max(0, log.seek(0, 2) - 200_000))
+            for line in log:
+                if match := re.match(r'(\S+ \S+) (\d+) INFO placement.requestlog \[(\S+) .*"(\w+ \S+)"', line):
+                    when, pid, whose, call = match.groups()
+                    name = next((name for start, name in calls.items() if call.startswith(start)), None)
+                    if whose == request and name:
+                        waiting[pid] = (name, self.phases.nanoseconds(when.replace(' ', 'T') + '000'))
+                elif (match := re.match(r'\[pid: (\d+)\|.* in (\d+) msecs', line)) and match[1] in waiting:
+                    name, end = waiting.pop(match[1])
+                    found.append(self.phases.external(f'placement: {name}', end - int(match[2]) * 10**6, end))
+        return found
+
+
+def total(timeline):
+    """Milliseconds from the client's POST to the end of Nova's work."""
+    external = timeline['external']
+    return (max(p['end_unix_ns'] for p in external) - min(p['start_unix_ns'] for p in external)) / 1e6
+
+
+def turn(site, meter, kind, count):
+    site.cloud.turn(tuple(KNOBS) if kind == TUNED else ())
+    shells = SHELLS if kind == TUNED else 0
+    if shells != site.shells:
+        site.restart_node(shells)
+    site.compute('fake.FakeDriver' if kind == FAKE else None)
+    for _ in range(WARM_UP):
+        meter.one(kind != FAKE)
+    return [meter.one(kind != FAKE) for _ in range(count)]
+
+
+def knobs(site, meter, servers):
+    for names in [(), *((name,) for name in KNOBS), tuple(KNOBS), ()]:
+        site.cloud.turn(names)
+        site.compute()
+        for _ in range(WARM_UP):
+            meter.one(True)
+        times = sorted(total(meter.one(True)) for _ in range(servers))
+        print(f'{" + ".join(names) or "none":45} median {statistics.median(times):6.0f} ms   {times[0]:.0f} to {times[-1]:.0f}', flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file', nargs='?')
+    parser.add_argument('--servers', type=int)
+    parser.add_argument('--knobs', action='store_true')
+    asked = parser.parse_args()
+    if bool(asked.file) == asked.knobs:
+        parser.error('either FILE or --knobs')
+    site = Site()
+    try:
+        site.up()
+        meter = Meter(site)
+        meter.listen()
+        if asked.knobs:
+            knobs(site, meter, asked.servers or 15)
+        else:
+            left = asked.servers or 30
+            found = {kind: [] for kind in (STOCK, TUNED, FAKE)}
+            while left > 0:
+                for kind, timelines in found.items():
+                    print(f'{kind}: {len(timelines)} of {asked.servers or 30}', file=sys.stderr, flush=True)
+                    timelines += turn(site, meter, kind, min(left, TURN))
+                left -= TURN
+            for kind, timelines in found.items():
+                print(f'{kind:30} median {statistics.median(map(total, timelines)):.0f} ms of {len(timelines)}')
+            with open(asked.file, 'w') as file:
+                json.dump(found, file)
+        meter.close()
+    finally:
+        site.down()
+
+
+if __name__ == '__main__':
+    main()
