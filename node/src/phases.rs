@@ -95,7 +95,11 @@ pub static ORCHESTRATORS: [Orchestrator; 3] = [
             component("nova-scheduler, Placement", &["scheduler", "placement"], &[Phase::Schedule]),
             component("Glance, nova-compute's cache", &["glance"], &[Phase::Image]),
             component("Neutron, nova-compute", &["neutron"], &[Phase::Network]),
-            component("nova-compute, virt driver, monitor", &["compute", "driver"], &[Phase::Spawn]),
+            component(
+                "nova-compute, virt driver, monitor",
+                &["compute", "driver", "finish"],
+                &[Phase::Spawn],
+            ),
             GUEST[1],
             GUEST[2],
         ],
@@ -136,8 +140,10 @@ impl Orchestrator {
         mine(phase).or_else(|| mine(phase.within()?)).map(|c| c.name)
     }
 
-    /// The phase of the model that a source means by a name: the model's own, or a component's.
+    /// The phase of the model that a source means by a name: the model's own, or a component's. What follows a colon tells
+    /// several of one component apart.
     pub fn phase(&self, name: &str) -> Option<Phase> {
+        let name = name.split(':').next().unwrap_or(name);
         let own = Phase::ALL.into_iter().find(|phase| phase.name() == name);
         own.or_else(|| self.components.iter().find(|c| c.aliases.contains(&name))?.phases.first().copied())
     }
@@ -169,6 +175,7 @@ mod tests {
         let nova = orchestrator("nova").unwrap();
         assert_eq!(nova.phase("scheduler"), Some(Phase::Schedule));
         assert_eq!(nova.phase("first-packet"), Some(Phase::FirstPacket));
+        assert_eq!(nova.phase("placement: claim"), Some(Phase::Schedule));
         assert_eq!(nova.phase("unheard-of"), None);
     }
 }

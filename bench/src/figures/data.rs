@@ -214,8 +214,10 @@ pub struct Stack {
 /// How long a phase took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseTime {
-    /// Its name in the model.
+    /// Its name, as its source calls it.
     pub phase: String,
+    /// The phase of the model that it is, or is a part of; empty if it is none.
+    pub model: String,
     /// Who did it: `microvisor`, `nova`, `nomad`.
     pub source: String,
     /// Where it is drawn: behind the phase before it as far as in the median, from the beginning of the bar.

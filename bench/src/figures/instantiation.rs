@@ -152,25 +152,39 @@ impl Both {
 /// A phase on the node's clock.
 struct Seen {
     phase: String,
+    model: String,
     source: String,
     start: u64,
     end: u64,
 }
 
-/// Phases of a timeline: those of a source, and the monitor's as far as `wanted`.
-fn seen(t: &Timeline, source: &str, wanted: fn(&Span) -> Vec<Span>) -> Vec<Seen> {
-    let own = t.timeline.spans.iter().flat_map(wanted).map(|span| Seen {
+/// What of a timeline a figure shows.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Of the node's and the monitor's phases.
+    own: fn(&Span) -> Vec<Span>,
+    /// Of an orchestrator's, by the phase of the model.
+    others: fn(Option<Phase>) -> bool,
+}
+
+/// Phases of a timeline: those of a source, and the node's.
+fn seen(t: &Timeline, source: &str, wanted: Wanted) -> Vec<Seen> {
+    let own = t.timeline.spans.iter().flat_map(wanted.own).map(|span| Seen {
         phase: span.phase.name().into(),
+        model: span.phase.name().into(),
         source: "microvisor".into(),
         start: t.begun_unix_ns + span.start_ns,
         end: t.begun_unix_ns + span.end_ns,
     });
-    let table = orchestrator(source);
-    let others = t.external.iter().filter(|p| p.source == source).map(|p| Seen {
-        phase: table.and_then(|o| o.phase(&p.name)).map_or(p.name.clone(), |phase| phase.name().into()),
-        source: p.source.clone(),
-        start: p.start_unix_ns,
-        end: p.end_unix_ns,
+    let others = t.external.iter().filter(|p| p.source == source).filter_map(|p| {
+        let model = orchestrator(source).and_then(|o| o.phase(&p.name));
+        (wanted.others)(model).then(|| Seen {
+            phase: p.name.clone(),
+            model: model.map_or_else(String::new, |phase| phase.name().into()),
+            source: p.source.clone(),
+            start: p.start_unix_ns,
+            end: p.end_unix_ns,
+        })
     });
     others.chain(own).collect()
 }
@@ -178,10 +192,10 @@ fn seen(t: &Timeline, source: &str, wanted: fn(&Span) -> Vec<Span>) -> Vec<Seen>
 /// A bar of medians, in milliseconds.
 fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     let millis = |ns: u64| ns as f64 / 1e6;
-    let mut order: Vec<(&str, &str)> = Vec::new();
+    let mut order: Vec<&Seen> = Vec::new();
     for p in timelines.iter().flatten() {
-        if !order.contains(&(&p.phase, &p.source)) {
-            order.push((&p.phase, &p.source));
+        if !order.iter().any(|known| (&known.phase, &known.source) == (&p.phase, &p.source)) {
+            order.push(p);
         }
     }
     let origin = |seen: &[Seen]| seen.iter().map(|p| p.start).min().unwrap_or(0);
@@ -199,10 +213,16 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     };
     let mut phases: Vec<PhaseTime> = order
         .iter()
-        .map(|&(phase, source)| {
-            let (starts, lengths) = timelines.iter().filter_map(|seen| place(seen, (phase, source))).unzip();
-            let start = Stat::of(starts).median;
-            PhaseTime { phase: phase.into(), source: source.into(), start, stat: Stat::of(lengths) }
+        .map(|p| {
+            let which = (p.phase.as_str(), p.source.as_str());
+            let (starts, lengths) = timelines.iter().filter_map(|seen| place(seen, which)).unzip();
+            PhaseTime {
+                phase: p.phase.clone(),
+                model: p.model.clone(),
+                source: p.source.clone(),
+                start: Stat::of(starts).median,
+                stat: Stat::of(lengths),
+            }
         })
         .collect();
     phases.sort_by(|a, b| a.start.total_cmp(&b.start));
@@ -221,13 +241,29 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     Some(Stack { label, total: Stat::of(total), phases })
 }
 
-/// What was measured elsewhere: timelines with phases of a source.
-fn others(e: &Effort, source: &str) -> Result<Vec<Timeline>, Error> {
+/// Timelines that were measured elsewhere, under a name.
+type Elsewhere = Vec<(String, Vec<Timeline>)>;
+
+/// What was measured elsewhere: timelines with phases of a source. The file has a list of them, or lists by name.
+fn others(e: &Effort, source: &str) -> Result<Elsewhere, Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum File {
+        One(Vec<Timeline>),
+        Named(indexmap::IndexMap<String, Vec<Timeline>>),
+    }
     let Some(path) = &e.timelines else { return Ok(Vec::new()) };
     let text = std::fs::read_to_string(path).or_else(|e| failed(format!("{}: {e}", path.display())))?;
-    let all: Vec<Timeline> =
-        serde_json::from_str(&text).or_else(|e| failed(format!("{}: {e}", path.display())))?;
-    Ok(all.into_iter().filter(|t| t.external.iter().any(|p| p.source == source)).collect())
+    let file: File = serde_json::from_str(&text).or_else(|e| failed(format!("{}: {e}", path.display())))?;
+    let named: Elsewhere = match file {
+        File::One(all) => vec![(orchestrator(source).map_or(source, |o| o.name).to_owned(), all)],
+        File::Named(all) => all.into_iter().collect(),
+    };
+    let of_source = |all: Vec<Timeline>| {
+        all.into_iter().filter(|t| t.external.iter().any(|p| p.source == source)).collect::<Vec<_>>()
+    };
+    let named = named.into_iter().map(|(name, all)| (name, of_source(all)));
+    Ok(named.filter(|(_, all)| !all.is_empty()).collect())
 }
 
 fn is_missing(source: &str) -> String {
@@ -244,14 +280,16 @@ fn millis() -> Axis {
 
 /// Figures 12 and 13: the real request in the middle of those that are known.
 pub fn request(run: &mut Run, source: &str) -> Result<Made, Error> {
-    let mut all = others(&run.effort, source)?;
+    let first = others(&run.effort, source)?.into_iter().next();
+    let (name, mut all) = first.unwrap_or_default();
     let length = |t: &Timeline| {
         let first = t.external.iter().map(|p| p.start_unix_ns).min().unwrap_or(t.begun_unix_ns);
         t.begun_unix_ns + t.timeline.total_ns() - first.min(t.begun_unix_ns)
     };
     all.sort_by_key(length);
     let middle = all.get(all.len() / 2);
-    let stacks = middle.and_then(|t| stack(format!("request {}", t.request), &[seen(t, source, top)]));
+    let stacks =
+        middle.and_then(|t| stack(format!("{name}, request {}", t.request), &[seen(t, source, WHOLE)]));
     let (content, missing) = match stacks {
         Some(stack) => (Content::Stacks { value: millis(), stacks: vec![stack] }, vec![]),
         None => (Content::Words, vec![is_missing(source)]),
@@ -274,9 +312,17 @@ fn parts(span: &Span) -> Vec<Span> {
     if matches!(span.phase, Phase::Spawn | Phase::Boot) { span.inside.clone() } else { vec![] }
 }
 
+/// From the request to ready.
+const WHOLE: Wanted = Wanted { own: top, others: |_| true };
+/// What a host does.
+const PARTS: Wanted = Wanted {
+    own: parts,
+    others: |phase| matches!(phase, Some(Phase::Image | Phase::Network | Phase::Spawn)),
+};
+
 /// Figures 14 and 16.
 pub fn breakdown(run: &mut Run, source: &str) -> Result<Made, Error> {
-    instantiations(run, source, top, "Phases from the request to ready.")
+    instantiations(run, source, WHOLE, "Phases from the request to ready.")
 }
 
 /// Figures 15 and 17.
@@ -284,17 +330,12 @@ pub fn spawning(run: &mut Run, source: &str) -> Result<Made, Error> {
     instantiations(
         run,
         source,
-        parts,
+        PARTS,
         "The parts of the phases spawn (the monitor: create, memory, load, enter) and boot (the guest: runtime, devices, configure).",
     )
 }
 
-fn instantiations(
-    run: &mut Run,
-    source: &str,
-    wanted: fn(&Span) -> Vec<Span>,
-    what: &str,
-) -> Result<Made, Error> {
+fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Result<Made, Error> {
     let elsewhere = others(&run.effort, source)?;
     let count = count(&run.effort);
     let both = Both::measured(run)?;
@@ -302,12 +343,10 @@ fn instantiations(
         let all: Vec<Vec<Seen>> = timelines.iter().map(|t| seen(t, source, wanted)).collect();
         stack(label.to_owned(), &all)
     };
-    let name = orchestrator(source).map_or(source, |o| o.name);
-    let stacks = [
-        made(name, &elsewhere, source),
-        made("The node, cold", &both.cold, ""),
-        made("The node, prepared monitor", &both.prepared, ""),
-    ];
+    let mut stacks: Vec<Option<Stack>> =
+        elsewhere.iter().map(|(name, all)| made(name, all, source)).collect();
+    stacks.push(made("The node, cold", &both.cold, ""));
+    stacks.push(made("The node, prepared monitor", &both.prepared, ""));
     let mut compared = vec![
         what.to_owned(),
         format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
@@ -316,7 +355,11 @@ fn instantiations(
     let missing = if elsewhere.is_empty() {
         vec![is_missing(source)]
     } else {
-        compared.push(format!("{name}: {} requests, measured elsewhere.", elsewhere.len()));
+        compared.extend(
+            elsewhere
+                .iter()
+                .map(|(name, all)| format!("{name}: {} requests, measured elsewhere.", all.len())),
+        );
         vec![]
     };
     let content = Content::Stacks { value: millis(), stacks: stacks.into_iter().flatten().collect() };
@@ -353,10 +396,10 @@ mod tests {
             timeline: spans,
             external: vec![external],
         };
-        let stack = stack("x".into(), &[seen(&timeline, "nova", top)]).unwrap();
+        let stack = stack("x".into(), &[seen(&timeline, "nova", WHOLE)]).unwrap();
         let phases: Vec<_> =
             stack.phases.iter().map(|p| (p.phase.as_str(), p.start, p.stat.median)).collect();
-        assert_eq!(phases, [("schedule", 0.0, 3.0), ("spawn", 4.0, 2.0)]);
+        assert_eq!(phases, [("scheduler", 0.0, 3.0), ("spawn", 4.0, 2.0)]);
         assert_eq!(stack.total.median, 6.0);
     }
 }

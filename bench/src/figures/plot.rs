@@ -1,6 +1,6 @@
 //! Drawings of numbers: lines, bars, and bars of phases.
 
-use super::data::{Axis, Better, Group, Scale, Series, Stack, Stat};
+use super::data::{Axis, Better, Group, PhaseTime, Scale, Series, Stack, Stat};
 use super::look;
 use super::svg::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
 
@@ -247,7 +247,7 @@ fn lanes(stack: &Stack) -> Vec<usize> {
     let mut ends: Vec<f64> = Vec::new();
     // Medians of neighbours may touch a little.
     let tolerance = stack.total.median * 0.002;
-    let lane = |p: &super::data::PhaseTime| {
+    let lane = |p: &PhaseTime| {
         let free = ends.iter().position(|end| *end <= p.start + tolerance);
         let lane = free.unwrap_or_else(|| {
             ends.push(0.0);
@@ -277,8 +277,8 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
         for (p, lane) in stack.phases.iter().zip(lanes) {
             let (from, to) = (across.place(p.start), across.place(p.start + p.stat.median));
             let top = y + *lane as f64 * LANE;
-            canvas.rect((from, top), ((to - from).max(0.8), LANE - 4.0), colour(&p.phase), "white", 0.0);
-            let is_dark = !matches!(colour(&p.phase), "#f0e442" | "#e69f00" | "#56b4e9" | "#bbbbbb");
+            canvas.rect((from, top), ((to - from).max(0.8), LANE - 4.0), colour(&p.model), "white", 0.0);
+            let is_dark = !matches!(colour(&p.model), "#f0e442" | "#e69f00" | "#56b4e9" | "#bbbbbb");
             let ink = if is_dark { "white" } else { INK };
             if to - from > super::svg::width_of(&p.phase, 12.0) + 6.0 {
                 canvas.text(((from + to) / 2.0, top + 20.0), 12.0, Anchor::Middle, ink, &p.phase);
@@ -296,10 +296,11 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
 
 /// Every phase in numbers.
 fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
-    let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut rows: Vec<&PhaseTime> = Vec::new();
+    let is_same = |a: &PhaseTime, b: &PhaseTime| (&a.phase, &a.source) == (&b.phase, &b.source);
     for p in stacks.iter().flat_map(|s| &s.phases) {
-        if !names.contains(&(&p.phase, &p.source)) {
-            names.push((&p.phase, &p.source));
+        if !rows.iter().any(|row| is_same(row, p)) {
+            rows.push(p);
         }
     }
     let column = |n: usize| 190.0 + (n as f64 + 1.0) * (WIDTH - 214.0) / stacks.len().max(1) as f64;
@@ -313,13 +314,16 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
     for (n, stack) in stacks.iter().enumerate() {
         canvas.bold((column(n), y), 12.0, Anchor::End, &stack.label);
     }
-    for (name, source) in names {
+    for row in rows {
         y += 20.0;
-        canvas.rect((24.0, y - 11.0), (14.0, 14.0), colour(name), "none", 2.0);
-        let whose = if source == "microvisor" { name.to_owned() } else { format!("{name}, {source}") };
+        canvas.rect((24.0, y - 11.0), (14.0, 14.0), colour(&row.model), "none", 2.0);
+        let whose = match row.source.as_str() {
+            "microvisor" => row.phase.clone(),
+            source => format!("{}, {source}", row.phase),
+        };
         canvas.text((46.0, y), 12.5, Anchor::Start, INK, &whose);
         for (n, stack) in stacks.iter().enumerate() {
-            if let Some(p) = stack.phases.iter().find(|p| p.phase == name && p.source == source) {
+            if let Some(p) = stack.phases.iter().find(|p| is_same(p, row)) {
                 canvas.text((column(n), y), 12.5, Anchor::End, INK, &cell(&p.stat));
             }
         }

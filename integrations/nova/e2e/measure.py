@@ -107,14 +107,33 @@ def turn(site, meter, kind, count):
     return [meter.one(kind != FAKE) for _ in range(count)]
 
 
+def length(timeline, phase):
+    return sum(p['end_unix_ns'] - p['start_unix_ns'] for p in timeline['external'] if p['name'] == phase) / 1e6
+
+
 def knobs(site, meter, servers):
-    for names in [(), *((name,) for name in KNOBS), tuple(KNOBS), ()]:
+    def case(label, names=(), shells=0, cached=True):
         site.cloud.turn(names)
+        if shells != site.shells:
+            site.restart_node(shells)
         site.compute()
-        for _ in range(WARM_UP):
-            meter.one(True)
-        times = sorted(total(meter.one(True)) for _ in range(servers))
-        print(f'{" + ".join(names) or "none":45} median {statistics.median(times):6.0f} ms   {times[0]:.0f} to {times[-1]:.0f}', flush=True)
+        timelines = []
+        for number in range(WARM_UP + servers):
+            if not cached:
+                site.node.delete(f'/v1/images/glance-{site.images["clickos"].id}')
+            timelines.append(meter.one(True))
+        found = timelines[WARM_UP:]
+        times = sorted(map(total, found))
+        phases = '  '.join(f'{name} {statistics.median(length(t, name) for t in found):6.1f}' for name in ('glance', 'driver'))
+        print(f'{label:24} {statistics.median(times):6.0f} ms, {times[0]:4.0f} to {times[-1]:4.0f}   of it {phases}', flush=True)
+
+    case('none')
+    case('without the image', cached=False)
+    case('prepared monitors', shells=SHELLS)
+    for name in KNOBS:
+        case(name, (name,))
+    case('all', tuple(KNOBS), SHELLS)
+    case('none, again')
 
 
 def main():

@@ -55,7 +55,7 @@ def _number(specs, key, kind):
         value = kind(specs[key])
     except ValueError:
         value = 0
-    if value <= 0:
+    if not 0 < value < float('inf'):
         raise Mistaken(f'extra spec {key}: {specs[key]!r} is no number above 0')
     return value
 

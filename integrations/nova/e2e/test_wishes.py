@@ -1,0 +1,78 @@
+"""What Nova asks for, as the node's API takes it; Nova's moments as phases."""
+
+import base64
+import sys
+import types
+import unittest
+
+from cloud import BUILD, Cloud
+
+Cloud().install_driver()
+sys.path.insert(0, str(BUILD))
+from nova_microvisor import phases, wishes  # noqa: E402: as installed
+
+
+def flavor(specs=None, vcpus=1, memory_mb=32):
+    return types.SimpleNamespace(extra_specs=specs or {}, vcpus=vcpus, memory_mb=memory_mb)
+
+
+def server(**more):
+    given = {'uuid': 'u', 'name': 'instance-1', 'host': 'h', 'project_id': 'p', 'metadata': {}, 'system_metadata': {}, 'user_data': None,
+             'flavor': flavor()}
+    return types.SimpleNamespace(**{**given, **more})
+
+
+class Flavors(unittest.TestCase):
+    def test_one_that_says_nothing_is_none(self):
+        self.assertIsNone(wishes.flavor(flavor()))
+
+    def test_equal_ones_have_one_name_and_others_another(self):
+        names = [wishes.flavor(flavor({'quota:cpu_shares': shares}))['name'] for shares in ('512', '512', '513')]
+        self.assertEqual(names[0], names[1])
+        self.assertNotEqual(names[0], names[2])
+
+    def test_more_processors_are_more_shares(self):
+        self.assertEqual(wishes.flavor(flavor(vcpus=2))['cpu_shares'], 2048)
+
+    def test_nonsense_is_refused_with_its_key(self):
+        for key, value in (('quota:cpu_shares', 'many'), ('quota:vif_outbound_average', '-1'), ('microvisor:prepared', '?'), ('microvisor:queue', 'nan')):
+            with self.assertRaisesRegex(wishes.Mistaken, key):
+                wishes.flavor(flavor({key: value}))
+
+
+class Configurations(unittest.TestCase):
+    def test_user_data_comes_before_the_property(self):
+        data = base64.b64encode('a -> b'.encode()).decode()
+        meta = {'image_microvisor_config': 'c -> d'}
+        self.assertEqual(wishes.config(server(user_data=data, system_metadata=meta), None), 'a -> b')
+        self.assertEqual(wishes.config(server(system_metadata=meta), None), 'c -> d')
+        self.assertIsNone(wishes.config(server(), None))
+
+    def test_a_property_that_nova_cut_off_is_asked_for(self):
+        self.assertEqual(wishes.config(server(system_metadata={'image_microvisor_config': 'x' * 255}), lambda: 'whole'), 'whole')
+
+    def test_user_data_that_is_no_text_is_refused(self):
+        for data in (base64.b64encode(b'\xff\xfe').decode(), 'no base64'):
+            with self.assertRaises(wishes.Mistaken):
+                wishes.config(server(user_data=data), None)
+
+
+class Phases(unittest.TestCase):
+    def test_timestamps_of_both_kinds(self):
+        self.assertEqual(phases.nanoseconds('1970-01-01T00:00:01.000002'), 1_000_002_000)
+        self.assertEqual(phases.nanoseconds('1970-01-01 00:00:01.000002Z'), 1_000_002_000)
+
+    def test_states_are_moments(self):
+        def update(old, new, task):
+            return {'state_update': {'nova_object.data': {'old_state': old, 'state': new, 'new_task_state': task}}}
+        self.assertEqual(phases.moment('instance.update', update('building', 'building', 'spawning')), 'task.spawning')
+        self.assertEqual(phases.moment('instance.update', update('building', 'active', None)), 'state.active')
+        self.assertEqual(phases.moment('instance.create.end', {}), 'instance.create.end')
+
+    def test_what_was_not_seen_has_no_phase(self):
+        found = phases.phases({'instance.create.start': 10, 'task.spawning': 30, 'state.active': 70})
+        self.assertEqual([(p['name'], p['end_unix_ns'] - p['start_unix_ns']) for p in found], [('compute', 20), ('spawn', 40)])
+
+
+if __name__ == '__main__':
+    unittest.main()
