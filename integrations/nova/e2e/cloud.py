@@ -44,9 +44,9 @@ NOVA = 'nova-conductor nova-scheduler nova-api'.split()
 # Settings that make instantiations quicker; what each gains: measure.py --knobs.
 KNOBS = {
     'token-cache': {'keystone_authtoken': {'memcached_servers': f'127.0.0.1:{PORTS["memcached"]}'}},
-    'workers': {'conductor': {'workers': 2}, 'scheduler': {'workers': 2}},
     'quota': {'quota': {'driver': 'nova.quota.NoopQuotaDriver'}},
     'filters': {'filter_scheduler': {'enabled_filters': 'ComputeFilter', 'track_instance_changes': 'false'}},
+    'no-notifications': {'notifications': {'notification_format': 'unversioned'}, 'oslo_messaging_notifications': {'driver': 'noop'}},
 }
 DATABASES = 'keystone placement glance neutron nova nova_api nova_cell0'.split()
 
