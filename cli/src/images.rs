@@ -24,10 +24,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration file.
+    /// Reads a configuration file. A Click file gets the libraries that it requires.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let name = path.display().to_string();
         match std::fs::read(path) {
+            Ok(bytes) if path.extension().is_some_and(|e| e == "click") => match String::from_utf8(bytes) {
+                Ok(text) => {
+                    let text =
+                        click_host::library::expand(&name, text, None).map_err(Error::Configuration)?;
+                    Ok(Self { name, bytes: text.into_bytes() })
+                }
+                // It is refused later, with the place.
+                Err(e) => Ok(Self { name, bytes: e.into_bytes() }),
+            },
             Ok(bytes) => Ok(Self { name, bytes }),
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::Permission {
                 doing: format!("read {name}"),

@@ -1,5 +1,6 @@
 //! Where the configuration comes from: a file, standard input, or the command line.
 
+use crate::library;
 use crate::options::Origin;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,14 @@ pub struct Configuration {
     pub text: String,
 }
 
-/// Reads the configuration. `path`: folders to look for a file in that is not here.
+/// Reads the configuration, with the libraries that it requires. `path`: folders to look for a file in that is not here.
 pub fn read(origin: Option<&Origin>, path: Option<&str>) -> Result<Configuration, String> {
+    let Configuration { name, text } = read_alone(origin, path)?;
+    let text = library::expand(&name, text, path)?;
+    Ok(Configuration { name, text })
+}
+
+fn read_alone(origin: Option<&Origin>, path: Option<&str>) -> Result<Configuration, String> {
     match origin {
         Some(Origin::Expression(text)) => {
             Ok(Configuration { name: "config".to_string(), text: text.clone() })
@@ -40,7 +47,7 @@ pub fn reason(error: &std::io::Error) -> String {
 }
 
 /// The file of a name: here, or in the first folder of the path that has it, or in its `conf`.
-fn find(name: &str, path: Option<&str>) -> PathBuf {
+pub fn find(name: &str, path: Option<&str>) -> PathBuf {
     let here = PathBuf::from(name);
     if here.exists() || here.is_absolute() {
         return here;

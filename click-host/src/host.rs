@@ -2,7 +2,7 @@
 
 use crate::configuration::reason;
 use crate::signals::{self, Signals};
-use crate::{CLASSES, report, sys};
+use crate::{CLASSES, library, report, sys};
 use click::element::{Class, Handler, Outside, write};
 use click::{Batch, DeviceFacts, DeviceId, HandlerError, Host, Nanos, Router, Source};
 use std::fs;
@@ -87,7 +87,9 @@ impl Host for Desk {
     }
 
     fn write(&mut self, _: &str, value: &str) -> Result<(), HandlerError> {
-        match self.router(&Source { name: "hotconfig", text: value }) {
+        const NAME: &str = "hotconfig";
+        let text = library::expand(NAME, value.into(), None).map_err(HandlerError::Refused)?;
+        match self.router(&Source { name: NAME, text: &text }) {
             Ok(router) => {
                 self.next = Some(router);
                 Ok(())

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `configuration` | where the configuration comes from |
+//! | [`library`] | what `require(library FILE)` brings in |
 //! | `driver` | runs the router, replaces it, ends with a status |
 //! | `report` | errors and the values of handlers, in the words of Click |
 //! | [`host`] | the world as elements see it |
@@ -20,6 +21,7 @@ pub mod control;
 pub mod devices;
 mod driver;
 pub mod host;
+pub mod library;
 mod options;
 mod report;
 mod signals;

@@ -102,7 +102,7 @@ impl Diagnostics {
 }
 
 /// File and line of a byte, as the last `#line` before it has them.
-fn place(source: &Source<'_>, at: usize) -> (String, usize) {
+pub fn place(source: &Source<'_>, at: usize) -> (String, usize) {
     let mut after = 0;
     for line in source.text[..at].rsplit('\n') {
         let directive =

@@ -47,6 +47,7 @@ class MicroVisorDriver(driver.ComputeDriver):
         self.node = client.Client.configured(CONF)
         self.images = glance.API()
         self.host = CONF.host
+        self.acting = set()  # UUIDs of instances that Nova is changing itself
         self.unused_since = {}  # images and flavors of the node that no server has: name to time
 
     # The beginning.
@@ -55,7 +56,7 @@ class MicroVisorDriver(driver.ComputeDriver):
         self.host = host
         self._await_node()
         self._remove_orphans()
-        events.Watch(self.node, host, self.emit_event).start()
+        events.Watch(self.node, host, self.acting, self.emit_event).start()
 
     def _await_node(self):
         deadline = time.monotonic() + CONF.microvisor.connect_patience
@@ -161,10 +162,20 @@ class MicroVisorDriver(driver.ComputeDriver):
             spec = wishes.instance_spec(instance, image, size, text, ports, phases.nanoseconds(str(context.timestamp)))
         except wishes.Mistaken as e:
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=str(e)) from e
-        with timed('driver'):
-            self._create(context, instance, spec, size, ports, power_on)
-        if power_on and 'on_demand' not in spec:
-            self._tell_phases(instance, timed)
+        with self._act(instance):
+            with timed('driver'):
+                self._create(context, instance, spec, size, ports, power_on)
+            if power_on and 'on_demand' not in spec:
+                self._tell_phases(instance, timed)
+
+    @contextlib.contextmanager
+    def _act(self, instance):
+        """What the node tells of an instance meanwhile is no news to Nova, and looking at it costs as much as the whole start."""
+        self.acting.add(instance.uuid)
+        try:
+            yield
+        finally:
+            self.acting.discard(instance.uuid)
 
     def _create(self, context, instance, spec, size, ports, power_on):
         # A build that nova-compute did not live to finish may have left one.
@@ -217,7 +228,8 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def destroy(self, context, instance, network_info, block_device_info=None, destroy_disks=True, destroy_secrets=True):
         try:
-            self._withdraw(instance.uuid, network_info or [])
+            with self._act(instance):
+                self._withdraw(instance.uuid, network_info or [])
         except client.Problem as e:
             raise exception.InstanceTerminationFailure(reason=str(e)) from e
         except client.Unreachable as e:
@@ -294,7 +306,8 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _do(self, instance, verb, failure, request_id=None, **query):
         try:
-            became = self.node.post(f'/v1/instances/{instance.uuid}/{verb}', request_id=request_id, **query)
+            with self._act(instance):
+                became = self.node.post(f'/v1/instances/{instance.uuid}/{verb}', request_id=request_id, **query)
         except client.Problem as e:
             raise failure(instance_id=instance.uuid, reason=str(e)) from e
         except client.Unreachable as e:

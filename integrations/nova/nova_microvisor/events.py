@@ -27,11 +27,11 @@ DISABLED = 'AUTO: '
 
 
 class Watch(threading.Thread):
-    """Follows the node's events for ever. `emit` gets Nova's."""
+    """Follows the node's events for ever. `emit` gets Nova's, but for instances in `acting`: these change by Nova's will."""
 
-    def __init__(self, node, host, emit):
+    def __init__(self, node, host, acting, emit):
         super().__init__(name='microvisor-events', daemon=True)
-        self.node, self.host, self.emit = node, host, emit
+        self.node, self.host, self.acting, self.emit = node, host, acting, emit
 
     def run(self):
         while True:
@@ -57,7 +57,7 @@ class Watch(threading.Thread):
 
     def _pass_on(self, kind, subject):
         transition = states.LIFECYCLE.get(kind.removeprefix('instance.'))
-        if kind.startswith('instance.') and transition is not None and uuidutils.is_uuid_like(subject):
+        if kind.startswith('instance.') and transition is not None and uuidutils.is_uuid_like(subject) and subject not in self.acting:
             self.emit(event.LifecycleEvent(subject, transition))
 
     def _service_up(self, up):

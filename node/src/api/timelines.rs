@@ -62,6 +62,8 @@ async fn add(
             return Err(Problem::invalid(format!("{}: a phase ends after it began", p.name)));
         }
     }
+    // The answer that it is ready may be ahead of its timeline: its task knows.
+    handle.timeline().await?;
     node.store.add_external(handle.id, &phases)?;
     Ok(StatusCode::NO_CONTENT)
 }
