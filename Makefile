@@ -14,7 +14,7 @@ SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries bench-program demo test test-nova lint bench figures docs fuzz install clean packages test-packages
+.PHONY: help build images binaries bench-program demo test test-nova figures-nova lint bench figures docs fuzz install clean packages test-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ test: build test-packages ## run every test
 
 test-nova: build test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
+
+NOVA_TIMELINES := target/figures-nova/timelines.json
+figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 from 90 servers of a real Nova, to target/figures-nova (about 10 minutes)
+	mkdir -p $(dir $(NOVA_TIMELINES))
+	integrations/nova/e2e/measure.py --servers 30 $(NOVA_TIMELINES)
+	$(RELEASE)/microvisor-bench fig12 fig14 fig15 --quick --timelines $(NOVA_TIMELINES) --out $(dir $(NOVA_TIMELINES))
 
 lint: ## check formatting and run clippy
 	cargo fmt --check

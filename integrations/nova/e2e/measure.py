@@ -115,8 +115,11 @@ def ready(site):
     uuid, _ = site.create(flavor='tiny')
 
     def timeline():
-        found = site.instance(uuid) and site.node.get(f'/v1/instances/{uuid}/timeline')
-        return found if found and any(p['name'] == 'driver' for p in found.get('external', [])) else None
+        instance = site.instance(uuid)
+        if not instance or instance['state'] != 'ready':
+            return None
+        found = site.node.get(f'/v1/instances/{uuid}/timeline')
+        return found if any(p['name'] == 'driver' for p in found.get('external', [])) else None
     found = eventually(f'{uuid} is ready: {site.server(uuid)}', timeline)
     times = {p['name']: (p['end_unix_ns'] - p['start_unix_ns']) / 1e6 for p in found['external']}
     times['total'] = (found['begun_unix_ns'] + site.instance(uuid)['ready_ns'] - asked) / 1e6
