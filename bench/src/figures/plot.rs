@@ -303,16 +303,21 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
             rows.push(p);
         }
     }
-    let column = |n: usize| 190.0 + (n as f64 + 1.0) * (WIDTH - 214.0) / stacks.len().max(1) as f64;
+    let wide = (WIDTH - 214.0) / stacks.len().max(1) as f64;
+    let column = |n: usize| 190.0 + (n as f64 + 1.0) * wide;
     let cell = |stat: &Stat| match stat.n {
         1 => digits(stat.median),
         _ => format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90)),
     };
-    let mut y = top;
+    let names: Vec<Vec<String>> = stacks.iter().map(|s| wrap(&s.label, 12.0, wide - 16.0)).collect();
+    let lines = names.iter().map(Vec::len).max().unwrap_or(1);
+    let mut y = top + 16.0 * (lines - 1) as f64;
     let heading = format!("{} (10th to 90th percentile)", value.unit);
     canvas.text((24.0, y), 11.5, Anchor::Start, FAINT, &heading);
-    for (n, stack) in stacks.iter().enumerate() {
-        canvas.bold((column(n), y), 12.0, Anchor::End, &stack.label);
+    for (n, name) in names.iter().enumerate() {
+        for (above, line) in name.iter().rev().enumerate() {
+            canvas.bold((column(n), y - 16.0 * above as f64), 12.0, Anchor::End, line);
+        }
     }
     for row in rows {
         y += 20.0;

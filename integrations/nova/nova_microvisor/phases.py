@@ -13,9 +13,9 @@ SOURCE = 'nova'
 # instance with it.
 Phase = collections.namedtuple('Phase', 'name begin end what')
 PHASES = (
-    Phase('api', 'request', 'scheduler.select_destinations.start', 'nova-api checks and records; nova-conductor gets the message'),
+    Phase('api', 'request', 'scheduler.select_destinations.start', 'nova-api checks and records; nova-conductor gets the message; nova-scheduler asks Placement for candidates'),
     Phase('scheduler', 'scheduler.select_destinations.start', 'scheduler.select_destinations.end',
-          'nova-scheduler and Placement choose a host and claim it'),
+          'nova-scheduler chooses a host and has Placement claim it'),
     Phase('conductor', 'scheduler.select_destinations.end', 'instance.create.start',
           'nova-conductor writes the instance into its cell; nova-compute gets the message'),
     Phase('compute', 'instance.create.start', 'task.spawning', 'nova-compute claims resources, starts the allocation of ports'),
