@@ -1,5 +1,6 @@
 """Servers of a real OpenStack on MicroVisor: `make test-nova`."""
 
+import base64
 import json
 import os
 import tempfile
@@ -49,6 +50,19 @@ class Servers(unittest.TestCase):
         self.assertEqual(SITE.openstack('console', 'log', 'show', 'fw').strip(), SITE.node.get(f'/v1/instances/{uuid}/console').strip())
         SITE.openstack('server', 'delete', '--wait', 'fw')
         self.assertIsNone(SITE.instance(uuid))
+
+    def test_a_rebuild_that_cannot_be_changes_nothing(self):
+        uuid = SITE.active()
+        pid = SITE.instance(uuid)['pid']
+        bad = base64.b64encode(b'FromDevice(eth0) -> Nonsense -> Discard;').decode()
+        body = {'rebuild': {'imageRef': SITE.images['clickos'].id, 'user_data': bad}}
+        self.assertEqual(SITE.api.compute.post(f'/servers/{uuid}/action', json=body, microversion='2.90').status_code, 202)
+        action = eventually('the rebuild has ended', lambda: next((
+            a for a in SITE.api.compute.get(f'/servers/{uuid}/os-instance-actions', microversion='2.90').json()['instanceActions']
+            if a['action'] == 'rebuild' and a['message']), None))
+        SITE.becomes(uuid, 'ACTIVE')
+        self.assertEqual((SITE.instance(uuid)['pid'], action['message']), (pid, 'Error'))
+        self.assertTrue(SITE.answers_ping(SITE.address(uuid)))
 
     def test_a_server_stops_starts_pauses_and_nova_shows_it(self):
         uuid = SITE.active()

@@ -261,10 +261,10 @@ class MicroVisorDriver(driver.ComputeDriver):
             return True
         except exception.InstanceNotFound:
             return False
-        except wishes.Mistaken as e:
-            raise exception.InstanceUnacceptable(instance_id=instance.uuid, reason=str(e)) from e
-        except client.Problem as e:
-            raise exception.InstanceUnacceptable(instance_id=instance.uuid, reason=str(e)) from e
+        except (wishes.Mistaken, client.Problem) as e:
+            # What runs goes on, and so the server is what it was.
+            refused = exception.InstanceUnacceptable(instance_id=instance.uuid, reason=str(e))
+            raise exception.InstanceFaultRollback(refused) from e
 
     # It runs, waits, stops.
 
