@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The program with arguments.
@@ -23,11 +24,16 @@ pub fn said(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
+/// Held while a process is started and while a port is looked for: until a new process runs its program it has a copy of
+/// each socket, and a listener with such a copy takes connections after it was closed, to reset them.
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// A program that runs until it is dropped.
 pub struct Running(pub Child);
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
+        let _starting = STARTING.lock().unwrap();
         Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
@@ -107,5 +113,6 @@ impl Control {
 
 /// A TCP port that nobody listens on.
 pub fn free_port() -> u16 {
+    let _starting = STARTING.lock().unwrap();
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
