@@ -71,15 +71,22 @@ pub fn until(mut holds: impl FnMut() -> bool) {
 pub struct Control(BufReader<TcpStream>);
 
 impl Control {
+    /// Connects when the program listens.
     pub fn connect(port: u16) -> Self {
-        let mut stream = None;
+        let mut control = None;
         until(|| {
-            stream = TcpStream::connect(("127.0.0.1", port)).ok();
-            stream.is_some()
+            control = TcpStream::connect(("127.0.0.1", port)).and_then(Self::greeted).ok();
+            control.is_some()
         });
-        let mut control = Self(BufReader::new(stream.unwrap()));
-        assert_eq!(control.line(), "Click::ControlSocket/1.3");
-        control
+        control.unwrap()
+    }
+
+    fn greeted(stream: TcpStream) -> std::io::Result<Self> {
+        let mut control = Self(BufReader::new(stream));
+        let mut line = String::new();
+        control.0.read_line(&mut line)?;
+        assert_eq!(line, "Click::ControlSocket/1.3\r\n");
+        Ok(control)
     }
 
     fn line(&mut self) -> String {
