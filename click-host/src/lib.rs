@@ -31,7 +31,6 @@ pub mod traces;
 pub mod watch;
 
 use click::element::{Class, Described};
-use click::elements::control as information;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -53,9 +52,7 @@ macro_rules! library {
 }
 
 library! {
-    control::ControlSocket, information::AlignmentInfo, information::Error, information::ErrorElement,
-    information::HandlerProxy, information::NotifierDebug, information::PortInfo, information::RandomSeed,
-    information::ScheduleInfo,
+    control::ControlSocket,
     devices::FromDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToHost,
     sockets::McastSocket, sockets::RawSocket, sockets::Socket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
     traces::ToDump, traces::ToIPSummaryDump;

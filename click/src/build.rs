@@ -81,7 +81,6 @@ fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Di
 fn names(source: &Source<'_>, flat: &Flat, devices: &[(String, DeviceFacts)], d: &mut Diagnostics) -> Names {
     let mut names = Names::default();
     devices.iter().for_each(|(name, facts)| names.device(name, facts));
-    #[cfg(feature = "host")]
     for e in flat.elements.iter().filter(|e| e.class == "PortInfo") {
         for argument in crate::args::split(&e.config) {
             if let Err(message) = names.define_port(argument) {

@@ -26,6 +26,7 @@ extern crate alloc;
 
 pub mod args;
 mod build;
+mod decimal;
 pub mod decision;
 pub mod diagnostic;
 pub mod element;

@@ -81,7 +81,6 @@ pub struct Names {
     ipv4: BTreeMap<String, [u8; 4]>,
     prefix: BTreeMap<String, ([u8; 4], u8)>,
     ethernet: BTreeMap<String, [u8; 6]>,
-    #[cfg(feature = "host")]
     ports: BTreeMap<String, u16>,
 }
 
@@ -113,7 +112,6 @@ impl Names {
     }
 
     /// Defines a port, as an argument of `PortInfo` writes it: `NAME PORT`, `NAME PORT/tcp`.
-    #[cfg(feature = "host")]
     pub fn define_port(&mut self, argument: &str) -> Result<(), String> {
         let port = argument.split_once(char::is_whitespace).and_then(|(name, port)| {
             let (number, protocol) = port.trim().split_once('/').unwrap_or((port.trim(), "tcp"));
@@ -126,7 +124,6 @@ impl Names {
     }
 
     /// The port of a name.
-    #[cfg(feature = "host")]
     pub fn port(&self, name: &str) -> Option<u16> {
         self.ports.get(name).copied()
     }

@@ -107,13 +107,10 @@ impl fmt::Display for Ethernet {
 
 argument!(u64, "an unsigned integer", |t, n| parse_number(t));
 argument!(u32, "an unsigned integer", |t, n| parse_number(t)?.try_into().ok());
-#[cfg(feature = "host")]
 argument!(u16, "an integer from 0 to 65535", |t, n| match parse_number(t) {
     Some(number) => number.try_into().ok(),
     None => n.port(t),
 });
-#[cfg(not(feature = "host"))]
-argument!(u16, "an integer from 0 to 65535", |t, n| parse_number(t)?.try_into().ok());
 argument!(u8, "an integer from 0 to 255", |t, n| parse_number(t)?.try_into().ok());
 argument!(usize, "an unsigned integer", |t, n| parse_number(t)?.try_into().ok());
 argument!(i64, "an integer", |t, n| match t.strip_prefix('-') {

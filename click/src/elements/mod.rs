@@ -38,7 +38,9 @@ library! {
     content::Print, content::Resize, content::SetAnnoByte, content::SetCRC32, content::SetTimestamp,
     content::SetTimestampDelta, content::StoreData, content::Strip, content::TimeFilter, content::Truncate,
     content::Unstrip,
-    control::AddressInfo, control::DriverManager, control::Script,
+    control::AddressInfo, control::AlignmentInfo, control::DriverManager, control::Error, control::ErrorElement,
+    control::HandlerProxy, control::NotifierDebug, control::PortInfo, control::RandomSeed, control::ScheduleInfo,
+    control::Script,
     devices::FromDevice, devices::ToDevice,
     ethernet::DropBroadcasts, ethernet::EnsureEther, ethernet::EtherEncap, ethernet::EtherMirror,
     ethernet::EtherRewrite, ethernet::EtherSwitch, ethernet::EtherVLANEncap, ethernet::HostEtherFilter,
@@ -81,27 +83,18 @@ library! {
     "ThreadSafeQueue" = flow::Queue,
 }
 
-/// Classes that only a host program has: files, sockets, devices of the operating system, and those of `control` that
-/// a guest's image has no room for.
+/// Classes that only a host program has: files, sockets, devices of the operating system.
 const HOST_ONLY: &[&str] = &[
-    "AlignmentInfo",
     "ControlSocket",
-    "Error",
-    "ErrorElement",
     "FromDump",
     "FromHost",
     "FromIPSummaryDump",
     "FromTcpdump",
-    "HandlerProxy",
     "KernelTap",
     "KernelTun",
     "McastSocket",
-    "NotifierDebug",
     "PollDevice",
-    "PortInfo",
-    "RandomSeed",
     "RawSocket",
-    "ScheduleInfo",
     "Socket",
     "ToDump",
     "ToHost",

@@ -1,7 +1,7 @@
 use crate::args::{Args, Time};
+use crate::decimal::decimal;
 use crate::element::{Context, Element, Nanos, read, write};
 use crate::packet::Batch;
-use alloc::format;
 use alloc::string::{String, ToString};
 
 crate::element! {
@@ -38,7 +38,7 @@ impl AverageCounter {
     fn rate(&self, counted: u64, before: u64) -> String {
         let begin = self.seen.first.unwrap_or(0).saturating_add(self.ignore);
         let seconds = self.seen.last.saturating_sub(begin) as f64 / 1e9;
-        format!("{:.3}", if seconds > 0.0 { (counted - before) as f64 / seconds } else { 0.0 })
+        decimal(if seconds > 0.0 { (counted - before) as f64 / seconds } else { 0.0 }, 3)
     }
 }
 

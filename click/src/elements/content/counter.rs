@@ -1,4 +1,5 @@
 use crate::args::Args;
+use crate::decimal::decimal;
 use crate::element::{Context, Element, Nanos, read, read_write, write};
 use crate::packet::Batch;
 use alloc::format;
@@ -141,9 +142,9 @@ impl Element for Counter {
             "count" => self.count.to_string(),
             "byte_count" => self.bytes.to_string(),
             "bit_count" => (self.bytes * 8).to_string(),
-            "rate" => format!("{:.1}", self.packet_rate.average),
-            "byte_rate" => format!("{:.1}", self.byte_rate.average),
-            "bit_rate" => format!("{:.1}", self.byte_rate.average * 8.0),
+            "rate" => decimal(self.packet_rate.average, 1),
+            "byte_rate" => decimal(self.byte_rate.average, 1),
+            "bit_rate" => decimal(self.byte_rate.average * 8.0, 1),
             "count_call" => text(&self.call),
             _ => text(&self.byte_call),
         })

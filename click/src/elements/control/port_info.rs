@@ -4,7 +4,7 @@ use crate::element::Element;
 crate::element! {
     /// Gives names to TCP and UDP ports.
     ///
-    /// Arguments that are port numbers then take the names instead; the expressions of `IPFilter` do not.
+    /// Arguments that are port numbers then take the names instead, and so do ports in the expressions of `IPFilter`.
     ///
     /// # Arguments
     /// Each: `NAME PORT`, where the port may be followed by `/tcp` or `/udp`.

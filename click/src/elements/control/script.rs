@@ -4,7 +4,6 @@ use super::reach::{print, read_near, truth, write_near};
 use super::value::{Values, evaluate, plain};
 use crate::args::{Args, parse_time};
 use crate::element::{Context, Element, read, read_write, write};
-#[cfg(feature = "host")]
 use crate::packet::Batch;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -78,9 +77,7 @@ enum Kind {
     Active,
     Passive,
     Driver,
-    #[cfg(feature = "host")]
     Proxy,
-    #[cfg(feature = "host")]
     Packet,
     #[cfg(feature = "host")]
     Signal,
@@ -91,9 +88,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("ACTIVE", Kind::Active),
     ("PASSIVE", Kind::Passive),
     ("DRIVER", Kind::Driver),
-    #[cfg(feature = "host")]
     ("PROXY", Kind::Proxy),
-    #[cfg(feature = "host")]
     ("PACKET", Kind::Packet),
     #[cfg(feature = "host")]
     ("SIGNAL", Kind::Signal),
@@ -125,11 +120,7 @@ impl Script {
                 Kind::Passive
             }
         };
-        #[cfg(feature = "host")]
-        let ports = kind == Kind::Packet;
-        #[cfg(not(feature = "host"))]
-        let ports = false;
-        if !ports && args.inputs + args.outputs > 0 {
+        if kind != Kind::Packet && args.inputs + args.outputs > 0 {
             args.error("only scripts of the type PACKET have ports");
         }
         let mut instructions = Vec::new();
@@ -378,7 +369,6 @@ impl Element for Script {
         again
     }
 
-    #[cfg(feature = "host")]
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         for packet in batch.drain() {
             self.values.set("input", port.to_string());
@@ -413,7 +403,6 @@ impl Element for Script {
         if let Some(value) = call(cx, handler, argument) {
             return value;
         }
-        #[cfg(feature = "host")]
         if self.kind == Kind::Proxy {
             self.values.set("0", handler.to_string());
             return self.run_whole(cx, argument);

@@ -1,8 +1,8 @@
 use crate::args::{Args, Probability};
+use crate::decimal::decimal;
 use crate::element::{Context, Element, read, read_write};
 use crate::handlers::parse;
 use crate::packet::Batch;
-use alloc::format;
 use alloc::string::{String, ToString};
 
 crate::element! {
@@ -47,7 +47,7 @@ impl Element for RandomSample {
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
             "sampling_prob" => {
-                let text = format!("{:.6}", self.pass as f64 / (1u64 << 32) as f64);
+                let text = decimal(self.pass as f64 / (1u64 << 32) as f64, 6);
                 text.trim_end_matches('0').trim_end_matches('.').to_string()
             }
             "active" => self.active.to_string(),

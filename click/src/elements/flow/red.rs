@@ -1,4 +1,5 @@
 use crate::args::{Args, Probability};
+use crate::decimal::decimal;
 use crate::element::{Context, Element, read, read_write};
 use crate::handlers::parse;
 use crate::packet::Batch;
@@ -95,7 +96,7 @@ impl RED {
     }
 
     fn average(&self) -> String {
-        format!("{:.3}", self.average as f64 / f64::from(1 << SCALE))
+        decimal(self.average as f64 / f64::from(1 << SCALE), 3)
     }
 }
 
@@ -132,7 +133,7 @@ impl Element for RED {
         Ok(match handler {
             "min_thresh" => self.least.to_string(),
             "max_thresh" => self.most.to_string(),
-            "max_p" => format!("{:.4}", self.probability.0 as f64 / (1u64 << 32) as f64),
+            "max_p" => decimal(self.probability.0 as f64 / (1u64 << 32) as f64, 4),
             "avg_queue_size" => self.average(),
             "drops" => self.drops.to_string(),
             "queues" => queues(),

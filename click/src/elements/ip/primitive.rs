@@ -201,10 +201,18 @@ impl Number {
     }
 
     /// A value as it is written: a number, a name, or two numbers with a dash.
-    fn compare_text(self, how: Comparison, text: &str, what: &str) -> Result<Condition, String> {
+    fn compare_text(
+        self,
+        how: Comparison,
+        text: &str,
+        what: &str,
+        given: impl Fn(&str) -> Option<u16>,
+    ) -> Result<Condition, String> {
         let one = |text: &str| {
             let named = self.names.iter().find(|n| n.0 == text).map(|n| u64::from(n.1));
-            let value = named
+            let value = given(text)
+                .map(u64::from)
+                .or(named)
                 .or_else(|| parse_number(text))
                 .ok_or_else(|| format!("expected {what}, not '{text}'"))?;
             let value = u32::try_from(value).ok().filter(|&v| v <= self.most());
@@ -398,7 +406,7 @@ fn condition(
         Field::Port => {
             let side = |mask| {
                 let number = Number { names: PORTS, ..transport(0, mask) };
-                number.compare_text(how_number, value, "a port")
+                number.compare_text(how_number, value, "a port", |name| words.names.port(name))
             };
             let ports = directed(it.direction, side(0xffff_0000)?, side(0x0000_ffff)?);
             let protocols: Vec<u8> =
@@ -412,7 +420,7 @@ fn condition(
                 Test { base: Base::Transport, offset: 12, mask: bit, relation: Relation::Equal, value: bit };
             Ok(segment(&[PROTOCOL_TCP], true, equality(Condition::Test(set))?))
         }
-        Field::Number(number) => number.compare_text(how_number, value, "a number"),
+        Field::Number(number) => number.compare_text(how_number, value, "a number", |_| None),
     }
 }
 

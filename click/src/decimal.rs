@@ -1,0 +1,27 @@
+//! Numbers with a fixed count of decimals. What the standard library has for that is for any number and any length, and a
+//! tenth of what a guest's image may still grow.
+
+use alloc::format;
+use alloc::string::String;
+
+/// A number from 0, rounded to so many decimals, 1 to 9.
+pub(crate) fn decimal(value: f64, decimals: u32) -> String {
+    let scale = 10u64.pow(decimals);
+    // A number that is too large for it is the largest.
+    let scaled = (value * scale as f64 + 0.5) as u64;
+    format!("{}.{:0width$}", scaled / scale, scaled % scale, width = decimals as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+    use alloc::format;
+
+    #[test]
+    fn as_the_standard_library_writes_them() {
+        for value in [0.0, 0.04, 0.05001, 0.999, 1.0, 2.5, 123.456, 99_999.96, 1e9 / 7.0] {
+            assert_eq!(decimal(value, 1), format!("{value:.1}"));
+            assert_eq!(decimal(value, 4), format!("{value:.4}"));
+        }
+    }
+}
