@@ -38,8 +38,10 @@ fn memory(bytes: &[u8]) -> Option<OwnedFd> {
 /// What a front end says that means to be served, so that what follows meets running rings.
 fn begin() -> Vec<Request> {
     let region = MemoryRegion { guest: GUEST, length: SIZE, user: GUEST, offset: 0 };
-    let mut all =
-        vec![Request::SetFeatures(1 << 32 | 1 << 29 | 1 << 15 | 1 << 8 | 1 << 7 | 3), Request::SetMemoryTable(vec![region])];
+    let mut all = vec![
+        Request::SetFeatures(1 << 32 | 1 << 29 | 1 << 15 | 1 << 8 | 1 << 7 | 3),
+        Request::SetMemoryTable(vec![region]),
+    ];
     for index in 0..2u32 {
         let at = GUEST + 0x1000 * u64::from(index);
         let addresses = RingAddresses {
@@ -67,7 +69,10 @@ fuzz_target!(|bytes: &[u8]| {
     let (Some(memory), Ok(event)) = (memory(inside), event_fd()) else { return };
     let (Ok((front, back)), (graves, _buried)) = (UnixStream::pair(), channel()) else { return };
     let (Ok(wake), Ok((near, far))) = (Wake::new(graves), UnixDatagram::pair()) else { return };
-    if [front.set_nonblocking(true), near.set_nonblocking(true), far.set_nonblocking(true)].iter().any(Result::is_err) {
+    if [front.set_nonblocking(true), near.set_nonblocking(true), far.set_nonblocking(true)]
+        .iter()
+        .any(Result::is_err)
+    {
         return;
     }
     let settings = Settings { offload: kind & 1 == 0, calling: Default::default(), port: PortId(0) };
@@ -109,7 +114,12 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = far.send(inside.get(..2000).unwrap_or(inside));
         let source = Source { fd: near.as_fd() };
         let straight = port.take_from(&source, 1514, &shared).and_then(Result::err);
-        if received.is_err() || sent.is_err() || also.is_err() || straight.is_some() || port.flush(&shared).is_err() {
+        if received.is_err()
+            || sent.is_err()
+            || also.is_err()
+            || straight.is_some()
+            || port.flush(&shared).is_err()
+        {
             break;
         }
         if port.arm(&wake).is_err() {

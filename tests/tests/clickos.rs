@@ -234,6 +234,36 @@ fn configuration_can_be_swapped_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn names_scripts_and_proxies_work_in_a_guest() {
+    let f = Function::new("mirror", 1, &[]);
+    let path = std::env::temp_dir().join(format!("{}.click", unique("control")));
+    let text = "PortInfo(game 5060/udp); AlignmentInfo(IGNORED 4 0); RandomSeed(7);
+        ScheduleInfo(idle 0.5); idle :: InfiniteSource(LIMIT 0) -> Discard; HandlerProxy@1 :: HandlerProxy;
+        sum :: Script(TYPE PROXY, return $(add $(small.count) $(large.count)));
+        small, large, other :: Counter;
+        size :: Script(TYPE PACKET, set n $(add $n 1), return $(mod $n 2));
+        FromDevice(eth0) -> kind :: Classifier(12/0806 20/0001, 12/0800, -);
+        kind [0] -> ARPResponder(eth0:ip eth0:eth) -> out :: Queue -> ToDevice(eth0);
+        kind [1] -> Strip(14) -> CheckIPHeader
+            -> ports :: IPFilter(allow udp dst port game, drop all)
+            -> size; size [0] -> small -> back :: Null; size [1] -> large -> back;
+        back -> IPMirror -> Unstrip(14) -> EtherMirror -> out;
+        kind [2] -> other -> Discard;";
+    std::fs::write(&path, text).expect("written");
+    let done = f.click(&["swap", path.to_str().expect("UTF-8")]);
+    let _ = std::fs::remove_file(path);
+    done.ends(0, "");
+    let socket = f.sides[0].udp("10.1.0.2:0");
+    for _ in 0..4 {
+        assert!(echoes(&socket, "10.1.0.1:5060"));
+    }
+    assert!(!echoes(&socket, "10.1.0.1:53"));
+    assert_eq!((f.read("small.count"), f.read("large.count")), (2, 2));
+    assert_eq!(f.read("sum.count"), 4);
+    assert_eq!(f.read("HandlerProxy@1.small.count"), 2);
+}
+
+#[test]
 fn idle_instance_uses_no_processor_time() {
     let f = Function::new("firewall", 1, &[]);
     assert!(f.sides[0].pings("10.1.0.1", 1));

@@ -36,9 +36,9 @@ crate::element! {
     /// value.
     ///
     /// Values may hold `$VAR`, `$(HANDLER)`, and `$(FUNCTION VALUE ...)`, where a function is `add`, `sub`, `mul`, `div`,
-    /// `idiv`, `mod`, `rem`, `neg`, `abs`, `min`, `max`, `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `not`, `and`, `or`, `if`, `in`,
-    /// `first`, `length`, `unquote`, `readable`, `writable`, `now`, `random`, `htons`, `ntohs`, `htonl`, `ntohl`,
-    /// `basename`, or on a host `sprintf`, `cat` or `kill`. In a guest numbers are whole.
+    /// `idiv`, `mod`, `rem`, `min`, `max`, `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `not`, `and`, `or`, `if`, or on a host `neg`,
+    /// `abs`, `in`, `first`, `length`, `unquote`, `readable`, `writable`, `now`, `random`, `htons`, `ntohs`, `htonl`,
+    /// `ntohl`, `basename`, `sprintf`, `cat`, `kill`. In a guest numbers are whole, and nothing is printed to a file.
     ///
     /// # Handlers
     /// `step`: goes on from a wait, or from so many. `goto`: goes on at a label. `run`: runs a passive script, its
