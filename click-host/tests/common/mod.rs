@@ -1,10 +1,10 @@
 //! Runs the program as it is built.
 #![allow(dead_code)]
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The program with arguments.
@@ -24,16 +24,11 @@ pub fn said(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
-/// Held while a process is started and while a port is looked for: until a new process runs its program it has a copy of
-/// each socket, and a listener with such a copy takes connections after it was closed, to reset them.
-static STARTING: Mutex<()> = Mutex::new(());
-
 /// A program that runs until it is dropped.
 pub struct Running(pub Child);
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
-        let _starting = STARTING.lock().unwrap();
         Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
@@ -73,20 +68,14 @@ pub struct Control(BufReader<TcpStream>);
 impl Control {
     /// Connects when the program listens.
     pub fn connect(port: u16) -> Self {
-        let mut control = None;
+        let mut stream = None;
         until(|| {
-            control = TcpStream::connect(("127.0.0.1", port)).and_then(Self::greeted).ok();
-            control.is_some()
+            stream = TcpStream::connect(("127.0.0.1", port)).ok();
+            stream.is_some()
         });
-        control.unwrap()
-    }
-
-    fn greeted(stream: TcpStream) -> std::io::Result<Self> {
-        let mut control = Self(BufReader::new(stream));
-        let mut line = String::new();
-        control.0.read_line(&mut line)?;
-        assert_eq!(line, "Click::ControlSocket/1.3\r\n");
-        Ok(control)
+        let mut control = Self(BufReader::new(stream.unwrap()));
+        assert_eq!(control.line(), "Click::ControlSocket/1.3");
+        control
     }
 
     fn line(&mut self) -> String {
@@ -118,8 +107,11 @@ impl Control {
     }
 }
 
-/// A TCP port that nobody listens on.
+/// A TCP port that nobody uses. Its socket never listens: a process that is started meanwhile, by any test, has a copy
+/// of it until it runs its program, and a listener's copy would take the connections that are meant for the program.
 pub fn free_port() -> u16 {
-    let _starting = STARTING.lock().unwrap();
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    SocketAddrV4::try_from(getsockname(&socket).unwrap()).unwrap().port()
 }
