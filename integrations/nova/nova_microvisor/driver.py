@@ -268,7 +268,9 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     # It runs, waits, stops.
 
-    def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None):
+    # share_info: releases after Zed pass it, and guests have no file systems to share.
+
+    def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None, share_info=None):
         try:
             state = self._find(instance.uuid)['state']
         except exception.InstanceNotFound:
@@ -283,7 +285,7 @@ class MicroVisorDriver(driver.ComputeDriver):
             self._do(instance, 'stop', exception.InstancePowerOffFailure, grace_ms=min(timeout * 1000, 600000))
 
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None, bad_volumes_callback=None,
-               accel_info=None):
+               accel_info=None, share_info=None):
         try:
             state = self._find(instance.uuid)['state']
         except exception.InstanceNotFound:
@@ -295,7 +297,7 @@ class MicroVisorDriver(driver.ComputeDriver):
             grace = CONF.microvisor.reboot_grace_ms if reboot_type == 'SOFT' else 0
             self._do(instance, 'reboot', exception.InstanceRebootFailure, context.request_id, grace_ms=grace)
 
-    def resume_state_on_host_boot(self, context, instance, network_info, block_device_info=None):
+    def resume_state_on_host_boot(self, context, instance, network_info, *_, **__):
         self.power_on(context, instance, network_info)
 
     def pause(self, instance):
