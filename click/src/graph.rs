@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostics, Source};
 use crate::element::{Class, Element, Flow};
-use crate::lang::{Flat, Port};
+use crate::lang::{Declared, Flat, Port};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -82,8 +82,7 @@ fn check_pulls(
     }
     for (id, e) in flat.elements.iter().enumerate().filter(|(id, _)| unknown[*id] > 0).take(1) {
         let _ = id;
-        let message =
-            format!("'{}' pulls from itself, through other elements or directly", label(&e.name, &e.class));
+        let message = format!("'{}' pulls from itself, through other elements or directly", label(e));
         d.add(source, e.span.clone(), message);
     }
 }
@@ -123,11 +122,7 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
         let wanted_out = range(right, inputs.max(wanted_in.0));
         let mut say = |what: &str, n: usize, (least, most): (usize, usize)| {
             if n > most {
-                let message = format!(
-                    "'{}' has {most} {what}{}, and {n} are used",
-                    label(&declared.name, &declared.class),
-                    if most == 1 { "" } else { "s" }
-                );
+                let message = format!("'{}' has no {what} {}", label(declared), n - 1);
                 d.add(source, declared.span.clone(), message);
             }
             n.max(least)
@@ -163,8 +158,8 @@ fn flows(processing: &str, inputs: usize, outputs: usize) -> (Vec<Flow>, Vec<Flo
     (side(left, inputs), side(right, outputs))
 }
 
-fn label(name: &str, class: &str) -> String {
-    if name.contains('@') { format!("{class} (unnamed)") } else { format!("{name} :: {class}") }
+fn label(e: &Declared) -> String {
+    format!("{} :: {}", e.name, e.class)
 }
 
 /// Carries push and pull along connections and through agnostic elements until nothing changes.
@@ -175,6 +170,7 @@ fn resolve(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagno
         touching[c.to.element].push(i);
     }
     let mut waiting: Vec<usize> = (0..flat.connections.len()).rev().collect();
+    let mut clashing = alloc::vec![false; waiting.len()];
     while let Some(i) = waiting.pop() {
         let c = &flat.connections[i];
         let from = ports[c.from.element].output_flows[c.from.port];
@@ -183,7 +179,7 @@ fn resolve(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagno
             (Flow::Agnostic, Flow::Agnostic) => continue,
             (Flow::Agnostic, flow) => (c.from.element, flow),
             (flow, Flow::Agnostic) => (c.to.element, flow),
-            (a, b) if a == b => continue,
+            (a, b) if a == b || core::mem::replace(&mut clashing[i], true) => continue,
             (a, _) => {
                 let words = |flow| if flow == Flow::Push { "push" } else { "pull" };
                 let other = if a == Flow::Push { Flow::Pull } else { Flow::Push };
@@ -195,10 +191,10 @@ fn resolve(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagno
                 };
                 let message = format!(
                     "'{}' {} output {} connected to '{}' {} input {}",
-                    label(&x.name, &x.class),
+                    label(x),
                     words(a),
                     c.from.port,
-                    label(&y.name, &y.class),
+                    label(y),
                     words(other),
                     c.to.port,
                 );
@@ -234,20 +230,13 @@ fn join(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagnosti
             (false, _, true) => (&flat.elements[c.to.element], "pull input", c.to.port),
             _ => continue,
         };
-        d.add(
-            source,
-            c.span.clone(),
-            format!("illegal reuse of '{}' {what} {port}", label(&e.name, &e.class)),
-        );
+        d.add(source, c.span.clone(), format!("illegal reuse of '{}' {what} {port}", label(e)));
     }
     for (p, e) in ports.iter().zip(&flat.elements) {
-        let missing = |list: &[Option<Port>], what: &str| {
-            list.iter()
-                .position(Option::is_none)
-                .map(|i| format!("'{}' {what} {i} not connected", label(&e.name, &e.class)))
-        };
-        for message in [missing(&p.inputs, "input"), missing(&p.outputs, "output")].into_iter().flatten() {
-            d.add(source, e.span.clone(), message.to_string());
+        for (list, what) in [(&p.inputs, "input"), (&p.outputs, "output")] {
+            for (port, _) in list.iter().enumerate().filter(|(_, other)| other.is_none()) {
+                d.add(source, e.span.clone(), format!("'{}' {what} {port} unused", label(e)));
+            }
         }
     }
 }

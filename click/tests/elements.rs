@@ -348,7 +348,7 @@ fn address_info_names_addresses() {
 #[test]
 fn handlers_are_listed_and_guarded() {
     let mut b = bench("i :: Idle -> c :: Counter -> Discard");
-    assert_eq!(b.read("list"), "3\ni\nc\nDiscard@1\n");
+    assert_eq!(b.read("list"), "3\ni\nc\nDiscard@3\n");
     assert_eq!((b.read("c.class"), b.read("c.name")), ("Counter".into(), "c".into()));
     assert!(b.read("c.handlers").contains("count\tr\n") && b.read("c.ports").contains("push\ti [0]"));
     assert!(b.read("flatconfig").contains("i -> c;"));

@@ -43,7 +43,7 @@ fn a_syntax_error_is_pointed_at() {
 fn an_unknown_element_is_pointed_at() {
     assert_says("Idle -> x :: Bogus -> Discard;", &["x.click:1:9: unknown element class 'Bogus'"]);
     assert_says("Idle -> x :: discard;", &["there is 'Discard'"]);
-    assert_says("Idle -> nothing;", &["undeclared element 'nothing'"]);
+    assert_says("Idle -> nothing;", &["undeclared element 'nothing', assuming element class"]);
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn push_into_pull_is_pointed_at() {
 
 #[test]
 fn an_unconnected_port_is_pointed_at() {
-    assert_says("Idle -> c :: CheckIPHeader;", &["'c :: CheckIPHeader' output 0 not connected"]);
-    assert_says("q :: Queue -> Discard;", &["'q :: Queue' input 0 not connected"]);
-    assert_says("Idle -> t :: Tee; t [1] -> Discard;", &["output 0 not connected"]);
-    assert_says("Idle -> d :: Discard [1] -> Discard;", &["'d :: Discard' has 0 outputs"]);
+    assert_says("Idle -> c :: CheckIPHeader;", &["'c :: CheckIPHeader' output 0 unused"]);
+    assert_says("q :: Queue -> Discard;", &["'q :: Queue' input 0 unused"]);
+    assert_says("Idle -> t :: Tee; t [1] -> Discard;", &["output 0 unused"]);
+    assert_says("Idle -> d :: Discard [1] -> Discard;", &["'d :: Discard' has no output 1"]);
 }
 
 #[test]
@@ -241,4 +241,37 @@ fn rules_that_look_at_many_fields_fit_the_stack() {
     let rules: Vec<String> = (0..200).map(rule).collect();
     let deep = format!("0 {}udp{}", "(tcp or not (".repeat(15), "))".repeat(15));
     assert_eq!(check(format!("Idle -> IPFilter({}, {deep}) -> Discard", rules.join(", "))), "");
+}
+
+#[test]
+fn names_that_cannot_be_are_pointed_at() {
+    assert_says(
+        "a :: Idle -> Discard; a :: Idle;",
+        &["redeclaration of element 'a'", "element 'a' previously declared here"],
+    );
+    assert_says("Idle :: Counter;", &["'Idle' is an element class"]);
+    assert_says("7 :: Idle -> Discard;", &["element name '7' has all-digit component"]);
+    assert_says(
+        "elementclass New { input -> output || ... }",
+        &["x.click:1:14: cannot extend unknown element class 'New'"],
+    );
+}
+
+#[test]
+fn ports_of_compounds_are_counted_as_those_of_others() {
+    let class = "elementclass X { $n | input -> Counter -> output }";
+    assert_says(
+        &format!("{class} x :: X(1);  Idle -> [1] x [1] -> Discard;"),
+        &["'x' has no input 1", "'x' has no output 1", "'x' input 0 unused", "'x' output 0 unused"],
+    );
+    assert_says(
+        &format!("{class} Idle -> X -> Discard;"),
+        &["no match for 'X[1 input, 1 output]'", "too few arguments: 1 expected, 0 given"],
+    );
+}
+
+#[test]
+fn a_clash_of_push_and_pull_is_said_once() {
+    let said = check("Idle -> Queue -> c :: Counter -> Queue -> Discard;".to_string());
+    assert_eq!(said.matches("connected to").count(), 1, "{said}");
 }

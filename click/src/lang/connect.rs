@@ -1,6 +1,6 @@
 //! Connections: port lists joined, and the pseudo elements of compounds bridged.
 
-use super::flatten::PSEUDO;
+use super::flatten::{INPUT, OUTPUT};
 use super::parser::Connector;
 use super::{Connected, Flat, Port, Span};
 use crate::diagnostic::{Diagnostics, Source};
@@ -45,7 +45,7 @@ impl Width {
             Some(class) => crate::graph::fixed(class.ports),
             None => (None, None),
         };
-        Self { inputs, outputs, pseudo: class == PSEUDO }
+        Self { inputs, outputs, pseudo: matches!(class, INPUT | OUTPUT) }
     }
 }
 
@@ -168,7 +168,8 @@ impl Joiner {
         d: &mut Diagnostics,
     ) {
         self.connect_bare(flat, source, library, d);
-        let pseudo: Vec<bool> = flat.elements.iter().map(|e| e.class == PSEUDO).collect();
+        let pseudo: Vec<bool> =
+            flat.elements.iter().map(|e| matches!(e.class.as_str(), INPUT | OUTPUT)).collect();
         let mut beyond: BTreeMap<Port, Vec<usize>> = BTreeMap::new();
         let mut entered = BTreeSet::new();
         for (i, c) in self.all.iter().enumerate() {
@@ -196,14 +197,22 @@ impl Joiner {
             }
         }
         for c in &self.all {
-            let end = |port: &Port, what: &str| {
-                format!("'{}' has no {what} {}", flat.elements[port.element].name, port.port)
-            };
-            if pseudo[c.to.element] && !beyond.contains_key(&c.to) {
-                d.add(source, c.span.clone(), end(&c.to, "port"));
+            let (end, led_to) = if pseudo[c.to.element] && !beyond.contains_key(&c.to) {
+                (c.to, true)
             } else if pseudo[c.from.element] && !entered.contains(&c.from) {
-                d.add(source, c.span.clone(), end(&c.from, "connected port"));
-            }
+                (c.from, false)
+            } else {
+                continue;
+            };
+            let (e, port) = (&flat.elements[end.element], end.port);
+            let what = if e.class == INPUT { "input" } else { "output" };
+            // Either the compound lacks the port, or nobody outside uses it.
+            let message = if led_to == (e.class == INPUT) {
+                format!("'{}' has no {what} {port}", e.name)
+            } else {
+                format!("'{}' {what} {port} unused", e.name)
+            };
+            d.add(source, c.span.clone(), message);
         }
         let mut index = Vec::with_capacity(pseudo.len());
         let mut next = 0;
@@ -211,7 +220,7 @@ impl Joiner {
             index.push(next);
             next += usize::from(!is);
         }
-        flat.elements.retain(|e| e.class != PSEUDO);
+        flat.elements.retain(|e| !matches!(e.class.as_str(), INPUT | OUTPUT));
         for c in &mut flat.connections {
             c.from.element = index[c.from.element];
             c.to.element = index[c.to.element];

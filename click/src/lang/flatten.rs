@@ -13,12 +13,14 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Most elements of a configuration, compounds' pseudo elements included.
 const ELEMENTS: usize = 50_000;
 
 /// Class of a compound's `input` and `output`: they vanish when all is expanded.
-pub(super) const PSEUDO: &str = "<pseudo>";
+pub(super) const INPUT: &str = "<input>";
+pub(super) const OUTPUT: &str = "<output>";
 
 /// Where a name leads: an element, or the two faces of a compound.
 #[derive(Clone, Copy)]
@@ -33,7 +35,6 @@ struct Flattener<'a> {
     flat: Flat,
     joiner: Joiner,
     names: BTreeMap<String, Faces>,
-    anonymous: usize,
     given: &'a [(String, String)],
     library: Library,
     full: bool,
@@ -44,6 +45,8 @@ struct Body {
     prefix: String,
     faces: Option<Faces>,
     depth: usize,
+    /// Elements so far: the next one without a name is called after it. A group's elements are its surroundings'.
+    elements: Rc<Cell<usize>>,
 }
 
 /// A chain's item: found, or a name that may be declared further down.
@@ -67,14 +70,13 @@ pub fn flatten(
         flat: Flat::default(),
         joiner: Joiner::default(),
         names: BTreeMap::new(),
-        anonymous: 0,
         given,
         library,
         full: false,
     };
     let mut scope = Scope::new(None);
     given.iter().for_each(|(name, value)| scope.define(name, value.clone()));
-    let body = Body { prefix: String::new(), faces: None, depth: 0 };
+    let body = Body { prefix: String::new(), faces: None, depth: 0, elements: Rc::default() };
     f.body(&body, statements, &mut scope);
     scope.forget();
     let Flattener { mut flat, joiner, .. } = f;
@@ -93,13 +95,16 @@ impl Flattener<'_> {
         let mut found = Vec::new();
         for statement in statements {
             match statement {
-                Statement::Class { name, class } => {
+                Statement::Class { name, class, span } => {
                     let mut meaning = self.meaning(class, scope);
                     if let Meaning::Compound(compound, _, before) = &mut meaning
                         && compound.extends
                     {
                         let known = || self.library.class(name).map(|_| Meaning::Library(name.clone()));
                         *before = scope.class(name).or_else(known).map(Rc::new);
+                        if before.is_none() {
+                            self.error(span, format!("cannot extend unknown element class '{name}'"));
+                        }
                     }
                     scope.define_class(name, meaning);
                 }
@@ -146,7 +151,10 @@ impl Flattener<'_> {
                 Found::Later(name) => {
                     let faces = self.names.get(&format!("{}{name}", body.prefix)).copied();
                     if faces.is_none() {
-                        self.error(&item.span, format!("undeclared element '{name}'"));
+                        self.error(
+                            &item.span,
+                            format!("undeclared element '{name}', assuming element class"),
+                        );
                     }
                     faces
                 }
@@ -178,7 +186,7 @@ impl Flattener<'_> {
         for argument in split(text) {
             let (name, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
             let Some(name) = name.strip_prefix('$') else {
-                self.error(span, "bad argument to 'define': it takes '$NAME VALUE'");
+                self.error(span, "bad 'define' declaration: not a variable");
                 continue;
             };
             if !self.given.iter().any(|g| g.0 == name) {
@@ -259,16 +267,23 @@ impl Flattener<'_> {
         Use { span, used }: Use<'_>,
         scope: &Scope,
     ) -> Option<Faces> {
+        let number = body.elements.get() + 1;
+        body.elements.set(number);
         let full = match name {
-            Some(name) => format!("{}{name}", body.prefix),
+            Some(name) => {
+                self.check_name(name, span, scope);
+                format!("{}{name}", body.prefix)
+            }
             None => {
-                self.anonymous += 1;
                 let class = if let ClassUse::Named(name) = class { name } else { "" };
-                format!("{}{class}@{}", body.prefix, self.anonymous)
+                let mut names = (number..).map(|n| format!("{}{class}@{n}", body.prefix));
+                names.find(|name| !self.names.contains_key(name)).unwrap_or_default()
             }
         };
-        if self.names.contains_key(&full) {
+        if let Some(before) = self.names.get(&full) {
+            let place = self.flat.elements[before.input].span.clone();
             self.error(span, format!("redeclaration of element '{full}'"));
+            self.error(&place, format!("element '{full}' previously declared here"));
             return None;
         }
         let meaning = self.meaning(class, scope);
@@ -280,9 +295,17 @@ impl Flattener<'_> {
             (Some(config), _) => self.substituted(&self.source.text[config.clone()], config, scope),
             (None, _) => String::new(),
         };
-        let faces = self.make(body, &full, meaning, (text, config), Use { span, used }, scope)?;
+        let faces = self.make(body, &full, meaning, (text, config), (class, Use { span, used }), scope)?;
         self.names.insert(full, faces);
         Some(faces)
+    }
+
+    fn check_name(&mut self, name: &str, span: &Span, scope: &Scope) {
+        if scope.class(name).is_some() || self.library.class(name).is_some() {
+            self.error(span, format!("'{name}' is an element class"));
+        } else if name.bytes().all(|b| b.is_ascii_digit()) {
+            self.error(span, format!("element name '{name}' has all-digit component"));
+        }
     }
 
     /// Makes what a class stands for.
@@ -292,9 +315,10 @@ impl Flattener<'_> {
         full: &str,
         meaning: Meaning,
         (text, config): (String, Option<&Span>),
-        Use { span, used }: Use<'_>,
+        (written, use_): (&ClassUse, Use<'_>),
         scope: &Scope,
     ) -> Option<Faces> {
+        let span = use_.span;
         match meaning {
             Meaning::Library(class) => {
                 // What a variable changed cannot be pointed at byte by byte.
@@ -302,30 +326,45 @@ impl Flattener<'_> {
                 let one = self.element(full, class, text, span, place)?;
                 Some(Faces { input: one, output: one })
             }
-            Meaning::Compound(compound, written, before) => {
-                match choose(&compound, &text, used) {
-                    Some(chosen) => {
-                        let inner = Scope::new(Some(written));
-                        let faces = self.expand(full, chosen, &text, span, inner.clone(), body.depth);
-                        inner.forget();
-                        faces
-                    }
-                    None if let Some(before) = before => {
-                        self.make(body, full, (*before).clone(), (text, config), Use { span, used }, scope)
-                    }
-                    None => {
-                        let (inputs, outputs) = used();
-                        let given = split(&text).len();
-                        self.error(
-                        span,
-                        format!("no match for '{full}' with {given} arguments, {inputs} inputs, {outputs} outputs"),
-                    );
-                        None
-                    }
+            Meaning::Compound(compound, outer, before) => match choose(&compound, &text, use_.used) {
+                Some(chosen) => {
+                    let mut inner = Scope::new(Some(outer));
+                    let bound = bind(chosen, &text, &mut inner);
+                    let faces = match bound {
+                        Ok(()) => self.expand(full, chosen, span, inner.clone(), body.depth),
+                        Err(why) => self.no_match(written, &text, use_, alloc::vec![why]),
+                    };
+                    inner.forget();
+                    faces
                 }
-            }
+                None if let Some(before) = before => {
+                    self.make(body, full, (*before).clone(), (text, config), (written, use_), scope)
+                }
+                None => self.no_match(written, &text, use_, Vec::new()),
+            },
             Meaning::Group(group) => self.group(body, full, &group, span, scope),
         }
+    }
+
+    /// No overload of a compound fits its use.
+    fn no_match(
+        &mut self,
+        class: &ClassUse,
+        config: &str,
+        use_: Use<'_>,
+        notes: Vec<String>,
+    ) -> Option<Faces> {
+        let name = if let ClassUse::Named(name) = class { name } else { "<anonymous>" };
+        let (inputs, outputs) = (use_.used)();
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let arguments = match split(config).len() {
+            0 => String::new(),
+            n => count(n, "argument") + ", ",
+        };
+        let ports = format!("{}, {}", count(inputs, "input"), count(outputs, "output"));
+        let message = format!("no match for '{name}[{arguments}{ports}]'");
+        self.diagnostics.add_with(self.source, use_.span.clone(), message, notes);
+        None
     }
 
     fn element(
@@ -357,8 +396,8 @@ impl Flattener<'_> {
             self.error(span, format!("elements nest deeper than {}", 2 * DEPTH));
             return None;
         }
-        let input = self.element(full, PSEUDO.to_string(), String::new(), span, None)?;
-        let output = self.element(full, PSEUDO.to_string(), String::new(), span, None)?;
+        let input = self.element(full, INPUT.to_string(), String::new(), span, None)?;
+        let output = self.element(full, OUTPUT.to_string(), String::new(), span, None)?;
         Some(Faces { input, output })
     }
 
@@ -371,7 +410,12 @@ impl Flattener<'_> {
         scope: &Scope,
     ) -> Option<Faces> {
         let faces = self.faces(full, span, body.depth)?;
-        let inner = Body { prefix: body.prefix.clone(), faces: Some(faces), depth: body.depth + 1 };
+        let inner = Body {
+            prefix: body.prefix.clone(),
+            faces: Some(faces),
+            depth: body.depth + 1,
+            elements: body.elements.clone(),
+        };
         for body in &group.bodies {
             self.body(&inner, &body.statements, &mut scope.clone());
         }
@@ -382,17 +426,17 @@ impl Flattener<'_> {
         &mut self,
         full: &str,
         chosen: &Overload,
-        config: &str,
         span: &Span,
         mut scope: Scope,
         depth: usize,
     ) -> Option<Faces> {
         let faces = self.faces(full, span, depth)?;
-        if let Err(message) = bind(chosen, config, &mut scope) {
-            self.error(span, format!("'{full}': {message}"));
-            return None;
-        }
-        let body = Body { prefix: format!("{full}/"), faces: Some(faces), depth: depth + 1 };
+        let body = Body {
+            prefix: format!("{full}/"),
+            faces: Some(faces),
+            depth: depth + 1,
+            elements: Rc::default(),
+        };
         self.body(&body, &chosen.statements, &mut scope);
         Some(faces)
     }
@@ -488,7 +532,7 @@ mod tests {
     fn a_compound_becomes_its_parts() {
         let text = "elementclass P { $n | input -> q :: Print($n) -> output; input [1] -> Discard }
              a :: Idle; d :: Discard; p :: P(x); a -> p -> d; i :: Idle -> [1] p;";
-        assert_eq!(joined(text), ["a[0]->[0]p/q", "i[0]->[0]p/Discard@1", "p/q[0]->[0]d"]);
+        assert_eq!(joined(text), ["a[0]->[0]p/q", "i[0]->[0]p/Discard@2", "p/q[0]->[0]d"]);
     }
 
     #[test]
@@ -541,7 +585,7 @@ mod tests {
             ["i[0]->[0]x/t", "x/t[0]->[0]d", "x/t[1]->[0]e"]
         );
         let (_, d) = flat(&format!("{x} {ends}(1, 2, 3) -> Discard"));
-        assert!(d.to_string().contains("no match for 'x'"), "{d}");
+        assert!(d.to_string().contains("no match for 'X[3 arguments, 1 input, 1 output]'"), "{d}");
     }
 
     #[test]

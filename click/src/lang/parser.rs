@@ -96,6 +96,8 @@ pub enum Statement {
         name: String,
         /// What it stands for.
         class: ClassUse,
+        /// Where the name is.
+        span: Span,
     },
     /// `define($a b, ...)`
     Define(Span),
@@ -363,7 +365,7 @@ impl<'s> Parser<'s, '_> {
         }
         let token = self.take();
         let class = self.class()?;
-        Ok(Statement::Class { name: self.text(&token).to_string(), class })
+        Ok(Statement::Class { name: self.text(&token).to_string(), class, span: token.span })
     }
 
     fn compound(&mut self, end: char) -> Result<Rc<Compound>, Broken> {
