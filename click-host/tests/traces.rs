@@ -105,3 +105,16 @@ fn what_tcpdump_prints_becomes_packets() {
     );
     assert_eq!(run(&["-e", &text]).1, "10.0.0.1 5 S 9\n");
 }
+
+#[test]
+fn a_broadcast_of_the_own_network_goes_to_everybody_and_a_time_needs_no_leading_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in");
+    fs::write(&file, "!data timestamp ip_dst\n.25 10.0.0.255\n").unwrap();
+    let text = format!(
+        "FromIPSummaryDump({}, STOP true) -> q :: ARPQuerier(10.0.0.1/24, 2:1:1:1:1:1) -> Print(MAXLENGTH 6, TIMESTAMP true) -> Discard; Idle -> [1] q",
+        file.display()
+    );
+    let (_, _, err) = run(&["-e", &text]);
+    assert!(err.contains("0.25") && err.contains("ffffffff ffff"), "{err}");
+}

@@ -93,7 +93,8 @@ pub fn protocol(text: &str) -> Option<u8> {
 /// A time in seconds, as nanoseconds.
 pub fn time(text: &str) -> Option<u64> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: u64 = seconds.parse().ok()?;
+    // `.5` is half a second; nothing at all is no time.
+    let seconds: u64 = if seconds.is_empty() && !fraction.is_empty() { 0 } else { seconds.parse().ok()? };
     let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
     seconds.checked_mul(1_000_000_000)?.checked_add(digits.parse().ok()?)
 }

@@ -1,6 +1,6 @@
 use super::ARPTable;
 use super::cache::{Answer, Cache};
-use crate::args::{Args, Ethernet, Ipv4, Time};
+use crate::args::{Args, Argument, Ethernet, Ipv4, Names, Time, mask_bits};
 use crate::element::{Context, Element, Nanos, read, read_write, write};
 use crate::handlers::parse;
 use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp, ETHERNET, ETHERTYPE_IPV4, write_ethernet};
@@ -22,8 +22,9 @@ crate::element! {
     /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait;
     /// `ENTRY_PACKET_CAPACITY` (0): for one address. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit.
     /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked
-    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all. `TABLE`: name of an
-    /// `ARPTable` that knows the addresses, with limits of its own.
+    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all, otherwise the last
+    /// one of the network, if `IP` is `ADDRESS/LENGTH`. `TABLE`: name of an `ARPTable` that knows the addresses, with
+    /// limits of its own.
     ///
     /// # Handlers
     /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses known. `count`: how many. `length`: packets
@@ -50,15 +51,33 @@ crate::element! {
     }
 }
 
+/// An own address, and the broadcast address of the network it was written with.
+#[derive(Default)]
+struct Home(Ipv4, Option<Ipv4>);
+
+impl Argument for Home {
+    const WHAT: &'static str = Ipv4::WHAT;
+
+    fn parse(text: &str, names: &Names) -> Option<Self> {
+        let Some((address, length)) = text.split_once('/') else {
+            return Some(Self(Ipv4(names.ipv4(text)?), None));
+        };
+        let length = length.parse().ok().filter(|&l| l <= 32)?;
+        let address = names.ipv4(address)?;
+        let last = (u32::from_be_bytes(address) | !mask_bits(length)).to_be_bytes();
+        Some(Self(Ipv4(address), (last != address).then_some(Ipv4(last))))
+    }
+}
+
 impl ARPQuerier {
     fn new(args: &mut Args<'_>) -> Self {
         let name = if args.left() == 1 { args.rest().pop() } else { None };
-        let own = match name {
-            None => (args.required("IP"), args.required("ETH")),
+        let (Home(ip, network), eth) = match name {
+            None => (args.required::<Home>("IP"), args.required("ETH")),
             Some(word) => {
                 let eth = args.key::<Ethernet>("ETH").or(args.names.ethernet(&word.text).map(Ethernet));
                 match (args.names.ipv4(&word.text), eth) {
-                    (Some(ip), Some(eth)) => (Ipv4(ip), eth),
+                    (Some(ip), Some(eth)) => (Home(Ipv4(ip), None), eth),
                     _ => {
                         let message =
                             format!("'{}' is not a name for an IP and an Ethernet address", word.text);
@@ -72,8 +91,8 @@ impl ARPQuerier {
         let poll = args.key("POLL_TIMEOUT").unwrap_or(Time(60_000_000_000)).0;
         let cache = Cache::from_arguments(args, timeout);
         Self {
-            own,
-            broadcast: args.key("BROADCAST"),
+            own: (ip, eth),
+            broadcast: args.key("BROADCAST").or(network),
             cache,
             poll,
             table: (args.key("TABLE"), None),
