@@ -113,6 +113,11 @@ class Cloud:
             raise Failed(f'{command[0]} failed ({log}):\n{outcome.stdout[-1500:]}')
         return outcome.stdout
 
+    def prepare(self):
+        """Everything that this process and the services import is there."""
+        self.once('packages', self.install)
+        self.install_driver()
+
     def install(self):
         query = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${db:Status-Status}\n', *INSTALLED], capture_output=True, text=True)
         there = {line.split()[0] for line in query.stdout.splitlines() if line.endswith(' installed')}
@@ -243,8 +248,7 @@ class Cloud:
     # Services.
 
     def up(self):
-        self.once('packages', self.install)
-        self.install_driver()
+        self.prepare()
         self.configure()
         p = self.processes
         self.once('database', self.new_mariadb)

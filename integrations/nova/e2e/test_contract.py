@@ -13,7 +13,7 @@ def setUpModule():
 
 
 def load_tests(loader, standard, pattern):
-    SITE.cloud.install_driver()
+    SITE.cloud.prepare()
     from nova.tests.unit.virt import test_virt_drivers
     from nova_microvisor import driver
 
