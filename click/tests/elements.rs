@@ -346,6 +346,18 @@ fn address_info_names_addresses() {
 }
 
 #[test]
+fn networks_have_a_broadcast_address_and_services_a_port() {
+    let mut b = bench(
+        "AddressInfo(net 10.5.6.7/20); PortInfo(one 4001/udp other # both, two 4002); Idle -> l :: StaticIPLookup(net:bcast/32 0) -> Discard;
+         Idle -> u :: UDPIPEncap(1.0.0.1, other, 2.0.0.2, ssh) -> Discard",
+    );
+    assert_eq!(
+        (b.read("l.table"), b.read("u.sport"), b.read("u.dport")),
+        ("10.5.15.255/32\t-\t0\n".into(), "4001".into(), "22".into())
+    );
+}
+
+#[test]
 fn handlers_are_listed_and_guarded() {
     let mut b = bench("i :: Idle -> c :: Counter -> Discard");
     assert_eq!(b.read("list"), "3\ni\nc\nDiscard@3\n");

@@ -3,6 +3,7 @@
 mod values;
 
 use crate::element::{DeviceFacts, Nanos};
+use crate::elements::ip::primitive::PORTS;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -111,21 +112,28 @@ impl Names {
         Ok(())
     }
 
-    /// Defines a port, as an argument of `PortInfo` writes it: `NAME PORT`, `NAME PORT/tcp`.
+    /// Defines a port, as an argument of `PortInfo` writes it, and a line of services(5): `NAME PORT`,
+    /// `NAME PORT/tcp OTHER_NAME... # comment`.
     pub fn define_port(&mut self, argument: &str) -> Result<(), String> {
-        let port = argument.split_once(char::is_whitespace).and_then(|(name, port)| {
-            let (number, protocol) = port.trim().split_once('/').unwrap_or((port.trim(), "tcp"));
+        let text = argument.split('#').next().unwrap_or("");
+        let mut words = text.split_whitespace();
+        let Some(name) = words.next() else { return Ok(()) };
+        let port = words.next().and_then(|port| {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
             let number = parse_number(number)?.try_into().ok()?;
-            ["tcp", "udp"].contains(&protocol).then(|| (name.to_string(), number))
+            ["tcp", "udp"].contains(&protocol).then_some(number)
         });
-        let (name, number) = port.ok_or_else(|| format!("expected 'NAME PORT', not '{argument}'"))?;
-        self.ports.insert(name, number);
+        let number = port.ok_or_else(|| format!("expected 'NAME PORT', not '{argument}'"))?;
+        for name in core::iter::once(name).chain(words) {
+            self.ports.insert(name.to_string(), number);
+        }
         Ok(())
     }
 
-    /// The port of a name.
+    /// The port of a name: of a `PortInfo`, or of a well-known service.
     pub fn port(&self, name: &str) -> Option<u16> {
-        self.ports.get(name).copied()
+        let known = || PORTS.iter().find(|(service, _)| *service == name);
+        self.ports.get(name).copied().or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
     }
 
     /// Defines the addresses of one argument of `AddressInfo`: `NAME ADDRESS ...`.
@@ -148,9 +156,13 @@ impl Names {
         if any { Ok(()) } else { Err(format!("expected 'NAME ADDRESS...', not '{argument}'")) }
     }
 
-    /// An IPv4 address, literal or by name (`name`, `name:ip`).
+    /// An IPv4 address, literal or by name (`name`, `name:ip`; `name:bcast`: the last of the name's network).
     #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
+        if let Some(name) = text.strip_suffix(":bcast") {
+            let (address, length) = self.prefix.get(name)?;
+            return Some((u32::from_be_bytes(*address) | !mask_bits(*length)).to_be_bytes());
+        }
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
         parse_ipv4(text).or_else(|| self.ipv4.get(name).copied())
     }

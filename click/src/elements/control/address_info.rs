@@ -5,7 +5,8 @@ crate::element! {
     /// Gives names to addresses.
     ///
     /// Every element of the configuration then takes the names instead of addresses. Devices have names of their own:
-    /// `eth0` stands for the first device's addresses, `eth0:ip`, `eth0:ipnet` and `eth0:eth` for one of them.
+    /// `eth0` stands for the first device's addresses, `eth0:ip`, `eth0:ipnet` and `eth0:eth` for one of them, and `eth0:bcast`
+    /// for the last address of its network.
     ///
     /// # Arguments
     /// Each: `NAME ADDRESS ...`, where addresses are IP addresses, IP prefixes (also `ADDRESS/LENGTH` of a host in its

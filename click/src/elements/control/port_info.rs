@@ -7,7 +7,7 @@ crate::element! {
     /// Arguments that are port numbers then take the names instead, and so do ports in the expressions of `IPFilter`.
     ///
     /// # Arguments
-    /// Each: `NAME PORT`, where the port may be followed by `/tcp` or `/udp`.
+    /// Each: `NAME PORT OTHER_NAME...`, where the port may be followed by `/tcp` or `/udp`; what follows a `#` is a comment.
     PortInfo "0/0" "a/a" {}
 }
 

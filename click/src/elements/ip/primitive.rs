@@ -63,7 +63,8 @@ const PROTOCOLS: &[(&str, u32)] = &[
     ("sctp", 132),
 ];
 
-const PORTS: &[(&str, u32)] = &[
+/// Ports that have names without a `PortInfo`.
+pub(crate) const PORTS: &[(&str, u32)] = &[
     ("echo", 7),
     ("discard", 9),
     ("daytime", 13),
