@@ -5,6 +5,7 @@
 use click::{Progress, Source};
 use click_host::host::Desk;
 use libfuzzer_sys::fuzz_target;
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -29,19 +30,26 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join(format!("click_traces.{}", std::process::id()))
 });
 
+thread_local! {
+    // One for all inputs: each takes signal handlers for good.
+    static DESK: RefCell<Desk> = RefCell::new({
+        let file = FILE.to_str().expect("UTF-8").to_string();
+        Desk::new(vec![("FILE".into(), file)], false).expect("signals")
+    });
+}
+
 fuzz_target!(|input: (u8, &[u8])| {
     let (choice, bytes) = input;
     fs::write(&*FILE, bytes).expect("the file is written");
-    let file = FILE.to_str().expect("UTF-8").to_string();
-    let mut desk = Desk::new(vec![("FILE".into(), file)], false).expect("signals");
     let text = format!("{ALL}{};", READERS[usize::from(choice) % READERS.len()]);
-    // A file that begins wrong is refused here.
-    if let Ok(mut router) = desk.router(&Source { name: "traces.click", text: &text }) {
+    DESK.with_borrow_mut(|desk| {
+        // A file that begins wrong is refused here.
+        let Ok(mut router) = desk.router(&Source { name: "traces.click", text: &text }) else { return };
         let mut rounds = 0;
-        while router.run(&mut desk, 64) == Progress::Busy {
+        while router.run(desk, 64) == Progress::Busy {
             rounds += 1;
             assert!(rounds < 100_000, "it goes on and on");
         }
-    }
+    });
     fs::remove_file(&*FILE).expect("the file is removed");
 });
