@@ -1,9 +1,9 @@
 //! The one parser of elements' arguments: positional first, keywords anywhere, all refused in the same words.
 
+pub(crate) mod services;
 mod values;
 
 use crate::element::{DeviceFacts, Nanos};
-use crate::elements::ip::primitive::PORTS;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -132,7 +132,7 @@ impl Names {
 
     /// The port of a name: of a `PortInfo`, or of a well-known service.
     pub fn port(&self, name: &str) -> Option<u16> {
-        let known = || PORTS.iter().find(|(service, _)| *service == name);
+        let known = || services::PORTS.iter().find(|(service, _)| *service == name);
         self.ports.get(name).copied().or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
     }
 
@@ -160,8 +160,7 @@ impl Names {
     #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
         if let Some(name) = text.strip_suffix(":bcast") {
-            let (address, length) = self.prefix.get(name)?;
-            return Some((u32::from_be_bytes(*address) | !mask_bits(*length)).to_be_bytes());
+            return self.prefix.get(name).map(|(address, length)| last(*address, *length));
         }
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
         parse_ipv4(text).or_else(|| self.ipv4.get(name).copied())
@@ -189,6 +188,11 @@ impl Names {
         let name = text.strip_suffix(":eth").unwrap_or(text);
         parse_ethernet(text).or_else(|| self.ethernet.get(name).copied())
     }
+}
+
+/// The last address of an address's network: its broadcast address.
+pub fn last(address: [u8; 4], length: u8) -> [u8; 4] {
+    (u32::from_be_bytes(address) | !mask_bits(length)).to_be_bytes()
 }
 
 /// The network part of an address.

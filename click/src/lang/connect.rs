@@ -1,6 +1,6 @@
 //! Connections: port lists joined, and the pseudo elements of compounds bridged.
 
-use super::flatten::{INPUT, OUTPUT};
+use super::flatten::{INPUT, is_pseudo};
 use super::parser::Connector;
 use super::{Connected, Flat, Port, Span};
 use crate::diagnostic::{Diagnostics, Source};
@@ -45,7 +45,7 @@ impl Width {
             Some(class) => crate::graph::fixed(class.ports),
             None => (None, None),
         };
-        Self { inputs, outputs, pseudo: matches!(class, INPUT | OUTPUT) }
+        Self { inputs, outputs, pseudo: is_pseudo(class) }
     }
 }
 
@@ -168,8 +168,7 @@ impl Joiner {
         d: &mut Diagnostics,
     ) {
         self.connect_bare(flat, source, library, d);
-        let pseudo: Vec<bool> =
-            flat.elements.iter().map(|e| matches!(e.class.as_str(), INPUT | OUTPUT)).collect();
+        let pseudo: Vec<bool> = flat.elements.iter().map(|e| is_pseudo(&e.class)).collect();
         let mut beyond: BTreeMap<Port, Vec<usize>> = BTreeMap::new();
         let mut entered = BTreeSet::new();
         for (i, c) in self.all.iter().enumerate() {
@@ -220,7 +219,7 @@ impl Joiner {
             index.push(next);
             next += usize::from(!is);
         }
-        flat.elements.retain(|e| !matches!(e.class.as_str(), INPUT | OUTPUT));
+        flat.elements.retain(|e| !is_pseudo(&e.class));
         for c in &mut flat.connections {
             c.from.element = index[c.from.element];
             c.to.element = index[c.to.element];

@@ -1,9 +1,11 @@
 //! Text to a flat configuration: [`lexer`] cuts words, [`parser`] makes statements, [`flatten`] replaces compound
-//! elements by what they consist of ([`connect`] joins their ports), and [`print`] writes a flat configuration as text.
+//! elements by what they consist of ([`overload`] says which of several is meant, [`connect`] joins their ports), and
+//! [`print`] writes a flat configuration as text.
 
 mod connect;
 pub mod flatten;
 pub mod lexer;
+mod overload;
 pub mod parser;
 pub mod print;
 mod scope;

@@ -1,6 +1,6 @@
 use super::ARPTable;
 use super::cache::{Answer, Cache};
-use crate::args::{Args, Argument, Ethernet, Ipv4, Names, Time, mask_bits};
+use crate::args::{Args, Argument, Ethernet, Ipv4, Names, Time, last};
 use crate::element::{Context, Element, Nanos, read, read_write, write};
 use crate::handlers::parse;
 use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp, ETHERNET, ETHERTYPE_IPV4, write_ethernet};
@@ -64,7 +64,7 @@ impl Argument for Home {
         };
         let length = length.parse().ok().filter(|&l| l <= 32)?;
         let address = names.ipv4(address)?;
-        let last = (u32::from_be_bytes(address) | !mask_bits(length)).to_be_bytes();
+        let last = last(address, length);
         Some(Self(Ipv4(address), (last != address).then_some(Ipv4(last))))
     }
 }

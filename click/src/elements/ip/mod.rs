@@ -19,7 +19,7 @@ mod ip_rate_monitor;
 mod ip_reassembler;
 mod mark_ip_ce;
 mod mark_ip_header;
-pub(crate) mod primitive;
+mod primitive;
 mod radix_ip_lookup;
 mod routes;
 mod set_ip_address;

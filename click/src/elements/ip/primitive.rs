@@ -1,6 +1,7 @@
 //! The primitives of filter expressions: `src host 10.0.0.1`, `udp dst port >= 1024`, `ip ttl < 5`, `ip[9] & 0xf == 1`.
 
 use super::expression::Words;
+use crate::args::services::PORTS;
 use crate::args::{mask_bits, parse_number};
 use crate::decision::{Base, Condition, Relation, Test};
 use crate::headers::{PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
@@ -61,53 +62,6 @@ const PROTOCOLS: &[(&str, u32)] = &[
     ("ospf", 89),
     ("pim", 103),
     ("sctp", 132),
-];
-
-/// Ports that have names without a `PortInfo`.
-pub(crate) const PORTS: &[(&str, u32)] = &[
-    ("echo", 7),
-    ("discard", 9),
-    ("daytime", 13),
-    ("chargen", 19),
-    ("ftp-data", 20),
-    ("ftp", 21),
-    ("ssh", 22),
-    ("telnet", 23),
-    ("smtp", 25),
-    ("time", 37),
-    ("dns", 53),
-    ("domain", 53),
-    ("bootps", 67),
-    ("bootpc", 68),
-    ("tftp", 69),
-    ("gopher", 70),
-    ("finger", 79),
-    ("http", 80),
-    ("www", 80),
-    ("kerberos", 88),
-    ("pop3", 110),
-    ("sunrpc", 111),
-    ("auth", 113),
-    ("nntp", 119),
-    ("ntp", 123),
-    ("netbios-ns", 137),
-    ("netbios-dgm", 138),
-    ("netbios-ssn", 139),
-    ("imap2", 143),
-    ("imap", 143),
-    ("snmp", 161),
-    ("snmp-trap", 162),
-    ("bgp", 179),
-    ("irc", 194),
-    ("imap3", 220),
-    ("ldap", 389),
-    ("https", 443),
-    ("rip", 520),
-    ("imaps", 993),
-    ("pop3s", 995),
-    ("socks", 1080),
-    ("rtsp", 554),
-    ("sip", 5060),
 ];
 
 const ICMP_TYPES: &[(&str, u32)] = &[
