@@ -38,6 +38,26 @@ fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
+fn filters_look_at_headers_in_front_of_the_data() {
+    let passes = |path: &str, rule: &str| {
+        let mut b =
+            bench(&format!("FromDevice(0) -> {path} -> IPFilter(allow {rule}) -> Queue -> ToDevice(1)"));
+        b.settle();
+        b.send(0, packet()).len() == 1
+    };
+    // The client's Ethernet address, and one that is not.
+    let (own, other) = ("02:00:00:00:00:10", "02:00:00:00:00:11");
+    let frame = packet();
+    let mac: Vec<String> = frame[6..12].iter().map(|b| format!("{b:02x}")).collect();
+    let (own, other) = if mac.join(":") == own { (own.to_string(), other) } else { (mac.join(":"), other) };
+    let stripped = format!("MarkMACHeader -> {IP}");
+    assert!(passes(&stripped, &format!("src {own} and udp")));
+    assert!(!passes(&stripped, &format!("src {other}")));
+    assert!(passes(&stripped, &format!("src ether host != {other}")));
+    assert!(passes(&format!("{IP} -> Strip(20)"), "udp && ip proto 17 && ip vers 4"));
+}
+
+#[test]
 fn header_fields_are_set_and_checksums_follow() {
     for (path, at, value) in [
         ("SetIPDSCP(46)", 15, 184),

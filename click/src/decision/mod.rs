@@ -21,6 +21,8 @@ pub enum Base {
     Network,
     /// The transport header.
     Transport,
+    /// The link-layer header.
+    Link,
 }
 
 /// How a word is compared.
@@ -79,10 +81,23 @@ const fn is_leaf(target: Target) -> bool {
     target < 0
 }
 
-/// Where headers begin.
-struct Headers([usize; 3]);
+/// Where in the bytes that are looked at data and headers begin, by [`Base`]; `usize::MAX`: unknown.
+pub struct Places([usize; 4]);
 
-impl Headers {
+impl Places {
+    /// No header is known.
+    pub const DATA: Self = Self::in_data(usize::MAX, usize::MAX);
+
+    /// Places in bytes that begin with the data. Link-layer headers lie in front of it.
+    pub const fn in_data(network: usize, transport: usize) -> Self {
+        Self([0, network, transport, usize::MAX])
+    }
+
+    /// Places in bytes that begin with the first header.
+    pub const fn in_packet(data: usize, network: usize, transport: usize, link: usize) -> Self {
+        Self([data, network, transport, link])
+    }
+
     #[inline]
     fn place(&self, base: Base, offset: u16) -> usize {
         self.0[base as usize].saturating_add(offset.into())
@@ -95,6 +110,7 @@ impl Base {
             Base::Data => "",
             Base::Network => "ip ",
             Base::Transport => "transp ",
+            Base::Link => "ether ",
         }
     }
 }
@@ -129,6 +145,7 @@ pub struct Program {
     sequence: sequence::Sequence,
     /// The whole program as a sequence.
     sequential: Target,
+    link: bool,
 }
 
 impl Program {
@@ -137,11 +154,14 @@ impl Program {
         tree::compile(rules)
     }
 
-    /// The output for a packet: its data, and where its network and transport headers begin (beyond the data if they
-    /// are unknown).
+    /// Whether it looks at headers of the link layer.
+    pub fn looks_at_link(&self) -> bool {
+        self.link
+    }
+
+    /// The output for a packet: its bytes, and what lies where in them.
     #[inline]
-    pub fn decide(&self, data: &[u8], network: usize, transport: usize) -> usize {
-        let headers = Headers([0, network, transport]);
+    pub fn decide(&self, data: &[u8], headers: &Places) -> usize {
         let mut at = self.start;
         // Nodes lead only to nodes made before them, so this ends.
         while let Some(node) = self.nodes.get(at as usize) {
@@ -154,7 +174,7 @@ impl Program {
                         at = missing;
                         continue;
                     }
-                    Err(None) => return self.decide_slowly(self.sequential, data, &headers),
+                    Err(None) => return self.decide_slowly(self.sequential, data, headers),
                 },
             };
             let value = word & node.field.mask;
@@ -166,10 +186,10 @@ impl Program {
                 cases[cases.partition_point(|c| c.start <= value).max(1) - 1].to
             };
         }
-        if is_leaf(at) { !at as usize } else { self.decide_slowly(at, data, &headers) }
+        if is_leaf(at) { !at as usize } else { self.decide_slowly(at, data, headers) }
     }
 
-    fn decide_slowly(&self, at: Target, data: &[u8], headers: &Headers) -> usize {
+    fn decide_slowly(&self, at: Target, data: &[u8], headers: &Places) -> usize {
         let at = if is_leaf(at) { at } else { self.sequence.decide(at & !STEPS, data, headers) };
         !at as usize
     }
@@ -294,8 +314,8 @@ mod tests {
         fn a_program_decides_as_its_rules_say(rules in proptest::collection::vec((conditions(), 0usize..4), 1..8), data in proptest::collection::vec(0u8..4, 0..14), network in 0usize..6) {
             let expected = rules.iter().find(|(c, _)| holds(c, &data, network)).map_or(NOWHERE, |r| r.1);
             let program = Program::new(&rules);
-            prop_assert_eq!(program.decide(&data, network, usize::MAX), expected);
-            let headers = Headers([0, network, usize::MAX]);
+            prop_assert_eq!(program.decide(&data, &Places::in_data(network, usize::MAX)), expected);
+            let headers = Places::in_data(network, usize::MAX);
             prop_assert_eq!(program.decide_slowly(program.sequential, &data, &headers), expected);
         }
     }
@@ -310,7 +330,10 @@ mod tests {
         let rules: Vec<_> = (0..5000).map(|i| (rule(i), i as usize)).collect();
         let program = Program::new(&rules);
         let packet = |i: u32| [17u32, i, i].map(u32::to_be_bytes).concat();
-        assert_eq!([0, 4999, 5000].map(|i| program.decide(&packet(i), 0, 0)), [0, 4999, NOWHERE]);
+        assert_eq!(
+            [0, 4999, 5000].map(|i| program.decide(&packet(i), &Places::in_data(0, 0))),
+            [0, 4999, NOWHERE]
+        );
         let (mut at, mut passed) = (program.start, 0);
         while let Some(node) = program.nodes.get(at as usize) {
             at = if node.count == 0 { node.no } else { program.cases[node.first as usize].to };
@@ -329,6 +352,6 @@ mod tests {
         assert!(program.cases.len() < 2 * tree::CASES && program.nodes.len() < 2 * tree::WORK);
         let packet: Vec<u8> = (0..50u8).map(|b| b.wrapping_mul(b ^ 0x5a)).collect();
         let expected = rules.iter().find(|(c, _)| holds(c, &packet, 0)).map_or(NOWHERE, |r| r.1);
-        assert_eq!(program.decide(&packet, 0, 0), expected);
+        assert_eq!(program.decide(&packet, &Places::in_data(0, 0)), expected);
     }
 }

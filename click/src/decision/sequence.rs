@@ -2,7 +2,7 @@
 //! in the middle of a word that the tree wants whole.
 
 use super::pool::{Atom, Pool};
-use super::{Headers, Relation, Target, Test, is_leaf};
+use super::{Places, Relation, Target, Test, is_leaf};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -86,7 +86,7 @@ impl Sequence {
     }
 
     /// The leaf for a packet, from a step on.
-    pub(super) fn decide(&self, mut at: Target, data: &[u8], headers: &Headers) -> Target {
+    pub(super) fn decide(&self, mut at: Target, data: &[u8], headers: &Places) -> Target {
         // Steps lead only to steps made before them, so this ends.
         while let Some(step) = self.get(at) {
             let rest = data.get(headers.place(step.test.base, step.test.offset)..).unwrap_or(&[]);

@@ -5,7 +5,7 @@
 
 use super::pool::{ALWAYS, NEVER, Pool};
 use super::sequence::Sequence;
-use super::{Case, Condition, NOWHERE, Node, Program, STEPS, Target, is_leaf, leaf};
+use super::{Base, Case, Condition, NOWHERE, Node, Program, STEPS, Target, is_leaf, leaf};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -36,7 +36,9 @@ pub(super) fn compile(rules: &[(Condition, usize)]) -> Program {
     let mut sequence = Sequence::default();
     let sequential = step(sequence.add(&pool, &rules, leaf(NOWHERE)));
     let whole = sequence.len();
-    let program = Program { start: sequential, nodes: Vec::new(), cases: Vec::new(), sequence, sequential };
+    let link = pool.fields.iter().any(|f| f.base == Base::Link);
+    let program =
+        Program { start: sequential, nodes: Vec::new(), cases: Vec::new(), sequence, sequential, link };
     let mut compiler =
         Compiler { pool, program, made: BTreeMap::new(), shared: BTreeMap::new(), work: WORK, whole };
     compiler.program.start = compiler.build(rules, 0);

@@ -192,6 +192,7 @@ impl Packet {
         (m.mac, m.network, m.transport) =
             (shifted(old.mac, shift), shifted(old.network, shift), shifted(old.transport, shift));
         larger.data_mut().copy_from_slice(self.data());
+        larger.copy_front(self);
         core::mem::swap(self, &mut larger);
         Some(())
     }
@@ -261,6 +262,20 @@ impl Packet {
     pub fn network_in_front(&self) -> Option<usize> {
         let m = self.meta();
         (m.network != UNSET && m.network < m.start).then(|| (m.start - m.network) as usize)
+    }
+
+    /// The packet from its first header on, be it in front of the data, and where in that the data and the link-layer,
+    /// network and transport headers begin (`usize::MAX`: unknown).
+    pub fn with_headers(&self) -> (&[u8], [usize; 4]) {
+        let m = self.meta();
+        let places = [m.start, m.mac, m.network, m.transport];
+        let end = m.start + m.length;
+        let first = places.into_iter().fold(m.start, u32::min);
+        // SAFETY: `first` is `start` at the most, `end` never exceeds `capacity`, and all bytes were written when the
+        // buffer was allocated.
+        let bytes =
+            unsafe { core::slice::from_raw_parts(self.bytes().add(first as usize), (end - first) as usize) };
+        (bytes, places.map(|p| if p == UNSET { usize::MAX } else { (p - first) as usize }))
     }
 
     /// Says where the network and transport headers are, as offsets in the data.
@@ -348,14 +363,16 @@ impl Packet {
         m.network = shifted(old.network, shift);
         m.transport = shifted(old.transport, shift);
         copy.data_mut().copy_from_slice(self.data());
-        // What lies in front of the data (a link-layer header that was stripped) is copied too.
-        let front = self.headroom().min(HEADROOM);
-        // SAFETY: `front` bytes lie in front of the data of both, in two allocations.
-        unsafe {
-            let from = self.bytes().add(old.start as usize - front);
-            core::ptr::copy_nonoverlapping(from, copy.bytes().add(HEADROOM - front), front);
-        }
+        copy.copy_front(self);
         Some(copy)
+    }
+
+    /// Copies what lies in front of another packet's data, such as a link-layer header that was stripped.
+    fn copy_front(&mut self, other: &Packet) {
+        let front = self.headroom().min(other.headroom());
+        let (from, to) = (other.headroom() - front, self.headroom() - front);
+        // SAFETY: `front` bytes lie in front of the data of both, in two allocations.
+        unsafe { core::ptr::copy_nonoverlapping(other.bytes().add(from), self.bytes().add(to), front) };
     }
 
     /// Takes another packet's timestamp, type and user annotations.

@@ -1,5 +1,5 @@
 use crate::args::{Args, Word};
-use crate::decision::{Base, Condition, NOWHERE, Program, Relation, Test};
+use crate::decision::{Base, Condition, NOWHERE, Places, Program, Relation, Test};
 use crate::element::{Context, Element, read};
 use crate::packet::Batch;
 use alloc::format;
@@ -170,7 +170,7 @@ pub(crate) fn distribute(
 
 impl Element for Classifier {
     fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
-        distribute(cx, batch, |packet| self.program.decide(packet.data(), usize::MAX, usize::MAX));
+        distribute(cx, batch, |packet| self.program.decide(packet.data(), &Places::DATA));
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn matches(text: &str, data: &[u8]) -> bool {
-        Program::new(&[(pattern(text).unwrap(), 0)]).decide(data, 0, 0) == 0
+        Program::new(&[(pattern(text).unwrap(), 0)]).decide(data, &Places::DATA) == 0
     }
 
     #[test]

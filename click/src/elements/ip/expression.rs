@@ -21,7 +21,8 @@ pub(super) struct Words<'a> {
 }
 
 /// Operators that end a word wherever they stand, longest first.
-const OPERATORS: [&str; 13] = ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "=", "!", "(", ")", "&"];
+const OPERATORS: [&str; 17] =
+    ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "=", "!", "(", ")", "[", "]", ",", "?", "&"];
 
 fn cut(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
@@ -48,6 +49,11 @@ fn cut(text: &str) -> Vec<&str> {
 }
 
 impl<'a> Words<'a> {
+    /// How many have been read.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn peek(&self) -> Option<&'a str> {
         self.words.get(self.at).copied()
     }
@@ -86,7 +92,7 @@ impl<'a> Words<'a> {
         }
         let yes = self.expression(depth + 1)?;
         if !self.accept(&[":"]) {
-            return Err("expected ':' after '?'".into());
+            return Err("':' missing in ternary expression".into());
         }
         let no = self.expression(depth + 1)?;
         let opposite = Condition::Not(Box::new(condition.clone()));
@@ -114,7 +120,7 @@ impl<'a> Words<'a> {
             opposite = !opposite;
         }
         let condition = match self.peek() {
-            None => return Err("expression ends too early".into()),
+            None => return Err("missing term".into()),
             Some("(") => {
                 self.take();
                 let inner = self.expression(depth + 1)?;
@@ -142,14 +148,14 @@ pub(super) fn parse(text: &str, names: &Names) -> Result<Condition, String> {
     let condition = words.expression(0)?;
     match words.peek() {
         None => Ok(condition),
-        Some(word) => Err(format!("unexpected '{word}'")),
+        Some(word) => Err(format!("garbage after expression at '{word}'")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Program;
+    use crate::decision::{Places, Program};
     use crate::headers::write_ipv4;
     use std::string::ToString;
 
@@ -164,7 +170,7 @@ mod tests {
 
     fn holds(text: &str, packet: &[u8]) -> bool {
         let condition = parse(text, &Names::default()).unwrap_or_else(|e| panic!("{text}: {e}"));
-        Program::new(&[(condition, 0)]).decide(packet, 0, 20) == 0
+        Program::new(&[(condition, 0)]).decide(packet, &Places::in_data(0, 20)) == 0
     }
 
     #[test]
@@ -213,6 +219,21 @@ mod tests {
             "- and any",
             "src host != 10.0.0.2",
             "udp src port 1000 udp dst port 53",
+            "udp www or dns",
+            "src tcpudp port & 0xff == 0xe8",
+            "src & 1.0.0.255 = 1.0.0.4",
+            "src host & 255.0.0.0 1.9.9.9",
+            "src 1.2.3.4 & 2.0.0.0 = 0.0.0.0",
+            "port != 80 and port < 1001",
+            "not port != 53",
+            "transp[2,3] 53",
+            "ip[9,9] & 0x10 > 15",
+            "ip[12:3] 0x010203",
+            "dest 10.0.0.0/8 && ip ttl > 0 && ip ttl < 500",
+            "dst net 10.1.1.1 mask 255.0.0.0",
+            "ip proto 6 or 17",
+            "src ! host 7.7.7.7",
+            "ip id 1-7",
         ] {
             assert!(holds(text, &udp), "{text}");
         }
@@ -223,6 +244,9 @@ mod tests {
             "port 53",
             "tcp dst port 53",
             "tcp win 0",
+            "syn ack",
+            "tcp opt 0x12",
+            "ip proto tcp && tcp port dns",
         ] {
             assert!(holds(text, &tcp), "{text}");
             assert!(!holds(text, &icmp), "{text}");
@@ -240,9 +264,29 @@ mod tests {
             "ip ttl < 250",
             "ip ce",
             "ip ect",
+            "port != 53",
+            "tcp www",
+            "ip proto != udp",
+            "src 1.2.3.4 & 2.0.0.0 = 2.0.0.0",
         ] {
             assert!(!holds(text, &udp), "{text}");
         }
+    }
+
+    #[test]
+    fn link_layer_addresses_lie_in_front() {
+        let frame = [[2, 4, 6, 8, 10, 12].as_slice(), &[1, 3, 5, 7, 9, 11, 8, 0], &packet(17)].concat();
+        let holds = |text: &str, link| {
+            let program = Program::new(&[(parse(text, &Names::default()).unwrap(), 0)]);
+            assert!(program.looks_at_link());
+            program.decide(&frame, &Places::in_packet(14, 14, 34, link)) == 0
+        };
+        for text in
+            ["src 1:3:5:7:9:b", "dst ether host 02:04:06:08:0a:0c", "ether host 1:3:5:7:9:b && udp dns"]
+        {
+            assert!(holds(text, 0) && !holds(text, usize::MAX), "{text}");
+        }
+        assert!(!holds("src 2:4:6:8:a:c", 0) && !holds("ether 1:3:5:7:9:c", 0));
     }
 
     #[test]
@@ -255,19 +299,36 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (text, part) in [
-            ("", "too early"),
-            ("udp and", "too early"),
+            ("", "missing term"),
+            ("udp and", "missing term"),
             ("(udp", "')'"),
-            ("udp )", "unexpected"),
-            ("src host", "expected"),
-            ("port nonsense", "nonsense"),
-            ("host 300.1.1.1", "300.1.1.1"),
+            ("udp )", "garbage after"),
+            ("src host", "IP address missing"),
+            ("port nonsense", "port number missing"),
+            ("300.1.1.1", "300.1.1.1"),
+            ("host 300.1.1.1", "IP address missing"),
+            ("echo", "'echo' is ambiguous; try 'port echo', 'icmp type echo'"),
+            ("ip ttl syn", "'syn' is meaningless; try 'tcp opt syn'"),
+            ("src port >", "dangling operator near 'the end'"),
+            ("17", "specify header field"),
+            ("src", "partial directive"),
+            ("icmp port 5", "bad protocol for 'port'"),
+            ("tcp udp port 5", "transport protocol specified twice"),
+            ("src dst port 5", "'src' or 'dst' specified twice"),
+            ("port ttl 5", "type specified twice"),
+            ("tcp opt != syn", "tcp opt"),
+            ("ip frag 5", "takes no data"),
+            ("ip[0", "missing ']'"),
+            ("ip[a] 5", "expected '[POS]'"),
+            ("ip ttl & 0 5", "bitmask of 0"),
+            ("ip ttl & 256 == 5", "mask 0x100 out of range (0-0xFF)"),
+            ("ether host 1.2.3.4", "Ethernet address missing"),
             ("bogus", "bogus"),
             ("ip ttl 256", "256"),
             ("udp ? tcp", "':'"),
-            ("tcp opt foo", "foo"),
-            ("host > 1.2.3.4", "=="),
-            ("ip[0:3] == 1", "1, 2 or 4"),
+            ("tcp opt foo", "TCP options missing"),
+            ("host > 1.2.3.4", "relational operators"),
+            ("ip[0:5] == 1", "between 1 and 4"),
         ] {
             let e = parse(text, &Names::default()).expect_err(text);
             assert!(e.contains(part), "{text}: {e}");

@@ -1,6 +1,6 @@
 use super::expression::parse;
 use crate::args::{Args, Names, parse_number};
-use crate::decision::{Condition, NOWHERE, Program};
+use crate::decision::{Condition, NOWHERE, Places, Program};
 use crate::element::{Context, Element, read};
 use crate::elements::content::distribute;
 use crate::packet::{Batch, Packet};
@@ -18,13 +18,16 @@ crate::element! {
     /// EXPRESSION joins primitives by `and`, `or`, `not`, `? :` and parentheses (also `&&`, `||`, `!`):
     ///
     /// - `[src|dst|src and dst|src or dst] [host] ADDRESS`, `[src|dst] [net] NETWORK`, `net ADDRESS mask MASK`
+    /// - `[src|dst] ether [host] ETHERNET_ADDRESS`, if the packet's link-layer header is known
     /// - `[src|dst] [tcp|udp] port [RELATION] PORT`, `tcp`, `udp`, `icmp`, ..., `ip proto PROTOCOL`
     /// - `ip vers|hl|tos|dscp|len|id|ttl|sum [RELATION] NUMBER`, `ip frag`, `ip unfrag`, `ip ect`, `ip ce`
     /// - `tcp opt syn|ack|fin|rst|psh|urg`, `tcp win [RELATION] NUMBER`, `icmp type|code [RELATION] NUMBER`
-    /// - `ip[POS:LEN] [& MASK] RELATION NUMBER`, the same with `tcp`, `udp`, `icmp`, `transp`
+    /// - `ip[POS:LEN] RELATION NUMBER`, the same with `tcp`, `udp`, `icmp`, `transp`; LEN is 1 to 4
     /// - `true`, `false`, `all`, `-`; relations: `== != < > <= >=`
     ///
-    /// A bare value continues the primitive before: `dst port 80 or 443`.
+    /// Words that follow from the value can be left out: `www`, `syn`, `10.0.0.0/8`. A bare value continues the primitive
+    /// before: `dst port 80 or 443`. `& MASK` in front of the relation picks bits of an address or a number; a number may
+    /// be a range, `1024-2047`. `port != 80` holds for packets of TCP and UDP neither of whose ports is 80.
     ///
     /// # Handlers
     /// `program`: what the rules were compiled to.
@@ -62,8 +65,20 @@ impl IPFilter {
 /// Where a program sends a packet, by its header annotations. Without an IP header no expression about one holds.
 #[inline]
 pub(super) fn decide(program: &Program, packet: &Packet) -> usize {
-    let network = packet.network().unwrap_or(usize::MAX);
-    program.decide(packet.data(), network, packet.transport().unwrap_or(usize::MAX))
+    match packet.network() {
+        Some(network) if !program.looks_at_link() => {
+            let places = Places::in_data(network, packet.transport().unwrap_or(usize::MAX));
+            program.decide(packet.data(), &places)
+        }
+        _ => decide_in_front(program, packet),
+    }
+}
+
+/// The same for headers that lie in front of the data.
+#[cold]
+fn decide_in_front(program: &Program, packet: &Packet) -> usize {
+    let (bytes, [data, link, network, transport]) = packet.with_headers();
+    program.decide(bytes, &Places::in_packet(data, network, transport, link))
 }
 
 impl Element for IPFilter {

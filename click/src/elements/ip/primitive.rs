@@ -1,8 +1,10 @@
 //! The primitives of filter expressions: `src host 10.0.0.1`, `udp dst port >= 1024`, `ip ttl < 5`, `ip[9] & 0xf == 1`.
+//!
+//! A primitive is qualifiers, a mask, an operator and a value, in this order, most of which may be left out: what kind of
+//! thing is meant is then known from the value (`www`, `syn`, `10.0.0.0/8`), or from the primitive before.
 
 use super::expression::Words;
-use crate::args::services::PORTS;
-use crate::args::{mask_bits, parse_number};
+use crate::args::{Names, mask_bits, parse_number};
 use crate::decision::{Base, Condition, Relation, Test};
 use crate::headers::{PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
 use alloc::boxed::Box;
@@ -10,12 +12,12 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// What a primitive is about, as far as words before the value say.
+/// What a primitive is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Primitive {
     direction: Option<Direction>,
-    protocol: Option<u8>,
-    field: Option<Field>,
+    payload: Option<Payload>,
+    kind: Option<Kind>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,23 +28,39 @@ enum Direction {
     Either,
 }
 
+/// What an IP packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+enum Payload {
+    Protocol(u8),
+    /// `tcpudp`
+    TcpOrUdp,
+    /// `transp`
+    Any,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
     Host,
     Net,
+    Ethernet,
+    Protocol,
     Port,
     TcpOption,
-    /// A number in a header.
+    Fragment,
+    Unfragmented,
+    /// ECN-capable transport.
+    Ect,
+    /// Congestion experienced.
+    Ce,
     Number(Number),
 }
 
-/// Where a number lies, and what its values are called.
+/// A number in a header: where it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Number {
     base: Base,
     offset: u16,
     mask: u32,
-    names: &'static [(&'static str, u32)],
 }
 
 const PROTOCOLS: &[(&str, u32)] = &[
@@ -87,27 +105,44 @@ const ICMP_TYPES: &[(&str, u32)] = &[
 const TCP_OPTIONS: &[(&str, u32)] =
     &[("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32)];
 
+/// The number of a protocol.
+pub(super) fn protocol(word: &str) -> Option<u8> {
+    PROTOCOLS.iter().find(|p| p.0 == word).map(|p| p.1 as u8)
+}
+
+const ETHERNET_DESTINATION: u16 = 0;
+const ETHERNET_SOURCE: u16 = 6;
+
 const fn network(offset: u16, mask: u32) -> Number {
-    Number { base: Base::Network, offset, mask, names: &[] }
+    Number { base: Base::Network, offset, mask }
 }
 
 const fn transport(offset: u16, mask: u32) -> Number {
-    Number { base: Base::Transport, offset, mask, names: &[] }
+    Number { base: Base::Transport, offset, mask }
 }
 
-const PROTOCOL: Number = Number { names: PROTOCOLS, ..network(8, 0x00ff_0000) };
+const PROTOCOL: Number = network(8, 0x00ff_0000);
 const FRAGMENT: Number = network(4, 0x0000_3fff);
 const FRAGMENT_OFFSET: Number = network(4, 0x0000_1fff);
 const ECN: Number = network(0, 0x0003_0000);
+const TCP_FLAGS: Number = transport(12, 0x00ff_0000);
+const ICMP_TYPE: Number = transport(0, 0xff00_0000);
 
-/// Words that name a field. The second: protocol that it belongs to.
-fn field(word: &str) -> Option<(Field, Option<u8>)> {
+/// Words that name a kind. The second: protocol that it belongs to.
+fn kind(word: &str) -> Option<(Kind, Option<u8>)> {
     let number = match word {
-        "host" => return Some((Field::Host, None)),
-        "net" => return Some((Field::Net, None)),
-        "port" => return Some((Field::Port, None)),
-        "opt" => return Some((Field::TcpOption, Some(PROTOCOL_TCP))),
-        "proto" => PROTOCOL,
+        "host" => return Some((Kind::Host, None)),
+        "net" => return Some((Kind::Net, None)),
+        "proto" => return Some((Kind::Protocol, None)),
+        "port" => return Some((Kind::Port, None)),
+        "opt" => return Some((Kind::TcpOption, None)),
+        "frag" => return Some((Kind::Fragment, None)),
+        "unfrag" => return Some((Kind::Unfragmented, None)),
+        "ect" => return Some((Kind::Ect, None)),
+        "ce" => return Some((Kind::Ce, None)),
+        "win" => return Some((Kind::Number(transport(12, 0x0000_ffff)), Some(PROTOCOL_TCP))),
+        "type" => return Some((Kind::Number(ICMP_TYPE), Some(PROTOCOL_ICMP))),
+        "code" => return Some((Kind::Number(transport(0, 0x00ff_0000)), Some(PROTOCOL_ICMP))),
         "vers" => network(0, 0xf000_0000),
         "hl" => network(0, 0x0f00_0000),
         "tos" => network(0, 0x00ff_0000),
@@ -116,19 +151,52 @@ fn field(word: &str) -> Option<(Field, Option<u8>)> {
         "id" => network(4, 0xffff_0000),
         "sum" => network(8, 0x0000_ffff),
         "ttl" => network(8, 0xff00_0000),
-        "win" => return Some((Field::Number(transport(12, 0x0000_ffff)), Some(PROTOCOL_TCP))),
-        "type" => {
-            let number = Number { names: ICMP_TYPES, ..transport(0, 0xff00_0000) };
-            return Some((Field::Number(number), Some(PROTOCOL_ICMP)));
-        }
-        "code" => return Some((Field::Number(transport(0, 0x00ff_0000)), Some(PROTOCOL_ICMP))),
         _ => return None,
     };
-    Some((Field::Number(number), None))
+    Some((Kind::Number(number), None))
 }
 
-pub(super) fn protocol(word: &str) -> Option<u8> {
-    PROTOCOLS.iter().find(|p| p.0 == word).map(|p| p.1 as u8)
+fn payload(word: &str) -> Option<Payload> {
+    match word {
+        "tcpudp" => Some(Payload::TcpOrUdp),
+        "transp" => Some(Payload::Any),
+        _ => protocol(word).map(Payload::Protocol),
+    }
+}
+
+impl Payload {
+    fn condition(self) -> Condition {
+        let is = |protocol: u8| PROTOCOL.is(protocol.into());
+        match self {
+            Self::Protocol(protocol) => is(protocol),
+            Self::TcpOrUdp => Condition::Any(alloc::vec![is(PROTOCOL_TCP), is(PROTOCOL_UDP)]),
+            Self::Any => Condition::Constant(true),
+        }
+    }
+
+    /// Whether it has ports.
+    fn has_ports(self) -> bool {
+        matches!(self, Self::TcpOrUdp | Self::Protocol(PROTOCOL_TCP | PROTOCOL_UDP))
+    }
+}
+
+/// An operator and a mask of the field's bits.
+#[derive(Clone, Copy)]
+struct Comparison {
+    operator: &'static str,
+    mask: Option<u32>,
+}
+
+impl Comparison {
+    fn equality(self) -> bool {
+        matches!(self.operator, "=" | "!=")
+    }
+
+    /// Whether the opposite of what [`Number::compare`] tests is meant. It is so of both sides of a packet together:
+    /// `port != 80` holds if neither port is 80.
+    fn negated(self) -> bool {
+        matches!(self.operator, "!=" | "<=" | "<")
+    }
 }
 
 impl Number {
@@ -136,97 +204,231 @@ impl Number {
         self.mask >> self.mask.trailing_zeros()
     }
 
+    /// A test of the bits of its mask, for a value that lies where they do.
     fn test(self, relation: Relation, value: u32) -> Condition {
-        let value = value << self.mask.trailing_zeros();
-        Condition::Test(Test { base: self.base, offset: self.offset, mask: self.mask, relation, value })
+        let Self { base, offset, mask } = self;
+        Condition::Test(Test { base, offset, mask, relation, value: value & mask })
     }
 
-    fn compare(self, how: Comparison, value: u32) -> Condition {
-        match how {
-            Comparison::Equal => self.test(Relation::Equal, value),
-            Comparison::Unequal => not(self.test(Relation::Equal, value)),
-            Comparison::Greater => self.test(Relation::Greater, value),
-            Comparison::Smaller => not(self.compare(Comparison::GreaterOrEqual, value)),
-            Comparison::SmallerOrEqual => not(self.test(Relation::Greater, value)),
-            Comparison::GreaterOrEqual => match value.checked_sub(1) {
-                Some(below) => self.test(Relation::Greater, below),
+    /// The same, of its value.
+    fn is(self, value: u32) -> Condition {
+        self.test(Relation::Equal, value << self.mask.trailing_zeros())
+    }
+
+    /// Tests for `=` and `>`, and for the operators that are their opposites.
+    fn compare(self, how: Comparison, value: u32) -> Result<Condition, String> {
+        let most = self.most();
+        let mask = how.mask.unwrap_or(most);
+        if mask & !most != 0 {
+            return Err(format!("mask {mask:#X} out of range (0-{most:#X})"));
+        }
+        let shift = self.mask.trailing_zeros();
+        let test = |relation, value: u32| Self { mask: mask << shift, ..self }.test(relation, value << shift);
+        match how.operator {
+            "=" | "!=" if value > most => Err(format!("value {value} out of range (0-{most})")),
+            "=" | "!=" => Ok(test(Relation::Equal, value & mask)),
+            ">" | "<=" if value >= mask => Ok(Condition::Constant(false)),
+            ">" | "<=" => Ok(test(Relation::Greater, value)),
+            _ => Ok(match value.checked_sub(1) {
                 None => Condition::Constant(true),
-            },
+                Some(below) if below >= mask => Condition::Constant(false),
+                Some(below) => test(Relation::Greater, below),
+            }),
         }
     }
 
-    /// A value as it is written: a number, a name, or two numbers with a dash.
-    fn compare_text(
-        self,
-        how: Comparison,
-        text: &str,
-        what: &str,
-        given: impl Fn(&str) -> Option<u16>,
-    ) -> Result<Condition, String> {
-        let one = |text: &str| {
-            let named = self.names.iter().find(|n| n.0 == text).map(|n| u64::from(n.1));
-            let value = given(text)
-                .map(u64::from)
-                .or(named)
-                .or_else(|| parse_number(text))
-                .ok_or_else(|| format!("expected {what}, not '{text}'"))?;
-            let value = u32::try_from(value).ok().filter(|&v| v <= self.most());
-            value.ok_or_else(|| format!("'{text}' is out of range (at most {})", self.most()))
+    /// [`Number::compare`] with a value, or `=` with a range of them.
+    fn compare_value(self, how: Comparison, value: Value) -> Result<Condition, String> {
+        let (low, high) = match value {
+            Value::Integer(value) => return self.compare(how, value),
+            Value::Range(low, high) => (low, high),
+            _ => return Err("value missing".into()),
         };
-        if let Some((low, high)) = text.split_once('-')
-            && how == Comparison::Equal
-            && let (Ok(low), Ok(high)) = (one(low), one(high))
-        {
-            let from = self.compare(Comparison::GreaterOrEqual, low);
-            return Ok(Condition::All(alloc::vec![from, self.compare(Comparison::SmallerOrEqual, high)]));
+        if how.operator != "=" {
+            return Err("a range can only be compared by '='".into());
         }
-        Ok(self.compare(how, one(text)?))
+        let from = self.compare(Comparison { operator: ">=", ..how }, low)?;
+        Ok(Condition::All(alloc::vec![from, not(self.compare(Comparison { operator: "<=", ..how }, high)?)]))
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    Equal,
-    Unequal,
-    Greater,
-    Smaller,
-    GreaterOrEqual,
-    SmallerOrEqual,
 }
 
 fn not(condition: Condition) -> Condition {
     Condition::Not(Box::new(condition))
 }
 
-fn comparison(words: &mut Words<'_>) -> Option<Comparison> {
-    let how = match words.peek()? {
-        "==" | "=" => Comparison::Equal,
-        "!=" => Comparison::Unequal,
-        ">" => Comparison::Greater,
-        "<" => Comparison::Smaller,
-        ">=" => Comparison::GreaterOrEqual,
-        "<=" => Comparison::SmallerOrEqual,
-        _ => return None,
+/// A value, and what kind it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Integer(u32),
+    Range(u32, u32),
+    Host(u32),
+    /// Address and mask.
+    Net(u32, u32),
+    Ethernet([u8; 6]),
+    /// The name of a value of this kind.
+    Named(Kind, u32),
+}
+
+/// What a word names, among the kinds that are possible; `Err` if that is several or none of them.
+fn named(it: &Primitive, word: &str, names: &Names) -> Result<Option<Value>, String> {
+    let is = |protocol| it.payload.is_none_or(|p| p == Payload::Protocol(protocol));
+    let ports = it.payload.is_none_or(Payload::has_ports);
+    let options = is(PROTOCOL_TCP) || it.payload == Some(Payload::TcpOrUdp);
+    let find = |table: &[(&str, u32)]| table.iter().find(|n| n.0 == word).map(|n| n.1);
+    let kinds = [
+        ("ip proto", Kind::Protocol, find(PROTOCOLS), true),
+        ("port", Kind::Port, names.port(word).map(u32::from), ports),
+        ("tcp opt", Kind::TcpOption, find(TCP_OPTIONS), options),
+        ("icmp type", Kind::Number(ICMP_TYPE), find(ICMP_TYPES), is(PROTOCOL_ICMP)),
+    ];
+    let known = || kinds.iter().filter_map(|&(text, kind, value, fits)| Some((text, kind, value?, fits)));
+    let mut fitting = known().filter(|&(_, kind, _, fits)| fits && it.kind.is_none_or(|k| k == kind));
+    match (fitting.next(), fitting.next()) {
+        (Some((_, kind, value, _)), None) => Ok(Some(Value::Named(kind, value))),
+        (None, _) if known().next().is_none() => Ok(None),
+        (first, _) => {
+            let what = if first.is_some() { "ambiguous" } else { "meaningless" };
+            let try_these: Vec<_> = known().map(|k| format!("'{} {word}'", k.0)).collect();
+            Err(format!("'{word}' is {what}; try {}", try_these.join(", ")))
+        }
+    }
+}
+
+fn integer(text: &str) -> Option<u32> {
+    parse_number(text).and_then(|v| u32::try_from(v).ok())
+}
+
+/// The value that comes next, if one does.
+fn value(words: &mut Words<'_>, it: &Primitive) -> Result<Option<Value>, String> {
+    let Some(word) = words.peek() else { return Ok(None) };
+    let names = words.names;
+    let number = |address: [u8; 4]| u32::from_be_bytes(address);
+    let net = |(address, length)| Value::Net(number(address), mask_bits(length));
+    let value = if let Some(value) = named(it, word, names)? {
+        value
+    } else if let Some(value) = integer(word) {
+        Value::Integer(value)
+    } else if let Some((Some(low), Some(high))) = word.split_once('-').map(|(l, h)| (integer(l), integer(h)))
+    {
+        Value::Range(low, high)
+    } else if let Some(address) = names.ipv4(word) {
+        let mask = words.peek_behind(2).filter(|_| words.peek_behind(1) == Some("mask"));
+        if let Some(mask) = mask.and_then(|m| names.ipv4(m)) {
+            words.skip(2);
+            Value::Net(number(address), number(mask))
+        } else {
+            let prefix = names.prefix(word).filter(|_| it.kind == Some(Kind::Net));
+            prefix.map_or(Value::Host(number(address)), net)
+        }
+    } else if let Some(prefix) = names.prefix(word) {
+        net(prefix)
+    } else if let Some(address) = names.ethernet(word) {
+        Value::Ethernet(address)
+    } else {
+        return Ok(None);
     };
     words.take();
-    Some(how)
+    Ok(Some(value))
 }
 
 /// `src`, `dst`, `src and dst`, `src or dst`
 fn direction(words: &mut Words<'_>) -> Option<Direction> {
-    let one = |word| match word {
-        Some("src") => Some(Direction::Source),
-        Some("dst") => Some(Direction::Destination),
-        _ => None,
+    let is_destination = |word| matches!(word, Some("dst" | "dest"));
+    if is_destination(words.peek()) {
+        words.skip(1);
+        return Some(Direction::Destination);
+    }
+    words.peek().filter(|w| *w == "src")?;
+    let joined = match words.peek_behind(1) {
+        Some("and" | "&&") => Direction::Both,
+        Some("or" | "||") => Direction::Either,
+        _ => Direction::Source,
     };
-    let first = one(words.peek())?;
-    let joined = match (words.peek_behind(1), one(words.peek_behind(2))) {
-        (Some("and" | "&&"), Some(second)) if second != first => Some(Direction::Both),
-        (Some("or" | "||"), Some(second)) if second != first => Some(Direction::Either),
-        _ => None,
+    let joined = if is_destination(words.peek_behind(2)) { joined } else { Direction::Source };
+    words.skip(if joined == Direction::Source { 1 } else { 3 });
+    Some(joined)
+}
+
+fn set<T: PartialEq>(place: &mut Option<T>, value: T, same: bool, what: &str) -> Result<(), String> {
+    if place.as_ref().is_some_and(|old| !same || *old != value) {
+        return Err(format!("{what} specified twice"));
+    }
+    *place = Some(value);
+    Ok(())
+}
+
+/// Words in front of the value; whether they were negated.
+fn qualifiers(words: &mut Words<'_>, it: &mut Primitive) -> Result<bool, String> {
+    let mut negated = false;
+    while let Some(word) = words.peek() {
+        if let Some(d) = direction(words) {
+            set(&mut it.direction, d, false, "'src' or 'dst'")?;
+            continue;
+        }
+        if let Some((k, protocol)) = kind(word) {
+            // `ether host`
+            if (it.kind, k) != (Some(Kind::Ethernet), Kind::Host) {
+                set(&mut it.kind, k, false, "type")?;
+            }
+            if let Some(protocol) = protocol {
+                set(&mut it.payload, Payload::Protocol(protocol), true, "transport protocol")?;
+            }
+        } else if let Some(p) = payload(word) {
+            set(&mut it.payload, p, true, "transport protocol")?;
+        } else {
+            match word {
+                "ether" => set(&mut it.kind, Kind::Ethernet, false, "type")?,
+                "not" | "!" => negated = !negated,
+                "ip" => {}
+                _ => break,
+            }
+        }
+        words.take();
+    }
+    Ok(negated)
+}
+
+/// `[POSITION]`, `[POSITION:LENGTH]`, `[FIRST,LAST]`: bytes of a header.
+fn bytes(words: &mut Words<'_>, base: Base) -> Result<Number, String> {
+    words.take();
+    let mut text = String::new();
+    while !words.accept(&["]"]) {
+        text += words.take().ok_or("missing ']'")?;
+    }
+    let (first, length) = match (text.split_once(':'), text.split_once(',')) {
+        (Some((first, length)), _) => (integer(first), integer(length)),
+        (_, Some((first, last))) => {
+            let first = integer(first);
+            (first, integer(last).zip(first).map(|(last, first)| last.wrapping_sub(first).wrapping_add(1)))
+        }
+        _ => (integer(&text), Some(1)),
     };
-    words.skip(if joined.is_some() { 3 } else { 1 });
-    Some(joined.unwrap_or(first))
+    let syntax = "syntax error after '[', expected '[POS]' or '[POS:LEN]'";
+    let (first, length) = first.zip(length).ok_or(syntax)?;
+    if !(1..=4).contains(&length) {
+        return Err("LEN in '[POS:LEN]' out of range, should be between 1 and 4".into());
+    }
+    let offset = u16::try_from(first).ok().filter(|&p| p < 2048).ok_or("POS in '[POS:LEN]' out of range")?;
+    Ok(Number { base, offset, mask: u32::MAX << (32 - 8 * length) })
+}
+
+fn comparison(words: &mut Words<'_>) -> Result<(Comparison, bool), String> {
+    let mut mask = None;
+    if words.peek() == Some("&")
+        && let Some(word) = words.peek_behind(1)
+        && let Some(bits) = integer(word).or_else(|| words.names.ipv4(word).map(u32::from_be_bytes))
+    {
+        words.skip(2);
+        mask = Some(bits);
+        if bits == 0 {
+            return Err("bitmask of 0".into());
+        }
+    }
+    let operators = ["=", "!=", ">", "<", ">=", "<="];
+    let word = words.peek().map(|w| if w == "==" { "=" } else { w });
+    let operator = operators.into_iter().find(|o| Some(*o) == word);
+    words.skip(operator.is_some().into());
+    Ok((Comparison { operator: operator.unwrap_or("="), mask }, operator.is_some()))
 }
 
 /// One primitive.
@@ -242,196 +444,197 @@ pub(super) fn parse_primitive(words: &mut Words<'_>) -> Result<Condition, String
         }
         _ => {}
     }
+    let start = words.at();
     let mut it = Primitive::default();
-    let mut said = false;
-    while let Some(word) = words.peek() {
-        if let Some(d) = direction(words) {
-            it.direction = Some(d);
-        } else if word.contains('[') {
-            return data(words);
-        } else if word == "ip" {
-            words.take();
-        } else if let Some((f, p)) = field(word) {
-            words.take();
-            it.field = Some(f);
-            it.protocol = it.protocol.or(p);
-        } else if it.protocol.is_none() && it.field.is_none() && protocol(word).is_some() {
-            words.take();
-            it.protocol = protocol(word);
-            // `tcp and ...`: the protocol is the primitive, unless more is said of it.
-            let more = words.peek().is_some_and(|w| field(w).is_some() || w == "src" || w == "dst");
-            if !more && it.direction.is_none() {
-                return Ok(PROTOCOL.test(Relation::Equal, it.protocol.unwrap_or(0).into()));
-            }
-        } else if let Some(condition) = flag(word) {
-            words.take();
-            return Ok(condition);
-        } else {
-            break;
-        }
-        said = true;
+    let negated = qualifiers(words, &mut it)?;
+    let before = if words.at() == start { words.last } else { Primitive::default() };
+    if words.at() != start && it.kind.is_none() && words.peek() == Some("[") {
+        let base = if it.payload.is_some() { Base::Transport } else { Base::Network };
+        it.kind = Some(Kind::Number(bytes(words, base)?));
     }
-    if !said {
-        it = words.last;
+    let (how, operator) = comparison(words)?;
+    let near = words.peek().unwrap_or("the end");
+    let value = value(words, &it)?;
+    if value.is_none() && operator {
+        return Err(format!("dangling operator near '{near}'"));
     }
-    let how = comparison(words);
-    let Some(value) =
-        words.peek().filter(|w| ![")", "(", "and", "or", "&&", "||", "?", ":", "!", "not"].contains(w))
-    else {
-        return Err("expected a value".into());
-    };
-    it.field = it.field.or_else(|| implied_field(words, value));
-    words.take();
-    let Some(what) = it.field else { return Err(format!("syntax error near '{value}'")) };
-    let condition = condition(words, &it, what, how, value)?;
+    if words.at() == start {
+        return Err(format!("empty term near '{near}'"));
+    }
+    it.complete(before, value)?;
+    let condition = it.condition(how, value)?;
     words.last = it;
-    Ok(match it.protocol {
-        Some(p) if what != Field::Port && what != Field::TcpOption => {
-            let transport = matches!(what, Field::Number(Number { base: Base::Transport, .. }));
-            segment(&[p], transport, condition)
-        }
-        _ => condition,
-    })
+    Ok(if negated { not(condition) } else { condition })
 }
 
-/// Conditions of one word.
-fn flag(word: &str) -> Option<Condition> {
-    Some(match word {
-        "frag" => not(FRAGMENT.test(Relation::Equal, 0)),
-        "unfrag" => FRAGMENT.test(Relation::Equal, 0),
-        "ect" => Condition::Any(alloc::vec![ECN.test(Relation::Equal, 1), ECN.test(Relation::Equal, 2)]),
-        "ce" => ECN.test(Relation::Equal, 3),
-        _ => return None,
-    })
-}
-
-/// What a value without a field is: an address or a network.
-fn implied_field(words: &Words<'_>, value: &str) -> Option<Field> {
-    if value.contains('/') || value.ends_with(":ipnet") {
-        words.names.prefix(value).map(|_| Field::Net)
-    } else {
-        words.names.ipv4(value).map(|_| Field::Host)
-    }
-}
-
-/// A condition on the payload of these protocols, in a packet's first fragment if it looks at the transport header.
-fn segment(protocols: &[u8], transport: bool, condition: Condition) -> Condition {
-    let which = protocols.iter().map(|&p| PROTOCOL.test(Relation::Equal, p.into())).collect();
-    let mut all = alloc::vec![Condition::Any(which)];
-    if transport {
-        all.push(FRAGMENT_OFFSET.test(Relation::Equal, 0));
-    }
-    all.push(condition);
-    Condition::All(all)
-}
-
-fn condition(
-    words: &mut Words<'_>,
-    it: &Primitive,
-    what: Field,
-    how: Option<Comparison>,
-    value: &str,
-) -> Result<Condition, String> {
-    let equality = |condition: Condition| match how {
-        None | Some(Comparison::Equal) => Ok(condition),
-        Some(Comparison::Unequal) => Ok(not(condition)),
-        _ => Err(format!("only == and != can be used with '{value}'")),
-    };
-    let how_number = how.unwrap_or(Comparison::Equal);
-    match what {
-        Field::Host => {
-            let address =
-                words.names.ipv4(value).ok_or_else(|| format!("expected an IP address, not '{value}'"))?;
-            let test = |offset| network(offset, u32::MAX).test(Relation::Equal, u32::from_be_bytes(address));
-            equality(directed(it.direction, test(12), test(16)))
-        }
-        Field::Net => {
-            let mut prefix = words.names.prefix(value);
-            if words.accept(&["mask"]) {
-                let mask = words.take().unwrap_or("");
-                prefix = words.names.prefix(&format!("{value}/{mask}"));
+impl Primitive {
+    /// Finds out what was not said: from the value, or from the primitive before.
+    fn complete(&mut self, before: Primitive, value: Option<Value>) -> Result<(), String> {
+        let kind = match (self.kind, value) {
+            (Some(kind), _) => kind,
+            (None, Some(Value::Host(_))) => Kind::Host,
+            (None, Some(Value::Net(..))) => Kind::Net,
+            (None, Some(Value::Ethernet(_))) => Kind::Ethernet,
+            (None, Some(Value::Named(kind, _))) => kind,
+            (None, Some(Value::Integer(_) | Value::Range(..))) => match before.kind {
+                Some(kind @ (Kind::Number(_) | Kind::Protocol | Kind::Port)) => kind,
+                _ => return Err("specify header field or 'port'".into()),
+            },
+            (None, None) if self.payload.is_some() => Kind::Protocol,
+            (None, None) => return Err("partial directive".into()),
+        };
+        if self.kind.is_none() {
+            match kind {
+                Kind::Port => self.payload = self.payload.or(before.payload),
+                // The only numbers that names are of.
+                Kind::Number(_) if matches!(value, Some(Value::Named(..))) => {
+                    self.payload = Some(Payload::Protocol(PROTOCOL_ICMP));
+                }
+                Kind::Number(_) => self.payload = self.payload.or(before.payload),
+                _ => {}
             }
-            let (address, length) = prefix.ok_or_else(|| format!("expected an IP network, not '{value}'"))?;
-            let test = |offset| {
-                let (mask, value) = (mask_bits(length), u32::from_be_bytes(address));
-                Condition::Test(Test { base: Base::Network, offset, mask, relation: Relation::Equal, value })
-            };
-            equality(directed(it.direction, test(12), test(16)))
+            if kind != Kind::Protocol {
+                self.direction = self.direction.or(before.direction);
+            }
         }
-        Field::Port => {
-            let side = |mask| {
-                let number = Number { names: PORTS, ..transport(0, mask) };
-                number.compare_text(how_number, value, "a port", |name| words.names.port(name))
-            };
-            let ports = directed(it.direction, side(0xffff_0000)?, side(0x0000_ffff)?);
-            let protocols: Vec<u8> =
-                it.protocol.map_or(alloc::vec![PROTOCOL_TCP, PROTOCOL_UDP], |p| alloc::vec![p]);
-            Ok(segment(&protocols, true, ports))
+        self.kind = Some(kind);
+        match kind {
+            Kind::Port if self.payload.is_some_and(|p| !p.has_ports()) => {
+                return Err("bad protocol for 'port' directive".into());
+            }
+            Kind::Port => self.payload = self.payload.or(Some(Payload::TcpOrUdp)),
+            Kind::TcpOption if self.payload.is_some_and(|p| p != Payload::Protocol(PROTOCOL_TCP)) => {
+                return Err("bad protocol for 'tcp opt' directive".into());
+            }
+            Kind::TcpOption => self.payload = Some(Payload::Protocol(PROTOCOL_TCP)),
+            _ => {}
         }
-        Field::TcpOption => {
-            let bit = TCP_OPTIONS.iter().find(|o| o.0 == value);
-            let bit = bit.ok_or_else(|| format!("unknown TCP option '{value}'"))?.1 << 16;
-            let set =
-                Test { base: Base::Transport, offset: 12, mask: bit, relation: Relation::Equal, value: bit };
-            Ok(segment(&[PROTOCOL_TCP], true, equality(Condition::Test(set))?))
-        }
-        Field::Number(number) => number.compare_text(how_number, value, "a number", |_| None),
+        Ok(())
     }
-}
 
-fn directed(direction: Option<Direction>, source: Condition, destination: Condition) -> Condition {
-    match direction {
-        Some(Direction::Source) => source,
-        Some(Direction::Destination) => destination,
-        Some(Direction::Both) => Condition::All(alloc::vec![source, destination]),
-        Some(Direction::Either) | None => Condition::Any(alloc::vec![source, destination]),
+    /// Both sides of a packet as the direction says, or the opposite.
+    fn directed(&self, how: Comparison, source: Condition, destination: Condition) -> Condition {
+        let condition = match self.direction {
+            Some(Direction::Source) => source,
+            Some(Direction::Destination) => destination,
+            Some(Direction::Both) => Condition::All(alloc::vec![source, destination]),
+            Some(Direction::Either) | None => Condition::Any(alloc::vec![source, destination]),
+        };
+        if how.negated() { not(condition) } else { condition }
     }
-}
 
-/// `ip[POS:LEN] & MASK == VALUE`
-fn data(words: &mut Words<'_>) -> Result<Condition, String> {
-    let word = words.take().unwrap_or("");
-    let bad = || format!("expected 'PROTO[POS:LEN]', not '{word}'");
-    let (header, place) = word.strip_suffix(']').and_then(|w| w.split_once('[')).ok_or_else(bad)?;
-    let (position, length) = place.split_once(':').unwrap_or((place, "1"));
-    let position = position.parse::<u16>().ok().filter(|&p| p < 2048).ok_or_else(bad)?;
-    let mask = match length {
-        "1" => 0xff00_0000,
-        "2" => 0xffff_0000,
-        "4" => 0xffff_ffff,
-        _ => return Err(format!("'{word}': the length must be 1, 2 or 4")),
-    };
-    let mut number = match header {
-        "ip" => network(position, mask),
-        _ => transport(position, mask),
-    };
-    let unit = number.mask.trailing_zeros();
-    if words.accept(&["&"]) {
-        let text = words.take().unwrap_or("");
-        let bits =
-            parse_number(text).and_then(|m| u32::try_from(m).ok()).filter(|&m| m <= number.most() && m > 0);
-        number.mask = bits.ok_or_else(|| format!("expected a mask, not '{text}'"))? << unit;
+    fn condition(&self, how: Comparison, value: Option<Value>) -> Result<Condition, String> {
+        let equality = |what: &str| {
+            if how.equality() { Ok(()) } else { Err(format!("can't use relational operators with '{what}'")) }
+        };
+        let alone =
+            |what: &str| if value.is_some() { Err(format!("'{what}' takes no data")) } else { Ok(()) };
+        let plain = |condition| if how.negated() { not(condition) } else { condition };
+        let address = |mask: u32, value: u32| {
+            let test = |offset| network(offset, mask).test(Relation::Equal, value);
+            self.directed(how, test(12), test(16))
+        };
+        let condition = match self.kind.unwrap_or(Kind::Protocol) {
+            Kind::Host => {
+                equality("host")?;
+                let Some(Value::Host(host)) = value else {
+                    return Err("IP address missing in 'host' directive".into());
+                };
+                address(how.mask.unwrap_or(u32::MAX), host)
+            }
+            Kind::Net => {
+                equality("net")?;
+                let Some(Value::Net(net, mask)) = value else {
+                    return Err("IP prefix missing in 'net' directive".into());
+                };
+                address(how.mask.unwrap_or(mask), net)
+            }
+            Kind::Ethernet => {
+                equality("ether")?;
+                let Some(Value::Ethernet(mac)) = value else {
+                    return Err("Ethernet address missing in 'ether' directive".into());
+                };
+                let [a, b, c, d, e, f] = mac;
+                let part = |offset, mask, bytes| {
+                    Number { base: Base::Link, offset, mask }.test(Relation::Equal, u32::from_be_bytes(bytes))
+                };
+                let is = |at| {
+                    Condition::All(alloc::vec![
+                        part(at, u32::MAX, [a, b, c, d]),
+                        part(at + 2, 0xffff, [c, d, e, f])
+                    ])
+                };
+                self.directed(how, is(ETHERNET_SOURCE), is(ETHERNET_DESTINATION))
+            }
+            Kind::Protocol => match (value, self.payload) {
+                (Some(Value::Integer(p) | Value::Named(_, p)), None) => plain(PROTOCOL.compare(how, p)?),
+                (Some(value @ Value::Range(..)), None) => PROTOCOL.compare_value(how, value)?,
+                (None, Some(payload)) => plain(payload.condition()),
+                (Some(_), Some(_)) => return Err("transport protocol specified twice".into()),
+                _ => return Err("IP protocol missing in 'proto' directive".into()),
+            },
+            Kind::Port => {
+                let value = match value {
+                    Some(Value::Named(_, port)) => Value::Integer(port),
+                    Some(value @ (Value::Integer(_) | Value::Range(..))) => value,
+                    _ => return Err("port number missing in 'port' directive".into()),
+                };
+                let side = |mask| transport(0, mask).compare_value(how, value);
+                self.directed(how, side(0xffff_0000)?, side(0x0000_ffff)?)
+            }
+            Kind::TcpOption => {
+                let Some(Value::Integer(flags) | Value::Named(_, flags)) = value else {
+                    return Err("TCP options missing in 'tcp opt' directive".into());
+                };
+                if how.operator != "=" || how.mask.is_some() {
+                    return Err("can't use relational operators or masks with 'tcp opt'".into());
+                }
+                TCP_FLAGS.compare(Comparison { mask: Some(flags), ..how }, flags)?
+            }
+            Kind::Fragment => {
+                alone("ip frag")?;
+                plain(not(FRAGMENT.is(0)))
+            }
+            Kind::Unfragmented => {
+                alone("ip unfrag")?;
+                plain(FRAGMENT.is(0))
+            }
+            Kind::Ect => match value {
+                None => not(ECN.is(0)),
+                Some(value) => plain(ECN.compare_value(how, value)?),
+            },
+            Kind::Ce => {
+                alone("ip ce")?;
+                plain(ECN.is(3))
+            }
+            Kind::Number(number) => {
+                let value = match value {
+                    Some(Value::Named(_, value)) => Value::Integer(value),
+                    Some(value @ (Value::Integer(_) | Value::Range(..))) => value,
+                    _ => return Err("value missing in directive on a header field".into()),
+                };
+                plain(number.compare_value(how, value)?)
+            }
+        };
+        Ok(self.in_payload(condition))
     }
-    let how = comparison(words);
-    let text = words.take().ok_or("expected a value")?;
-    let value = parse_number(text).and_then(|v| u32::try_from(v).ok());
-    let value = value.filter(|&v| (u64::from(v) << unit) <= u64::from(mask));
-    let value = value.ok_or_else(|| format!("expected a number, not '{text}'"))?;
-    // The value is written in the header's place, not in the mask's.
-    let shifted = number.mask.trailing_zeros() - unit;
-    let rounded = value >> shifted;
-    let condition = match how.unwrap_or(Comparison::Equal) {
-        _ if rounded << shifted == value => number.compare(how.unwrap_or(Comparison::Equal), rounded),
-        Comparison::Equal => Condition::Constant(false),
-        Comparison::Unequal => Condition::Constant(true),
-        Comparison::Greater | Comparison::GreaterOrEqual => number.compare(Comparison::Greater, rounded),
-        Comparison::Smaller | Comparison::SmallerOrEqual => {
-            number.compare(Comparison::SmallerOrEqual, rounded)
+
+    /// A condition on what the packet carries, and on its first fragment if it looks at the transport header.
+    fn in_payload(&self, condition: Condition) -> Condition {
+        let mut all = Vec::new();
+        if matches!(
+            self.kind,
+            Some(Kind::Port | Kind::TcpOption | Kind::Number(Number { base: Base::Transport, .. }))
+        ) {
+            all.push(FRAGMENT_OFFSET.is(0));
         }
-    };
-    match header {
-        "ip" => Ok(condition),
-        "transp" => Ok(Condition::All(alloc::vec![FRAGMENT_OFFSET.test(Relation::Equal, 0), condition])),
-        _ => Ok(segment(&[protocol(header).ok_or_else(bad)?], true, condition)),
+        if self.kind != Some(Kind::Protocol) {
+            all.extend(self.payload.map(Payload::condition));
+        }
+        if all.is_empty() {
+            return condition;
+        }
+        all.push(condition);
+        Condition::All(all)
     }
 }
