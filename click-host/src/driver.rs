@@ -1,5 +1,6 @@
 //! Runs the router until it stops, replaces it when asked to, and ends with a status.
 
+use crate::clock::Clock;
 use crate::configuration::{self, Configuration, reason};
 use crate::control::Server;
 use crate::host::Desk;
@@ -7,7 +8,7 @@ use crate::options::Options;
 use crate::report;
 use crate::watch::{Until, wait};
 use click::element::Outside;
-use click::{Host, Progress, Router, Source};
+use click::{Progress, Router, Source};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ fn attempt(options: &Options) -> Result<u8, String> {
     let Configuration { name, text } = configuration::read(options.origin.as_ref(), options.path.as_deref())?;
     let mut host = Desk::new(options.variables.clone(), options.reconfigure)
         .map_err(|e| format!("signals: {}", reason(&e)))?;
+    if let Some(begin) = options.simulated {
+        host.clock = Clock::simulated(begin);
+    }
     let mut servers = servers(options)?;
     if options.threads > 1 && !options.silent {
         eprintln!("warning: '-j {}': the router runs on one thread", options.threads);
@@ -44,7 +48,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
     if options.verbose {
         eprintln!("{name}: {} elements", router.elements().count());
     }
-    let clock = Clock::start();
+    let watch = StopWatch::start();
     let empty = router.elements().next().is_none();
     if empty && !options.quit && !options.reconfigure {
         if !options.silent {
@@ -54,7 +58,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
         drive(&mut router, &mut host, &mut servers, options.verbose)?;
     }
     if options.time {
-        host.write_out(&clock.report());
+        host.write_out(&watch.report());
     }
     right &= report::handlers(&mut router, &mut host, &options.handlers);
     if let Some(handler) = &options.exit_handler {
@@ -101,9 +105,9 @@ fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: 
             Progress::Stopped => break,
             Progress::Idle { until: None } => waited(Until::Forever)?,
             Progress::Idle { until: Some(time) } => {
-                let left = time.saturating_sub(host.now());
-                if left > 0 {
-                    waited(Until::Passed(Duration::from_nanos(left)))?;
+                let left = host.clock.until(time);
+                if !left.is_zero() {
+                    waited(Until::Passed(left))?;
                 }
             }
         }
@@ -155,7 +159,7 @@ fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
 }
 
 /// How long the router ran, and how much processor time it took.
-struct Clock {
+struct StopWatch {
     began: Instant,
     user: Duration,
     system: Duration,
@@ -175,7 +179,7 @@ fn processor_time() -> (Duration, Duration) {
     (all.saturating_sub(system), system)
 }
 
-impl Clock {
+impl StopWatch {
     fn start() -> Self {
         let (user, system) = processor_time();
         Self { began: Instant::now(), user, system }

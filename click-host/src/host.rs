@@ -1,5 +1,6 @@
 //! The world as elements see it: clock, devices' names, files, signals, another configuration.
 
+use crate::clock::Clock;
 use crate::configuration::reason;
 use crate::signals::{self, Signals};
 use crate::{CLASSES, library, report, sys};
@@ -7,14 +8,14 @@ use click::element::{Class, Handler, Outside, write};
 use click::{Batch, DeviceFacts, DeviceId, HandlerError, Host, Nanos, Router, Source};
 use std::fs;
 use std::io::{self, Write};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// Handlers that replace the configuration, with the option `-R`.
 const RECONFIGURE: &[Handler] = &[write("config"), write("hotconfig")];
 
 /// This host.
 pub struct Desk {
-    began: Instant,
+    pub(crate) clock: Clock,
     devices: Vec<String>,
     variables: Vec<(String, String)>,
     reconfigure: bool,
@@ -26,7 +27,14 @@ impl Desk {
     /// The host, for configurations with these variables. `reconfigure`: they can be replaced.
     pub fn new(variables: Vec<(String, String)>, reconfigure: bool) -> io::Result<Self> {
         let signals = Signals::new()?;
-        Ok(Self { began: Instant::now(), devices: Vec::new(), variables, reconfigure, next: None, signals })
+        Ok(Self {
+            clock: Clock::System(Instant::now()),
+            devices: Vec::new(),
+            variables,
+            reconfigure,
+            next: None,
+            signals,
+        })
     }
 
     /// Makes a router.
@@ -43,13 +51,11 @@ impl Desk {
 
 impl Host for Desk {
     fn now(&self) -> Nanos {
-        // From 1 on, so that no time is before the beginning.
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+        self.clock.now()
     }
 
     fn wall_clock(&self) -> Nanos {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        self.clock.wall()
     }
 
     fn device(&mut self, name: &str) -> Option<DeviceId> {
@@ -109,9 +115,7 @@ impl Host for Desk {
 
     fn random_seed(&mut self) -> u64 {
         use std::hash::{BuildHasher, Hasher};
-        let mut hasher = std::hash::RandomState::new().build_hasher();
-        hasher.write_u64(self.wall_clock());
-        hasher.finish()
+        std::hash::RandomState::new().build_hasher().finish()
     }
 }
 

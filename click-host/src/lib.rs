@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+mod clock;
 mod configuration;
 pub mod control;
 pub mod devices;

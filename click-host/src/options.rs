@@ -27,7 +27,8 @@ Options:
   -w, --no-warnings             Do not print warnings.
   -V, --verbose                 Say on standard error what the program does.
   -C, --clickpath PATH          Folders to look for the configuration in, with colons between them.
-      --simtime                 Accepted and refused: there is no simulated time.
+      --simtime[=TIME]          Run in simulated time, which jumps from event to event, from TIME on (seconds since
+                                1970; 1000000000 if left out).
       --help                    Print this text.
   -v, --version                 Print the version.
 ";
@@ -50,6 +51,7 @@ const LONG: &[(&str, char)] = &[
     ("port", 'p'),
     ("quit", 'q'),
     ("simtime", '\u{4}'),
+    ("simulation-time", '\u{4}'),
     ("socket", '\u{5}'),
     ("threads", 'j'),
     ("time", 't'),
@@ -101,6 +103,8 @@ pub struct Options {
     pub path: Option<String>,
     /// Threads that were asked for.
     pub threads: u32,
+    /// Time is simulated from then on, nanoseconds since 1970.
+    pub simulated: Option<u64>,
 }
 
 /// What the command line comes to.
@@ -129,7 +133,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Stri
             '\u{2}' => return Ok(Wish::Print(HELP.to_string())),
             'v' => return Ok(Wish::Print(format!("click (MicroVisor) {}\n", env!("CARGO_PKG_VERSION")))),
             '\u{3}' => options.reconfigure = false,
-            '\u{4}' => return Err("--simtime: there is no simulated time".to_string()),
+            '\u{4}' => {
+                let value = parser.optional_value().map_or(Ok("1000000000".to_string()), |v| v.string());
+                options.simulated = Some(simulated(&value.map_err(|e| e.to_string())?)?);
+            }
             '\u{6}' => options.silent = false,
             'R' => options.reconfigure = true,
             'V' => options.verbose = true,
@@ -162,6 +169,13 @@ fn long(name: &str) -> Result<char, String> {
             Err(format!("option '--{name}' is ambiguous: {}", names.join(", ")))
         }
     }
+}
+
+/// When simulated time begins, as nanoseconds since 1970.
+fn simulated(value: &str) -> Result<u64, String> {
+    let seconds = value.parse::<f64>().ok().and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
+    let begin = seconds.and_then(|s| u64::try_from(s.as_nanos()).ok());
+    begin.ok_or_else(|| format!("--simtime expects seconds since 1970, not '{value}'"))
 }
 
 /// A variable's name and its value.
@@ -235,6 +249,8 @@ mod tests {
 
     #[test]
     fn letters_words_and_shortened_names_mean_the_same() {
+        assert_eq!(options(&["--simtime"]).unwrap().simulated, Some(1_000_000_000_000_000_000));
+        assert_eq!(options(&["--simulation=1.5"]).unwrap().simulated, Some(1_500_000_000));
         for line in [
             &["-qtw", "-h", "a.count", "-e", "Idle", "X=1"][..],
             &["--quit", "--time", "--no-warn", "--handler=a.count", "--expr", "Idle", "X=1"],
@@ -253,6 +269,7 @@ mod tests {
         assert!(options(&["X=1", "X=2"]).unwrap_err().contains("multiply defined"));
         assert!(options(&["--t"]).unwrap_err().contains("ambiguous"));
         assert!(options(&["--nothing"]).unwrap_err().contains("unrecognized"));
+        assert!(options(&["--simtime=-1"]).unwrap_err().contains("seconds since 1970"));
         assert!(options(&["-p", "many"]).unwrap_err().contains("TCP port"));
     }
 }
