@@ -25,7 +25,7 @@ pub fn errors(diagnostics: &Diagnostics) -> String {
             None => writeln!(out, "{place} {}", d.message),
         };
         d.notes.iter().for_each(|note| {
-            let _ = writeln!(out, "{place} ({note})");
+            let _ = writeln!(out, "{place}   {note}");
         });
     }
     if diagnostics.omitted > 0 {

@@ -110,7 +110,9 @@ pub fn place(source: &Source<'_>, at: usize) -> (String, usize) {
         if let Some(directive) = directive.filter(|_| after > 0) {
             let (number, file) = directive.split_once(char::is_whitespace).unwrap_or((directive, ""));
             if let Ok(number) = number.parse::<usize>() {
-                let file = file.trim().trim_matches('"');
+                // The compiler's flags may follow the name.
+                let file = file.trim();
+                let file = file.strip_prefix('"').and_then(|f| f.split('"').next()).unwrap_or(file);
                 let file = if file.is_empty() { source.name } else { file };
                 return (file.to_string(), number.saturating_add(after - 1));
             }

@@ -100,12 +100,6 @@ fn range(text: &str, other: usize) -> (usize, usize) {
     }
 }
 
-/// How many outputs and inputs a class always has, where its code says so.
-pub(crate) fn fixed(code: &str) -> (Option<usize>, Option<usize>) {
-    let (left, right) = code.split_once('/').unwrap_or(("-", "-"));
-    (left.parse().ok(), right.parse().ok())
-}
-
 /// Counts the ports of all elements, noting where there are too many or too few.
 pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mut Diagnostics) -> Vec<Ports> {
     let mut used = alloc::vec![(0usize, 0usize); flat.elements.len()];

@@ -2,7 +2,7 @@ use super::field::Field;
 use super::player::{Meaning, Player, plays};
 use super::summary::{Summary, protocol};
 use super::to_ip_summary_dump::fields;
-use click::args::Args;
+use click::args::{Args, words};
 use click::element::{read, read_write, write};
 
 click::element! {
@@ -66,25 +66,6 @@ impl FromIPSummaryDump {
 struct Reader {
     fields: Vec<Field>,
     default: Summary,
-}
-
-/// Cuts a line at blanks outside of quotes.
-fn words(line: &str) -> Vec<&str> {
-    let (mut words, mut start, mut quoted, mut escaped) = (Vec::new(), None, false, false);
-    for (i, c) in line.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => {
-                quoted = !quoted;
-                start = start.or(Some(i));
-            }
-            c if c.is_whitespace() && !quoted => words.extend(start.take().map(|s| &line[s..i])),
-            _ => start = start.or(Some(i)),
-        }
-    }
-    words.extend(start.map(|s| &line[s..]));
-    words
 }
 
 impl Reader {

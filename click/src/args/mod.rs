@@ -21,6 +21,7 @@ pub fn split(config: &str) -> Vec<&str> {
         match bytes[i] {
             b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
             b'\\' if bytes.get(i + 1) == Some(&b'<') => i = crate::lang::lexer::data_end(bytes, i),
+            b'#' if i > 0 && bytes[i - 1] == b'\n' => i = line_end(bytes, i),
             b'(' | b'{' => depth += 1,
             b')' | b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
@@ -28,7 +29,7 @@ pub fn split(config: &str) -> Vec<&str> {
                 start = i + 1;
             }
             b'/' if bytes.get(i + 1) == Some(&b'/') => {
-                i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
+                i = line_end(bytes, i);
             }
             b'/' if bytes.get(i + 1) == Some(&b'*') => {
                 let end = config.get(i + 2..).and_then(|t| t.find("*/"));
@@ -48,14 +49,42 @@ pub fn split(config: &str) -> Vec<&str> {
     arguments
 }
 
-/// Without comments and white space at either end.
+/// Where the line of a byte ends.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - at)
+}
+
+/// Cuts a text at white space outside of quotes and `\\<data>`.
+pub fn words(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let (mut words, mut start, mut i) = (Vec::new(), None, 0);
+    while i < bytes.len() {
+        let from = i;
+        match bytes[i] {
+            b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
+            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = crate::lang::lexer::data_end(bytes, i),
+            b if b.is_ascii_whitespace() => {
+                words.extend(start.take().and_then(|s: usize| text.get(s..from)));
+                i += 1;
+                continue;
+            }
+            _ => {}
+        }
+        start.get_or_insert(from);
+        i += 1;
+    }
+    words.extend(start.and_then(|s| text.get(s..)));
+    words
+}
+
+/// Without comments, lines that begin with `#`, and white space at either end.
 fn tidy(text: &str) -> &str {
     let bytes = text.as_bytes();
     let (mut first, mut end, mut i) = (None, 0, 0);
     while i < bytes.len() {
         let rest = &bytes[i..];
-        if rest.starts_with(b"//") {
-            i += rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+        if rest.starts_with(b"//") || (rest[0] == b'#' && i > 0 && bytes[i - 1] == b'\n') {
+            i = line_end(bytes, i);
             continue;
         }
         if rest.starts_with(b"/*") {

@@ -1,13 +1,12 @@
 //! Connections: port lists joined, and the pseudo elements of compounds bridged.
 
 use super::flatten::{INPUT, is_pseudo};
-use super::parser::Connector;
+use super::parser::{Connector, Ports};
 use super::{Connected, Flat, Port, Span};
 use crate::diagnostic::{Diagnostics, Source};
-use crate::elements::Library;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Most connections that are looked at while compounds are bridged.
@@ -17,48 +16,99 @@ const STEPS: usize = 4_000_000;
 pub(super) struct End {
     pub(super) input: usize,
     pub(super) output: usize,
-    pub(super) inputs: Option<Vec<usize>>,
-    pub(super) outputs: Option<Vec<usize>>,
+    pub(super) inputs: Option<Ports>,
+    pub(super) outputs: Option<Ports>,
     pub(super) span: Span,
+}
+
+/// A port of one of the items of a list.
+#[derive(Clone, Copy)]
+pub(super) struct ItemPort {
+    pub(super) item: usize,
+    pub(super) port: usize,
+}
+
+/// A list on one side of a connector.
+struct Side<'a> {
+    ports: Vec<Option<&'a Ports>>,
+    /// Ports at least.
+    least: usize,
+    /// Whether there can be more.
+    more: bool,
+}
+
+impl<'a> Side<'a> {
+    fn new(ports: impl Iterator<Item = Option<&'a Ports>>) -> Self {
+        let ports: Vec<_> = ports.collect();
+        let least = ports.iter().map(|p| p.map_or(1, |p| p.numbers.len().max(1))).sum();
+        Self { more: ports.iter().flatten().any(|p| p.more), ports, least }
+    }
+
+    /// Whether its ports are gone through one by one.
+    fn steps(&self) -> bool {
+        self.least > 1 || self.more
+    }
+
+    /// Its ports, `width` of them if there can be more than are listed.
+    fn list(&self, width: usize) -> Vec<ItemPort> {
+        let mut extra = if self.more { width.saturating_sub(self.least) } else { 0 };
+        let mut list = Vec::new();
+        for (item, ports) in self.ports.iter().enumerate() {
+            let numbers = ports.map_or(&[0][..], |p| if p.numbers.is_empty() { &[0] } else { &p.numbers });
+            list.extend(numbers.iter().map(|&port| ItemPort { item, port }));
+            if ports.is_none_or(|p| p.more) {
+                let last = numbers.last().copied().unwrap_or(0);
+                let further = core::mem::take(&mut extra);
+                list.extend((1..=further).map(|n| ItemPort { item, port: last + n }));
+            }
+        }
+        list
+    }
+}
+
+/// Which outputs of one list are connected to which inputs of the other, and what is wrong with that.
+pub(super) fn pair<'a>(
+    connector: Connector,
+    from: impl Iterator<Item = Option<&'a Ports>>,
+    to: impl Iterator<Item = Option<&'a Ports>>,
+) -> (Vec<[ItemPort; 2]>, Option<String>) {
+    let (mut from, mut to) = (Side::new(from), Side::new(to));
+    let mut wrong = None;
+    let expandable = [&from, &to].map(|s| s.ports.iter().flatten().filter(|p| p.more).count());
+    if expandable[0] + expandable[1] > 1 {
+        wrong = Some("at most one expandable port allowed per connection".to_string());
+        let shorter = if from.least < to.least { &mut to } else { &mut from };
+        shorter.more = false;
+    }
+    if connector == Connector::Each {
+        // A single element without numbers is as wide as the other side.
+        let others = [to.least, from.least];
+        for (side, other) in [&mut from, &mut to].into_iter().zip(others) {
+            side.more |= side.ports[..] == [None] && other > 1;
+        }
+    }
+    let (a, b) = (from.least, to.least);
+    let both = from.steps() && to.steps();
+    if both && connector == Connector::All {
+        wrong = Some("syntax error: many-to-many connections require '=>'".to_string());
+    }
+    let (outputs, inputs) = (from.list(b), to.list(a));
+    if both {
+        let or_more = |more: bool| if more { " or more" } else { "" };
+        if (a > b && !to.more) || (a < b && !from.more) {
+            let (few, many) = (or_more(from.more), or_more(to.more));
+            wrong = Some(format!("connection mismatch: {a}{few} outputs connected to {b}{many} inputs"));
+        }
+        return (outputs.into_iter().zip(inputs).map(|(o, i)| [o, i]).collect(), wrong);
+    }
+    let all = outputs.iter().flat_map(|&o| inputs.iter().map(move |&i| [o, i]));
+    (all.collect(), wrong)
 }
 
 /// Collects connections, those of pseudo elements included.
 #[derive(Default)]
 pub(super) struct Joiner {
     all: Vec<Connected>,
-    /// `a => b` without any number: elements, as many ports as they have.
-    bare: Vec<(usize, usize, Span)>,
-}
-
-/// How many ports an element has, as far as that is known. A pseudo element has as many on one side as are used on its
-/// other.
-#[derive(Clone, Copy)]
-struct Width {
-    inputs: Option<usize>,
-    outputs: Option<usize>,
-    pseudo: bool,
-}
-
-impl Width {
-    fn of(class: &str, library: Library) -> Self {
-        let (inputs, outputs) = match library.class(class) {
-            Some(class) => crate::graph::fixed(class.ports),
-            None => (None, None),
-        };
-        Self { inputs, outputs, pseudo: is_pseudo(class) }
-    }
-}
-
-/// A connection says how wide the pseudo elements at its ends are.
-fn see(widths: &mut [Width], from: Port, to: Port) {
-    let (before, behind) = (&mut widths[from.element], from.port + 1);
-    if before.pseudo {
-        before.inputs = before.inputs.max(Some(behind));
-    }
-    let (after, ahead) = (&mut widths[to.element], to.port + 1);
-    if after.pseudo {
-        after.outputs = after.outputs.max(Some(ahead));
-    }
 }
 
 impl Joiner {
@@ -74,100 +124,21 @@ impl Joiner {
             // In error already.
             return Ok(());
         }
-        let listed = |ends: &[End], ports: fn(&End) -> &Option<Vec<usize>>| -> usize {
-            ends.iter().map(|e| ports(e).as_ref().map_or(1, Vec::len)).sum()
-        };
-        let (width_from, width_to) = (listed(from, |e| &e.outputs), listed(to, |e| &e.inputs));
-        // A single element without port numbers is as wide as the other side, if they go port by port.
-        let wide = |e: &End, own: &Option<Vec<usize>>, element: usize, alone: bool, width: usize| {
-            let ports = match own {
-                Some(ports) => ports.clone(),
-                None if alone && connector == Connector::Each => (0..width).collect(),
-                None => alloc::vec![0],
-            };
-            ports.into_iter().map(|port| (Port { element, port }, e.span.clone())).collect::<Vec<_>>()
-        };
-        let outputs: Vec<_> =
-            from.iter().flat_map(|e| wide(e, &e.outputs, e.output, from.len() == 1, width_to)).collect();
-        let inputs: Vec<_> =
-            to.iter().flat_map(|e| wide(e, &e.inputs, e.input, to.len() == 1, width_from)).collect();
-        let mut add = |from: &(Port, Span), to: &(Port, Span)| {
-            let span = from.1.start.min(arrow.start)..to.1.end.max(arrow.end);
-            self.all.push(Connected { from: from.0, to: to.0, span });
-        };
-        let bare = |ends: &[End], given: fn(&End) -> bool| ends.len() == 1 && !given(&ends[0]);
-        if connector == Connector::Each
-            && bare(from, |e| e.outputs.is_some())
-            && bare(to, |e| e.inputs.is_some())
-        {
-            let span = from[0].span.start.min(arrow.start)..to[0].span.end.max(arrow.end);
-            self.bare.push((from[0].output, to[0].input, span));
-            return Ok(());
-        }
-        match connector {
-            Connector::All => outputs.iter().for_each(|o| inputs.iter().for_each(|i| add(o, i))),
-            Connector::Each if outputs.len() == inputs.len() => {
-                outputs.iter().zip(&inputs).for_each(|(o, i)| add(o, i));
-            }
-            Connector::Each => {
-                return Err(format!(
-                    "'=>' connects port by port: {} outputs cannot go to {} inputs",
-                    outputs.len(),
-                    inputs.len()
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Connects `a => b` without numbers, port by port. One may tell how wide another is: until nothing changes.
-    fn connect_bare(&mut self, flat: &Flat, source: &Source<'_>, library: Library, d: &mut Diagnostics) {
-        let mut waiting = core::mem::take(&mut self.bare);
-        if waiting.is_empty() {
-            return;
-        }
-        let mut widths: Vec<Width> = flat.elements.iter().map(|e| Width::of(&e.class, library)).collect();
-        self.all.iter().for_each(|c| see(&mut widths, c.from, c.to));
-        let mut steps = 0;
-        loop {
-            let before = waiting.len();
-            steps += before;
-            waiting.retain(|(from, to, span)| {
-                let width = match (widths[*from].outputs, widths[*to].inputs) {
-                    (Some(a), Some(b)) if a != b => {
-                        let message =
-                            format!("'=>' connects port by port: {a} outputs cannot go to {b} inputs");
-                        d.add(source, span.clone(), message);
-                        return false;
-                    }
-                    (Some(width), _) | (None, Some(width)) => width,
-                    (None, None) => return true,
-                };
-                for port in 0..width {
-                    let (from, to) = (Port { element: *from, port }, Port { element: *to, port });
-                    see(&mut widths, from, to);
-                    self.all.push(Connected { from, to, span: span.clone() });
-                }
-                false
+        let outputs = from.iter().map(|e| e.outputs.as_ref());
+        let (pairs, wrong) = pair(connector, outputs, to.iter().map(|e| e.inputs.as_ref()));
+        for [output, input] in pairs {
+            let (a, b) = (&from[output.item], &to[input.item]);
+            self.all.push(Connected {
+                from: Port { element: a.output, port: output.port },
+                to: Port { element: b.input, port: input.port },
+                span: a.span.start.min(arrow.start)..b.span.end.max(arrow.end),
             });
-            if waiting.is_empty() || waiting.len() == before || steps > STEPS {
-                break;
-            }
         }
-        for (_, _, span) in waiting {
-            d.add(source, span, "'=>': neither side says how many ports it has; give their numbers");
-        }
+        wrong.map_or(Ok(()), Err)
     }
 
     /// Joins what leads into each pseudo element with what leads out of it, and removes them.
-    pub(super) fn finish(
-        mut self,
-        flat: &mut Flat,
-        source: &Source<'_>,
-        library: Library,
-        d: &mut Diagnostics,
-    ) {
-        self.connect_bare(flat, source, library, d);
+    pub(super) fn finish(self, flat: &mut Flat, source: &Source<'_>, d: &mut Diagnostics) {
         let pseudo: Vec<bool> = flat.elements.iter().map(|e| is_pseudo(&e.class)).collect();
         let mut beyond: BTreeMap<Port, Vec<usize>> = BTreeMap::new();
         let mut entered = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! Compound elements replaced by what they consist of, variables by their values.
 
 use super::connect::{End, Joiner};
-use super::overload::{bind, choose};
+use super::overload::{bind, choose, ports_text, signature};
 use super::parser::{Body as Overload, ClassUse, Compound, DEPTH, Item, Statement, What};
 use super::scope::{Meaning, Scope};
 use super::uses::{self, Used};
@@ -86,7 +86,7 @@ pub fn flatten(
     f.body(&body, statements, &mut scope);
     scope.forget();
     let Flattener { mut flat, joiner, .. } = f;
-    joiner.finish(&mut flat, source, library, diagnostics);
+    joiner.finish(&mut flat, source, diagnostics);
     flat
 }
 
@@ -157,10 +157,7 @@ impl Flattener<'_> {
                 Found::Later(name) => {
                     let faces = self.names.get(&format!("{}{name}", body.prefix)).copied();
                     if faces.is_none() {
-                        self.error(
-                            &item.span,
-                            format!("undeclared element '{name}', assuming element class"),
-                        );
+                        self.error(&item.span, format!("undeclared element '{name}'"));
                     }
                     faces
                 }
@@ -234,10 +231,7 @@ impl Flattener<'_> {
     ) -> Found {
         let faces = match &item.what {
             What::Implicit => {
-                let Some(faces) = body.faces else {
-                    self.error(&item.span, "ports without an element stand for 'input' and 'output', which exist in compound elements only");
-                    return Found::Nothing;
-                };
+                let Some(faces) = body.faces else { return Found::Nothing };
                 let one = if first { faces.input } else { faces.output };
                 Some(Faces { input: one, output: one })
             }
@@ -308,7 +302,7 @@ impl Flattener<'_> {
 
     fn check_name(&mut self, name: &str, span: &Span, scope: &Scope) {
         if scope.class(name).is_some() || self.library.class(name).is_some() {
-            self.error(span, format!("'{name}' is an element class"));
+            self.error(span, format!("class '{name}' used as element name"));
         } else if name.bytes().all(|b| b.is_ascii_digit()) {
             self.error(span, format!("element name '{name}' has all-digit component"));
         }
@@ -338,7 +332,7 @@ impl Flattener<'_> {
                     let bound = bind(chosen, &text, &mut inner);
                     let faces = match bound {
                         Ok(()) => self.expand(full, chosen, span, inner.clone(), body.depth),
-                        Err(why) => self.no_match(written, &text, use_, alloc::vec![why]),
+                        Err(()) => self.no_match(written, &text, use_, &compound),
                     };
                     inner.forget();
                     faces
@@ -346,7 +340,7 @@ impl Flattener<'_> {
                 None if let Some(before) = before => {
                     self.make(body, full, (*before).clone(), (text, config), (written, use_), scope)
                 }
-                None => self.no_match(written, &text, use_, Vec::new()),
+                None => self.no_match(written, &text, use_, &compound),
             },
             Meaning::Group(group) => self.group(body, full, &group, span, scope),
         }
@@ -358,17 +352,17 @@ impl Flattener<'_> {
         class: &ClassUse,
         config: &str,
         use_: Use<'_>,
-        notes: Vec<String>,
+        compound: &Compound,
     ) -> Option<Faces> {
         let name = if let ClassUse::Named(name) = class { name } else { "<anonymous>" };
-        let (inputs, outputs) = (use_.used)();
-        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let arguments = match split(config).len() {
             0 => String::new(),
-            n => count(n, "argument") + ", ",
+            1 => "1 argument, ".to_string(),
+            n => format!("{n} arguments, "),
         };
-        let ports = format!("{}, {}", count(inputs, "input"), count(outputs, "output"));
-        let message = format!("no match for '{name}[{arguments}{ports}]'");
+        let message = format!("no match for '{name}[{arguments}{}]'", ports_text((use_.used)()));
+        let mut notes = alloc::vec!["candidates are:".to_string()];
+        notes.extend(compound.bodies.iter().map(|body| format!("  {name}{}", signature(body))));
         self.diagnostics.add_with(self.source, use_.span.clone(), message, notes);
         None
     }
@@ -554,17 +548,40 @@ mod tests {
     }
 
     #[test]
-    fn port_by_port_takes_all_ports_that_there_are() {
-        let text = "elementclass Two { input -> output; input [1] -> [1] output }
-                    i :: Idle; j :: Idle; i -> s :: StaticSwitch(0); i2 :: Idle -> p :: Two => q :: Two
-                    => (input => d :: RoundRobinSched -> Discard); j -> [1] p;";
-        let lines = joined(text);
-        assert!(
-            lines.contains(&"i2[0]->[0]d".to_string()) && lines.contains(&"j[0]->[1]d".to_string()),
-            "{lines:?}"
-        );
-        let (_, d) = flat("t :: Tee => r :: RoundRobinSched -> Discard");
-        assert!(d.to_string().contains("'=>'"), "{d}");
+    fn port_by_port_takes_as_many_ports_as_either_side_names() {
+        let e = "a, b, c :: Null; ";
+        for (text, lines) in [
+            ("a => [0, 1, 2] b", &["a[0]->[0]b", "a[1]->[1]b", "a[2]->[2]b"][..]),
+            ("a [1, 3] => b", &["a[1]->[0]b", "a[3]->[1]b"]),
+            ("a [] => [1, 2] b", &["a[0]->[1]b", "a[1]->[2]b"]),
+            ("a [2,] => b, c", &["a[2]->[0]b", "a[3]->[0]c"]),
+            ("a, b => [0,] c", &["a[0]->[0]c", "b[0]->[1]c"]),
+            ("a => b", &["a[0]->[0]b"]),
+            ("a [0] => [0, 1] b", &["a[0]->[0]b", "a[0]->[1]b"]),
+            ("a, b -> c", &["a[0]->[0]c", "b[0]->[0]c"]),
+            ("a => (input => [1, 0] output) => b", &["a[0]->[1]b", "a[1]->[0]b"]),
+        ] {
+            assert_eq!(joined(&format!("{e}{text}")), lines, "{text}");
+        }
+        for (text, wrong) in [
+            ("a [0, 1, 2] -> [0, 1, 2] b", "many-to-many connections require '=>'"),
+            ("a [0, 1] => [0, 1, 2] b", "connection mismatch: 2 outputs connected to 3 inputs"),
+            ("a [0, 1, 2] => b, [0] c", "connection mismatch: 3 outputs connected to 2 inputs"),
+            ("a [] => [] b", "at most one expandable port allowed per connection"),
+            ("[1] a -> b", "input ports ignored at start of chain"),
+            ("a -> b [1]", "output ports ignored at end of chain"),
+            ("a [x] -> b", "port number should be integer"),
+            ("-> a", "syntax error near '->'"),
+        ] {
+            let (_, d) = flat(&format!("{e}{text}"));
+            assert!(d.to_string().contains(wrong), "{text}: {d}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_spread_over_a_list_that_stands_alone() {
+        assert_eq!(joined("a, b :: Null; c :: Idle -> a, d :: Discard"), ["c[0]->[0]a", "c[0]->[0]d"]);
+        assert!(flat("a, b :: Null -> c :: Discard").1.to_string().contains("undeclared element 'a'"));
     }
 
     #[test]

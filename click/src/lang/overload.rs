@@ -25,8 +25,27 @@ pub(super) fn choose<'c>(
     compound.bodies.iter().find(fits)
 }
 
-/// Gives a compound's parameters their values.
-pub(super) fn bind(compound: &Overload, config: &str, scope: &mut Scope) -> Result<(), String> {
+/// `1 input, 2 outputs`
+pub(super) fn ports_text((inputs, outputs): Used) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    format!("{}, {}", count(inputs, "input"), count(outputs, "output"))
+}
+
+/// What an overload takes: `(<arg>, KEYWORD, ...)[1 input, 2 outputs]`
+pub(super) fn signature(body: &Overload) -> String {
+    let parameter = |p: &(String, Option<String>)| match p.1.as_deref() {
+        None => "<arg>".to_string(),
+        Some("__REST__") => "...".to_string(),
+        Some(keyword) => keyword.to_string(),
+    };
+    let parameters: Vec<_> = body.parameters.iter().map(parameter).collect();
+    let parameters =
+        if parameters.is_empty() { String::new() } else { format!("({})", parameters.join(", ")) };
+    format!("{parameters}[{}]", ports_text(uses::of_body(&body.statements)))
+}
+
+/// Gives a compound's parameters their values, if the arguments fit.
+pub(super) fn bind(compound: &Overload, config: &str, scope: &mut Scope) -> Result<(), ()> {
     let mut positional = Vec::new();
     for argument in split(config) {
         let (word, value) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
@@ -41,8 +60,7 @@ pub(super) fn bind(compound: &Overload, config: &str, scope: &mut Scope) -> Resu
     let rest = compound.parameters.iter().find(|p| p.1.as_deref() == Some("__REST__"));
     let wanted = plain().count();
     if given < wanted || (given > wanted && rest.is_none()) {
-        let few = if given < wanted { "few" } else { "many" };
-        return Err(format!("too {few} arguments: {wanted} expected, {given} given"));
+        return Err(());
     }
     let others = positional.split_off(wanted);
     for ((variable, _), value) in plain().zip(positional) {

@@ -2,6 +2,7 @@
 
 use super::Span;
 use super::lexer::{Kind, Lexer, Token};
+use super::uses;
 use crate::diagnostic::{Diagnostics, Source};
 use alloc::format;
 use alloc::rc::Rc;
@@ -9,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Deepest nesting of compound elements and groups.
-pub const DEPTH: usize = 12;
+pub const DEPTH: usize = 50;
 /// Port numbers lie below.
 pub const PORTS: usize = 4096;
 
@@ -60,15 +61,24 @@ pub enum What {
     Implicit,
 }
 
+/// Ports between brackets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// Their numbers.
+    pub numbers: Vec<usize>,
+    /// `[]`, `[0,]`: and those behind the last, as many as the other side has.
+    pub more: bool,
+}
+
 /// One element in a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The element.
     pub what: What,
     /// Input ports in front of it.
-    pub inputs: Option<Vec<usize>>,
+    pub inputs: Option<Ports>,
     /// Output ports behind it.
-    pub outputs: Option<Vec<usize>>,
+    pub outputs: Option<Ports>,
     /// Where its name stands.
     pub span: Span,
 }
@@ -215,8 +225,8 @@ impl<'s> Parser<'s, '_> {
     }
 
     fn chain(&mut self) -> Result<Statement, Broken> {
-        let mut chain = Vec::new();
-        let mut connector = self.connector();
+        let mut chain: Vec<Link> = Vec::new();
+        let mut connector = if self.depth > 0 { self.connector() } else { None };
         if connector.is_some() {
             // `-> a` in a group: from its input.
             let span = self.next.span.clone();
@@ -232,12 +242,14 @@ impl<'s> Parser<'s, '_> {
                 chain.push((connector, alloc::vec![output]));
                 break;
             }
-            chain.push((connector.take(), self.list()?));
+            let items = self.list(chain.is_empty())?;
+            chain.push((connector.take(), items));
             connector = self.connector();
             if connector.is_none() {
                 break;
             }
         }
+        self.check_ends(&mut chain);
         // As in Click, a semicolon may be left out where a new statement visibly begins.
         if !matches!(
             self.next.kind,
@@ -257,58 +269,85 @@ impl<'s> Parser<'s, '_> {
         Some((connector, self.take().span))
     }
 
-    /// `[0] a [1], b, c :: Class(config)`
-    fn list(&mut self) -> Result<Vec<Item>, Broken> {
+    /// Ports where the chain does not go on.
+    fn check_ends(&mut self, chain: &mut [Link]) {
+        let named = |item: &&Item| item.what != What::Implicit;
+        if let Some((_, items)) = chain.first()
+            && let Some(item) = items.iter().filter(named).find(|i| i.inputs.is_some())
+        {
+            self.error(item.span.clone(), "input ports ignored at start of chain");
+        }
+        if let Some((_, items)) = chain.last()
+            && let Some(item) = items.iter().filter(named).find(|i| i.outputs.is_some())
+        {
+            self.error(item.span.clone(), "output ports ignored at end of chain");
+        }
+        // A group has the ports that its statements use, unless others are named.
+        for item in chain.iter_mut().flat_map(|link| &mut link.1) {
+            if let What::Declared { class: ClassUse::Group(group), .. } = &item.what {
+                let (inputs, outputs) = uses::of_group(group);
+                let all = |width: usize| Ports { numbers: (0..width).collect(), more: false };
+                item.inputs.get_or_insert_with(|| all(inputs));
+                item.outputs.get_or_insert_with(|| all(outputs));
+            }
+        }
+    }
+
+    /// `[0] a [1], b :: Class(config)`. `first`: no connector is in front.
+    fn list(&mut self, first: bool) -> Result<Vec<Item>, Broken> {
         let mut items = alloc::vec![self.item()?];
         while self.accept(Kind::Mark(',')) {
             items.push(self.item()?);
         }
-        if self.next.kind != Kind::TwoColons {
-            return Ok(items);
-        }
-        self.take();
-        let class = self.class()?;
-        let config = if self.at('(') { Some(self.configuration()?) } else { None };
-        let outputs = self.ports()?;
-        let last = items.len() - 1;
-        for (i, item) in items.iter_mut().enumerate() {
-            let What::Name(name) = &item.what else {
-                return Err(
-                    self.error(item.span.clone(), "syntax error: only names can be declared with '::'")
-                );
-            };
-            item.what =
-                What::Declared { name: Some(name.clone()), class: class.clone(), config: config.clone() };
-            if i == last && item.outputs.is_none() {
-                item.outputs = outputs.clone();
+        // `a, b :: Class(config);`: all are declared.
+        let connected = matches!(self.next.kind, Kind::Arrow | Kind::FatArrow);
+        if first
+            && !connected
+            && items.iter().all(|i| i.inputs.is_none() && i.outputs.is_none())
+            && let Some((last, others)) = items.split_last_mut()
+            && let What::Declared { name: Some(_), class, config } = &last.what
+            && others.iter().all(|i| matches!(i.what, What::Name(_)))
+        {
+            for item in others {
+                if let What::Name(name) = &item.what {
+                    let (name, class, config) = (Some(name.clone()), class.clone(), config.clone());
+                    item.what = What::Declared { name, class, config };
+                }
             }
-        }
-        // `a :: A, b :: B -> c`
-        while self.accept(Kind::Mark(',')) {
-            items.append(&mut self.list()?);
         }
         Ok(items)
     }
 
-    /// `[1, 2]`
-    fn ports(&mut self) -> Result<Option<Vec<usize>>, Broken> {
+    /// `[1, 2]`, `[]`, `[1,]`
+    fn ports(&mut self) -> Result<Option<Ports>, Broken> {
         if !self.accept(Kind::Mark('[')) {
             return Ok(None);
         }
-        let mut ports = Vec::new();
+        let mut ports = Ports::default();
         loop {
+            if self.accept(Kind::Mark(']')) {
+                ports.more = true;
+                if ports.numbers.is_empty() {
+                    ports.numbers.push(0);
+                }
+                return Ok(Some(ports));
+            }
             let token = self.take();
-            let Some(number) = self.text(&token).parse::<usize>().ok().filter(|&n| n < PORTS) else {
-                return Err(
-                    self.error(token.span, format!("syntax error: expected a port number below {PORTS}"))
-                );
+            if token.kind != Kind::Word {
+                return Err(self.error(token.span, "syntax error: expected port number"));
+            }
+            let Ok(number) = self.text(&token).parse::<usize>() else {
+                return Err(self.error(token.span, "syntax error: port number should be integer"));
             };
-            ports.push(number);
+            if number >= PORTS {
+                return Err(self.error(token.span, format!("port number must be below {PORTS}")));
+            }
+            ports.numbers.push(number);
             if self.accept(Kind::Mark(']')) {
                 return Ok(Some(ports));
             }
             if !self.accept(Kind::Mark(',')) {
-                return Err(self.expected("',' or ']'"));
+                return Err(self.error(self.next.span.clone(), "syntax error: expected ','"));
             }
         }
     }
@@ -322,7 +361,11 @@ impl<'s> Parser<'s, '_> {
             Kind::Word => {
                 let token = self.take();
                 let name = self.text(&token).to_string();
-                if self.at('(') {
+                if self.accept(Kind::TwoColons) {
+                    let class = self.class()?;
+                    let config = if self.at('(') { Some(self.configuration()?) } else { None };
+                    What::Declared { name: Some(name), class, config }
+                } else if self.at('(') {
                     let config = Some(self.configuration()?);
                     What::Declared { name: None, class: ClassUse::Named(name), config }
                 } else {
@@ -334,7 +377,7 @@ impl<'s> Parser<'s, '_> {
                 let config = if self.at('(') { Some(self.configuration()?) } else { None };
                 What::Declared { name: None, class, config }
             }
-            _ if inputs.is_some() => {
+            _ if inputs.is_some() && self.depth > 0 => {
                 // Before an arrow the ports are outputs of `input`, at the end inputs of `output`.
                 let arrow = matches!(self.next.kind, Kind::Arrow | Kind::FatArrow);
                 let (inputs, outputs) = if arrow { (None, inputs) } else { (inputs, None) };
@@ -371,8 +414,8 @@ impl<'s> Parser<'s, '_> {
     fn compound(&mut self, end: char) -> Result<Rc<Compound>, Broken> {
         let open = self.take();
         if self.depth >= DEPTH {
-            let message = format!("elements nest deeper than {DEPTH}");
-            self.error(open.span, message);
+            let what = if end == '}' { "compound element" } else { "element group" };
+            self.error(open.span, format!("maximum {what} nesting depth exceeded"));
             self.skip_nested();
             return Err(Broken);
         }
@@ -459,11 +502,14 @@ mod tests {
 
     #[test]
     fn a_chain_keeps_its_ports() {
-        let (s, d) = parsed("a :: A(1) [2] -> [3, 4] b; c, d :: B;");
+        let (s, d) = parsed("a :: A(1) [2] -> [3, 4] b [] -> [5,] c; c, d :: B;");
         assert!(d.is_empty(), "{d}");
         let Statement::Chain(chain) = &s[0] else { panic!() };
-        assert_eq!(chain[0].1[0].outputs, Some(vec![2]));
-        assert_eq!(chain[1].1[0].inputs, Some(vec![3, 4]));
+        let ports = |numbers: &[usize], more| Some(Ports { numbers: numbers.to_vec(), more });
+        assert_eq!(chain[0].1[0].outputs, ports(&[2], false));
+        assert_eq!(chain[1].1[0].inputs, ports(&[3, 4], false));
+        assert_eq!(chain[1].1[0].outputs, ports(&[0], true));
+        assert_eq!(chain[2].1[0].inputs, ports(&[5], true));
         assert!(matches!(&s[1], Statement::Chain(c) if c[0].1.len() == 2));
     }
 

@@ -1,6 +1,7 @@
 //! What names mean at a place of a configuration: variables and classes, each as it was last defined before it.
 
 use super::parser::Compound;
+use crate::args::words;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -90,7 +91,20 @@ impl Scope {
         }
     }
 
-    /// Replaces `$name` and `${name}` outside of single quotes and comments; names without a value stay, and are
+    /// The value of a variable, or one of its words: `name[0]`, `name[$n]`.
+    fn value(&self, name: &str) -> Option<String> {
+        let Some((list, index)) = name.strip_suffix(']').and_then(|n| n.split_once('[')) else {
+            return self.variable(name);
+        };
+        let index = match index.strip_prefix('$') {
+            Some(variable) => self.variable(variable)?,
+            None => index.to_string(),
+        };
+        let index = index.trim().parse::<usize>().ok()?;
+        Some(words(&self.variable(list)?).get(index).copied().unwrap_or("").to_string())
+    }
+
+    /// Replaces `$name`, `${name}` and `${name[index]}` outside of single quotes and comments; names without a value stay, and are
     /// listed in `missing`. `None`: the text becomes too long.
     pub(super) fn substitute(&self, text: &str, missing: &mut Vec<String>) -> Option<String> {
         let bytes = text.as_bytes();
@@ -113,7 +127,7 @@ impl Scope {
                 }
                 b'$' => {
                     let (name, end) = name_at(text, i + 1);
-                    let value = if name.is_empty() { None } else { self.variable(name) };
+                    let value = if name.is_empty() { None } else { self.value(name) };
                     match value {
                         Some(value) => {
                             out.push_str(&text[copied..i]);

@@ -35,7 +35,7 @@ minios::image! {
     main: main,
     memory_minimum: 2 << 20,
     memory_default: 16 << 20,
-    stack_size: 256 << 10,
+    stack_size: 512 << 10,
     heap_touched: 128 << 10,
     net_maximum: 16,
     config: CONFIG_REQUIRED,
