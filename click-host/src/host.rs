@@ -142,11 +142,15 @@ impl Outside for Desk {
         self.signals.take_over(name)
     }
 
-    fn take_signal(&mut self, number: i32) -> bool {
-        self.signals.take(number)
+    fn signal_count(&mut self, number: i32) -> usize {
+        self.signals.count(number)
     }
 
     fn kill(&mut self, signal: &str, process: &str) -> Result<(), String> {
         signals::kill(signal, process)
+    }
+
+    fn process(&self) -> u32 {
+        std::process::id()
     }
 }

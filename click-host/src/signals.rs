@@ -30,8 +30,8 @@ const NAMES: &[(&str, i32)] = &[
 /// Signals that came.
 pub struct Signals {
     came: BTreeMap<i32, Arc<AtomicBool>>,
-    /// Those that scripts take.
-    taken: Vec<i32>,
+    /// Those that scripts take, and how often each was seen to have come.
+    taken: BTreeMap<i32, usize>,
     /// Wakes the driver when it waits.
     alarm: UnixStream,
     bell: UnixStream,
@@ -44,7 +44,7 @@ impl Signals {
         let (alarm, bell) = UnixStream::pair()?;
         alarm.set_nonblocking(true)?;
         let watch = Watch::new(&alarm)?;
-        let mut signals = Self { came: BTreeMap::new(), taken: Vec::new(), alarm, bell, watch };
+        let mut signals = Self { came: BTreeMap::new(), taken: BTreeMap::new(), alarm, bell, watch };
         // A peer that goes away is noticed when writing to it.
         signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false)))?;
         for signal in [SIGINT, SIGTERM] {
@@ -62,15 +62,19 @@ impl Signals {
         Ok(())
     }
 
-    /// Whether the program is to end. Empties what woke the driver.
+    /// Whether the program is to end. Empties what woke the driver, and counts what came for scripts.
     pub fn stop(&mut self) -> bool {
         if self.watch.is_readable() {
             let mut bytes = [0; 64];
             while self.alarm.read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
             self.watch.was_empty();
         }
+        for (signal, count) in &mut self.taken {
+            let came = self.came.get(signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
+            *count += usize::from(came);
+        }
         [SIGINT, SIGTERM].iter().any(|signal| {
-            !self.taken.contains(signal)
+            !self.taken.contains_key(signal)
                 && self.came.get(signal).is_some_and(|flag| flag.load(Ordering::Relaxed))
         })
     }
@@ -78,19 +82,19 @@ impl Signals {
     /// A script takes a signal.
     pub fn take_over(&mut self, name: &str) -> Result<i32, String> {
         let signal = number(name).ok_or_else(|| format!("bad signal number '{name}'"))?;
-        if !self.taken.contains(&signal) {
+        if !self.taken.contains_key(&signal) {
             let flag = self.came.get(&signal).cloned().unwrap_or_default();
             if !self.came.contains_key(&signal) {
                 self.register(signal, flag).map_err(|e| format!("signal {name}: {e}"))?;
             }
-            self.taken.push(signal);
+            self.taken.insert(signal, 0);
         }
         Ok(signal)
     }
 
-    /// Whether a signal came since this was last asked.
-    pub fn take(&self, signal: i32) -> bool {
-        self.came.get(&signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed))
+    /// How often a signal came that a script takes.
+    pub fn count(&self, signal: i32) -> usize {
+        self.taken.get(&signal).copied().unwrap_or(0)
     }
 }
 

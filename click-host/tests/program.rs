@@ -66,7 +66,7 @@ fn signals_stop_the_router_and_then_handlers_are_printed() {
     for signal in ["INT", "TERM"] {
         let command = click(&[
             "-e",
-            "s :: TimedSource(0.01) -> c :: Counter -> Discard; Script(print ready)",
+            "s :: TimedSource(0.01) -> c :: Counter -> Discard; Script(print \"ready\")",
             "-h",
             "c.class",
         ]);
@@ -91,14 +91,81 @@ fn scripts_compute_print_and_write_files() {
     );
     let (status, out, err) = run(&["-e", &script]);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(out, "1.5\n3\n4 -2 3\n0007f\ntrue x true false 256 b\nin a file0\n");
+    assert_eq!(out, "1.5\n3\n4 -2 3\n0007f\ntrue x true false 256 b\nin a file\n0\n");
+}
+
+#[test]
+fn scripts_keep_quotes_lists_and_files_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("value");
+    let script = format!(
+        "c :: Counter; Idle -> c -> Discard;
+        echo :: Script(TYPE PASSIVE, returnq $1); reset :: Script(TYPE PASSIVE, write $1.reset, read $1.count);
+        s :: Script(write set list one two three, print $(shift list), print $(get list), export shown \"8\",
+            print $(s.shown), save c.count -, print \"\", save c.count {0}, append s.shown {0}, print $(cat {0}),
+            print $(echo.run \"\\<41 09 // not 42\n 43>\"), write reset.run c, readq length \"\\<41 42>\", stop)",
+        file.display()
+    );
+    let (status, out, err) = run(&["-e", &script]);
+    assert_eq!((status, out.as_str()), (0, "one\ntwo three\n\"8\"\n0\n0\"8\"\nA\tC\n"));
+    assert_eq!(err, "c.count:\n0\ns.length:\n2\n");
+}
+
+#[test]
+fn what_scripts_do_wrong_is_said() {
+    for (script, said) in [
+        ("print nothing", "no handler named 'nothing'"),
+        ("label a, goto a", "too many jumps, giving up"),
+        ("goto end maybe", "bad condition 'maybe'"),
+        ("error out of it", "out of it"),
+    ] {
+        let (_, out, err) = run(&["-e", &format!("s :: DriverManager({script})")]);
+        assert_eq!((out.as_str(), err), ("", format!("While executing 's :: DriverManager':\n  {said}\n")));
+    }
+    let (_, _, err) =
+        run(&["-e", "a :: Script(TYPE PASSIVE); DriverManager(print $(a.cat /etc/passwd), stop)"]);
+    assert!(err.contains("no handler named 'cat'"), "{err}");
+}
+
+#[test]
+fn every_script_of_a_signal_runs_when_it_comes() {
+    let text =
+        "Script(TYPE SIGNAL USR1, print \"one\"); Script(TYPE SIGNAL USR1, wait 0.05, print \"two\", stop);
+        Script(print $$)";
+    let running = Running::start(click(&["-e", text]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal("USR1");
+    let (status, out, _) = running.end();
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!((status, &lines[1..]), (0, &["one", "two"][..]));
+    assert!(lines[0].parse::<u32>().is_ok(), "{out}");
+}
+
+#[test]
+fn a_packet_that_a_script_exits_on_is_dropped() {
+    let text = "InfiniteSource(LIMIT 4, STOP true) -> Script(set n $(add $n 1), goto exit $(eq $n 2), end)
+        -> c :: Counter -> Discard";
+    assert_eq!(run(&["-e", text, "-h", "c.count"]), (0, "3".into(), "".into()));
+}
+
+#[test]
+fn simulated_time_jumps_to_what_comes_next() {
+    let text = "RatedSource(RATE 10, LIMIT 36000, STOP true) -> c :: Counter -> Discard;
+        Script(wait 1800, print $(idiv $(sub $(now) 1000000000) 1), print c.count)";
+    let began = std::time::Instant::now();
+    let (status, out, err) = run(&["--simtime", "-e", text, "-h", "c.count"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("1800", "36000"));
+    assert!(lines[1].parse::<u32>().unwrap().abs_diff(18_000) <= 1, "{out}");
+    assert!(began.elapsed().as_secs() < 60);
 }
 
 #[test]
 fn scripts_answer_packets_handlers_and_signals() {
     let text = "InfiniteSource(LIMIT 4, STOP false) -> p :: Script(TYPE PACKET, set n $(add $n 1), return $(mod $n 2));
         p [0] -> even :: Counter -> Discard; p [1] -> odd :: Counter -> Discard;
-        x :: Script(TYPE PROXY, return \"<$0>\"); Script(TYPE SIGNAL USR1, print got, stop); Script(print $(x.any))";
+        x :: Script(TYPE PROXY, returnq \"<$0>\"); Script(TYPE SIGNAL USR1, print \"got\", stop); Script(print $(x.any))";
     let running = Running::start(click(&["-e", text, "-h", "even.count", "-h", "odd.count"]));
     std::thread::sleep(std::time::Duration::from_millis(300));
     running.signal("USR1");

@@ -240,6 +240,12 @@ impl Context<'_> {
         &self.engine.slots[self.id].name
     }
 
+    /// This element as it is declared: `name :: Class`.
+    pub fn declaration(&self) -> String {
+        let slot = &self.engine.slots[self.id];
+        alloc::format!("{} :: {}", slot.name, slot.class.name)
+    }
+
     /// How many inputs it has.
     pub fn inputs(&self) -> usize {
         self.engine.slots[self.id].inputs.len()

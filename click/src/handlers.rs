@@ -42,6 +42,11 @@ const GLOBAL: &[(&str, &str)] = &[
     ("version", "r"),
 ];
 
+/// Whether a name is that of a handler of the router.
+pub(crate) fn is_global(name: &str) -> bool {
+    GLOBAL.iter().any(|g| g.0 == name)
+}
+
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
 /// Handlers that the host adds; a guest adds none.
@@ -246,7 +251,7 @@ impl Engine {
                 self.profiling = on;
                 return Ok(());
             }
-            _ if GLOBAL.iter().any(|g| g.0 == handler) => return Err(refused(handler, "written")),
+            _ if is_global(handler) => return Err(refused(handler, "written")),
             _ => {}
         }
         let (id, name) = self.find(handler)?;

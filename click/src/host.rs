@@ -77,10 +77,12 @@ pub trait Outside {
     fn write_file(&mut self, path: &str, append: bool, text: &str) -> Result<(), String>;
     /// Takes a signal from now on, by its name or number; the number by which to ask for it.
     fn watch_signal(&mut self, name: &str) -> Result<i32, String>;
-    /// Whether the signal came since it was last asked for.
-    fn take_signal(&mut self, number: i32) -> bool;
+    /// How often a signal came that is taken.
+    fn signal_count(&mut self, number: i32) -> usize;
     /// Sends a signal to a process.
     fn kill(&mut self, signal: &str, process: &str) -> Result<(), String>;
+    /// Number of this process.
+    fn process(&self) -> u32;
 }
 
 /// Most devices that have names by their numbers.

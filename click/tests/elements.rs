@@ -321,14 +321,14 @@ fn devices_that_are_full_are_tried_again() {
 #[test]
 fn scripts_read_write_wait_and_stop() {
     let mut b = bench("s :: Switch(0); Idle -> s; s [0] -> Discard; s [1] -> Discard;
-        Script(init x 1, print \"at $x\", wait 2s, set x $(add $x 1), write s.switch $(sub $x 1), read s.switch, goto done $(eq $x 2), print no, label done, stop);
+        Script(init x 1, print \"at $x\", wait 2s, set x $(add $x 1), write s.switch $(sub $x 1), read s.switch, goto done $(eq $x 2), print \"no\", label done, stop);
         p :: Script(TYPE PASSIVE, returnq \"$(mul $1 $2)\")");
     assert_eq!(b.settle(), Progress::Idle { until: Some(3 * SECOND) });
     assert_eq!(b.read("p.run 6 7"), "42");
     assert_eq!(b.pass(5 * SECOND), Progress::Stopped);
     assert_eq!(b.host.printed, "at 1\ns.switch:\n1\n");
     let mut b = bench(
-        "Script(TYPE DRIVER, pause, print asked, wait 1s, print over); InfiniteSource(LIMIT 1, STOP true) -> Discard",
+        "Script(TYPE DRIVER, pause, print \"asked\", wait 1s, print \"over\"); InfiniteSource(LIMIT 1, STOP true) -> Discard",
     );
     assert_eq!(b.pass(5 * SECOND), Progress::Stopped);
     assert_eq!(b.host.printed, "asked\nover\n");

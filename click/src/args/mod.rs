@@ -358,12 +358,12 @@ pub fn unquote(text: &str) -> Vec<u8> {
                 i += 1;
                 match bytes[i] {
                     b'<' => {
-                        let end = bytes[i..].iter().position(|&c| c == b'>').map_or(bytes.len(), |e| i + e);
-                        let mut digits = bytes[i + 1..end].iter().filter_map(|&c| (c as char).to_digit(16));
-                        while let Some(high) = digits.next() {
-                            out.push((high << 4 | digits.next().unwrap_or(0)) as u8);
-                        }
-                        i = end;
+                        let mut high = None;
+                        i = crate::lang::lexer::data_digits(bytes, i - 1, &mut |digit| match high.take() {
+                            Some(high) => out.push(high << 4 | digit),
+                            None => high = Some(digit),
+                        });
+                        out.extend(high.map(|high| high << 4));
                     }
                     b'n' => out.push(b'\n'),
                     b't' => out.push(b'\t'),

@@ -174,8 +174,29 @@ pub fn string_end(bytes: &[u8], start: usize) -> usize {
 
 /// Index of the `>` that ends the data beginning with `\<` at `start`, or of the last byte.
 pub fn data_end(bytes: &[u8], start: usize) -> usize {
-    let end = bytes[start..].iter().position(|&b| b == b'>');
-    end.map_or(bytes.len().saturating_sub(1), |at| start + at)
+    data_digits(bytes, start, &mut |_| ())
+}
+
+/// [`data_end`], with the hexadecimal digits on the way, which comments may interrupt.
+pub fn data_digits(bytes: &[u8], start: usize, digit: &mut dyn FnMut(u8)) -> usize {
+    let mut i = start + 2;
+    while i < bytes.len() {
+        let rest = &bytes[i..];
+        let comment = match rest {
+            [b'/', b'/', ..] => rest.iter().position(|&b| b == b'\n').or(Some(rest.len())),
+            [b'/', b'*', ..] => {
+                let end = rest.windows(2).skip(2).position(|w| w == b"*/");
+                end.map(|e| e + 4).or(Some(rest.len()))
+            }
+            [b'>', ..] => return i,
+            _ => None,
+        };
+        if let Some(value) = (bytes[i] as char).to_digit(16) {
+            digit(value as u8);
+        }
+        i += comment.unwrap_or(1);
+    }
+    bytes.len().saturating_sub(1)
 }
 
 #[cfg(test)]

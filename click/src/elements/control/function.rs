@@ -3,7 +3,7 @@
 use super::reach::truth;
 #[cfg(feature = "host")]
 use super::value::plain;
-use crate::args::parse_number;
+use crate::args::{parse_number, words};
 use crate::element::Context;
 #[cfg(feature = "host")]
 use crate::element::Outside;
@@ -75,26 +75,6 @@ fn compare(name: &str, words: &[&str], f: fn(core::cmp::Ordering) -> bool) -> Re
     Ok(f(order).to_string())
 }
 
-/// Whole words of a text, quotes kept together.
-#[cfg(feature = "host")]
-fn cut(text: &str) -> Vec<&str> {
-    let (mut words, mut start, mut quote) = (Vec::new(), None, None);
-    for (i, c) in text.char_indices() {
-        if quote.is_none() && c.is_whitespace() {
-            words.extend(start.take().map(|s| &text[s..i]));
-            continue;
-        }
-        start = start.or(Some(i));
-        match quote {
-            Some(q) if q == c => quote = None,
-            None if c == '"' || c == '\'' => quote = Some(c),
-            _ => {}
-        }
-    }
-    words.extend(start.map(|s| &text[s..]));
-    words
-}
-
 #[cfg(feature = "host")]
 fn outside<'a>(cx: &'a mut Context<'_>, name: &str) -> Result<&'a mut dyn Outside, String> {
     cx.host.outside().ok_or_else(|| format!("{name} needs a host, and cannot be used in a guest"))
@@ -102,18 +82,18 @@ fn outside<'a>(cx: &'a mut Context<'_>, name: &str) -> Result<&'a mut dyn Outsid
 
 /// The value of a function; none if there is no such function.
 pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Option<Result<String, String>> {
-    #[cfg(feature = "host")]
-    let words = &cut(text)[..];
+    let words = &words(text)[..];
     #[cfg(not(feature = "host"))]
-    let (words, _) = (&text.split_whitespace().collect::<Vec<_>>()[..], cx);
-    let truths =
-        |all: bool| if all { words.iter().all(|w| truth(w)) } else { words.iter().any(|w| truth(w)) };
+    let _ = cx;
+    let yes = |w: &&str| truth(w) != Some(false);
+    let truths = |all: bool| if all { words.iter().all(yes) } else { words.iter().any(yes) };
     Some(match name {
         "add" => arithmetic(name, words, i64::checked_add, |a, b| a + b),
         "sub" => arithmetic(name, words, i64::checked_sub, |a, b| a - b),
         "mul" => arithmetic(name, words, i64::checked_mul, |a, b| a * b),
         "div" => arithmetic(name, words, divide, |a, b| a / b),
-        "idiv" => fold(name, words, i64::checked_div),
+        "idiv" => arithmetic(name, words, i64::checked_div, |a, b| a / b)
+            .map(|quotient| quotient.split('.').next().unwrap_or("").to_string()),
         "mod" | "rem" => fold(name, words, i64::checked_rem),
         "min" => arithmetic(name, words, |a, b| Some(a.min(b)), |a, b| if a < b { a } else { b }),
         "max" => arithmetic(name, words, |a, b| Some(a.max(b)), |a, b| if a > b { a } else { b }),
@@ -127,7 +107,7 @@ pub(super) fn call(cx: &mut Context<'_>, name: &str, text: &str) -> Option<Resul
         "and" => Ok(truths(true).to_string()),
         "or" => Ok(truths(false).to_string()),
         "if" => {
-            let chosen = if words.first().is_some_and(|w| truth(w)) { 1 } else { 2 };
+            let chosen = if words.first().is_some_and(yes) { 1 } else { 2 };
             Ok(words.get(chosen).unwrap_or(&"").to_string())
         }
         #[cfg(feature = "host")]

@@ -6,10 +6,12 @@ use alloc::string::{String, ToString};
 /// What an instruction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
+    #[cfg(feature = "host")]
     Append,
     End,
     Error,
     Exit,
+    Export,
     Goto,
     Init,
     Label,
@@ -18,6 +20,7 @@ pub(super) enum Verb {
     PrintN,
     Read,
     Return,
+    #[cfg(feature = "host")]
     Save,
     Set,
     Stop,
@@ -37,10 +40,12 @@ enum Needs {
 
 /// Words, what they mean, and what must follow. With a `q` behind it, a word takes the quotes off its value.
 const VERBS: &[(&str, Verb, Needs)] = &[
+    #[cfg(feature = "host")]
     ("append", Verb::Append, Needs::Both),
     ("end", Verb::End, Needs::Nothing),
     ("error", Verb::Error, Needs::Nothing),
     ("exit", Verb::Exit, Needs::Nothing),
+    ("export", Verb::Export, Needs::Name),
     ("goto", Verb::Goto, Needs::Name),
     ("init", Verb::Init, Needs::Both),
     ("label", Verb::Label, Needs::Name),
@@ -50,6 +55,7 @@ const VERBS: &[(&str, Verb, Needs)] = &[
     ("printn", Verb::PrintN, Needs::Nothing),
     ("read", Verb::Read, Needs::Value),
     ("return", Verb::Return, Needs::Nothing),
+    #[cfg(feature = "host")]
     ("save", Verb::Save, Needs::Both),
     ("set", Verb::Set, Needs::Name),
     ("stop", Verb::Stop, Needs::Nothing),
@@ -57,7 +63,7 @@ const VERBS: &[(&str, Verb, Needs)] = &[
     ("wait_step", Verb::WaitStep, Needs::Nothing),
     ("wait_stop", Verb::WaitStep, Needs::Nothing),
     ("wait_time", Verb::WaitTime, Needs::Value),
-    ("write", Verb::Write, Needs::Name),
+    ("write", Verb::Write, Needs::Value),
 ];
 
 /// One instruction.
@@ -93,11 +99,16 @@ pub(super) fn parse(text: &str) -> Result<Instruction, String> {
     if matches!(needs, Needs::Value | Needs::Both) && rest.is_empty() {
         return Err(format!("'{word}' needs a value"));
     }
-    let unquotes = plain != full || matches!(verb, Verb::Print | Verb::PrintN);
-    Ok(Instruction { verb: *verb, unquotes, operand: operand.to_string(), rest: rest.to_string() })
+    Ok(Instruction {
+        verb: *verb,
+        unquotes: plain != full,
+        operand: operand.to_string(),
+        rest: rest.to_string(),
+    })
 }
 
-fn cut(text: &str) -> (&str, &str) {
+/// The first word, and what follows.
+pub(super) fn cut(text: &str) -> (&str, &str) {
     let text = text.trim();
     text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim()))
 }

@@ -1,8 +1,10 @@
 use super::function::call;
-use super::instruction::{Instruction, Verb, parse};
-use super::reach::{print, read_near, truth, write_near};
-use super::value::{Values, evaluate, plain};
-use crate::args::{Args, parse_time};
+use super::instruction::{Instruction, Verb, cut, parse};
+#[cfg(feature = "host")]
+use super::reach::write_out;
+use super::reach::{full_name, read_near, truth, write_near};
+use super::value::{Values, evaluate, evaluate_plain, plain};
+use crate::args::{Args, parse_time, words};
 use crate::element::{Context, Element, read, read_write, write};
 use crate::packet::Batch;
 use alloc::format;
@@ -13,6 +15,8 @@ use alloc::vec::Vec;
 const TURN: usize = 1000;
 /// Instructions of one call of a script by its handler `run`.
 const RUN: usize = 100_000;
+/// Jumps without a wait in between.
+const JUMPS: u32 = 1000;
 
 crate::element! {
     /// Runs instructions: reads and writes handlers, waits, prints, stops the router.
@@ -20,19 +24,21 @@ crate::element! {
     /// # Arguments
     /// `TYPE` (ACTIVE): `ACTIVE` scripts run from the start, `PASSIVE` ones when `run` is read or written, a `DRIVER`
     /// decides when the router stops, and stops it at its end. `SIGNAL NAME...` runs when a signal comes (on a host);
-    /// `PROXY` when any handler of it that it does not have is read, its name in `$0`; `PACKET` for each packet that is
-    /// pushed into it, the input in `$input`, and the packet leaves by the output that is returned (0). Then
-    /// instructions:
+    /// `PROXY` when any handler of it that it does not have is read, its name in `$0`; `PACKET` (which a script with
+    /// ports is) for each packet that is pushed into it, the input in `$input`, and the packet leaves by the output that
+    /// is returned (0; `exit` drops it). Then instructions:
     ///
-    /// - `set VAR VALUE`, `init VAR VALUE` (set when the script is made); `save HANDLER VAR`, `append VAR VALUE`
-    /// - `print VALUE`, `printn VALUE` (without a new line): a handler's value or a text, `>FILE` or `>>FILE` before it;
-    ///   `read HANDLER` (printed under its name)
+    /// - `set VAR VALUE`, `init VAR VALUE` (set when the script is made), `export VAR VALUE` (also a handler to read)
+    /// - `print VALUE`, `printn VALUE` (without a new line): the value of a handler if it begins with a letter, `_` or `@`,
+    ///   else a text; `>FILE` or `>>FILE` before it; `read HANDLER` (printed under its name)
+    /// - `save HANDLER FILE`, `append HANDLER FILE` (`-`: the standard output)
     /// - `write HANDLER VALUE`: `$?` is 0 if that went well
     /// - `wait TIME`, `wait_for TIME`, `wait_time TIME` (also ended by a step), `pause COUNT`, `wait`, `wait_step COUNT`,
     ///   `wait_stop COUNT`: until somebody writes `step`, or asks the router to stop if this is a `DRIVER`
-    /// - `label NAME`, `goto NAME [CONDITION]`, `loop`, `end`, `exit`, `return VALUE`, `stop`, `error MESSAGE`
+    /// - `label NAME`, `goto NAME [CONDITION]`, `loop`, `end`, `exit`, `return VALUE`, `stop`, `error MESSAGE`; after 1000
+    ///   jumps without a wait, a script gives up
     ///
-    /// With a `q` behind them (`setq`, `printq`, `returnq`, `writeq`, `errorq`), instructions take the quotes off their
+    /// With a `q` behind them (`setq`, `returnq`, `readq`, `writeq`, `errorq`), instructions take the quotes off their
     /// value.
     ///
     /// Values may hold `$VAR`, `$(HANDLER)`, and `$(FUNCTION VALUE ...)`, where a function is `add`, `sub`, `mul`, `div`,
@@ -42,10 +48,14 @@ crate::element! {
     ///
     /// # Handlers
     /// `step`: goes on from a wait, or from so many. `goto`: goes on at a label. `run`: runs a passive script, its
-    /// argument in `$args`, `$1` and so on, their number in `$#`; the value is what it returns. `*`: the functions.
+    /// argument in `$args`, `$1` and so on, their number in `$#`; the value is what it returns. `set` (`VAR VALUE`), `get`
+    /// (a variable's value), `shift` (takes the first word off it). `*`: the functions, of which `cat` and `kill` are the
+    /// script's own, and variables that are exported.
     Script "-/-" "h/h"
     keywords ["TYPE"]
-    handlers [write("step"), write("goto"), read_write("run"), read("*")]
+    handlers [
+        write("step"), write("goto"), read_write("run"), write("set"), read("get"), read("shift"), read("*"),
+    ]
     {
         instructions: Vec<Instruction>,
         kind: Kind,
@@ -54,10 +64,14 @@ crate::element! {
         values: Values,
         result: String,
         steps: u32,
+        jumps: u32,
+        /// `exit` ended it.
+        exited: bool,
         #[cfg(feature = "host")]
         signals: Vec<String>,
+        /// Their numbers, and how often each had come when it was last looked at.
         #[cfg(feature = "host")]
-        numbers: Vec<i32>,
+        numbers: Vec<(i32, usize)>,
     }
 }
 
@@ -114,6 +128,7 @@ impl Script {
         let word = words.next().unwrap_or("");
         let kind = match KINDS.iter().find(|k| k.0 == word) {
             Some((_, kind)) => *kind,
+            None if word.is_empty() && args.inputs + args.outputs > 0 => Kind::Packet,
             None if word.is_empty() => usual,
             None => {
                 args.error(format!("TYPE: bad script type '{word}'"));
@@ -145,6 +160,8 @@ impl Script {
             values: Values::default(),
             result: String::new(),
             steps: 0,
+            jumps: 0,
+            exited: false,
             #[cfg(feature = "host")]
             signals: words.map(ToString::to_string).collect(),
             #[cfg(feature = "host")]
@@ -153,11 +170,21 @@ impl Script {
     }
 
     fn value(&self, cx: &mut Context<'_>, text: &str) -> Result<String, String> {
-        evaluate(text, &self.values, &mut |handler| read_near(cx, handler))
+        evaluate(text, &self.values, &mut |handler| self.reading(cx, handler))
+    }
+
+    /// Value of a handler.
+    fn reading(&self, cx: &mut Context<'_>, handler: &str) -> Result<String, String> {
+        read_near(cx, &self.values, handler)
     }
 
     #[inline(never)]
     fn jump(&mut self, label: &str) -> Result<(), String> {
+        self.jumps += 1;
+        if self.jumps >= JUMPS {
+            return self.fail("too many jumps, giving up".to_string());
+        }
+        self.exited |= label == "exit";
         self.at = match label {
             "begin" => 0,
             "error" => return self.fail(String::new()),
@@ -188,7 +215,7 @@ impl Script {
             self.at += 1;
             if let Err(message) = self.step(cx, &instruction) {
                 if !message.is_empty() {
-                    cx.print(&format!("{}: {message}", cx.name()));
+                    cx.print(&format!("While executing '{}':\n  {message}", cx.declaration()));
                 }
                 said = Err(message);
             }
@@ -200,31 +227,35 @@ impl Script {
         let operand = i.operand.as_str();
         let mut value = match i.verb {
             Verb::Init | Verb::Label | Verb::Loop | Verb::End | Verb::Exit | Verb::Stop => String::new(),
-            Verb::Save => i.rest.clone(),
+            Verb::Print | Verb::PrintN => return self.print(cx, &i.rest, i.verb == Verb::Print),
+            Verb::Read | Verb::Write if i.unquotes => self.value(cx, &plain(&i.rest))?,
             _ => self.value(cx, &i.rest)?,
         };
-        if i.unquotes && !matches!(i.verb, Verb::Print | Verb::PrintN) {
+        if i.unquotes && !matches!(i.verb, Verb::Read | Verb::Write) {
             value = plain(&value);
         }
         match i.verb {
-            // Done when the script was made.
-            Verb::Init | Verb::Label => {}
+            // Done when the script was made, or above.
+            Verb::Init | Verb::Label | Verb::Print | Verb::PrintN => {}
             Verb::Set => self.values.set(operand, value),
-            Verb::Append => {
-                let value = self.values.get(operand).unwrap_or_default() + &value;
+            Verb::Export => {
+                self.values.export(operand);
                 self.values.set(operand, value);
             }
-            Verb::Save => {
-                let read = read_near(cx, operand)?;
-                self.values.set(&value, read);
+            #[cfg(feature = "host")]
+            Verb::Save | Verb::Append => {
+                let handler = self.value(cx, operand)?;
+                let read = self.reading(cx, &handler)?;
+                write_out(cx, Some(&value), i.verb == Verb::Append, &read)?;
             }
-            Verb::Print | Verb::PrintN => return print(cx, &value, i.verb == Verb::Print),
             Verb::Read => {
-                let read = read_near(cx, &value)?;
-                cx.print(&format!("{value}:\n{}", read.trim_end_matches('\n')));
+                let read = self.reading(cx, &value)?;
+                cx.print(&format!("{}:\n{}", full_name(cx, &value), read.trim_end_matches('\n')));
             }
             Verb::Write => {
-                let done = write_near(cx, operand, &value);
+                let (handler, value) = cut(&value);
+                let own = handler == "set" || handler.strip_suffix(".set").is_some_and(|e| e == cx.name());
+                let done = if own { self.write(cx, "set", value) } else { write_near(cx, handler, value) };
                 self.values.set("?", if done.is_ok() { "0" } else { "1" }.to_string());
                 done?;
             }
@@ -240,14 +271,16 @@ impl Script {
                 let count = if value.is_empty() { 1 } else { value.trim().parse().unwrap_or(1) };
                 self.wait(cx, Waiting::Steps(count));
             }
-            Verb::Goto => {
-                if value.is_empty() || truth(&value) {
-                    return self.jump(operand);
-                }
-            }
-            Verb::Loop => self.at = 0,
+            Verb::Goto => match truth(&value) {
+                _ if i.rest.is_empty() => return self.jump(operand),
+                Some(true) => return self.jump(operand),
+                Some(false) => {}
+                None => return Err(format!("bad condition '{value}'")),
+            },
+            Verb::Loop => return self.jump("begin"),
             Verb::End | Verb::Exit => {
                 self.at = self.instructions.len();
+                self.exited = i.verb == Verb::Exit;
                 #[cfg(feature = "host")]
                 if i.verb == Verb::Exit && self.kind == Kind::Signal {
                     // It does not run again.
@@ -262,14 +295,44 @@ impl Script {
                 self.at = self.instructions.len();
                 if self.kind == Kind::Driver { cx.stop_now() } else { cx.stop() }
             }
-            Verb::Error => return self.fail(plain(&value)),
+            Verb::Error => return self.fail(value),
         }
         Ok(())
+    }
+
+    /// Prints a handler's value, or a text, here or to a file.
+    fn print(&mut self, cx: &mut Context<'_>, text: &str, line: bool) -> Result<(), String> {
+        #[cfg(feature = "host")]
+        let (file, append, text) = match text.strip_prefix('>') {
+            None => (None, false, text),
+            Some(rest) => {
+                let append = rest.starts_with('>');
+                let (file, text) = cut(rest.trim_start_matches('>'));
+                (Some(plain(&self.value(cx, file)?)), append, text)
+            }
+        };
+        let mut out = if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '@') {
+            let handler = self.value(cx, text)?;
+            self.reading(cx, &handler)?
+        } else {
+            evaluate_plain(text, &self.values, &mut |handler| self.reading(cx, handler))?
+        };
+        if line && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        #[cfg(feature = "host")]
+        return write_out(cx, file.as_deref(), append, &out);
+        #[cfg(not(feature = "host"))]
+        {
+            cx.host.print(&out);
+            Ok(())
+        }
     }
 
     /// Waits, unless steps were made before.
     fn wait(&mut self, cx: &mut Context<'_>, why: Waiting) {
         self.waiting = why;
+        self.jumps = 0;
         if self.steps > 0 {
             let steps = core::mem::take(&mut self.steps);
             self.advance(cx, steps);
@@ -302,12 +365,12 @@ impl Script {
     fn run_whole(&mut self, cx: &mut Context<'_>, argument: &str) -> Result<String, String> {
         self.values.set("args", argument.to_string());
         let mut count = 0;
-        for (n, word) in argument.split_whitespace().enumerate() {
+        for (n, word) in words(argument).into_iter().enumerate() {
             self.values.set(&(n + 1).to_string(), word.to_string());
             count = n + 1;
         }
         self.values.set("#", count.to_string());
-        (self.at, self.waiting, self.steps) = (0, Waiting::No, 0);
+        (self.at, self.waiting, self.steps, self.jumps, self.exited) = (0, Waiting::No, 0, 0, false);
         self.result.clear();
         let ran = self.go(cx, RUN);
         let waits = self.waiting != Waiting::Ended;
@@ -336,8 +399,13 @@ impl Element for Script {
         if self.kind == Kind::Signal {
             let outside = cx.host.outside().ok_or("signals need a host, and cannot be used in a guest")?;
             for name in &self.signals {
-                self.numbers.push(outside.watch_signal(name)?);
+                let number = outside.watch_signal(name)?;
+                self.numbers.push((number, outside.signal_count(number)));
             }
+        }
+        #[cfg(feature = "host")]
+        if let Some(outside) = cx.host.outside() {
+            self.values.set("$", outside.process().to_string());
         }
         if matches!(self.kind, Kind::Active | Kind::Driver) {
             self.waiting = Waiting::No;
@@ -355,10 +423,15 @@ impl Element for Script {
         #[cfg(feature = "host")]
         if self.kind == Kind::Signal && self.waiting == Waiting::Ended {
             let Some(outside) = cx.host.outside() else { return false };
-            if self.numbers.iter().filter(|n| outside.take_signal(**n)).count() == 0 {
+            let mut came = false;
+            for (number, before) in &mut self.numbers {
+                let count = outside.signal_count(*number);
+                came |= core::mem::replace(before, count) != count;
+            }
+            if !came {
                 return false;
             }
-            (self.at, self.waiting) = (0, Waiting::No);
+            (self.at, self.waiting, self.jumps) = (0, Waiting::No, 0);
         }
         let ended = self.waiting == Waiting::Ended;
         // What went wrong was said.
@@ -374,6 +447,9 @@ impl Element for Script {
             self.values.set("input", port.to_string());
             // What went wrong was said; the packet is lost.
             let Ok(output) = self.run_whole(cx, "") else { continue };
+            if self.exited {
+                continue;
+            }
             let output = if output.is_empty() { Some(0) } else { output.trim().parse().ok() };
             if let Some(output) = output {
                 cx.output_one(output, packet);
@@ -400,8 +476,15 @@ impl Element for Script {
         if handler == "run" {
             return self.run_whole(cx, argument);
         }
-        if let Some(value) = call(cx, handler, argument) {
-            return value;
+        match handler {
+            // Files and processes are not for those who only reach the script's handlers.
+            "cat" | "kill" => {}
+            _ => {
+                let own = self.values.read(handler, argument).map(Ok);
+                if let Some(value) = own.or_else(|| call(cx, handler, argument)) {
+                    return value;
+                }
+            }
         }
         if self.kind == Kind::Proxy {
             self.values.set("0", handler.to_string());
@@ -413,6 +496,11 @@ impl Element for Script {
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "run" => return self.run_whole(cx, value).map(drop),
+            "set" => {
+                let (name, value) = cut(value);
+                self.values.set(name, value.to_string());
+                return Ok(());
+            }
             "goto" => {
                 self.jump(value.trim())?;
                 self.waiting = Waiting::No;
