@@ -454,6 +454,17 @@ impl Context<'_> {
         self.engine.read(self.host, handler)
     }
 
+    /// Writes a handler, `HANDLER VALUE`, as soon as this element is done, what it pushed in its turn included.
+    pub fn call(&mut self, handler: &str) {
+        self.engine.calls.push_back((self.id, handler.into()));
+    }
+
+    /// From now on, each packet goes all its way before the next: this element does something on the way that others
+    /// see.
+    pub fn move_packets_one_by_one(&mut self) {
+        self.engine.single = true;
+    }
+
     /// Writes a handler of any element.
     pub fn write_handler(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.engine.write(self.host, handler, value)

@@ -9,7 +9,7 @@ use crate::packet::Batch;
 use crate::router::Progress;
 use crate::schedule::{Tasks, Timers};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -51,6 +51,11 @@ pub struct Engine {
     pub(crate) profiling: bool,
     pub(crate) blocked: Vec<usize>,
     pub(crate) ports: Vec<crate::graph::Ports>,
+    /// Packets move one by one, because an element does something that others see in between.
+    pub(crate) single: bool,
+    /// Handlers to be written when the element that wants it is done: who wants it, and `HANDLER VALUE`.
+    pub(crate) calls: VecDeque<(usize, String)>,
+    calling: bool,
     stack: Vec<Delivery>,
     hops: usize,
     hops_most: usize,
@@ -103,6 +108,9 @@ impl Engine {
             stop_requested: false,
             profiling: false,
             blocked: Vec::new(),
+            single: false,
+            calls: VecDeque::new(),
+            calling: false,
             stack: Vec::new(),
             hops: 0,
             // A packet may pass each element a few times (encapsulated, say): more is a loop.
@@ -153,10 +161,60 @@ impl Engine {
         id: usize,
         f: impl FnOnce(&mut dyn Element, &mut Context<'_>) -> R,
     ) -> Option<R> {
+        let result = self.lend(host, id, f);
+        if !self.calls.is_empty() {
+            self.call(host);
+        }
+        result
+    }
+
+    #[inline]
+    fn lend<R>(
+        &mut self,
+        host: &mut dyn Host,
+        id: usize,
+        f: impl FnOnce(&mut dyn Element, &mut Context<'_>) -> R,
+    ) -> Option<R> {
         let mut element = self.slots[id].element.take()?;
         let result = f(element.as_mut(), &mut Context { host, engine: self, id });
         self.slots[id].element = Some(element);
         Some(result)
+    }
+
+    /// [`Engine::with`], and all that follows: what it pushed is delivered, then the handlers are written that it wants.
+    #[inline]
+    fn turn<R>(
+        &mut self,
+        host: &mut dyn Host,
+        id: usize,
+        f: impl FnOnce(&mut dyn Element, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.lend(host, id, f);
+        if self.calls.is_empty() {
+            self.settle(host);
+            return result;
+        }
+        let mut calls = core::mem::take(&mut self.calls);
+        self.settle(host);
+        self.calls.append(&mut calls);
+        self.call(host);
+        self.settle(host);
+        result
+    }
+
+    /// Writes the handlers that elements want written.
+    #[cold]
+    fn call(&mut self, host: &mut dyn Host) {
+        if core::mem::replace(&mut self.calling, true) {
+            return;
+        }
+        while let Some((id, call)) = self.calls.pop_front() {
+            let (handler, value) = call.split_once(char::is_whitespace).unwrap_or((&call, ""));
+            if let Err(e) = self.write(host, handler, value) {
+                host.print(&format!("{}: {e}\n", self.slots[id].name));
+            }
+        }
+        self.calling = false;
     }
 
     pub(crate) fn run(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
@@ -198,12 +256,15 @@ impl Engine {
     /// One turn of an element's own work, and all that follows from it.
     fn work(&mut self, host: &mut dyn Host, id: usize) -> bool {
         let began = if self.profiling { host.cycles() } else { 0 };
-        let again = self.with(host, id, |e, cx| e.work(cx)).unwrap_or(false);
-        if self.profiling {
-            self.slots[id].cycles += host.cycles().saturating_sub(began);
-        }
-        self.settle(host);
-        again
+        let again = self.turn(host, id, |e, cx| {
+            let again = e.work(cx);
+            if cx.engine.profiling {
+                let passed = cx.host.cycles().saturating_sub(began);
+                cx.engine.slots[id].cycles += passed;
+            }
+            again
+        });
+        again.unwrap_or(false)
     }
 
     /// Stops, unless a script drives the router and goes on.
@@ -217,7 +278,16 @@ impl Engine {
 
     #[inline]
     pub(crate) fn stage(&mut self, to: Port, batch: Batch) {
+        if self.single {
+            return self.stage_one_by_one(to, batch);
+        }
         self.stack.push(Delivery { to, hops: self.hops + 1, batch });
+    }
+
+    #[cold]
+    fn stage_one_by_one(&mut self, to: Port, mut batch: Batch) {
+        let hops = self.hops + 1;
+        self.stack.extend(batch.drain().map(|packet| Delivery { to, hops, batch: Batch::one(packet) }));
     }
 
     /// Delivers what was pushed, and what that pushes, in the order of nested calls.
@@ -254,6 +324,9 @@ impl Engine {
             if self.stack.len() > waiting + 1 {
                 self.stack[waiting..].reverse();
             }
+            if !self.calls.is_empty() {
+                self.call(host);
+            }
         }
         self.hops = 0;
     }
@@ -280,6 +353,7 @@ impl Engine {
 
     /// Pulls from an output: upstream past elements that only act on packets, and back through them.
     pub(crate) fn pull(&mut self, host: &mut dyn Host, source: Port, most: usize) -> Batch {
+        let most = if self.single { most.min(1) } else { most };
         let base = self.path.len();
         let mut at = source;
         while !self.slots[at.element].owns_pull {
@@ -327,6 +401,10 @@ impl Engine {
         self.tasks.add(id);
     }
 
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
     pub(crate) fn set_tickets(&mut self, id: usize, tickets: u32) {
         self.tasks.set_tickets(id, tickets);
     }
@@ -344,8 +422,7 @@ impl Engine {
         // A timer that is set again for the past waits for the next round.
         for _ in 0..self.timers.len() {
             let Some(id) = self.timers.due(self.now) else { break };
-            self.with(host, id, |e, cx| e.timer(cx));
-            self.settle(host);
+            self.turn(host, id, |e, cx| e.timer(cx));
             fired = true;
         }
         fired

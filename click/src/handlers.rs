@@ -49,6 +49,9 @@ pub(crate) fn is_global(name: &str) -> bool {
 
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
+/// Handlers of an element's work.
+const WORK: &[(&str, &str)] = &[("home_thread", "r"), ("scheduled", "r"), ("tickets", "rw")];
+
 /// Handlers that the host adds; a guest adds none.
 fn added(host: &dyn Host) -> &'static [Handler] {
     if cfg!(feature = "host") { host.handlers() } else { &[] }
@@ -108,7 +111,8 @@ impl Engine {
         if COMMON.contains(&name) {
             return Ok((true, false));
         }
-        self.own(id, name).map(|h| (h.read, h.write)).ok_or_else(|| absent(handler))
+        let work = || WORK.iter().find(|w| w.0 == name).map(|w| (true, w.1 == "rw"));
+        self.own(id, name).map(|h| (h.read, h.write)).or_else(work).ok_or_else(|| absent(handler))
     }
 
     /// Value of a handler, whose name may be followed by an argument.
@@ -123,7 +127,7 @@ impl Engine {
             return Ok(self.read_common(id, name));
         }
         match self.own(id, name) {
-            None => Err(absent(handler)),
+            None => self.read_work(id, name).ok_or_else(|| absent(handler)),
             Some(h) if !h.read => Err(refused(handler, "read")),
             Some(_) => {
                 let value = self.with(host, id, |e, cx| e.read(cx, name, argument.trim()));
@@ -154,6 +158,15 @@ impl Engine {
             "stop" => return Some(Err(refused(handler, "read"))),
             _ => return None,
         }))
+    }
+
+    fn read_work(&self, id: usize, name: &str) -> Option<String> {
+        match name {
+            "home_thread" => Some("0".to_string()),
+            "scheduled" => Some(self.tasks().is_scheduled(id).to_string()),
+            "tickets" => Some(self.tasks().tickets(id).to_string()),
+            _ => None,
+        }
     }
 
     fn lines(&self, f: impl Fn(&Slot) -> String) -> String {
@@ -196,7 +209,9 @@ impl Engine {
             "ports" => self.port_list(id),
             _ => {
                 let common = COMMON.iter().map(|n| format!("{n}\tr\n"));
+                let works = if self.tasks().is_known(id) { WORK } else { &[] };
                 common
+                    .chain(works.iter().map(|(name, mode)| format!("{name}\t{mode}\n")))
                     .chain(slot.class.handlers.iter().map(|h| format!("{}\t{}\n", h.name, mode(h))))
                     .collect()
             }
@@ -259,6 +274,14 @@ impl Engine {
             return Err(refused(handler, "written"));
         }
         match self.own(id, name) {
+            None if name == "tickets" => {
+                let tickets = crate::args::parse_number(value.trim()).and_then(|n| u32::try_from(n).ok());
+                let tickets =
+                    tickets.ok_or_else(|| HandlerError::Refused("expected a number".to_string()))?;
+                self.set_tickets(id, tickets);
+                Ok(())
+            }
+            None if self.read_work(id, name).is_some() => Err(refused(handler, "written")),
             None => Err(absent(handler)),
             Some(h) if !h.write => Err(refused(handler, "written")),
             Some(_) => {

@@ -13,6 +13,7 @@ const STRIDE: u64 = 1 << 16;
 #[derive(Clone, Copy)]
 struct Task {
     scheduled: bool,
+    tickets: u32,
     stride: u64,
     pass: u64,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(crate) fn new(count: usize) -> Self {
-        let task = Task { scheduled: false, stride: STRIDE / u64::from(TICKETS), pass: 0 };
+        let task = Task { scheduled: false, tickets: TICKETS, stride: STRIDE / u64::from(TICKETS), pass: 0 };
         Self { all: alloc::vec![task; count], ready: BinaryHeap::new(), pass: 0, arrivals: 0 }
     }
 
@@ -58,7 +59,22 @@ impl Tasks {
     }
 
     pub(crate) fn set_tickets(&mut self, id: usize, tickets: u32) {
-        self.all[id].stride = (STRIDE / u64::from(tickets.max(1))).max(1);
+        let tickets = tickets.clamp(1, STRIDE as u32);
+        (self.all[id].tickets, self.all[id].stride) = (tickets, STRIDE / u64::from(tickets));
+    }
+
+    pub(crate) fn tickets(&self, id: usize) -> u32 {
+        self.all[id].tickets
+    }
+
+    /// Whether an element is to work.
+    pub(crate) fn is_scheduled(&self, id: usize) -> bool {
+        self.all[id].scheduled
+    }
+
+    /// Whether it ever was.
+    pub(crate) fn is_known(&self, id: usize) -> bool {
+        self.all[id].pass > 0
     }
 }
 

@@ -47,9 +47,9 @@ library! {
     ethernet::SetVLANAnno, ethernet::StripEtherVLANHeader, ethernet::StripToNetworkHeader, ethernet::VLANDecap,
     ethernet::VLANEncap,
     flow::BandwidthRatedSplitter, flow::BandwidthRatedUnqueue, flow::BandwidthShaper, flow::Block, flow::Burster,
-    flow::Bypass, flow::DelayShaper, flow::DelayUnqueue, flow::Discard, flow::DRRSched, flow::FrontDropQueue, flow::FullNoteQueue,
+    flow::Bypass, flow::DelayShaper, flow::DelayUnqueue, flow::Discard, flow::DRRSched, flow::FrontDropQueue,
     flow::HashSwitch, flow::Hub, flow::Idle, flow::InputSwitch, flow::LinkUnqueue, flow::MixedQueue, flow::Null,
-    flow::PaintSwitch, flow::PrioSched, flow::PullSwitch, flow::PullTee, flow::Queue, flow::RandomSample,
+    flow::PaintSwitch, flow::PrioSched, flow::PullSwitch, flow::PullTee, flow::Queue, flow::SimpleQueue, flow::RandomSample,
     flow::RandomSwitch, flow::RatedSplitter, flow::RatedUnqueue, flow::RED, flow::RoundRobinSched,
     flow::RoundRobinSwitch, flow::Shaper, flow::StaticPullSwitch, flow::StaticSwitch, flow::StrideSched,
     flow::Suppressor, flow::Switch, flow::Tee, flow::TimedSink, flow::TimeSortedSched, flow::Unqueue,
@@ -77,9 +77,9 @@ library! {
     "SortedIPLookup" = ip::RadixIPLookup,
     "TrieIPLookup" = ip::RadixIPLookup,
     "ICMPSendPings" = icmp::ICMPPingSource,
-    "NotifierQueue" = flow::Queue,
+    "FullNoteQueue" = flow::Queue,
+    "NotifierQueue" = flow::SimpleQueue,
     "SimplePullSwitch" = flow::PullSwitch,
-    "SimpleQueue" = flow::Queue,
     "ThreadSafeQueue" = flow::Queue,
 }
 

@@ -45,11 +45,9 @@ pub(super) fn call(text: &str) -> Result<Call, String> {
 }
 
 impl Call {
-    /// Writes it, and prints why that could not be done.
+    /// Has it written before the packets go on.
     pub(super) fn write(&self, cx: &mut Context<'_>) {
-        if let Err(e) = cx.write_handler(&self.handler, &self.value) {
-            cx.print(&format!("{}: {e}", cx.name()));
-        }
+        cx.call(&format!("{} {}", self.handler, self.value));
     }
 }
 
@@ -109,6 +107,9 @@ impl Element for Counter {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         self.packet_rate.at = cx.now();
         self.byte_rate.at = cx.now();
+        if self.call.is_some() || self.byte_call.is_some() {
+            cx.move_packets_one_by_one();
+        }
         Ok(())
     }
 
@@ -152,8 +153,11 @@ impl Element for Counter {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "count_call" => self.call = Some(call(value)?),
-            "byte_count_call" => self.byte_call = Some(call(value)?),
+            "count_call" | "byte_count_call" => {
+                let call = Some(call(value)?);
+                *(if handler == "count_call" { &mut self.call } else { &mut self.byte_call }) = call;
+                cx.move_packets_one_by_one();
+            }
             _ => {
                 (self.count, self.bytes) = (0, 0);
                 self.packet_rate = Rate { at: cx.now(), ..Rate::default() };

@@ -9,6 +9,7 @@ use crate::element::Context;
 use crate::element::Outside;
 use alloc::format;
 use alloc::string::{String, ToString};
+#[cfg(feature = "host")]
 use alloc::vec::Vec;
 
 fn number(name: &str, word: &str) -> Result<i64, String> {

@@ -407,6 +407,9 @@ impl Element for Script {
         if let Some(outside) = cx.host.outside() {
             self.values.set("$", outside.process().to_string());
         }
+        if self.kind == Kind::Packet {
+            cx.move_packets_one_by_one();
+        }
         if matches!(self.kind, Kind::Active | Kind::Driver) {
             self.waiting = Waiting::No;
             cx.schedule();

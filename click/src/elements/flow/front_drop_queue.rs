@@ -1,4 +1,4 @@
-use super::Queue;
+use super::SimpleQueue;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
 use crate::packet::Batch;
@@ -8,7 +8,7 @@ use core::any::Any;
 crate::element! {
     /// Holds packets, first in first out, and drops the oldest when it is full.
     ///
-    /// Otherwise like `Queue`.
+    /// Otherwise like `SimpleQueue`.
     ///
     /// # Arguments
     /// `CAPACITY` (1000): most packets that it holds.
@@ -22,12 +22,12 @@ crate::element! {
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
         write("reset"),
     ]
-    { queue: Queue }
+    { queue: SimpleQueue }
 }
 
 impl FrontDropQueue {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { queue: Queue::new(args) }
+        Self { queue: SimpleQueue::new(args) }
     }
 }
 

@@ -1,14 +1,17 @@
+use super::SimpleQueue;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
-use crate::handlers::parse;
 use crate::packet::Batch;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::any::Any;
 
 crate::element! {
-    /// Holds packets, first in first out, and drops new ones when it is full.
+    /// Holds packets, first in first out.
     ///
-    /// Packets are pushed in and pulled out; pullers sleep while it is empty.
+    /// Packets are pushed in and pulled out; pullers sleep while it is empty. While it is full, `InfiniteSource` and
+    /// `Unqueue` upstream wait, unless something stands between that gives packets more than one way; what others push
+    /// into it then is dropped.
     ///
     /// # Arguments
     /// `CAPACITY` (1000): most packets that it holds.
@@ -22,33 +25,66 @@ crate::element! {
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
         write("reset"),
     ]
-    { pub(super) held: Batch, pub(super) capacity: usize, pub(super) highwater: usize, pub(super) drops: u64 }
-}
-
-impl Queue {
-    pub(super) fn new(args: &mut Args<'_>) -> Self {
-        let capacity = args.next("CAPACITY").unwrap_or(1000);
-        Self { held: Batch::new(), capacity, highwater: 0, drops: 0 }
+    {
+        queue: SimpleQueue,
+        /// Who waits upstream, and whether that may be so.
+        waiting: Vec<usize>,
+        full: bool,
     }
 }
 
+impl Queue {
+    fn new(args: &mut Args<'_>) -> Self {
+        Self { queue: SimpleQueue::new(args), waiting: Vec::new(), full: false }
+    }
+
+    /// How many more it takes.
+    pub(crate) fn room(&self) -> usize {
+        self.queue.capacity.saturating_sub(self.queue.held.len())
+    }
+
+    /// Wakes those who wait, once there is room.
+    fn tell(&mut self, cx: &mut Context<'_>) {
+        if self.full && self.room() > 0 {
+            self.full = false;
+            self.waiting.iter().for_each(|&id| cx.schedule_other(id));
+        }
+    }
+}
+
+/// The queue that an element pushes into, past elements with one way only, if it has those upstream wait.
+pub(crate) fn behind(cx: &mut Context<'_>) -> Option<usize> {
+    let id = cx.only_way(|e| (e as &dyn Any).is::<Queue>())?;
+    let me = cx.id();
+    let queue = (cx.peer(id)? as &mut dyn Any).downcast_mut::<Queue>()?;
+    queue.waiting.push(me);
+    Some(id)
+}
+
+/// How many packets that queue takes now; who is told 0 is woken later.
+#[inline]
+pub(crate) fn room(cx: &mut Context<'_>, queue: Option<usize>) -> usize {
+    let Some(id) = queue else { return usize::MAX };
+    let Some(queue) = cx.peer(id).and_then(|e| (e as &mut dyn Any).downcast_mut::<Queue>()) else {
+        return usize::MAX;
+    };
+    queue.full |= queue.room() == 0;
+    queue.room()
+}
+
 impl Element for Queue {
-    #[inline]
-    fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
-        let room = self.capacity.saturating_sub(self.held.len());
-        self.held.append(batch.take_front(room));
-        self.drops += batch.len() as u64;
-        self.highwater = self.highwater.max(self.held.len());
-        cx.notify();
+    fn push(&mut self, cx: &mut Context<'_>, port: usize, batch: Batch) {
+        self.queue.push(cx, port, batch);
     }
 
     fn owns_pull(&self) -> bool {
         true
     }
 
-    #[inline]
-    fn pull(&mut self, _: &mut Context<'_>, _: usize, most: usize) -> Batch {
-        self.held.take_front(most)
+    fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
+        let batch = self.queue.pull(cx, port, most);
+        self.tell(cx);
+        batch
     }
 
     fn notifies(&self) -> bool {
@@ -56,43 +92,22 @@ impl Element for Queue {
     }
 
     fn stored(&self) -> Option<usize> {
-        Some(self.held.len())
+        self.queue.stored()
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {
-        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Queue>() {
-            self.drops += old.drops;
-            self.held = old.held.take_front(self.capacity);
-            self.drops += old.held.len() as u64;
-            self.highwater = self.held.len();
+        if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
+            self.queue.take_over(&mut old.queue);
         }
     }
 
-    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        Ok(match handler {
-            "length" => self.held.len().to_string(),
-            "highwater_length" => self.highwater.to_string(),
-            "capacity" => self.capacity.to_string(),
-            _ => self.drops.to_string(),
-        })
+    fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
+        self.queue.read(cx, handler, argument)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
-        match handler {
-            "capacity" => {
-                self.capacity = parse(cx, value)?;
-                self.drops += self.held.len().saturating_sub(self.capacity) as u64;
-                self.held = self.held.take_front(self.capacity);
-            }
-            "reset" => {
-                self.drops += self.held.len() as u64;
-                self.held = Batch::new();
-            }
-            _ => {
-                self.drops = 0;
-                self.highwater = self.held.len();
-            }
-        }
+        self.queue.write(cx, handler, value)?;
+        self.tell(cx);
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ crate::element! {
         active: bool,
         limit: i64,
         count: u64,
-        /// A `FullNoteQueue` to wait for.
+        /// A `Queue` to wait for.
         queue: Option<usize>,
     }
 }

@@ -27,7 +27,7 @@ crate::element! {
         pattern: Pattern,
         burst: u32,
         pushes: bool,
-        /// A `FullNoteQueue` to wait for.
+        /// A `Queue` to wait for.
         queue: Option<usize>,
     }
 }

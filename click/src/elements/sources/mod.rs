@@ -99,10 +99,7 @@ impl Pattern {
             return;
         }
         if let Some(call) = &self.end_call {
-            let (handler, value) = call.split_once(char::is_whitespace).unwrap_or((call, ""));
-            if let Err(e) = cx.write_handler(handler, value) {
-                cx.print(&alloc::format!("{}: END_CALL: {e}", cx.name()));
-            }
+            cx.call(call);
         }
         if self.stop {
             cx.stop();
