@@ -9,6 +9,7 @@ use crate::report;
 use crate::watch::{Until, wait};
 use click::element::Outside;
 use click::{Progress, Router, Source};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::process::ExitCode;
@@ -30,6 +31,15 @@ pub fn run(options: Options) -> ExitCode {
 
 fn attempt(options: &Options) -> Result<u8, String> {
     let Configuration { name, text } = configuration::read(options.origin.as_ref(), options.path.as_deref())?;
+    if let Some(processor) = options.processor {
+        if processor >= CpuSet::MAX_CPU {
+            return Err(format!("--affinity={processor}: there is no such processor"));
+        }
+        let mut only = CpuSet::new();
+        only.set(processor);
+        sched_setaffinity(None, &only)
+            .map_err(|e| format!("--affinity={processor}: {}", reason(&e.into())))?;
+    }
     let mut host = Desk::new(options.variables.clone(), options.reconfigure)
         .map_err(|e| format!("signals: {}", reason(&e)))?;
     if let Some(begin) = options.simulated {
@@ -69,8 +79,14 @@ fn attempt(options: &Options) -> Result<u8, String> {
 
 fn servers(options: &Options) -> Result<Vec<Server>, String> {
     let mut servers = Vec::new();
-    for &port in &options.ports {
-        servers.push(Server::tcp(([127, 0, 0, 1], port).into())?);
+    for &(first, or_next) in &options.ports {
+        let last = if or_next { u16::MAX } else { first };
+        let mut tried = (first..=last).map(|port| Server::tcp(([127, 0, 0, 1], port).into()));
+        let mut server = tried.next().unwrap_or_else(|| Err("no port".to_string()));
+        while let (Err(_), Some(next)) = (&server, tried.next()) {
+            server = next;
+        }
+        servers.push(server?);
     }
     for path in &options.unix_sockets {
         servers.push(Server::unix(path)?);

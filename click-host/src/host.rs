@@ -104,6 +104,10 @@ impl Host for Desk {
         }
     }
 
+    fn is_replaced(&self) -> bool {
+        self.next.is_some()
+    }
+
     fn outside(&mut self) -> Option<&mut dyn Outside> {
         Some(self)
     }

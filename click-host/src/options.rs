@@ -15,8 +15,9 @@ Options:
   -e, --expression EXPR         Take EXPR as the configuration.
   -D, --define VAR=VALUE        Give a variable of the configuration a value.
   -j, --threads N               Accepted: the router runs on one thread.
-  -p, --port PORT               Listen for control connections on a TCP port of this host.
+  -p, --port PORT[+]            Listen for control connections on a TCP port of this host; '+': or the next that is free.
   -u, --unix-socket FILE        Listen for control connections on a Unix socket.
+      --affinity[=N]            Run on processor N (0) only.
       --socket FD               Take an open socket as a control connection.
   -R, --allow-reconfigure       Provide the handlers 'hotconfig' and 'config' for writing.
   -h, --handler ELEMENT.H       Print the value of handler H of ELEMENT at the end.
@@ -45,6 +46,7 @@ const LONG: &[(&str, char)] = &[
     ("file", 'f'),
     ("handler", 'h'),
     ("help", '\u{2}'),
+    ("no-affinity", '\u{7}'),
     ("no-allow-reconfigure", '\u{3}'),
     ("no-warnings", 'w'),
     ("output", 'o'),
@@ -77,8 +79,8 @@ pub struct Options {
     pub origin: Option<Origin>,
     /// Values for the configuration's variables.
     pub variables: Vec<(String, String)>,
-    /// TCP ports to listen on.
-    pub ports: Vec<u16>,
+    /// TCP ports to listen on, and whether any free one behind will do.
+    pub ports: Vec<(u16, bool)>,
     /// Unix sockets to listen on.
     pub unix_sockets: Vec<String>,
     /// Open sockets to talk over.
@@ -103,6 +105,8 @@ pub struct Options {
     pub path: Option<String>,
     /// Threads that were asked for.
     pub threads: u32,
+    /// The processor to run on.
+    pub processor: Option<usize>,
     /// Time is simulated from then on, nanoseconds since 1970.
     pub simulated: Option<u64>,
 }
@@ -143,8 +147,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Stri
             'q' => options.quit = true,
             't' => options.time = true,
             'w' => options.silent = true,
-            // Threads could be bound to processors; there is one, and the system knows where it runs best.
-            '\u{1}' => drop(parser.optional_value()),
+            '\u{1}' => {
+                let value = parser.optional_value().map_or(Ok("0".to_string()), |v| v.string());
+                let value = value.map_err(|e| e.to_string())?;
+                options.processor = Some(number(&value, "--affinity expects a processor's number")?);
+            }
+            '\u{7}' => options.processor = None,
             'e' | 'f' | 'D' | 'C' | 'x' | 'h' | 'o' | 'p' | 'u' | 'j' | '\u{5}' => {
                 let value = parser.value().and_then(|v| v.string()).map_err(|e| e.to_string())?;
                 options.valued(letter, value)?;
@@ -224,7 +232,11 @@ impl Options {
             'o' if self.output.is_some() => return Err("output file specified twice".to_string()),
             'o' => self.output = Some(value),
             'u' => self.unix_sockets.push(value),
-            'p' => self.ports.push(number(&value, "--port expects a TCP port")?),
+            'p' => {
+                let plain = value.strip_suffix('+');
+                let port = number(plain.unwrap_or(&value), "--port expects a TCP port")?;
+                self.ports.push((port, plain.is_some()));
+            }
             'j' => self.threads = number(&value, "--threads expects a number")?,
             _ => self.sockets.push(number(&value, "--socket expects the number of an open file")?),
         }

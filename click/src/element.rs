@@ -30,7 +30,8 @@ pub struct Class {
     pub name: &'static str,
     /// How many ports, as Click writes it: `1/1`, `1/1-2`, `-/=`.
     pub ports: &'static str,
-    /// What they do, as Click writes it: `h` push, `l` pull, `a` agnostic, the last letter repeats: `a/ah`.
+    /// What they do, as Click writes it: `h` push, `l` pull, `a` agnostic, the last letter repeats: `a/ah`. All agnostic
+    /// ports do the same, with `/#` behind it those of the same number, with `/x` each as its neighbour does.
     pub processing: &'static str,
     /// Keywords of its arguments.
     pub keywords: &'static [&'static str],
@@ -130,6 +131,13 @@ pub trait Element: Any {
     /// Whether [`Element::pull`] is implemented. Otherwise the router pulls from input 0 and calls [`Element::act`].
     fn owns_pull(&self) -> bool {
         false
+    }
+
+    /// The input that an output is pulled from, if [`Element::owns_pull`] is not so; the element may be pulled through on
+    /// the way there again.
+    fn source_of(&self, output: usize) -> usize {
+        let _ = output;
+        0
     }
 
     /// At most `most` packets that an output is asked for. Who gives none although asked must see to it that those

@@ -358,7 +358,9 @@ impl Engine {
         let mut at = source;
         while !self.slots[at.element].owns_pull {
             self.path.push(at.element);
-            match self.slots[at.element].inputs.first() {
+            let slot = &self.slots[at.element];
+            let input = slot.element.as_ref().map_or(0, |e| e.source_of(at.port));
+            match slot.inputs.get(input).filter(|_| self.path.len() <= base + 2 * self.slots.len()) {
                 Some(&next) => at = next,
                 None => {
                     self.path.truncate(base);

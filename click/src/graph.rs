@@ -17,8 +17,29 @@ pub struct Ports {
     pub outputs: Vec<Option<Port>>,
     input_flows: Vec<Flow>,
     output_flows: Vec<Flow>,
+    tie: Tie,
     /// Everything that leaves, in order: a pull output may feed several inputs.
     connections: Vec<(usize, Port)>,
+}
+
+/// Which agnostic ports of an element do the same.
+#[derive(Clone, Copy, Debug, Default)]
+enum Tie {
+    #[default]
+    All,
+    /// Input and output of the same number.
+    Pairs,
+    None,
+}
+
+impl Tie {
+    fn of(processing: &str) -> Self {
+        match processing.rsplit('/').next() {
+            Some("#") => Self::Pairs,
+            Some("x") => Self::None,
+            _ => Self::All,
+        }
+    }
 }
 
 /// Pulling elements with several inputs, or with a will of their own, that may follow each other: each takes some of a
@@ -50,7 +71,9 @@ fn check_pulls(
 ) {
     // Depth of each element seen from upstream: elements whose inputs are all known come first (Kahn's algorithm).
     let upstream = |id: usize| {
-        let pulled = ports[id].inputs.iter().enumerate().filter(move |(i, _)| !ports[id].is_pushed(*i));
+        // An element that is pulled through may be so again on its way from other inputs than the first.
+        let counts = move |i: usize| !ports[id].is_pushed(i) && (i == 0 || elements[id].owns_pull());
+        let pulled = ports[id].inputs.iter().enumerate().filter(move |(i, _)| counts(*i));
         pulled.filter_map(|(_, from)| *from).map(|from| from.element)
     };
     let answers = |id: usize| (0..ports[id].outputs.len()).any(|o| !ports[id].pushes(o));
@@ -129,6 +152,7 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
             outputs: alloc::vec![None; outputs.min(1 << 12)],
             input_flows,
             output_flows,
+            tie: Tie::of(class.processing),
             connections: Vec::new(),
         });
     }
@@ -136,7 +160,9 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
 }
 
 fn flows(processing: &str, inputs: usize, outputs: usize) -> (Vec<Flow>, Vec<Flow>) {
-    let (left, right) = processing.split_once('/').unwrap_or((processing, processing));
+    let mut codes = processing.split('/');
+    let left = codes.next().unwrap_or("");
+    let right = codes.next().unwrap_or(left);
     let side = |codes: &str, n: usize| {
         let codes: Vec<Flow> = codes
             .chars()
@@ -171,8 +197,8 @@ fn resolve(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagno
         let to = ports[c.to.element].input_flows[c.to.port];
         let changed = match (from, to) {
             (Flow::Agnostic, Flow::Agnostic) => continue,
-            (Flow::Agnostic, flow) => (c.from.element, flow),
-            (flow, Flow::Agnostic) => (c.to.element, flow),
+            (Flow::Agnostic, flow) => (c.from, true, flow),
+            (flow, Flow::Agnostic) => (c.to, false, flow),
             (a, b) if a == b || core::mem::replace(&mut clashing[i], true) => continue,
             (a, _) => {
                 let words = |flow| if flow == Flow::Push { "push" } else { "pull" };
@@ -196,11 +222,21 @@ fn resolve(source: &Source<'_>, flat: &Flat, ports: &mut [Ports], d: &mut Diagno
                 continue;
             }
         };
-        let (element, flow) = changed;
-        let p = &mut ports[element];
-        let agnostic = p.input_flows.iter_mut().chain(&mut p.output_flows).filter(|f| **f == Flow::Agnostic);
-        agnostic.for_each(|f| *f = flow);
-        waiting.extend(&touching[element]);
+        let (port, is_output, flow) = changed;
+        let p = &mut ports[port.element];
+        for (side, flows) in [(false, &mut p.input_flows), (true, &mut p.output_flows)] {
+            for (number, old) in flows.iter_mut().enumerate().filter(|f| *f.1 == Flow::Agnostic) {
+                let same = match p.tie {
+                    Tie::All => true,
+                    Tie::Pairs => number == port.port,
+                    Tie::None => number == port.port && side == is_output,
+                };
+                if same {
+                    *old = flow;
+                }
+            }
+        }
+        waiting.extend(&touching[port.element]);
     }
     // What nothing decides is push.
     for p in ports {

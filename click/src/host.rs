@@ -53,6 +53,10 @@ pub trait Host {
         let _ = (handler, value);
         Ok(())
     }
+    /// Whether another configuration is about to take this one's place.
+    fn is_replaced(&self) -> bool {
+        false
+    }
     /// What lies outside of the program, for scripts. `None`: this host has nothing of that, as in a guest.
     fn outside(&mut self) -> Option<&mut dyn Outside> {
         None

@@ -141,13 +141,14 @@ fn aggregates_are_counted_apart() {
 #[test]
 fn a_clipboard_carries_bytes() {
     let mut b = bench(
-        "FromDevice(0) -> [0] c :: Clipboard(0, 2, 1); FromDevice(1) -> [1] c; c [0] -> Discard; c [1] -> Queue -> ToDevice(0)",
+        "FromDevice(0) -> [0] c :: Clipboard(1/2, 3/1); FromDevice(1) -> [1] c; c [0] -> Discard; c [1] -> Queue -> ToDevice(0)",
     );
     b.settle();
     assert_eq!(b.send(1, b"....".to_vec()), [b"....".to_vec()]);
-    b.send(0, b"xyz".to_vec());
-    assert_eq!(b.send(1, b"....".to_vec()), [b".xy.".to_vec()]);
-    assert_eq!(b.send(1, b"..".to_vec()), [b"..".to_vec()]);
+    b.send(0, b"wxyz?".to_vec());
+    b.send(0, b"too".to_vec());
+    assert_eq!(b.send(1, b".....".to_vec()), [b".xyz.".to_vec()]);
+    assert_eq!(b.send(1, b"...".to_vec()), [b"...".to_vec()]);
 }
 
 #[test]

@@ -300,7 +300,7 @@ fn print_and_counter_say_what_passes() {
         "InfiniteSource(DATA \\<0102030405>, LIMIT 1) -> Print(hello) -> Print(CONTENTS ASCII, MAXLENGTH 2) -> c :: Counter(COUNT_CALL 1 d.reset_counts) -> d :: Discard",
     );
     b.settle();
-    assert_eq!(b.host.printed, "hello:    5 | 01020304 05\n   5 | ..\n");
+    assert_eq!(b.host.printed, "hello:    5 | 01020304 05\n   5 |  ..\n");
     assert_eq!(["c.count", "c.byte_count", "c.bit_count"].map(|h| b.read(h)), ["1", "5", "40"]);
     let mut b = bench("RatedSource(RATE 100) -> c :: Counter -> Discard");
     b.pass(10 * SECOND);

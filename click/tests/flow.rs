@@ -98,7 +98,73 @@ fn hubs_tees_and_bypasses_copy_and_lead() {
         InfiniteSource(LIMIT 5) -> Queue -> t :: PullTee(2) -> c3 :: Counter -> Discard; t [1] -> c4 :: Counter -> Discard;
         InfiniteSource(LIMIT 6) -> b :: Bypass -> c5 :: Counter -> Discard; b [1] -> c6 :: Counter -> [1] b;
         InfiniteSource(LIMIT 6) -> b2 :: Bypass(ACTIVE true) -> c7 :: Counter -> Discard; b2 [1] -> c8 :: Counter -> [1] b2;";
-    assert_eq!(counts(text, 0, 9), [4, 3, 7, 5, 5, 6, 6, 6, 0]);
+    assert_eq!(counts(text, 0, 9), [4, 3, 7, 5, 5, 6, 0, 6, 6]);
+    // Pulled, through what leads back to it too.
+    let text = "s :: InfiniteSource(LIMIT 6) -> Queue -> b :: Bypass -> c0 :: Counter -> Discard;
+        b [1] -> c1 :: Counter -> Null -> [1] b; Script(wait 1s, write b.active true, write s.reset, wait 1s)";
+    assert_eq!(counts(text, 3 * SECOND, 2), [12, 6]);
+}
+
+#[test]
+fn shapers_and_splitters_give_what_is_beyond_to_their_second_output() {
+    let text = "s :: InfiniteSource(LIMIT 100) -> h :: Shaper(500) -> c0 :: Counter -> r :: RoundRobinSched -> c1 :: Counter
+            -> TimedSink(1ms); h [1] -> [1] r;
+        RatedSource(RATE 1000, LENGTH 100) -> RatedSplitter(100, BURST_SIZE 5) -> c2 :: Counter -> Discard;
+        RatedSource(RATE 1000, LENGTH 100) -> BandwidthRatedSplitter(10kBps, BURST_DURATION 1s) -> c3 :: Counter -> Discard;";
+    let n = counts(text, SECOND, 4);
+    assert!((49..=61).contains(&n[0]) && n[1] == 100, "{n:?}");
+    assert!((103..=106).contains(&n[2]) && (198..=202).contains(&n[3]), "{n:?}");
+}
+
+#[test]
+fn strides_begin_with_who_has_most_tickets() {
+    let source = |i: u32| format!("InfiniteSource(DATA \\<0{i}>, LIMIT 7) -> Queue -> [{}] s;", i - 1);
+    let text = format!(
+        "s :: StrideSched(4, 2, 1) -> Print(CONTENTS HEX) -> Discard; {}{}{}",
+        source(1),
+        source(2),
+        source(3)
+    );
+    let mut b = bench(&text);
+    b.settle();
+    let order: String = b.host.printed.lines().filter_map(|l| l.chars().last()).collect();
+    assert!(order.starts_with("11211231121"), "{order}");
+}
+
+#[test]
+fn a_link_stamps_packets_with_their_arrival() {
+    let text =
+        "InfiniteSource(LIMIT 2, LENGTH 1000) -> Queue -> LinkUnqueue(5ms, 100kBps) -> SetTimestampDelta
+        -> Print(TIMESTAMP true, CONTENTS NONE) -> Discard";
+    let mut b = bench(text);
+    b.pass(SECOND);
+    assert!(b.host.printed.lines().nth(1).unwrap().starts_with("0.01000"), "{}", b.host.printed);
+}
+
+#[test]
+fn calls_come_before_the_packet_that_is_counted_goes_on() {
+    let text = "InfiniteSource(LIMIT 4) -> k :: Counter(COUNT_CALL 3 w.switch 1) -> w :: Switch -> c0 :: Counter -> Discard;
+        w [1] -> c1 :: Counter -> Discard;
+        InfiniteSource(LIMIT 9) -> SimpleQueue -> v :: PullSwitch -> Counter(COUNT_CALL 2 v.switch -1) -> c2 :: Counter -> Discard;
+        e :: InfiniteSource(LIMIT 2, END_CALL again.run) -> c3 :: Counter(COUNT_CALL 2 c3.reset) -> Discard;
+        again :: Script(TYPE PASSIVE, write e.length 9, print $(e.length))";
+    let mut b = bench(text);
+    b.settle();
+    assert_eq!(["c0.count", "c1.count", "c2.count", "c3.count"].map(|h| b.read(h)), ["2", "2", "2", "0"]);
+    assert_eq!(b.host.printed, "9\n");
+}
+
+#[test]
+fn tasks_say_whether_they_are_scheduled() {
+    let mut b = bench("s :: InfiniteSource(ACTIVE false) -> d :: Discard");
+    b.settle();
+    assert_eq!(
+        ["s.scheduled", "s.tickets", "s.home_thread", "d.scheduled"].map(|h| b.read(h)),
+        ["false", "1024", "0", "false"]
+    );
+    b.write("s.tickets", "10");
+    assert_eq!(b.read("s.tickets"), "10");
+    assert!(b.read("s.handlers").contains("tickets\trw") && !b.read("d.handlers").contains("tickets"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The protocol: lines in, lines and data out.
 
 use click::element::Context;
-use click::{HandlerError, Router};
+use click::{HandlerError, Host, Router};
 
 use crate::host::Desk;
 
@@ -48,6 +48,10 @@ pub trait Handlers {
     fn element(&self, number: usize) -> Option<String>;
     /// Says something on the program's standard error.
     fn say(&mut self, text: &str);
+    /// Whether another configuration is about to take over: further commands are for that.
+    fn is_replaced(&self) -> bool {
+        false
+    }
 }
 
 impl Handlers for (&mut Router, &mut Desk) {
@@ -66,6 +70,9 @@ impl Handlers for (&mut Router, &mut Desk) {
     fn say(&mut self, text: &str) {
         eprintln!("{text}");
     }
+    fn is_replaced(&self) -> bool {
+        Host::is_replaced(self.1)
+    }
 }
 
 impl Handlers for Context<'_> {
@@ -83,6 +90,9 @@ impl Handlers for Context<'_> {
     }
     fn say(&mut self, text: &str) {
         self.print(text);
+    }
+    fn is_replaced(&self) -> bool {
+        self.host.is_replaced()
     }
 }
 
@@ -110,6 +120,8 @@ pub struct Session {
     pub output: Vec<u8>,
     /// The client wants no more.
     pub closing: bool,
+    /// Commands wait until another configuration has taken over.
+    pub waits: bool,
 }
 
 /// Data that a command waits for.
@@ -130,7 +142,12 @@ impl Session {
 
     /// Does what complete commands ask for. `ended`: the client sends no more.
     pub fn work(&mut self, handlers: &mut dyn Handlers, rules: &Rules, ended: bool) {
+        self.waits = false;
         while !self.closing {
+            if handlers.is_replaced() {
+                self.waits = true;
+                return;
+            }
             let Some((line, end)) = line(&self.input, 0, ended) else {
                 if self.input.len() > LINE {
                     self.say(SYNTAX, "Line too long");

@@ -221,8 +221,12 @@ impl Connection {
     }
 
     fn serve(&mut self, handlers: &mut dyn Handlers, rules: &Rules) {
-        if self.watch.is_readable() && !self.ended && self.session.output.len() < WAITING {
-            self.receive();
+        let takes = self.session.output.len() < WAITING;
+        let readable = self.watch.is_readable() && !self.ended;
+        if takes && (readable || self.session.waits) {
+            if readable {
+                self.receive();
+            }
             self.session.work(handlers, rules, self.ended);
         }
         if !self.session.output.is_empty() {

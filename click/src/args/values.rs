@@ -114,6 +114,7 @@ argument!(u16, "an integer from 0 to 65535", |t, n| match parse_number(t) {
 argument!(u8, "an integer from 0 to 255", |t, n| parse_number(t)?.try_into().ok());
 argument!(usize, "an unsigned integer", |t, n| parse_number(t)?.try_into().ok());
 argument!(i64, "an integer", |t, n| match t.strip_prefix('-') {
+    None if t.starts_with('+') => i64::try_from(parse_number(&t[1..])?).ok(),
     Some(positive) => i64::try_from(parse_number(positive)?).ok().map(|v| -v),
     None => parse_number(t)?.try_into().ok(),
 });

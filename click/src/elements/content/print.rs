@@ -72,9 +72,11 @@ impl Print {
         }
         let _ = write!(out, "{:4}", packet.len());
         let shown = &packet.data()[..packet.len().min(self.most)];
-        if self.contents != Contents::None {
-            out += " |";
-        }
+        out += match self.contents {
+            Contents::None => "",
+            Contents::Hex => " |",
+            Contents::Ascii => " | ",
+        };
         for (i, b) in shown.iter().enumerate() {
             match self.contents {
                 Contents::Hex => {

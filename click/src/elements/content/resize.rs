@@ -9,7 +9,7 @@ crate::element! {
     /// are too short become empty.
     ///
     /// # Arguments
-    /// `HEAD`: bytes to add in front; negative: to take off. `TAIL` (0): the same at the end.
+    /// `HEAD` (0): bytes to add in front; negative: to take off. `TAIL` (0): the same at the end.
     Resize "1/1" "a/a"
     keywords ["HEAD", "TAIL"]
     { head: i32, tail: i32 }
@@ -17,7 +17,7 @@ crate::element! {
 
 impl Resize {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { head: args.required("HEAD"), tail: args.next("TAIL").unwrap_or(0) }
+        Self { head: args.next("HEAD").unwrap_or(0), tail: args.next("TAIL").unwrap_or(0) }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Bucket, saved_bytes};
+use super::Bucket;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -6,25 +6,25 @@ use crate::packet::Batch;
 use alloc::string::{String, ToString};
 
 crate::element! {
-    /// Sends at most so many bytes a second out of output 0, and the other packets out of output 1.
+    /// Sends at most so many bytes a second out of output 0, and the other packets out of output 1, or nowhere.
     ///
-    /// A fiftieth of a second's worth can be saved up.
+    /// A packet may go while there are bytes saved up, and those behind wait for what it took beyond.
     ///
     /// # Arguments
-    /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`.
+    /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`. `BURST_DURATION` (20ms): time whose bytes
+    /// can be saved up, or `BURST_BYTES`: how many.
     ///
     /// # Handlers
     /// `rate`: the argument, in bytes a second.
-    BandwidthRatedSplitter "1/2" "h/h"
-    keywords ["RATE"]
+    BandwidthRatedSplitter "1/1-2" "h/h"
+    keywords ["RATE", "BURST_DURATION", "BURST_BYTES"]
     handlers [read_write("rate")]
     { bucket: Bucket }
 }
 
 impl BandwidthRatedSplitter {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required::<Bandwidth>("RATE").0;
-        Self { bucket: Bucket::new(rate, saved_bytes(rate)) }
+        Self { bucket: Bucket::of_bytes(args) }
     }
 }
 
@@ -38,10 +38,10 @@ impl Element for BandwidthRatedSplitter {
         let mut tokens = self.bucket.fill(cx.now());
         let (mut within, mut beyond) = (Batch::new(), Batch::new());
         while let Some(packet) = batch.pop() {
-            let cost = packet.len() as u64;
-            if tokens >= cost {
-                tokens -= cost;
-                self.bucket.take(cost);
+            if tokens > 0 {
+                let bytes = packet.len() as u64;
+                tokens = tokens.saturating_sub(bytes);
+                self.bucket.take(bytes);
                 within.push(packet);
             } else {
                 beyond.push(packet);
@@ -56,8 +56,7 @@ impl Element for BandwidthRatedSplitter {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
-        let rate = parse::<Bandwidth>(cx, value)?.0;
-        self.bucket.set(rate, saved_bytes(rate));
+        self.bucket.set(parse::<Bandwidth>(cx, value)?.0);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use super::{Bucket, saved_bytes};
+use super::Bucket;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -8,25 +8,23 @@ use alloc::string::{String, ToString};
 crate::element! {
     /// Pulls at most so many bytes a second, and pushes them.
     ///
-    /// What could not be pulled in time is made up for within a fiftieth of a second, and lost beyond.
-    ///
     /// # Arguments
-    /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`. `BURST` (as many as go together well): packets at once. `ACTIVE` (true): when false,
-    /// nothing is pulled.
+    /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`. `BURST_DURATION` (20ms): time whose bytes
+    /// can be saved up, or `BURST_BYTES`: how many.
+    /// `BURST` (as many as go together well): packets at once. `ACTIVE` (true): when false, nothing is pulled.
     ///
     /// # Handlers
     /// `rate`, `active`: the arguments. `count`: packets so far. `reset`: sets the count to 0.
     BandwidthRatedUnqueue "1/1" "l/h"
-    keywords ["RATE", "BURST", "ACTIVE"]
+    keywords ["RATE", "BURST", "ACTIVE", "BURST_DURATION", "BURST_BYTES"]
     handlers [read_write("rate"), read_write("active"), read("count"), write("reset")]
     { bucket: Bucket, burst: usize, active: bool, count: u64 }
 }
 
 impl BandwidthRatedUnqueue {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required::<Bandwidth>("RATE").0;
+        let bucket = Bucket::of_bytes(args);
         let burst = args.key("BURST").unwrap_or(BURST).clamp(1, 1 << 16);
-        let bucket = Bucket::new(rate, saved_bytes(rate));
         Self { bucket, burst, active: args.key("ACTIVE").unwrap_or(true), count: 0 }
     }
 }
@@ -78,10 +76,7 @@ impl Element for BandwidthRatedUnqueue {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "rate" => {
-                let rate = parse::<Bandwidth>(cx, value)?.0;
-                self.bucket.set(rate, saved_bytes(rate));
-            }
+            "rate" => self.bucket.set(parse::<Bandwidth>(cx, value)?.0),
             "active" => self.active = parse(cx, value)?,
             _ => self.count = 0,
         }

@@ -1,4 +1,4 @@
-use super::{Bucket, saved_bytes};
+use super::{Bucket, SAVED};
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -21,8 +21,7 @@ crate::element! {
 
 impl BandwidthShaper {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required::<Bandwidth>("RATE").0;
-        Self { bucket: Bucket::new(rate, saved_bytes(rate)) }
+        Self { bucket: Bucket::new(args.required::<Bandwidth>("RATE").0, SAVED) }
     }
 }
 
@@ -64,8 +63,7 @@ impl Element for BandwidthShaper {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
-        let rate = parse::<Bandwidth>(cx, value)?.0;
-        self.bucket.set(rate, saved_bytes(rate));
+        self.bucket.set(parse::<Bandwidth>(cx, value)?.0);
         cx.notify();
         Ok(())
     }

@@ -5,31 +5,44 @@ use crate::packet::Batch;
 use alloc::string::{String, ToString};
 
 crate::element! {
-    /// Leads packets through other elements, or past them.
+    /// Passes packets on, or leads them through other elements first.
     ///
-    /// Packets from input 0 go out of output 1, to the elements that can be passed by, and come back by input 1; what
-    /// comes in there goes out of output 0. When it is active, packets from input 0 go out of output 0 at once.
+    /// Packets from input 0 go to output 0. When it is active, they go to output 1, if that is connected, to elements
+    /// that send them back to input 1, from where they go to output 0.
     ///
     /// # Arguments
-    /// `ACTIVE` (false): lead packets past.
+    /// `ACTIVE` (false): lead packets out of output 1. `INLINE` is accepted: either way costs the same.
     ///
     /// # Handlers
     /// `active`: the argument.
-    Bypass "1-2/1-2" "h/h"
-    keywords ["ACTIVE"]
+    Bypass "1-2/1-2" "a/a"
+    keywords ["ACTIVE", "INLINE"]
     handlers [read_write("active")]
-    { active: bool }
+    {
+        active: bool,
+        /// Input 1 is connected.
+        back: bool,
+    }
 }
 
 impl Bypass {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { active: args.next("ACTIVE").unwrap_or(false) }
+        let _either_way = args.key::<bool>("INLINE");
+        Self { active: args.next("ACTIVE").unwrap_or(false), back: args.inputs > 1 }
     }
 }
 
 impl Element for Bypass {
     fn push(&mut self, cx: &mut Context<'_>, port: usize, batch: Batch) {
-        cx.output(usize::from(port == 0 && !self.active), batch);
+        cx.output(usize::from(self.active && port == 0 && cx.outputs() > 1), batch);
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn source_of(&self, output: usize) -> usize {
+        usize::from(self.active && output == 0 && self.back)
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
@@ -38,6 +51,7 @@ impl Element for Bypass {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.active = parse(cx, value)?;
+        cx.notify();
         Ok(())
     }
 }

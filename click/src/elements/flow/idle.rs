@@ -9,7 +9,7 @@ crate::element! {
     ///
     /// # Arguments
     /// None.
-    Idle "-/-" "a/a" {}
+    Idle "-/-" "a/a/x" {}
 }
 
 impl Idle {

@@ -12,6 +12,8 @@ const MOST: usize = 1 << 16;
 crate::element! {
     /// Pulls packets as a link with a bandwidth and a latency would take them, and pushes them as it would deliver them.
     ///
+    /// Their timestamps say when they were delivered.
+    ///
     /// # Arguments
     /// `LATENCY`: time from one end to the other. `BANDWIDTH`: bytes a second, or with a unit.
     ///
@@ -27,6 +29,8 @@ crate::element! {
         link: VecDeque<(Nanos, Packet)>,
         /// When the link's near end is free.
         free: Nanos,
+        /// What makes a time of the clock one since 1970.
+        since_1970: Nanos,
     }
 }
 
@@ -37,12 +41,13 @@ impl LinkUnqueue {
         if bandwidth == 0 {
             args.error("BANDWIDTH: must be greater than 0");
         }
-        Self { latency, bandwidth: bandwidth.max(1), link: VecDeque::new(), free: 0 }
+        Self { latency, bandwidth: bandwidth.max(1), link: VecDeque::new(), free: 0, since_1970: 0 }
     }
 }
 
 impl Element for LinkUnqueue {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.since_1970 = cx.host.wall_clock().saturating_sub(cx.exact_now());
         cx.schedule();
         Ok(())
     }
@@ -54,7 +59,8 @@ impl Element for LinkUnqueue {
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
         let now = cx.now();
         while self.link.front().is_some_and(|p| p.0 <= now) {
-            if let Some((_, packet)) = self.link.pop_front() {
+            if let Some((arrival, mut packet)) = self.link.pop_front() {
+                packet.set_timestamp(self.since_1970.saturating_add(arrival));
                 cx.output_one(0, packet);
             }
         }

@@ -85,7 +85,7 @@ pub use time_sorted_sched::TimeSortedSched;
 pub use timed_sink::TimedSink;
 pub use unqueue::Unqueue;
 
-use crate::args::Args;
+use crate::args::{Args, Bandwidth, Time};
 use crate::element::{Context, Nanos};
 use crate::handlers::parse;
 use crate::packet::Batch;
@@ -100,14 +100,68 @@ pub(super) struct Bucket {
     pub(super) rate: u64,
     /// Tokens times nanoseconds in a second; below zero after more was taken than was there.
     level: i128,
-    most: u64,
+    saved: Saved,
     filled: Nanos,
 }
 
+/// How much can be saved up.
+#[derive(Clone, Copy)]
+pub(super) enum Saved {
+    /// What arrives in that time.
+    Time(Nanos),
+    Tokens(u64),
+}
+
+/// What is saved up unless something else is asked for: a fiftieth of a second's.
+pub(super) const SAVED: Saved = Saved::Time(20_000_000);
+
 impl Bucket {
     /// A full one.
-    pub(super) fn new(rate: u64, most: u64) -> Self {
-        Self { rate, level: (u128::from(most) * SECOND) as i128, most, filled: 0 }
+    pub(super) fn new(rate: u64, saved: Saved) -> Self {
+        let mut bucket = Self { rate, level: 0, saved, filled: 0 };
+        bucket.level = bucket.most();
+        bucket
+    }
+
+    /// One as its element's arguments describe it: `RATE`, by a reader of its own, `BURST_DURATION`, and tokens under
+    /// another keyword.
+    fn from_args(args: &mut Args<'_>, rate: u64, tokens: &str) -> Self {
+        let saved = match (args.key::<Time>("BURST_DURATION"), args.key::<u64>(tokens)) {
+            (None, None) => SAVED,
+            (Some(time), None) => Saved::Time(time.0),
+            (None, Some(tokens)) => Saved::Tokens(tokens),
+            (Some(_), Some(_)) => {
+                args.error(format!("cannot specify both BURST_DURATION and {tokens}"));
+                SAVED
+            }
+        };
+        Self::new(rate, saved)
+    }
+
+    /// A bucket of packets.
+    pub(super) fn of_packets(args: &mut Args<'_>) -> Self {
+        let rate = args.required("RATE");
+        Self::from_args(args, rate, "BURST_SIZE")
+    }
+
+    /// A bucket of bytes.
+    pub(super) fn of_bytes(args: &mut Args<'_>) -> Self {
+        let rate = args.required::<Bandwidth>("RATE").0;
+        Self::from_args(args, rate, "BURST_BYTES")
+    }
+
+    /// Highest level, one token at least.
+    fn most(&self) -> i128 {
+        let tokens = match self.saved {
+            Saved::Time(time) => u128::from(self.rate) * u128::from(time) / SECOND,
+            Saved::Tokens(tokens) => tokens.into(),
+        };
+        (tokens.max(1) * SECOND) as i128
+    }
+
+    /// Nothing is saved up any more.
+    pub(super) fn reset(&mut self) {
+        self.level = self.level.min(SECOND as i128);
     }
 
     /// From now on: nothing is owed for the time before.
@@ -115,19 +169,15 @@ impl Bucket {
         self.filled = now;
     }
 
-    /// Another rate, and what can be saved up.
-    pub(super) fn set(&mut self, rate: u64, most: u64) {
-        *self = Self {
-            rate,
-            level: self.level.min((u128::from(most) * SECOND) as i128),
-            most,
-            filled: self.filled,
-        };
+    /// Another rate.
+    pub(super) fn set(&mut self, rate: u64) {
+        self.rate = rate;
+        self.level = self.level.min(self.most());
     }
 
     /// Whole tokens that are there now.
     pub(super) fn fill(&mut self, now: Nanos) -> u64 {
-        let most = (u128::from(self.most) * SECOND) as i128;
+        let most = self.most();
         let passed = now.saturating_sub(self.filled);
         self.filled = now;
         self.level = (self.level + i128::from(passed) * i128::from(self.rate)).min(most);
@@ -145,16 +195,6 @@ impl Bucket {
         let wait = (missing as u128).div_ceil(u128::from(self.rate).max(1));
         (self.rate > 0).then(|| self.filled.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))
     }
-}
-
-/// Packets that can be saved up at a rate: a fiftieth of a second's.
-fn saved_packets(rate: u64) -> u64 {
-    (rate / 50).max(1)
-}
-
-/// Bytes that can be saved up at a rate: a fiftieth of a second's, and no less than one large packet.
-fn saved_bytes(rate: u64) -> u64 {
-    (rate / 50).max(1600)
 }
 
 /// Refuses another number of outputs than the argument `N` announces.
@@ -213,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_rate_on_average() {
-        let mut bucket = Bucket::new(333, 10);
+        let mut bucket = Bucket::new(333, Saved::Tokens(10));
         let (mut now, mut given) = (0, 0);
         while now < 30_000_000_000 {
             let n = bucket.fill(now);

@@ -1,4 +1,4 @@
-use super::{Bucket, saved_packets};
+use super::Bucket;
 use crate::args::Args;
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -6,25 +6,22 @@ use crate::packet::Batch;
 use alloc::string::{String, ToString};
 
 crate::element! {
-    /// Sends at most so many packets a second out of output 0, and the other packets out of output 1.
-    ///
-    /// A fiftieth of a second's worth can be saved up.
+    /// Sends at most so many packets a second out of output 0, and the other packets out of output 1, or nowhere.
     ///
     /// # Arguments
-    /// `RATE`: packets a second.
+    /// `RATE`: packets a second. `BURST_DURATION` (20ms): time whose packets can be saved up, or `BURST_SIZE`: how many.
     ///
     /// # Handlers
     /// `rate`: the argument.
-    RatedSplitter "1/2" "h/h"
-    keywords ["RATE"]
+    RatedSplitter "1/1-2" "h/h"
+    keywords ["RATE", "BURST_DURATION", "BURST_SIZE"]
     handlers [read_write("rate")]
     { bucket: Bucket }
 }
 
 impl RatedSplitter {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required("RATE");
-        Self { bucket: Bucket::new(rate, saved_packets(rate)) }
+        Self { bucket: Bucket::of_packets(args) }
     }
 }
 
@@ -38,10 +35,9 @@ impl Element for RatedSplitter {
         let mut tokens = self.bucket.fill(cx.now());
         let (mut within, mut beyond) = (Batch::new(), Batch::new());
         while let Some(packet) = batch.pop() {
-            let cost = 1;
-            if tokens >= cost {
-                tokens -= cost;
-                self.bucket.take(cost);
+            if tokens > 0 {
+                tokens -= 1;
+                self.bucket.take(1);
                 within.push(packet);
             } else {
                 beyond.push(packet);
@@ -56,8 +52,7 @@ impl Element for RatedSplitter {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
-        let rate = parse(cx, value)?;
-        self.bucket.set(rate, saved_packets(rate));
+        self.bucket.set(parse(cx, value)?);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-use super::{Bucket, saved_packets};
+use super::Bucket;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -8,25 +8,23 @@ use alloc::string::{String, ToString};
 crate::element! {
     /// Pulls at most so many packets a second, and pushes them.
     ///
-    /// What could not be pulled in time is made up for within a fiftieth of a second, and lost beyond.
-    ///
     /// # Arguments
-    /// `RATE`: packets a second. `BURST` (as many as go together well): packets at once. `ACTIVE` (true): when false,
+    /// `RATE`: packets a second. `BURST_DURATION` (20ms): time whose packets can be saved up, or `BURST_SIZE`: how many.
+    /// `BURST` (as many as go together well): packets at once. `ACTIVE` (true): when false,
     /// nothing is pulled.
     ///
     /// # Handlers
     /// `rate`, `active`: the arguments. `count`: packets so far. `reset`: sets the count to 0.
     RatedUnqueue "1/1" "l/h"
-    keywords ["RATE", "BURST", "ACTIVE"]
+    keywords ["RATE", "BURST", "ACTIVE", "BURST_DURATION", "BURST_SIZE"]
     handlers [read_write("rate"), read_write("active"), read("count"), write("reset")]
     { bucket: Bucket, burst: usize, active: bool, count: u64 }
 }
 
 impl RatedUnqueue {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required("RATE");
+        let bucket = Bucket::of_packets(args);
         let burst = args.key("BURST").unwrap_or(BURST).clamp(1, 1 << 16);
-        let bucket = Bucket::new(rate, saved_packets(rate));
         Self { bucket, burst, active: args.key("ACTIVE").unwrap_or(true), count: 0 }
     }
 }
@@ -71,10 +69,7 @@ impl Element for RatedUnqueue {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "rate" => {
-                let rate = parse(cx, value)?;
-                self.bucket.set(rate, saved_packets(rate));
-            }
+            "rate" => self.bucket.set(parse(cx, value)?),
             "active" => self.active = parse(cx, value)?,
             _ => self.count = 0,
         }

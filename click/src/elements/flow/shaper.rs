@@ -1,6 +1,6 @@
-use super::{Bucket, saved_packets};
+use super::{Bucket, SAVED};
 use crate::args::Args;
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, read_write, write};
 use crate::handlers::parse;
 use crate::packet::Batch;
 use alloc::string::{String, ToString};
@@ -8,23 +8,23 @@ use alloc::string::{String, ToString};
 crate::element! {
     /// Lets at most so many packets a second be pulled through it.
     ///
-    /// What is not asked for in time is lost, but for a fiftieth of a second's worth.
+    /// What is not asked for in time is lost, but for a fiftieth of a second's worth. From output 1, if it is connected,
+    /// packets can be pulled while there are too many for output 0.
     ///
     /// # Arguments
     /// `RATE`: packets a second.
     ///
     /// # Handlers
-    /// `rate`: the argument.
-    Shaper "1/1" "l/l"
+    /// `rate`: the argument. `reset`: nothing is saved up.
+    Shaper "1/1-2" "l/l"
     keywords ["RATE"]
-    handlers [read_write("rate")]
+    handlers [read_write("rate"), write("reset")]
     { bucket: Bucket }
 }
 
 impl Shaper {
     fn new(args: &mut Args<'_>) -> Self {
-        let rate = args.required("RATE");
-        Self { bucket: Bucket::new(rate, saved_packets(rate)) }
+        Self { bucket: Bucket::new(args.required("RATE"), SAVED) }
     }
 }
 
@@ -37,9 +37,11 @@ impl Element for Shaper {
         true
     }
 
-    fn pull(&mut self, cx: &mut Context<'_>, _: usize, n: usize) -> Batch {
-        let now = cx.now();
-        let tokens = self.bucket.fill(now);
+    fn pull(&mut self, cx: &mut Context<'_>, port: usize, n: usize) -> Batch {
+        let tokens = self.bucket.fill(cx.now());
+        if port > 0 {
+            return if tokens == 0 { cx.pull(0, n) } else { Batch::new() };
+        }
         if tokens == 0 {
             if let Some(time) = self.bucket.next() {
                 cx.wake_at(time);
@@ -59,9 +61,11 @@ impl Element for Shaper {
         Ok(self.bucket.rate.to_string())
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
-        let rate = parse(cx, value)?;
-        self.bucket.set(rate, saved_packets(rate));
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        match handler {
+            "rate" => self.bucket.set(parse(cx, value)?),
+            _ => self.bucket.reset(),
+        }
         cx.notify();
         Ok(())
     }

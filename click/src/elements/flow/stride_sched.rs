@@ -52,7 +52,8 @@ impl StrideSched {
             }));
         }
         all.resize(args.inputs, 1);
-        Self { passes: alloc::vec![0; all.len()], empty: alloc::vec![false; all.len()], tickets: all, now: 0 }
+        let passes = all.iter().map(|tickets| STRIDE / tickets).collect();
+        Self { passes, empty: alloc::vec![false; all.len()], tickets: all, now: 0 }
     }
 
     fn input(&self, handler: &str) -> Result<usize, String> {

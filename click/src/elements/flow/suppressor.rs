@@ -15,7 +15,7 @@ crate::element! {
     /// # Handlers
     /// `active0`, `active1`, `active2`, `active3`, `active4`, `active5`, `active6`, `active7`: whether an input passes
     /// packets. `reset`: all do again.
-    Suppressor "1-8/=" "a/a"
+    Suppressor "1-8/=" "a/a/#"
     handlers [
         read_write("active0"), read_write("active1"), read_write("active2"), read_write("active3"),
         read_write("active4"), read_write("active5"), read_write("active6"), read_write("active7"), write("reset"),

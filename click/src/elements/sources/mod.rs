@@ -135,7 +135,7 @@ impl Pattern {
             }
             _ => self.count = 0,
         }
-        self.ended = false;
+        self.ended &= self.left() == 0;
         Ok(())
     }
 }

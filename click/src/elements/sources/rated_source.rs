@@ -1,7 +1,7 @@
 use super::Pattern;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read, read_write, write};
-use crate::elements::flow::Bucket;
+use crate::elements::flow::{Bucket, SAVED};
 use crate::handlers::parse;
 use crate::packet::{BURST, Batch};
 use alloc::string::{String, ToString};
@@ -29,11 +29,6 @@ crate::element! {
     { pattern: Pattern, bucket: Bucket, pushes: bool }
 }
 
-/// What can be made up for.
-fn most(rate: u64) -> u64 {
-    (rate / 50).max(1)
-}
-
 impl RatedSource {
     fn new(args: &mut Args<'_>) -> Self {
         let data = args.next("DATA");
@@ -43,9 +38,7 @@ impl RatedSource {
         let bandwidth = args.key::<Bandwidth>("BANDWIDTH");
         let pattern = Pattern::new(args, data, limit, active);
         let rate = bandwidth.map_or(rate, |b| b.0 / (pattern.len().max(1) as u64));
-        let mut bucket = Bucket::new(rate, 1);
-        bucket.set(rate, most(rate));
-        Self { pattern, bucket, pushes: false }
+        Self { pattern, bucket: Bucket::new(rate, SAVED), pushes: false }
     }
 
     fn due(&mut self, cx: &mut Context<'_>, n: usize) -> Batch {
@@ -61,8 +54,7 @@ impl Element for RatedSource {
         self.pushes = cx.pushes(0);
         // The first packet goes at once, and nothing is owed from before.
         self.bucket.fill(cx.now());
-        self.bucket.set(self.bucket.rate, 1);
-        self.bucket.set(self.bucket.rate, most(self.bucket.rate));
+        self.bucket.reset();
         cx.schedule();
         Ok(())
     }
@@ -110,8 +102,7 @@ impl Element for RatedSource {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         if handler == "rate" {
-            let rate = parse(cx, value)?;
-            self.bucket.set(rate, most(rate));
+            self.bucket.set(parse(cx, value)?);
         } else {
             self.pattern.write(cx, handler, value)?;
         }
