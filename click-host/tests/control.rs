@@ -64,3 +64,27 @@ fn a_proxy_and_a_unix_socket_serve_as_well() {
     assert_eq!(running.end().0, 0);
     assert!(!socket.exists());
 }
+
+#[test]
+fn commands_behind_another_configuration_are_for_that() {
+    let port = free_port();
+    let first = "Idle -> s :: Switch(0) -> Idle; s [1] -> Idle";
+    let running = Running::start(click(&["-R", "-p", &port.to_string(), "-e", first]));
+    let mut control = Control::connect(port);
+    let next = "WRITE hotconfig Idle -> s :: Switch(1) -> Idle; s [1] -> Idle\r\n";
+    assert_eq!(
+        control.ask(&format!("{next}READ s.switch\r\nWRITE stop\r\n")),
+        "200 Write handler 'hotconfig' OK"
+    );
+    assert_eq!(running.end(), (0, "".into(), "".into()));
+}
+
+#[test]
+fn a_port_that_is_taken_can_be_passed_over() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (status, _, err) = common::run(&["-p", &port.to_string(), "-e", "Script(stop)"]);
+    assert_eq!(status, 1);
+    assert!(err.starts_with(&format!("TCP port {port}:")), "{err}");
+    assert_eq!(common::run(&["-p", &format!("{port}+"), "-e", "Script(stop)"]), (0, "".into(), "".into()));
+}

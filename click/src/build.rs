@@ -1,6 +1,6 @@
 //! From text to elements that are configured and whose ports fit: all that can be checked without a device.
 
-use crate::args::{Args, Names};
+use crate::args::{Args, Names, NamesByPlace};
 use crate::diagnostic::{Diagnostics, Source};
 use crate::element::{Class, DeviceFacts, Element};
 use crate::elements::{Library, needs_host};
@@ -17,7 +17,7 @@ pub(crate) struct Built {
     pub(crate) classes: Vec<&'static Class>,
     pub(crate) ports: Vec<graph::Ports>,
     pub(crate) elements: Vec<Box<dyn Element>>,
-    pub(crate) names: Names,
+    pub(crate) names: NamesByPlace,
 }
 
 /// Parses, flattens, makes the elements and checks the graph.
@@ -46,7 +46,7 @@ pub(crate) fn build(
     let mut made = Vec::with_capacity(classes.len());
     for ((e, class), ports) in flat.elements.iter().zip(&classes).zip(&ports) {
         let counts = (ports.inputs.len(), ports.outputs.len());
-        let mut args = Args::new(&e.config, class.keywords, &names, counts);
+        let mut args = Args::new(&e.config, class.keywords, names.of(&e.name), counts);
         made.push((class.make)(&mut args));
         for (message, place) in args.finish() {
             let span = match (&e.config_span, place) {
@@ -77,21 +77,29 @@ fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Di
     d.add_with(source, e.span.clone(), format!("unknown element class '{}'", e.class), notes);
 }
 
-/// Names for addresses: the devices' own, and those of `AddressInfo` elements.
-fn names(source: &Source<'_>, flat: &Flat, devices: &[(String, DeviceFacts)], d: &mut Diagnostics) -> Names {
-    let mut names = Names::default();
-    devices.iter().for_each(|(name, facts)| names.device(name, facts));
-    for e in flat.elements.iter().filter(|e| e.class == "PortInfo") {
-        for argument in crate::args::split(&e.config) {
-            if let Err(message) = names.define_port(argument) {
-                d.add(source, e.span.clone(), format!("{} :: PortInfo: {message}", e.name));
-            }
-        }
-    }
-    for e in flat.elements.iter().filter(|e| e.class == "AddressInfo") {
-        for argument in crate::args::split(&e.config) {
-            if let Err(message) = names.define_all(argument) {
-                d.add(source, e.span.clone(), format!("{} :: AddressInfo: {message}", e.name));
+/// Names for addresses: the devices' own, and those of `AddressInfo` and `PortInfo` elements.
+fn names(
+    source: &Source<'_>,
+    flat: &Flat,
+    devices: &[(String, DeviceFacts)],
+    d: &mut Diagnostics,
+) -> NamesByPlace {
+    let mut everywhere = Names::default();
+    devices.iter().for_each(|(name, facts)| everywhere.device(name, facts));
+    let mut names = NamesByPlace::new(everywhere);
+    let definers =
+        [("PortInfo", Names::define_port as fn(&mut Names, &str) -> _), ("AddressInfo", Names::define_all)];
+    let depth = |e: &Declared| e.name.matches('/').count();
+    let deepest = flat.elements.iter().map(depth).max().unwrap_or(0);
+    // What compounds define within others builds on what is defined outside.
+    for level in 0..=deepest {
+        for (class, define) in definers {
+            for e in flat.elements.iter().filter(|e| e.class == class && depth(e) == level) {
+                for argument in crate::args::split(&e.config) {
+                    if let Err(message) = names.define(&e.name, |names| define(names, argument)) {
+                        d.add(source, e.span.clone(), format!("{} :: {class}: {message}", e.name));
+                    }
+                }
             }
         }
     }

@@ -360,7 +360,7 @@ impl Context<'_> {
 
     /// Names for addresses.
     pub fn names(&self) -> &Names {
-        &self.engine.names
+        self.engine.names.of(self.name())
     }
 
     /// Number of the element of a name, as this element calls it: names inside its own compound element come first.

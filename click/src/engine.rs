@@ -1,7 +1,7 @@
 //! Moves packets: pushed batches wait on a stack of their own, so that order is as if each element called the next,
 //! while the machine's stack stays flat; pulls walk upstream to an element that has packets of its own, and back.
 
-use crate::args::Names;
+use crate::args::NamesByPlace;
 use crate::build::Built;
 use crate::element::{Class, Context, Element, Host, Nanos};
 use crate::lang::Port;
@@ -44,7 +44,7 @@ pub struct Engine {
     pub(crate) slots: Vec<Slot>,
     pub(crate) by_name: BTreeMap<String, usize>,
     pub(crate) source: String,
-    pub(crate) names: Names,
+    pub(crate) names: NamesByPlace,
     pub(crate) now: Nanos,
     pub(crate) stopped: bool,
     pub(crate) stop_requested: bool,

@@ -315,3 +315,21 @@ fn expressions_can_be_replaced_while_packets_pass() {
     assert!(b.router.write(&mut b.host, "k.pattern0", "nonsense").is_err());
     assert!(b.router.read(&mut b.host, "k.pattern2").is_err());
 }
+
+#[test]
+fn names_of_a_compound_are_known_inside_it_only() {
+    let text = "AddressInfo(a 1.0.0.1); PortInfo(p 5);
+        elementclass C { AddressInfo(b 2.0.0.1, a 3.0.0.1); PortInfo(p 6);
+            input -> { input -> UDPIPEncap(a, p, b, 7) -> output } -> output }
+        InfiniteSource(DATA x, LIMIT 1) -> C -> CheckIPHeader -> IPPrint(in, TIMESTAMP false) -> Discard;
+        InfiniteSource(DATA x, LIMIT 1) -> UDPIPEncap(a, p, 9.9.9.9, 7) -> CheckIPHeader -> IPPrint(out, TIMESTAMP false) -> Discard;";
+    let mut b = bench(text);
+    b.settle();
+    let lines: Vec<_> = b.host.printed.lines().collect();
+    assert!(lines[0].starts_with("in: 3.0.0.1.6 > 2.0.0.1.7"), "{lines:?}");
+    assert!(lines[1].starts_with("out: 1.0.0.1.5 > 9.9.9.9.7"), "{lines:?}");
+    let outside =
+        "elementclass C { AddressInfo(b 2.0.0.1); input -> output } Idle -> C -> SetIPAddress(b) -> Discard";
+    let source = click::Source { name: "x", text: outside };
+    assert!(click::check(&source, &[]).unwrap_err().to_string().contains("expected an IP address, not 'b'"));
+}

@@ -6,6 +6,7 @@ mod values;
 use crate::element::{DeviceFacts, Nanos};
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 pub use values::*;
@@ -112,9 +113,60 @@ pub struct Names {
     prefix: BTreeMap<String, ([u8; 4], u8)>,
     ethernet: BTreeMap<String, [u8; 6]>,
     ports: BTreeMap<String, u16>,
+    /// Those of the surroundings, for what is not defined here.
+    outer: Option<Rc<Names>>,
+}
+
+/// Names as they are known at each place: those of a compound element's inside there, and all of its surroundings.
+pub(crate) struct NamesByPlace(BTreeMap<String, Rc<Names>>);
+
+impl NamesByPlace {
+    /// Those known everywhere.
+    pub(crate) fn new(everywhere: Names) -> Self {
+        Self(BTreeMap::from([(String::new(), Rc::new(everywhere))]))
+    }
+
+    /// The compound that an element stands in.
+    fn place(element: &str) -> &str {
+        element.rsplit_once('/').map_or("", |(place, _)| place)
+    }
+
+    /// Names that an element knows.
+    pub(crate) fn of(&self, element: &str) -> &Rc<Names> {
+        let mut place = Self::place(element);
+        loop {
+            match self.0.get(place) {
+                Some(names) => return names,
+                None => place = Self::place(place),
+            }
+        }
+    }
+
+    /// Does something to the names that are defined where an element stands. Those of its surroundings must all be there.
+    pub(crate) fn define<R>(&mut self, element: &str, define: impl FnOnce(&mut Names) -> R) -> R {
+        let place = Self::place(element);
+        let mut names = match self.0.remove(place) {
+            Some(names) => Rc::unwrap_or_clone(names),
+            None => Names { outer: Some(self.of(element).clone()), ..Names::default() },
+        };
+        let result = define(&mut names);
+        self.0.insert(place.to_string(), Rc::new(names));
+        result
+    }
 }
 
 impl Names {
+    /// What a name means here, or in the surroundings.
+    fn find<T: Copy>(&self, name: &str, table: fn(&Names) -> &BTreeMap<String, T>) -> Option<T> {
+        let mut names = self;
+        loop {
+            match (table(names).get(name), &names.outer) {
+                (None, Some(outer)) => names = outer,
+                (value, _) => return value.copied(),
+            }
+        }
+    }
+
     /// Defines a device's addresses under its name.
     pub fn device(&mut self, name: &str, facts: &DeviceFacts) {
         self.ethernet.insert(name.to_string(), facts.mac);
@@ -162,7 +214,7 @@ impl Names {
     /// The port of a name: of a `PortInfo`, or of a well-known service.
     pub fn port(&self, name: &str) -> Option<u16> {
         let known = || services::PORTS.iter().find(|(service, _)| *service == name);
-        self.ports.get(name).copied().or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
+        self.find(name, |n| &n.ports).or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
     }
 
     /// Defines the addresses of one argument of `AddressInfo`: `NAME ADDRESS ...`.
@@ -174,7 +226,7 @@ impl Names {
             // An address can be another one's name, device's included.
             let ethernet =
                 self.ethernet(word).filter(|_| !word.ends_with(":ip") && !word.ends_with(":ipnet"));
-            match (ethernet, self.ipv4.get(word.trim_end_matches(":ip")).copied()) {
+            match (ethernet, self.find(word.trim_end_matches(":ip"), |n| &n.ipv4)) {
                 _ if self.define(name, word).is_ok() => {}
                 (None, Some(address)) => drop(self.ipv4.insert(name.to_string(), address)),
                 (Some(mac), _) => drop(self.ethernet.insert(name.to_string(), mac)),
@@ -189,10 +241,10 @@ impl Names {
     #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
         if let Some(name) = text.strip_suffix(":bcast") {
-            return self.prefix.get(name).map(|(address, length)| last(*address, *length));
+            return self.find(name, |n| &n.prefix).map(|(address, length)| last(address, length));
         }
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
-        parse_ipv4(text).or_else(|| self.ipv4.get(name).copied())
+        parse_ipv4(text).or_else(|| self.find(name, |n| &n.ipv4))
     }
 
     /// An IPv4 prefix, literal or by name (`name`, `name:ipnet`).
@@ -205,7 +257,7 @@ impl Names {
         {
             return (l <= 32).then_some((mask(a, l), l));
         }
-        let named = self.prefix.get(name).copied();
+        let named = self.find(name, |n| &n.prefix);
         parse_prefix(text)
             .map(|(a, l)| (mask(a, l), l))
             .or_else(|| if text.ends_with(":ipnet") { named } else { host().or(named) })
@@ -215,7 +267,7 @@ impl Names {
     #[inline(never)]
     pub fn ethernet(&self, text: &str) -> Option<[u8; 6]> {
         let name = text.strip_suffix(":eth").unwrap_or(text);
-        parse_ethernet(text).or_else(|| self.ethernet.get(name).copied())
+        parse_ethernet(text).or_else(|| self.find(name, |n| &n.ethernet))
     }
 }
 
