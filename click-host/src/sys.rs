@@ -2,13 +2,13 @@
 #![allow(unsafe_code)]
 
 use click::DeviceFacts;
-use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
-use std::ffi::CStr;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::mem::zeroed;
-use std::num::NonZeroU32;
+use std::mem::{transmute, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::null_mut;
 
 /// Longest name of an interface, with the zero at its end.
 const NAME: usize = libc::IFNAMSIZ;
@@ -52,11 +52,15 @@ fn address(name: &str) -> Option<([u8; 4], u8)> {
     found
 }
 
-/// A socket that takes and gives whole frames of an interface, without waiting. `protocol`: an Ethernet type.
-pub fn packet_socket(interface: u32, protocol: u16) -> io::Result<OwnedFd> {
-    let kind = NonZeroU32::new(u32::from(protocol.to_be())).map(Protocol::from_raw);
+/// A socket that takes and gives whole frames of an interface, without waiting. `protocol`: an Ethernet type. `filter`:
+/// what it takes of them, if not all.
+pub fn packet_socket(interface: u32, protocol: u16, filter: Option<&Filter>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, kind)?;
+    // It takes nothing yet.
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
+    if let Some(filter) = filter {
+        filter.attach(&socket)?;
+    }
     // SAFETY: the structure may be all zeros.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -66,6 +70,87 @@ pub fn packet_socket(interface: u32, protocol: u16) -> io::Result<OwnedFd> {
     // SAFETY: the call reads the structure, whose length it is given.
     let result = unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) };
     if result == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A program that says which frames a socket takes.
+pub struct Filter(Vec<libc::sock_filter>);
+
+/// What libpcap calls `struct bpf_program`.
+#[repr(C)]
+struct PcapProgram {
+    length: libc::c_uint,
+    instructions: *mut libc::sock_filter,
+}
+
+impl Filter {
+    /// Compiles an expression (pcap-filter(7)) for Ethernet frames. libpcap does that, which is looked for only now.
+    pub fn compile(expression: &str) -> Result<Self, String> {
+        const ETHERNET: libc::c_int = 1;
+        const LONGEST: libc::c_int = 262_144;
+        const ANY_NETMASK: u32 = u32::MAX;
+        type OpenDead = unsafe extern "C" fn(libc::c_int, libc::c_int) -> *mut libc::c_void;
+        type Compile = unsafe extern "C" fn(
+            *mut libc::c_void,
+            *mut PcapProgram,
+            *const libc::c_char,
+            libc::c_int,
+            u32,
+        ) -> libc::c_int;
+        type GetError = unsafe extern "C" fn(*mut libc::c_void) -> *const libc::c_char;
+        type FreeCode = unsafe extern "C" fn(*mut PcapProgram);
+        type Close = unsafe extern "C" fn(*mut libc::c_void);
+        let text = CString::new(expression).map_err(|e| e.to_string())?;
+        // SAFETY: the library's functions have these types (pcap(3PCAP)). The handle is closed once, what was compiled
+        // is freed once and copied before, and the error's text is copied while the handle is open.
+        unsafe {
+            let library = libc::dlopen(c"libpcap.so.0.8".as_ptr(), libc::RTLD_NOW);
+            let symbol = |name: &CStr| {
+                let address =
+                    if library.is_null() { null_mut() } else { libc::dlsym(library, name.as_ptr()) };
+                if address.is_null() {
+                    Err("libpcap is missing (Debian package libpcap0.8)")
+                } else {
+                    Ok(address)
+                }
+            };
+            let open: OpenDead = transmute(symbol(c"pcap_open_dead")?);
+            let compile: Compile = transmute(symbol(c"pcap_compile")?);
+            let error: GetError = transmute(symbol(c"pcap_geterr")?);
+            let free: FreeCode = transmute(symbol(c"pcap_freecode")?);
+            let close: Close = transmute(symbol(c"pcap_close")?);
+            let handle = open(ETHERNET, LONGEST);
+            if handle.is_null() {
+                return Err("libpcap has no memory".to_string());
+            }
+            let mut program = PcapProgram { length: 0, instructions: null_mut() };
+            let result = if compile(handle, &mut program, text.as_ptr(), 1, ANY_NETMASK) == 0 {
+                let instructions = std::slice::from_raw_parts(program.instructions, program.length as usize);
+                let filter = Self(instructions.to_vec());
+                free(&mut program);
+                Ok(filter)
+            } else {
+                Err(CStr::from_ptr(error(handle)).to_string_lossy().into_owned())
+            };
+            close(handle);
+            result
+        }
+    }
+
+    fn attach(&self, socket: &OwnedFd) -> io::Result<()> {
+        let length = u16::try_from(self.0.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the call reads the structure, whose length it is given, and as many instructions as it says.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                std::ptr::from_ref(&program).cast(),
+                size_of::<libc::sock_fprog>() as u32,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
 }
 
 /// Has an interface receive what is sent to others too, as long as the socket is open.
@@ -85,6 +170,40 @@ pub fn promiscuous(socket: &OwnedFd, interface: u32) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Keeps the host's kernel from seeing what an interface receives, as long as the file is open: packet sockets get frames
+/// before this program drops them (bpf(2), with a link to TCX, Linux 6.6).
+pub fn hide_from_kernel(interface: u32) -> io::Result<OwnedFd> {
+    const PROGRAM_LOAD: libc::c_long = 5;
+    const LINK_CREATE: libc::c_long = 28;
+    const SCHEDULER_CLASSIFIER: u32 = 3;
+    const TCX_INGRESS: u32 = 46;
+    // r0 = TCX_DROP; exit
+    let instructions: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+    let license = c"";
+    let mut load = [0u64; 6];
+    load[0] = u64::from(SCHEDULER_CLASSIFIER) | (instructions.len() as u64) << 32;
+    load[1] = instructions.as_ptr() as u64;
+    load[2] = license.as_ptr() as u64;
+    // SAFETY: the attributes are as long as said, and point to two instructions and a text that ends with zero.
+    let program = unsafe { bpf(PROGRAM_LOAD, &load)? };
+    let link = [program.as_raw_fd().cast_unsigned(), interface, TCX_INGRESS, 0].map(u64::from);
+    let link = [link[0] | link[1] << 32, link[2] | link[3] << 32, 0, 0];
+    // SAFETY: the attributes are as long as said, and hold numbers only.
+    unsafe { bpf(LINK_CREATE, &link) }
+}
+
+/// bpf(2), for commands that open a file.
+///
+/// # Safety
+/// What the attributes point to must be as the command wants it.
+unsafe fn bpf(command: libc::c_long, attributes: &[u64]) -> io::Result<OwnedFd> {
+    // SAFETY: the call reads the attributes, whose length it is given, and opens a file that nobody else has.
+    unsafe {
+        let file = libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(attributes));
+        if file < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(file as RawFd)) }
+    }
 }
 
 /// Receives a frame: how long it was, and to whom it was sent (`PACKET_HOST` and so on).

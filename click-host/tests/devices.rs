@@ -72,6 +72,45 @@ fn frames_cross_a_router_between_two_interfaces() {
 }
 
 #[test]
+fn frames_are_chosen_by_an_expression_and_hidden_from_the_kernel() {
+    let (here, there) = (Space::new("here"), Space::new("there"));
+    here.ip(&format!("link add d0 type veth peer name d1 netns {}", there.0));
+    for (space, device, address) in [(&here, "d0", "10.7.0.1/24"), (&there, "d1", "10.7.0.2/24")] {
+        space.ip(&format!("addr add {address} dev {device}"));
+        space.ip(&format!("link set {device} up"));
+    }
+    let pings = |most: &str| {
+        let ping = there.run("ping", &["-c", "1", "-W", most, "10.7.0.1"]).output().unwrap();
+        said_by(ping.status.code(), &[0, 1]) == 0
+    };
+    until(|| pings("1"));
+    let chosen = "FromDevice(d0, BPF_FILTER \"icmp and dst host 10.7.0.1\") -> c :: Counter(COUNT_CALL 1 stop) -> Discard";
+    let router = Running::start(here.click(&["-e", chosen, "-h", "c.count"]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(pings("1"));
+    assert_eq!(router.end(), (0, "1".into(), "".into()));
+    let hidden = "FromDevice(d0, SNIFFER false) -> CheckIPHeader(OFFSET 14) -> IPFilter(allow icmp)
+        -> c :: Counter(COUNT_CALL 1 stop) -> Discard";
+    let router = Running::start(here.click(&["-e", hidden, "-h", "c.count"]));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // The router stops with the ping's first packet, and the kernel sees the next.
+    assert!(!pings("1"));
+    assert_eq!(router.end(), (0, "1".into(), "".into()));
+    assert!(pings("1"));
+    let (status, _, err) =
+        said(here.click(&["-e", "FromDevice(d0, BPF_FILTER \"dst dst\") -> Discard"]).output().unwrap());
+    assert_eq!(status, 1);
+    assert!(err.contains("BPF_FILTER: can't parse filter expression"), "{err}");
+}
+
+/// An exit status that is one of those expected.
+fn said_by(status: Option<i32>, expected: &[i32]) -> i32 {
+    let status = status.expect("it ended by itself");
+    assert!(expected.contains(&status), "{status}");
+    status
+}
+
+#[test]
 fn the_host_pings_an_address_behind_a_tun_and_a_tap_device() {
     let space = Space::new("tun");
     let text = "t :: KernelTun(10.9.0.1/24, DEVNAME t0); t -> ICMPPingResponder -> t;

@@ -16,14 +16,15 @@ const ALL: u16 = 3;
 click::element! {
     /// Receives frames from a network interface of the host, and pushes them.
     ///
-    /// The host's kernel sees the frames too. Needs the right to open packet sockets (`CAP_NET_RAW`).
+    /// Needs the right to open packet sockets (`CAP_NET_RAW`).
     ///
     /// # Arguments
-    /// `DEVNAME`: the interface. `SNIFFER` (true): there is no other way; false is accepted and announced. `PROMISC`
-    /// (false): frames for others are received too. `SNAPLEN` (2046): longest part of a frame. `FORCE_IP` (false): only
+    /// `DEVNAME`: the interface. `SNIFFER` (true): the host's kernel sees the frames too; when false, it does not (Linux
+    /// 6.6, `CAP_BPF` and `CAP_NET_ADMIN`). `PROMISC` (false): frames for others are received too. `SNAPLEN` (2046): longest part of a frame. `FORCE_IP` (false): only
     /// frames with IP packets, whose headers are marked. `OUTBOUND` (false): frames that the host sends are received
     /// too. `PROTOCOL` (0: all): only frames of this Ethernet type. `BURST` (32): frames at once. `TIMESTAMP` (true):
-    /// each frame gets the time of its arrival. `ACTIVE` (true): when false, nothing is received. `METHOD`, `HEADROOM`
+    /// each frame gets the time of its arrival. `BPF_FILTER`: only frames that an expression of pcap-filter(7) holds for
+    /// (libpcap compiles it). `ACTIVE` (true): when false, nothing is received. `METHOD`, `HEADROOM`
     /// are accepted.
     ///
     /// # Handlers
@@ -32,7 +33,7 @@ click::element! {
     FromDevice "0/1" "/h"
     keywords [
         "DEVNAME", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "OUTBOUND", "PROTOCOL", "BURST", "TIMESTAMP", "ACTIVE",
-        "METHOD", "HEADROOM",
+        "METHOD", "HEADROOM", "BPF_FILTER",
     ]
     handlers [
         read("count"), read("kernel_drops"), read("encap"), read("device"), click::element::read_write("active"),
@@ -46,11 +47,14 @@ click::element! {
         force_ip: bool,
         outbound: bool,
         protocol: u16,
+        filter: Option<sys::Filter>,
         burst: usize,
         stamps: bool,
         active: bool,
         mac: [u8; 6],
         socket: Option<(OwnedFd, Watch)>,
+        /// Keeps frames from the kernel as long as it is open.
+        screen: Option<OwnedFd>,
         count: u64,
         drops: u64,
     }
@@ -61,7 +65,12 @@ impl FromDevice {
         let name = args.required::<String>("DEVNAME");
         args.key::<String>("METHOD");
         args.key::<u32>("HEADROOM");
+        let filter = args.key::<String>("BPF_FILTER").and_then(|expression| {
+            let compiled = sys::Filter::compile(&expression);
+            compiled.map_err(|message| args.error(format!("BPF_FILTER: {message}"))).ok()
+        });
         Self {
+            filter,
             name,
             sniffer: args.key("SNIFFER").unwrap_or(true),
             promiscuous: args.key("PROMISC").unwrap_or(false),
@@ -74,16 +83,21 @@ impl FromDevice {
             active: args.key("ACTIVE").unwrap_or(true),
             mac: [0; 6],
             socket: None,
+            screen: None,
             count: 0,
             drops: 0,
         }
     }
 
-    fn open(&self) -> std::io::Result<(OwnedFd, Watch)> {
+    fn interface(&self) -> std::io::Result<u32> {
         let any =
             rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None)?;
-        let interface = name_to_index(&any, &self.name)?;
-        let socket = sys::packet_socket(interface, self.protocol)?;
+        Ok(name_to_index(&any, &self.name)?)
+    }
+
+    fn open(&self) -> std::io::Result<(OwnedFd, Watch)> {
+        let interface = self.interface()?;
+        let socket = sys::packet_socket(interface, self.protocol, self.filter.as_ref())?;
         if self.promiscuous {
             sys::promiscuous(&socket, interface)?;
         }
@@ -93,11 +107,12 @@ impl FromDevice {
 }
 
 impl Element for FromDevice {
-    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+    fn initialize(&mut self, _: &mut Context<'_>) -> Result<(), String> {
         self.socket = Some(self.open().map_err(|e| format!("{}: {}", self.name, reason(&e)))?);
         self.mac = sys::facts(&self.name).mac;
         if !self.sniffer {
-            cx.print(&format!("{}: SNIFFER false: the host's kernel sees the frames too", cx.name()));
+            let screen = self.interface().and_then(sys::hide_from_kernel);
+            self.screen = Some(screen.map_err(|e| format!("{}: SNIFFER false: {}", self.name, reason(&e)))?);
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl ToDevice {
     fn open(&self) -> io::Result<OwnedFd> {
         let any = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
         // It receives nothing: of no Ethernet type.
-        sys::packet_socket(name_to_index(&any, &self.name)?, 0)
+        sys::packet_socket(name_to_index(&any, &self.name)?, 0, None)
     }
 }
 
