@@ -1,7 +1,8 @@
 //! Handlers: those of the router, those that every element has, and the elements' own.
 
+use crate::args::Args;
 use crate::element::{Handler, Host};
-use crate::elements::Library;
+use crate::elements::{Library, reconfigures};
 use crate::engine::{Engine, Slot};
 use crate::lang::Port;
 use alloc::format;
@@ -109,7 +110,7 @@ impl Engine {
         }
         let (id, name) = self.find(handler)?;
         if COMMON.contains(&name) {
-            return Ok((true, false));
+            return Ok((true, name == "config" && reconfigures(self.slots[id].class.name)));
         }
         let work = || WORK.iter().find(|w| w.0 == name).map(|w| (true, w.1 == "rw"));
         self.own(id, name).map(|h| (h.read, h.write)).or_else(work).ok_or_else(|| absent(handler))
@@ -208,7 +209,8 @@ impl Engine {
             "config" => slot.config.clone(),
             "ports" => self.port_list(id),
             _ => {
-                let common = COMMON.iter().map(|n| format!("{n}\tr\n"));
+                let changes = |n: &str| n == "config" && reconfigures(slot.class.name);
+                let common = COMMON.iter().map(|n| format!("{n}\t{}\n", if changes(n) { "rw" } else { "r" }));
                 let works = if self.tasks().is_known(id) { WORK } else { &[] };
                 common
                     .chain(works.iter().map(|(name, mode)| format!("{name}\t{mode}\n")))
@@ -245,6 +247,36 @@ impl Engine {
         Ok(self.read_common(id, "handlers"))
     }
 
+    /// Makes an element anew from another configuration string; its state stays as when the whole router is replaced.
+    fn reconfigure(&mut self, host: &mut dyn Host, id: usize, config: &str) -> Result<(), String> {
+        let slot = &self.slots[id];
+        let ports = (slot.inputs.len(), slot.outputs.len());
+        let mut args = Args::new(config, slot.class.keywords, self.names.of(&slot.name), ports);
+        let made = (slot.class.make)(&mut args);
+        if let Some((message, _)) = args.finish().into_iter().next() {
+            return Err(message);
+        }
+        let Some(mut old) = self.slots[id].element.replace(made) else {
+            // Whoever has it gives it back.
+            self.slots[id].element = None;
+            return Err("element is at work".to_string());
+        };
+        let initialized = self.with(host, id, |e, cx| e.initialize(cx));
+        let slot = &mut self.slots[id];
+        if let Some(Err(message)) = initialized {
+            slot.element = Some(old);
+            return Err(message);
+        }
+        slot.config = config.trim().to_string();
+        if let Some(new) = &mut slot.element {
+            new.take_over(old.as_mut());
+        }
+        for i in 0..self.slots[id].listeners.len() {
+            self.schedule(self.slots[id].listeners[i]);
+        }
+        Ok(())
+    }
+
     pub(crate) fn write(
         &mut self,
         host: &mut dyn Host,
@@ -270,6 +302,9 @@ impl Engine {
             _ => {}
         }
         let (id, name) = self.find(handler)?;
+        if name == "config" && reconfigures(self.slots[id].class.name) {
+            return self.reconfigure(host, id, value).map_err(HandlerError::Refused);
+        }
         if COMMON.contains(&name) {
             return Err(refused(handler, "written"));
         }

@@ -384,3 +384,22 @@ fn a_new_configuration_takes_over_state() {
     new.settle();
     assert_eq!(["c.count", "d.count", "q.drops"].map(|h| new.read(h)), ["5", "3", "2"]);
 }
+
+#[test]
+fn elements_are_configured_anew_while_they_run() {
+    let text = "s :: InfiniteSource(DATA A, LIMIT 3) -> n :: Counter -> k :: Classifier(0/41, -) -> a :: Discard; k [1] -> b :: Discard;
+        q :: Queue; Idle -> q -> Idle; e :: Script(TYPE PASSIVE)";
+    let mut b = bench(text);
+    b.settle();
+    b.write("k.config", "0/42, -");
+    b.write("n.config", "");
+    b.write("s.config", "DATA A, LIMIT 2");
+    b.settle();
+    assert_eq!(["a.count", "b.count", "n.count", "k.config"].map(|h| b.read(h)), ["3", "2", "5", "0/42, -"]);
+    let mut refused =
+        |handler: &str, value: &str| b.router.write(&mut b.host, handler, value).unwrap_err().to_string();
+    assert!(refused("k.config", "zz, -").contains("zz"));
+    assert!(refused("q.config", "20").contains("cannot be written"));
+    assert_eq!(b.read("k.config"), "0/42, -");
+    assert!(b.read("k.handlers").contains("config\trw") && b.read("e.handlers").contains("config\tr\n"));
+}

@@ -83,6 +83,37 @@ library! {
     "ThreadSafeQueue" = flow::Queue,
 }
 
+/// Classes whose elements cannot be configured anew while they run: others know them by what they were made of, or they
+/// hold what cannot be made again.
+const FIXED: &[&str] = &[
+    "AddressInfo",
+    "AlignmentInfo",
+    "ARPQuerier",
+    "ARPTable",
+    "DriverManager",
+    "Error",
+    "FromDevice",
+    "FTPPortMapper",
+    "FullNoteQueue",
+    "HandlerProxy",
+    "IPRewriterPatterns",
+    "Message",
+    "PortInfo",
+    "Queue",
+    "RandomSeed",
+    "RoundRobinIPMapper",
+    "ScheduleInfo",
+    "Script",
+    "SourceIPHashMapper",
+    "ThreadSafeQueue",
+    "ToDevice",
+];
+
+/// Whether an element of a class can be configured anew while it runs.
+pub(crate) fn reconfigures(class: &str) -> bool {
+    !FIXED.contains(&class) && !needs_host(class) && !class.ends_with("Rewriter")
+}
+
 /// Classes that only a host program has: files, sockets, devices of the operating system.
 const HOST_ONLY: &[&str] = &[
     "ControlSocket",
