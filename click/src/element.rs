@@ -467,8 +467,13 @@ impl Context<'_> {
         self.engine.calls.push_back((self.id, handler.into()));
     }
 
-    /// From now on, each packet goes all its way before the next: this element does something on the way that others
-    /// see.
+    /// Whether each packet goes on from here all its way before the next comes: this element does something that is seen in
+    /// between.
+    pub fn take_packets_one_by_one(&mut self, whether: bool) {
+        self.engine.slots[self.id].single = whether;
+    }
+
+    /// From now on, each packet goes its way from source to sink before the next: what this element does is seen everywhere.
     pub fn move_packets_one_by_one(&mut self) {
         self.engine.single = true;
     }

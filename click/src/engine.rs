@@ -27,6 +27,8 @@ pub(crate) struct Slot {
     /// Pullers downstream.
     pub(crate) listeners: Vec<usize>,
     owns_pull: bool,
+    /// It gets packets one by one.
+    pub(crate) single: bool,
     pub(crate) packets: u64,
     pub(crate) batches: u64,
     pub(crate) cycles: u64,
@@ -87,6 +89,7 @@ impl Engine {
                 inputs: ports.inputs.iter().copied().flatten().collect(),
                 outputs: ports.outputs.iter().copied().flatten().collect(),
                 listeners: Vec::new(),
+                single: false,
                 packets: 0,
                 batches: 0,
                 cycles: 0,
@@ -278,7 +281,7 @@ impl Engine {
 
     #[inline]
     pub(crate) fn stage(&mut self, to: Port, batch: Batch) {
-        if self.single {
+        if self.single || self.slots[to.element].single {
             return self.stage_one_by_one(to, batch);
         }
         self.stack.push(Delivery { to, hops: self.hops + 1, batch });
@@ -353,12 +356,13 @@ impl Engine {
 
     /// Pulls from an output: upstream past elements that only act on packets, and back through them.
     pub(crate) fn pull(&mut self, host: &mut dyn Host, source: Port, most: usize) -> Batch {
-        let most = if self.single { most.min(1) } else { most };
+        let mut most = if self.single { most.min(1) } else { most };
         let base = self.path.len();
         let mut at = source;
         while !self.slots[at.element].owns_pull {
             self.path.push(at.element);
             let slot = &self.slots[at.element];
+            most = if slot.single { most.min(1) } else { most };
             let input = slot.element.as_ref().map_or(0, |e| e.source_of(at.port));
             match slot.inputs.get(input).filter(|_| self.path.len() <= base + 2 * self.slots.len()) {
                 Some(&next) => at = next,
