@@ -32,6 +32,8 @@ pub enum Relation {
     Equal,
     /// Greater than the value.
     Greater,
+    /// Whatever it is, it is there.
+    Present,
 }
 
 /// A test of four bytes. It fails if bytes that the mask asks for are not there.
@@ -250,6 +252,7 @@ impl Test {
             && match self.relation {
                 Relation::Equal => value == self.value,
                 Relation::Greater => value > self.value,
+                Relation::Present => true,
             }
     }
 
@@ -278,9 +281,10 @@ mod tests {
     fn conditions() -> impl Strategy<Value = Condition> {
         let masks = [0xff00_0000u32, 0x00ff_0000, 0xffff_0000, 0xfc00_0000, 0xffff_ffff, 0xf000_000f, 0];
         let base = prop_oneof![Just(Base::Data), Just(Base::Network)];
-        let test = (0u16..7, proptest::sample::select(masks.to_vec()), base, any::<bool>(), 0u32..4)
-            .prop_map(|(offset, mask, base, equal, value)| {
-                let relation = if equal { Relation::Equal } else { Relation::Greater };
+        let relation =
+            proptest::sample::select(vec![Relation::Equal, Relation::Greater, Relation::Present]);
+        let test = (0u16..7, proptest::sample::select(masks.to_vec()), base, relation, 0u32..4)
+            .prop_map(|(offset, mask, base, relation, value)| {
                 let value = value.wrapping_mul(mask & mask.wrapping_neg());
                 Condition::Test(Test { base, offset, mask, relation, value })
             });

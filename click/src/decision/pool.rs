@@ -148,7 +148,11 @@ impl Pool {
     fn range(&mut self, test: Test) -> u32 {
         if test.mask == 0 {
             // Nothing is asked for, so it is always there, and 0.
-            return u32::from(test.relation == Relation::Equal && test.value == 0);
+            return u32::from(match test.relation {
+                Relation::Equal => test.value == 0,
+                Relation::Greater => false,
+                Relation::Present => true,
+            });
         }
         if test.value & !test.mask != 0 && test.relation == Relation::Equal {
             return NEVER;
@@ -162,6 +166,7 @@ impl Pool {
                 Some(low) => (low, u32::MAX),
                 None => return NEVER,
             },
+            Relation::Present => (0, u32::MAX),
         };
         self.number(Atom::Range(Range { field, low, high, test }))
     }

@@ -27,6 +27,8 @@ fn implied(first: &Test, outcome: bool, then: &Test) -> Option<bool> {
     }
     match (first.relation, outcome, then.relation) {
         (a, _, b) if a == b && first.value == then.value => Some(outcome),
+        (Relation::Present, false, _) => Some(false),
+        (_, true, Relation::Present) => Some(true),
         (Relation::Equal, true, Relation::Equal) => Some(false),
         (Relation::Equal, true, Relation::Greater) => Some(first.value > then.value),
         (Relation::Greater, true, Relation::Greater) if first.value >= then.value => Some(true),
@@ -99,7 +101,11 @@ impl Sequence {
     pub(super) fn describe(&self, target: impl Fn(Target) -> String) -> String {
         let mut out = String::new();
         for (i, s) in self.steps.iter().enumerate() {
-            let relation = if s.test.relation == Relation::Equal { "==" } else { ">" };
+            let relation = match s.test.relation {
+                Relation::Equal => "==",
+                Relation::Greater => ">",
+                Relation::Present => "is there, not",
+            };
             out += &format!(
                 "step {i}: {}{}/{:08x} {relation} {:08x}  yes-> {}  no-> {}\n",
                 s.test.base.name(),

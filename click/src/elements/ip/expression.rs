@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::decision::{Places, Program};
     use crate::headers::write_ipv4;
+    use std::format;
     use std::string::ToString;
 
     /// A packet from 1.2.3.4 port 1000 to 10.0.0.2 port 53.
@@ -294,6 +295,16 @@ mod tests {
         let mut fragment = packet(17);
         fragment[7] = 1;
         assert!(!holds("udp port 53", &fragment) && holds("udp and ip frag", &fragment));
+    }
+
+    #[test]
+    fn what_a_short_packet_lacks_fails_every_comparison_with_it() {
+        let short = &packet(17)[..21];
+        for text in ["transp[1] & 128 != 0", "port != 9", "src and dst port != 9", "udp src port <= 9", "src port 0-9"] {
+            assert!(!holds(text, short) && holds(&format!("not ({text})"), short), "{text}");
+        }
+        assert!(holds("not (transp[1] & 128 == 0)", short) && holds("transp[0] != 4", short));
+        assert!(!holds("ip frag", &short[..6]) && !holds("ip ect", &[]));
     }
 
     #[test]

@@ -248,12 +248,25 @@ impl Number {
             return Err("a range can only be compared by '='".into());
         }
         let from = self.compare(Comparison { operator: ">=", ..how }, low)?;
-        Ok(Condition::All(alloc::vec![from, not(self.compare(Comparison { operator: "<=", ..how }, high)?)]))
+        Ok(Condition::All(alloc::vec![from, unlike(self.compare(Comparison { operator: "<=", ..how }, high)?)]))
     }
 }
 
 fn not(condition: Condition) -> Condition {
     Condition::Not(Box::new(condition))
+}
+
+/// The opposite of a comparison: like the comparison itself, it fails where the packet is too short for it.
+fn unlike(condition: Condition) -> Condition {
+    match condition {
+        Condition::Test(test) => {
+            let there = Test { relation: Relation::Present, value: 0, ..test };
+            Condition::All(alloc::vec![not(Condition::Test(test)), Condition::Test(there)])
+        }
+        Condition::All(list) => Condition::Any(list.into_iter().map(unlike).collect()),
+        Condition::Any(list) => Condition::All(list.into_iter().map(unlike).collect()),
+        other => not(other),
+    }
 }
 
 /// A value, and what kind it is of.
@@ -520,7 +533,7 @@ impl Primitive {
             Some(Direction::Both) => Condition::All(alloc::vec![source, destination]),
             Some(Direction::Either) | None => Condition::Any(alloc::vec![source, destination]),
         };
-        if how.negated() { not(condition) } else { condition }
+        if how.negated() { unlike(condition) } else { condition }
     }
 
     fn condition(&self, how: Comparison, value: Option<Value>) -> Result<Condition, String> {
@@ -529,7 +542,7 @@ impl Primitive {
         };
         let alone =
             |what: &str| if value.is_some() { Err(format!("'{what}' takes no data")) } else { Ok(()) };
-        let plain = |condition| if how.negated() { not(condition) } else { condition };
+        let plain = |condition| if how.negated() { unlike(condition) } else { condition };
         let address = |mask: u32, value: u32| {
             let test = |offset| network(offset, mask).test(Relation::Equal, value);
             self.directed(how, test(12), test(16))
@@ -593,14 +606,14 @@ impl Primitive {
             }
             Kind::Fragment => {
                 alone("ip frag")?;
-                plain(not(FRAGMENT.is(0)))
+                unlike(FRAGMENT.is(0))
             }
             Kind::Unfragmented => {
                 alone("ip unfrag")?;
                 plain(FRAGMENT.is(0))
             }
             Kind::Ect => match value {
-                None => not(ECN.is(0)),
+                None => unlike(ECN.is(0)),
                 Some(value) => plain(ECN.compare_value(how, value)?),
             },
             Kind::Ce => {
