@@ -74,13 +74,14 @@ fn timestamps_are_set_moved_and_filtered() {
         b.settle();
         b.host.printed.split(':').next().unwrap().to_string()
     };
-    assert_eq!(printed("SetTimestamp(5.5)"), "5.500000000");
-    assert_eq!(printed("SetTimestamp(5.5) -> AdjustTimestamp(-0.25)"), "5.250000000");
-    assert_eq!(printed("SetTimestamp(5.5) -> SetTimestampDelta"), "0.000000000");
+    assert_eq!(printed("SetTimestamp(5.5)"), "5.500000");
+    assert_eq!(printed("SetTimestamp(5.5) -> AdjustTimestamp(-0.25)"), "5.250000");
+    assert_eq!(printed("SetTimestamp(5.5) -> SetTimestampDelta"), "0.000000");
     assert_eq!(
         printed("SetTimestamp(2, FIRST true) -> SetTimestamp(5.5) -> SetTimestampDelta(FIRST)"),
-        "3.500000000"
+        "3.500000"
     );
+    assert_eq!(printed("SetTimestamp(0.000000001)"), "0.000000001");
     let text = |filter: &str| {
         format!(
             "InfiniteSource(LIMIT 4) -> SetTimestamp(15) -> e :: TimeFilter({filter}) -> c0 :: Counter -> Discard; e [1] -> c1 :: Counter -> Discard"

@@ -195,7 +195,10 @@ fn routes_are_looked_up_and_changed() {
     b.write("r.ctrl", "remove 10.77.1.0/24\nadd 0/0 1");
     assert_eq!(lookups(&mut b), ["0", "0", "1"]);
     assert!(b.router.write(&mut b.host, "r.ctrl", "flush\nadd 1/8 7").is_err());
-    assert_eq!(b.read("r.table"), "10.0.0.0/8\t-\t0\n0.0.0.0/0\t-\t1\n");
+    let refused = b.router.write(&mut b.host, "r.add", "0/0 1.2.3.4 1").unwrap_err().to_string();
+    assert_eq!(refused, "conflict with existing route '0.0.0.0/0 - 1'");
+    b.write("r.ctrl", "add 10.0.0.1/32 1\nset 10/8 1.1.1.1 0");
+    assert_eq!(b.read("r.table"), "10.0.0.0/8\t1.1.1.1\t0\n0.0.0.0/0\t-\t1\n10.0.0.1/32\t-\t1\n");
     let mut b = bench("Idle -> r :: StaticIPLookup(10.0.0.0/8 0); r -> Discard");
     assert_eq!(b.read("r.lookup 10.1.1.1"), "0");
 }

@@ -253,14 +253,74 @@ fn packets_are_printed_in_words() {
         printed("x, TIMESTAMP false, TTL true", packet()),
         "x: ttl 64 10.77.0.2.4000 > 10.77.1.2.9: udp 12\n"
     );
-    assert_eq!(
-        printed("TIMESTAMP false", ping(0, own_ip(0))),
-        "10.77.0.2 > 10.77.0.1: icmp echo request (1, 2)\n"
+    assert_eq!(printed("TIMESTAMP false", ping(0, own_ip(0))), "10.77.0.2 > 10.77.0.1: icmp echo (1, 2)\n");
+    assert!(printed("TIMESTAMP false, PAYLOAD ASCII", packet()).ends_with("udp 12\n  data\n"));
+    let text = printed("TIMESTAMP false, PAYLOAD HEX", large(8 + 30));
+    assert!(
+        text.ends_with("\n  08090a0b 0c0d0e0f 10111213 14151617 18191a1b 1c1d1e1f\n  20212223 2425\n"),
+        "{text}"
     );
-    assert!(printed("TIMESTAMP false, PAYLOAD ASCII", packet()).ends_with("   0:data\n"));
     let tcp =
         ip(0, 6, client_ip(1), 64, &[0, 1, 0, 2, 0, 0, 0, 5, 0, 0, 0, 6, 0x50, 0x12, 1, 0, 0, 0, 0, 0, 7, 7]);
-    assert_eq!(printed("TIMESTAMP false", tcp), "10.77.0.2.1 > 10.77.1.2.2: SA 5:7(2,22) ack 6 win 256\n");
+    assert_eq!(
+        printed("TIMESTAMP false", tcp.clone()),
+        "10.77.0.2.1 > 10.77.1.2.2: S 5:8(3,42,42) ack 6 win 256\n"
+    );
+    let mut cut = tcp.clone();
+    cut.truncate(14 + 34);
+    cut[47] = 0;
+    let printed_short = |frame: &[u8], rule: &str| {
+        let mut b =
+            bench(&format!("FromDevice(0) -> Strip(14) -> MarkIPHeader -> IPPrint({rule}) -> Discard"));
+        b.settle();
+        b.send(0, frame.to_vec());
+        b.host.printed
+    };
+    assert_eq!(
+        printed_short(&cut, "TIMESTAMP false, AGGREGATE true"),
+        "#0: 10.77.0.2.1 > 10.77.1.2.2: . 5:7(2,34,42) win truncated-tcp\n".replace(" win ", "")
+    );
+    assert!(printed_short(&cut[..36], "").ends_with("10.77.0.2 > 10.77.1.2: truncated-tcp\n"));
+    assert!(printed_short(&packet()[..40], "").ends_with("10.77.0.2.4000 > 10.77.1.2.9: truncated-udp\n"));
+}
+
+#[test]
+fn fragments_and_errors_are_printed_in_words() {
+    let mut b = bench(&format!(
+        "FromDevice(0) -> {IP} -> t :: Tee -> IPFragmenter(124) -> IPPrint(TIMESTAMP false) -> Discard;
+        t [1] -> ICMPError(10.77.0.1, unreachable, port) -> IPPrint(e, TIMESTAMP false)
+            -> ICMPError(10.77.0.9, unreachable, needfrag, PMTU 9) -> Discard"
+    ));
+    b.settle();
+    b.send(0, large(200));
+    let [first, last, error] = *b.host.printed.lines().collect::<Vec<_>>() else {
+        panic!("{}", b.host.printed)
+    };
+    assert!(first.starts_with("10.77.0.2.9 > 10.77.1.2.9: udp 200 (frag ") && first.ends_with(":104@0+)"));
+    assert!(last.starts_with("10.77.0.2 > 10.77.1.2: udp (frag ") && last.ends_with(":96@104)"));
+    assert_eq!(error, "e: 10.77.0.1 > 10.77.0.2: icmp 10.77.1.2 unreachable port udp/9");
+    for (error, text) in [
+        ("timeexceeded", "icmp timeexceeded transit"),
+        ("unreachable", "icmp 10.77.1.2 unreachable net"),
+        ("unreachable, needfrag, PMTU 900", "icmp 10.77.1.2 unreachable needfrag (mtu 900)"),
+        ("unreachable, 2", "icmp 10.77.1.2 unreachable protocol udp"),
+        ("redirect, 77", "icmp redirect code 77"),
+    ] {
+        let mut b =
+            bench(&format!("FromDevice(0) -> {IP} -> ICMPError(10.77.0.1, {error}) -> IPPrint -> Discard"));
+        b.settle();
+        b.send(0, packet());
+        assert_eq!(b.host.printed, format!("1700000001.000000: 10.77.0.1 > 10.77.0.2: {text}\n"));
+    }
+}
+
+#[test]
+fn addresses_are_stored_in_odd_headers_too() {
+    let mut b = bench(
+        "InfiniteSource(LIMIT 1, DATA \\<99999999 99999999 99999999 99999999 99999999>) -> MarkIPHeader -> SetIPAddress(1.0.0.2) -> StoreIPAddress(src) -> Print -> Discard",
+    );
+    b.settle();
+    assert_eq!(b.host.printed, "  20 | 99999999 99999999 9999cbca 01000002 99999999\n");
 }
 
 #[test]

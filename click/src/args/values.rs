@@ -61,6 +61,19 @@ pub fn seconds(time: Nanos) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
+/// A packet's time in seconds: six digits behind the point, or nine if it is no whole number of microseconds. What
+/// lies before 1970 is negative.
+#[inline(never)]
+pub fn stamp(time: Nanos) -> String {
+    let sign = if (time as i64) < 0 { "-" } else { "" };
+    let time = (time as i64).unsigned_abs();
+    let mut text = format!("{sign}{}.{:09}", time / 1_000_000_000, time % 1_000_000_000);
+    if time.is_multiple_of(1000) {
+        text.truncate(text.len() - 3);
+    }
+    text
+}
+
 impl fmt::Display for Ipv4 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         core::net::Ipv4Addr::from(self.0).fmt(f)

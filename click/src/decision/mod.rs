@@ -281,13 +281,13 @@ mod tests {
     fn conditions() -> impl Strategy<Value = Condition> {
         let masks = [0xff00_0000u32, 0x00ff_0000, 0xffff_0000, 0xfc00_0000, 0xffff_ffff, 0xf000_000f, 0];
         let base = prop_oneof![Just(Base::Data), Just(Base::Network)];
-        let relation =
-            proptest::sample::select(vec![Relation::Equal, Relation::Greater, Relation::Present]);
-        let test = (0u16..7, proptest::sample::select(masks.to_vec()), base, relation, 0u32..4)
-            .prop_map(|(offset, mask, base, relation, value)| {
+        let relation = proptest::sample::select(vec![Relation::Equal, Relation::Greater, Relation::Present]);
+        let test = (0u16..7, proptest::sample::select(masks.to_vec()), base, relation, 0u32..4).prop_map(
+            |(offset, mask, base, relation, value)| {
                 let value = value.wrapping_mul(mask & mask.wrapping_neg());
                 Condition::Test(Test { base, offset, mask, relation, value })
-            });
+            },
+        );
         let leaf = prop_oneof![4 => test, 1 => any::<bool>().prop_map(Condition::Constant)];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![

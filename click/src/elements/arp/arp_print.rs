@@ -1,4 +1,4 @@
-use crate::args::{Args, Ethernet, Ipv4};
+use crate::args::{Args, Ethernet, Ipv4, stamp};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
 use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp};
@@ -34,7 +34,7 @@ impl ARPPrint {
     fn line(&self, timestamp: u64, data: &[u8]) -> String {
         let mut out = if self.label.is_empty() { String::new() } else { format!("{}: ", self.label) };
         if self.timestamp {
-            out += &format!("{}.{:09}: ", timestamp / 1_000_000_000, timestamp % 1_000_000_000);
+            out += &(stamp(timestamp) + ": ");
         }
         let Some(arp) = Arp::read(data) else { return out + "(not ARP for Ethernet and IPv4)" };
         if self.ether {

@@ -1,4 +1,4 @@
-use crate::args::Args;
+use crate::args::{Args, stamp};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
 use crate::packet::{Batch, Packet};
@@ -60,8 +60,7 @@ impl Print {
             out = self.label.clone() + ": ";
         }
         if self.timestamp {
-            let t = packet.timestamp();
-            let _ = write!(out, "{}.{:09}: ", t / 1_000_000_000, t % 1_000_000_000);
+            out += &(stamp(packet.timestamp()) + ": ");
         }
         if self.headroom {
             let _ = write!(out, "(h{} t{}) ", packet.headroom(), packet.tailroom());

@@ -43,8 +43,8 @@ const TYPES: &[(&str, u8)] = &[
 const CODES: &[(u8, &str, u8)] = &[
     (3, "net", 0),
     (3, "host", 1),
-    (3, "proto", 2),
     (3, "protocol", 2),
+    (3, "proto", 2),
     (3, "port", 3),
     (3, "needfrag", 4),
     (3, "srcroutefail", 5),
@@ -61,6 +61,11 @@ const CODES: &[(u8, &str, u8)] = &[
     (12, "missingopt", 1),
     (12, "length", 2),
 ];
+
+/// The name of a code of a type.
+pub(crate) fn code_name(kind: u8, code: u8) -> Option<&'static str> {
+    CODES.iter().find(|c| (c.0, c.2) == (kind, code)).map(|c| c.1)
+}
 
 impl ICMPError {
     fn new(args: &mut Args<'_>) -> Self {

@@ -10,6 +10,7 @@ mod icmp_ping_source;
 
 pub use check_icmp_header::CheckICMPHeader;
 pub use icmp_error::ICMPError;
+pub(crate) use icmp_error::code_name;
 pub use icmp_ip_encap::ICMPIPEncap;
 pub use icmp_ping_encap::ICMPPingEncap;
 pub use icmp_ping_responder::ICMPPingResponder;

@@ -300,7 +300,13 @@ mod tests {
     #[test]
     fn what_a_short_packet_lacks_fails_every_comparison_with_it() {
         let short = &packet(17)[..21];
-        for text in ["transp[1] & 128 != 0", "port != 9", "src and dst port != 9", "udp src port <= 9", "src port 0-9"] {
+        for text in [
+            "transp[1] & 128 != 0",
+            "port != 9",
+            "src and dst port != 9",
+            "udp src port <= 9",
+            "src port 0-9",
+        ] {
             assert!(!holds(text, short) && holds(&format!("not ({text})"), short), "{text}");
         }
         assert!(holds("not (transp[1] & 128 == 0)", short) && holds("transp[0] != 4", short));

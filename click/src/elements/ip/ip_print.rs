@@ -1,9 +1,11 @@
 use super::header;
-use crate::args::{Args, Ipv4};
+use super::primitive::{icmp_type_name, protocol_name};
+use crate::args::{Args, Ipv4, stamp};
 use crate::element::{Context, Element, read_write};
 use crate::elements::content::AGGREGATE;
+use crate::elements::icmp::code_name;
 use crate::handlers::parse;
-use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, be16};
+use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, be16, four};
 use crate::packet::{Batch, PAINT, Packet};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,11 +14,13 @@ use core::fmt::Write;
 crate::element! {
     /// Prints IP packets in words, one a line.
     ///
-    /// The header is found by the IP header annotation.
+    /// The header is found by the IP header annotation. For TCP the line says `SEQ:END(DATA,PACKET,IP)`: the sequence
+    /// numbers taken, how many they are, the bytes of the packet as it is here, and those that its IP header tells.
     ///
     /// # Arguments
     /// `LABEL`: what to print first. `CONTENTS` (NONE): print the packet's bytes: `NONE`, `HEX`, `ASCII`; `PAYLOAD`: the
-    /// same for what follows the transport header. `MAXLENGTH` or `NBYTES` (1500): most bytes to print. Print these too:
+    /// same for what follows the header of TCP or UDP. `MAXLENGTH` or `NBYTES` (1500): most bytes to print; negative: all.
+    /// Print these too:
     /// `ID`, `TTL`, `TOS`, `LENGTH`, `AGGREGATE`, `PAINT` (false), `TIMESTAMP` (true). `SWAP` (false): print ICMP
     /// identifiers and sequence numbers in the other byte order. `ACTIVE` (true).
     ///
@@ -69,7 +73,8 @@ impl IPPrint {
         if bytes[0] != Bytes::None && bytes[1] != Bytes::None {
             args.error("specify at most one of PAYLOAD and CONTENTS");
         }
-        let most = args.key("MAXLENGTH").or_else(|| args.key("NBYTES")).unwrap_or(1500);
+        let most = args.key("MAXLENGTH").or_else(|| args.key("NBYTES")).unwrap_or(1500i32);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut flag = |name: &str, otherwise: bool| args.key(name).unwrap_or(otherwise);
         let also = Also {
             id: flag("ID", false),
@@ -87,15 +92,15 @@ impl IPPrint {
     fn line(&self, packet: &mut Packet) -> String {
         let mut out = if self.label.is_empty() { String::new() } else { format!("{}: ", self.label) };
         if self.also.timestamp {
-            let t = packet.timestamp();
-            let _ = write!(out, "{}.{:09}: ", t / 1_000_000_000, t % 1_000_000_000);
+            out += &(stamp(packet.timestamp()) + ": ");
         }
-        if self.also.aggregate {
-            let _ = write!(out, "#{} ", AGGREGATE.get(packet));
-        }
-        if self.also.paint {
-            let _ = write!(out, "paint {} ", packet.paint(PAINT));
-        }
+        let (aggregate, paint) = (AGGREGATE.get(packet), packet.paint(PAINT));
+        out += &match (self.also.aggregate, self.also.paint) {
+            (true, true) => format!("#{aggregate}.{paint}: "),
+            (true, false) => format!("#{aggregate}: "),
+            (false, true) => format!("paint {paint}: "),
+            (false, false) => String::new(),
+        };
         let Some((at, h)) = header(packet) else { return out + "(Not an IP packet)" };
         let ip = &packet.data()[at..];
         for (wanted, name, value) in [
@@ -108,89 +113,150 @@ impl IPPrint {
                 let _ = write!(out, "{name} {value} ");
             }
         }
-        let end = h.total.clamp(h.header, ip.len());
-        let transport = &ip[h.header..end];
+        let there = ip.len().min(h.total.max(h.header));
+        self.transport(&mut out, &h, &ip[h.header..there], packet.len());
         if h.fragment_offset > 0 || h.more_fragments {
+            let (id, length) = (be16(ip, 4).unwrap_or(0), h.total as i32 - h.header as i32);
             let more = if h.more_fragments { "+" } else { "" };
-            let place =
-                format!("{}:{}@{}{more}", be16(ip, 4).unwrap_or(0), transport.len(), h.fragment_offset * 8);
-            let _ = write!(out, "{} > {} (frag {place})", Ipv4(h.source), Ipv4(h.destination));
-        } else {
-            self.transport(&mut out, &h, transport);
+            let _ = write!(out, " (frag {id}:{length}@{}{more})", h.fragment_offset * 8);
         }
         let (what, how) = match self.bytes {
             [Bytes::None, Bytes::None] => return out,
-            [Bytes::None, how] => (&transport[payload(h.protocol, transport)..], how),
-            [how, _] => (&ip[..end], how),
+            [Bytes::None, how] => (payload(&h, &ip[h.header..]), how),
+            [how, _] => (packet.data(), how),
         };
         print_bytes(&mut out, &what[..what.len().min(self.most)], how);
         out
     }
 
-    fn transport(&self, out: &mut String, h: &Ipv4Header, bytes: &[u8]) {
+    /// What a packet carries. `length`: bytes of the packet in all.
+    fn transport(&self, out: &mut String, h: &Ipv4Header, bytes: &[u8], length: usize) {
         let (source, destination) = (Ipv4(h.source), Ipv4(h.destination));
-        let port = |at: usize| be16(bytes, at).unwrap_or(0);
-        let _ = match h.protocol {
-            PROTOCOL_TCP if bytes.len() >= 20 => {
-                let word = |at: usize| u32::from_be_bytes(core::array::from_fn(|i| bytes[at + i]));
-                let names =
-                    [(1, 'F'), (2, 'S'), (4, 'R'), (8, 'P'), (16, 'A'), (32, 'U'), (64, 'E'), (128, 'C')];
-                let flags: String = names.iter().filter(|f| bytes[13] & f.0 != 0).map(|f| f.1).collect();
-                let flags = if flags.is_empty() { ".".to_string() } else { flags };
-                let data = bytes.len() - payload(PROTOCOL_TCP, bytes);
-                let (sequence, window) = (word(4), port(14));
-                write!(out, "{source}.{} > {destination}.{}: {flags} ", port(0), port(2)).and_then(|()| {
-                    write!(
-                        out,
-                        "{sequence}:{}({data},{}) ",
-                        sequence.wrapping_add(data as u32),
-                        bytes.len()
-                    )?;
-                    if bytes[13] & 16 != 0 {
-                        write!(out, "ack {} ", word(8))?;
-                    }
-                    write!(out, "win {window}")
-                })
+        let name = match h.protocol {
+            PROTOCOL_TCP => "tcp",
+            PROTOCOL_UDP => "udp",
+            PROTOCOL_ICMP => "icmp",
+            other => {
+                let _ = write!(out, "{source} > {destination}: ip-proto-{other}");
+                return;
             }
-            PROTOCOL_UDP if bytes.len() >= 8 => {
-                write!(out, "{source}.{} > {destination}.{}: udp {}", port(0), port(2), port(4))
-            }
-            PROTOCOL_ICMP if bytes.len() >= 8 => {
-                let number = |at: usize| if self.swap { port(at).swap_bytes() } else { port(at) };
-                let what = match bytes[0] {
-                    0 => format!("echo reply ({}, {})", number(4), number(6)),
-                    3 => format!("unreachable code {}", bytes[1]),
-                    5 => format!("redirect code {}", bytes[1]),
-                    8 => format!("echo request ({}, {})", number(4), number(6)),
-                    11 => format!("time exceeded code {}", bytes[1]),
-                    other => format!("type {other} code {}", bytes[1]),
-                };
-                write!(out, "{source} > {destination}: icmp {what}")
-            }
-            protocol => write!(out, "{source} > {destination}: ip-proto-{protocol}"),
         };
+        let ports = be16(bytes, 0).zip(be16(bytes, 2)).filter(|_| h.protocol != PROTOCOL_ICMP);
+        let whole = if h.fragment_offset > 0 {
+            let _ = write!(out, "{source} > {destination}: {name}");
+            return;
+        } else if let Some((from, to)) = ports {
+            let _ = write!(out, "{source}.{from} > {destination}.{to}: ");
+            if h.protocol == PROTOCOL_TCP { tcp(out, h, bytes, length) } else { udp(out, bytes) }
+        } else {
+            let _ = write!(out, "{source} > {destination}: ");
+            if h.protocol == PROTOCOL_ICMP { self.icmp(out, bytes) } else { None }
+        };
+        if whole.is_none() {
+            let _ = write!(out, "truncated-{name}");
+        }
+    }
+
+    /// What an ICMP message says; `None`: it ends too early.
+    fn icmp(&self, out: &mut String, bytes: &[u8]) -> Option<()> {
+        let (&kind, &code) = (bytes.first()?, bytes.get(1)?);
+        *out += "icmp ";
+        let number = |at: usize| be16(bytes, at).map(|n| if self.swap { n.swap_bytes() } else { n });
+        let code_text = match code_name(kind, code) {
+            Some(name) => name.to_string(),
+            None if code == 0 && kind != UNREACHABLE => String::new(),
+            None => format!("code {code}"),
+        };
+        if kind == UNREACHABLE {
+            return unreachable(out, bytes, code, &code_text);
+        }
+        *out += &icmp_type_name(kind).map_or_else(|| format!("type {kind}"), str::to_string);
+        if matches!(kind, 0 | 8) {
+            out.push(' ');
+            let _ = write!(out, "({}, {})", number(4)?, number(6)?);
+        } else if !code_text.is_empty() {
+            let _ = write!(out, " {code_text}");
+        }
+        Some(())
     }
 }
 
-/// Where the payload begins behind a transport header.
-fn payload(protocol: u8, bytes: &[u8]) -> usize {
-    let length = match protocol {
-        PROTOCOL_TCP => bytes.get(12).map_or(20, |b| usize::from(b >> 4) * 4),
-        PROTOCOL_UDP | PROTOCOL_ICMP => 8,
+/// ICMP's type of messages that something cannot be reached.
+const UNREACHABLE: u8 = 3;
+
+/// What of the packet in an ICMP message cannot be reached.
+fn unreachable(out: &mut String, bytes: &[u8], code: u8, code_text: &str) -> Option<()> {
+    let inner = bytes.get(8..).unwrap_or(&[]);
+    let Some(destination) = four(inner, 16) else {
+        let _ = write!(out, "unreachable {code_text} ");
+        return None;
+    };
+    let _ = write!(out, "{} unreachable {code_text}", Ipv4(destination));
+    let protocol = inner[9];
+    match code {
+        2 => *out += &protocol_name(protocol).map_or_else(|| format!(" {protocol}"), |n| format!(" {n}")),
+        3 => {
+            *out +=
+                &protocol_name(protocol).map_or_else(|| format!(" protocol {protocol}"), |n| format!(" {n}"));
+            let _ = write!(out, "/{}", be16(inner, usize::from(inner[0] & 15) * 4 + 2)?);
+        }
+        4 => match be16(bytes, 6) {
+            Some(mtu) if mtu > 0 => out.push_str(&format!(" (mtu {mtu})")),
+            _ => {}
+        },
+        _ => {}
+    }
+    Some(())
+}
+
+/// What a TCP segment says; its lengths are those that the headers tell. `None`: it ends too early.
+fn tcp(out: &mut String, h: &Ipv4Header, bytes: &[u8], length: usize) -> Option<()> {
+    let &flags = bytes.get(13)?;
+    let word = |at: usize| four(bytes, at).map(u32::from_be_bytes);
+    let is = |flag: u8| flags & flag != 0;
+    let names: String =
+        [(2, 'S'), (1, 'F'), (4, 'R'), (8, 'P')].iter().filter(|f| is(f.0)).map(|f| f.1).collect();
+    let names = if names.is_empty() { "." } else { &names };
+    let data = h.total as i32 - h.header as i32 - i32::from(bytes[12] >> 4) * 4;
+    let data = data + i32::from(is(1)) + i32::from(is(2));
+    let sequence = word(4)?;
+    let end = sequence.wrapping_add_signed(data);
+    let _ = write!(out, "{names} {sequence}:{end}({data},{length},{})", h.total);
+    if is(16) {
+        let _ = write!(out, " ack {}", word(8)?);
+    }
+    let _ = write!(out, " win {}", be16(bytes, 14)?);
+    Some(())
+}
+
+fn udp(out: &mut String, bytes: &[u8]) -> Option<()> {
+    let length = be16(bytes, 4).filter(|_| bytes.len() >= 8)?;
+    let _ = write!(out, "udp {length}");
+    Some(())
+}
+
+/// What follows the header of TCP or UDP.
+fn payload<'a>(h: &Ipv4Header, bytes: &'a [u8]) -> &'a [u8] {
+    let length = match h.protocol {
+        PROTOCOL_TCP if h.fragment_offset == 0 => bytes.get(12).map_or(20, |b| usize::from(b >> 4) * 4),
+        PROTOCOL_UDP if h.fragment_offset == 0 => 8,
         _ => 0,
     };
-    length.min(bytes.len())
+    bytes.get(length..).unwrap_or(&[])
 }
 
 fn print_bytes(out: &mut String, bytes: &[u8], how: Bytes) {
-    for (i, line) in bytes.chunks(16).enumerate() {
-        let _ = write!(out, "\n  {:4}:", i * 16);
-        for (i, b) in line.iter().enumerate() {
-            let _ = match how {
-                Bytes::Hex => write!(out, "{}{b:02x}", if i % 2 == 0 { " " } else { "" }),
-                _ if b.is_ascii_graphic() || *b == b' ' => write!(out, "{}", *b as char),
-                _ => write!(out, "."),
-            };
+    let (line, group) = if how == Bytes::Hex { (24, 4) } else { (48, 8) };
+    for (i, &b) in bytes.iter().enumerate() {
+        if i % line == 0 {
+            *out += "\n  ";
+        } else if i % group == 0 {
+            out.push(' ');
+        }
+        if how == Bytes::Hex {
+            let _ = write!(out, "{b:02x}");
+        } else {
+            out.push(if b.is_ascii_graphic() || b == b' ' { b as char } else { '.' });
         }
     }
 }

@@ -92,8 +92,8 @@ const ICMP_TYPES: &[(&str, u32)] = &[
     ("routeradvert", 9),
     ("routersolicit", 10),
     ("timeexceeded", 11),
-    ("paramproblem", 12),
     ("parameterproblem", 12),
+    ("paramproblem", 12),
     ("timestamp", 13),
     ("timestamp-reply", 14),
     ("inforeq", 15),
@@ -108,6 +108,16 @@ const TCP_OPTIONS: &[(&str, u32)] =
 /// The number of a protocol.
 pub(super) fn protocol(word: &str) -> Option<u8> {
     PROTOCOLS.iter().find(|p| p.0 == word).map(|p| p.1 as u8)
+}
+
+/// The name of a protocol.
+pub(super) fn protocol_name(number: u8) -> Option<&'static str> {
+    PROTOCOLS.iter().find(|p| p.1 == number.into()).map(|p| p.0)
+}
+
+/// The name of an ICMP message's type.
+pub(super) fn icmp_type_name(number: u8) -> Option<&'static str> {
+    ICMP_TYPES.iter().find(|t| t.1 == number.into()).map(|t| t.0)
 }
 
 const ETHERNET_DESTINATION: u16 = 0;
@@ -248,7 +258,10 @@ impl Number {
             return Err("a range can only be compared by '='".into());
         }
         let from = self.compare(Comparison { operator: ">=", ..how }, low)?;
-        Ok(Condition::All(alloc::vec![from, unlike(self.compare(Comparison { operator: "<=", ..how }, high)?)]))
+        Ok(Condition::All(alloc::vec![
+            from,
+            unlike(self.compare(Comparison { operator: "<=", ..how }, high)?)
+        ]))
     }
 }
 

@@ -14,7 +14,7 @@ crate::element! {
     /// Routes: `ADDR/MASK [GATEWAY] OUTPUT`. A gateway becomes the destination annotation.
     ///
     /// # Handlers
-    /// `table`: the routes. `lookup ADDRESS`: the answer for an address. `add`, `set`: a route as an argument has it; `set`
+    /// `table`: the routes, in the order given. `lookup ADDRESS`: the answer for an address. `add`, `set`: a route as an argument has it; `set`
     /// replaces the one for the same prefix. `remove PREFIX`. `flush`: removes all. `ctrl`: lines of these, done all or
     /// not at all.
     RadixIPLookup "1/-" "h/h"

@@ -1,6 +1,6 @@
 //! Routes by longest prefix.
 
-use crate::args::{Args, Names, Prefix, mask_bits, parse_number};
+use crate::args::{Args, Ipv4, Names, Prefix, mask_bits, parse_number};
 use crate::element::Context;
 use crate::elements::content::distribute;
 use crate::packet::Batch;
@@ -14,6 +14,8 @@ struct Route {
     prefix: Prefix,
     gateway: [u8; 4],
     output: usize,
+    /// Place in the order in which routes were given.
+    number: u64,
 }
 
 /// Addresses from here to the next interval's start have this answer.
@@ -22,6 +24,14 @@ struct Interval {
     start: u32,
     gateway: [u8; 4],
     output: usize,
+}
+
+impl Route {
+    /// Its words, with this between them.
+    fn line(&self, space: char) -> String {
+        let gateway = if self.gateway == [0; 4] { "-".to_string() } else { Ipv4(self.gateway).to_string() };
+        format!("{}{space}{gateway}{space}{}", self.prefix, self.output)
+    }
 }
 
 const NO_ROUTE: usize = crate::decision::NOWHERE;
@@ -34,6 +44,8 @@ pub(super) struct Routes {
     routes: Vec<Route>,
     intervals: Vec<Interval>,
     stale: bool,
+    /// Routes given so far.
+    given: u64,
 }
 
 /// `ADDRESS/LENGTH [GATEWAY] OUTPUT`
@@ -58,7 +70,7 @@ fn route(text: &str, names: &Names, outputs: usize) -> Result<Route, String> {
     if output >= outputs {
         return Err(format!("output port {output} does not exist ({outputs} are connected)"));
     }
-    Ok(Route { prefix: Prefix(address, length), gateway, output })
+    Ok(Route { prefix: Prefix(address, length), gateway, output, number: 0 })
 }
 
 impl Routes {
@@ -66,7 +78,10 @@ impl Routes {
         let mut table = Self { stale: true, ..Self::default() };
         for word in args.rest() {
             match route(&word.text, args.names, args.outputs) {
-                Ok(route) => table.routes.push(route),
+                Ok(route) => {
+                    table.given += 1;
+                    table.routes.push(Route { number: table.given, ..route });
+                }
                 Err(message) => args.error_in(&word, message),
             }
         }
@@ -85,9 +100,14 @@ impl Routes {
     /// Adds a route, or takes the place of the one for its prefix if `replace`.
     fn add(&mut self, route: Route, replace: bool) -> Result<(), String> {
         match self.find(route.prefix) {
-            Ok(_) if !replace => return Err(format!("conflict with existing route '{}'", route.prefix)),
-            Ok(at) => self.routes[at] = route,
-            Err(at) => self.routes.insert(at, route),
+            Ok(at) if !replace => {
+                return Err(format!("conflict with existing route '{}'", self.routes[at].line(' ')));
+            }
+            Ok(at) => self.routes[at] = Route { number: self.routes[at].number, ..route },
+            Err(at) => {
+                self.given += 1;
+                self.routes.insert(at, Route { number: self.given, ..route });
+            }
         }
         self.stale = true;
         Ok(())
@@ -167,11 +187,10 @@ impl Routes {
     }
 
     pub(super) fn read(&mut self, cx: &Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
-        let gateway =
-            |g: [u8; 4]| if g == [0; 4] { "-".to_string() } else { crate::args::Ipv4(g).to_string() };
         if handler == "table" {
-            let line = |r: &Route| format!("{}\t{}\t{}\n", r.prefix, gateway(r.gateway), r.output);
-            return Ok(self.routes.iter().rev().map(line).collect());
+            let mut routes: Vec<&Route> = self.routes.iter().collect();
+            routes.sort_unstable_by_key(|r| r.number);
+            return Ok(routes.into_iter().map(|r| r.line('\t') + "\n").collect());
         }
         let address =
             cx.names().ipv4(argument).ok_or_else(|| format!("expected an IP address, not '{argument}'"))?;
@@ -182,7 +201,7 @@ impl Routes {
         Ok(match found.output {
             NO_ROUTE => "-1".to_string(),
             output if found.gateway == [0; 4] => output.to_string(),
-            output => format!("{output} {}", gateway(found.gateway)),
+            output => format!("{output} {}", Ipv4(found.gateway)),
         })
     }
 
@@ -236,7 +255,7 @@ mod tests {
             let mut table = Routes::default();
             for (address, length, output) in &routes {
                 let prefix = Prefix(crate::args::mask(spread(*address).to_be_bytes(), *length), *length);
-                table.add(Route { prefix, gateway: [0; 4], output: *output }, true).unwrap();
+                table.add(Route { prefix, gateway: [0; 4], output: *output, number: 0 }, true).unwrap();
             }
             table.rebuild();
             let address = if high { spread(low) } else { low };

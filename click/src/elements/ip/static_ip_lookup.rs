@@ -14,7 +14,7 @@ crate::element! {
     /// Routes: `ADDR/MASK [GATEWAY] OUTPUT`. A gateway becomes the destination annotation.
     ///
     /// # Handlers
-    /// `table`: the routes. `lookup ADDRESS`: the answer for an address.
+    /// `table`: the routes, in the order given. `lookup ADDRESS`: the answer for an address.
     StaticIPLookup "1/-" "h/h"
     handlers [read("table"), read("lookup")]
     { routes: Routes }

@@ -1,7 +1,8 @@
-use super::{header, rewrite_address};
+use super::rewrite_address;
 use crate::args::{Args, Ipv4, parse_number};
 use crate::element::{Context, Element};
-use crate::packet::Batch;
+use crate::headers::{IPV4, Ipv4Header};
+use crate::packet::{Batch, Packet};
 use alloc::format;
 use alloc::string::String;
 
@@ -41,6 +42,15 @@ impl StoreIPAddress {
         };
         Self { address, place }
     }
+}
+
+/// The IP header, also one of another version, or longer than the packet: 20 bytes of it will do.
+fn header(packet: &Packet) -> Option<(usize, Ipv4Header)> {
+    let at = packet.network()?;
+    let mut bytes: [u8; IPV4] = *packet.data().get(at..)?.first_chunk()?;
+    let header = usize::from(bytes[0] & 15) * 4;
+    bytes[0] = 0x45;
+    (header >= IPV4).then_some((at, Ipv4Header { header, ..Ipv4Header::read(&bytes)? }))
 }
 
 impl Element for StoreIPAddress {
