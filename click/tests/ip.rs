@@ -234,6 +234,33 @@ fn combinations_do_what_their_parts_do() {
 }
 
 #[test]
+fn errors_go_back_the_way_that_a_source_route_says() {
+    let with = |option: &[u8]| {
+        let mut frame = packet();
+        frame[14] = 0x45 + (option.len() / 4) as u8;
+        frame.splice(34..34, option.iter().copied());
+        let total = (frame.len() - 14) as u16;
+        frame[16..18].copy_from_slice(&total.to_be_bytes());
+        sealed(frame)
+    };
+    let error = |kind: &str, option: &[u8]| through(&format!("ICMPError(1.2.3.4, {kind})"), &[with(option)]);
+    // Two of three addresses are travelled.
+    let route = [1, 131, 15, 12, 9, 9, 9, 1, 9, 9, 9, 2, 9, 9, 9, 3];
+    let out = error("timeexceeded", &route);
+    assert_eq!((out[0][14], &out[0][34..46]), (0x48, &[131, 11, 4, 9, 9, 9, 2, 9, 9, 9, 1, 0][..]));
+    assert_eq!((checksum(&out[0][14..46]), checksum(&out[0][46..]), out[0][46]), ([0, 0], [0, 0], 11));
+    assert!(error("redirect", &route).is_empty());
+    assert_eq!(error("timeexceeded", &[137, 3, 4, 0])[0][34..38], [137, 3, 4, 0], "nothing is travelled yet");
+    for wrong in
+        [[131, 3, 5, 0], [131, 3, 8, 0], [131, 9, 4, 0], [131, 1, 4, 0], [7, 3, 4, 0], [1, 1, 1, 131]]
+    {
+        assert_eq!(error("timeexceeded", &wrong)[0][14], 0x45, "{wrong:?}");
+    }
+    let path = "SetAnnoByte(17, 22) -> ICMPError(1.2.3.4, parameterproblem)";
+    assert_eq!(through(path, &[with(&route)])[0][14], 0x45, "it is what is wrong");
+}
+
+#[test]
 fn errors_get_the_address_of_the_network_they_leave_to() {
     let out = through("ICMPError(10.77.0.1, unreachable, host) -> FixIPSrc(8.8.4.4)", &[packet()]);
     assert_eq!(out[0][26..30], [8, 8, 4, 4]);

@@ -17,7 +17,7 @@ crate::element! {
     ///
     /// The error goes back to the packet's source, as RFC 1812 section 4.3.2 has it: none about another ICMP error, about
     /// a fragment but the first, or about a packet that was sent to all or whose source is not one host. Those packets
-    /// are dropped.
+    /// are dropped. The error about a packet with a source route goes back the way that the packet came.
     ///
     /// # Arguments
     /// `SRC`: address that the errors come from. `TYPE`: number, or `unreachable`, `sourcequench`, `redirect`,
@@ -112,21 +112,48 @@ impl ICMPError {
             && !icmp_error()
     }
 
+    /// The source route of the error about a packet: the way back (RFC 1122, section 3.2.2; RFC 1812, section
+    /// 4.3.2.6). Nothing if the packet has none, or if that is what is wrong with it; `None`: no error may be sent.
+    fn way_back(&self, ip: &[u8], parameter: u8) -> Option<Vec<u8>> {
+        match source_route(ip) {
+            Some(_) if self.kind == 5 => None,
+            Some((at, route))
+                if (self.kind, self.code) != (12, 0)
+                    || !(at..at + route.len()).contains(&usize::from(parameter)) =>
+            {
+                let travelled = &route[3..usize::from(route[2]) - 1];
+                let mut back = alloc::vec![route[0], 3 + travelled.len() as u8, 4];
+                travelled.rchunks(4).for_each(|address| back.extend(address));
+                // The end of options, up to a multiple of four.
+                back.push(0);
+                Some(back)
+            }
+            _ => Some(Vec::new()),
+        }
+    }
+
     /// Puts the error's headers in front of the packet, which is cut to fit.
     fn make(&mut self, packet: &mut Packet) -> bool {
         let Some((at, h)) = header(packet) else { return false };
         if !self.may_answer(packet, at, &h) || !packet.pull(at) {
             return false;
         }
-        packet.truncate(h.total.min(self.most - IPV4 - ICMP));
         let gateway = packet.destination();
         let parameter = packet.user()[PARAMETER];
-        let Some(()) = packet.push(IPV4 + ICMP) else { return false };
+        let Some(options) = self.way_back(&packet.data()[..h.header], parameter) else { return false };
+        let header = IPV4 + options.len();
+        packet.truncate(h.total.min(self.most - header - ICMP));
+        let Some(()) = packet.push(header + ICMP) else { return false };
         let total = packet.len();
         let data = packet.data_mut();
         self.id = self.id.wrapping_add(1);
         write_ipv4(data, total as u16, self.id, PROTOCOL_ICMP, self.source.0, h.source);
-        let icmp = &mut data[IPV4..];
+        data[IPV4..header].copy_from_slice(&options);
+        data[0] = 0x40 | (header / 4) as u8;
+        data[10..12].fill(0);
+        let sum = checksum(&data[..header]);
+        data[10..12].copy_from_slice(&sum);
+        let icmp = &mut data[header..];
         icmp[..ICMP].fill(0);
         (icmp[0], icmp[1]) = (self.kind, self.code);
         match self.kind {
@@ -137,11 +164,36 @@ impl ICMPError {
         }
         let sum = checksum(icmp);
         icmp[2..4].copy_from_slice(&sum);
-        packet.set_headers(0, IPV4);
+        packet.set_headers(0, header);
         packet.set_destination(h.source);
         packet.set_kind(Kind::Host);
         packet.user()[FIX] = u8::from(self.fix);
         true
+    }
+}
+
+/// The source route option of an IP header, with the part of it that is travelled, and where it lies.
+fn source_route(ip: &[u8]) -> Option<(usize, &[u8])> {
+    let mut at = IPV4;
+    loop {
+        let length = match ip.get(at)? {
+            0 => return None,
+            1 => 1,
+            kind => {
+                let length = usize::from(*ip.get(at + 1)?);
+                let option = ip.get(at..at + length).filter(|o| o.len() >= 2)?;
+                if matches!(kind, 131 | 137)
+                    && let Some(&next) = option.get(2)
+                    && next >= 4
+                    && next.is_multiple_of(4)
+                    && usize::from(next) <= length + 1
+                {
+                    return Some((at, option));
+                }
+                length
+            }
+        };
+        at += length;
     }
 }
 
