@@ -3,6 +3,7 @@
 mod common;
 
 use click::Progress;
+use click::headers::Arp;
 use common::*;
 
 /// Frames that come out of device 1 after one went into device 0, through `path`.
@@ -256,13 +257,112 @@ fn arp_querier_asks_waits_and_gives_up() {
     );
     let sent = b.send(0, arp(0, 2, own_ip(0)));
     assert_eq!((sent.len(), &sent[0][..14]), (2, &[&client_mac(0)[..], &own_mac(0), &[8, 0]].concat()[..]));
-    assert!(b.read("q.table").starts_with("10.77.0.2\t1\t02-01-00-00-00-00"));
+    assert!(b.read("q.table").starts_with("10.77.0.2 1 02-01-00-00-00-00"));
     b.pass(61 * SECOND);
     assert_eq!(b.send(1, frame.clone()).len(), 2, "the packet, and a query whether that is still right");
     b.write("q.delete", "10.77.0.2");
     b.send(1, frame);
-    assert_eq!(b.pass(20 * SECOND), Progress::Idle { until: None });
-    assert_eq!(["q.length", "q.count"].map(|h| b.read(h)), ["0", "0"]);
+    assert_eq!(["q.length", "q.queries"].map(|h| b.read(h)), ["1", "3"]);
+    assert_eq!(b.pass(700 * SECOND), Progress::Idle { until: None });
+    assert_eq!(["q.length", "q.count", "q.drops", "q.queries"].map(|h| b.read(h)), ["0", "0", "2", "3"]);
+}
+
+/// A querier for what comes into device 1, with these keywords.
+fn querier(keywords: &str) -> Bench {
+    bench(&format!(
+        "FromDevice(1) -> Strip(14) -> CheckIPHeader -> q :: ARPQuerier(10.77.0.1, 2:0:0:0:0:0{keywords}) -> Queue -> ToDevice(0);
+        FromDevice(0) -> [1] q"
+    ))
+}
+
+/// An answer of the host of a number on device 0, and a frame to it.
+fn host(number: u8) -> (Vec<u8>, Vec<u8>) {
+    let address = [10, 77, 0, number];
+    let target = (own_mac(0), own_ip(0));
+    let answer = Arp { operation: 2, sender: ([2, 1, 0, 0, 9, number], address), target };
+    (answer.frame(own_mac(0)).to_vec(), udp(1, address, 9, 64))
+}
+
+#[test]
+fn arp_querier_asks_as_often_as_packets_want_it() {
+    let mut b = querier("");
+    let queries = |b: &mut Bench, milliseconds: u64, times: usize| {
+        let before: u32 = b.read("q.queries").parse().unwrap();
+        for _ in 0..times {
+            b.send(1, host(9).1);
+            b.pass(milliseconds * 1_000_000);
+        }
+        b.read("q.queries").parse::<u32>().unwrap() - before
+    };
+    assert_eq!(queries(&mut b, 10, 95), 10);
+    // Nobody answers.
+    assert_eq!(queries(&mut b, 100, 50), 2);
+    b.pass(5 * SECOND);
+    assert_eq!((b.read("q.length"), b.read("q.drops")), ("145".into(), "0".into()));
+    // What was known is asked for anew.
+    b.send(0, host(9).0);
+    assert_eq!(queries(&mut b, 100, 5), 0);
+    b.pass(60 * SECOND);
+    assert_eq!(queries(&mut b, 50, 9), 5);
+}
+
+#[test]
+fn arp_querier_polls_before_the_packet_goes_out() {
+    let mut b = querier(", POLL_TIMEOUT 2, TIMEOUT 10");
+    let (answer, frame) = host(9);
+    b.send(1, frame.clone());
+    b.send(0, answer.clone());
+    for _ in 0..3 {
+        b.pass(2 * SECOND);
+        let sent = b.send(1, frame.clone());
+        assert_eq!((sent.len(), &sent[0][..6], sent[0][21]), (2, &[2, 1, 0, 0, 9, 9][..], 1));
+        b.send(0, answer.clone());
+    }
+    let mut b = querier(", POLL_TIMEOUT 2, BROADCAST_POLL true");
+    b.write("q.insert", "10.77.0.9 2:1:0:0:9:9");
+    b.pass(3 * SECOND);
+    assert_eq!(b.send(1, frame.clone())[0][..6], [255; 6]);
+}
+
+#[test]
+fn arp_querier_drops_what_waits_for_the_oldest() {
+    let mut b = querier(", CAPACITY 5");
+    for number in [2, 3, 4, 5, 2, 3, 4, 5] {
+        b.send(1, host(number).1);
+    }
+    let sent: Vec<usize> = (2..6).map(|n| b.send(0, host(n).0).len()).collect();
+    assert_eq!((sent, b.read("q.drops").as_str()), (vec![0, 1, 2, 2], "3"));
+    let mut b = querier(", ENTRY_CAPACITY 2, ENTRY_PACKET_CAPACITY 1");
+    b.write("q.insert", "10.77.0.7 2:1:0:0:9:7");
+    for number in [2, 3, 3] {
+        b.host.clock += SECOND;
+        assert_eq!(b.send(1, host(number).1).len(), usize::from(b.read("q.drops") == "0"));
+    }
+    assert_eq!(b.read("q.table"), "10.77.0.2 0 FF-FF-FF-FF-FF-FF 2\n10.77.0.3 0 FF-FF-FF-FF-FF-FF 1\n");
+    assert_eq!(["q.count", "q.length", "q.drops"].map(|h| b.read(h)), ["2", "2", "1"]);
+}
+
+#[test]
+fn arp_querier_remembers_what_became_too_old_while_it_is_asked_for() {
+    let mut b = querier(", TIMEOUT 1.5");
+    b.write("q.insert", "10.77.0.8 2:1:0:0:9:8");
+    b.write("q.insert", "10.77.0.9 2:1:0:0:9:9");
+    b.pass(2 * SECOND);
+    b.send(1, host(8).1);
+    b.send(1, host(9).1);
+    assert_eq!(b.read("q.table"), "10.77.0.9 0 02-01-00-00-09-09 1.5\n10.77.0.8 0 02-01-00-00-09-08 1.5\n");
+    assert_eq!(b.send(0, host(8).0).len(), 1);
+    b.pass(SECOND);
+    assert_eq!(["q.count", "q.length", "q.drops"].map(|h| b.read(h)), ["1", "0", "1"]);
+}
+
+#[test]
+fn arp_queries_have_the_times_of_their_packets() {
+    let mut b = bench(
+        "InfiniteSource(LIMIT 1) -> SetTimestamp(7.5) -> SetIPAddress(1.2.3.4) -> q :: ARPQuerier(1.2.3.5, 2:0:0:0:0:0) -> Discard; q [1] -> ARPPrint -> [1] q",
+    );
+    b.settle();
+    assert_eq!(b.host.printed, "7.500000: arp who-has 1.2.3.4 tell 1.2.3.5\n");
 }
 
 #[test]

@@ -16,23 +16,27 @@ crate::element! {
     ///
     /// Input 0: IP packets, with the next hop in the destination annotation. Input 1: ARP answers, Ethernet header
     /// included. Output 0: frames to send. Output 1, if it is there: queries, which otherwise go out of output 0.
-    /// Packets wait while an address is asked for, up to five times, a second apart.
+    /// Packets wait while an address is asked for. It is asked for by packets that go there, ten times at most every
+    /// tenth of a second, then every two seconds; a query has the timestamp of its packet.
     ///
     /// # Arguments
-    /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait;
-    /// `ENTRY_PACKET_CAPACITY` (0): for one address. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit.
-    /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked
-    /// for again, packets going out meanwhile; 0: never. `BROADCAST`: IP address to send to all, otherwise the last
+    /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait, then those are dropped
+    /// that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped;
+    /// `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s):
+    /// how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again, packets
+    /// going out meanwhile; 0: never. `BROADCAST_POLL` (false): ask all then, not the one who answered. `BROADCAST`: IP address to send to all, otherwise the last
     /// one of the network, if `IP` is `ADDRESS/LENGTH`. `TABLE`: name of an `ARPTable` that knows the addresses, with
     /// limits of its own.
     ///
     /// # Handlers
-    /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses known. `count`: how many. `length`: packets
+    /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses, the oldest first: whether each is known, its
+    /// Ethernet address, its age. `count`: how many. `length`: packets
     /// waiting. `queries`, `responses`: sent and received. `drops`: packets given up. `stats`: these together.
     /// `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
     ARPQuerier "2/1-2" "h/h"
     keywords [
-        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST", "TABLE",
+        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST_POLL",
+        "BROADCAST", "TABLE",
     ]
     handlers [
         read("ipaddr"), read_write("broadcast"), read("table"), read("count"), read("length"), read("queries"),
@@ -43,6 +47,7 @@ crate::element! {
         broadcast: Option<Ipv4>,
         cache: Cache,
         poll: Nanos,
+        poll_all: bool,
         /// Name and number of an `ARPTable`, whose addresses are used instead of the cache.
         table: (Option<String>, Option<usize>),
         queries: u64,
@@ -95,6 +100,7 @@ impl ARPQuerier {
             broadcast: args.key("BROADCAST").or(network),
             cache,
             poll,
+            poll_all: args.key("BROADCAST_POLL").unwrap_or(false),
             table: (args.key("TABLE"), None),
             queries: 0,
             responses: 0,
@@ -109,11 +115,20 @@ impl ARPQuerier {
         table.map_or(&mut self.cache, |table| &mut table.cache)
     }
 
+    /// Sees to it that what is too old is forgotten.
+    fn wake(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now();
+        if let Some(time) = self.cache(cx).next(now) {
+            cx.wake_by(time);
+        }
+    }
+
     /// Sends a query for an address, to one or to all.
-    fn ask(&mut self, cx: &mut Context<'_>, address: [u8; 4], to: [u8; 6]) {
+    fn ask(&mut self, cx: &mut Context<'_>, address: [u8; 4], to: [u8; 6], timestamp: u64) {
         let arp =
             Arp { operation: ARP_REQUEST, sender: (self.own.1.0, self.own.0.0), target: ([0; 6], address) };
-        if let Some(packet) = Packet::from_bytes(&arp.frame(to)) {
+        if let Some(mut packet) = Packet::from_bytes(&arp.frame(to)) {
+            packet.set_timestamp(timestamp);
             self.queries += 1;
             let port = usize::from(cx.outputs() > 1);
             cx.output_one(port, packet);
@@ -149,18 +164,19 @@ impl ARPQuerier {
                 }
                 _ => {}
             }
-            let now = cx.now();
-            let poll = self.poll;
+            let (now, poll, timestamp) = (cx.now(), self.poll, packet.timestamp());
             match self.cache(cx).route(Ipv4(address), packet, now, poll) {
                 Answer::Send(packet, to, stale) => {
-                    self.encapsulate(packet, to, &mut out);
                     if stale {
-                        self.ask(cx, address, to);
+                        cx.output(0, core::mem::take(&mut out));
+                        self.ask(cx, address, if self.poll_all { EVERYBODY } else { to }, timestamp);
                     }
+                    self.encapsulate(packet, to, &mut out);
                 }
                 Answer::Ask => {
-                    self.ask(cx, address, EVERYBODY);
-                    cx.wake_by(now + 1_000_000_000);
+                    cx.output(0, core::mem::take(&mut out));
+                    self.ask(cx, address, EVERYBODY, timestamp);
+                    self.wake(cx);
                 }
                 Answer::Wait => {}
             }
@@ -171,6 +187,7 @@ impl ARPQuerier {
     fn learn(&mut self, cx: &mut Context<'_>, ip: [u8; 4], eth: [u8; 6], always: bool) {
         let now = cx.now();
         let mut waited = self.cache(cx).learn(Ipv4(ip), eth, now, always);
+        self.wake(cx);
         let mut out = Batch::new();
         while let Some(packet) = waited.pop() {
             self.encapsulate(packet, eth, &mut out);
@@ -205,18 +222,14 @@ impl Element for ARPQuerier {
     }
 
     fn timer(&mut self, cx: &mut Context<'_>) {
-        let mut due = alloc::vec::Vec::new();
         let now = cx.now();
-        let next = self.cache(cx).tend(now, |address| due.push(address.0));
-        due.into_iter().for_each(|address| self.ask(cx, address, EVERYBODY));
-        if let Some(time) = next {
-            cx.wake_at(time);
-        }
+        self.cache(cx).tend(now);
+        self.wake(cx);
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<ARPQuerier>() {
-            core::mem::swap(&mut self.cache, &mut old.cache);
+            self.cache.take_over(&mut old.cache);
         }
     }
 

@@ -10,12 +10,12 @@ crate::element! {
     /// Remembers which Ethernet addresses IP addresses have, for several `ARPQuerier`s.
     ///
     /// # Arguments
-    /// `CAPACITY` (2048): packets that may wait in all; `ENTRY_PACKET_CAPACITY` (0): for one address; 0: no limit of its
-    /// own. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit. `TIMEOUT` (300 s): how long an answer is
-    /// believed; 0: for ever.
+    /// `CAPACITY` (2048): packets that may wait in all, then those are dropped that wait for the oldest address;
+    /// `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096): addresses known at
+    /// once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is believed; 0: for ever.
     ///
     /// # Handlers
-    /// `table`: addresses known. `count`: how many. `length`: packets waiting. `drops`: packets given up. `stats`: these
+    /// `table`: addresses, the oldest first: whether each is known, its Ethernet address, its age. `count`: how many. `length`: packets waiting. `drops`: packets given up. `stats`: these
     /// together. `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
     ARPTable "0/0" "a/a"
     keywords ["CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT"]
@@ -34,9 +34,17 @@ impl ARPTable {
 }
 
 impl Element for ARPTable {
+    fn timer(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now();
+        self.cache.tend(now);
+        if let Some(time) = self.cache.next(now) {
+            cx.wake_at(time);
+        }
+    }
+
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
-            core::mem::swap(&mut self.cache, &mut old.cache);
+            self.cache.take_over(&mut old.cache);
         }
     }
 
@@ -63,8 +71,12 @@ impl Element for ARPTable {
                 let (ip, eth) = value.split_once(char::is_whitespace).ok_or("expected 'IP ETH'")?;
                 let (ip, eth): (Ipv4, Ethernet) = (parse(cx, ip)?, parse(cx, eth)?);
                 // Packets that wait for it have no way out from here.
-                let waited = self.cache.learn(ip, eth.0, cx.now(), true);
+                let now = cx.now();
+                let waited = self.cache.learn(ip, eth.0, now, true);
                 self.cache.drops += waited.len() as u64;
+                if let Some(time) = self.cache.next(now) {
+                    cx.wake_by(time);
+                }
             }
         }
         Ok(())

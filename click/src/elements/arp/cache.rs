@@ -1,50 +1,82 @@
 //! Who has which Ethernet address, and packets that wait to know.
 
-use crate::args::{Args, Ethernet, Ipv4};
+use crate::args::{Args, Ethernet, Ipv4, seconds};
 use crate::element::Nanos;
 use crate::packet::{Batch, Packet};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Display;
 
-/// Time between queries for the same address.
-const RETRY: Nanos = 1_000_000_000;
-/// Queries without an answer after which packets that wait are dropped.
-const QUERIES: u32 = 5;
+/// Time between queries for the same address: for the first ones, and for those that follow when nobody answers.
+const RETRY: [Nanos; 2] = [100_000_000, 2_000_000_000];
+/// How many the first ones are.
+const QUICK: u32 = 10;
 
-/// What is known of an address.
-pub(crate) enum State {
-    /// Its Ethernet address, since when.
-    Known([u8; 6], Nanos),
-    /// Nothing: packets wait.
-    Asked(Batch),
-}
+/// When an address was last heard of, and a number for those at the same time: the order of ages.
+type Age = (Nanos, i64);
 
 /// One address.
-pub(crate) struct Entry {
-    pub(crate) state: State,
-    /// Queries since the last answer.
+struct Entry {
+    /// Its Ethernet address, or what that was before it is asked for again.
+    mac: [u8; 6],
+    known: bool,
+    age: Age,
+    /// The last query, and how many there were, since the last answer.
+    asked: Option<Nanos>,
     queries: u32,
-    asked: Nanos,
+    waiting: Batch,
+}
+
+impl Entry {
+    /// Whether a query is due; if so, it is taken for sent.
+    fn ask(&mut self, now: Nanos) -> bool {
+        let pause = RETRY[usize::from(self.queries >= QUICK)];
+        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= pause);
+        if due {
+            self.asked = Some(now);
+            self.queries = self.queries.saturating_add(1);
+        }
+        due
+    }
+}
+
+/// What the arguments say; 0: no limit.
+struct Limits {
+    timeout: Nanos,
+    /// Packets that may wait, for all addresses and for one.
+    packets: usize,
+    entry_packets: usize,
+    /// Addresses.
+    entries: usize,
+}
+
+impl Limits {
+    fn expired(&self, since: Nanos, now: Nanos) -> bool {
+        self.timeout > 0 && now.saturating_sub(since) > self.timeout
+    }
+}
+
+/// Whether a limit is reached.
+fn full(limit: usize, there: usize) -> bool {
+    limit > 0 && there >= limit
 }
 
 /// All addresses.
 pub(crate) struct Cache<A = Ipv4> {
+    limits: Limits,
     entries: BTreeMap<A, Entry>,
-    timeout: Nanos,
-    /// Packets that may wait, for all addresses and for one.
-    capacity: usize,
-    entry_packets: usize,
-    /// Addresses.
-    entry_capacity: usize,
+    /// Addresses by age, the oldest first: those for which no packets wait, and those for which some do.
+    ages: [BTreeMap<Age, A>; 2],
+    count: i64,
     pub(crate) waiting: usize,
     pub(crate) drops: u64,
 }
 
 /// What to do with a packet.
 pub(crate) enum Answer {
-    /// Send it there; and ask again, if the second says so, whether that is still right.
+    /// Send it there; and first ask, if the second says so, whether that is still right.
     Send(Packet, [u8; 6], bool),
     /// It waits, and a query is due.
     Ask,
@@ -53,38 +85,34 @@ pub(crate) enum Answer {
 }
 
 impl<A: Ord + Copy + Display> Cache<A> {
-    fn new(timeout: Nanos) -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            timeout,
-            capacity: 2048,
-            entry_packets: 0,
-            entry_capacity: 0,
-            waiting: 0,
-            drops: 0,
-        }
-    }
-
     /// With the limits that `CAPACITY`, `ENTRY_CAPACITY` and `ENTRY_PACKET_CAPACITY` give.
     pub(crate) fn from_arguments(args: &mut Args<'_>, timeout: Nanos) -> Self {
-        Self {
-            capacity: args.key("CAPACITY").unwrap_or(2048),
+        let limits = Limits {
+            timeout,
+            packets: args.key("CAPACITY").unwrap_or(2048),
             entry_packets: args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0),
-            entry_capacity: args.key("ENTRY_CAPACITY").unwrap_or(4096),
-            ..Self::new(timeout)
-        }
+            entries: args.key("ENTRY_CAPACITY").unwrap_or(4096),
+        };
+        Self { limits, entries: BTreeMap::new(), ages: Default::default(), count: 0, waiting: 0, drops: 0 }
     }
 
-    /// Addresses, one a line: whether it is known, what it is, how old.
+    /// Takes over what another knows, and the packets that wait there.
+    pub(crate) fn take_over(&mut self, old: &mut Self) {
+        core::mem::swap(self, old);
+        core::mem::swap(&mut self.limits, &mut old.limits);
+    }
+
+    /// Addresses, one a line, the oldest first: whether it is known, what it is or was, how old.
     pub(crate) fn table(&self, now: Nanos) -> String {
-        let line = |(ip, entry): (&A, &Entry)| match entry.state {
-            State::Known(mac, since) => {
-                let age = crate::args::seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
-                format!("{ip}\t1\t{}\t{age}\n", Ethernet(mac))
-            }
-            State::Asked(_) => format!("{ip}\t0\t-\t-\n"),
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|e| e.1.age);
+        let line = |(ip, entry): (&A, &Entry)| {
+            let since = entry.age.0;
+            let known = entry.known && !self.limits.expired(since, now);
+            let age = seconds(now.saturating_sub(since) / 1_000_000 * 1_000_000);
+            format!("{ip} {} {} {age}\n", u8::from(known), Ethernet(entry.mac))
         };
-        self.entries.iter().map(line).collect()
+        entries.into_iter().map(line).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -94,105 +122,125 @@ impl<A: Ord + Copy + Display> Cache<A> {
     /// Says where a packet goes, or keeps it; answers older than `poll` are to be asked for again, unless that is 0.
     pub(crate) fn route(&mut self, address: A, packet: Packet, now: Nanos, poll: Nanos) -> Answer {
         if let Some(entry) = self.entries.get_mut(&address) {
-            if let State::Known(mac, since) = entry.state {
-                let age = now.saturating_sub(since);
-                if self.timeout == 0 || age < self.timeout {
-                    let stale = poll > 0 && age >= poll && now.saturating_sub(entry.asked) >= RETRY;
-                    if stale {
-                        entry.asked = now;
-                    }
-                    return Answer::Send(packet, mac, stale);
-                }
-                entry.state = State::Asked(Batch::new());
-                entry.queries = 0;
+            let since = entry.age.0;
+            let expired = self.limits.expired(since, now);
+            if entry.known && !expired {
+                let stale = poll > 0 && now.saturating_sub(since) >= poll && entry.ask(now);
+                return Answer::Send(packet, entry.mac, stale);
             }
-        } else if self.entry_capacity > 0
-            && self.entries.len() >= self.entry_capacity
-            && !self.forget_oldest()
-        {
+            if expired {
+                // What packets still wait for is not forgotten just yet.
+                self.count += 1;
+                let age = (now - self.limits.timeout, -self.count);
+                let ages = &mut self.ages[usize::from(!entry.waiting.is_empty())];
+                ages.remove(&entry.age);
+                ages.insert(age, address);
+                (entry.age, entry.known) = (age, false);
+            }
+        } else {
+            self.insert(address, [255; 6], now);
+        }
+        let Some(entry) = self.entries.get(&address) else { return Answer::Wait };
+        if full(self.limits.entry_packets, entry.waiting.len()) {
             self.drops += 1;
             return Answer::Wait;
         }
-        let fresh = || Entry { state: State::Asked(Batch::new()), queries: 0, asked: 0 };
-        let entry = self.entries.entry(address).or_insert_with(fresh);
-        let State::Asked(batch) = &mut entry.state else { return Answer::Wait };
-        if self.waiting >= self.capacity || (self.entry_packets > 0 && batch.len() >= self.entry_packets) {
-            // The oldest that waits here makes room; if none does, the new one is too many.
-            self.drops += 1;
-            if batch.pop().is_some() {
-                batch.push(packet);
-            }
-        } else {
-            batch.push(packet);
-            self.waiting += 1;
+        if full(self.limits.packets, self.waiting) {
+            self.tend(now);
+            self.drop_packets();
         }
-        if entry.queries == 0 {
-            (entry.queries, entry.asked) = (1, now);
-            return Answer::Ask;
+        let Some(entry) = self.entries.get_mut(&address) else { return Answer::Wait };
+        if entry.waiting.is_empty() {
+            self.ages[0].remove(&entry.age);
+            self.ages[1].insert(entry.age, address);
         }
-        Answer::Wait
+        entry.waiting.push(packet);
+        self.waiting += 1;
+        if entry.ask(now) { Answer::Ask } else { Answer::Wait }
     }
 
-    /// Drops the entry that has been known longest.
-    fn forget_oldest(&mut self) -> bool {
-        let known = |e: &Entry| if let State::Known(_, since) = e.state { Some(since) } else { None };
-        let oldest = self.entries.iter().filter_map(|(a, e)| known(e).map(|k| (k, *a))).min();
-        oldest.is_some_and(|(_, address)| self.entries.remove(&address).is_some())
+    /// Adds an address.
+    fn insert(&mut self, address: A, mac: [u8; 6], now: Nanos) {
+        if full(self.limits.entries, self.entries.len()) {
+            self.slim(now, self.limits.entries);
+        }
+        self.count += 1;
+        let age = (now, self.count);
+        self.ages[0].insert(age, address);
+        let known = mac != [255; 6];
+        let entry = Entry { mac, known, age, asked: None, queries: 0, waiting: Batch::new() };
+        self.entries.insert(address, entry);
+    }
+
+    fn oldest(&self) -> Option<(Age, A)> {
+        let first = |ages: &BTreeMap<Age, A>| ages.first_key_value().map(|(age, address)| (*age, *address));
+        self.ages.iter().filter_map(first).min_by_key(|oldest| oldest.0)
+    }
+
+    /// Forgets the oldest addresses: those that are too old, and others until there are fewer than `most`.
+    fn slim(&mut self, now: Nanos, most: usize) {
+        while let Some(((since, _), address)) = self.oldest()
+            && (self.limits.expired(since, now) || self.entries.len() >= most)
+        {
+            self.forget(&address);
+        }
+    }
+
+    /// Drops packets until there is room for one, those first that wait for the oldest address.
+    fn drop_packets(&mut self) {
+        while full(self.limits.packets, self.waiting)
+            && let Some((&age, &address)) = self.ages[1].first_key_value()
+            && let Some(entry) = self.entries.get_mut(&address)
+        {
+            self.waiting -= usize::from(entry.waiting.pop().is_some());
+            self.drops += 1;
+            if entry.waiting.is_empty() {
+                self.ages[1].remove(&age);
+                self.ages[0].insert(age, address);
+            }
+        }
     }
 
     /// Notes an answer and gives back the packets that waited for it. Answers that nobody asked for are not believed,
     /// unless `always`.
     pub(crate) fn learn(&mut self, address: A, mac: [u8; 6], now: Nanos, always: bool) -> Batch {
-        if !always && !self.entries.contains_key(&address) {
-            return Batch::new();
-        }
-        let entry = Entry { state: State::Known(mac, now), queries: 0, asked: now };
-        match self.entries.insert(address, entry) {
-            Some(Entry { state: State::Asked(batch), .. }) => {
-                self.waiting -= batch.len();
-                batch
-            }
-            _ => Batch::new(),
-        }
+        let waited = match self.remove(&address) {
+            Some(old) => old.waiting,
+            None if !always => return Batch::new(),
+            None => Batch::new(),
+        };
+        self.insert(address, mac, now);
+        waited
+    }
+
+    fn remove(&mut self, address: &A) -> Option<Entry> {
+        let old = self.entries.remove(address)?;
+        self.waiting -= old.waiting.len();
+        self.ages[usize::from(!old.waiting.is_empty())].remove(&old.age);
+        Some(old)
     }
 
     pub(crate) fn forget(&mut self, address: &A) -> bool {
-        let old = self.entries.remove(address);
-        if let Some(Entry { state: State::Asked(batch), .. }) = &old {
-            self.waiting -= batch.len();
-            self.drops += batch.len() as u64;
-        }
+        let old = self.remove(address);
+        self.drops += old.as_ref().map_or(0, |old| old.waiting.len() as u64);
         old.is_some()
     }
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.ages = Default::default();
         self.drops += self.waiting as u64;
         self.waiting = 0;
     }
 
-    /// Calls `ask` for addresses whose query is due again, drops what has waited too long and what is too old. Gives
-    /// the time to come again.
-    pub(crate) fn tend(&mut self, now: Nanos, mut ask: impl FnMut(A)) -> Option<Nanos> {
-        let (mut dropped, mut next) = (0, None);
-        let timeout = self.timeout;
-        self.entries.retain(|address, entry| match &mut entry.state {
-            State::Known(_, since) => timeout == 0 || now.saturating_sub(*since) < timeout,
-            State::Asked(batch) => {
-                if now.saturating_sub(entry.asked) >= RETRY {
-                    if entry.queries >= QUERIES {
-                        dropped += batch.len();
-                        return false;
-                    }
-                    (entry.queries, entry.asked) = (entry.queries + 1, now);
-                    ask(*address);
-                }
-                next = Some(next.map_or(entry.asked + RETRY, |n: Nanos| n.min(entry.asked + RETRY)));
-                true
-            }
-        });
-        self.waiting -= dropped;
-        self.drops += dropped as u64;
-        next
+    /// Forgets what is too old.
+    pub(crate) fn tend(&mut self, now: Nanos) {
+        self.slim(now, usize::MAX);
+    }
+
+    /// When to [`Cache::tend`] to it, if anything in it can grow too old.
+    pub(crate) fn next(&self, now: Nanos) -> Option<Nanos> {
+        let any = self.limits.timeout > 0 && !self.entries.is_empty();
+        any.then(|| now.saturating_add(self.limits.timeout).saturating_add(1_000_000_000))
     }
 }

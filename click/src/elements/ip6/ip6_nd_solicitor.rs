@@ -13,12 +13,13 @@ crate::element! {
     /// Puts Ethernet headers in front of IPv6 packets, and finds out where they go by neighbour discovery.
     ///
     /// Input 0: IPv6 packets, with the next hop in the IPv6 destination annotation. Input 1: advertisements, Ethernet
-    /// header included. Frames and solicitations leave by output 0. Packets wait while an address is asked for, up to
-    /// five times, a second apart.
+    /// header included. Frames and solicitations leave by output 0. Packets wait while an address is asked for. It is
+    /// asked for by packets that go there, ten times at most every tenth of a second, then every two seconds.
     ///
     /// # Arguments
-    /// `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait; `ENTRY_PACKET_CAPACITY` (0): for one
-    /// address. `ENTRY_CAPACITY` (4096): addresses known at once; 0: no limit. `TIMEOUT` (300 s): how long an answer is
+    /// `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait, then those are dropped that wait for the
+    /// oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096):
+    /// addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is
     /// believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again; 0: never.
     ///
     /// # Handlers
@@ -40,6 +41,13 @@ impl IP6NDSolicitor {
         let timeout = args.key("TIMEOUT").unwrap_or(Time(300_000_000_000)).0;
         let poll = args.key("POLL_TIMEOUT").unwrap_or(Time(60_000_000_000)).0;
         Self { own, cache: Cache::from_arguments(args, timeout), poll, queries: 0, responses: 0 }
+    }
+
+    /// Sees to it that what is too old is forgotten.
+    fn wake(&mut self, cx: &mut Context<'_>) {
+        if let Some(time) = self.cache.next(cx.now()) {
+            cx.wake_by(time);
+        }
     }
 
     /// Sends a solicitation for an address.
@@ -74,14 +82,16 @@ impl IP6NDSolicitor {
             let (address, now) = (Ipv6(address), cx.now());
             match self.cache.route(address, packet, now, self.poll) {
                 Answer::Send(packet, to, stale) => {
-                    self.encapsulate(packet, to, &mut out);
                     if stale {
+                        cx.output(0, core::mem::take(&mut out));
                         self.ask(cx, address, Some(to));
                     }
+                    self.encapsulate(packet, to, &mut out);
                 }
                 Answer::Ask => {
+                    cx.output(0, core::mem::take(&mut out));
                     self.ask(cx, address, None);
-                    cx.wake_by(now + 1_000_000_000);
+                    self.wake(cx);
                 }
                 Answer::Wait => {}
             }
@@ -91,6 +101,7 @@ impl IP6NDSolicitor {
 
     fn learn(&mut self, cx: &mut Context<'_>, ip: Ipv6, eth: [u8; 6], always: bool) {
         let mut waited = self.cache.learn(ip, eth, cx.now(), always);
+        self.wake(cx);
         let mut out = Batch::new();
         while let Some(packet) = waited.pop() {
             self.encapsulate(packet, eth, &mut out);
@@ -116,17 +127,13 @@ impl Element for IP6NDSolicitor {
     }
 
     fn timer(&mut self, cx: &mut Context<'_>) {
-        let mut due = alloc::vec::Vec::new();
-        let next = self.cache.tend(cx.now(), |address| due.push(address));
-        due.into_iter().for_each(|address| self.ask(cx, address, None));
-        if let Some(time) = next {
-            cx.wake_at(time);
-        }
+        self.cache.tend(cx.now());
+        self.wake(cx);
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
-            core::mem::swap(&mut self.cache, &mut old.cache);
+            self.cache.take_over(&mut old.cache);
         }
     }
 
