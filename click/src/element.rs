@@ -291,6 +291,14 @@ impl Context<'_> {
         self.output(port, Batch::one(packet));
     }
 
+    /// Has packets pushed into an input of this element again: when what it pushed before has gone all its way, and what
+    /// it calls is done.
+    pub fn push_again(&mut self, port: usize, batch: Batch) {
+        if !batch.is_empty() {
+            self.engine.stage_again(crate::lang::Port { element: self.id, port }, batch);
+        }
+    }
+
     /// Pulls at most `most` packets from an input.
     #[inline(never)]
     pub fn pull(&mut self, port: usize, most: usize) -> Batch {

@@ -293,6 +293,11 @@ impl Engine {
         self.stack.extend(batch.drain().map(|packet| Delivery { to, hops, batch: Batch::one(packet) }));
     }
 
+    /// Stages a batch for an element that is to see it again; that is no further hop.
+    pub(crate) fn stage_again(&mut self, to: Port, batch: Batch) {
+        self.stack.push(Delivery { to, hops: self.hops, batch });
+    }
+
     /// Delivers what was pushed, and what that pushes, in the order of nested calls.
     #[inline]
     pub(crate) fn settle(&mut self, host: &mut dyn Host) {

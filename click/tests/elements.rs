@@ -357,6 +357,21 @@ fn arp_querier_remembers_what_became_too_old_while_it_is_asked_for() {
 }
 
 #[test]
+fn arp_querier_keeps_the_order_when_answers_come_at_once() {
+    let mut b = bench(
+        "FromDevice(1) -> Strip(14) -> CheckIPHeader -> q :: ARPQuerier(10.77.0.1, 2:0:0:0:0:0) -> Queue -> ToDevice(0);
+        q [1] -> ARPResponder(0/0 2:0:0:0:0:9) -> [1] q",
+    );
+    b.settle();
+    for number in (0..200).chain(0..200) {
+        b.host.devices[1].incoming.push_back(host(number).1);
+    }
+    b.settle();
+    let sent: Vec<u8> = b.sent().iter().map(|f| f[33]).collect();
+    assert!(sent.into_iter().eq((0..200).chain(0..200)));
+}
+
+#[test]
 fn arp_queries_have_the_times_of_their_packets() {
     let mut b = bench(
         "InfiniteSource(LIMIT 1) -> SetTimestamp(7.5) -> SetIPAddress(1.2.3.4) -> q :: ARPQuerier(1.2.3.5, 2:0:0:0:0:0) -> Discard; q [1] -> ARPPrint -> [1] q",

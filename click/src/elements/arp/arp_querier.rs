@@ -20,19 +20,19 @@ crate::element! {
     /// tenth of a second, then every two seconds; a query has the timestamp of its packet.
     ///
     /// # Arguments
-    /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait, then those are dropped
-    /// that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped;
-    /// `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s):
-    /// how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again, packets
-    /// going out meanwhile; 0: never. `BROADCAST_POLL` (false): ask all then, not the one who answered. `BROADCAST`: IP address to send to all, otherwise the last
-    /// one of the network, if `IP` is `ADDRESS/LENGTH`. `TABLE`: name of an `ARPTable` that knows the addresses, with
-    /// limits of its own.
+    /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait, then half of them are
+    /// dropped, those first that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further
+    /// ones are dropped; `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit.
+    /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is
+    /// asked for again, packets going out meanwhile; 0: never. `BROADCAST_POLL` (false): ask all then, not the one who
+    /// answered. `BROADCAST`: IP address to send to all, otherwise the last one of the network, if `IP` is
+    /// `ADDRESS/LENGTH`. `TABLE`: name of an `ARPTable` that knows the addresses, with limits of its own.
     ///
     /// # Handlers
-    /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses, the oldest first: whether each is known, its
-    /// Ethernet address, its age. `count`: how many. `length`: packets
-    /// waiting. `queries`, `responses`: sent and received. `drops`: packets given up. `stats`: these together.
-    /// `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
+    /// `ipaddr`: own address. `broadcast`: the argument. `table`: addresses, the oldest first: whether each is known,
+    /// its Ethernet address, its age. `count`: how many. `length`: packets waiting. `queries`, `responses`: sent and
+    /// received. `drops`: packets given up. `stats`: these together. `insert`: `IP ETH`, to be known from now on.
+    /// `delete`: an address to forget. `clear`: forgets all.
     ARPQuerier "2/1-2" "h/h"
     keywords [
         "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST_POLL",
@@ -177,6 +177,8 @@ impl ARPQuerier {
                     cx.output(0, core::mem::take(&mut out));
                     self.ask(cx, address, EVERYBODY, timestamp);
                     self.wake(cx);
+                    // The answer may come at once, and what waited goes out before what follows.
+                    return cx.push_again(0, batch);
                 }
                 Answer::Wait => {}
             }

@@ -82,6 +82,7 @@ impl ARPResponder {
         let Some(Ethernet(mac)) = self.lookup(arp.target.1) else { return false };
         let reply = Arp { operation: ARP_REPLY, sender: (mac, arp.target.1), target: arp.sender };
         packet.truncate(ARP_FRAME);
+        packet.set_timestamp(0);
         packet.data_mut().copy_from_slice(&reply.frame(arp.sender.0));
         true
     }

@@ -10,13 +10,15 @@ crate::element! {
     /// Remembers which Ethernet addresses IP addresses have, for several `ARPQuerier`s.
     ///
     /// # Arguments
-    /// `CAPACITY` (2048): packets that may wait in all, then those are dropped that wait for the oldest address;
-    /// `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096): addresses known at
-    /// once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is believed; 0: for ever.
+    /// `CAPACITY` (2048): packets that may wait in all, then half of them are dropped, those first that wait for the
+    /// oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096):
+    /// addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is
+    /// believed; 0: for ever.
     ///
     /// # Handlers
-    /// `table`: addresses, the oldest first: whether each is known, its Ethernet address, its age. `count`: how many. `length`: packets waiting. `drops`: packets given up. `stats`: these
-    /// together. `insert`: `IP ETH`, to be known from now on. `delete`: an address to forget. `clear`: forgets all.
+    /// `table`: addresses, the oldest first: whether each is known, its Ethernet address, its age. `count`: how many.
+    /// `length`: packets waiting. `drops`: packets given up. `stats`: these together. `insert`: `IP ETH`, to be known
+    /// from now on. `delete`: an address to forget. `clear`: forgets all.
     ARPTable "0/0" "a/a"
     keywords ["CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT"]
     handlers [

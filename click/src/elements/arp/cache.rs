@@ -147,7 +147,9 @@ impl<A: Ord + Copy + Display> Cache<A> {
         }
         if full(self.limits.packets, self.waiting) {
             self.tend(now);
-            self.drop_packets();
+            if full(self.limits.packets, self.waiting) {
+                self.drop_packets();
+            }
         }
         let Some(entry) = self.entries.get_mut(&address) else { return Answer::Wait };
         if entry.waiting.is_empty() {
@@ -186,9 +188,10 @@ impl<A: Ord + Copy + Display> Cache<A> {
         }
     }
 
-    /// Drops packets until there is room for one, those first that wait for the oldest address.
+    /// Drops packets until half of the room is free, those first that wait for the oldest address.
     fn drop_packets(&mut self) {
-        while full(self.limits.packets, self.waiting)
+        let most = self.limits.packets.div_ceil(2);
+        while self.waiting >= most
             && let Some((&age, &address)) = self.ages[1].first_key_value()
             && let Some(entry) = self.entries.get_mut(&address)
         {

@@ -17,10 +17,11 @@ crate::element! {
     /// asked for by packets that go there, ten times at most every tenth of a second, then every two seconds.
     ///
     /// # Arguments
-    /// `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait, then those are dropped that wait for the
-    /// oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096):
-    /// addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is
-    /// believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again; 0: never.
+    /// `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait, then half of them are dropped, those
+    /// first that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped;
+    /// `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s):
+    /// how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again; 0:
+    /// never.
     ///
     /// # Handlers
     /// `table`: addresses known. `count`: how many. `length`: packets waiting. `queries`, `responses`: sent and received.
@@ -92,6 +93,8 @@ impl IP6NDSolicitor {
                     cx.output(0, core::mem::take(&mut out));
                     self.ask(cx, address, None);
                     self.wake(cx);
+                    // The answer may come at once, and what waited goes out before what follows.
+                    return cx.push_again(0, batch);
                 }
                 Answer::Wait => {}
             }
