@@ -239,6 +239,17 @@ fn arp_responder_answers_for_its_addresses() {
     assert_eq!(b.read("c.count"), "2");
     b.write("r.add", "10.78.0.1 2:0:0:0:0:9");
     assert_eq!(b.send(0, arp(0, 1, [10, 78, 0, 1])).len(), 1);
+    b.write("r.config", "10.1.0.0/16 2:0:0:0:0:8, 10.1.0.1 10.1.0.1 2:0:0:0:0:9");
+    assert_eq!(b.read("r.table"), "10.1.0.1/32 02-00-00-00-00-09\n10.1.0.0/16 02-00-00-00-00-08\n");
+    assert_eq!(b.read("r.config"), "10.1.0.0/16 2:0:0:0:0:8, 10.1.0.1 10.1.0.1 2:0:0:0:0:9");
+    assert_eq!(
+        b.host.printed,
+        "While configuring 'r :: ARPResponder':\n  warning: multiple entries for 10.1.0.1/32\n"
+    );
+    for (handler, value) in [("r.config", "10.1.0.1"), ("r.config", "nonsense")] {
+        assert!(b.router.write(&mut b.host, handler, value).is_err());
+    }
+    assert!(b.read("r.table").starts_with("10.1.0.1/32 "));
 }
 
 #[test]
@@ -460,7 +471,7 @@ fn address_info_names_addresses() {
     );
     assert_eq!(
         (b.read("r.table"), b.read("l.lookup me")),
-        ("10.5.0.1/32\t02-00-00-00-00-05\n".into(), "0".into())
+        ("10.5.0.1/32 02-00-00-00-00-05\n".into(), "0".into())
     );
 }
 

@@ -13,14 +13,19 @@ crate::element! {
     ///
     /// # Arguments
     /// Each: `ADDRESS[/MASK] ... ETH`: IP addresses and the Ethernet address to answer with, or the `NAME` of both. An
-    /// IP address without an Ethernet address has that of a later argument. The longest prefix wins.
+    /// IP address without an Ethernet address has that of a later argument. The longest prefix wins. A warning is printed
+    /// when one is given twice; the last counts.
     ///
     /// # Handlers
     /// `table`: addresses. `lookup ADDRESS`: the Ethernet address for an IP address. `add`: as an argument.
     /// `remove PREFIX`.
     ARPResponder "1/1-2" "a/ah"
     handlers [read("table"), read("lookup"), write("add"), write("remove")]
-    { entries: Vec<(Prefix, Ethernet)> }
+    {
+        entries: Vec<(Prefix, Ethernet)>,
+        /// Prefixes that the arguments have twice.
+        twice: Vec<Prefix>,
+    }
 }
 
 /// IP prefixes and the Ethernet address of one argument, if there is one.
@@ -46,7 +51,7 @@ fn entry(text: &str, names: &Names) -> Result<(Vec<Prefix>, Option<Ethernet>), S
 
 impl ARPResponder {
     fn new(args: &mut Args<'_>) -> Self {
-        let mut new = Self { entries: Vec::new() };
+        let mut new = Self { entries: Vec::new(), twice: Vec::new() };
         let mut waiting: Vec<Prefix> = Vec::new();
         let words = args.rest();
         for word in &words {
@@ -54,7 +59,11 @@ impl ARPResponder {
                 Ok((prefixes, mac)) => {
                     waiting.extend(prefixes);
                     if let Some(mac) = mac {
-                        waiting.drain(..).for_each(|p| new.insert(p, mac));
+                        for prefix in waiting.drain(..) {
+                            if new.insert(prefix, mac) && !new.twice.contains(&prefix) {
+                                new.twice.push(prefix);
+                            }
+                        }
                     }
                 }
                 Err(message) => args.error_in(word, message),
@@ -66,10 +75,14 @@ impl ARPResponder {
         new
     }
 
-    fn insert(&mut self, prefix: Prefix, mac: Ethernet) {
+    /// Adds an entry; whether it took the place of another.
+    fn insert(&mut self, prefix: Prefix, mac: Ethernet) -> bool {
+        let before = self.entries.len();
         self.entries.retain(|e| e.0 != prefix);
+        let replaced = self.entries.len() < before;
         let place = self.entries.partition_point(|e| e.0.1 >= prefix.1);
         self.entries.insert(place, (prefix, mac));
+        replaced
     }
 
     fn lookup(&self, address: [u8; 4]) -> Option<Ethernet> {
@@ -89,6 +102,16 @@ impl ARPResponder {
 }
 
 impl Element for ARPResponder {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        for prefix in core::mem::take(&mut self.twice) {
+            let name = cx.name();
+            cx.print(&format!(
+                "While configuring '{name} :: ARPResponder':\n  warning: multiple entries for {prefix}"
+            ));
+        }
+        Ok(())
+    }
+
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut others = Batch::new();
         batch.sift(|packet| self.answer(packet), |packet| others.push(packet));
@@ -97,7 +120,7 @@ impl Element for ARPResponder {
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
         if handler == "table" {
-            return Ok(self.entries.iter().map(|(p, mac)| format!("{p}\t{mac}\n")).collect());
+            return Ok(self.entries.iter().map(|(p, mac)| format!("{p} {mac}\n")).collect());
         }
         let address =
             cx.names().ipv4(argument).ok_or_else(|| format!("expected an IP address, not '{argument}'"))?;
@@ -108,7 +131,9 @@ impl Element for ARPResponder {
         if handler == "add" {
             let (prefixes, mac) = entry(value, cx.names())?;
             let mac = mac.ok_or("missing Ethernet address")?;
-            prefixes.into_iter().for_each(|p| self.insert(p, mac));
+            for prefix in prefixes {
+                self.insert(prefix, mac);
+            }
             return Ok(());
         }
         let (address, length) =
