@@ -47,8 +47,28 @@ fn vlan_tags_go_in_and_out() {
     );
     assert_eq!(through("StripEtherVLANHeader(NATIVE_VLAN none)", &frame), Vec::<Vec<u8>>::new());
     assert_eq!(through("StripEtherVLANHeader", &frame)[0], frame[14..]);
-    let e = errors("Idle -> VLANEncap -> Discard");
-    assert!(e.contains("either VLAN_TCI or VLAN_ID"), "{e}");
+    assert_eq!(through("SetVLANAnno(4, 5) -> VLANEncap", &frame), [tagged(4 | 5 << 13)]);
+    assert_eq!(
+        through("SetVLANAnno(VLAN_ID 4, VLAN_PCP 5) -> VLANEncap(ANNO)", &frame),
+        [tagged(4 | 5 << 13)]
+    );
+    assert_eq!(through("VLANEncap(6, 1)", &frame), [tagged(6 | 1 << 13)]);
+    assert_eq!(through("VLANEncap(0)", &frame)[0], frame, "the native VLAN");
+    assert_eq!(through("VLANEncap(0, NATIVE_VLAN none)", &frame), [tagged(0)]);
+    let outer = through("VLANEncap(7, ETHERTYPE 0x88a8)", &frame).remove(0);
+    assert_eq!((outer[12..14].to_vec(), &through("VLANDecap", &outer)[0]), (vec![0x88, 0xa8], &outer));
+    assert_eq!(through("VLANDecap(ETHERTYPE 0x88a8)", &outer)[0], frame);
+    for (wrong, message) in [
+        ("VLANEncap(1, VLAN_ID 2)", "either VLAN_TCI or VLAN_ID"),
+        ("VLANEncap(VLAN_ID 4096)", "expected a VLAN identifier"),
+        ("VLANEncap(1, 8)", "from 0 to 7"),
+        ("SetVLANAnno(VLAN_ID x)", "expected a VLAN identifier"),
+    ] {
+        let e = errors(&format!("Idle -> {wrong} -> Discard"));
+        assert!(e.contains(message), "{wrong}: {e}");
+    }
+    let mut b = bench("Idle -> e :: EtherEncap(0x0800, 1:1:1:1:1:1, 2:2:2:2:2:2) -> Discard");
+    assert_eq!(b.read("e.ethertype"), "2048");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::handlers::parse;
 use crate::headers::ETHERNET;
 use crate::packet::Batch;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 crate::element! {
     /// Puts an Ethernet header in front of packets.
@@ -52,7 +52,7 @@ impl Element for EtherEncap {
         Ok(match handler {
             "src" => format!("{}", self.address(6)),
             "dst" => format!("{}", self.address(0)),
-            _ => format!("0x{:02x}{:02x}", self.header[12], self.header[13]),
+            _ => u16::from_be_bytes([self.header[12], self.header[13]]).to_string(),
         })
     }
 

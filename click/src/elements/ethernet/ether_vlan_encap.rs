@@ -4,7 +4,6 @@ use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
 use crate::headers::{ETHERNET, write_ethernet};
 use crate::packet::{Batch, Packet};
-use alloc::format;
 use alloc::string::{String, ToString};
 
 crate::element! {
@@ -12,8 +11,8 @@ crate::element! {
     ///
     /// # Arguments
     /// `ETHERTYPE`: protocol of the payload (0x0800: IPv4). `SRC`, `DST`: addresses. `VLAN_TCI`: the tag's 16 bits, or
-    /// `ANNO`, the packet's VLAN annotation; or `VLAN_ID` (also `ANNO`) and `VLAN_PCP` (0), its priority. `NATIVE_VLAN`
-    /// (none): packets of this VLAN get no tag.
+    /// `ANNO`, the packet's VLAN annotation, which counts also if none of these is given; or `VLAN_ID` (also `ANNO`).
+    /// `VLAN_PCP` (0): its priority. `NATIVE_VLAN` (0): packets of this VLAN get no tag; `none`: all get one.
     ///
     /// # Handlers
     /// `src`, `dst`, `ethertype`: the arguments. `vlan_id`: the identifier, or ANNO.
@@ -57,7 +56,7 @@ impl Element for EtherVLANEncap {
         Ok(match handler {
             "src" => self.source.to_string(),
             "dst" => self.destination.to_string(),
-            "ethertype" => format!("0x{:04x}", self.kind),
+            "ethertype" => self.kind.to_string(),
             _ => self.tag.id(),
         })
     }

@@ -1,4 +1,4 @@
-use super::vlan::{identifier, set_annotation};
+use super::vlan::{identifier, priority, set_annotation};
 use crate::args::{Args, parse_number};
 use crate::element::{Context, Element, read_write};
 use crate::packet::Batch;
@@ -9,7 +9,7 @@ crate::element! {
     /// Sets packets' VLAN annotation.
     ///
     /// # Arguments
-    /// `VLAN_TCI`: all 16 bits of a tag; or `VLAN_ID` and `VLAN_PCP` (0), its priority.
+    /// `VLAN_TCI` (0): all 16 bits of a tag; or `VLAN_ID`. `VLAN_PCP` (0): its priority.
     ///
     /// # Handlers
     /// `vlan_tci`, `vlan_id`, `vlan_pcp`: the arguments.
@@ -22,18 +22,13 @@ crate::element! {
 impl SetVLANAnno {
     fn new(args: &mut Args<'_>) -> Self {
         let id: Option<String> = args.key("VLAN_ID");
-        let priority = args.key::<u16>("VLAN_PCP").unwrap_or(0);
-        if priority > 7 {
-            args.error("VLAN_PCP: expected a number from 0 to 7");
+        let tci: Option<u16> = if id.is_none() { args.next("VLAN_TCI") } else { None };
+        let priority = priority(args);
+        let id = id.map_or(Some(0), |text| identifier(&text));
+        if id.is_none() {
+            args.error("VLAN_ID: expected a VLAN identifier");
         }
-        let tci = match id {
-            Some(text) => identifier(&text).unwrap_or_else(|| {
-                args.error(format!("VLAN_ID: expected a VLAN identifier, not '{text}'"));
-                0
-            }),
-            None => args.required("VLAN_TCI"),
-        };
-        Self { tci: tci | (priority & 7) << 13 }
+        Self { tci: tci.or(id).unwrap_or(0) | priority }
     }
 }
 
@@ -57,7 +52,7 @@ impl Element for SetVLANAnno {
         };
         self.tci = match handler {
             "vlan_tci" => number(0xffff)?,
-            "vlan_id" => self.tci & 0xf000 | number(0xffe)?,
+            "vlan_id" => self.tci & 0xf000 | number(0xfff)?,
             _ => self.tci & 0x1fff | number(7)? << 13,
         };
         Ok(())

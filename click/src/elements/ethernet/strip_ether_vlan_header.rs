@@ -1,4 +1,4 @@
-use super::vlan::{TAG, TAGGED, set_annotation};
+use super::vlan::{TAG, TAGGED, native, set_annotation};
 use crate::args::Args;
 use crate::element::{Context, Element};
 use crate::headers::{ETHERNET, be16};
@@ -19,19 +19,8 @@ crate::element! {
 
 impl StripEtherVLANHeader {
     fn new(args: &mut Args<'_>) -> Self {
-        let text: Option<alloc::string::String> = args.next("NATIVE_VLAN");
-        let native = match text.as_deref() {
-            None => Some(0),
-            Some("none" | "-1") => None,
-            Some(text) => {
-                let id = super::vlan::identifier(text);
-                if id.is_none() {
-                    args.error(alloc::format!("NATIVE_VLAN: expected a VLAN identifier, not '{text}'"));
-                }
-                id
-            }
-        };
-        Self { native }
+        let text = args.next("NATIVE_VLAN");
+        Self { native: native(args, text) }
     }
 
     fn strip(&self, packet: &mut Packet) -> bool {

@@ -7,8 +7,6 @@ use alloc::string::{String, ToString};
 
 /// EtherType of a tag.
 pub(super) const TAG: u16 = 0x8100;
-/// EtherType of an outer tag (802.1ad).
-pub(super) const OUTER_TAG: u16 = 0x88a8;
 /// Bytes of a header with a tag.
 pub(super) const TAGGED: usize = 18;
 /// Where the annotation lies: two bytes, as in a tag.
@@ -46,28 +44,42 @@ impl Tag {
 }
 
 pub(super) fn identifier(text: &str) -> Option<u16> {
-    parse_number(text).filter(|&n| n < 0xfff).map(|n| n as u16)
+    parse_number(text).filter(|&n| n <= 0xfff).map(|n| n as u16)
 }
 
-/// `VLAN_TCI`, or `VLAN_ID` and `VLAN_PCP`, and `NATIVE_VLAN`.
-pub(super) fn arguments(args: &mut Args<'_>) -> Tag {
-    let first: Option<String> = args.next("VLAN_TCI");
-    let id: Option<String> = args.key("VLAN_ID");
-    let priority = args.key::<u16>("VLAN_PCP").unwrap_or(0);
+/// `VLAN_PCP`, where it lies in a tag.
+pub(super) fn priority(args: &mut Args<'_>) -> u16 {
+    let priority: u16 = args.next("VLAN_PCP").unwrap_or(0);
     if priority > 7 {
         args.error("VLAN_PCP: expected a number from 0 to 7");
     }
-    let priority = (priority & 7) << 13;
-    let native: Option<String> = args.key("NATIVE_VLAN");
-    let native = native.filter(|n| n != "none").and_then(|text| {
-        let id = identifier(&text);
-        if id.is_none() {
-            args.error(format!("NATIVE_VLAN: expected a VLAN identifier, not '{text}'"));
+    (priority & 7) << 13
+}
+
+/// `NATIVE_VLAN`: a VLAN identifier, or `none`.
+pub(super) fn native(args: &mut Args<'_>, text: Option<String>) -> Option<u16> {
+    match text.as_deref() {
+        None => Some(0),
+        Some("none" | "-1") => None,
+        Some(text) => {
+            let id = identifier(text);
+            if id.is_none() {
+                args.error(format!("NATIVE_VLAN: expected a VLAN identifier, not '{text}'"));
+            }
+            id
         }
-        id
-    });
+    }
+}
+
+/// `VLAN_TCI` or `VLAN_ID`, `VLAN_PCP`, and `NATIVE_VLAN`.
+pub(super) fn arguments(args: &mut Args<'_>) -> Tag {
+    let first: Option<String> = args.next("VLAN_TCI");
+    let id: Option<String> = args.key("VLAN_ID");
+    let priority = priority(args);
+    let text = args.key("NATIVE_VLAN");
+    let native = native(args, text);
     let tci = match (first.as_deref(), id.as_deref()) {
-        (Some("ANNO"), None) | (None, Some("ANNO")) => None,
+        (None | Some("ANNO"), None) | (None, Some("ANNO")) => None,
         (Some(text), None) => {
             let number = parse_number(text).and_then(|n| u16::try_from(n).ok());
             if number.is_none() {
@@ -80,12 +92,12 @@ pub(super) fn arguments(args: &mut Args<'_>) -> Tag {
             if number.is_none() {
                 args.error(format!("VLAN_ID: expected a VLAN identifier or ANNO, not '{text}'"));
             }
-            number.map(|n| n | priority)
+            number
         }
         _ => {
             args.error("expected either VLAN_TCI or VLAN_ID");
             None
         }
     };
-    Tag { tci, native }
+    Tag { tci: tci.map(|tci| tci | priority), native }
 }

@@ -10,8 +10,9 @@ crate::element! {
     /// Packets without a whole Ethernet header are dropped.
     ///
     /// # Arguments
-    /// `VLAN_TCI`: the tag's 16 bits, or `ANNO`, the packet's VLAN annotation; or `VLAN_ID` (also `ANNO`) and `VLAN_PCP`
-    /// (0), its priority. `NATIVE_VLAN` (none): frames of this VLAN get no tag. `ETHERTYPE` (0x8100): that of the tag.
+    /// `VLAN_TCI`: the tag's 16 bits, or `ANNO`, the packet's VLAN annotation, which counts also if none of these is
+    /// given; or `VLAN_ID` (also `ANNO`). `VLAN_PCP` (0): its priority. `NATIVE_VLAN` (0): frames of this VLAN get no
+    /// tag; `none`: all get one. `ETHERTYPE` (0x8100): that of the tag.
     ///
     /// # Handlers
     /// `vlan_id`: the identifier, or ANNO.
