@@ -76,6 +76,10 @@ fn timestamps_are_set_moved_and_filtered() {
     };
     assert_eq!(printed("SetTimestamp(5.5)"), "5.500000");
     assert_eq!(printed("SetTimestamp(5.5) -> AdjustTimestamp(-0.25)"), "5.250000");
+    assert_eq!(printed("SetTimestamp(0.1) -> AdjustTimestamp(-1)"), "-0.900000");
+    assert_eq!(printed("SetTimestamp(0.1) -> AdjustTimestamp(-1) -> AdjustTimestamp(+1.5)"), "0.600000");
+    assert_eq!(printed("SetTimestamp(0) -> AdjustTimestamp(+1.5)"), "0.000000");
+    assert_eq!(printed("SetTimestamp(0) -> AdjustTimestamp(TIME 1.5, ALL true)"), "1.500000");
     assert_eq!(printed("SetTimestamp(5.5) -> SetTimestampDelta"), "0.000000");
     assert_eq!(
         printed("SetTimestamp(2, FIRST true) -> SetTimestamp(5.5) -> SetTimestampDelta(FIRST)"),
@@ -93,7 +97,12 @@ fn timestamps_are_set_moved_and_filtered() {
         ("END 15", "0"),
         ("START 10, INTERVAL 6", "4"),
         ("START 10, INTERVAL 5", "0"),
+        ("END_AFTER 1", "4"),
+        ("START_AFTER 1", "0"),
         ("END_DELAY 1", "4"),
+        ("START_DELAY 1", "0"),
+        ("10, 20", "4"),
+        ("16", "0"),
     ] {
         let mut b = bench(&text(filter));
         b.settle();
@@ -101,6 +110,24 @@ fn timestamps_are_set_moved_and_filtered() {
     }
     let mut b = bench(&text("END 15, STOP true"));
     assert_eq!(b.settle(), click::Progress::Stopped);
+}
+
+#[test]
+fn the_end_of_times_can_be_moved_when_it_comes() {
+    // Packets with times from 1 to 6; the filter is extended twice.
+    let mut b = bench(
+        "InfiniteSource(LIMIT 6) -> p :: RoundRobinSwitch;
+        p [0] -> SetTimestamp(1) -> [0] j :: Null; p [1] -> SetTimestamp(2) -> j; p [2] -> SetTimestamp(3) -> j;
+        p [3] -> SetTimestamp(4) -> j; p [4] -> SetTimestamp(5) -> j; p [5] -> SetTimestamp(6) -> j;
+        j -> t :: TimeFilter(1, 2, END_CALL 's.run $t') -> c0 :: Counter -> Discard; t [1] -> c1 :: Counter -> Discard;
+        s :: Script(TYPE PASSIVE, init n 0, set n $(add $n 1), print $1, goto exit $(gt $n 2), write t.extend_interval 1.5)",
+    );
+    b.settle();
+    assert_eq!(b.host.printed, "2.000000\n4.000000\n5.000000\n");
+    assert_eq!(["c0.count", "c1.count", "t.end"].map(|h| b.read(h)), ["4", "2", "5"]);
+    b.write("t.end", "7");
+    b.write("t.start", "0.5");
+    assert_eq!(b.read("t.interval"), "6.5");
 }
 
 #[test]

@@ -8,36 +8,46 @@ crate::element! {
     /// Moves packets' timestamps by a time.
     ///
     /// # Arguments
-    /// `DELTA`: seconds, which may be negative.
+    /// `TIME` or `DELTA`: seconds, which may be negative; times before 1970 are negative too. `ALL` (false): also
+    /// timestamps of zero, which are none.
     ///
     /// # Handlers
-    /// `delta`: the argument.
+    /// `time`, `delta`: the argument.
     AdjustTimestamp "1/1" "a/a"
-    keywords ["DELTA"]
-    handlers [read_write("delta")]
-    { delta: i64 }
+    keywords ["TIME", "DELTA", "ALL"]
+    handlers [read_write("time"), read_write("delta")]
+    { delta: i64, all: bool }
 }
 
 fn delta(text: &str) -> Result<i64, String> {
-    let (number, sign) = text.strip_prefix('-').map_or((text, 1), |rest| (rest, -1));
+    let text = text.trim();
+    let (number, sign) = match text.strip_prefix('-') {
+        Some(rest) => (rest, -1),
+        None => (text.strip_prefix('+').unwrap_or(text), 1),
+    };
     let time = parse_time(number).and_then(|t| i64::try_from(t).ok());
-    time.map(|t| t * sign).ok_or_else(|| format!("DELTA: expected a time in seconds, not '{text}'"))
+    time.map(|t| t * sign).ok_or_else(|| format!("expected a time in seconds, not '{text}'"))
 }
 
 impl AdjustTimestamp {
     fn new(args: &mut Args<'_>) -> Self {
-        let text: String = args.required("DELTA");
+        let text: String = args.key("DELTA").unwrap_or_else(|| args.required("TIME"));
         let delta = delta(&text).unwrap_or_else(|message| {
-            args.error(message);
+            args.error(format!("TIME: {message}"));
             0
         });
-        Self { delta }
+        Self { delta, all: args.key("ALL").unwrap_or(false) }
     }
 }
 
 impl Element for AdjustTimestamp {
     fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| packet.set_timestamp(packet.timestamp().saturating_add_signed(self.delta)));
+        batch.each(|packet| {
+            let time = packet.timestamp() as i64;
+            if time != 0 || self.all {
+                packet.set_timestamp(time.saturating_add(self.delta) as u64);
+            }
+        });
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
