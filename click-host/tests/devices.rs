@@ -159,12 +159,15 @@ fn a_client_a_group_and_raw_packets() {
     space.ip("link set d0 up");
     space.ip("link set e0 up");
     let text = "r :: RawSocket(UDP, 4000) -> c :: Counter(COUNT_CALL 2 stop) -> Discard;
-        g :: McastSocket(239.1.2.3, 5000, 10.7.0.1) -> m :: Counter -> Discard;
+        g :: McastSocket(239.1.2.3, 5000, 10.7.0.1) -> own :: Counter -> Discard;
+        McastSocket(239.1.2.3, 5000, 10.7.0.1) -> m :: Counter -> Discard;
         RatedSource(DATA \"group\", RATE 50) -> g;
         RatedSource(DATA \"client\", RATE 50) -> Socket(UDP, 127.0.0.1, 4000, CLIENT true)";
-    let (status, out, err) =
-        said(space.click(&["-e", text, "-h", "m.count", "-h", "r.drops"]).output().unwrap());
+    let (status, out, err) = said(
+        space.click(&["-e", text, "-h", "m.count", "-h", "r.drops", "-h", "own.count"]).output().unwrap(),
+    );
     assert_eq!((status, err.as_str()), (0, ""));
     let received = out.lines().nth(1).and_then(|n| n.parse::<u32>().ok());
     assert!(received.is_some_and(|n| n > 0), "{out}");
+    assert!(out.ends_with("own.count:\n0\n"), "its own packets are not for it: {out}");
 }

@@ -95,6 +95,21 @@ fn scripts_compute_print_and_write_files() {
 }
 
 #[test]
+fn aggregates_are_written_to_files_and_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counts");
+    let text = format!(
+        "InfiniteSource(LIMIT 3, STOP true) -> SetAnnoByte(AGGREGATE, 1) -> a :: AggregateCounter -> Discard;
+        DriverManager(pause, write a.write_text_file -, write a.write_text_file {}, stop)",
+        file.display()
+    );
+    let (status, out, err) = run(&["-e", &text]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(out.starts_with("!num_nonzero 1\n") && out.ends_with(" 3\n"), "{out}");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), out);
+}
+
+#[test]
 fn scripts_keep_quotes_lists_and_files_apart() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("value");

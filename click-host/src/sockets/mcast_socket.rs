@@ -4,7 +4,9 @@ use crate::devices::LONGEST;
 use click::args::{Args, Ipv4};
 use click::element::{Context, Element, read, write};
 use click::packet::{BURST, Batch};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
+};
 use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -15,7 +17,8 @@ click::element! {
     ///
     /// # Arguments
     /// `GROUP` and `PORT`: the group. `SOURCE` (any) and `SOURCE_PORT` (any): the host's address that the group is
-    /// joined from and packets are sent from. `LOOP` (true): other programs of this host receive what is sent. `TTL`
+    /// joined from and packets are sent from; if it is given, packets that the element itself sent do not leave through
+    /// its output. `LOOP` (true): other programs of this host receive what is sent. `TTL`
     /// (1): routers that a packet may pass, and one more. `SNAPLEN` (2048): longest packet received. `TIMESTAMP`
     /// (true): packets get the time of their arrival. `BURST` (32): packets at once. `HEADROOM` is accepted.
     ///
@@ -36,6 +39,8 @@ click::element! {
         length: usize,
         stamps: bool,
         burst: usize,
+        /// Where its own packets come from, if they are to be known.
+        own: Option<SocketAddrAny>,
         /// One that receives and one that sends, each bound to its own address.
         links: Option<(Link, Link)>,
         outbox: Outbox,
@@ -61,6 +66,7 @@ impl McastSocket {
             length: args.key::<usize>("SNAPLEN").unwrap_or(2048).clamp(1, LONGEST),
             stamps: args.key("TIMESTAMP").unwrap_or(true),
             burst: args.key::<usize>("BURST").unwrap_or(BURST).max(1),
+            own: None,
             links: None,
             outbox: Outbox::default(),
             pulls: false,
@@ -68,7 +74,7 @@ impl McastSocket {
         }
     }
 
-    fn open(&self) -> std::io::Result<(Link, Link)> {
+    fn open(&mut self) -> std::io::Result<(Link, Link)> {
         let socket = || {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
@@ -82,6 +88,7 @@ impl McastSocket {
         bind(&sends, &SocketAddrV4::new(self.source, self.source_port.unwrap_or(0)))?;
         if !self.source.is_unspecified() {
             sockopt::set_ip_multicast_if(&sends, &self.source)?;
+            self.own = Some(getsockname(&sends)?);
         }
         sockopt::set_ip_multicast_loop(&sends, self.looped)?;
         sockopt::set_ip_multicast_ttl(&sends, self.ttl)?;
@@ -119,7 +126,8 @@ impl Element for McastSocket {
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((receives, _)) = &mut self.links else { return false };
-        let (mut batch, _) = receives.receive(self.burst, self.length, &|_| true);
+        let own = &self.own;
+        let (mut batch, _) = receives.receive(self.burst, self.length, &|from| Some(from) != own.as_ref());
         let mut any = !batch.is_empty();
         self.count += batch.len() as u64;
         if self.stamps && any {

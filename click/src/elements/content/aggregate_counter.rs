@@ -27,9 +27,10 @@ crate::element! {
     ///
     /// # Handlers
     /// `counts`: values and counts, one a line. `nagg`: how many values. `count`: all counted. `freeze`, `active`,
-    /// `banner`: settings. `call_after_agg`, `call_after_count`: the arguments. `write_ascii_file`: prints the counts;
-    /// the value is `-`. `write_text_file`: the same. `reaggregate_counts`: counts become the values, and how often each
-    /// was there the counts. `stop`: inactive, and the router stops. `clear`: forgets all.
+    /// `banner`: settings. `call_after_agg`, `call_after_count`: the arguments. `write_text_file`, `write_ascii_file`:
+    /// writes the counts to a file, or to the standard output (`-`); where there are no files, `-` prints them.
+    /// `reaggregate_counts`: counts become the values, and how often each was there the counts. `stop`: inactive, and
+    /// the router stops. `clear`: forgets all.
     AggregateCounter "1-2/1-2" "a/ah"
     keywords [
         "BYTES", "IP_BYTES", "MULTIPACKET", "EXTRA_LENGTH", "FREEZE_AFTER_AGG", "STOP_AFTER_AGG", "FREEZE_AFTER_COUNT",
@@ -220,13 +221,17 @@ impl Element for AggregateCounter {
                 self.counts.clear();
                 self.total = 0;
             }
-            _ if value == "-" => {
+            _ => {
                 let banner =
                     if self.banner.is_empty() { String::new() } else { format!("# {}\n", self.banner) };
                 let text = format!("{banner}!num_nonzero {}\n{}", self.counts.len(), self.lines());
-                cx.host.print(&text);
+                match (cx.host.outside(), value) {
+                    (Some(outside), "-") => outside.write_out(&text),
+                    (Some(outside), file) => outside.write_file(file, false, &text)?,
+                    (None, "-") => cx.host.print(&text),
+                    (None, _) => return Err("there are no files here: write '-' to print".to_string()),
+                }
             }
-            _ => return Err("there are no files here: write '-' to print".to_string()),
         }
         Ok(())
     }

@@ -12,10 +12,10 @@ crate::element! {
     ///
     /// # Arguments
     /// `START`: packets from then on, in seconds since 1970; `START_DELAY`, `START_AFTER` (0): from so long after the
-    /// router's start, or after the first packet. `END`, `END_DELAY`, `END_AFTER`, `INTERVAL`: packets before then, before so long
-    /// after the router's start, after the first packet, or after the start of what passes. `STOP` (false): stop the router
-    /// with the first packet after the end. `END_CALL`: a handler to write then, in which `$t` is that packet's time; the
-    /// packet passes if that moved the end behind it.
+    /// router's start, or after the first packet. `END`, `END_DELAY`, `END_AFTER`, `INTERVAL`: packets before then,
+    /// before so long after the router's start, after the first packet, or after the start of what passes. `STOP`
+    /// (false): stop the router with the first packet after the end. `END_CALL`: a handler to write then, in which `$t`
+    /// is that packet's time; the packet passes if that moved the end behind it.
     ///
     /// # Handlers
     /// `start`, `end`: times. `interval`: between them; writing it moves the end. `extend_interval`: adds to it.
