@@ -113,6 +113,13 @@ fn timestamps_are_set_moved_and_filtered() {
 }
 
 #[test]
+fn what_is_printed_shows_one_packet_after_the_other() {
+    let mut b = bench("InfiniteSource(DATA x, LIMIT 2) -> Print(a) -> Print(b) -> Discard");
+    b.settle();
+    assert_eq!(b.host.printed.chars().filter(|c| "ab".contains(*c)).collect::<String>(), "abab");
+}
+
+#[test]
 fn the_end_of_times_can_be_moved_when_it_comes() {
     // Packets with times from 1 to 6; the filter is extended twice.
     let mut b = bench(

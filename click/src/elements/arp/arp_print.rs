@@ -51,6 +51,11 @@ impl ARPPrint {
 }
 
 impl Element for ARPPrint {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        cx.take_packets_one_by_one(self.active);
+        Ok(())
+    }
+
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| cx.print(&self.line(packet.timestamp(), packet.data())));
@@ -63,6 +68,6 @@ impl Element for ARPPrint {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.active = parse(cx, value)?;
-        Ok(())
+        self.initialize(cx)
     }
 }

@@ -96,6 +96,11 @@ impl Print {
 }
 
 impl Element for Print {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        cx.take_packets_one_by_one(self.active);
+        Ok(())
+    }
+
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| cx.print(&self.line(packet)));
@@ -108,6 +113,6 @@ impl Element for Print {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.active = parse(cx, value)?;
-        Ok(())
+        self.initialize(cx)
     }
 }

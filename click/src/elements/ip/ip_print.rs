@@ -262,6 +262,11 @@ fn print_bytes(out: &mut String, bytes: &[u8], how: Bytes) {
 }
 
 impl Element for IPPrint {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        cx.take_packets_one_by_one(self.active);
+        Ok(())
+    }
+
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| cx.print(&self.line(packet)));
@@ -274,6 +279,6 @@ impl Element for IPPrint {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.active = parse(cx, value)?;
-        Ok(())
+        self.initialize(cx)
     }
 }

@@ -62,6 +62,11 @@ impl IP6Print {
 }
 
 impl Element for IP6Print {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        cx.take_packets_one_by_one(self.active);
+        Ok(())
+    }
+
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| cx.print(&self.line(packet)));
@@ -74,6 +79,6 @@ impl Element for IP6Print {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.active = parse(cx, value)?;
-        Ok(())
+        self.initialize(cx)
     }
 }
