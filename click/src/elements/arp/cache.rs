@@ -247,3 +247,49 @@ impl<A: Ord + Copy + Display> Cache<A> {
         any.then(|| now.saturating_add(self.limits.timeout).saturating_add(1_000_000_000))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn addresses_packets_and_ages_stay_together(
+            arguments in (0u32..4, 0u32..3, 0u32..4),
+            steps in proptest::collection::vec((0u8..5, 0u8..6, 0u64..2_000_000_000), 0..80),
+        ) {
+            let (packets, entry_packets, entries) = arguments;
+            let limits = std::format!(
+                "CAPACITY {packets}, ENTRY_PACKET_CAPACITY {entry_packets}, ENTRY_CAPACITY {entries}"
+            );
+            let names = Default::default();
+            let known = ["CAPACITY", "ENTRY_PACKET_CAPACITY", "ENTRY_CAPACITY"];
+            let mut args = Args::new(&limits, &known, &names, (0, 0));
+            let mut cache: Cache = Cache::from_arguments(&mut args, 3_000_000_000);
+            let mut now = 0;
+            for (what, address, passed) in steps {
+                let address = Ipv4([10, 0, 0, address]);
+                now += passed;
+                match what {
+                    0 => drop(cache.learn(address, [2; 6], now, passed % 2 == 0)),
+                    1 => drop(cache.forget(&address)),
+                    2 => cache.tend(now),
+                    _ => drop(cache.route(address, Packet::new(0).unwrap(), now, 1_000_000_000)),
+                }
+                let waiting: usize = cache.entries.values().map(|e| e.waiting.len()).sum();
+                prop_assert_eq!(waiting, cache.waiting);
+                prop_assert!(packets == 0 || waiting <= packets as usize);
+                prop_assert!(entries == 0 || cache.len() <= entries as usize);
+                let ages = |some: bool| cache.ages[usize::from(some)].iter().map(|(a, b)| (*a, *b)).collect::<Vec<_>>();
+                for some in [false, true] {
+                    let mut those: Vec<_> =
+                        cache.entries.iter().filter(|e| some != e.1.waiting.is_empty()).map(|e| (e.1.age, *e.0)).collect();
+                    those.sort();
+                    prop_assert_eq!(those, ages(some));
+                }
+            }
+        }
+    }
+}
