@@ -350,6 +350,36 @@ fn addresses_are_stored_in_odd_headers_too() {
     assert_eq!(b.host.printed, "  20 | 99999999 99999999 9999cbca 01000002 99999999\n");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn broken_packets_are_printed_and_answered_too(
+        protocol in proptest::sample::select(vec![1u8, 6, 17]),
+        options in 0u8..11,
+        length in 20usize..140,
+        body in proptest::collection::vec(0u8..12, 140),
+        changes in proptest::collection::vec((0usize..60, any::<u8>()), 0..6),
+    ) {
+        let mut bytes = body;
+        click::headers::write_ipv4(&mut bytes, 100, 7, protocol, client_ip(0), client_ip(1));
+        bytes[0] += options;
+        bytes[20..24].copy_from_slice(&[131, 11, 8, 1]);
+        changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        bytes.truncate(length);
+        for path in [
+            "IPPrint(PAYLOAD ASCII, ID true, PAINT true, AGGREGATE true)",
+            "IPPrint(CONTENTS HEX, MAXLENGTH -1)",
+            "ICMPError(1.2.3.4, parameterproblem) -> CheckIPHeader -> IPPrint",
+            "ICMPError(1.2.3.4, unreachable, port) -> CheckIPHeader -> IPPrint",
+            "StoreIPAddress(1.2.3.4, src)",
+        ] {
+            let mut b = bench(&format!("FromDevice(0) -> MarkIPHeader -> {path} -> Discard"));
+            b.settle();
+            b.send(0, bytes.clone());
+        }
+    }
+}
+
 #[test]
 fn pings_are_sent_and_their_answers_timed() {
     let mut b = bench(
