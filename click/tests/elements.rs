@@ -318,6 +318,19 @@ fn arp_querier_asks_as_often_as_packets_want_it() {
 }
 
 #[test]
+fn arp_querier_keeps_what_it_knows_when_the_router_is_replaced() {
+    let mut old = querier("");
+    old.send(1, host(8).1);
+    old.write("q.insert", "10.77.0.9 2:1:0:0:9:9");
+    let mut b = querier(", TIMEOUT 1");
+    b.router.take_over(old.router);
+    assert_eq!(["q.count", "q.length", "q.queries"].map(|h| b.read(h)), ["2", "1", "1"]);
+    assert_eq!(b.send(1, host(9).1)[0][..6], [2, 1, 0, 0, 9, 9]);
+    b.pass(2 * SECOND);
+    assert_eq!(b.send(1, host(9).1)[0][20..22], [0, 1], "the new limit counts");
+}
+
+#[test]
 fn arp_querier_polls_before_the_packet_goes_out() {
     let mut b = querier(", POLL_TIMEOUT 2, TIMEOUT 10");
     let (answer, frame) = host(9);

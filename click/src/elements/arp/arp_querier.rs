@@ -232,6 +232,7 @@ impl Element for ARPQuerier {
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<ARPQuerier>() {
             self.cache.take_over(&mut old.cache);
+            (self.queries, self.responses, self.misdirected) = (old.queries, old.responses, old.misdirected);
         }
     }
 

@@ -137,6 +137,7 @@ impl Element for IP6NDSolicitor {
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<Self>() {
             self.cache.take_over(&mut old.cache);
+            (self.queries, self.responses) = (old.queries, old.responses);
         }
     }
 
