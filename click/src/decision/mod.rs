@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
+        #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
         fn a_program_decides_as_its_rules_say(rules in proptest::collection::vec((conditions(), 0usize..4), 1..8), data in proptest::collection::vec(0u8..4, 0..14), network in 0usize..6) {
             let expected = rules.iter().find(|(c, _)| holds(c, &data, network)).map_or(NOWHERE, |r| r.1);
@@ -357,5 +357,33 @@ mod tests {
         let packet: Vec<u8> = (0..50u8).map(|b| b.wrapping_mul(b ^ 0x5a)).collect();
         let expected = rules.iter().find(|(c, _)| holds(c, &packet, 0)).map_or(NOWHERE, |r| r.1);
         assert_eq!(program.decide(&packet, &Places::in_data(0, 0)), expected);
+    }
+
+    #[test]
+    fn a_value_between_two_parts_is_one_that_the_field_can_have() {
+        // More than 1 or none, of a byte that is not the last of its word.
+        let byte = |relation, value: u32| {
+            Condition::Test(Test {
+                base: Base::Data,
+                offset: 5,
+                mask: 0xff00_0000,
+                relation,
+                value: value << 24,
+            })
+        };
+        let program =
+            Program::new(&[(Condition::Any(vec![byte(Relation::Greater, 1), byte(Relation::Equal, 0)]), 0)]);
+        let decide = |value: u8| program.decide(&[0, 0, 0, 0, 0, value, 0, 0], &Places::DATA);
+        assert_eq!([0, 1, 2, 255].map(decide), [0, NOWHERE, 0, 0]);
+    }
+
+    #[test]
+    fn tests_that_contradict_each_other_do_not_where_bytes_are_missing() {
+        let greater = |mask| {
+            Condition::Test(Test { base: Base::Data, offset: 0, mask, relation: Relation::Greater, value: 0 })
+        };
+        let rule = Condition::All(vec![greater(0xff00_0000), Condition::Not(greater(0xffff_0000).into())]);
+        let program = Program::new(&[(rule, 0)]);
+        assert_eq!([&[1][..], &[1, 0], &[]].map(|d| program.decide(d, &Places::DATA)), [0, NOWHERE, NOWHERE]);
     }
 }

@@ -144,9 +144,14 @@ impl Compiler {
         }
         let mut cases: Vec<Case> = Vec::new();
         for start in starts {
-            active.extend(begin.get(&start).into_iter().flatten().copied());
-            for i in end.get(&start).into_iter().flatten() {
-                active.remove(i);
+            // Rules that begin or end between the value before and this one.
+            let passed = |at: &mut BTreeMap<u32, Vec<usize>>| {
+                let later = start.checked_add(1).map_or(BTreeMap::new(), |next| at.split_off(&next));
+                core::mem::replace(at, later).into_values().flatten()
+            };
+            active.extend(passed(&mut begin));
+            for i in passed(&mut end) {
+                active.remove(&i);
             }
             let mut left = Rules::new();
             for &i in &active {
@@ -165,7 +170,24 @@ impl Compiler {
                 cases.push(Case { start, to });
             }
         }
+        if let [only] = cases[..]
+            && only.to == missing
+            && !self.counts_bytes(rules, field)
+        {
+            return missing;
+        }
         self.node(field, missing, cases)
+    }
+
+    /// Whether it matters how many bytes of a field are there: some tests pass with fewer than others.
+    fn counts_bytes(&self, rules: &Rules, field: usize) -> bool {
+        let last = |mask: u32| mask.trailing_zeros() / 8;
+        let whole = last(self.pool.fields[field].mask);
+        let mut counts = false;
+        for &(condition, _) in rules {
+            self.pool.ranges(condition, &mut |r| counts |= r.field == field && last(r.test.mask) > whole);
+        }
+        counts
     }
 
     fn assume(&mut self, condition: u32, field: usize, value: Option<u32>) -> u32 {
@@ -174,25 +196,28 @@ impl Compiler {
 
     /// Values at which the outcome of some test of a field changes, 0 first.
     fn starts(&self, rules: &Rules, field: usize) -> BTreeSet<u32> {
+        let unit = self.unit(field);
         let mut starts = BTreeSet::new();
         starts.insert(0);
         for &(condition, _) in rules {
             self.pool.ranges(condition, &mut |range| {
                 if range.field == field {
-                    starts.insert(range.low);
-                    starts.extend(range.high.checked_add(1));
+                    let ends = [Some(range.low), range.high.checked_add(1)];
+                    starts
+                        .extend(ends.into_iter().flatten().filter_map(|v| v.checked_next_multiple_of(unit)));
                 }
             });
         }
         starts
     }
 
+    /// A field's values are multiples of this.
+    fn unit(&self, field: usize) -> u32 {
+        let mask = self.pool.fields[field].mask;
+        mask & mask.wrapping_neg()
+    }
+
     fn node(&mut self, field: usize, missing: Target, cases: Vec<Case>) -> Target {
-        if let [only] = cases[..]
-            && only.to == missing
-        {
-            return missing;
-        }
         let key = (field, missing, cases);
         if let Some(&node) = self.shared.get(&key) {
             return node;
@@ -228,8 +253,7 @@ impl Compiler {
 
     /// Whether a field has no value between two, the first included and the second not, but the first.
     fn follows(&self, field: usize, value: u32, next: u32) -> bool {
-        let unit = self.pool.fields[field].mask;
-        next - value <= unit & unit.wrapping_neg()
+        next - value <= self.unit(field)
     }
 
     /// Whether a field has no value above.
