@@ -210,11 +210,7 @@ impl Flattener<'_> {
     }
 
     fn substituted(&mut self, text: &str, span: &Span, scope: &Scope) -> String {
-        let mut missing = Vec::new();
-        let out = scope.substitute(text, &mut missing);
-        for name in missing {
-            self.error(span, format!("undefined variable '${name}'"));
-        }
+        let out = scope.substitute(text);
         if out.is_none() {
             self.error(span, "configuration string too long after variables were replaced");
         }
@@ -287,13 +283,9 @@ impl Flattener<'_> {
             return None;
         }
         let meaning = self.meaning(class, scope);
-        let text = match (config, &meaning) {
-            // Scripts have variables of their own.
-            (Some(config), Meaning::Library(class)) if class == "Script" || class == "DriverManager" => {
-                scope.substitute(&self.source.text[config.clone()], &mut Vec::new()).unwrap_or_default()
-            }
-            (Some(config), _) => self.substituted(&self.source.text[config.clone()], config, scope),
-            (None, _) => String::new(),
+        let text = match config {
+            Some(config) => self.substituted(&self.source.text[config.clone()], config, scope),
+            None => String::new(),
         };
         let faces = self.make(body, &full, meaning, (text, config), (class, Use { span, used }), scope)?;
         self.names.insert(full, faces);
@@ -599,6 +591,13 @@ mod tests {
     #[test]
     fn unknown_names_are_noted() {
         let (_, d) = flat("a -> b; c :: Print($nothing);");
-        assert_eq!(d.list.len(), 3, "{d}");
+        assert_eq!(d.list.len(), 2, "{d}");
+    }
+
+    #[test]
+    fn a_variable_without_a_value_stays() {
+        let (f, d) = flat("Print($nothing ${x[0]})");
+        assert!(d.is_empty(), "{d}");
+        assert_eq!(f.elements[0].config, "$nothing ${x[0]}");
     }
 }

@@ -104,9 +104,9 @@ impl Scope {
         Some(words(&self.variable(list)?).get(index).copied().unwrap_or("").to_string())
     }
 
-    /// Replaces `$name`, `${name}` and `${name[index]}` outside of single quotes and comments; names without a value stay, and are
-    /// listed in `missing`. `None`: the text becomes too long.
-    pub(super) fn substitute(&self, text: &str, missing: &mut Vec<String>) -> Option<String> {
+    /// Replaces `$name`, `${name}` and `${name[index]}` outside of single quotes and comments; names without a value stay.
+    /// `None`: the text becomes too long.
+    pub(super) fn substitute(&self, text: &str) -> Option<String> {
         let bytes = text.as_bytes();
         let mut out = String::new();
         let (mut i, mut copied, mut double) = (0, 0, false);
@@ -128,15 +128,10 @@ impl Scope {
                 b'$' => {
                     let (name, end) = name_at(text, i + 1);
                     let value = if name.is_empty() { None } else { self.value(name) };
-                    match value {
-                        Some(value) => {
-                            out.push_str(&text[copied..i]);
-                            out.push_str(&value);
-                            copied = end;
-                        }
-                        // `$1` stands in patterns of other elements.
-                        None if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) => {}
-                        None => missing.push(name.to_string()),
+                    if let Some(value) = value {
+                        out.push_str(&text[copied..i]);
+                        out.push_str(&value);
+                        copied = end;
                     }
                     if out.len() > TEXT {
                         return None;
