@@ -87,7 +87,7 @@ pub const EXTRA_PACKETS: Anno32 = Anno32(24);
 /// Bytes that a packet of a trace had and lacks.
 pub const EXTRA_LENGTH: Anno32 = Anno32(28);
 /// Where the first timestamp lies: 8 bytes of nanoseconds since 1970.
-pub(crate) const FIRST_TIMESTAMP: usize = 32;
+pub const FIRST_TIMESTAMP: usize = 32;
 
 /// Names of user annotations, and their bytes.
 const NAMES: &[(&str, usize)] = &[
