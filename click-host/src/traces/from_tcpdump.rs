@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 /// Most flows that are remembered.
 const FLOWS: usize = 65536;
+/// Names of services that the system knows.
+const SERVICES: &str = "/etc/services";
 /// Time to live of packets whose lines do not tell.
 const TTL: u8 = 2;
 
@@ -43,7 +45,12 @@ plays!(FromTcpdump);
 
 impl FromTcpdump {
     fn new(args: &mut Args<'_>) -> Self {
-        let reader = Reader { names: args.names.clone(), ..Reader::default() };
+        let mut services = Names::default();
+        for line in std::fs::read_to_string(SERVICES).unwrap_or_default().lines() {
+            // Services of other protocols are nothing to us.
+            let _ = services.define_port(line);
+        }
+        let reader = Reader { names: [args.names.clone(), services], ..Reader::default() };
         Self { player: Player::new(args, Box::new(reader)) }
     }
 }
@@ -54,8 +61,8 @@ type End = ([u8; 4], u16);
 /// What is known from lines before.
 #[derive(Default)]
 struct Reader {
-    /// Names of services.
-    names: Names,
+    /// Names of services: the configuration's, and the system's.
+    names: [Names; 2],
     flows: HashMap<[End; 2], Flow>,
     /// Whether sequence numbers are as they were in packets, once that is known.
     absolute: Option<bool>,
@@ -111,7 +118,10 @@ impl Reader {
         }
         let (at, _) = text.match_indices('.').nth(3)?;
         let port = &text[at + 1..];
-        Some((address(&text[..at])?, port.parse().ok().or_else(|| self.names.port(port))?))
+        Some((
+            address(&text[..at])?,
+            port.parse().ok().or_else(|| self.names.iter().find_map(|n| n.port(port)))?,
+        ))
     }
 
     fn packet(&mut self, line: &str) -> Option<Summary> {
@@ -321,7 +331,7 @@ mod tests {
     fn packet(line: &str) -> Option<Summary> {
         let mut names = Names::default();
         names.define_port("svrloc 427/udp").unwrap();
-        Reader { names, ..Reader::default() }.packet(line)
+        Reader { names: [names, Names::default()], ..Reader::default() }.packet(line)
     }
 
     #[test]

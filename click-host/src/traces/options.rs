@@ -341,8 +341,10 @@ fn read_route(kind: u8, text: &mut Text<'_>, out: &mut Vec<u8>) -> Option<()> {
 
 fn read_times(text: &mut Text<'_>, out: &mut Vec<u8>) -> Option<()> {
     let (at, mut pointer) = (out.len(), None);
-    let flag = if text.eat("{") {
-        0
+    let mut flag = if text.eat("{") {
+        // Addresses are told by their looks.
+        let mut first = Text(text.0.trim_start_matches('^'));
+        u8::from(first.number::<u8>().is_some() && first.eat("."))
     } else if text.eat(".ip{") {
         1
     } else if text.eat(".preip{") {
@@ -352,6 +354,7 @@ fn read_times(text: &mut Text<'_>, out: &mut Vec<u8>) -> Option<()> {
     } else {
         return None;
     };
+    let told = flag == 1;
     out.extend([68, 0, 0, 0]);
     loop {
         if pointer.is_none() && text.eat("^") {
@@ -359,6 +362,9 @@ fn read_times(text: &mut Text<'_>, out: &mut Vec<u8>) -> Option<()> {
         }
         if !text.at_digit() && !text.0.starts_with('!') {
             break;
+        }
+        if told && pointer.is_some() {
+            flag = 3;
         }
         let mut known = true;
         if with_addresses(flag) {
@@ -411,6 +417,10 @@ mod tests {
         assert_eq!(read_ip("rr{1.2.3.4}+1"), Some(vec![7, 11, 8, 1, 2, 3, 4, 0, 0, 0, 0]));
         assert_eq!(read_ip("nop;eol"), Some(vec![1, 0]));
         assert_eq!((write_ip(&[1, 1, 0, 7]), write_ip(&[7, 9, 4])), (".".into(), "?".into()));
+        let same = |a: &str, b: &str| assert_eq!(write_ip(&read_ip(a).unwrap()), b);
+        same("ts{1.1.1.1=5,2.2.2.2=!6}++5", "ts.ip{1.1.1.1=5,2.2.2.2=!6^}++5");
+        same("ts{1.1.1.1=5,^2.2.2.2,3.3.3.3=?}+1", "ts.preip{1.1.1.1=5^2.2.2.2,3.3.3.3,0.0.0.0}");
+        same("ts{1,!45^0,0};rr{}+1", "ts{1,!45}+2;rr{}+1");
         for wrong in ["rr{1.2.3}", "rr{1.2.3.4", "ts.16{}", "99=256", "ssrr{1.1.1.1}+63", "what"] {
             assert_eq!(read_ip(wrong), None, "{wrong}");
         }
