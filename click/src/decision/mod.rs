@@ -325,6 +325,18 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_may_have_some_bytes_of_a_word() {
+        let more = |mask| Condition::Test(Test { relation: Relation::Greater, ..word(mask) });
+        fn word(mask: u32) -> Test {
+            Test { base: Base::Data, offset: 0, mask, relation: Relation::Equal, value: 0 }
+        }
+        let not = Condition::Not(more(0xffff_0000).into());
+        let program = Program::new(&[(Condition::All(vec![more(0xff00_0000), not]), 0)]);
+        let decide = |data: &[u8]| program.decide(data, &Places::DATA);
+        assert_eq!([decide(&[1]), decide(&[]), decide(&[1, 0, 0, 0])], [0, NOWHERE, NOWHERE]);
+    }
+
+    #[test]
     fn many_rules_take_few_nodes() {
         let rule = |i| Condition::All(vec![test(0, 0xff, 17), test(4, u32::MAX, i), test(8, 0xffff, i)]);
         let rules: Vec<_> = (0..5000).map(|i| (rule(i), i as usize)).collect();

@@ -165,7 +165,16 @@ impl Compiler {
                 cases.push(Case { start, to });
             }
         }
-        self.node(field, missing, cases)
+        // Where only some of a field's bytes are there, tests of those alone may be passed: that needs a node.
+        let mut narrow = false;
+        let widest = self.pool.fields[field].mask;
+        for &(condition, _) in rules {
+            self.pool.ranges(condition, &mut |r| narrow |= r.field == field && r.test.mask != widest);
+        }
+        match cases[..] {
+            [only] if only.to == missing && !narrow => missing,
+            _ => self.node(field, missing, cases),
+        }
     }
 
     fn assume(&mut self, condition: u32, field: usize, value: Option<u32>) -> u32 {
@@ -188,11 +197,6 @@ impl Compiler {
     }
 
     fn node(&mut self, field: usize, missing: Target, cases: Vec<Case>) -> Target {
-        if let [only] = cases[..]
-            && only.to == missing
-        {
-            return missing;
-        }
         let key = (field, missing, cases);
         if let Some(&node) = self.shared.get(&key) {
             return node;
