@@ -184,6 +184,12 @@ const ICMP_CODES: &[(&str, u64)] = &[
 const ECN: [&str; 4] = ["no", "ect1", "ect2", "ce"];
 
 impl Field {
+    /// All fields.
+    #[cfg(test)]
+    pub fn all() -> impl Iterator<Item = Self> {
+        FIELDS.iter().map(|f| f.0)
+    }
+
     /// The field of a name, which may be quoted, hold a blank for an underscore, and lack `ip_`.
     pub fn named(name: &str) -> Option<Self> {
         let plain = name.trim_matches('"').trim().to_ascii_lowercase().replace([' ', '-'], "_");

@@ -93,7 +93,7 @@ fn time(text: &str) -> Option<u64> {
         None => super::summary::time(text),
         Some((front, seconds)) => {
             let (hours, minutes) = front.split_once(':')?;
-            let minutes = hours.parse::<u64>().ok()?.checked_mul(60)? + minutes.parse::<u64>().ok()?;
+            let minutes = hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
             minutes.checked_mul(60_000_000_000)?.checked_add(super::summary::time(seconds)?)
         }
     }
@@ -371,6 +371,16 @@ mod tests {
         let part = packet("1.0 10.0.0.1.1 > 10.0.0.2.2: udp 1000 (frag 77:400@16+)").unwrap();
         assert_eq!((part.id, part.payload_length, part.fragment.1), (77, Some(400), Some(0x2002)));
         assert_eq!(packet("1.0 10.0.0.1.nothing > 10.0.0.2.2: udp 1"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_is_a_packet_or_none(words in proptest::collection::vec("S|F|P|\\.|ack|win|sack|len|length|ttl|id|frag|tos|DF|udp|ICMP|Flags \\[|\\]|options \\[|<|>|,|\\{|\\}|\\(|\\)|:|@|\\+|0x9|[0-9]{1,20}|1:2\\(1\\)|mss 1|nop|timestamp", 0..20), space: bool) {
+            let line = format!("1:2:3.5 1.2.3.4.5 > 6.7.8.9.10: {}", words.join(if space { " " } else { "" }));
+            if let Some(summary) = packet(&line) {
+                proptest::prop_assert!(summary.packet(super::super::summary::Style { checksum: space }).is_some(), "{}", line);
+            }
+        }
     }
 
     #[test]

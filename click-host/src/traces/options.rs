@@ -5,6 +5,9 @@ use std::fmt::Write;
 /// Bytes that a header has for options.
 const ROOM: usize = 40;
 
+/// Most bytes of options with those that only fill up.
+const MOST: usize = 1024;
+
 /// Which options of TCP a field shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
@@ -219,6 +222,9 @@ fn read(text: &str, mut one: impl FnMut(&mut Text<'_>, &mut Vec<u8>) -> Option<(
     }
     loop {
         one(&mut text, &mut out)?;
+        if out.len() > MOST {
+            return None;
+        }
         if text.0.is_empty() {
             break;
         }

@@ -267,7 +267,8 @@ impl Summary {
         // What is neither payload nor a header that is known is options.
         let payload = self.payload_length.unwrap_or(self.payload.len());
         if let Some(length) = self.length.filter(|_| self.payload_length.is_some() || payload > 0) {
-            let mut spare = length.saturating_sub(ip + self.before_payload(transport) + payload) & !3;
+            let mut spare =
+                length.saturating_sub((ip + self.before_payload(transport)).saturating_add(payload)) & !3;
             if self.protocol == TCP && transport == 20 && self.tcp_options.is_none() {
                 transport += spare.min(HEADER - 20);
                 spare -= spare.min(HEADER - 20);
@@ -313,7 +314,7 @@ impl Summary {
         let payload = self.payload_length.unwrap_or(self.payload.len());
         let wire = self.wire_length.map(|l| l.saturating_sub(frame.len()));
         let said = self.length.or(wire).filter(|l| *l > 0);
-        let total = said.unwrap_or(whole.max(at + payload)).min(usize::from(u16::MAX));
+        let total = said.unwrap_or(whole.max(at.saturating_add(payload))).min(usize::from(u16::MAX));
         // A packet that is said to be short has no more than that, but for its IP header and a payload.
         let there = if self.payload.is_empty() { known.min(total).max(header) } else { known };
         let there = if style.checksum && ip { there.max(total) } else { there };

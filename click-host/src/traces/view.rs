@@ -258,3 +258,64 @@ impl<'p> View<'p> {
         number.map(Value::Number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::{Style, Summary};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Writes everything that can be said of a packet.
+    fn say_all(packet: &mut Packet) -> String {
+        let (mut line, mut record) = (String::new(), Vec::new());
+        let mut view = View::new(packet, true);
+        for field in Field::all() {
+            let value = view.value(field);
+            value.iter().for_each(|value| field.write(value, &mut line));
+            if field.has_bytes() {
+                field.write_bytes(value.as_ref(), &mut record);
+            }
+        }
+        line
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_summed_up(bytes in proptest::collection::vec(any::<u8>(), 0..100), headers in any::<(u8, u8)>(), first in any::<bool>()) {
+            let mut packet = Packet::from_bytes(&bytes).unwrap();
+            packet.set_headers(headers.0.into(), headers.1.into());
+            say_all(&mut packet);
+            if first && !bytes.is_empty() {
+                let mut bytes = bytes;
+                bytes[0] = 0x45 | bytes[0] & 15;
+                let mut packet = Packet::from_bytes(&bytes).unwrap();
+                packet.set_headers(0, 20);
+                say_all(&mut packet);
+            }
+        }
+
+        #[test]
+        fn any_summary_makes_a_packet(chosen in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u64>(), 0u32..64), 0..12), checksum: bool, protocol in proptest::sample::select(vec![0, 1, 6, 17, 33, 136])) {
+            let mut summary = Summary { protocol, ..Summary::default() };
+            let fields: Vec<_> = Field::all().filter(|f| f.has_bytes()).collect();
+            for (field, number, shift) in chosen {
+                let bytes = [&[0; 4][..], &(number >> shift).to_be_bytes()].concat();
+                for start in (0..12).rev() {
+                    // As many bytes from the end as the field has.
+                    let field = *field.get(&fields);
+                    let mut rest = &bytes[start..];
+                    if let Some(value) = field.read_bytes(&mut rest) && rest.is_empty() {
+                        summary.put(field, value);
+                        break;
+                    }
+                }
+            }
+            let mut packet = summary.packet(Style { checksum }).unwrap();
+            say_all(&mut packet);
+            while summary.count < 9 && let Some(one) = summary.split() {
+                let made = one.packet(Style { checksum });
+                prop_assert!(made.is_some());
+            }
+        }
+    }
+}
