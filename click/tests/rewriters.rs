@@ -49,6 +49,14 @@ fn packet(protocol: u8, from: ([u8; 4], u16), to: ([u8; 4], u16), flags: u8, dat
     frame
 }
 
+/// An ICMP packet with its checksum made right.
+fn with_checksum(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[36..38].fill(0);
+    let sum = click::headers::checksum(&frame[34..]);
+    frame[36..38].copy_from_slice(&sum);
+    frame
+}
+
 fn udp_from(port: u16) -> Vec<u8> {
     packet(17, (client_ip(0), port), (OUTSIDE, 53), 0, b"question")
 }
@@ -274,6 +282,13 @@ fn pings_get_an_identifier_of_their_own() {
         let back = b.send(1, reply);
         assert_checksums(&back[0]);
         assert_eq!((&back[0][30..34], &back[0][38..40]), (&client_ip(0)[..], &[0x12, 0x34][..]));
+        let zeros = packet(1, ([10, 77, 0, 9], 8), (OUTSIDE, 0), 0, b"");
+        let zeros = [&zeros[..40], &[0; 2]].concat();
+        let out = b.send(0, with_checksum(zeros));
+        let identifier_of_zeros = u16::from_be_bytes([out[0][38], out[0][39]]);
+        let reply = packet(1, (OUTSIDE, 0), ([1, 0, 0, 1], identifier_of_zeros), 0, b"");
+        let reply = [&reply[..40], &[0; 2]].concat();
+        assert_checksums(&b.send(1, with_checksum(reply))[0]);
         let stranger = packet(1, (OUTSIDE, 0), ([1, 0, 0, 1], identifier ^ 1), 0, b"ping");
         assert!(b.send(1, stranger).is_empty());
     }

@@ -284,6 +284,10 @@ impl Flow {
                     if !unchanged {
                         let sum = adjust([transport[2], transport[3]], delta);
                         (transport[2], transport[3]) = (sum[0], sum[1]);
+                        // Zeros alone have the other zero of one's complement.
+                        if transport.iter().all(|&b| b == 0) {
+                            transport[2..4].fill(255);
+                        }
                     }
                 }
                 _ => {}
