@@ -118,3 +118,70 @@ fn a_broadcast_of_the_own_network_goes_to_everybody_and_a_time_needs_no_leading_
     let (_, _, err) = run(&["-e", &text]);
     assert!(err.contains("0.25") && err.contains("ffffffff ffff"), "{err}");
 }
+
+#[test]
+fn traces_alternate_and_the_end_comes_behind_the_last_packet() {
+    let source = |name: &str, times: &str| {
+        format!(
+            "FromIPSummaryDump(DATA \"!data timestamp\n{times}\", STOP true) -> Print({name}, TIMESTAMP true) -> out"
+        )
+    };
+    let text =
+        format!("{}; {}; out :: Discard", source("a", "1.0\n2.0\n3.0"), source("b", "5.0\n6.0\n7.0\n8.0"));
+    let (_, _, err) = run(&["-e", &text]);
+    let names: String = err.lines().map(|line| line.split([':', ' ']).next().unwrap()).collect();
+    assert_eq!(names, "ababab", "{err}");
+    let text = "FromIPSummaryDump(DATA \"!data timestamp\n1.0\n2.0\n3.0\", STOP true, BURST 2) -> Print(a) -> Print(b) -> Discard";
+    let (_, _, err) = run(&["-e", text]);
+    let names: String = err.lines().map(|line| line.split([':', ' ']).next().unwrap()).collect();
+    assert_eq!(names, "aabbab", "{err}");
+    let (status, _, err) = run(&["-e", "FromIPSummaryDump(x, DATA y) -> Discard"]);
+    assert!(status == 1 && err.contains("FILENAME and DATA conflict"), "{err}");
+}
+
+#[test]
+fn summaries_of_bytes_are_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bytes").to_str().unwrap().to_string();
+    let fields = "timestamp ip_src ip_frag tcp_flags tcp_opt payload_len eth_dst count direction";
+    let line = "1.250000 1.2.3.4 ! SA mss1460 70 02-00-00-00-00-09 3 <";
+    let make = format!(
+        "FromIPSummaryDump(DATA \"!data {fields}\n{line}\n\", STOP true) -> ToIPSummaryDump({file}, FIELDS {fields}, BINARY true)"
+    );
+    assert_eq!(run(&["-e", &make]), (0, "".into(), "".into()));
+    let bytes = fs::read(&file).unwrap();
+    assert!(bytes.windows(8).any(|w| w == b"!binary\n"));
+    let read = format!(
+        "FromIPSummaryDump({file}, STOP true) -> ToIPSummaryDump(-, FIELDS {fields}, HEADER false) -> Discard"
+    );
+    assert_eq!(run(&["-e", &read]), (0, format!("{line}\n"), "".into()));
+    // A record that is cut off, or has no length, is the end.
+    for (broken, lines) in [(bytes[..bytes.len() - 3].to_vec(), 0), ([&bytes[..], &[0; 4]].concat(), 1)] {
+        fs::write(&file, broken).unwrap();
+        let (status, out, _) = run(&["-e", &read]);
+        assert_eq!((status, out.lines().count()), (0, lines));
+    }
+    let (status, _, err) = run(&["-e", "Idle -> ToIPSummaryDump(x, FIELDS payload, BINARY true)"]);
+    assert!(status == 1 && err.contains("cannot use field payload with BINARY"), "{err}");
+}
+
+#[test]
+fn a_line_says_what_is_wrong_with_a_packet() {
+    let bad = |line: &str, fields: &str, more: &str| {
+        let text = format!(
+            "FromIPSummaryDump(DATA \"!data ip_len ip_hl ip_fragoff ip_src\n{line}\n\", STOP true, CHECKSUM true) -> {more} ToIPSummaryDump(-, FIELDS {fields}, HEADER false, BAD_PACKETS true) -> Discard"
+        );
+        run(&["-e", &text]).1
+    };
+    assert_eq!(bad("40 20 0 1.1.1.1", "sport ip_src", ""), "0 1.1.1.1\n");
+    assert_eq!(bad("40 16 0 1.1.1.1", "ip_src", ""), "!bad IP header length 4\n-\n");
+    assert_eq!(bad("40 20 80 1.1.1.1", "sport", ""), "!bad fragmented TCP/UDP header\n-\n");
+    assert_eq!(
+        bad("40 20 0 1.1.1.1", "tcp_seq", "Truncate(24) ->"),
+        "!bad truncated TCP header capture\n-\n"
+    );
+    let lost = "Truncate(24, EXTRA_ANNO false) ->";
+    assert_eq!(bad("40 20 0 1.1.1.1", "tcp_seq", lost), "!bad truncated IP missing 16\n-\n");
+    assert_eq!(bad("40 20 0 1.1.1.1", "eth_src", ""), "!bad Ethernet header\n-\n");
+    assert_eq!(bad("40 20 0 1.1.1.1", "icmp_type", ""), "-\n");
+}

@@ -49,6 +49,14 @@ fn packet(protocol: u8, from: ([u8; 4], u16), to: ([u8; 4], u16), flags: u8, dat
     frame
 }
 
+/// An ICMP packet with its checksum made right.
+fn with_checksum(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[36..38].fill(0);
+    let sum = click::headers::checksum(&frame[34..]);
+    frame[36..38].copy_from_slice(&sum);
+    frame
+}
+
 fn udp_from(port: u16) -> Vec<u8> {
     packet(17, (client_ip(0), port), (OUTSIDE, 53), 0, b"question")
 }
@@ -71,6 +79,12 @@ fn answer(frame: &[u8]) -> Vec<u8> {
     back.swap(34, 36);
     back.swap(35, 37);
     back
+}
+
+/// Why a configuration does not start.
+fn refused(text: &str) -> String {
+    let source = click::Source { name: "test.click", text };
+    click::Router::new(&source, &[], &mut Memory::new(2)).err().expect("it starts").to_string()
 }
 
 proptest! {
@@ -268,6 +282,13 @@ fn pings_get_an_identifier_of_their_own() {
         let back = b.send(1, reply);
         assert_checksums(&back[0]);
         assert_eq!((&back[0][30..34], &back[0][38..40]), (&client_ip(0)[..], &[0x12, 0x34][..]));
+        let zeros = packet(1, ([10, 77, 0, 9], 8), (OUTSIDE, 0), 0, b"");
+        let zeros = [&zeros[..40], &[0; 2]].concat();
+        let out = b.send(0, with_checksum(zeros));
+        let identifier_of_zeros = u16::from_be_bytes([out[0][38], out[0][39]]);
+        let reply = packet(1, (OUTSIDE, 0), ([1, 0, 0, 1], identifier_of_zeros), 0, b"");
+        let reply = [&reply[..40], &[0; 2]].concat();
+        assert_checksums(&b.send(1, with_checksum(reply))[0]);
         let stranger = packet(1, (OUTSIDE, 0), ([1, 0, 0, 1], identifier ^ 1), 0, b"ping");
         assert!(b.send(1, stranger).is_empty());
     }
@@ -377,4 +398,140 @@ fn ftp_commands_are_rewritten_and_sequence_numbers_follow() {
 
     let data = packet(6, (OUTSIDE, 20), ([100, 200, 100, 200], port[0] << 8 | port[1]), 2, b"");
     assert_eq!(ends(&b.send(1, data)[0]), (OUTSIDE, 20, client_ip(0), 777));
+}
+
+#[test]
+fn a_flow_may_look_like_its_own_answers() {
+    let mut b = nat("pattern 1.0.0.1 1024-65535# - - 0 1");
+    let own = || packet(17, ([1, 0, 0, 1], 1024), ([1, 0, 0, 1], 1024), 0, b"");
+    assert_eq!(ends(&b.send(0, own())[0]), ([1, 0, 0, 1], 1024, [1, 0, 0, 1], 1024));
+    assert_eq!(ends(&b.send(1, own())[0]), ([1, 0, 0, 1], 1024, [1, 0, 0, 1], 1024));
+    assert_eq!((b.read("r.table_size"), b.read("r.mapping_failures")), ("1".into(), "0".into()));
+    assert_eq!(ends(&b.send(0, udp_from(7))[0]).1, 1025);
+    b.write("r.clear", "");
+    assert!(b.send(1, own()).is_empty());
+}
+
+#[test]
+fn without_a_guarantee_a_new_flow_must_last_longer_than_another() {
+    let mut b = nat(
+        "pattern 1.0.0.1 1024-65535# - - 0 1, CAPACITY 2, GUARANTEE 0, TCP_TIMEOUT 100, TCP_NODATA_TIMEOUT 10",
+    );
+    let tcp = |port| packet(6, (client_ip(0), port), (OUTSIDE, 80), 16, b"data");
+    for port in [1, 2] {
+        let out = b.send(0, tcp(port));
+        b.send(1, answer(&out[0]));
+    }
+    assert!(b.send(0, tcp(3)).is_empty(), "it would be the first to be forgotten");
+    assert_eq!((b.read("r.size"), b.read("r.mapping_failures")), ("2".into(), "1".into()));
+    b.host.clock += 95 * SECOND;
+    assert_eq!(b.send(0, tcp(3)).len(), 1);
+}
+
+#[test]
+fn less_capacity_forgets_what_would_be_forgotten_first() {
+    for guarantee in [0, 50] {
+        let mut b =
+            nat(&format!("pattern 1.0.0.1 1024-65535# - - 0 1, CAPACITY 4, UDP_GUARANTEE {guarantee}"));
+        for port in [1, 2, 3, 4, 1, 3] {
+            b.host.clock += SECOND;
+            b.send(0, udp_from(port));
+        }
+        b.write("r.capacity", "2");
+        let left: Vec<_> =
+            (1..5).map(|p| !b.read(&format!("r.lookup 10.77.0.2 {p} 9.9.9.9 53")).is_empty()).collect();
+        assert_eq!(left, [true, false, true, false]);
+    }
+}
+
+#[test]
+fn rewriters_share_one_capacity() {
+    let mut b = bench(
+        "FromDevice(0) -> Strip(14) -> CheckIPHeader -> k :: IPClassifier(src port < 10, -);
+        k [0] -> [0] r :: IPRewriter(pattern 1.0.0.1 1024-65535# - - 0 0, CAPACITY s);
+        k [1] -> [0] s :: UDPRewriter(pattern 1.0.0.2 1024-65535# - - 0 0, CAPACITY 3);
+        r, s -> EtherEncap(0x0800, 1:1:1:1:1:1, 2:2:2:2:2:2) -> Queue -> ToDevice(1)",
+    );
+    b.settle();
+    let passed = |b: &mut Bench, port| {
+        b.host.clock += SECOND;
+        b.send(0, udp_from(port)).len()
+    };
+    assert_eq!([1, 11, 12, 13, 2].map(|port| passed(&mut b, port)), [1, 1, 1, 0, 0]);
+    assert_eq!(["r.size", "s.size", "r.table_size", "r.capacity"].map(|h| b.read(h)), ["3", "3", "1", "3"]);
+    b.host.clock += 10 * SECOND;
+    assert_eq!([2, 3].map(|port| passed(&mut b, port)), [1, 1], "the oldest make room, here or there");
+    assert_eq!((b.read("r.table_size"), b.read("s.table_size")), ("2".into(), "1".into()));
+    b.write("r.capacity", "1");
+    assert_eq!(
+        (b.read("r.table_size"), b.read("s.capacity"), b.read("s.size")),
+        ("1".into(), "1".into(), "1".into())
+    );
+    b.write("s.clear", "");
+    assert_eq!(b.read("r.table_size"), "0");
+    for (r, s) in [("r", "5"), ("s", "r"), ("nobody", "5")] {
+        let text = format!(
+            "Idle -> r :: IPRewriter(drop, CAPACITY {r}) -> Discard; Idle -> s :: IPRewriter(drop, CAPACITY {s}) -> Discard"
+        );
+        assert!(refused(&text).contains("bad MAPPING_CAPACITY"), "{text}");
+    }
+}
+
+#[test]
+fn answers_and_errors_get_the_annotation_of_their_flow() {
+    let text = "FromDevice(0) -> Strip(14) -> CheckIPHeader -> Paint(7) -> [0] r :: IPRewriter(pattern 1.0.0.1 1024-65535 - - 0 1, drop, REPLY_ANNO PAINT);
+        FromDevice(1) -> Strip(14) -> CheckIPHeader -> k :: IPClassifier(icmp, -); k [0] -> ICMPRewriter(r, REPLY_ANNO PAINT) -> back; k [1] -> [1] r;
+        r [0] -> EtherEncap(0x0800, 1:1:1:1:1:1, 2:2:2:2:2:2) -> Queue -> ToDevice(1);
+        r [1] -> back :: CheckPaint(7) -> Unstrip(14) -> Queue -> ToDevice(0)";
+    let mut b = bench(text);
+    b.settle();
+    let out = b.send(0, udp_from(4000));
+    assert_eq!(b.send(1, answer(&out[0])).len(), 1);
+    let mut error = vec![3, 1, 0, 0, 0, 0, 0, 0];
+    error.extend(&out[0][14..42]);
+    assert_eq!(b.send(1, ip(1, 1, [1, 0, 0, 1], 64, &error)).len(), 1);
+    let e = errors("Idle -> IPRewriter(drop, REPLY_ANNO COLOUR) -> Discard");
+    assert!(e.contains("REPLY_ANNO: expected an annotation byte, not 'COLOUR'"), "{e}");
+}
+
+#[test]
+fn one_timeout_is_for_tcp_too() {
+    let mut b = between(
+        "UDPRewriter(pattern 1.0.0.1 1024-65535 - - 0 1, drop, GUARANTEE 1, TIMEOUT 4, STREAMING_TIMEOUT 9)",
+        "",
+    );
+    let out = b.send(0, packet(6, (client_ip(0), 5), (OUTSIDE, 80), 16, b""));
+    assert!(b.read("r.table").contains("exp4"));
+    b.send(1, answer(&out[0]));
+    b.send(1, answer(&out[0]));
+    assert!(b.read("r.table").contains("exp9"));
+}
+
+#[test]
+fn a_port_command_may_come_with_the_packet_that_begins_its_connection() {
+    let text = "FromDevice(0) -> Strip(14) -> CheckIPHeader -> FTPPortMapper(r, r, 0) -> r :: TCPRewriter(pattern 1.0.0.1 1024-65535# - - 0 0)
+        -> EtherEncap(0x0800, 1:1:1:1:1:1, 2:2:2:2:2:2) -> Queue -> ToDevice(1)";
+    let control = |port: u16, seq: u32, data: &[u8]| {
+        let mut frame = packet(6, (client_ip(0), port), (OUTSIDE, 21), 16, data);
+        frame[38..42].copy_from_slice(&seq.to_be_bytes());
+        frame
+    };
+    let command = b"PORT 200,200,200,200,200,200\r\n";
+    let mut b = bench(text);
+    b.settle();
+    for (seq, data) in [(0, &b""[..]), (0, command), (30, b"LIST\r\n")] {
+        b.host.devices[0].incoming.push_back(control(4000, seq, data));
+    }
+    b.settle();
+    let out = b.sent();
+    assert_eq!(String::from_utf8_lossy(&out[1][54..]), "PORT 1,0,0,1,4,0\r\n");
+    let shorter = (command.len() - (out[1].len() - 54)) as u32;
+    assert_eq!(out[2][38..42], (30 - shorter).to_be_bytes());
+    assert!(b.read("r.table").contains(&format!(" seq -{shorter} [")), "{}", b.read("r.table"));
+    // A command of a connection that is not known stays as it is.
+    assert_eq!(b.send(0, control(5000, 0, command))[0][54..], *command);
+    for (arguments, why) in [("r, r, 1", "DATA_REWRITER_INPUT out of range"), ("r, r, x", "bad input port")] {
+        let text = format!("Idle -> FTPPortMapper({arguments}) -> r :: TCPRewriter(drop) -> Discard");
+        assert!(refused(&text).contains(why), "{text}: {}", refused(&text));
+    }
 }

@@ -21,7 +21,9 @@ const READERS: &[&str] = &[
 
 /// What every packet goes through.
 const ALL: &str = "all :: ToIPSummaryDump(/dev/null, FIELDS timestamp ts_usec1 ip_src ip_dst ip_len ip_proto ip_id
-    ip_frag ip_fragoff sport dport tcp_seq tcp_ack tcp_flags tcp_window udp_len icmp_type payload_len payload count)
+    ip_frag ip_fragoff sport dport tcp_seq tcp_ack tcp_flags tcp_window udp_len icmp_type payload_len payload count
+    ip_opt tcp_opt icmp_flowid icmp_code_name eth_src, BAD_PACKETS true)
+    -> ToIPSummaryDump(/dev/null, FIELDS ntimestamp ip_opt tcp_sack eth_src ip_frag, BINARY true)
     -> ToDump(/dev/null, ENCAP IP) -> Discard;\n";
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| {

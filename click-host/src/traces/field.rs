@@ -1,272 +1,393 @@
-//! The field language of packet summaries: what of a packet stands in a line, and how it is written.
+//! The field language of packet summaries: what of a packet stands in a line, and how it is written and read, as text
+//! and as bytes.
 
-use click::Packet;
-use click::elements::content::{AGGREGATE, EXTRA_LENGTH, EXTRA_PACKETS};
+use super::options::{self, Shown};
+use super::summary::{ether, flags, protocol, time};
 use std::fmt::Write;
 
 /// Letters of TCP's flags, lowest bit first.
-pub const FLAGS: &[u8; 8] = b"FSRPAUEC";
+pub const FLAGS: &[u8; 9] = b"FSRPAUECN";
 
-/// A field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Field {
-    Timestamp,
-    TsSec,
-    TsUsec,
-    EthSrc,
-    EthDst,
-    EthType,
-    IpSrc,
-    IpDst,
-    IpTos,
-    IpDscp,
-    IpEcn,
-    IpTtl,
-    IpFrag,
-    IpFragOff,
-    IpId,
-    IpSum,
-    IpProto,
-    IpHl,
-    IpLen,
-    IpCaptureLen,
-    Sport,
-    Dport,
-    TcpSeq,
-    TcpAck,
-    TcpOff,
-    TcpFlags,
-    TcpWindow,
-    TcpUrp,
-    TcpSum,
-    UdpLen,
-    UdpSum,
-    IcmpType,
-    IcmpCode,
-    Payload,
-    PayloadLen,
-    CaptureLen,
-    WireLen,
-    Count,
-    Link,
-    Aggregate,
+/// What a field says of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A number; times are nanoseconds.
+    Number(u64),
+    /// Bytes.
+    Bytes(Vec<u8>),
 }
 
-/// Names of fields. The first of several for one field is how it is written.
-const NAMES: &[(&str, Field)] = &[
-    ("timestamp", Field::Timestamp),
-    ("ts", Field::Timestamp),
-    ("ts_sec", Field::TsSec),
-    ("ts_usec1", Field::TsUsec),
-    ("ts_usec", Field::TsUsec),
-    ("eth_src", Field::EthSrc),
-    ("eth_dst", Field::EthDst),
-    ("eth_type", Field::EthType),
-    ("ip_src", Field::IpSrc),
-    ("src", Field::IpSrc),
-    ("ip_dst", Field::IpDst),
-    ("dst", Field::IpDst),
-    ("ip_tos", Field::IpTos),
-    ("ip_dscp", Field::IpDscp),
-    ("ip_ecn", Field::IpEcn),
-    ("ip_ttl", Field::IpTtl),
-    ("ip_frag", Field::IpFrag),
-    ("frag", Field::IpFrag),
-    ("ip_fragoff", Field::IpFragOff),
-    ("fragoff", Field::IpFragOff),
-    ("ip_id", Field::IpId),
-    ("ip_sum", Field::IpSum),
-    ("ip_proto", Field::IpProto),
-    ("proto", Field::IpProto),
-    ("ip_hl", Field::IpHl),
-    ("ip_len", Field::IpLen),
-    ("len", Field::IpLen),
-    ("length", Field::IpLen),
-    ("ip_capture_len", Field::IpCaptureLen),
-    ("sport", Field::Sport),
-    ("dport", Field::Dport),
-    ("tcp_seq", Field::TcpSeq),
-    ("tcp_ack", Field::TcpAck),
-    ("tcp_off", Field::TcpOff),
-    ("tcp_flags", Field::TcpFlags),
-    ("tcp_window", Field::TcpWindow),
-    ("tcp_urp", Field::TcpUrp),
-    ("tcp_sum", Field::TcpSum),
-    ("udp_len", Field::UdpLen),
-    ("udp_sum", Field::UdpSum),
-    ("icmp_type", Field::IcmpType),
-    ("icmp_code", Field::IcmpCode),
-    ("payload", Field::Payload),
-    ("payload_len", Field::PayloadLen),
-    ("capture_len", Field::CaptureLen),
-    ("wire_len", Field::WireLen),
-    ("count", Field::Count),
-    ("pkt_count", Field::Count),
-    ("link", Field::Link),
-    ("direction", Field::Link),
-    ("aggregate", Field::Aggregate),
+/// How values of a field are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A number of so many bytes.
+    Number(usize),
+    /// A time, with microseconds or nanoseconds.
+    Micro,
+    Nano,
+    Address,
+    Ethernet,
+    EtherType,
+    /// Flags and offset of a fragment, as a letter or as the offset with signs.
+    FragmentLetter,
+    FragmentOffset,
+    Protocol,
+    Ecn,
+    TcpFlags,
+    /// A link, by number, or with signs for the first two.
+    Link,
+    Direction,
+    /// A number that has a name: what is written, and what is also read.
+    Named(&'static [(&'static str, u64)]),
+    OrNamed(&'static [(&'static str, u64)]),
+    IpOptions,
+    TcpOptions(Shown),
+    Payload,
+}
+
+/// Declares the fields: each has a name and a form.
+macro_rules! fields {
+    ($($name:ident $text:literal $form:expr;)*) => {
+        /// A field.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Field { $($name),* }
+
+        const FIELDS: &[(Field, &str, Form)] = &[$((Field::$name, $text, $form)),*];
+    };
+}
+
+fields! {
+    Timestamp "timestamp" Form::Micro;
+    NanoTimestamp "ntimestamp" Form::Nano;
+    TsSec "ts_sec" Form::Number(4);
+    TsUsec "ts_usec" Form::Number(4);
+    TsUsec1 "ts_usec1" Form::Number(8);
+    FirstTimestamp "first_timestamp" Form::Micro;
+    FirstNanoTimestamp "first_ntimestamp" Form::Nano;
+    EthSrc "eth_src" Form::Ethernet;
+    EthDst "eth_dst" Form::Ethernet;
+    EthType "eth_type" Form::EtherType;
+    IpSrc "ip_src" Form::Address;
+    IpDst "ip_dst" Form::Address;
+    IpTos "ip_tos" Form::Number(1);
+    IpDscp "ip_dscp" Form::Number(1);
+    IpEcn "ip_ecn" Form::Ecn;
+    IpTtl "ip_ttl" Form::Number(1);
+    IpFrag "ip_frag" Form::FragmentLetter;
+    IpFragOff "ip_fragoff" Form::FragmentOffset;
+    IpId "ip_id" Form::Number(2);
+    IpSum "ip_sum" Form::Number(2);
+    IpProto "ip_proto" Form::Protocol;
+    IpHl "ip_hl" Form::Number(1);
+    IpLen "ip_len" Form::Number(4);
+    IpCaptureLen "ip_capture_len" Form::Number(4);
+    IpOpt "ip_opt" Form::IpOptions;
+    Sport "sport" Form::Number(2);
+    Dport "dport" Form::Number(2);
+    TcpSeq "tcp_seq" Form::Number(4);
+    TcpAck "tcp_ack" Form::Number(4);
+    TcpOff "tcp_off" Form::Number(1);
+    TcpFlags "tcp_flags" Form::TcpFlags;
+    TcpWindow "tcp_window" Form::Number(2);
+    TcpUrp "tcp_urp" Form::Number(2);
+    TcpSum "tcp_sum" Form::Number(2);
+    TcpOpt "tcp_opt" Form::TcpOptions(Shown::All);
+    TcpNtOpt "tcp_ntopt" Form::TcpOptions(Shown::WithoutTimestamps);
+    TcpSack "tcp_sack" Form::TcpOptions(Shown::Sack);
+    UdpLen "udp_len" Form::Number(4);
+    UdpSum "udp_sum" Form::Number(2);
+    IcmpType "icmp_type" Form::OrNamed(ICMP_TYPES);
+    IcmpCode "icmp_code" Form::OrNamed(ICMP_CODES);
+    IcmpTypeName "icmp_type_name" Form::Named(ICMP_TYPES);
+    IcmpCodeName "icmp_code_name" Form::Named(ICMP_CODES);
+    IcmpFlowId "icmp_flowid" Form::Number(2);
+    IcmpSeq "icmp_seq" Form::Number(2);
+    IcmpNextMtu "icmp_nextmtu" Form::Number(2);
+    Payload "payload" Form::Payload;
+    PayloadLen "payload_len" Form::Number(4);
+    CaptureLen "capture_len" Form::Number(4);
+    WireLen "wire_len" Form::Number(4);
+    Count "count" Form::Number(4);
+    Link "link" Form::Link;
+    Paint "paint" Form::Link;
+    Direction "direction" Form::Direction;
+    Aggregate "aggregate" Form::Number(4);
+}
+
+/// Other names.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("utimestamp", "timestamp"),
+    ("ts", "timestamp"),
+    ("sec", "ts_sec"),
+    ("usec", "ts_usec"),
+    ("usec1", "ts_usec1"),
+    ("first_utimestamp", "first_timestamp"),
+    ("first_ts", "first_timestamp"),
+    ("ether_src", "eth_src"),
+    ("ether_dst", "eth_dst"),
+    ("ether_type", "eth_type"),
+    ("ethertype", "eth_type"),
+    ("length", "ip_len"),
+    ("ip_p", "ip_proto"),
+    ("tcp_seqno", "tcp_seq"),
+    ("tcp_ackno", "tcp_ack"),
+    ("tcp_win", "tcp_window"),
+    ("udp_length", "udp_len"),
+    ("payload_length", "payload_len"),
+    ("pkt_count", "count"),
+    ("packet_count", "count"),
+    ("agg", "aggregate"),
+    ("wire_length", "wire_len"),
 ];
 
+const ICMP_TYPES: &[(&str, u64)] = &[
+    ("echo-reply", 0),
+    ("unreachable", 3),
+    ("sourcequench", 4),
+    ("redirect", 5),
+    ("echo", 8),
+    ("routeradvert", 9),
+    ("routersolicit", 10),
+    ("timeexceeded", 11),
+    ("parameterproblem", 12),
+    ("timestamp", 13),
+    ("timestamp-reply", 14),
+    ("inforeq", 15),
+    ("inforeq-reply", 16),
+    ("maskreq", 17),
+    ("maskreq-reply", 18),
+];
+
+/// Names of ICMP's codes: a number beyond 255 has the type in its upper byte. No name means two numbers.
+const ICMP_CODES: &[(&str, u64)] = &[
+    ("net", 0x300),
+    ("host", 0x301),
+    ("protocol", 0x302),
+    ("port", 0x303),
+    ("needfrag", 0x304),
+    ("srcroutefail", 0x305),
+    ("netunknown", 0x306),
+    ("hostunknown", 0x307),
+    ("netprohibited", 0x309),
+    ("hostprohibited", 0x30a),
+    ("filterprohibited", 0x30d),
+    ("net", 0x500),
+    ("host", 0x501),
+    ("transit", 0xb00),
+    ("reassembly", 0xb01),
+    ("erroratptr", 0xc00),
+    ("missingopt", 0xc01),
+    ("length", 0xc02),
+];
+
+const ECN: [&str; 4] = ["no", "ect1", "ect2", "ce"];
+
 impl Field {
-    /// The field of a name, which may be quoted, and hold a blank for an underscore.
+    /// All fields.
+    #[cfg(test)]
+    pub fn all() -> impl Iterator<Item = Self> {
+        FIELDS.iter().map(|f| f.0)
+    }
+
+    /// The field of a name, which may be quoted, hold a blank for an underscore, and lack `ip_`.
     pub fn named(name: &str) -> Option<Self> {
         let plain = name.trim_matches('"').trim().to_ascii_lowercase().replace([' ', '-'], "_");
-        NAMES.iter().find(|n| n.0 == plain).map(|n| n.1)
+        let find = |name: &str| {
+            let name = SYNONYMS.iter().find(|s| s.0 == name).map_or(name, |s| s.1);
+            FIELDS.iter().find(|f| f.1 == name).map(|f| f.0)
+        };
+        find(&plain).or_else(|| find(&format!("ip_{plain}")))
     }
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|n| n.1 == self).map_or("", |n| n.0)
-    }
-}
-
-/// A packet as fields see it.
-struct View<'p> {
-    data: &'p [u8],
-    ip: Option<&'p [u8]>,
-    transport: Option<&'p [u8]>,
-    protocol: u8,
-}
-
-impl<'p> View<'p> {
-    fn new(packet: &'p Packet) -> Self {
-        let data = packet.data();
-        let ip = packet.network().map(|at| &data[at..]).filter(|ip| ip.len() >= 20 && ip[0] >> 4 == 4);
-        let protocol = ip.map_or(0, |ip| ip[9]);
-        let first = ip.is_some_and(|ip| u16::from_be_bytes([ip[6], ip[7]]) & 0x1fff == 0);
-        let transport = ip.filter(|_| first).and_then(|ip| ip.get(usize::from(ip[0] & 15) * 4..));
-        Self { data, ip, transport, protocol }
+        FIELDS[self as usize].1
     }
 
-    fn tcp(&self) -> Option<&'p [u8]> {
-        self.transport.filter(|t| self.protocol == 6 && t.len() >= 20)
+    fn form(self) -> Form {
+        FIELDS[self as usize].2
     }
 
-    fn of(&self, protocol: u8, length: usize) -> Option<&'p [u8]> {
-        self.transport.filter(|t| self.protocol == protocol && t.len() >= length)
+    /// Bytes of a value in a file of bytes; 0: a byte says how many; none: it cannot be there.
+    fn width(self) -> Option<usize> {
+        Some(match self.form() {
+            Form::Number(width) => width,
+            Form::Micro | Form::Nano => 8,
+            Form::Address => 4,
+            Form::Ethernet => 6,
+            Form::EtherType | Form::FragmentOffset => 2,
+            Form::FragmentLetter | Form::Protocol | Form::Ecn | Form::TcpFlags => 1,
+            Form::Link | Form::Direction | Form::Named(_) | Form::OrNamed(_) => 1,
+            Form::IpOptions | Form::TcpOptions(_) => 0,
+            Form::Payload => return None,
+        })
     }
 
-    /// Bytes of header and of payload of the transport layer, as the IP header says.
-    fn payload(&self) -> Option<(usize, usize)> {
-        let ip = self.ip?;
-        let total = usize::from(be16(ip, 2)?);
-        let header = usize::from(ip[0] & 15) * 4;
-        let transport = match self.protocol {
-            6 => usize::from(self.tcp()?[12] >> 4) * 4,
-            17 => 8,
-            1 => 8,
-            _ => 0,
-        };
-        Some((header + transport, total.checked_sub(header + transport)?))
+    /// Whether it can be written as bytes.
+    pub fn has_bytes(self) -> bool {
+        self.width().is_some()
     }
-}
 
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]))
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-}
-
-fn address(bytes: &[u8], at: usize) -> Option<String> {
-    be32(bytes, at).map(|a| std::net::Ipv4Addr::from(a).to_string())
-}
-
-fn ethernet(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join("-")
-}
-
-/// Adds a field's value to a line; `-` if the packet does not have it.
-pub fn write(field: Field, packet: &mut Packet, line: &mut String) {
-    let (extra, more) = (EXTRA_LENGTH.get(packet) as usize, EXTRA_PACKETS.get(packet));
-    let (aggregate, link) = (AGGREGATE.get(packet), packet.paint(click::packet::PAINT));
-    let (time, mac) = (packet.timestamp(), frame(packet));
-    let view = View::new(packet);
-    let (ip, transport) = (view.ip, view.transport);
-    let ports = transport.filter(|_| matches!(view.protocol, 6 | 17));
-    let value = match field {
-        Field::Timestamp => Some(format!("{}.{:06}", time / 1_000_000_000, time % 1_000_000_000 / 1000)),
-        Field::TsSec => Some((time / 1_000_000_000).to_string()),
-        Field::TsUsec => Some((time / 1000 % 1_000_000).to_string()),
-        Field::EthDst => mac.as_ref().map(|m| ethernet(&m[..6])),
-        Field::EthSrc => mac.as_ref().map(|m| ethernet(&m[6..12])),
-        Field::EthType => mac.as_ref().map(|m| format!("{:02x}{:02x}", m[12], m[13])),
-        Field::IpSrc => ip.and_then(|ip| address(ip, 12)),
-        Field::IpDst => ip.and_then(|ip| address(ip, 16)),
-        Field::IpTos => ip.map(|ip| ip[1].to_string()),
-        Field::IpDscp => ip.map(|ip| (ip[1] >> 2).to_string()),
-        Field::IpEcn => ip.map(|ip| ["no", "ect1", "ect2", "ce"][usize::from(ip[1] & 3)].to_string()),
-        Field::IpTtl => ip.map(|ip| ip[8].to_string()),
-        Field::IpFrag => ip.map(|ip| {
-            let offset = u16::from_be_bytes([ip[6], ip[7]]);
-            match (offset & 0x1fff, offset & 0x2000) {
-                (0, 0) => ".",
-                (0, _) => "F",
-                _ => "f",
+    /// A value from its text. None: it is not one. `old`: fragment offsets count eight bytes each.
+    pub fn read(self, text: &str, old: bool) -> Option<Value> {
+        let number = |text: &str| click::args::parse_number(text);
+        let byte = |text: &str| number(text).filter(|n| *n < 256);
+        Some(Value::Number(match self.form() {
+            Form::Number(width) => number(text).filter(|n| width == 8 || n >> (8 * width) == 0)?,
+            Form::Micro | Form::Nano => time(text)?,
+            Form::Address => text.parse::<std::net::Ipv4Addr>().ok().map(u32::from)?.into(),
+            Form::Ethernet => return Some(Value::Bytes(ether(text)?.to_vec())),
+            Form::EtherType => u16::from_str_radix(text.trim_start_matches("0x"), 16).ok()?.into(),
+            Form::FragmentLetter | Form::FragmentOffset => match text {
+                "." => 0,
+                "!" => 0x4000,
+                "F" => 0x2000,
+                // Any place but the first.
+                "f" => 100,
+                _ => {
+                    let digits = text.trim_end_matches(['+', '!']);
+                    let signs = &text[digits.len()..];
+                    let offset = number(digits)? >> if old { 0 } else { 3 };
+                    let bit = |sign, bit| if signs.contains(sign) { bit } else { 0 };
+                    (offset & 0x1fff) | bit('+', 0x2000) | bit('!', 0x4000)
+                }
+            },
+            Form::Protocol => protocol(text)?.into(),
+            Form::Ecn => match ECN.iter().position(|e| *e == text) {
+                Some(at) => at as u64,
+                None => match text {
+                    "ECT(1)" => 1,
+                    "ECT(0)" => 2,
+                    "CE" => 3,
+                    _ => number(text).filter(|n| *n < 4)?,
+                },
+            },
+            Form::TcpFlags => flags(text)?.into(),
+            Form::Link | Form::Direction => match text {
+                ">" | "L" => 0,
+                "<" | "R" | "X" => 1,
+                _ => byte(text)?,
+            },
+            Form::Named(names) | Form::OrNamed(names) => {
+                let named = names.iter().find(|n| n.0 == text).map(|n| n.1 & 255);
+                named.or_else(|| byte(text))?
             }
-            .to_string()
-        }),
-        Field::IpFragOff => ip.map(|ip| {
-            let offset = u16::from_be_bytes([ip[6], ip[7]]);
-            let more = if offset & 0x2000 == 0 { "" } else { "+" };
-            format!("{}{more}", u32::from(offset & 0x1fff) * 8)
-        }),
-        Field::IpId => ip.and_then(|ip| be16(ip, 4)).map(|v| v.to_string()),
-        Field::IpSum => ip.and_then(|ip| be16(ip, 10)).map(|v| v.to_string()),
-        Field::IpProto => ip.map(|_| match view.protocol {
-            6 => "T".to_string(),
-            17 => "U".to_string(),
-            1 => "I".to_string(),
-            other => other.to_string(),
-        }),
-        Field::IpHl => ip.map(|ip| (u32::from(ip[0] & 15) * 4).to_string()),
-        Field::IpLen => Some(match ip.and_then(|ip| be16(ip, 2)) {
-            Some(length) => length.to_string(),
-            None => (view.data.len() + extra).to_string(),
-        }),
-        Field::IpCaptureLen => ip.map(|ip| ip.len().min(usize::from(be16(ip, 2).unwrap_or(0))).to_string()),
-        Field::Sport => ports.and_then(|t| be16(t, 0)).map(|v| v.to_string()),
-        Field::Dport => ports.and_then(|t| be16(t, 2)).map(|v| v.to_string()),
-        Field::TcpSeq => view.tcp().and_then(|t| be32(t, 4)).map(|v| v.to_string()),
-        Field::TcpAck => view.tcp().and_then(|t| be32(t, 8)).map(|v| v.to_string()),
-        Field::TcpOff => view.tcp().map(|t| (u32::from(t[12] >> 4) * 4).to_string()),
-        Field::TcpFlags => view.tcp().map(|t| flags(t[13])),
-        Field::TcpWindow => view.tcp().and_then(|t| be16(t, 14)).map(|v| v.to_string()),
-        Field::TcpSum => view.tcp().and_then(|t| be16(t, 16)).map(|v| v.to_string()),
-        Field::TcpUrp => view.tcp().and_then(|t| be16(t, 18)).map(|v| v.to_string()),
-        Field::UdpLen => view.of(17, 8).and_then(|t| be16(t, 4)).map(|v| v.to_string()),
-        Field::UdpSum => view.of(17, 8).and_then(|t| be16(t, 6)).map(|v| v.to_string()),
-        Field::IcmpType => view.of(1, 2).map(|t| t[0].to_string()),
-        Field::IcmpCode => view.of(1, 2).map(|t| t[1].to_string()),
-        Field::Payload => Some(quoted(match (view.ip, view.payload()) {
-            (Some(ip), Some((at, length))) => ip.get(at..).map_or(&[][..], |p| &p[..p.len().min(length)]),
-            _ => view.data,
-        })),
-        Field::PayloadLen => Some(match view.payload() {
-            Some((_, length)) => length.to_string(),
-            None => (view.data.len() + extra).to_string(),
-        }),
-        Field::CaptureLen => Some(view.data.len().to_string()),
-        Field::WireLen => Some((view.data.len() + extra).to_string()),
-        Field::Count => Some((u64::from(more) + 1).to_string()),
-        Field::Link => Some(link.to_string()),
-        Field::Aggregate => Some(aggregate.to_string()),
-    };
-    line.push_str(value.as_deref().unwrap_or("-"));
+            Form::IpOptions => return options::read_ip(text).map(Value::Bytes),
+            Form::TcpOptions(shown) => return options::read_tcp(text, shown).map(Value::Bytes),
+            Form::Payload => return Some(Value::Bytes(click::args::unquote(text))),
+        }))
+    }
+
+    /// Adds a value's text to a line.
+    pub fn write(self, value: &Value, line: &mut String) {
+        let number = match value {
+            Value::Number(number) => *number,
+            Value::Bytes(bytes) => {
+                *line += &match self.form() {
+                    Form::IpOptions => options::write_ip(bytes),
+                    Form::TcpOptions(shown) => options::write_tcp(bytes, shown),
+                    Form::Ethernet => bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join("-"),
+                    _ => quoted(bytes),
+                };
+                return;
+            }
+        };
+        let (seconds, nanos) = (number / 1_000_000_000, number % 1_000_000_000);
+        // Writing to a string does not fail.
+        let _ = match self.form() {
+            Form::Micro => write!(line, "{seconds}.{:06}", nanos / 1000),
+            Form::Nano => write!(line, "{seconds}.{nanos:09}"),
+            Form::Address => write!(line, "{}", std::net::Ipv4Addr::from(number as u32)),
+            Form::EtherType => write!(line, "{number:04X}"),
+            Form::FragmentLetter => write!(line, "{}", fragment(number) as char),
+            Form::FragmentOffset => {
+                let sign = |bit, sign| if number & bit == 0 { "" } else { sign };
+                write!(line, "{}{}{}", (number & 0x1fff) * 8, sign(0x2000, "+"), sign(0x4000, "!"))
+            }
+            Form::Protocol if matches!(number, 1 | 6 | 17) => {
+                write!(
+                    line,
+                    "{}",
+                    if number == 6 {
+                        'T'
+                    } else if number == 17 {
+                        'U'
+                    } else {
+                        'I'
+                    }
+                )
+            }
+            Form::Ecn => write!(line, "{}", ECN[number as usize & 3]),
+            Form::TcpFlags => {
+                let letters: String =
+                    (0..9).filter(|i| number >> i & 1 == 1).map(|i| FLAGS[i] as char).collect();
+                write!(line, "{}", if letters.is_empty() { "." } else { &letters })
+            }
+            Form::Direction if number < 2 => write!(line, "{}", if number == 0 { '>' } else { '<' }),
+            Form::Named(names) => match names.iter().find(|n| n.1 == number) {
+                Some((name, _)) => write!(line, "{name}"),
+                None => write!(line, "{}", number & 255),
+            },
+            _ => write!(line, "{number}"),
+        };
+    }
+
+    /// A value from the front of a record's bytes, which are taken. None: there are too few.
+    pub fn read_bytes(self, bytes: &mut &[u8]) -> Option<Value> {
+        let width = self.width()?;
+        let length = if width == 0 { usize::from(*bytes.split_off_first()?) } else { width };
+        let taken = bytes.split_off(..length)?;
+        if width == 0 || self.form() == Form::Ethernet {
+            return Some(Value::Bytes(taken.to_vec()));
+        }
+        let number = taken.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        Some(Value::Number(match self.form() {
+            Form::Micro => (number >> 32) * 1_000_000_000 + (number & 0xffff_ffff) * 1000,
+            Form::Nano => (number >> 32) * 1_000_000_000 + (number & 0xffff_ffff),
+            Form::FragmentLetter => match number as u8 {
+                b'F' => 0x2000,
+                b'f' => 100,
+                b'!' => 0x4000,
+                _ => 0,
+            },
+            _ => number,
+        }))
+    }
+
+    /// Adds a value's bytes to a record; zeros for none.
+    pub fn write_bytes(self, value: Option<&Value>, record: &mut Vec<u8>) {
+        let width = self.width().unwrap_or(0);
+        match value {
+            Some(Value::Bytes(bytes)) => {
+                if width == 0 {
+                    record.push(bytes.len() as u8);
+                }
+                record.extend(bytes);
+            }
+            Some(Value::Number(number)) => {
+                let (seconds, nanos) = (number / 1_000_000_000, number % 1_000_000_000);
+                let number = match self.form() {
+                    Form::Micro => (seconds << 32) | (nanos / 1000),
+                    Form::Nano => seconds << 32 | nanos,
+                    Form::FragmentLetter => fragment(*number).into(),
+                    _ => *number,
+                };
+                record.extend(&number.to_be_bytes()[8 - width..]);
+            }
+            None => record.extend(std::iter::repeat_n(0, width.max(1))),
+        }
+    }
 }
 
-/// The Ethernet header, if the data begins with one.
-fn frame(packet: &Packet) -> Option<[u8; 14]> {
-    let is = packet.mac_in_front() == Some(0) && packet.network() != Some(0);
-    packet.data().first_chunk::<14>().copied().filter(|_| is)
-}
-
-/// Flags as letters, `.` for none.
-fn flags(bits: u8) -> String {
-    let letters: String = (0..8).filter(|i| bits >> i & 1 == 1).map(|i| FLAGS[i] as char).collect();
-    if letters.is_empty() { ".".to_string() } else { letters }
+/// The letter of a fragment.
+fn fragment(field: u64) -> u8 {
+    match (field & 0x1fff, field & 0x2000, field & 0x4000) {
+        (0, 0, 0) => b'.',
+        (0, 0, _) => b'!',
+        (0, _, _) => b'F',
+        _ => b'f',
+    }
 }
 
 /// Bytes in quotes, those that are not letters and the like as escapes.
@@ -287,4 +408,59 @@ fn quoted(bytes: &[u8]) -> String {
         }
     }
     out + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_reads_what_it_writes() {
+        for (name, texts) in [
+            ("timestamp", &["1.500000"][..]),
+            ("ntimestamp", &["1.000000007"]),
+            ("ts_usec1", &["1500000"]),
+            ("eth_src", &["00-0A-95-A6-D9-BC"]),
+            ("ethertype", &["0800", "86DD"]),
+            ("src", &["1.2.3.4"]),
+            ("ip_ecn", &["no", "ect2", "ce"]),
+            ("frag", &[".", "F", "f", "!"]),
+            ("fragoff", &["0", "24+", "80!", "8+!"]),
+            ("proto", &["T", "U", "I", "89"]),
+            ("tcp_flags", &[".", "SA", "FSRPAUECN"]),
+            ("direction", &[">", "<", "7"]),
+            ("paint", &["0", "1"]),
+            ("icmp_type_name", &["echo", "200"]),
+            ("icmp_type", &["8"]),
+            ("ip_opt", &[".", "rr{1.2.3.4}+1"]),
+            ("tcp_opt", &["mss1460;sackok"]),
+            ("payload", &["\"a b\\n\""]),
+        ] {
+            let field = Field::named(name).unwrap_or_else(|| panic!("{name}"));
+            for text in texts {
+                let value = field.read(text, false).unwrap_or_else(|| panic!("{name} {text}"));
+                let mut out = String::new();
+                field.write(&value, &mut out);
+                assert_eq!(out, *text, "{name}");
+                if !field.has_bytes() {
+                    continue;
+                }
+                let mut record = Vec::new();
+                field.write_bytes(Some(&value), &mut record);
+                let mut bytes = &record[..];
+                let back = field.read_bytes(&mut bytes).unwrap();
+                assert!(
+                    bytes.is_empty() && (back == value || name == "tcp_flags" || name == "frag"),
+                    "{name} {text}"
+                );
+            }
+        }
+        assert_eq!(Field::IcmpType.read("echo-reply", false), Some(Value::Number(0)));
+        assert_eq!(Field::IpFragOff.read("3+", true), Some(Value::Number(0x2003)));
+        assert_eq!(
+            (Field::named("ts usec").unwrap(), Field::named("ts_usec1").unwrap()),
+            (Field::TsUsec, Field::TsUsec1)
+        );
+        assert_eq!(Field::Sport.read("70000", false), None);
+    }
 }

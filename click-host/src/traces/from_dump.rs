@@ -5,7 +5,7 @@ use click::args::{Args, Time};
 use click::element::{Context, Element, read, read_write, write};
 use click::elements::content::EXTRA_LENGTH;
 use click::handlers::parse;
-use click::packet::{BURST, Batch};
+use click::packet::Batch;
 use std::any::Any;
 
 click::element! {
@@ -20,7 +20,7 @@ click::element! {
     /// `TIMING` (false): packets go out at the pace of their times. `SAMPLE` (1): how likely a packet is taken.
     /// `FORCE_IP` (false): headers of IP packets are marked, and others go to output 1. `START`, `END`: times of the
     /// file between which packets are taken; `START_AFTER`, `END_AFTER`: the same, from the first packet on;
-    /// `INTERVAL`: how much time of the file is taken. `ACTIVE` (true): when false, nothing is read. `BURST` (32):
+    /// `INTERVAL`: how much time of the file is taken. `ACTIVE` (true): when false, nothing is read. `BURST` (1):
     /// packets at once. `MMAP`, `FILEPOS`, `HEADROOM` are accepted.
     ///
     /// # Handlers
@@ -55,15 +55,15 @@ impl FromDump {
         args.key::<u64>("FILEPOS");
         args.key::<u32>("HEADROOM");
         let force_ip = args.key("FORCE_IP").unwrap_or(false);
-        let burst = args.key::<usize>("BURST").unwrap_or(BURST).max(1);
+        let burst = args.key::<usize>("BURST").unwrap_or(1).max(1);
         let playback = Playback::new(args);
         Self { name, playback, force_ip, burst, capture: None, next: None, pushes: false, count: 0 }
     }
 
-    /// Packets that are due, at most `most`.
+    /// Packets that are due, at most `most`, those that go out as others included.
     fn take(&mut self, cx: &mut Context<'_>, most: usize) -> Batch {
-        let mut batch = Batch::new();
-        while batch.len() < most && self.playback.active && !self.playback.ended {
+        let (mut batch, mut left) = (Batch::new(), most);
+        while left > 0 && self.playback.active && !self.playback.ended {
             if self.next.is_none() {
                 self.next = match self.capture.as_mut().and_then(Capture::next) {
                     Some(Ok(record)) => Some(record),
@@ -75,15 +75,17 @@ impl FromDump {
                 };
             }
             let Some(record) = self.next.take() else {
-                self.playback.end(cx);
+                // What goes out now is dealt with before the end.
+                if left == most {
+                    self.playback.end(cx);
+                }
                 break;
             };
             match self.playback.judge(cx, record.time) {
                 Verdict::Now => {
-                    if let Some(packet) = self.packet(cx, &record) {
-                        self.count += 1;
-                        batch.push(packet);
-                    }
+                    self.count += 1;
+                    left -= 1;
+                    self.packet(cx, &record).into_iter().for_each(|packet| batch.push(packet));
                 }
                 Verdict::Later(time) => {
                     self.next = Some(record);
@@ -93,6 +95,9 @@ impl FromDump {
                 Verdict::Skip => {}
                 Verdict::Over => {
                     self.next = Some(record);
+                    if left < most {
+                        break;
+                    }
                     self.playback.end(cx);
                 }
             }
@@ -137,10 +142,10 @@ impl Element for FromDump {
             cx.notify();
             return false;
         }
+        let before = self.count;
         let batch = self.take(cx, self.burst);
-        let more = !batch.is_empty();
         cx.output(0, batch);
-        more
+        self.count > before
     }
 
     fn owns_pull(&self) -> bool {

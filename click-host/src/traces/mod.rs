@@ -5,11 +5,13 @@ mod field;
 mod from_dump;
 mod from_ip_summary_dump;
 mod from_tcpdump;
+mod options;
 mod playback;
 mod player;
 mod summary;
 mod to_dump;
 mod to_ip_summary_dump;
+mod view;
 
 pub use from_dump::FromDump;
 pub use from_ip_summary_dump::FromIPSummaryDump;

@@ -87,7 +87,7 @@ pub const EXTRA_PACKETS: Anno32 = Anno32(24);
 /// Bytes that a packet of a trace had and lacks.
 pub const EXTRA_LENGTH: Anno32 = Anno32(28);
 /// Where the first timestamp lies: 8 bytes of nanoseconds since 1970.
-pub(crate) const FIRST_TIMESTAMP: usize = 32;
+pub const FIRST_TIMESTAMP: usize = 32;
 
 /// Names of user annotations, and their bytes.
 const NAMES: &[(&str, usize)] = &[
@@ -112,11 +112,16 @@ const NAMES: &[(&str, usize)] = &[
 
 /// The next argument, or `ANNO`: a byte of the user annotations, by number or name.
 pub(super) fn annotation(args: &mut Args<'_>) -> Option<usize> {
-    let text: String = args.next("ANNO")?;
+    let text = args.next("ANNO")?;
+    annotation_of(args, "ANNO", text)
+}
+
+/// The byte of the user annotations that an argument names.
+pub(super) fn annotation_of(args: &mut Args<'_>, argument: &str, text: String) -> Option<usize> {
     let named = NAMES.iter().find(|n| n.0 == text).map(|n| n.1);
     let at = named.or_else(|| crate::args::parse_number(&text).map(|n| n as usize));
     if at.is_none_or(|n| n >= USER_BYTES) {
-        args.error(alloc::format!("ANNO: expected an annotation byte, not '{text}'"));
+        args.error(alloc::format!("{argument}: expected an annotation byte, not '{text}'"));
     }
     at.filter(|&n| n < USER_BYTES)
 }

@@ -131,7 +131,7 @@ impl Kind {
 /// What has been seen of a flow, as bits.
 pub(super) const DONE: [u8; 2] = [1, 2];
 pub(super) const DATA: [u8; 2] = [4, 8];
-/// UDP: an answer was seen, and three packets.
+/// Where one timeout is for all, and UDP: an answer was seen, and three packets.
 pub(super) const STREAMING: u8 = 16;
 
 /// A flow and its answers.
@@ -256,7 +256,11 @@ impl Flow {
                         let sum = adjust([transport[16], transport[17]], delta);
                         (transport[16], transport[17]) = (sum[0], sum[1]);
                     }
-                    self.see_tcp(transport, h, direction);
+                    // A rewriter with one timeout for all looks at packets alone.
+                    match kind {
+                        Kind::Udp => self.see_udp(direction),
+                        _ => self.see_tcp(transport, h, direction),
+                    }
                     if let Some(sequences) = self.sequences.as_deref_mut() {
                         sequences.apply(transport, direction);
                     }
@@ -280,6 +284,10 @@ impl Flow {
                     if !unchanged {
                         let sum = adjust([transport[2], transport[3]], delta);
                         (transport[2], transport[3]) = (sum[0], sum[1]);
+                        // Zeros alone have the other zero of one's complement.
+                        if transport.iter().all(|&b| b == 0) {
+                            transport[2..4].fill(255);
+                        }
                     }
                 }
                 _ => {}
@@ -297,14 +305,15 @@ impl Flow {
     #[inline]
     fn see_tcp(&mut self, tcp: &[u8], h: &Ipv4Header, direction: usize) {
         let flags = tcp[13];
+        let data = h.total > h.header + usize::from(tcp[12] >> 4) * 4;
         if flags & 4 != 0 {
             self.seen |= DONE[0] | DONE[1];
         } else if flags & 1 != 0 {
             self.seen |= DONE[direction];
-        } else if flags & 2 != 0 {
+        } else if flags & 2 != 0 || data {
             self.seen &= !DONE[direction];
         }
-        if self.seen & DATA[direction] == 0 && h.total > h.header + usize::from(tcp[12] >> 4) * 4 {
+        if data {
             self.seen |= DATA[direction];
         }
     }

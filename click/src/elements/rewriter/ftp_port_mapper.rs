@@ -1,15 +1,14 @@
-use super::TCPRewriter;
 use super::flow::{FlowId, Kind};
 use super::input::Spec;
-use crate::args::Args;
+use super::translation::{Origin, flow_for};
+use crate::args::{Args, parse_number};
 use crate::element::{Context, Element};
 use crate::elements::ip::header;
 use crate::headers::{Ipv4Header, PROTOCOL_TCP, adjust, difference, transport_checksum};
 use crate::packet::{Batch, Packet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::any::Any;
 
 crate::element! {
     /// Lets FTP's active mode pass a network address translator.
@@ -21,27 +20,35 @@ crate::element! {
     /// below that of the control connection.
     ///
     /// # Arguments
-    /// `CONTROL_REWRITER`: name of a `TCPRewriter`, through which the control connection goes afterwards.
-    /// `DATA_REWRITER`: name of a rewriter, through which data connections go; it can be the same. `PATTERN`:
-    /// `SADDR SPORT DADDR DPORT FOUTPUT ROUTPUT` or `NAME FOUTPUT ROUTPUT`, as in `IPRewriter`.
+    /// `CONTROL_REWRITER`: name of a `TCPRewriter` or `IPRewriter`, through which the control connection goes
+    /// afterwards. `DATA_REWRITER`: name of a rewriter, through which data connections go; it can be the same.
+    /// `DATA_REWRITER_INPUT`: its input whose specification data connections get, which must be a pattern or `keep`. Or,
+    /// as older files have it, the pattern itself: `SADDR SPORT DADDR DPORT FOUTPUT ROUTPUT` or `NAME FOUTPUT ROUTPUT`.
     FTPPortMapper "1/1" "a/a"
-    keywords ["CONTROL_REWRITER", "DATA_REWRITER", "PATTERN"]
-    { names: [String; 2], control: usize, data: usize, spec: Spec }
+    keywords ["CONTROL_REWRITER", "DATA_REWRITER", "DATA_REWRITER_INPUT"]
+    { names: [String; 2], control: usize, data: usize, origin: Origin }
 }
 
 impl FTPPortMapper {
     fn new(args: &mut Args<'_>) -> Self {
         let names = [args.required("CONTROL_REWRITER"), args.required("DATA_REWRITER")];
-        let pattern: String = args.required("PATTERN");
-        let words: Vec<&str> = pattern.split_whitespace().collect();
-        let spec = Spec::pattern(&words, args.names, usize::MAX).unwrap_or_else(|message| {
-            args.error(message);
-            Spec::Drop
+        let origin: String = args.required("DATA_REWRITER_INPUT");
+        let words: Vec<&str> = origin.split_whitespace().collect();
+        let origin = match words[..] {
+            [number] => {
+                parse_number(number).map(|n| Origin::Input(n as usize)).ok_or("bad input port".into())
+            }
+            _ => Spec::pattern(&words, args.names, usize::MAX).map(Origin::Spec),
+        };
+        let origin = origin.unwrap_or_else(|message| {
+            args.error(format!("DATA_REWRITER_INPUT: {message}"));
+            Origin::Spec(Spec::Drop)
         });
-        Self { names, control: 0, data: 0, spec }
+        Self { names, control: 0, data: 0, origin }
     }
 
-    fn translate(&mut self, cx: &mut Context<'_>, packet: &mut Packet) {
+    /// Translates the command in a packet. `before`: flows of packets in front, which the rewriter is yet to see.
+    fn translate(&mut self, cx: &mut Context<'_>, packet: &mut Packet, before: &mut Vec<FlowId>) {
         let Some((at, h)) = header(packet) else { return };
         if h.protocol != PROTOCOL_TCP || h.fragment_offset != 0 || h.more_fragments {
             return;
@@ -53,16 +60,25 @@ impl FTPPortMapper {
         else {
             return;
         };
-        let Some((address, port, length)) = command(payload) else { return };
         let number = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
         let control = FlowId::new((h.source, number(0)), (h.destination, number(2)), PROTOCOL_TCP);
+        let Some((address, port, length)) = command(payload) else {
+            if !before.contains(&control) {
+                before.push(control);
+            }
+            return;
+        };
+        let reply_anno = super::rewriter(cx, self.control).and_then(|r| r.reply_anno(control));
+        if reply_anno.is_none() && !before.contains(&control) {
+            // Sequence numbers of a connection that goes another way would not follow.
+            return;
+        }
         let sequence = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]);
         let data = FlowId::new((address, port), (h.destination, number(2).wrapping_sub(1)), PROTOCOL_TCP);
         let next = sequence.wrapping_add(payload.len() as u32);
         let place = at + h.total - payload.len();
 
-        let chance = (cx.random(), cx.now());
-        let known = super::rewriter(cx, self.data).and_then(|r| r.flow_for(data, &mut self.spec, chance));
+        let known = flow_for(cx, self.data, data, &mut self.origin, reply_anno.unwrap_or(0));
         let Some((address, port)) = known.map(FlowId::source) else { return };
         let [a, b, c, d] = address;
         let text = format!("PORT {a},{b},{c},{d},{},{}", port >> 8, port & 255);
@@ -71,11 +87,11 @@ impl FTPPortMapper {
             return;
         }
         repair(packet, at, &h, by);
+        let now = cx.now();
         if by != 0
-            && let Some(rewriter) =
-                cx.peer(self.control).and_then(|e| (e as &mut dyn Any).downcast_mut::<TCPRewriter>())
+            && let Some(rewriter) = super::rewriter(cx, self.control)
         {
-            rewriter.change_length(control, next, by);
+            rewriter.change_length((control, now), next, by);
         }
     }
 }
@@ -123,17 +139,26 @@ fn repair(packet: &mut Packet, at: usize, h: &Ipv4Header, by: i32) {
 impl Element for FTPPortMapper {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         let [control, data] = &self.names;
-        let is_tcp = |cx: &mut Context<'_>, id| super::rewriter(cx, id).is_some_and(|r| r.kind == Kind::Tcp);
+        let is_tcp = |cx: &mut Context<'_>, id| {
+            super::rewriter(cx, id).is_some_and(|r| matches!(r.kind, Kind::Tcp | Kind::Ip))
+        };
         let found = cx.find(control).filter(|&id| is_tcp(cx, id));
         self.control = found.ok_or_else(|| format!("CONTROL_REWRITER: '{control}' is not a TCPRewriter"))?;
         let found = cx.find(data).filter(|&id| super::rewriter(cx, id).is_some());
         self.data = found.ok_or_else(|| format!("DATA_REWRITER: '{data}' is not a rewriter"))?;
-        self.spec.resolve(cx)?;
         let outputs = cx.outputs_of(self.data);
-        if self.spec.fits(outputs) { Ok(()) } else { Err("PATTERN: output port out of range".to_string()) }
+        let fits = match &mut self.origin {
+            Origin::Spec(spec) => {
+                spec.resolve(cx)?;
+                spec.fits(outputs)
+            }
+            Origin::Input(input) => super::rewriter(cx, self.data).is_some_and(|r| *input < r.inputs()),
+        };
+        if fits { Ok(()) } else { Err("DATA_REWRITER_INPUT out of range".into()) }
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| self.translate(cx, packet));
+        let mut before = Vec::new();
+        batch.each(|packet| self.translate(cx, packet, &mut before));
     }
 }

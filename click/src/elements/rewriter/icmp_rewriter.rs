@@ -1,4 +1,5 @@
 use super::flow::FlowId;
+use super::translation::reply_annotation;
 use crate::args::Args;
 use crate::element::{Context, Element};
 use crate::elements::ip::header;
@@ -17,17 +18,18 @@ crate::element! {
     ///
     /// # Arguments
     /// `MAPS`: names of rewriters, separated by spaces; the first that knows the flow counts. `DST_ANNO` (true): set
-    /// the destination annotation.
+    /// the destination annotation. `REPLY_ANNO`: annotation byte that errors about packets of a flow get, as answers do.
     ICMPRewriter "1/1-2" "a/ah"
-    keywords ["MAPS", "DST_ANNO"]
-    { names: Vec<String>, maps: Vec<usize>, annotate: bool }
+    keywords ["MAPS", "DST_ANNO", "REPLY_ANNO"]
+    { names: Vec<String>, maps: Vec<usize>, annotate: bool, reply_anno: Option<usize> }
 }
 
 impl ICMPRewriter {
     fn new(args: &mut Args<'_>) -> Self {
         let names: String = args.required("MAPS");
         let names = names.split_whitespace().map(String::from).collect();
-        Self { names, maps: Vec::new(), annotate: args.key("DST_ANNO").unwrap_or(true) }
+        let annotate = args.key("DST_ANNO").unwrap_or(true);
+        Self { names, maps: Vec::new(), annotate, reply_anno: reply_annotation(args) }
     }
 
     fn rewrite(&self, cx: &mut Context<'_>, packet: &mut Packet) -> bool {
@@ -50,9 +52,9 @@ impl ICMPRewriter {
             return false;
         };
         let answers = answers(&inner, ports);
-        let Some((index, to)) = answers.iter().enumerate().find_map(|(i, &id)| {
-            let find = |&map: &usize| super::rewriter(cx, map)?.mapping(id);
-            self.maps.iter().find_map(find).map(|to| (i, to))
+        let Some((index, (to, byte))) = answers.iter().enumerate().find_map(|(i, &id)| {
+            let find = |&map: &usize| super::rewriter(cx, map)?.answer(id);
+            self.maps.iter().find_map(find).map(|found| (i, found))
         }) else {
             return false;
         };
@@ -68,6 +70,9 @@ impl ICMPRewriter {
         changed.write(packet, at, &h, end, &inner);
         if self.annotate {
             packet.set_destination(source.0);
+        }
+        if let Some((at, byte)) = self.reply_anno.zip(byte) {
+            packet.user()[at] = byte;
         }
         true
     }

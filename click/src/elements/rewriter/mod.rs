@@ -14,6 +14,7 @@ mod ip_rewriter;
 mod ip_rewriter_patterns;
 mod mapper;
 mod pattern;
+mod pool;
 mod round_robin_ip_mapper;
 mod sequence;
 mod source_ip_hash_mapper;

@@ -181,14 +181,9 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dash = || "-".to_string();
         let address = |a: u32| Ipv4(a.to_be_bytes());
-        let order = match self.order {
-            Order::SameFirst => "",
-            Order::Sequential => "#",
-            Order::Random => "?",
-        };
         let source = match self.source {
             Some(first) if self.variation > 0 && !self.with_ports => {
-                format!("{}-{}{order}", address(first), address(first + self.variation))
+                format!("{}-{}", address(first), address(first + self.variation))
             }
             Some(one) => address(one).to_string(),
             None => dash(),
@@ -199,7 +194,7 @@ impl fmt::Display for Pattern {
         }
         let sport = match self.sport {
             Some(first) if self.variation > 0 => {
-                format!("{first}-{}{order}", u32::from(first) + self.variation)
+                format!("{first}-{}", u32::from(first) + self.variation)
             }
             Some(one) => one.to_string(),
             None => dash(),

@@ -6,9 +6,14 @@ use alloc::vec::Vec;
 /// Changes of length that one direction of a flow may have; later ones are refused.
 const MOST: usize = 64;
 
+/// So far behind a change, what was before it no longer matters.
+const FAR: u32 = 1 << 30;
+
 /// Bytes that were added before each sequence number, for both directions.
 #[derive(Debug, Default)]
 pub(super) struct Sequences {
+    /// What is added before the first of the changes.
+    base: [i32; 2],
     /// From this sequence number on, as the sender counts, so much is added. In order of sequence numbers.
     changes: [Vec<(u32, i32)>; 2],
 }
@@ -22,40 +27,54 @@ impl Sequences {
     /// Notes that `by` bytes more are sent in a direction before sequence number `from`, as the sender counts. `false`:
     /// there are too many changes. A change that is known is not noted again: its packet was sent once more.
     pub(super) fn change(&mut self, direction: usize, from: u32, by: i32) -> bool {
-        let changes = &mut self.changes[direction];
+        let changes = &self.changes[direction];
         match changes.last() {
             Some(&(last, _)) if at_or_after(last, from) => return changes.iter().any(|c| c.0 == from),
             _ if changes.len() >= MOST => return false,
             _ => {}
         }
-        let before = changes.last().map_or(0, |c| c.1);
-        changes.push((from, before.wrapping_add(by)));
+        let before = self.total(direction);
+        self.forget(direction, from);
+        self.changes[direction].push((from, before.wrapping_add(by)));
         true
+    }
+
+    /// Bytes that are added to what is sent now.
+    pub(super) fn total(&self, direction: usize) -> i32 {
+        self.changes[direction].last().map_or(self.base[direction], |c| c.1)
+    }
+
+    /// Forgets where changes were that lie far behind a sequence number.
+    fn forget(&mut self, direction: usize, number: u32) {
+        let changes = &mut self.changes[direction];
+        let far = changes.iter().take_while(|c| at_or_after(number, c.0.wrapping_add(FAR))).count();
+        if let Some((_, added)) = changes.drain(..far).next_back() {
+            self.base[direction] = added;
+        }
     }
 
     /// A sequence number as the receiver counts.
     fn sent(&self, direction: usize, number: u32) -> u32 {
-        let added =
-            self.changes[direction].iter().rev().find(|c| at_or_after(number, c.0)).map_or(0, |c| c.1);
-        number.wrapping_add_signed(added)
+        let change = self.changes[direction].iter().rev().find(|c| at_or_after(number, c.0));
+        number.wrapping_add_signed(change.map_or(self.base[direction], |c| c.1))
     }
 
     /// A sequence number of the other direction that is acknowledged, as its sender counts.
     fn acknowledged(&self, direction: usize, number: u32) -> u32 {
+        let other = 1 - direction;
         let before = |c: &&(u32, i32)| at_or_after(number.wrapping_add_signed(c.1.wrapping_neg()), c.0);
-        let added = self.changes[1 - direction].iter().rev().find(before).map_or(0, |c| c.1);
+        let added = self.changes[other].iter().rev().find(before).map_or(self.base[other], |c| c.1);
         number.wrapping_add_signed(added.wrapping_neg())
     }
 
     /// Changes the numbers of a TCP header with its payload, selective acknowledgements included (RFC 2018), and its
     /// checksum.
-    pub(super) fn apply(&self, tcp: &mut [u8], direction: usize) {
+    pub(super) fn apply(&mut self, tcp: &mut [u8], direction: usize) {
         let end = (usize::from(tcp[12] >> 4) * 4).clamp(20, 60).min(tcp.len());
         let before: [u8; 60] = core::array::from_fn(|i| if i < end { tcp[i] } else { 0 });
+        self.forget(direction, u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]));
         replace(tcp, 4, |n| self.sent(direction, n));
-        if tcp[13] & 16 != 0 {
-            replace(tcp, 8, |n| self.acknowledged(direction, n));
-        }
+        replace(tcp, 8, |n| self.acknowledged(direction, n));
         let mut at = 20;
         while at < end {
             let length = match tcp[at] {
@@ -103,5 +122,23 @@ mod tests {
             assert_eq!(s.acknowledged(1, s.sent(0, number)), number);
         }
         assert_eq!(s.sent(1, 7), 7);
+    }
+
+    #[test]
+    fn changes_far_behind_hold_for_all_numbers() {
+        let mut s = Sequences::default();
+        assert!(s.change(0, 1000, 5) && s.change(0, 2000, -3));
+        let mut segment = |direction: usize, sequence: u32, acknowledged: u32| {
+            let mut tcp = [0; 20];
+            tcp[4..8].copy_from_slice(&sequence.to_be_bytes());
+            tcp[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+            tcp[12] = 5 << 4;
+            s.apply(&mut tcp, direction);
+            [4, 8].map(|at| u32::from_be_bytes(core::array::from_fn(|i| tcp[at + i])))
+        };
+        assert_eq!(segment(0, 10, 7), [10, 7]);
+        assert_eq!(segment(1, 0, 1005), [0, 1000], "no flag is needed");
+        assert_eq!(segment(0, 2001 + FAR, 7), [2003 + FAR, 7]);
+        assert_eq!((segment(0, 10, 7), segment(1, 0, 12)), ([12, 7], [0, 10]));
     }
 }

@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 pub(super) struct Timeouts {
     /// TCP with data in both directions, with data in one or none, and at its end.
     pub(super) tcp: [Nanos; 3],
-    /// Others, and those of them with packets in both directions.
+    /// Others, and those that stream.
     pub(super) udp: [Nanos; 2],
     /// How long after a packet nothing makes room for others: TCP, and others.
     pub(super) guarantees: [Nanos; 2],
@@ -24,8 +24,9 @@ impl Timeouts {
     }
 
     fn timeout(&self, flow: &Flow) -> Nanos {
-        if flow.ids[0].protocol() != PROTOCOL_TCP {
-            return self.udp[usize::from(flow.seen & STREAMING != 0)];
+        let streams = flow.seen & STREAMING != 0;
+        if streams || flow.ids[0].protocol() != PROTOCOL_TCP {
+            return self.udp[usize::from(streams)];
         }
         let both = |bits: [u8; 2]| flow.seen & (bits[0] | bits[1]) == bits[0] | bits[1];
         self.tcp[if both(DONE) {
@@ -124,15 +125,15 @@ impl Table {
         }
     }
 
+    /// Whether a flow's packets or answers would look like those of another.
+    pub(super) fn taken(&self, flow: &Flow) -> bool {
+        flow.ids.iter().any(|&id| self.find(id).is_some())
+    }
+
     /// Adds a flow, making room if there is some to be made. `None`: there is none, or the flow's answers would look
     /// like packets of another.
     pub(super) fn add(&mut self, flow: Flow) -> Option<u32> {
-        let now = flow.last;
-        let taken = |table: &Self| flow.ids.iter().any(|&id| table.find(id).is_some());
-        if taken(self) || flow.ids[0] == flow.ids[1] {
-            return None;
-        }
-        if self.len() >= self.capacity && !self.make_room(now) {
+        if self.taken(&flow) || (self.len() >= self.capacity && !self.make_room(&flow)) {
             return None;
         }
         self.grow()?;
@@ -153,9 +154,7 @@ impl Table {
             Some(place) => *place = flow,
             None => self.flows.push(flow),
         }
-        for (direction, id) in ids.into_iter().enumerate() {
-            self.index(id, number << 1 | direction as u32);
-        }
+        self.index_both(ids, number);
         let until = self.timeouts.guaranteed_until(&self.flows[number as usize]);
         self.schedule(number, until, true);
         number
@@ -210,27 +209,40 @@ impl Table {
         while let Some(number) = self.next(0, now, now) {
             self.remove(number);
         }
-        for number in 0..self.flows.len() as u32 {
-            if self.len() > self.capacity {
-                self.remove(number);
-            }
+        while self.len() > self.capacity {
+            let Some((_, number)) = self.first(now) else { return };
+            self.remove(number);
         }
     }
 
-    /// Removes the flow that would be forgotten first, of those that are not guaranteed.
-    fn make_room(&mut self, now: Nanos) -> bool {
+    /// The flow that would be forgotten first, and when: those that are guaranteed come behind all others.
+    pub(super) fn first(&mut self, now: Nanos) -> Option<((bool, Nanos), u32)> {
         // Flows whose guarantee is over go to the other heap.
         while self.next(1, now, now).is_some() {}
-        match self.next(0, Nanos::MAX, now) {
-            Some(number) => {
+        let number = self.next(0, Nanos::MAX, now).or_else(|| self.next(1, Nanos::MAX, now))?;
+        let (due, guaranteed) = (self.flow(number).due, self.flow(number).guaranteed);
+        self.schedule(number, due, guaranteed);
+        Some(((guaranteed, due), number))
+    }
+
+    /// When a new flow would be forgotten, as `first` has it.
+    pub(super) fn claim(&self, flow: &Flow) -> (bool, Nanos) {
+        (self.timeouts.guarantee(flow) > 0, self.timeouts.expiry(flow))
+    }
+
+    /// Removes the flow that would be forgotten first, if it is not guaranteed, and is not the new one.
+    fn make_room(&mut self, flow: &Flow) -> bool {
+        match self.first(flow.last) {
+            Some((due, number)) if !due.0 && due <= self.claim(flow) => {
                 self.remove(number);
                 self.len() < self.capacity
             }
-            None => false,
+            _ => false,
         }
     }
 
-    /// The first flow of a heap that is due up to `until`; from the guaranteed ones it goes to the others.
+    /// The first flow of a heap that is due up to `until`. Of the guaranteed ones, those whose guarantee is over go to
+    /// the others.
     fn next(&mut self, heap: usize, until: Nanos, now: Nanos) -> Option<u32> {
         loop {
             let &Reverse((due, number)) = self.heaps[heap].peek()?;
@@ -243,9 +255,11 @@ impl Table {
                 continue;
             }
             let (guarantee, expiry) = (self.timeouts.guaranteed_until(flow), self.timeouts.expiry(flow));
-            if guarantee > now {
+            if guarantee > now && (heap == 0 || guarantee > due) {
                 // Packets have come.
                 self.schedule(number, guarantee, true);
+            } else if guarantee > now {
+                return Some(number);
             } else if heap == 1 || expiry > due {
                 self.schedule(number, expiry, false);
                 if heap == 1 {
@@ -283,12 +297,18 @@ impl Table {
         self.slots = larger;
         for number in 0..self.flows.len() {
             if self.flows[number].live {
-                for direction in 0..2 {
-                    self.index(self.flows[number].ids[direction], (number << 1 | direction) as u32);
-                }
+                self.index_both(self.flows[number].ids, number as u32);
             }
         }
         Some(())
+    }
+
+    /// Both directions of a flow. If they look the same, packets are taken for answers.
+    fn index_both(&mut self, ids: [FlowId; 2], number: u32) {
+        if ids[0] != ids[1] {
+            self.index(ids[0], number << 1);
+        }
+        self.index(ids[1], number << 1 | 1);
     }
 
     fn index(&mut self, id: FlowId, entry: u32) {

@@ -1,11 +1,10 @@
-use super::flow::{FlowId, Kind};
-use super::ip_rewriter::tcp_times;
+use super::flow::Kind;
+use super::ip_rewriter::{tcp_guarantee, tcp_times};
 use super::rewriter_element;
 use super::table::Timeouts;
-use super::translation::{Rewriter, time};
+use super::translation::Rewriter;
 use crate::args::Args;
 use crate::element::{read, read_write, write};
-use alloc::boxed::Box;
 
 crate::element! {
     /// Rewrites addresses and ports of TCP flows, and sequence numbers where elements in front changed lengths.
@@ -14,8 +13,8 @@ crate::element! {
     /// shorter, has the sequence numbers behind it changed here, acknowledgements too.
     ///
     /// # Arguments
-    /// One specification for each input, as in `IPRewriter`. `TCP_TIMEOUT` (24 h), `TCP_NODATA_TIMEOUT` (300 s),
-    /// `TCP_DONE_TIMEOUT` (240 s), `TCP_GUARANTEE` (5 s), `REAP_INTERVAL` (900 s), `MAPPING_CAPACITY` or `CAPACITY`
+    /// One specification for each input, as in `IPRewriter`. `TCP_TIMEOUT` or `TIMEOUT` (24 h),
+    /// `TCP_NODATA_TIMEOUT` (300 s), `TCP_DONE_TIMEOUT` (240 s), `TCP_GUARANTEE` or `GUARANTEE` (5 s), `REAP_INTERVAL` (900 s), `MAPPING_CAPACITY` or `CAPACITY`
     /// (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there.
     ///
     /// # Handlers
@@ -25,7 +24,7 @@ crate::element! {
     /// rewritten to. `capacity`: most flows. `clear`: forgets all.
     TCPRewriter "1-/1-" "h/h"
     keywords [
-        "TCP_TIMEOUT", "TCP_NODATA_TIMEOUT", "TCP_DONE_TIMEOUT", "TCP_GUARANTEE", "REAP_INTERVAL",
+        "TCP_TIMEOUT", "TIMEOUT", "TCP_NODATA_TIMEOUT", "TCP_DONE_TIMEOUT", "TCP_GUARANTEE", "GUARANTEE", "REAP_INTERVAL",
         "MAPPING_CAPACITY", "CAPACITY", "DST_ANNO", "REPLY_ANNO",
     ]
     handlers [
@@ -40,16 +39,9 @@ crate::element! {
 impl TCPRewriter {
     fn new(args: &mut Args<'_>) -> Self {
         let tcp = tcp_times(args);
-        let guarantee = time(args, "TCP_GUARANTEE", 5);
+        let guarantee = tcp_guarantee(args);
         let timeouts = Timeouts { tcp, udp: [tcp[1]; 2], guarantees: [guarantee; 2] };
         Self { core: Rewriter::new(args, Kind::Tcp, timeouts) }
-    }
-
-    /// Notes that packets of a flow carry `by` bytes more before sequence number `from`.
-    pub(super) fn change_length(&mut self, id: FlowId, from: u32, by: i32) -> bool {
-        let Some((number, direction)) = self.core.table.find(id) else { return false };
-        let sequences = &mut self.core.table.flow(number).sequences;
-        sequences.get_or_insert_with(Box::default).change(direction, from, by)
     }
 }
 

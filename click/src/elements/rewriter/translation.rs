@@ -3,11 +3,12 @@
 use super::flow::{Annotations, Flow, FlowId, Kind};
 use super::input::{Input, Outputs, Spec};
 use super::mapper::{self, Request};
+use super::pool::Pool;
 use super::table::{Table, Timeouts};
 use crate::args::{Args, Time, Word};
 use crate::decision::NOWHERE;
 use crate::element::{Context, Nanos};
-use crate::elements::content::Runs;
+use crate::elements::content::{Runs, annotation_of};
 use crate::elements::ip::header;
 use crate::handlers::parse;
 use crate::headers::{PROTOCOL_TCP, PROTOCOL_UDP};
@@ -18,6 +19,8 @@ use alloc::vec::Vec;
 
 /// Flows, where nothing else is said.
 const CAPACITY: usize = 65536;
+/// Changes of length that wait for their flows.
+const PENDING: usize = 64;
 /// Flows that a handler lists.
 const LISTED: usize = 4096;
 pub(super) const SECOND: Nanos = 1_000_000_000;
@@ -29,14 +32,26 @@ pub(super) struct Rewriter {
     pub(super) table: Table,
     annotations: Annotations,
     reap: Nanos,
-    /// Name of a rewriter whose capacity this one has.
+    /// Name of a rewriter whose capacity this one shares.
     capacity_of: Option<String>,
+    /// That rewriter's element.
+    shares_with: Option<usize>,
+    /// Elements that share this one's capacity.
+    pub(super) sharers: Vec<usize>,
+    /// Changes of length in flows that are not known yet: when, in which flow, from where on, by how many bytes.
+    pending: Vec<(Nanos, FlowId, u32, i32)>,
     outputs: usize,
 }
 
 /// A time under a keyword.
 pub(super) fn time(args: &mut Args<'_>, name: &str, seconds: u64) -> Nanos {
     args.key::<Time>(name).map_or(seconds * SECOND, |t| t.0)
+}
+
+/// The argument `REPLY_ANNO`: a byte of the annotations, by number or name.
+pub(super) fn reply_annotation(args: &mut Args<'_>) -> Option<usize> {
+    let text = args.key("REPLY_ANNO")?;
+    annotation_of(args, "REPLY_ANNO", text)
 }
 
 impl Rewriter {
@@ -59,13 +74,8 @@ impl Rewriter {
         let capacity_of = capacity.clone().filter(|_| number == Some(None));
         let capacity = number.flatten().map_or(CAPACITY, |n| n as usize).min(1 << 24);
         let destination = args.key("DST_ANNO").unwrap_or(true);
-        let reply = args.key::<usize>("REPLY_ANNO");
-        if reply.is_some_and(|r| r >= crate::packet::USER_BYTES) {
-            args.error("REPLY_ANNO: no such annotation byte");
-        }
-        let reply = reply.filter(|&r| r < crate::packet::USER_BYTES);
-        let annotations = Annotations { destination, reply };
-        let inputs = Self::inputs(args, words);
+        let annotations = Annotations { destination, reply: reply_annotation(args) };
+        let inputs = Self::read_inputs(args, words);
         Self {
             kind,
             inputs,
@@ -73,11 +83,14 @@ impl Rewriter {
             annotations,
             reap,
             capacity_of,
+            shares_with: None,
+            sharers: Vec::new(),
+            pending: Vec::new(),
             outputs: args.outputs,
         }
     }
 
-    fn inputs(args: &mut Args<'_>, words: Option<Vec<Word>>) -> Vec<Input> {
+    fn read_inputs(args: &mut Args<'_>, words: Option<Vec<Word>>) -> Vec<Input> {
         let Some(words) = words else { return Vec::new() };
         let mut inputs = Vec::new();
         if words.len() != args.inputs {
@@ -98,8 +111,12 @@ impl Rewriter {
             input.spec.resolve(cx).map_err(|e| format!("input spec {i}: {e}"))?;
         }
         if let Some(name) = &self.capacity_of {
-            let other = cx.find(name).and_then(|id| super::rewriter(cx, id));
-            self.table.capacity = other.ok_or("bad MAPPING_CAPACITY")?.table.capacity;
+            let root = capacity_of(cx, name).ok_or("bad MAPPING_CAPACITY")?;
+            let own = cx.id();
+            super::rewriter(cx, root).into_iter().for_each(|r| r.sharers.push(own));
+            self.shares_with = Some(root);
+            // The pool has one.
+            self.table.capacity = usize::MAX;
         }
         if self.reap > 0 {
             // Flows may be taken over.
@@ -221,7 +238,18 @@ impl Rewriter {
         if outputs.iter().any(|&o| o >= self.outputs) {
             return None;
         }
-        let number = self.table.add(Flow::new(self.kind, from, to, port, outputs, cx.now()))?;
+        let flow = Flow::new(self.kind, from, to, port, outputs, cx.now());
+        let (now, claim, taken) = (flow.last, self.table.claim(&flow), self.table.taken(&flow));
+        if taken || Pool::of(cx, cx.id(), Some(self)).is_some_and(|mut pool| !pool.make_room(cx, now, claim))
+        {
+            return None;
+        }
+        let number = self.table.add(flow)?;
+        for (time, id, from, by) in core::mem::take(&mut self.pending) {
+            if time == now {
+                self.change_length((id, now), from, by);
+            }
+        }
         if self.reap > 0 {
             cx.wake_by(cx.now().saturating_add(self.reap));
         }
@@ -235,26 +263,47 @@ impl Rewriter {
         }
     }
 
-    /// The flow of `id`, and what it is rewritten to; made by `spec` if it is not known.
-    pub(super) fn flow_for(
-        &mut self,
-        id: FlowId,
-        spec: &mut Spec,
-        (random, now): (u64, Nanos),
-    ) -> Option<FlowId> {
-        if let Some((number, direction)) = self.find(id, now) {
-            return Some(self.table.flow(number).rewritten(direction));
-        }
-        let Spec::Pattern(pattern, outputs) = spec else { return None };
-        let to = pattern.choose(self.kind, id, &self.table, random)?;
-        self.table.add(Flow::new(self.kind, id, to, 0, *outputs, now))?;
-        Some(to)
+    /// The element whose capacity is shared; `own`: this one.
+    pub(super) fn root(&self, own: usize) -> Option<usize> {
+        self.shares_with.or(if self.sharers.is_empty() { None } else { Some(own) })
     }
 
-    /// What packets that look so are rewritten to, if their flow is known.
-    pub(super) fn mapping(&mut self, id: FlowId) -> Option<FlowId> {
+    /// Notes that packets of a flow, of this time and later, carry `by` bytes more before sequence number `from`. The
+    /// flow may be about to be made.
+    pub(super) fn change_length(&mut self, (id, now): (FlowId, Nanos), from: u32, by: i32) {
+        if let Some((number, direction)) = self.table.find(id) {
+            let sequences = &mut self.table.flow(number).sequences;
+            // There may be too many.
+            let _ = sequences.get_or_insert_with(Default::default).change(direction, from, by);
+            return;
+        }
+        self.pending.retain(|change| change.0 == now);
+        if self.pending.len() < PENDING {
+            self.pending.push((now, id, from, by));
+        }
+    }
+
+    /// What packets that look so are rewritten to, if their flow is known, and the annotation of answers if they are.
+    pub(super) fn answer(&mut self, id: FlowId) -> Option<(FlowId, Option<u8>)> {
         let (number, direction) = self.table.find(id)?;
-        Some(self.table.flow(number).rewritten(direction))
+        let flow = self.table.flow(number);
+        Some((flow.rewritten(direction), if direction == 1 { Some(flow.reply_anno) } else { None }))
+    }
+
+    /// The same without the annotation.
+    pub(super) fn mapping(&mut self, id: FlowId) -> Option<FlowId> {
+        self.answer(id).map(|a| a.0)
+    }
+
+    /// The annotation that answers to a flow get, if the flow is known.
+    pub(super) fn reply_anno(&mut self, id: FlowId) -> Option<u8> {
+        let (number, _) = self.table.find(id)?;
+        Some(self.table.flow(number).reply_anno)
+    }
+
+    /// How many inputs it has.
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs.len()
     }
 
     pub(super) fn take_over(&mut self, old: &mut Rewriter) {
@@ -281,9 +330,15 @@ impl Rewriter {
             "table" | "mappings" => self.list(now, None),
             "tcp_table" | "tcp_mappings" => self.list(now, Some(PROTOCOL_TCP)),
             "udp_table" | "udp_mappings" => self.list(now, Some(PROTOCOL_UDP)),
-            "table_size" | "nmappings" | "size" => self.table.len().to_string(),
+            "table_size" | "nmappings" => self.table.len().to_string(),
+            "size" | "capacity" => {
+                let (size, capacity) = match Pool::of(cx, cx.id(), Some(self)) {
+                    Some(mut pool) => (pool.len(cx), pool.capacity),
+                    None => (self.table.len(), self.table.capacity),
+                };
+                (if handler == "size" { size } else { capacity }).to_string()
+            }
             "mapping_failures" => self.inputs.iter().map(|i| i.failures).sum::<u64>().to_string(),
-            "capacity" => self.table.capacity.to_string(),
             "lookup" | "tcp_lookup" | "udp_lookup" => {
                 let protocol = if handler == "udp_lookup" { PROTOCOL_UDP } else { PROTOCOL_TCP };
                 let id = FlowId::parse(argument, protocol, names)?;
@@ -323,8 +378,10 @@ impl Rewriter {
             let left = self.table.timeouts.expiry(flow).saturating_sub(now).div_ceil(SECOND);
             for direction in 0..2 {
                 let star = |d: usize| if d == direction { "*" } else { "" };
+                let added = flow.sequences.as_deref().map_or(0, |s| s.total(direction));
+                let added = if added == 0 { String::new() } else { format!(" seq {added:+}") };
                 out += &format!(
-                    "{} => {} [{}{} {}{}] i{} exp{left}\n",
+                    "{} => {}{added} [{}{} {}{}] i{} exp{left}\n",
                     flow.ids[direction],
                     flow.rewritten(direction),
                     star(0),
@@ -340,11 +397,19 @@ impl Rewriter {
 
     pub(super) fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "clear" => self.table.clear(),
+            "clear" => match Pool::of(cx, cx.id(), Some(self)) {
+                Some(mut pool) => pool.clear(cx),
+                None => self.table.clear(),
+            },
             "capacity" => {
                 let first = value.split_whitespace().next().unwrap_or("");
-                self.table.capacity = parse::<usize>(cx, first)?.min(1 << 24);
-                self.table.reap(cx.now());
+                let (now, capacity) = (cx.now(), parse::<usize>(cx, first)?.min(1 << 24));
+                match self.shares_with.and_then(|root| super::rewriter(cx, root)) {
+                    Some(root) => root.table.capacity = capacity,
+                    None => self.table.capacity = capacity,
+                }
+                self.table.reap(now);
+                Pool::of(cx, cx.id(), Some(self)).into_iter().for_each(|mut pool| pool.shrink(cx, now));
             }
             _ => {
                 let i = number_of(handler, self.inputs.len())?;
@@ -356,6 +421,62 @@ impl Rewriter {
         }
         Ok(())
     }
+}
+
+/// The element whose capacity one of a name has, if it is another's than that at work.
+fn capacity_of(cx: &mut Context<'_>, name: &str) -> Option<usize> {
+    let (own, mut name) = (cx.id(), name.to_string());
+    for _ in 0..cx.elements() {
+        let id = cx.find(&name).filter(|&id| id != own)?;
+        match &super::rewriter(cx, id)?.capacity_of {
+            Some(next) => name = next.clone(),
+            None => return Some(id),
+        }
+    }
+    None
+}
+
+/// Where a flow comes from that no packet has begun.
+pub(super) enum Origin {
+    /// A specification.
+    Spec(Spec),
+    /// What packets on an input of the rewriter get.
+    Input(usize),
+}
+
+/// What a flow is rewritten to by the rewriter of an element; made if it is not known. Answers get `reply_anno`.
+pub(super) fn flow_for(
+    cx: &mut Context<'_>,
+    element: usize,
+    id: FlowId,
+    origin: &mut Origin,
+    reply_anno: u8,
+) -> Option<FlowId> {
+    let (random, now) = (cx.random(), cx.now());
+    let rewriter = super::rewriter(cx, element)?;
+    if let Some((number, direction)) = rewriter.find(id, now) {
+        let flow = rewriter.table.flow(number);
+        flow.reply_anno = reply_anno;
+        return Some(flow.rewritten(direction));
+    }
+    let Rewriter { kind, inputs, table, .. } = rewriter;
+    let (spec, input) = match origin {
+        Origin::Spec(spec) => (spec, 0),
+        Origin::Input(input) => (&mut inputs.get_mut(*input)?.spec, *input),
+    };
+    let (to, outputs) = match spec {
+        Spec::Pattern(pattern, outputs) => (pattern.choose(*kind, id, table, random)?, *outputs),
+        Spec::Keep(outputs) => (id, *outputs),
+        _ => return None,
+    };
+    let mut flow = Flow::new(*kind, id, to, input, outputs, now);
+    flow.reply_anno = reply_anno;
+    let (claim, taken) = (table.claim(&flow), table.taken(&flow));
+    if taken || Pool::of(cx, element, None).is_some_and(|mut pool| !pool.make_room(cx, now, claim)) {
+        return None;
+    }
+    super::rewriter(cx, element)?.table.add(flow)?;
+    Some(to)
 }
 
 /// The number in `patternN`.

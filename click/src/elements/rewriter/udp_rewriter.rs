@@ -1,7 +1,7 @@
 use super::flow::Kind;
 use super::rewriter_element;
 use super::table::Timeouts;
-use super::translation::{Rewriter, time};
+use super::translation::{Rewriter, SECOND};
 use crate::args::{Args, Time};
 use crate::element::{read, read_write, write};
 
@@ -13,7 +13,8 @@ crate::element! {
     /// # Arguments
     /// One specification for each input, as in `IPRewriter`. `TIMEOUT` (300 s): how long flows are kept;
     /// `STREAMING_TIMEOUT` (as TIMEOUT): those with three packets and an answer. `GUARANTEE` (5 s), `REAP_INTERVAL`
-    /// (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there.
+    /// (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there. The first three may
+    /// have `UDP_` in front.
     ///
     /// # Handlers
     /// `table`, `mappings`, `udp_table`: all flows. `table_size`, `nmappings`, `size`: how many. `mapping_failures`:
@@ -22,8 +23,8 @@ crate::element! {
     /// rewritten to. `capacity`: most flows. `clear`: forgets all.
     UDPRewriter "1-/1-" "h/h"
     keywords [
-        "TIMEOUT", "STREAMING_TIMEOUT", "GUARANTEE", "REAP_INTERVAL", "MAPPING_CAPACITY", "CAPACITY", "DST_ANNO",
-        "REPLY_ANNO",
+        "TIMEOUT", "STREAMING_TIMEOUT", "GUARANTEE", "UDP_TIMEOUT", "UDP_STREAMING_TIMEOUT", "UDP_GUARANTEE",
+        "REAP_INTERVAL", "MAPPING_CAPACITY", "CAPACITY", "DST_ANNO", "REPLY_ANNO",
     ]
     handlers [
         read("table"), read("mappings"), read("udp_table"), read("table_size"), read("nmappings"), read("size"),
@@ -36,9 +37,11 @@ crate::element! {
 
 /// `TIMEOUT`, `STREAMING_TIMEOUT` and `GUARANTEE`, for all protocols.
 pub(super) fn times(args: &mut Args<'_>, guarantee: u64) -> Timeouts {
-    let timeout = time(args, "TIMEOUT", 300);
-    let streaming = args.key::<Time>("STREAMING_TIMEOUT").map_or(timeout, |t| t.0);
-    let guarantee = time(args, "GUARANTEE", guarantee);
+    let mut either =
+        |names: [&str; 2], or| names.iter().find_map(|n| args.key::<Time>(n)).map_or(or, |t| t.0);
+    let timeout = either(["TIMEOUT", "UDP_TIMEOUT"], 300 * SECOND);
+    let streaming = either(["STREAMING_TIMEOUT", "UDP_STREAMING_TIMEOUT"], timeout);
+    let guarantee = either(["GUARANTEE", "UDP_GUARANTEE"], guarantee * SECOND);
     Timeouts { tcp: [timeout; 3], udp: [timeout, streaming], guarantees: [guarantee; 2] }
 }
 
