@@ -134,7 +134,7 @@ fn traces_alternate_and_the_end_comes_behind_the_last_packet() {
     let text = "FromIPSummaryDump(DATA \"!data timestamp\n1.0\n2.0\n3.0\", STOP true, BURST 2) -> Print(a) -> Print(b) -> Discard";
     let (_, _, err) = run(&["-e", text]);
     let names: String = err.lines().map(|line| line.split([':', ' ']).next().unwrap()).collect();
-    assert_eq!(names, "aabbab", "{err}");
+    assert_eq!(names, "ababab", "{err}");
     let (status, _, err) = run(&["-e", "FromIPSummaryDump(x, DATA y) -> Discard"]);
     assert!(status == 1 && err.contains("FILENAME and DATA conflict"), "{err}");
 }
