@@ -28,7 +28,8 @@ binaries:
 	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
 
 images:
-	cd guests && cargo build --release --quiet --workspace
+	cd guests && cargo build --release --quiet --workspace --exclude clickos
+	cd guests && cargo rustc --release --quiet -p clickos -- -C llvm-args=-inline-threshold=25
 	mkdir -p $(IMAGES) $(TEST_IMAGES)
 	for guest in $(GUESTS); do \
 		objcopy --only-keep-debug $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.debug; \
