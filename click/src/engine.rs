@@ -59,6 +59,8 @@ pub struct Engine {
     pub(crate) calls: VecDeque<(usize, String)>,
     calling: bool,
     stack: Vec<Delivery>,
+    /// How many more this piece of work may cause.
+    deliveries: usize,
     hops: usize,
     hops_most: usize,
     path: Vec<usize>,
@@ -115,6 +117,7 @@ impl Engine {
             calls: VecDeque::new(),
             calling: false,
             stack: Vec::new(),
+            deliveries: 0,
             hops: 0,
             // A packet may pass each element a few times (encapsulated, say): more is a loop.
             hops_most: 64 + 4 * count,
@@ -290,6 +293,8 @@ impl Engine {
     #[cold]
     fn stage_one_by_one(&mut self, to: Port, mut batch: Batch) {
         let hops = self.hops + 1;
+        // Each has its own way to go.
+        self.deliveries += batch.len().saturating_sub(1) * (self.slots.len() + 64);
         self.stack.extend(batch.drain().map(|packet| Delivery { to, hops, batch: Batch::one(packet) }));
     }
 
@@ -304,13 +309,13 @@ impl Engine {
         if self.stack.is_empty() {
             return;
         }
-        let mut deliveries = DELIVERIES * (self.slots.len() + 64);
+        self.deliveries += DELIVERIES * (self.slots.len() + 64);
         self.stack.reverse();
         while let Some(Delivery { to, hops, batch }) = self.stack.pop() {
-            deliveries -= 1;
-            if hops > self.hops_most || deliveries == 0 {
+            self.deliveries -= 1;
+            if hops > self.hops_most || self.deliveries == 0 {
                 self.give_up(host, to.element);
-                if deliveries == 0 {
+                if self.deliveries == 0 {
                     break;
                 }
                 continue;
@@ -336,7 +341,7 @@ impl Engine {
                 self.call(host);
             }
         }
-        self.hops = 0;
+        (self.hops, self.deliveries) = (0, 0);
     }
 
     #[cold]

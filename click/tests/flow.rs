@@ -266,3 +266,9 @@ fn a_queue_with_full_notes_loses_nothing_of_those_who_wait() {
     b.settle();
     assert_eq!(b.read("q.length"), "20");
 }
+
+#[test]
+fn a_large_burst_that_is_taken_apart_is_no_loop() {
+    let text = "InfiniteSource(LIMIT 60000, BURST 60000) -> c0 :: Counter(COUNT_CALL 3 d.reset_counts) -> c1 :: Counter -> d :: Discard";
+    assert_eq!(counts(text, 0, 2), [60_000, 60_000]);
+}
