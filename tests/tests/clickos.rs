@@ -297,3 +297,27 @@ fn variables_reach_the_configuration() {
     let outcome = run(&mut f.sides[0].command(&["ping", "-n", "-c", "1", "-W", "1", "10.1.0.1"]));
     assert_ne!(outcome.status, 0, "{outcome:?}");
 }
+
+#[test]
+fn configurations_nest_in_a_guest_as_deep_as_on_the_host() {
+    let f = Function::new("mirror", 1, &[]);
+    let swap = |depth: usize| {
+        let path = std::env::temp_dir().join(format!("{}.click", unique("deep")));
+        let mut text = "elementclass C0 { input -> Null -> output }\n".to_owned();
+        for i in 1..90 {
+            text += &format!("elementclass C{i} {{ input -> C{} -> output }}\n", i - 1);
+        }
+        text += "FromDevice(eth0) -> C89 -> ";
+        text += &"{ input -> ( -> ".repeat(depth / 2);
+        text += "Null";
+        text += &" -> ) -> output }".repeat(depth / 2);
+        text += " -> Discard;";
+        std::fs::write(&path, text).expect("written");
+        let done = f.click(&["swap", path.to_str().expect("UTF-8")]);
+        let _ = std::fs::remove_file(path);
+        done
+    };
+    swap(50).ends(0, "");
+    swap(52).ends(status::CONFIGURATION_REFUSED, "nesting depth exceeded");
+    f.click(&["swap", "examples/mirror.click"]).ends(0, "");
+}

@@ -3,6 +3,7 @@
 
 use super::options::{self, Shown};
 use super::summary::{ether, flags, protocol, time};
+use click::args::ICMP_TYPES;
 use std::fmt::Write;
 
 /// Letters of TCP's flags, lowest bit first.
@@ -38,8 +39,8 @@ enum Form {
     Link,
     Direction,
     /// A number that has a name: what is written, and what is also read.
-    Named(&'static [(&'static str, u64)]),
-    OrNamed(&'static [(&'static str, u64)]),
+    Named(&'static [(&'static str, u32)]),
+    OrNamed(&'static [(&'static str, u32)]),
     IpOptions,
     TcpOptions(Shown),
     Payload,
@@ -141,26 +142,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("wire_length", "wire_len"),
 ];
 
-const ICMP_TYPES: &[(&str, u64)] = &[
-    ("echo-reply", 0),
-    ("unreachable", 3),
-    ("sourcequench", 4),
-    ("redirect", 5),
-    ("echo", 8),
-    ("routeradvert", 9),
-    ("routersolicit", 10),
-    ("timeexceeded", 11),
-    ("parameterproblem", 12),
-    ("timestamp", 13),
-    ("timestamp-reply", 14),
-    ("inforeq", 15),
-    ("inforeq-reply", 16),
-    ("maskreq", 17),
-    ("maskreq-reply", 18),
-];
-
 /// Names of ICMP's codes: a number beyond 255 has the type in its upper byte. No name means two numbers.
-const ICMP_CODES: &[(&str, u64)] = &[
+const ICMP_CODES: &[(&str, u32)] = &[
     ("net", 0x300),
     ("host", 0x301),
     ("protocol", 0x302),
@@ -271,7 +254,7 @@ impl Field {
             },
             Form::Named(names) | Form::OrNamed(names) => {
                 let named = names.iter().find(|n| n.0 == text).map(|n| n.1 & 255);
-                named.or_else(|| byte(text))?
+                named.map(u64::from).or_else(|| byte(text))?
             }
             Form::IpOptions => return options::read_ip(text).map(Value::Bytes),
             Form::TcpOptions(shown) => return options::read_tcp(text, shown).map(Value::Bytes),
@@ -325,7 +308,7 @@ impl Field {
                 write!(line, "{}", if letters.is_empty() { "." } else { &letters })
             }
             Form::Direction if number < 2 => write!(line, "{}", if number == 0 { '>' } else { '<' }),
-            Form::Named(names) => match names.iter().find(|n| n.1 == number) {
+            Form::Named(names) => match names.iter().find(|n| u64::from(n.1) == number) {
                 Some((name, _)) => write!(line, "{name}"),
                 None => write!(line, "{}", number & 255),
             },

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+pub use services::ICMP_TYPES;
 pub use values::*;
 
 /// Cuts a configuration string at its top-level commas, without comments and outer white space. An argument that is

@@ -1,4 +1,4 @@
-//! Well-known services.
+//! Well-known names of numbers.
 
 /// Ports that have names without a `PortInfo`.
 pub(crate) const PORTS: &[(&str, u32)] = &[
@@ -45,4 +45,25 @@ pub(crate) const PORTS: &[(&str, u32)] = &[
     ("socks", 1080),
     ("rtsp", 554),
     ("sip", 5060),
+];
+
+/// Names of ICMP's types; of two, the first is the one that is printed.
+pub const ICMP_TYPES: &[(&str, u32)] = &[
+    ("echo-reply", 0),
+    ("echo_reply", 0),
+    ("unreachable", 3),
+    ("sourcequench", 4),
+    ("redirect", 5),
+    ("echo", 8),
+    ("routeradvert", 9),
+    ("routersolicit", 10),
+    ("timeexceeded", 11),
+    ("parameterproblem", 12),
+    ("paramproblem", 12),
+    ("timestamp", 13),
+    ("timestamp-reply", 14),
+    ("inforeq", 15),
+    ("inforeq-reply", 16),
+    ("maskreq", 17),
+    ("maskreq-reply", 18),
 ];

@@ -4,7 +4,7 @@
 //! thing is meant is then known from the value (`www`, `syn`, `10.0.0.0/8`), or from the primitive before.
 
 use super::expression::Words;
-use crate::args::{Names, mask_bits, parse_number};
+use crate::args::{ICMP_TYPES, Names, mask_bits, parse_number};
 use crate::decision::{Base, Condition, Relation, Test};
 use crate::headers::{PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
 use alloc::boxed::Box;
@@ -80,26 +80,6 @@ const PROTOCOLS: &[(&str, u32)] = &[
     ("ospf", 89),
     ("pim", 103),
     ("sctp", 132),
-];
-
-const ICMP_TYPES: &[(&str, u32)] = &[
-    ("echo-reply", 0),
-    ("echo_reply", 0),
-    ("unreachable", 3),
-    ("sourcequench", 4),
-    ("redirect", 5),
-    ("echo", 8),
-    ("routeradvert", 9),
-    ("routersolicit", 10),
-    ("timeexceeded", 11),
-    ("parameterproblem", 12),
-    ("paramproblem", 12),
-    ("timestamp", 13),
-    ("timestamp-reply", 14),
-    ("inforeq", 15),
-    ("inforeq-reply", 16),
-    ("maskreq", 17),
-    ("maskreq-reply", 18),
 ];
 
 const TCP_OPTIONS: &[(&str, u32)] =
