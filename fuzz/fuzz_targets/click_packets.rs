@@ -51,8 +51,10 @@ const FRAMES: &[&str] = &[
     "[1] ns :: IP6NDSolicitor(fe80::1, eth0) -> d",
     "k :: Classifier(12/0800 23/11, 12/0806 !20/0002, 12/86dd%ffff, -) -> d; k [1] -> d; k [2] -> d; k [3] -> d",
     "CheckCRC32 -> SetCRC32 -> d",
+    "MarkMACHeader -> Strip(14) -> MarkIPHeader -> Strip(20) -> IPFilter(allow src 2:0:0:0:0:2 and port != 5, allow ip[2:2] & 0xf0 > 16 or www, drop src & 1.2.3.4 = 0.0.0.4) -> d",
+    "by :: Bypass(true) -> d; by [1] -> VLANDecap(ETHERTYPE 0x88a8) -> VLANEncap -> [1] by",
     "HashSwitch(26, 8) -> Align(4, 2) -> Truncate(40) -> Pad(60) -> Resize(-3, 2) -> StoreData(30, abc) -> d",
-    "[0] cb :: Clipboard(6, 6, 0) -> [1] cb; cb [1] -> Print(CONTENTS ASCII) -> d",
+    "[0] cb :: Clipboard(6/6, 0/2) -> [1] cb; cb [1] -> Print(CONTENTS ASCII) -> d",
     "i :: IPInputCombo(1, INTERFACES 10.0.0.1/24) -> o :: IPOutputCombo(1, 10.0.0.1, 100) -> d; i [1] -> d; o [1] -> d; o [2] -> d; o [3] -> d; o [4] -> d",
     "CheckIP6Header(OFFSET 14) -> StripToNetworkHeader -> EnsureEther(0x86dd) -> d",
 ];
