@@ -20,6 +20,8 @@ pub struct Desk {
     variables: Vec<(String, String)>,
     reconfigure: bool,
     next: Option<Router>,
+    /// How many of the scripts that take signals will be gone with the router that runs.
+    leaving: Vec<(i32, usize)>,
     pub(crate) signals: Signals,
 }
 
@@ -33,6 +35,7 @@ impl Desk {
             variables,
             reconfigure,
             next: None,
+            leaving: Vec::new(),
             signals,
         })
     }
@@ -45,7 +48,11 @@ impl Desk {
 
     /// The router that is to take the place of the one that runs.
     pub fn take_next(&mut self) -> Option<Router> {
-        self.next.take()
+        let next = self.next.take()?;
+        for (signal, scripts) in std::mem::take(&mut self.leaving) {
+            self.signals.release(signal, scripts);
+        }
+        Some(next)
     }
 }
 
@@ -95,12 +102,20 @@ impl Host for Desk {
     fn write(&mut self, _: &str, value: &str) -> Result<(), HandlerError> {
         const NAME: &str = "hotconfig";
         let text = library::expand(NAME, value.into(), None).map_err(HandlerError::Refused)?;
+        let before = self.signals.takers();
         match self.router(&Source { name: NAME, text: &text }) {
             Ok(router) => {
                 self.next = Some(router);
+                self.leaving = before;
                 Ok(())
             }
-            Err(diagnostics) => Err(HandlerError::Refused(report::errors(&diagnostics))),
+            Err(diagnostics) => {
+                for (signal, scripts) in self.signals.takers() {
+                    let stay = before.iter().find(|b| b.0 == signal).map_or(0, |b| b.1);
+                    self.signals.release(signal, scripts - stay);
+                }
+                Err(HandlerError::Refused(report::errors(&diagnostics)))
+            }
         }
     }
 
@@ -148,6 +163,10 @@ impl Outside for Desk {
 
     fn signal_count(&mut self, number: i32) -> usize {
         self.signals.count(number)
+    }
+
+    fn release_signal(&mut self, number: i32) {
+        self.signals.release(number, 1);
     }
 
     fn kill(&mut self, signal: &str, process: &str) -> Result<(), String> {

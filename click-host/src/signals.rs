@@ -27,11 +27,14 @@ const NAMES: &[(&str, i32)] = &[
     ("STOP", libc::SIGSTOP),
 ];
 
+/// Those that end the program.
+const ENDING: [i32; 2] = [SIGINT, SIGTERM];
+
 /// Signals that came.
 pub struct Signals {
     came: BTreeMap<i32, Arc<AtomicBool>>,
-    /// Those that scripts take, and how often each was seen to have come.
-    taken: BTreeMap<i32, usize>,
+    /// Those that scripts take or took: how many do, and how often each was seen to have come.
+    taken: BTreeMap<i32, (usize, usize)>,
     /// Wakes the driver when it waits.
     alarm: UnixStream,
     bell: UnixStream,
@@ -47,7 +50,7 @@ impl Signals {
         let mut signals = Self { came: BTreeMap::new(), taken: BTreeMap::new(), alarm, bell, watch };
         // A peer that goes away is noticed when writing to it.
         signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false)))?;
-        for signal in [SIGINT, SIGTERM] {
+        for signal in ENDING {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&flag))?;
             signals.register(signal, flag)?;
@@ -62,19 +65,23 @@ impl Signals {
         Ok(())
     }
 
-    /// Whether the program is to end. Empties what woke the driver, and counts what came for scripts.
+    /// Whether the program is to end. Empties what woke the driver.
     pub fn stop(&mut self) -> bool {
         if self.watch.is_readable() {
             let mut bytes = [0; 64];
             while self.alarm.read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
             self.watch.was_empty();
         }
-        for (signal, count) in &mut self.taken {
-            let came = self.came.get(signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
-            *count += usize::from(came);
+        for (signal, _) in
+            self.taken.iter().filter(|(signal, (takers, _))| *takers == 0 && !ENDING.contains(signal))
+        {
+            if self.came.get(signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed)) {
+                // Without a default there is nothing to do.
+                let _ = signal_hook::low_level::emulate_default_handler(*signal);
+            }
         }
-        [SIGINT, SIGTERM].iter().any(|signal| {
-            !self.taken.contains_key(signal)
+        ENDING.iter().any(|signal| {
+            self.taken.get(signal).is_none_or(|(takers, _)| *takers == 0)
                 && self.came.get(signal).is_some_and(|flag| flag.load(Ordering::Relaxed))
         })
     }
@@ -87,14 +94,29 @@ impl Signals {
             if !self.came.contains_key(&signal) {
                 self.register(signal, flag).map_err(|e| format!("signal {name}: {e}"))?;
             }
-            self.taken.insert(signal, 0);
         }
+        self.taken.entry(signal).or_default().0 += 1;
         Ok(signal)
     }
 
+    /// Scripts take a signal no longer.
+    pub fn release(&mut self, signal: i32, scripts: usize) {
+        if let Some((takers, _)) = self.taken.get_mut(&signal) {
+            *takers = takers.saturating_sub(scripts);
+        }
+    }
+
+    /// How many scripts take each signal.
+    pub fn takers(&self) -> Vec<(i32, usize)> {
+        self.taken.iter().map(|(signal, (takers, _))| (*signal, *takers)).collect()
+    }
+
     /// How often a signal came that a script takes.
-    pub fn count(&self, signal: i32) -> usize {
-        self.taken.get(&signal).copied().unwrap_or(0)
+    pub fn count(&mut self, signal: i32) -> usize {
+        let Some((_, count)) = self.taken.get_mut(&signal) else { return 0 };
+        let came = self.came.get(&signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
+        *count += usize::from(came);
+        *count
     }
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Running, click, run, said};
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
 const COUNTED: &str = "InfiniteSource(LIMIT 5, STOP true) -> c :: Counter -> d :: Discard";
@@ -122,7 +123,7 @@ fn scripts_keep_quotes_lists_and_files_apart() {
         file.display()
     );
     let (status, out, err) = run(&["-e", &script]);
-    assert_eq!((status, out.as_str()), (0, "one\ntwo three\n\"8\"\n0\n0\"8\"\nA\tC\n"));
+    assert_eq!((status, out.as_str()), (0, "one\ntwo three\n\"8\"\n0\n\n0\n\"8\"\nA\tC\n"));
     assert_eq!(err, "c.count:\n0\ns.length:\n2\n");
 }
 
@@ -130,7 +131,6 @@ fn scripts_keep_quotes_lists_and_files_apart() {
 fn what_scripts_do_wrong_is_said() {
     for (script, said) in [
         ("print nothing", "no handler named 'nothing'"),
-        ("label a, goto a", "too many jumps, giving up"),
         ("goto end maybe", "bad condition 'maybe'"),
         ("error out of it", "out of it"),
     ] {
@@ -139,7 +139,9 @@ fn what_scripts_do_wrong_is_said() {
     }
     let (_, _, err) =
         run(&["-e", "a :: Script(TYPE PASSIVE); DriverManager(print $(a.cat /etc/passwd), stop)"]);
-    assert!(err.contains("no handler named 'cat'"), "{err}");
+    assert!(err.contains("no handler named 'a.cat'"), "{err}");
+    let (_, _, err) = run(&["-e", "s :: DriverManager(label a, goto a)"]);
+    assert_eq!(err, "s :: DriverManager: too many jumps, giving up\n");
 }
 
 #[test]
@@ -154,6 +156,36 @@ fn every_script_of_a_signal_runs_when_it_comes() {
     let lines: Vec<_> = out.lines().collect();
     assert_eq!((status, &lines[1..]), (0, &["one", "two"][..]));
     assert!(lines[0].parse::<u32>().is_ok(), "{out}");
+}
+
+#[test]
+fn a_signal_that_is_not_taken_any_more_ends_the_program() {
+    let again =
+        "Script(set y $(kill USR1 $$), wait 0.1s, print \"again\", set y $(kill USR1 $$), wait 1s, stop);
+        Script(TYPE SIGNAL USR1, print \"first\", exit)";
+    let done = click(&["-e", again]).output().unwrap();
+    assert_eq!(String::from_utf8(done.stdout).unwrap(), "first\nagain\n");
+    assert_eq!(done.status.signal(), Some(10));
+    // A configuration that takes the place of one that takes a signal does not.
+    let swapped = "Script(wait 0.1s, write hotconfig Idle); Script(TYPE SIGNAL INT, print \"no\")";
+    let running = Running::start(click(&["-R", "-e", swapped]));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    running.signal("INT");
+    assert_eq!(running.end(), (0, "".into(), "".into()));
+}
+
+#[test]
+fn a_script_that_waits_when_it_is_run_goes_on_by_itself() {
+    let text = "s :: Script(TYPE PASSIVE, print \"one\", wait 0.1, print \"three\");
+        Script(write s.run, print \"two\", wait 0.5, stop)";
+    assert_eq!(run(&["--simtime", "-e", text]), (0, "one\ntwo\nthree\n".into(), "".into()));
+}
+
+#[test]
+fn what_a_script_exports_is_set_once() {
+    let text = "InfiniteSource(LIMIT 5, STOP true) -> s :: Script(TYPE PACKET, export seen 0, set seen $(add $seen 1));
+        DriverManager(pause, print s.seen)";
+    assert_eq!(run(&["-e", text]), (0, "5\n".into(), "".into()));
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub(crate) fn is_global(name: &str) -> bool {
 
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
+/// Functions of scripts that only they themselves may call: files and processes are not for those who reach their handlers.
+const PRIVATE: &[&str] = &["cat", "kill"];
+
 /// Handlers of an element's work.
 const WORK: &[(&str, &str)] = &[("home_thread", "r"), ("scheduled", "r"), ("tickets", "rw")];
 
@@ -96,7 +99,8 @@ impl Engine {
     /// A handler of an element's class.
     fn own(&self, id: usize, name: &str) -> Option<&'static Handler> {
         let handlers = self.slots[id].class.handlers;
-        handlers.iter().find(|h| h.name == name).or_else(|| handlers.iter().find(|h| h.name == "*"))
+        let any = || handlers.iter().find(|h| h.name == "*" && !PRIVATE.contains(&name));
+        handlers.iter().find(|h| h.name == name).or_else(any)
     }
 
     /// Whether a handler can be read, and whether it can be written.

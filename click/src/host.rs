@@ -83,6 +83,8 @@ pub trait Outside {
     fn watch_signal(&mut self, name: &str) -> Result<i32, String>;
     /// How often a signal came that is taken.
     fn signal_count(&mut self, number: i32) -> usize;
+    /// No longer takes a signal, once for each time that it was taken; it does what it does to other programs then.
+    fn release_signal(&mut self, number: i32);
     /// Sends a signal to a process.
     fn kill(&mut self, signal: &str, process: &str) -> Result<(), String>;
     /// Number of this process.

@@ -450,3 +450,10 @@ fn names_of_a_compound_are_known_inside_it_only() {
     let source = click::Source { name: "x", text: outside };
     assert!(click::check(&source, &[]).unwrap_err().to_string().contains("expected an IP address, not 'b'"));
 }
+
+#[test]
+fn the_answer_to_a_ping_of_zeros_has_a_checksum_that_holds() {
+    let request = ip(0, 1, client_ip(1), 64, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+    let path = "ICMPPingResponder -> CheckIPHeader -> CheckICMPHeader";
+    assert_eq!(through(path, &[request]).len(), 1);
+}

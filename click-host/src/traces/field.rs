@@ -276,11 +276,13 @@ impl Field {
                 return;
             }
         };
-        let (seconds, nanos) = (number / 1_000_000_000, number % 1_000_000_000);
+        // Times may lie before 1970.
+        let (sign, time) = (if (number as i64) < 0 { "-" } else { "" }, (number as i64).unsigned_abs());
+        let (seconds, nanos) = (time / 1_000_000_000, time % 1_000_000_000);
         // Writing to a string does not fail.
         let _ = match self.form() {
-            Form::Micro => write!(line, "{seconds}.{:06}", nanos / 1000),
-            Form::Nano => write!(line, "{seconds}.{nanos:09}"),
+            Form::Micro => write!(line, "{sign}{seconds}.{:06}", nanos / 1000),
+            Form::Nano => write!(line, "{sign}{seconds}.{nanos:09}"),
             Form::Address => write!(line, "{}", std::net::Ipv4Addr::from(number as u32)),
             Form::EtherType => write!(line, "{number:04X}"),
             Form::FragmentLetter => write!(line, "{}", fragment(number) as char),

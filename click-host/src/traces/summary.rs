@@ -264,9 +264,8 @@ impl Summary {
             DCCP => 12,
             _ => 0,
         };
-        // What is neither payload nor a header that is known is options.
-        let payload = self.payload_length.unwrap_or(self.payload.len());
-        if let Some(length) = self.length.filter(|_| self.payload_length.is_some() || payload > 0) {
+        // What is neither payload nor a header that is known is options, if it is known how long the payload is.
+        if let (Some(length), Some(payload)) = (self.length, self.payload_length) {
             let mut spare =
                 length.saturating_sub((ip + self.before_payload(transport)).saturating_add(payload)) & !3;
             if self.protocol == TCP && transport == 20 && self.tcp_options.is_none() {

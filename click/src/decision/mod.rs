@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
         #[test]
         fn a_program_decides_as_its_rules_say(rules in proptest::collection::vec((conditions(), 0usize..4), 1..8), data in proptest::collection::vec(0u8..4, 0..14), network in 0usize..6) {
             let expected = rules.iter().find(|(c, _)| holds(c, &data, network)).map_or(NOWHERE, |r| r.1);

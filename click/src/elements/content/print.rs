@@ -72,6 +72,7 @@ impl Print {
         let _ = write!(out, "{:4}", packet.len());
         let shown = &packet.data()[..packet.len().min(self.most)];
         out += match self.contents {
+            _ if shown.is_empty() => "",
             Contents::None => "",
             Contents::Hex => " |",
             Contents::Ascii => " | ",

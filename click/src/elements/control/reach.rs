@@ -50,7 +50,9 @@ fn near(cx: &Context<'_>, handler: &str) -> String {
 
 /// Value of a handler or a function. A script's own functions need no name in front.
 pub(super) fn read_near(cx: &mut Context<'_>, values: &Values, handler: &str) -> Result<String, String> {
-    let (name, argument) = cut(handler);
+    let handler = handler.trim_start();
+    // One blank stands behind the name; others are the argument's.
+    let (name, argument) = handler.split_once(char::is_whitespace).unwrap_or((handler, ""));
     if name.is_empty() {
         return Ok(String::new());
     }

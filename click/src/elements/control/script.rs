@@ -17,6 +17,8 @@ const TURN: usize = 1000;
 const RUN: usize = 100_000;
 /// Jumps without a wait in between.
 const JUMPS: u32 = 1000;
+/// What is said of a script that makes more.
+const LOOPS: &str = "too many jumps, giving up";
 
 crate::element! {
     /// Runs instructions: reads and writes handlers, waits, prints, stops the router.
@@ -28,7 +30,8 @@ crate::element! {
     /// ports is) for each packet that is pushed into it, the input in `$input`, and the packet leaves by the output that
     /// is returned (0; `exit` drops it). Then instructions:
     ///
-    /// - `set VAR VALUE`, `init VAR VALUE` (set when the script is made), `export VAR VALUE` (also a handler to read)
+    /// - `set VAR VALUE`, `init VAR VALUE` (set when the script is made), `export VAR VALUE` (the same, and a handler to
+    ///   read from then on)
     /// - `print VALUE`, `printn VALUE` (without a new line): the value of a handler if it begins with a letter, `_` or `@`,
     ///   else a text; `>FILE` or `>>FILE` before it; `read HANDLER` (printed under its name)
     /// - `save HANDLER FILE`, `append HANDLER FILE` (`-`: the standard output)
@@ -182,7 +185,7 @@ impl Script {
     fn jump(&mut self, label: &str) -> Result<(), String> {
         self.jumps += 1;
         if self.jumps >= JUMPS {
-            return self.fail("too many jumps, giving up".to_string());
+            return self.fail(LOOPS.to_string());
         }
         self.exited |= label == "exit";
         self.at = match label {
@@ -214,8 +217,10 @@ impl Script {
             };
             self.at += 1;
             if let Err(message) = self.step(cx, &instruction) {
-                if !message.is_empty() {
-                    cx.print(&format!("While executing '{}':\n  {message}", cx.declaration()));
+                match message.as_str() {
+                    "" => {}
+                    LOOPS => cx.print(&format!("{}: {message}", cx.declaration())),
+                    _ => cx.print(&format!("While executing '{}':\n  {message}", cx.declaration())),
                 }
                 said = Err(message);
             }
@@ -226,7 +231,9 @@ impl Script {
     fn step(&mut self, cx: &mut Context<'_>, i: &Instruction) -> Result<(), String> {
         let operand = i.operand.as_str();
         let mut value = match i.verb {
-            Verb::Init | Verb::Label | Verb::Loop | Verb::End | Verb::Exit | Verb::Stop => String::new(),
+            Verb::Init | Verb::Export | Verb::Label | Verb::Loop | Verb::End | Verb::Exit | Verb::Stop => {
+                String::new()
+            }
             Verb::Print | Verb::PrintN => return self.print(cx, &i.rest, i.verb == Verb::Print),
             Verb::Read | Verb::Write if i.unquotes => self.value(cx, &plain(&i.rest))?,
             _ => self.value(cx, &i.rest)?,
@@ -236,16 +243,15 @@ impl Script {
         }
         match i.verb {
             // Done when the script was made, or above.
-            Verb::Init | Verb::Label | Verb::Print | Verb::PrintN => {}
+            Verb::Init | Verb::Export | Verb::Label | Verb::Print | Verb::PrintN => {}
             Verb::Set => self.values.set(operand, value),
-            Verb::Export => {
-                self.values.export(operand);
-                self.values.set(operand, value);
-            }
             #[cfg(feature = "host")]
             Verb::Save | Verb::Append => {
                 let handler = self.value(cx, operand)?;
-                let read = self.reading(cx, &handler)?;
+                let mut read = self.reading(cx, &handler)?;
+                if !read.ends_with('\n') {
+                    read.push('\n');
+                }
                 write_out(cx, Some(&value), i.verb == Verb::Append, &read)?;
             }
             Verb::Read => {
@@ -284,7 +290,9 @@ impl Script {
                 #[cfg(feature = "host")]
                 if i.verb == Verb::Exit && self.kind == Kind::Signal {
                     // It does not run again.
-                    self.numbers.clear();
+                    for (number, _) in self.numbers.drain(..) {
+                        cx.host.outside().into_iter().for_each(|outside| outside.release_signal(number));
+                    }
                 }
             }
             Verb::Return => {
@@ -361,7 +369,7 @@ impl Script {
         }
     }
 
-    /// A passive script from its beginning to its end.
+    /// A passive script from its beginning to its end, or until it waits.
     fn run_whole(&mut self, cx: &mut Context<'_>, argument: &str) -> Result<String, String> {
         self.values.set("args", argument.to_string());
         let mut count = 0;
@@ -372,16 +380,13 @@ impl Script {
         self.values.set("#", count.to_string());
         (self.at, self.waiting, self.steps, self.jumps, self.exited) = (0, Waiting::No, 0, 0, false);
         self.result.clear();
-        let ran = self.go(cx, RUN);
-        let waits = self.waiting != Waiting::Ended;
-        self.waiting = Waiting::Ended;
         cx.wake_never();
-        match (ran, waits) {
-            (Err(message), _) => Err(message),
-            (Ok(true), _) => Err(format!("script ran for {RUN} instructions without an end")),
-            (_, true) => Err("a script that is run by its handler cannot wait".to_string()),
-            _ => Ok(core::mem::take(&mut self.result)),
+        // One that waits goes on later, by itself.
+        if self.go(cx, RUN)? {
+            self.waiting = Waiting::Ended;
+            return Err(format!("script ran for {RUN} instructions without an end"));
         }
+        Ok(core::mem::take(&mut self.result))
     }
 }
 
@@ -391,7 +396,11 @@ impl Element for Script {
     }
 
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
-        for i in self.instructions.iter().filter(|i| i.verb == Verb::Init).cloned().collect::<Vec<_>>() {
+        let first = |i: &&Instruction| matches!(i.verb, Verb::Init | Verb::Export);
+        for i in self.instructions.iter().filter(first).cloned().collect::<Vec<_>>() {
+            if i.verb == Verb::Export {
+                self.values.export(&i.operand);
+            }
             let value = self.value(cx, &i.rest)?;
             self.values.set(&i.operand, if i.unquotes { plain(&value) } else { value });
         }
@@ -479,15 +488,9 @@ impl Element for Script {
         if handler == "run" {
             return self.run_whole(cx, argument);
         }
-        match handler {
-            // Files and processes are not for those who only reach the script's handlers.
-            "cat" | "kill" => {}
-            _ => {
-                let own = self.values.read(handler, argument).map(Ok);
-                if let Some(value) = own.or_else(|| call(cx, handler, argument)) {
-                    return value;
-                }
-            }
+        let own = self.values.read(handler, argument).map(Ok);
+        if let Some(value) = own.or_else(|| call(cx, handler, argument)) {
+            return value;
         }
         if self.kind == Kind::Proxy {
             self.values.set("0", handler.to_string());

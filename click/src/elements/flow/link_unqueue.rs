@@ -1,5 +1,6 @@
 use crate::args::{Args, Bandwidth, Time, seconds};
 use crate::element::{Context, Element, Nanos, read, read_write, write};
+use crate::elements::content::EXTRA_LENGTH;
 use crate::handlers::parse;
 use crate::packet::Packet;
 use alloc::collections::VecDeque;
@@ -65,8 +66,9 @@ impl Element for LinkUnqueue {
             }
         }
         while self.free <= now && self.link.len() < MOST {
-            let Some(packet) = cx.pull(0, 1).pop() else { break };
-            let time = u128::from(packet.len() as u64) * 1_000_000_000 / u128::from(self.bandwidth);
+            let Some(mut packet) = cx.pull(0, 1).pop() else { break };
+            let length = packet.len() as u64 + u64::from(EXTRA_LENGTH.get(&mut packet));
+            let time = u128::from(length) * 1_000_000_000 / u128::from(self.bandwidth);
             // A link that was busy until now takes the next packet at once.
             let start = if now - self.free < 1_000_000 { self.free } else { now };
             self.free = start.saturating_add(u64::try_from(time).unwrap_or(Nanos::MAX));
