@@ -272,3 +272,32 @@ fn a_large_burst_that_is_taken_apart_is_no_loop() {
     let text = "InfiniteSource(LIMIT 60000, BURST 60000) -> c0 :: Counter(COUNT_CALL 3 d.reset_counts) -> c1 :: Counter -> d :: Discard";
     assert_eq!(counts(text, 0, 2), [60_000, 60_000]);
 }
+
+#[test]
+fn packets_a_little_out_of_order_are_put_in_order() {
+    let sorted = |arguments: &str| {
+        let order = |a: u32, b: u32| format!("SetTimestamp({a}) -> Queue -> [{b}] s");
+        let text = format!(
+            "FromDevice(0) -> k :: Classifier(0/61, 0/62, -); k [0] -> {}; k [1] -> u :: SetTimestamp(20) -> q :: Queue -> [1] s;
+            k [2] -> SetTimestamp(10) -> q; s :: TimeSortedSched({arguments}) -> p :: PullSwitch(-1) -> ToDevice(1);
+            Script(wait 0.5s, write p.switch 0, wait 0.1s, print s.well_ordered)",
+            order(15, 0)
+        );
+        order_of(&text, &["a", "b", "c", "b"])
+    };
+    assert_eq!(sorted(""), ("abcb".to_string(), "false\n".to_string()));
+    assert_eq!(sorted("BUFFER 2"), ("cabb".to_string(), "true\n".to_string()));
+}
+
+/// Frames that leave device 1 after those sent into device 0, and what was printed.
+fn order_of(text: &str, frames: &[&str]) -> (String, String) {
+    let mut b = bench(text);
+    b.settle();
+    let mut out = Vec::new();
+    for frame in frames {
+        out.extend(b.send(0, frame.as_bytes().to_vec()));
+    }
+    b.pass(SECOND);
+    out.extend(b.sent());
+    (out.into_iter().map(|f| String::from_utf8(f).unwrap()).collect(), b.host.printed.clone())
+}

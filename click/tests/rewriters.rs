@@ -535,3 +535,26 @@ fn a_port_command_may_come_with_the_packet_that_begins_its_connection() {
         assert!(refused(&text).contains(why), "{text}: {}", refused(&text));
     }
 }
+
+#[test]
+fn rewriters_that_name_a_pattern_take_its_ports_in_turn() {
+    let one = |name: &str, from: &str| {
+        format!(
+            "InfiniteSource(DATA x, LIMIT 1) -> UDPIPEncap({from}, 5, 3.0.0.3, 7) -> CheckIPHeader
+                -> [0] {name} :: UDPRewriter(pattern P 0 1, drop) -> IPPrint({name}, TIMESTAMP false) -> Discard;
+            Idle -> [1] {name}; {name} [1] -> Discard;"
+        )
+    };
+    let text = format!(
+        "IPRewriterPatterns(P 1.0.0.1 2000-2009# - -); {} {}",
+        one("a", "2.0.0.1"),
+        one("b", "2.0.0.2")
+    );
+    let mut b = bench(&text);
+    b.settle();
+    assert!(
+        b.host.printed.contains("1.0.0.1.2000") && b.host.printed.contains("1.0.0.1.2001"),
+        "{}",
+        b.host.printed
+    );
+}

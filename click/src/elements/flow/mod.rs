@@ -230,8 +230,8 @@ fn pull_late(cx: &mut Context<'_>, held: &mut Batch, delay: Nanos, most: usize) 
         if held.is_empty() {
             *held = cx.pull(0, 1);
             held.each(|packet| {
-                // A time in the future would be waited for too long.
-                if packet.timestamp() == 0 || packet.timestamp() > wall {
+                // A time in the future would be waited for too long; one within the first second of 1970 is none.
+                if packet.timestamp() < 1_000_000_000 || packet.timestamp() > wall {
                     packet.set_timestamp(wall);
                 }
             });

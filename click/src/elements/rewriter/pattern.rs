@@ -4,7 +4,9 @@ use super::flow::{FlowId, Kind};
 use super::table::Table;
 use crate::args::{Ipv4, Names, mask_bits, parse_number};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use core::cell::Cell;
 use core::fmt;
 
 /// Ports or addresses tried for one new flow. A range can be larger; the next flow begins where this one gave up.
@@ -22,7 +24,8 @@ pub(super) struct Pattern {
     /// How far from the first port or address others may lie.
     variation: u32,
     order: Order,
-    next: u32,
+    /// Where the next flow begins, for all who use the pattern.
+    next: Rc<Cell<u32>>,
 }
 
 /// Which of a range is taken.
@@ -164,11 +167,11 @@ impl Pattern {
         }
         let count = u64::from(self.variation) + 1;
         let first = match self.order {
-            Order::Sequential => u64::from(self.next),
+            Order::Sequential => u64::from(self.next.get()),
             _ => ((u128::from(random) * u128::from(count)) >> 64) as u64,
         };
         for by in (0..count.min(TRIES.into())).map(|n| ((first + n) % count) as u32) {
-            self.next = if by == self.variation { 0 } else { by + 1 };
+            self.next.set(if by == self.variation { 0 } else { by + 1 });
             if let Some(id) = free(at(by)) {
                 return Some(id);
             }
