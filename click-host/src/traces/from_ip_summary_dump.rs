@@ -14,15 +14,15 @@ click::element! {
     /// missing. What the lengths leave over is options of the headers. Packets without IP fields have no IP header.
     ///
     /// # Arguments
-    /// `FILENAME`: the file, `-` being standard input. `DATA`: the text of the file, in the place of one. `CONTENTS`,
-    /// `FIELDS`: the fields, until the file says otherwise. `FLOWID`: a default as in `!flowid`. `PROTO` (TCP): the
-    /// protocol of packets that name none. `CHECKSUM` (false): checksums are right, and all data is there, as zeros.
-    /// `ZERO` means nothing: what is not known is zero. `MULTIPACKET` (false): a line with a count makes so many packets,
-    /// which share its length and time. `BURST` (1): packets at once. `ALLOW_NONEXISTENT` (false): a file that is not there is an
-    /// empty one. `STOP` (false): the router stops at the end. `END_CALL`: a handler that is
-    /// written at the end. `TIMING` (false): packets go out at the pace of their times. `SAMPLE` (1): how likely a
-    /// packet is taken. `START`, `END`, `START_AFTER`, `END_AFTER`, `INTERVAL`: the part of the trace, as in
-    /// `FromDump`. `ACTIVE` (true): when false, nothing is read.
+    /// `FILENAME`: the file, `-` being standard input. `DATA`: the text of the file, in the place of one. `FIELDS`,
+    /// `CONTENTS`, `DEFAULT_FIELDS`, `DEFAULT_CONTENTS`: the fields, until the file says otherwise. `FLOWID`,
+    /// `DEFAULT_FLOWID`: a default as in `!flowid`. `PROTO` (TCP): the protocol of packets that name none. `CHECKSUM`
+    /// (false): checksums are right, and all data is there, as zeros. `ZERO` means nothing: what is not known is zero.
+    /// `MULTIPACKET` (false): a line with a count makes so many packets, which share its length and time. `BURST` (1):
+    /// packets at once. `ALLOW_NONEXISTENT` (false): a file that is not there is an empty one. `STOP` (false): the
+    /// router stops at the end. `END_CALL`: a handler that is written at the end. `TIMING` (false): packets go out at the
+    /// pace of their times. `SAMPLE` (1): how likely a packet is taken. `START`, `END`, `START_AFTER`, `END_AFTER`,
+    /// `INTERVAL`: the part of the trace, as in `FromDump`. `ACTIVE` (true): when false, nothing is read.
     ///
     /// # Handlers
     /// `count`: packets so far. `reset_counts`: sets the count to 0. `active`: the argument. `stop`: stops reading and

@@ -13,8 +13,8 @@ crate::element! {
     /// # Arguments
     /// One specification for each input, as in `IPRewriter`. `TIMEOUT` (300 s): how long flows are kept;
     /// `STREAMING_TIMEOUT` (as TIMEOUT): those with three packets and an answer. `GUARANTEE` (5 s), `REAP_INTERVAL`
-    /// (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there. The first three may
-    /// have `UDP_` in front.
+    /// (900 s), `MAPPING_CAPACITY` or `CAPACITY` (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there.
+    /// `UDP_TIMEOUT`, `UDP_STREAMING_TIMEOUT`, `UDP_GUARANTEE`: other names of the first three.
     ///
     /// # Handlers
     /// `table`, `mappings`, `udp_table`: all flows. `table_size`, `nmappings`, `size`: how many. `mapping_failures`:
