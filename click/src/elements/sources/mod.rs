@@ -17,8 +17,8 @@ use crate::packet::Batch;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// What sources send when they are not told what.
-const TEXT: &[u8] = b"A packet of no particular meaning, made by a source to be counted and carried.";
+/// What sources send when they are not told what: as many bytes as Click's.
+const TEXT: &[u8] = b"A packet that means nothing in particular, made to be counted or lost";
 
 /// What all sources have: the packet to send, how often, and what happens then.
 pub(super) struct Pattern {
