@@ -101,6 +101,8 @@ pub(super) struct Bucket {
     /// Tokens times nanoseconds in a second; below zero after more was taken than was there.
     level: i128,
     saved: Saved,
+    /// Highest level that `rate` and `saved` come to.
+    most: i128,
     filled: Nanos,
 }
 
@@ -112,15 +114,25 @@ pub(super) enum Saved {
     Tokens(u64),
 }
 
+impl Saved {
+    /// Highest level of a bucket, one token at least.
+    fn most(self, rate: u64) -> i128 {
+        let tokens = match self {
+            Saved::Time(time) => u128::from(rate) * u128::from(time) / SECOND,
+            Saved::Tokens(tokens) => tokens.into(),
+        };
+        (tokens.max(1) * SECOND) as i128
+    }
+}
+
 /// What is saved up unless something else is asked for: a fiftieth of a second's.
 pub(super) const SAVED: Saved = Saved::Time(20_000_000);
 
 impl Bucket {
     /// A full one.
     pub(super) fn new(rate: u64, saved: Saved) -> Self {
-        let mut bucket = Self { rate, level: 0, saved, filled: 0 };
-        bucket.level = bucket.most();
-        bucket
+        let most = saved.most(rate);
+        Self { rate, level: most, saved, most, filled: 0 }
     }
 
     /// One as its element's arguments describe it: `RATE`, by a reader of its own, `BURST_DURATION`, and tokens under
@@ -150,15 +162,6 @@ impl Bucket {
         Self::from_args(args, rate, "BURST_BYTES")
     }
 
-    /// Highest level, one token at least.
-    fn most(&self) -> i128 {
-        let tokens = match self.saved {
-            Saved::Time(time) => u128::from(self.rate) * u128::from(time) / SECOND,
-            Saved::Tokens(tokens) => tokens.into(),
-        };
-        (tokens.max(1) * SECOND) as i128
-    }
-
     /// Nothing is saved up any more.
     pub(super) fn reset(&mut self) {
         self.level = self.level.min(SECOND as i128);
@@ -171,16 +174,15 @@ impl Bucket {
 
     /// Another rate.
     pub(super) fn set(&mut self, rate: u64) {
-        self.rate = rate;
-        self.level = self.level.min(self.most());
+        (self.rate, self.most) = (rate, self.saved.most(rate));
+        self.level = self.level.min(self.most);
     }
 
     /// Whole tokens that are there now.
     pub(super) fn fill(&mut self, now: Nanos) -> u64 {
-        let most = self.most();
         let passed = now.saturating_sub(self.filled);
         self.filled = now;
-        self.level = (self.level + i128::from(passed) * i128::from(self.rate)).min(most);
+        self.level = (self.level + i128::from(passed) * i128::from(self.rate)).min(self.most);
         u64::try_from(self.level / SECOND as i128).unwrap_or(0)
     }
 
