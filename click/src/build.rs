@@ -7,6 +7,7 @@ use crate::elements::{Library, needs_host};
 use crate::graph;
 use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -87,18 +88,18 @@ fn names(
     let mut everywhere = Names::default();
     devices.iter().for_each(|(name, facts)| everywhere.device(name, facts));
     let mut names = NamesByPlace::new(everywhere);
-    let definers =
-        [("PortInfo", Names::define_port as fn(&mut Names, &str) -> _), ("AddressInfo", Names::define_all)];
-    let depth = |e: &Declared| e.name.matches('/').count();
-    let deepest = flat.elements.iter().map(depth).max().unwrap_or(0);
-    // What compounds define within others builds on what is defined outside.
-    for level in 0..=deepest {
-        for (class, define) in definers {
-            for e in flat.elements.iter().filter(|e| e.class == class && depth(e) == level) {
-                for argument in crate::args::split(&e.config) {
-                    if let Err(message) = names.define(&e.name, |names| define(names, argument)) {
-                        d.add(source, e.span.clone(), format!("{} :: {class}: {message}", e.name));
-                    }
+    // What compounds define within others builds on what is defined outside; ports come before addresses.
+    let mut definers: BTreeMap<(usize, bool), Vec<&Declared>> = BTreeMap::new();
+    for e in flat.elements.iter().filter(|e| matches!(&e.class[..], "PortInfo" | "AddressInfo")) {
+        let depth = e.name.matches('/').count();
+        definers.entry((depth, e.class == "AddressInfo")).or_default().push(e);
+    }
+    for ((_, addresses), elements) in definers {
+        let define = if addresses { Names::define_all } else { Names::define_port };
+        for e in elements {
+            for argument in crate::args::split(&e.config) {
+                if let Err(message) = names.define(&e.name, |names| define(names, argument)) {
+                    d.add(source, e.span.clone(), format!("{} :: {}: {message}", e.name, e.class));
                 }
             }
         }
