@@ -15,6 +15,11 @@ fn counts(text: &str, nanos: u64, n: usize) -> Vec<u64> {
 
 /// Frames that leave device 1, one line each as text, after what `text` did with those sent into device 0.
 fn order(text: &str, frames: &[&str]) -> Vec<String> {
+    ordered(text, frames).0
+}
+
+/// The same, and what was printed meanwhile.
+fn ordered(text: &str, frames: &[&str]) -> (Vec<String>, String) {
     let mut b = bench(text);
     b.settle();
     let mut out = Vec::new();
@@ -23,7 +28,7 @@ fn order(text: &str, frames: &[&str]) -> Vec<String> {
     }
     b.pass(SECOND);
     out.extend(b.sent());
-    out.into_iter().map(|f| String::from_utf8(f).unwrap()).collect()
+    (out.into_iter().map(|f| String::from_utf8(f).unwrap()).collect(), b.host.printed)
 }
 
 #[test]
@@ -283,21 +288,9 @@ fn packets_a_little_out_of_order_are_put_in_order() {
             Script(wait 0.5s, write p.switch 0, wait 0.1s, print s.well_ordered)",
             order(15, 0)
         );
-        order_of(&text, &["a", "b", "c", "b"])
+        let (frames, printed) = ordered(&text, &["a", "b", "c", "b"]);
+        (frames.concat(), printed)
     };
     assert_eq!(sorted(""), ("abcb".to_string(), "false\n".to_string()));
     assert_eq!(sorted("BUFFER 2"), ("cabb".to_string(), "true\n".to_string()));
-}
-
-/// Frames that leave device 1 after those sent into device 0, and what was printed.
-fn order_of(text: &str, frames: &[&str]) -> (String, String) {
-    let mut b = bench(text);
-    b.settle();
-    let mut out = Vec::new();
-    for frame in frames {
-        out.extend(b.send(0, frame.as_bytes().to_vec()));
-    }
-    b.pass(SECOND);
-    out.extend(b.sent());
-    (out.into_iter().map(|f| String::from_utf8(f).unwrap()).collect(), b.host.printed.clone())
 }
