@@ -4,6 +4,7 @@ pub(crate) mod services;
 mod values;
 
 use crate::element::{DeviceFacts, Nanos};
+use crate::lang::lexer::{comment_end, data_digits, data_end, line_end, string_end};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
@@ -21,8 +22,8 @@ pub fn split(config: &str) -> Vec<&str> {
     let (mut start, mut i, mut depth) = (0, 0, 0usize);
     while i < bytes.len() {
         match bytes[i] {
-            b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
-            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = crate::lang::lexer::data_end(bytes, i),
+            b'"' | b'\'' => i = string_end(bytes, i),
+            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = data_end(bytes, i),
             b'#' if i > 0 && bytes[i - 1] == b'\n' => i = line_end(bytes, i),
             b'(' | b'{' => depth += 1,
             b')' | b'}' => depth = depth.saturating_sub(1),
@@ -30,13 +31,7 @@ pub fn split(config: &str) -> Vec<&str> {
                 arguments.push(tidy(&config[start..i]));
                 start = i + 1;
             }
-            b'/' if bytes.get(i + 1) == Some(&b'/') => {
-                i = line_end(bytes, i);
-            }
-            b'/' if bytes.get(i + 1) == Some(&b'*') => {
-                let end = config.get(i + 2..).and_then(|t| t.find("*/"));
-                i = end.map_or(bytes.len(), |e| i + e + 3);
-            }
+            b'/' if let Some(end) = comment_end(bytes, i) => i = end,
             _ => {}
         }
         i += 1;
@@ -51,11 +46,6 @@ pub fn split(config: &str) -> Vec<&str> {
     arguments
 }
 
-/// Where the line of a byte ends.
-fn line_end(bytes: &[u8], at: usize) -> usize {
-    at + bytes[at..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - at)
-}
-
 /// Cuts a text at white space outside of quotes and `\\<data>`.
 pub fn words(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
@@ -63,8 +53,8 @@ pub fn words(text: &str) -> Vec<&str> {
     while i < bytes.len() {
         let from = i;
         match bytes[i] {
-            b'"' | b'\'' => i = crate::lang::lexer::string_end(bytes, i),
-            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = crate::lang::lexer::data_end(bytes, i),
+            b'"' | b'\'' => i = string_end(bytes, i),
+            b'\\' if bytes.get(i + 1) == Some(&b'<') => i = data_end(bytes, i),
             b if b.is_ascii_whitespace() => {
                 words.extend(start.take().and_then(|s: usize| text.get(s..from)));
                 i += 1;
@@ -84,21 +74,17 @@ fn tidy(text: &str) -> &str {
     let bytes = text.as_bytes();
     let (mut first, mut end, mut i) = (None, 0, 0);
     while i < bytes.len() {
-        let rest = &bytes[i..];
-        if rest.starts_with(b"//") || (rest[0] == b'#' && i > 0 && bytes[i - 1] == b'\n') {
-            i = line_end(bytes, i);
-            continue;
-        }
-        if rest.starts_with(b"/*") {
-            i += rest.windows(2).skip(2).position(|w| w == b"*/").map_or(rest.len(), |at| at + 4);
+        let marked = bytes[i] == b'#' && i > 0 && bytes[i - 1] == b'\n';
+        if let Some(last) = if marked { Some(line_end(bytes, i)) } else { comment_end(bytes, i) } {
+            i = last + 1;
             continue;
         }
         if !bytes[i].is_ascii_whitespace() {
             first = first.or(Some(i));
             if matches!(bytes[i], b'"' | b'\'') {
-                i = crate::lang::lexer::string_end(bytes, i);
+                i = string_end(bytes, i);
             } else if bytes[i..].starts_with(b"\\<") {
-                i = crate::lang::lexer::data_end(bytes, i);
+                i = data_end(bytes, i);
             }
             end = (i + 1).min(bytes.len());
         }
@@ -412,7 +398,7 @@ pub fn unquote(text: &str) -> Vec<u8> {
                 match bytes[i] {
                     b'<' => {
                         let mut high = None;
-                        i = crate::lang::lexer::data_digits(bytes, i - 1, &mut |digit| match high.take() {
+                        i = data_digits(bytes, i - 1, &mut |digit| match high.take() {
                             Some(high) => out.push(high << 4 | digit),
                             None => high = Some(digit),
                         });

@@ -132,13 +132,7 @@ impl<'a> Lexer<'a> {
                 }
                 b'"' | b'\'' => i = string_end(bytes, i),
                 b'\\' if bytes.get(i + 1) == Some(&b'<') => i = data_end(bytes, i),
-                b'/' if bytes.get(i + 1) == Some(&b'/') => {
-                    i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
-                }
-                b'/' if bytes.get(i + 1) == Some(&b'*') => {
-                    let end = self.text.get(i + 2..).and_then(|t| t.find("*/"));
-                    i = end.map_or(bytes.len(), |e| i + e + 3);
-                }
+                b'/' if let Some(end) = comment_end(bytes, i) => i = end,
                 _ => {}
             }
             i += 1;
@@ -172,6 +166,24 @@ pub fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len().saturating_sub(1)
 }
 
+/// Index of the end of the line, or of the last byte of `*/`, if a comment begins at `start`; where the text ends it, just
+/// behind that.
+pub fn comment_end(bytes: &[u8], start: usize) -> Option<usize> {
+    match bytes[start..] {
+        [b'/', b'/', ..] => Some(line_end(bytes, start)),
+        [b'/', b'*', ref rest @ ..] => {
+            let end = rest.windows(2).position(|w| w == b"*/");
+            Some(end.map_or(bytes.len(), |end| start + end + 3))
+        }
+        _ => None,
+    }
+}
+
+/// Index of the end of a byte's line.
+pub fn line_end(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - at)
+}
+
 /// Index of the `>` that ends the data beginning with `\<` at `start`, or of the last byte.
 pub fn data_end(bytes: &[u8], start: usize) -> usize {
     data_digits(bytes, start, &mut |_| ())
@@ -181,20 +193,16 @@ pub fn data_end(bytes: &[u8], start: usize) -> usize {
 pub fn data_digits(bytes: &[u8], start: usize, digit: &mut dyn FnMut(u8)) -> usize {
     let mut i = start + 2;
     while i < bytes.len() {
-        let rest = &bytes[i..];
-        let comment = match rest {
-            [b'/', b'/', ..] => rest.iter().position(|&b| b == b'\n').or(Some(rest.len())),
-            [b'/', b'*', ..] => {
-                let end = rest.windows(2).skip(2).position(|w| w == b"*/");
-                end.map(|e| e + 4).or(Some(rest.len()))
+        match bytes[i] {
+            b'>' => return i,
+            b'/' if let Some(end) = comment_end(bytes, i) => i = end,
+            b => {
+                if let Some(value) = (b as char).to_digit(16) {
+                    digit(value as u8);
+                }
             }
-            [b'>', ..] => return i,
-            _ => None,
-        };
-        if let Some(value) = (bytes[i] as char).to_digit(16) {
-            digit(value as u8);
         }
-        i += comment.unwrap_or(1);
+        i += 1;
     }
     bytes.len().saturating_sub(1)
 }

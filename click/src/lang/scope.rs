@@ -118,13 +118,7 @@ impl Scope {
                 b'\\' => i += 1,
                 b'"' => double = !double,
                 b'\'' if !double => i = super::lexer::string_end(bytes, i),
-                b'/' if !double && bytes.get(i + 1) == Some(&b'/') => {
-                    i += bytes[i..].iter().position(|&b| b == b'\n').unwrap_or(bytes.len() - i);
-                }
-                b'/' if !double && bytes.get(i + 1) == Some(&b'*') => {
-                    let end = text.get(i + 2..).and_then(|t| t.find("*/"));
-                    i = end.map_or(bytes.len(), |e| i + e + 3);
-                }
+                b'/' if !double && let Some(end) = super::lexer::comment_end(bytes, i) => i = end,
                 b'$' => {
                     let (name, end) = name_at(text, i + 1);
                     let value = if name.is_empty() { None } else { self.value(name) };
