@@ -72,6 +72,22 @@ pub fn packet_socket(interface: u32, protocol: u16, filter: Option<&Filter>) -> 
     if result == 0 { Ok(socket) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sets an option of a socket.
+///
+/// # Safety
+/// The value must be of the type that the option takes, and what it points to must be there.
+unsafe fn set_option<T>(
+    socket: &OwnedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let (value, length) = (std::ptr::from_ref(value).cast(), size_of::<T>() as u32);
+    // SAFETY: the call reads the value, whose length it is given, as the caller answers for.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A program that says which frames a socket takes.
 pub struct Filter(Vec<libc::sock_filter>);
 
@@ -139,17 +155,8 @@ impl Filter {
     fn attach(&self, socket: &OwnedFd) -> io::Result<()> {
         let length = u16::try_from(self.0.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
-        // SAFETY: the call reads the structure, whose length it is given, and as many instructions as it says.
-        let result = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ATTACH_FILTER,
-                std::ptr::from_ref(&program).cast(),
-                size_of::<libc::sock_fprog>() as u32,
-            )
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        // SAFETY: the option takes this structure, and as many instructions as it says are there.
+        unsafe { set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program) }
     }
 }
 
@@ -159,17 +166,8 @@ pub fn promiscuous(socket: &OwnedFd, interface: u32) -> io::Result<()> {
     let mut membership: libc::packet_mreq = unsafe { zeroed() };
     membership.mr_ifindex = interface as i32;
     membership.mr_type = libc::PACKET_MR_PROMISC as u16;
-    // SAFETY: the call reads the structure, whose length it is given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_PACKET,
-            libc::PACKET_ADD_MEMBERSHIP,
-            std::ptr::from_ref(&membership).cast(),
-            size_of::<libc::packet_mreq>() as u32,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: the option takes this structure.
+    unsafe { set_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership) }
 }
 
 /// Keeps the host's kernel from seeing what an interface receives, as long as the file is open: packet sockets get frames
@@ -231,17 +229,8 @@ pub fn receive_frame(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, 
 /// Has a raw socket take IP packets with their headers.
 pub fn with_headers(socket: &OwnedFd) -> io::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: the call reads a number, whose length it is given.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_HDRINCL,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as u32,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // SAFETY: the option takes a number.
+    unsafe { set_option(socket, libc::IPPROTO_IP, libc::IP_HDRINCL, &on) }
 }
 
 /// Frames that a packet socket had no room for since this was last asked.
