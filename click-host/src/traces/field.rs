@@ -290,19 +290,9 @@ impl Field {
                 let sign = |bit, sign| if number & bit == 0 { "" } else { sign };
                 write!(line, "{}{}{}", (number & 0x1fff) * 8, sign(0x2000, "+"), sign(0x4000, "!"))
             }
-            Form::Protocol if matches!(number, 1 | 6 | 17) => {
-                write!(
-                    line,
-                    "{}",
-                    if number == 6 {
-                        'T'
-                    } else if number == 17 {
-                        'U'
-                    } else {
-                        'I'
-                    }
-                )
-            }
+            Form::Protocol if number == 1 => write!(line, "I"),
+            Form::Protocol if number == 6 => write!(line, "T"),
+            Form::Protocol if number == 17 => write!(line, "U"),
             Form::Ecn => write!(line, "{}", ECN[number as usize & 3]),
             Form::TcpFlags => {
                 let letters: String =
