@@ -83,6 +83,14 @@ pub fn adjust(checksum: [u8; 2], by: u16) -> [u8; 2] {
     fold(u64::from(!u16::from_ne_bytes(checksum)) + u64::from(by)).to_ne_bytes()
 }
 
+/// Gives an ICMP message of nothing but zeros the checksum that holds: changes of others come to the other zero of one's
+/// complement.
+pub fn seal_zeros(message: &mut [u8]) {
+    if message.len() >= 4 && message.iter().all(|&b| b == 0) {
+        message[2..4].fill(0xff);
+    }
+}
+
 /// Checksum of a transport segment with its IPv4 pseudo header (RFC 768, RFC 9293 section 3.1).
 pub fn transport_checksum(source: [u8; 4], destination: [u8; 4], protocol: u8, segment: &[u8]) -> [u8; 2] {
     let length = (segment.len() as u16).to_be_bytes();

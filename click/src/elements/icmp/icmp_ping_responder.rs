@@ -1,7 +1,7 @@
 use crate::args::Args;
 use crate::element::{Context, Element};
 use crate::elements::ip::header;
-use crate::headers::{PROTOCOL_ICMP, update};
+use crate::headers::{PROTOCOL_ICMP, seal_zeros, update};
 use crate::packet::{Batch, Packet};
 
 crate::element! {
@@ -35,10 +35,7 @@ fn answer(packet: &mut Packet) -> bool {
     }
     let sum = update([icmp[2], icmp[3]], [8, icmp[1]], [0, icmp[1]]);
     (icmp[0], icmp[2], icmp[3]) = (0, sum[0], sum[1]);
-    // Of nothing but zeros, the sum's complement is not zero.
-    if sum == [0, 0] && data[at + h.header..].iter().all(|b| *b == 0) {
-        data[at + h.header + 2..at + h.header + 4].fill(0xff);
-    }
+    seal_zeros(&mut data[at + h.header..]);
     data[at + 12..at + 16].copy_from_slice(&h.destination);
     data[at + 16..at + 20].copy_from_slice(&h.source);
     packet.set_destination(h.source);

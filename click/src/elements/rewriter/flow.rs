@@ -3,7 +3,7 @@
 use super::sequence::Sequences;
 use crate::args::{Ipv4, Names, parse_number};
 use crate::element::Nanos;
-use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, adjust, difference};
+use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, adjust, difference, seal_zeros};
 use crate::packet::Packet;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -284,10 +284,7 @@ impl Flow {
                     if !unchanged {
                         let sum = adjust([transport[2], transport[3]], delta);
                         (transport[2], transport[3]) = (sum[0], sum[1]);
-                        // Zeros alone have the other zero of one's complement.
-                        if transport.iter().all(|&b| b == 0) {
-                            transport[2..4].fill(255);
-                        }
+                        seal_zeros(transport);
                     }
                 }
                 _ => {}
