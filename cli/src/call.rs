@@ -8,14 +8,14 @@ use crate::process::RawTerminal;
 use crate::run::TimelineForm;
 use ::node::trace;
 use clap::Args;
+use machine::control::{Instance, RefusalKind, Request, Response};
+use machine::status;
+use machine::timeline::unix_ns;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vmm::clock::unix_ns;
-use vmm::control::{Instance, RefusalKind, Request, Response};
 use vmm::image::{Access, Image};
-use vmm::status;
 
 /// Key that leaves an attached console.
 const LEAVE: u8 = 0x1d;
@@ -25,7 +25,9 @@ pub(crate) fn failed(refusal: &Refusal) -> u8 {
     output::complain(&refusal.to_string(), hint);
     match refusal {
         Refusal::Absent(_) => status::HOST,
-        Refusal::Call(_, vmm::control::CallError::Io(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+        Refusal::Call(_, machine::control::CallError::Io(e))
+            if e.kind() == io::ErrorKind::PermissionDenied =>
+        {
             status::PERMISSION
         }
         Refusal::Call(..) => status::MONITOR,
@@ -107,7 +109,7 @@ pub fn stop(names: &[String], grace: Duration) -> u8 {
         }
         match instances::call(name, &request) {
             // It may be gone before it could answer.
-            Ok(_) | Err(Refusal::Call(_, vmm::control::CallError::Ended)) => {}
+            Ok(_) | Err(Refusal::Call(_, machine::control::CallError::Ended)) => {}
             Err(e) => {
                 worst = failed(&e);
                 continue;
@@ -312,7 +314,7 @@ impl ImageFacts {
             stack: note.stack_size,
             net_minimum: note.net_minimum,
             net_maximum: note.net_maximum,
-            net_features: vmm::net::feature_names(note.net_features),
+            net_features: machine::net::feature_names(note.net_features),
             config: ["none", "optional", "required"].get(note.config as usize).copied().unwrap_or("?"),
             config_format: image.config_format(),
             text: sum(Access::Execute),

@@ -2,12 +2,12 @@
 
 use crate::output;
 use click::element::Class;
+use machine::status;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use vmm::status;
 
 /// An element's page.
 #[derive(Serialize)]

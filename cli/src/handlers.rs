@@ -5,10 +5,10 @@ use crate::images;
 use crate::instances::{self, Refusal};
 use crate::output;
 use clap::Subcommand;
+use machine::control::{Request, Response};
+use machine::status;
 use std::path::PathBuf;
 use std::time::Duration;
-use vmm::control::{Request, Response};
-use vmm::status;
 
 /// What can be done with an instance's Click router.
 #[derive(Clone, Debug, Subcommand)]

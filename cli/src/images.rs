@@ -1,9 +1,9 @@
 //! Guest images by name or path, and which of them runs a configuration.
 
+use machine::error::Error;
 use std::path::Path;
-use vmm::builtin;
-use vmm::error::Error;
 use vmm::image::Image;
+use vmm::image::builtin;
 
 /// What a person asked to run.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 //! daemon.
 
 use crate::node;
+use machine::control::{CallError, Client, RefusalKind, Request, Response};
+use machine::error::Error;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vmm::control::{CallError, Client, RefusalKind, Request, Response};
-use vmm::error::Error;
 
 const LOCK: &str = "lock";
 const RECORD: &str = "instance.json";

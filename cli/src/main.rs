@@ -19,10 +19,10 @@ mod top;
 mod vhost;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use machine::status;
+use machine::timeline::Tsc;
 use std::process::ExitCode;
 use std::time::Duration;
-use vmm::clock::Tsc;
-use vmm::status;
 
 const STATUSES: &str = "\
 Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused, 122 configuration or command line \

@@ -1,14 +1,14 @@
 //! TAPs for instances: made if absent, in a namespace of choice, with an address for the host's side.
 
 use futures_util::TryStreamExt;
+use machine::error::Error;
+use machine::net::tap;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use vmm::error::Error;
-use vmm::tap;
 
 /// `NAME[,KEY=VALUE ...]` of `--tap`.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub fn prefixed(text: &str) -> Result<(IpAddr, u8), String> {
 
 /// A link-layer address that is the same for the same TAP.
 pub fn mac_for(name: &str) -> String {
-    let m = vmm::machine::mac_from(name);
+    let m = machine::net::mac_from(name);
     m.map(|b| format!("{b:02x}")).join(":")
 }
 

@@ -6,6 +6,8 @@ use crate::output;
 use crate::run::RunOptions;
 use clap::{Args, Subcommand};
 use hyper::Method;
+use machine::status;
+use machine::timeline::unix_ns;
 use node::api::access::{Role, Secret, Token};
 use node::api::instances::Instances;
 use node::api::timelines::Statistics;
@@ -19,8 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
-use vmm::clock::unix_ns;
-use vmm::status;
 
 /// A net device on one of the node's networks.
 #[derive(Clone, Debug)]

@@ -1,11 +1,10 @@
 //! What the commands print: words and tables for people, JSON for programs.
 
 use crate::run::TimelineForm;
+use machine::timeline::{Timeline, Tsc, unix_ns};
 use node::trace::{Flat, flat};
 use serde::Serialize;
 use std::io::Write;
-use vmm::clock::{Tsc, unix_ns};
-use vmm::timeline::Timeline;
 
 /// How a run talks.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +52,7 @@ pub enum Event<'a> {
         /// In words.
         message: &'a str,
         /// How, as the monitor says it.
-        ending: Option<&'a vmm::fault::Ending>,
+        ending: Option<&'a machine::ending::Ending>,
         /// Exit status.
         status: u8,
         /// How it came to be.

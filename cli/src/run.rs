@@ -10,12 +10,11 @@ use crate::supervise::{self, Monitor};
 use crate::vhost::SwitchOptions;
 use clap::{Args, ValueEnum};
 use click::Source;
+use machine::error::Error;
+use machine::timeline::{Phase, Tsc, unix_ns};
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use vmm::clock::{Tsc, unix_ns};
-use vmm::error::Error;
-use vmm::timeline::Phase;
 
 /// Options of `microvisor run`.
 #[derive(Args, Clone, Debug)]

@@ -3,6 +3,10 @@
 use crate::instances::{Record, RunDirectory};
 use crate::output::{self, Event, Output};
 use crate::{process, symbols};
+use machine::ending::Ending;
+use machine::report::Report;
+use machine::status;
+use machine::timeline::{Phase, Timeline, Tsc};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -12,11 +16,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use vmm::clock::Tsc;
-use vmm::fault::Ending;
-use vmm::report::Report;
-use vmm::status;
-use vmm::timeline::{Phase, Timeline};
 
 /// All that a monitor is given, ready to start.
 #[derive(Debug)]

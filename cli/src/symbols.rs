@@ -1,8 +1,8 @@
 //! Addresses in a guest's words: function, file and line, from the image or the debug file beside it.
 
 use addr2line::Loader;
+use machine::ending::Fault;
 use std::path::Path;
-use vmm::fault::Fault;
 
 /// Frames of inlined functions shown for one address.
 const FRAMES: usize = 4;

@@ -4,11 +4,11 @@ use crate::node;
 use crate::output;
 use ::node::client::Client;
 use ::node::model::Instance;
+use machine::status;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 use switch::control::{PortStatus, Status};
-use vmm::status;
 
 /// Ticks of a process's CPU time in a second, as Linux shows them to programs (USER_HZ).
 const TICKS: f64 = 100.0;

@@ -3,9 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use vmm::control_ring::ControlRing;
-use vmm::memory::{GuestPhys, Region};
-use vmm::virtqueue::{DeviceQueue, Direction};
+use vmm::channel::control_ring::ControlRing;
+use machine::memory::{GuestPhys, Region};
+use machine::net::virtqueue::{DeviceQueue, Direction};
 
 const BASE: u64 = 0x1000_0000;
 const LENGTH: u64 = 0x4000;
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let memory = Arc::new(region);
     let bytes = &bytes[..bytes.len().min(LENGTH as usize)];
     memory.write(GuestPhys(BASE), bytes).expect("it fits");
-    let queue = vmm::abi::boot::Queue {
+    let queue = abi::boot::Queue {
         descriptors: BASE,
         available: BASE + 0x400,
         used: BASE + 0x600,
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let _ = (device.arm(0), device.publish(), device.disarm());
     }
-    let range = |at| vmm::abi::boot::Range { base: BASE + at, length: 16384 };
+    let range = |at| abi::boot::Range { base: BASE + at, length: 16384 };
     if let Ok(mut ring) = ControlRing::new(&memory, BASE, range(0), range(0)) {
         let _ = ring.drain(|_| ());
         ring.send(1, 1, bytes);

@@ -3,10 +3,10 @@
 use crate::model::Event;
 use crate::problem::Problem;
 use crate::store::Store;
+use machine::timeline::unix_ns;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
-use vmm::clock::unix_ns;
 
 /// Events that a slow listener may be behind before it loses some.
 const BEHIND: usize = 4096;

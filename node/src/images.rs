@@ -62,7 +62,7 @@ impl Images {
         let folder = state.join("images");
         std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let mut built_in = HashMap::new();
-        for (name, path) in vmm::builtin::all() {
+        for (name, path) in vmm::image::builtin::all() {
             let read = std::fs::read(&path).map_err(|e| Problem::host(format!("{}: {e}", path.display())))?;
             built_in.insert(name.clone(), found(&name, &path, digest(&read), read.len() as u64, true)?);
         }

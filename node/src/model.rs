@@ -356,7 +356,7 @@ pub struct Timeline {
     pub begun_unix_ns: u64,
     /// The phases.
     #[schema(value_type = Object)]
-    pub timeline: vmm::timeline::Timeline,
+    pub timeline: machine::timeline::Timeline,
     /// Phases of others that took part: an orchestrator's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<External>,

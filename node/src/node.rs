@@ -12,11 +12,11 @@ use crate::problem::Problem;
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::store::{Row, Store};
+use machine::timeline::unix_ns;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
-use vmm::clock::unix_ns;
 
 /// The image that shells have memory for.
 const DEFAULT_IMAGE: &str = "clickos";
@@ -189,9 +189,9 @@ async fn clear(folder: &Path, rows: &[Row]) {
 
 /// The time stamp counter's frequency, by the wall clock.
 async fn measure() -> u64 {
-    let (begun, from) = (std::time::Instant::now(), vmm::clock::Tsc::now());
+    let (begun, from) = (std::time::Instant::now(), machine::timeline::Tsc::now());
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    let ticks = vmm::clock::Tsc::now().0.saturating_sub(from.0);
+    let ticks = machine::timeline::Tsc::now().0.saturating_sub(from.0);
     (ticks as f64 / begun.elapsed().as_secs_f64()) as u64
 }
 

@@ -1,7 +1,7 @@
 //! The general model of an instantiation, and whose component does what of it: of orchestrators, and of the node alone.
 //! The phases themselves are [`Phase`], since monitors time some of them.
 
-use vmm::timeline::Phase;
+use machine::timeline::Phase;
 
 /// Where a phase takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -123,10 +123,12 @@ impl Problem {
     }
 }
 
-impl From<vmm::error::Error> for Problem {
-    fn from(e: vmm::error::Error) -> Self {
+impl From<machine::error::Error> for Problem {
+    fn from(e: machine::error::Error) -> Self {
         let problem = match &e {
-            vmm::error::Error::Image(_) | vmm::error::Error::Configuration(_) => Self::invalid(e.to_string()),
+            machine::error::Error::Image(_) | machine::error::Error::Configuration(_) => {
+                Self::invalid(e.to_string())
+            }
             _ => Self::host(e.to_string()),
         };
         match e.hint() {

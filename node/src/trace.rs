@@ -2,10 +2,10 @@
 //! OpenTelemetry has them (OTLP 1.x, JSON encoding).
 
 use crate::model::{External, Timeline};
+use machine::timeline::Span;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use uuid::Uuid;
-use vmm::timeline::Span;
 
 /// A phase with its place in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,8 +116,7 @@ pub fn otlp(t: &Timeline) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vmm::clock::Tsc;
-    use vmm::timeline::{Phase, Timeline as Spans};
+    use machine::timeline::{Phase, Timeline as Spans, Tsc};
 
     fn timeline() -> Timeline {
         let mut spans = Spans::new(Tsc(0), 1_000_000_000);

@@ -1,11 +1,11 @@
 //! Test hosts: network namespaces with ordinary sockets in them.
 
 use crate::{run, unique};
+use machine::error::Error;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use vmm::error::Error;
 
 /// A network namespace, removed with this.
 pub struct Namespace {
@@ -45,7 +45,7 @@ impl Namespace {
     /// Runs something in it, with ordinary sockets.
     pub fn inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         let path: PathBuf = Path::new("/run/netns").join(&self.name);
-        let result: Result<T, Error> = vmm::tap::in_namespace(&path, || Ok(f()));
+        let result: Result<T, Error> = machine::net::tap::in_namespace(&path, || Ok(f()));
         result.unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 

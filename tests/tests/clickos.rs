@@ -2,10 +2,10 @@
 
 use e2e::net::Namespace;
 use e2e::{Outcome, RunFolder, eventually, run, unique};
+use machine::status;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use vmm::status;
 
 /// A running instance with a namespace at each of its devices.
 struct Function {

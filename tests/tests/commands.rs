@@ -2,12 +2,12 @@
 
 use e2e::net::Namespace;
 use e2e::{RunFolder, eventually, finish, is_alive, root, run, signal, start, unique};
+use machine::status;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use vmm::status;
 
 /// A file, removed with this.
 struct Temporary(PathBuf);

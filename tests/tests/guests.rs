@@ -5,7 +5,7 @@ use e2e::{Outcome, finish, guest, monitor, run, signal, start, unique};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-const FAULT: u8 = vmm::status::GUEST_FAULT;
+const FAULT: u8 = machine::status::GUEST_FAULT;
 
 #[track_caller]
 fn faults(name: &str, cases: &[&str], says: &str) {

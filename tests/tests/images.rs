@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-const REFUSED: u8 = vmm::status::IMAGE_REFUSED;
+const REFUSED: u8 = machine::status::IMAGE_REFUSED;
 
 /// An image file, removed with this.
 struct Spoiled(PathBuf);

@@ -2,14 +2,14 @@
 
 use e2e::net::Namespace;
 use e2e::{eventually, finish, image, is_alive, monitor, program, run, signal, start, unique};
+use machine::control::{Client, Request, Response};
+use machine::status;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vmm::control::{Client, Request, Response};
-use vmm::status;
 
 #[test]
 fn hello_says_hello() {

@@ -90,7 +90,7 @@ fn prepared_monitors_take_orders() {
     site.node.kill();
     let folder = site.node.folder.join("run/i");
     let shells = || {
-        let found = run(Command::new("pgrep").args(["-f", "microvisor-vmm --shell 0"]));
+        let found = run(Command::new("pgrep").args(["-f", "microvisor-vmm --prepared 0"]));
         let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         found.out.lines().filter(|pid| cwd(pid).starts_with(&folder)).count()
     };

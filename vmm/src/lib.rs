@@ -1,43 +1,21 @@
-//! The MicroVisor monitor: one process, one virtual machine, one guest.
+//! The MicroVisor monitor for ring-3 guests: one process, one virtual machine, one guest.
 //!
-//! [`machine`] puts an instance together, from [`options`] to the end. [`image`] checks what shall run, [`layout`]
-//! and [`paging`] decide where everything lies, [`cpu`] and [`vcpu`] run it, [`io`] does everything beside, [`vhost`] speaks with back ends of net devices.
-//! [`shell`] is how a monitor is prepared before it is known what it shall run.
+//! | room | what is in it |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`image`] | guest images: checks, and those that come with MicroVisor |
+//! | [`memory_map`] | where everything lies: layout, page tables, descriptor tables and fault gates, boot page |
+//! | [`cpu`] | the virtual processor: its registers, and the thread that runs it |
+//! | [`channel`] | between monitor and guest: control ring and boot marks |
+//! | [`start`] | from options to a running guest, at once or prepared |
 //!
-//! Others use [`control`] (the protocol of a running instance), [`report`] (what a monitor tells its starter),
-//! [`timeline`] (the phase model), [`image`], [`tap`] and [`status`].
+//! What has nothing to do with ring 3 (memory, devices, the I/O thread, confinement, control socket) is in `machine`.
 
 #![deny(unsafe_code)]
 
-pub use abi;
-
-pub mod builtin;
-pub mod clock;
-pub mod console;
-pub mod control;
-pub mod control_ring;
+pub mod channel;
 pub mod cpu;
-pub mod error;
-pub mod fault;
-pub mod host;
 pub mod image;
-pub mod io;
-mod ioctls;
-pub mod layout;
-pub mod machine;
-pub mod marks;
-pub mod memory;
-pub mod net;
+pub mod memory_map;
 pub mod options;
-pub mod paging;
-pub mod privileges;
-pub mod report;
-pub mod seccomp;
-pub mod shell;
-pub mod signals;
-pub mod status;
-pub mod tap;
-pub mod timeline;
-pub mod vcpu;
-pub mod vhost;
-pub mod virtqueue;
+pub mod start;

@@ -1,21 +1,21 @@
 //! `microvisor-vmm`: runs one guest. See `--help`.
 
+use machine::error::Error;
+use machine::report::{Report, Reporter, say};
+use machine::timeline::Tsc;
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use vmm::clock::Tsc;
-use vmm::error::Error;
 use vmm::options::{self, Command, HELP, Options, ReportTo};
-use vmm::report::{Report, Reporter, say};
 
 fn main() -> ExitCode {
     let begun = Tsc::now();
     // No backtrace: it would open files, which no thread may once the guest runs.
     std::panic::set_hook(Box::new(|info| say(&info.to_string())));
-    let (options, shell) = match options::parse(std::env::args_os()) {
+    let (options, prepared) = match options::parse(std::env::args_os()) {
         Ok(Command::Run(options)) => (options, None),
-        Ok(Command::Shell(fd, options)) => (options, Some(fd)),
+        Ok(Command::Prepared(fd, options)) => (options, Some(fd)),
         Ok(Command::Help) => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -31,10 +31,10 @@ fn main() -> ExitCode {
         Err(e) => return refuse(&mut Reporter(None), &e),
     };
     let mut second = Reporter(first.as_ref().and_then(|f| f.try_clone().ok()));
-    let outcome = match shell {
-        None => vmm::machine::run(&options, begun, Reporter(first)),
+    let outcome = match prepared {
+        None => vmm::start::run(&options, begun, Reporter(first)),
         // SAFETY: the starter opened it for this, and nothing else in this process uses it.
-        Some(fd) => vmm::machine::shell(&options, unsafe { UnixStream::from_raw_fd(fd) }, Reporter(first)),
+        Some(fd) => vmm::start::prepared(&options, unsafe { UnixStream::from_raw_fd(fd) }, Reporter(first)),
     };
     match outcome {
         // Nothing is left to tidy that the kernel does not tidy faster.

@@ -1,8 +1,8 @@
 //! The monitor's command line.
 
-use crate::clock::Tsc;
-use crate::error::Error;
 use lexopt::prelude::*;
+use machine::error::Error;
+use machine::timeline::Tsc;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -37,8 +37,9 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --origin TSC       time stamp counter when the start was asked for
       --die-with-parent  end when the starting process ends
       --no-mounts        keep none of the mounts of the host; as root
-      --shell FD         be prepared: wait at this socket for all other options; --control, --report and --memory
-                         are given ahead, and the switch's sockets will be ./net0.sock and so on
+      --prepared FD      make the virtual machine now, and wait at this socket for all other options; --control,
+                         --report and --memory are given ahead, and the switch's sockets will be ./net0.sock and
+                         so on
   -h, --help             print this
   -V, --version          print the version
 
@@ -130,8 +131,8 @@ pub struct Options {
 pub enum Command {
     /// Run a guest.
     Run(Box<Options>),
-    /// Be prepared, with what is given ahead, for the order that comes by this descriptor.
-    Shell(RawFd, Box<Options>),
+    /// Be prepared, with what is given ahead, for the start request that comes by this descriptor.
+    Prepared(RawFd, Box<Options>),
     /// Print the help.
     Help,
     /// Print the version.
@@ -244,7 +245,7 @@ impl From<Error> for Stop {
 }
 
 fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
-    let (mut image, mut shell) = (None, None);
+    let (mut image, mut prepared) = (None, None);
     let mut o = Options {
         image: PathBuf::new(),
         config: None,
@@ -273,17 +274,20 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
             Long("no-mounts") => o.no_mounts = true,
             Long("die-with-parent") => o.die_with_parent = true,
-            Long("shell") => shell = Some(parser.value()?.parse()?),
+            Long("prepared") => prepared = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             other => return Err(other.unexpected().into()),
         }
     }
-    if let Some(fd) = shell {
+    if let Some(fd) = prepared {
         if image.is_some() || !o.nets.is_empty() {
-            return Err(Error::Configuration("--shell: image and devices come with the order".into()).into());
+            return Err(Error::Configuration(
+                "--prepared: image and devices come with the start request".into(),
+            )
+            .into());
         }
-        return Ok(Command::Shell(fd, Box::new(o)));
+        return Ok(Command::Prepared(fd, Box::new(o)));
     }
     o.image = image.ok_or_else(|| Error::Configuration("--image is missing".into()))?;
     if o.nets.len() > abi::boot::NET_MAXIMUM {
@@ -372,8 +376,8 @@ mod tests {
             "--image i --memory 99999999999999999999",
             "--image i --set novalue",
             "--image i --what",
-            "--image i --shell 0",
-            "--shell x",
+            "--image i --prepared 0",
+            "--prepared x",
         ] {
             let words: Vec<_> = line.split(' ').filter(|w| !w.is_empty()).collect();
             assert!(matches!(parsed(&words), Err(Error::Configuration(_))), "{line}");

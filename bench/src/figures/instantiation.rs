@@ -7,12 +7,12 @@ use super::data::{Axis, Better, Content, ModelPhase, PhaseTime, Scale, Stack, St
 use super::host::{Error, Folder, Running, failed, need, own, run, until};
 use super::turns::Run;
 use super::{Effort, Made};
+use machine::timeline::{Phase, Span};
 use node::client::Client;
 use node::model::{Instance, Network, State, Status, Timeline};
 use node::phases::{ORCHESTRATORS, Place, meaning, orchestrator, place};
 use serde_json::json;
 use std::process::Command;
-use vmm::timeline::{Phase, Span};
 
 /// Figure 10.
 pub fn model(_: &mut Run) -> Result<Made, Error> {
@@ -374,9 +374,8 @@ fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machine::timeline::{Timeline as Spans, Tsc};
     use node::model::External;
-    use vmm::clock::Tsc;
-    use vmm::timeline::Timeline as Spans;
 
     #[test]
     fn an_orchestrators_phases_stand_before_the_nodes() {

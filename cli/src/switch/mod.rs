@@ -6,12 +6,12 @@ mod show;
 
 use crate::output::{complain, json};
 use clap::Subcommand;
+use machine::status;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use switch::config::Config;
 use switch::control::{CallError, Client, Request, Response, Status};
-use vmm::status;
 
 /// Longest that a switch takes to answer: a change may open many devices.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use machine::timeline::{Phase, unix_ns};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,6 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use vmm::clock::unix_ns;
-use vmm::timeline::Phase;
 
 /// How long a request waits for an instance to become what it shall.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -26,6 +26,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
+use machine::timeline::{Phase, Tsc, unix_ns};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,8 +36,6 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use vmm::clock::{Tsc, unix_ns};
-use vmm::timeline::Phase;
 
 /// The header that ties a request to what comes of it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

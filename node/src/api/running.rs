@@ -7,12 +7,12 @@ use crate::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use machine::control::{Request, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vmm::control::{Request, Response};
 
 pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()

@@ -7,13 +7,13 @@ use crate::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use machine::timeline::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use vmm::timeline::Span;
 
 /// Timelines that are looked at, unless told otherwise, and at the most.
 const LAST: (usize, usize) = (100, 10_000);
@@ -124,7 +124,7 @@ async fn statistics(
     for t in &timelines {
         let mut all = Vec::new();
         collect(&t.timeline.spans, &mut all);
-        let ready = t.timeline.spans.iter().find(|s| s.phase == vmm::timeline::Phase::Ready);
+        let ready = t.timeline.spans.iter().find(|s| s.phase == machine::timeline::Phase::Ready);
         all.extend(ready.map(|s| ("total", s.end_ns)));
         for (phase, length) in all {
             if !order.contains(&phase) {

@@ -9,13 +9,13 @@ use crate::node::{Node, after};
 use crate::problem::Problem;
 use crate::process::Process;
 use crate::store::{Row, Running};
+use machine::ending::Ending;
+use machine::report::Report;
+use machine::timeline as model;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
-use vmm::fault::Ending;
-use vmm::report::Report;
-use vmm::timeline as model;
 
 /// Questions that may wait.
 const WAITING: usize = 16;
@@ -321,7 +321,7 @@ impl Actor {
         let grace_ms = grace.as_millis().min(u32::MAX.into()) as u32;
         let socket = self.node.folder(self.instance.id).join(SOCKET);
         // A monitor that does not listen yet, or no longer, is killed in time.
-        if control::call(socket, vmm::control::Request::Stop { grace_ms }).await.is_err() {
+        if control::call(socket, machine::control::Request::Stop { grace_ms }).await.is_err() {
             self.kill();
         }
         Ok(())
@@ -350,8 +350,8 @@ impl Actor {
 
     async fn pause(&mut self, pause: bool) -> Result<(), Problem> {
         let (from, to, request) = match pause {
-            true => (State::Ready, State::Paused, vmm::control::Request::Pause),
-            false => (State::Paused, State::Ready, vmm::control::Request::Resume),
+            true => (State::Ready, State::Paused, machine::control::Request::Pause),
+            false => (State::Paused, State::Ready, machine::control::Request::Resume),
         };
         if self.instance.state != from {
             let (name, state) = (&self.instance.name, self.instance.state.name());
@@ -406,8 +406,8 @@ impl Actor {
     async fn timeline(&mut self) -> Result<Timeline, Problem> {
         if let Some(run) = &self.run {
             let socket = self.node.folder(self.instance.id).join(SOCKET);
-            if let Ok(vmm::control::Response::Timeline(t)) =
-                control::call(socket, vmm::control::Request::Timeline).await
+            if let Ok(machine::control::Response::Timeline(t)) =
+                control::call(socket, machine::control::Request::Timeline).await
             {
                 self.save(&whole(&run.running, &self.instance, t));
             }

@@ -1,10 +1,10 @@
 //! Questions to a running instance's monitor.
 
 use crate::problem::Problem;
+use machine::control::{CallError, Client, RefusalKind, Request, Response};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vmm::control::{CallError, Client, RefusalKind, Request, Response};
 
 /// How long a monitor may take for an answer: its guest may be slow.
 const PATIENCE: Duration = Duration::from_secs(10);

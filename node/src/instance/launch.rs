@@ -9,12 +9,11 @@ use crate::problem::Problem;
 use crate::process::spawn::{Cage, Program, spawn};
 use crate::process::{Process, program};
 use crate::store::Running;
+use machine::timeline::{Phase, Tsc};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use vmm::clock::Tsc;
-use vmm::timeline::Phase;
 
 /// Names in an instance's folder.
 pub const REPORT: &str = "report";

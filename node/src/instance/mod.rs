@@ -13,12 +13,11 @@ pub mod shells;
 
 use crate::model::{Instance, State, Timeline};
 use crate::problem::Problem;
+use machine::timeline::{Phase, Tsc, unix_ns};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
-use vmm::clock::{Tsc, unix_ns};
-use vmm::timeline::Phase;
 
 /// How a request arrived: where a timeline begins.
 #[derive(Clone, Debug)]

@@ -62,7 +62,7 @@ pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result
         Some(text) if image.image.config_format == "click" => check_click(text, spec)?,
         _ => {}
     }
-    arrival.past(vmm::timeline::Phase::Image);
+    arrival.past(machine::timeline::Phase::Image);
     Ok(Prepared { image, flavor, memory_mib, arrival })
 }
 

@@ -2,13 +2,13 @@
 
 use futures_util::StreamExt;
 use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
+use machine::report::Report;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
-use vmm::report::Report;
 
 /// Longest line, bytes: a timeline and the last of a console, escaped.
 const LINE: usize = 1 << 20;

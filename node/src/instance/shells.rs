@@ -50,7 +50,7 @@ impl Shell {
         let group = confinement.groups.make(&folder).map_err(cannot)?;
         let memory = memory_mib.to_string();
         let words =
-            ["--shell", "0", "--memory", &memory, "--control", SOCKET, "--report", REPORT, "--no-mounts"];
+            ["--prepared", "0", "--memory", &memory, "--control", SOCKET, "--report", REPORT, "--no-mounts"];
         let (path, arguments, input) =
             (program("microvisor-vmm"), words.map(OsStr::new), OwnedFd::from(theirs));
         let program = Program {
@@ -84,7 +84,7 @@ impl Shell {
         image: &File,
         config: Option<&File>,
     ) -> std::io::Result<Process> {
-        vmm::shell::order(&self.order, arguments, image, config)?;
+        vmm::start::prepared::request_start(&self.order, arguments, image, config)?;
         Ok(self.process)
     }
 

@@ -38,7 +38,7 @@ fn port(device: switch::config::Device, network: &Network) -> Port {
 
 /// The host's link-layer address on a TAP: known ahead, so that the switch can answer for it.
 pub fn host_mac(tap: &str) -> Mac {
-    Mac(vmm::machine::mac_from(tap))
+    Mac(machine::net::mac_from(tap))
 }
 
 /// A network as the switch has it: its segment.
@@ -151,7 +151,7 @@ pub fn check(network: &Network) -> Result<(), Problem> {
 /// A link-layer address. It goes with the address on the network, so that neighbours that remember a former instance's are right.
 fn made_up(network: &Network, port: &str, address: Option<Ipv4Addr>) -> Mac {
     let name = address.map_or(port.to_owned(), |address| format!("{} {address}", network.name));
-    Mac(vmm::machine::mac_from(&name))
+    Mac(machine::net::mac_from(&name))
 }
 
 /// What becomes of a wished-for device: its addresses. `taken` are those of others on its network.

@@ -3,12 +3,11 @@
 use super::{Store, read, write};
 use crate::model::{Instance, InstanceSpec};
 use crate::problem::Problem;
+use machine::timeline::{Phase, Tsc};
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use uuid::Uuid;
-use vmm::clock::Tsc;
-use vmm::timeline::Phase;
 
 /// An instance as it is kept.
 #[derive(Clone, Debug)]

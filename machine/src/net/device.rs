@@ -1,0 +1,186 @@
+//! A net device whose other end is a TAP: packets go from the ring to the kernel and back without a copy of ours.
+#![allow(unsafe_code)]
+
+use super::Counters;
+use super::virtqueue::{Buffer, Chain, DeviceQueue, Direction, RingError};
+use crate::memory::Region;
+use abi::boot::Queue;
+use abi::net::*;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+const HEADER: usize = size_of::<Header>();
+/// Header, Ethernet with a VLAN tag, and the largest IP packet.
+const PACKET_MAXIMUM: usize = HEADER + 18 + 65535;
+/// Packets moved before other work gets its turn.
+const BATCH: usize = 128;
+/// Buffers gathered for one packet.
+const GATHER: usize = 64;
+
+/// What a pass over a queue left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing; the guest rings, or the TAP becomes readable.
+    Nothing,
+    /// More to do at once.
+    More,
+    /// Packets that the guest has no buffers for: wait for its doorbell, not for the TAP.
+    NoBuffers,
+}
+
+/// The device.
+pub struct TapNet {
+    tap: OwnedFd,
+    receive: DeviceQueue,
+    transmit: DeviceQueue,
+    mergeable: bool,
+    large: bool,
+    guest_checksum: bool,
+    buffers: Vec<Buffer>,
+    chains: Vec<(Chain, usize)>,
+    /// Totals.
+    pub counters: Counters,
+}
+
+// SAFETY: the pointers in `buffers` are to guest memory, which the queues keep mapped and any thread may use.
+unsafe impl Send for TapNet {}
+
+impl TapNet {
+    /// A device on an open TAP, with the features that the boot page announces.
+    pub fn new(
+        tap: OwnedFd,
+        memory: &Arc<Region>,
+        queues: [Queue; 2],
+        features: u64,
+    ) -> Result<Self, RingError> {
+        let event_index = features & FEATURE_EVENT_IDX != 0;
+        let queue = |q, direction| DeviceQueue::new(memory.clone(), q, direction, event_index);
+        let receive = queue(queues[0], Direction::ToGuest);
+        // The TAP says when there is something to receive; until then new buffers are no news.
+        receive.disarm()?;
+        Ok(Self {
+            tap,
+            receive,
+            transmit: queue(queues[1], Direction::FromGuest),
+            mergeable: features & FEATURE_MRG_RXBUF != 0,
+            large: features & (FEATURE_GUEST_TSO4 | FEATURE_GUEST_TSO6) != 0,
+            guest_checksum: features & FEATURE_GUEST_CSUM != 0,
+            buffers: Vec::with_capacity(GATHER),
+            chains: Vec::with_capacity(GATHER),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The TAP, to wait on.
+    pub fn tap(&self) -> &OwnedFd {
+        &self.tap
+    }
+
+    /// Moves packets from the guest to the TAP; whether the guest wants to be woken.
+    pub fn transmit(&mut self) -> Result<(Left, bool), RingError> {
+        self.transmit.disarm()?;
+        let mut left = Left::More;
+        for _ in 0..BATCH {
+            self.buffers.clear();
+            let Some(chain) = self.transmit.peek(0, &mut self.buffers)? else {
+                left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
+                break;
+            };
+            if !(HEADER..=PACKET_MAXIMUM).contains(&chain.length) {
+                return Err(RingError::Length { head: chain.head, length: chain.length as u64 });
+            }
+            match self.vectored(libc::writev) {
+                Ok(_) => self.counters.transmitted += 1,
+                Err(_) => self.counters.refused += 1,
+            }
+            self.transmit.complete(chain.head, 0)?;
+        }
+        Ok((left, self.transmit.publish()?))
+    }
+
+    /// Moves packets from the TAP to the guest; whether the guest wants to be woken. `Err` from the TAP itself means
+    /// that it is gone.
+    pub fn receive(&mut self) -> Result<(Left, bool, io::Result<()>), RingError> {
+        let mut left = Left::More;
+        let mut tap = Ok(());
+        self.receive.disarm()?;
+        for _ in 0..BATCH {
+            if !self.gather()? {
+                left = if self.receive.arm(self.chains.len() as u16)? { Left::More } else { Left::NoBuffers };
+                break;
+            }
+            match self.vectored(libc::readv) {
+                Ok(n) if n >= HEADER => self.deliver(n)?,
+                Ok(_) => {}
+                Err(e) => {
+                    left = Left::Nothing;
+                    if e.kind() != io::ErrorKind::WouldBlock {
+                        tap = Err(e);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok((left, self.receive.publish()?, tap))
+    }
+
+    /// Gathers buffers enough for any packet; `false` if the guest has too few.
+    fn gather(&mut self) -> Result<bool, RingError> {
+        self.buffers.clear();
+        self.chains.clear();
+        let wanted = if self.large && self.mergeable { PACKET_MAXIMUM } else { 1 };
+        let mut total = 0;
+        while total < wanted {
+            let before = self.buffers.len();
+            let Some(chain) = self.receive.peek(self.chains.len() as u16, &mut self.buffers)? else {
+                return Ok(false);
+            };
+            if chain.length < HEADER || (self.chains.is_empty() && self.buffers[before].iov_len < HEADER) {
+                return Err(RingError::Length { head: chain.head, length: chain.length as u64 });
+            }
+            total += chain.length;
+            self.chains.push((chain, chain.length));
+            if self.buffers.len() >= GATHER {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A packet of `n` bytes, header included, lies in the gathered buffers: hands them to the guest.
+    fn deliver(&mut self, n: usize) -> Result<(), RingError> {
+        let mut rest = n;
+        let mut used = 0u16;
+        for (chain, capacity) in &self.chains {
+            let here = rest.min(*capacity);
+            self.receive.complete(chain.head, here as u32)?;
+            used += 1;
+            rest -= here;
+            if rest == 0 {
+                break;
+            }
+        }
+        let first = self.buffers[0].iov_base.cast::<u8>();
+        // SAFETY: the first buffer holds a whole header (checked by `gather`) in guest memory; `buffers` is its last
+        // field, at offset 10, and `flags` its first byte.
+        unsafe {
+            first.add(10).cast::<u16>().write_unaligned(used);
+            if !self.guest_checksum {
+                first.write(0);
+            }
+        }
+        self.counters.received += 1;
+        Ok(())
+    }
+
+    fn vectored(
+        &self,
+        call: unsafe extern "C" fn(i32, *const libc::iovec, i32) -> isize,
+    ) -> io::Result<usize> {
+        let count = self.buffers.len() as i32;
+        // SAFETY: each vector is a range of guest memory that the queue has checked.
+        let n = unsafe { call(self.tap.as_raw_fd(), self.buffers.as_ptr(), count) };
+        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
+    }
+}

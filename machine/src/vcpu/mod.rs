@@ -1,0 +1,8 @@
+//! The vCPU thread as the other threads see it: [`VcpuState`] is what they share, [`Calls`] what ends its sleep from
+//! another process.
+
+mod sleep;
+mod state;
+
+pub use sleep::{Calls, sleep};
+pub use state::VcpuState;

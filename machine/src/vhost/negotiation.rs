@@ -1,0 +1,162 @@
+//! The order of the messages: what a back end can do, then all that it needs to begin, or to go on.
+
+use super::conversation::Talk;
+use super::{OWN, VhostError, usable};
+use crate::memory::{GuestPhys, Region};
+use crate::net::feature_names;
+use abi::boot::Queue;
+use abi::net::FEATURE_VERSION_1;
+use abi::virtqueue::USED_INDEX;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use vhost_user::message::{Inflight, MemoryRegion, Request, RingAddresses, RingEvent, RingState};
+use vhost_user::{FEATURE_PROTOCOL, protocol};
+
+/// How long a back end may take for each of the two parts.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Parts of the protocol that are of use here. One region of memory needs no slots (`CONFIGURE_MEM_SLOTS`).
+const PROTOCOL: u64 = protocol::REPLY_ACK | protocol::MTU | protocol::INFLIGHT_SHMFD;
+
+/// A conversation whose back end has said what it can do.
+pub struct Introduced {
+    talk: Talk,
+    /// Feature bits of virtio that it offers.
+    pub offered: u64,
+    protocol: u64,
+}
+
+/// Asks a new back end what it can do.
+pub fn introduce(stream: UnixStream) -> Result<Introduced, VhostError> {
+    let mut talk = Talk::new(stream, PATIENCE)?;
+    talk.tell("to be owned", &Request::SetOwner, &[])?;
+    let offered = talk.ask_word("which features it offers", &Request::GetFeatures)?;
+    if offered & FEATURE_VERSION_1 == 0 {
+        return Err(VhostError::Legacy);
+    }
+    let mut protocol = 0;
+    if offered & FEATURE_PROTOCOL != 0 {
+        let asked = talk.ask_word("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
+        protocol = asked & PROTOCOL;
+        talk.tell("its parts of the protocol", &Request::SetProtocolFeatures(protocol), &[])?;
+        talk.acknowledged = protocol & protocol::REPLY_ACK != 0;
+    }
+    Ok(Introduced { talk, offered, protocol })
+}
+
+/// What a back end works on, the same for each that comes.
+pub struct Device {
+    /// Guest memory, as this process has it.
+    pub memory: Arc<Region>,
+    /// The file behind it.
+    pub file: Arc<OwnedFd>,
+    /// Receive and transmit queue.
+    pub queues: [Queue; 2],
+    /// Features that the guest was given.
+    pub features: u64,
+    /// Largest layer-3 packet, bytes.
+    pub mtu: u16,
+    /// Eventfds that the doorbells of the two queues signal.
+    pub kicks: [File; 2],
+    /// Wakes the guest: an eventfd.
+    pub call: File,
+    /// The area in which a back end notes what it works on, kept for the next.
+    pub inflight: Option<(Inflight, OwnedFd)>,
+}
+
+impl Device {
+    /// Has a back end begin, or go on from where the last one had come to.
+    pub fn attach(&mut self, introduced: Introduced) -> Result<Attached, VhostError> {
+        let Introduced { mut talk, offered, protocol } = introduced;
+        talk.extend(PATIENCE);
+        let missing = self.features & !usable(offered);
+        if missing != 0 {
+            return Err(VhostError::Less(feature_names(missing).join(", ")));
+        }
+        if protocol & protocol::INFLIGHT_SHMFD != 0 {
+            self.share_inflight(&mut talk)?;
+        }
+        let features = (self.features & !OWN) | (offered & FEATURE_PROTOCOL);
+        talk.tell("the features", &Request::SetFeatures(features), &[])?;
+        if protocol & protocol::MTU != 0 {
+            talk.tell("the MTU", &Request::SetMtu(self.mtu.into()), &[])?;
+        }
+        let start = self.memory.start().0;
+        // Rings are named by the guest's addresses: where memory lies in this process is nobody's business.
+        let region = MemoryRegion { guest: start, length: self.memory.length(), user: start, offset: 0 };
+        talk.tell("the memory", &Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
+        for index in 0..self.queues.len() {
+            self.give_ring(&mut talk, index)?;
+        }
+        if offered & FEATURE_PROTOCOL != 0 {
+            for index in 0..self.queues.len() as u32 {
+                let on = RingState { index, value: 1 };
+                talk.tell("a ring to be enabled", &Request::SetRingEnable(on), &[])?;
+            }
+        }
+        // What the guest rang for while nobody listened, and what the last back end did not call for.
+        for mut event in self.kicks.iter().chain([&self.call]) {
+            // An eventfd that is full has been signalled.
+            let _ = event.write(&1u64.to_ne_bytes());
+        }
+        Ok(Attached(talk))
+    }
+
+    fn share_inflight(&mut self, talk: &mut Talk) -> Result<(), VhostError> {
+        if self.inflight.is_none() {
+            let queues = self.queues.len() as u16;
+            let queue_size = self.queues[0].size as u16;
+            let wanted = Inflight { size: 0, offset: 0, queues, queue_size };
+            let name = "for the inflight area";
+            let mut message = talk.ask(name, &Request::GetInflight(wanted))?;
+            let area = Inflight::parse(&message.payload)?;
+            let Some(file) = message.descriptors.pop().filter(|_| message.descriptors.is_empty()) else {
+                return Err(VhostError::Confused(name));
+            };
+            // This side never looks into it: whatever the file is, it is the back end's own.
+            self.inflight = Some((Inflight { queues, queue_size, ..area }, file));
+        }
+        match &self.inflight {
+            Some((area, file)) => {
+                talk.tell("the inflight area", &Request::SetInflight(*area), &[file.as_fd()])
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn give_ring(&self, talk: &mut Talk, index: usize) -> Result<(), VhostError> {
+        let queue = &self.queues[index];
+        let used = GuestPhys(queue.used + USED_INDEX);
+        // Where an in-order back end had come to; 0 for a guest that has not run yet.
+        let base = self.memory.word16(used).map_err(|_| VhostError::Ring(used))?.load(Ordering::Acquire);
+        let (ring, event) = (index as u32, RingEvent { index: index as u8, none: false });
+        let state = |value| RingState { index: ring, value };
+        talk.tell("a ring's size", &Request::SetRingSize(state(queue.size)), &[])?;
+        talk.tell("a ring's base", &Request::SetRingBase(state(base.into())), &[])?;
+        let addresses = RingAddresses {
+            index: ring,
+            flags: 0,
+            descriptors: queue.descriptors,
+            used: queue.used,
+            available: queue.available,
+            log: 0,
+        };
+        talk.tell("a ring's addresses", &Request::SetRingAddresses(addresses), &[])?;
+        talk.tell("a ring's call", &Request::SetRingCall(event), &[self.call.as_fd()])?;
+        talk.tell("a ring's kick", &Request::SetRingKick(event), &[self.kicks[index].as_fd()])
+    }
+}
+
+/// A back end at work.
+pub struct Attached(Talk);
+
+impl Attached {
+    /// Waits until it is gone.
+    pub fn until_gone(self) -> VhostError {
+        self.0.until_closed()
+    }
+}

@@ -1,0 +1,89 @@
+//! Control ring and boot marks as the I/O thread's channel.
+
+use super::control_ring::{ControlError, ControlRing};
+use super::marks::Marks;
+use abi::control as message;
+use machine::control::RefusalKind;
+use machine::io::{Broken, Channel, FromGuest, GuestRequest, Received, ToGuest};
+use machine::timeline::{Timeline, Tsc, unix_ns};
+use machine::vcpu::VcpuState;
+
+/// The channel to a guest in ring 3.
+pub struct GuestChannel {
+    /// Messages both ways.
+    pub ring: ControlRing,
+    /// The guest's time stamps and counters.
+    pub marks: Marks,
+}
+
+fn broken(e: ControlError) -> Broken {
+    Broken(e.to_string())
+}
+
+impl GuestChannel {
+    /// A request goes behind the wall clock: a guest that slept may have drifted.
+    fn request(&mut self, id: u64, request: GuestRequest<'_>) -> bool {
+        let mut clock = Tsc::now().0.to_le_bytes().to_vec();
+        clock.extend(unix_ns().to_le_bytes());
+        self.ring.send(message::CLOCK, 0, &clock);
+        match request {
+            GuestRequest::Read(handler) => self.ring.send(message::HANDLER_READ, id, handler.as_bytes()),
+            GuestRequest::Write(handler, value) => {
+                let payload = [handler.as_bytes(), b"\0", value.as_bytes()].concat();
+                self.ring.send(message::HANDLER_WRITE, id, &payload)
+            }
+            GuestRequest::Configure(config) => self.ring.send(message::CONFIGURE, id, config.as_bytes()),
+            GuestRequest::Statistics => self.ring.send(message::STATISTICS, id, b""),
+        }
+    }
+}
+
+/// What a reply's status says.
+fn outcome(status: u16) -> Result<(), RefusalKind> {
+    match status {
+        message::STATUS_OK => Ok(()),
+        message::STATUS_UNSUPPORTED => Err(RefusalKind::Unsupported),
+        message::STATUS_NOT_FOUND => Err(RefusalKind::NotFound),
+        message::STATUS_FORBIDDEN => Err(RefusalKind::Forbidden),
+        _ => Err(RefusalKind::Refused),
+    }
+}
+
+impl Channel for GuestChannel {
+    fn send(&mut self, message: ToGuest<'_>) -> bool {
+        match message {
+            ToGuest::ConsoleInput(bytes) => self.ring.send(message::CONSOLE_INPUT, 0, bytes),
+            ToGuest::Stop(grace_ms) => self.ring.send(message::STOP, 0, &grace_ms.to_le_bytes()),
+            ToGuest::Request(id, request) => self.request(id, request),
+        }
+    }
+
+    fn flush(&mut self) -> Result<bool, Broken> {
+        self.ring.pump().map_err(broken)
+    }
+
+    fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken> {
+        let drained = self.ring.drain(|piece| match piece.header.kind {
+            message::CONSOLE_OUTPUT => each(FromGuest::ConsoleOutput(piece.bytes)),
+            message::REPLY => each(FromGuest::Reply {
+                id: piece.header.id,
+                bytes: piece.bytes,
+                outcome: piece.last.then(|| outcome(piece.header.status)),
+            }),
+            _ => {}
+        });
+        drained.map(|(wake, more)| Received { wake, more }).map_err(broken)
+    }
+
+    fn timeline(&self, state: &VcpuState) -> Timeline {
+        self.marks.timeline(state.ready().is_some())
+    }
+
+    fn up_ns(&self) -> u64 {
+        self.marks.up_ns()
+    }
+
+    fn counters(&self) -> Vec<u64> {
+        self.marks.counters()
+    }
+}

@@ -1,0 +1,88 @@
+//! Boot marks: the guest's stamps, taken with care, on the monitor's timeline.
+
+use abi::boot::*;
+use machine::memory::{GuestPhys, Region};
+use machine::timeline::{Phase, Span, Timeline, Tsc};
+use std::mem::offset_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The monitor's own stamps, and where the guest's are.
+pub struct Marks {
+    memory: Arc<Region>,
+    guest_page: u64,
+    tsc_hz: u64,
+    spawn: Timeline,
+    entered: Arc<AtomicU64>,
+}
+
+impl Marks {
+    /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
+    pub fn new(memory: Arc<Region>, guest_page: u64, spawn: Timeline, entered: Arc<AtomicU64>) -> Self {
+        Self { memory, guest_page, tsc_hz: spawn.tsc_hz, spawn, entered }
+    }
+
+    fn word(&self, offset: usize) -> u64 {
+        let address = GuestPhys(self.guest_page + offset as u64);
+        self.memory.word64(address).map_or(0, |w| w.load(Ordering::Relaxed))
+    }
+
+    fn entered(&self) -> Tsc {
+        Tsc(self.entered.load(Ordering::Acquire))
+    }
+
+    /// Nanoseconds since entry.
+    pub fn up_ns(&self) -> u64 {
+        Tsc::now().since(self.entered(), self.tsc_hz)
+    }
+
+    /// The guest's counters, as it claims them.
+    pub fn counters(&self) -> Vec<u64> {
+        (0..=COUNTER_HEAP_USED).map(|i| self.word(offset_of!(GuestPage, counters) + 8 * i)).collect()
+    }
+
+    /// All phases that are over. The guest's stamps are clamped to the time it has run, and put in order.
+    pub fn timeline(&self, ready: bool) -> Timeline {
+        let mut timeline = self.spawn.clone();
+        let (entered, now) = (self.entered(), Tsc::now());
+        if entered == Tsc(0) {
+            return timeline;
+        }
+        let last = timeline.spans.iter().flat_map(|s| &s.inside).map(|s| s.end_ns).max().unwrap_or(0);
+        let enter = timeline.span(Phase::Enter, entered, entered);
+        if let Some(spawn) = timeline.spans.iter_mut().find(|s| s.phase == Phase::Spawn) {
+            spawn.inside.push(Span { start_ns: last, ..enter.clone() });
+            spawn.end_ns = enter.end_ns;
+        }
+        let mut earlier = entered;
+        let mut next = |mark: usize| {
+            let stamp = Tsc(self.word(offset_of!(GuestPage, marks) + 8 * mark));
+            if stamp == Tsc(0) {
+                return None;
+            }
+            let start = earlier;
+            earlier = stamp.max(earlier).min(now);
+            Some((start, earlier))
+        };
+        next(MARK_ENTRY);
+        let inside = [
+            (Phase::Runtime, next(MARK_RUNTIME)),
+            (Phase::Devices, next(MARK_DEVICES)),
+            (Phase::Configure, next(MARK_CONFIGURE)),
+        ];
+        let inside: Vec<Span> =
+            inside.iter().filter_map(|&(p, s)| s.map(|(a, b)| timeline.span(p, a, b))).collect();
+        if let Some(last) = inside.last() {
+            let start = timeline.span(Phase::Boot, entered, entered).start_ns;
+            let boot = Span { phase: Phase::Boot, start_ns: start, end_ns: last.end_ns, inside };
+            timeline.spans.push(boot);
+        }
+        if ready && let Some((a, b)) = next(MARK_READY) {
+            timeline.spans.push(timeline.span(Phase::Ready, a, b));
+            if let Some((a, b)) = next(MARK_FIRST_PACKET) {
+                timeline.spans.push(timeline.span(Phase::FirstPacket, a, b));
+            }
+        }
+        timeline
+    }
+}

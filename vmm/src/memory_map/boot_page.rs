@@ -1,0 +1,62 @@
+//! The boot page: where the guest finds all it was given.
+
+use super::layout::Layout;
+use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
+
+/// What the boot page says beside the layout.
+pub struct Contents<'a> {
+    /// Net devices, apart from their queues.
+    pub nets: &'a [NetDevice],
+    /// How long an idle guest polls before it sleeps, nanoseconds.
+    pub poll_ns: u32,
+    /// Random bytes for the guest.
+    pub random: [u8; 32],
+    /// x86-64 level of the processor.
+    pub cpu_level: u32,
+    /// Frequency of the time stamp counter, Hz.
+    pub tsc_hz: u64,
+}
+
+/// The boot page of an instance; its clock is not set yet.
+pub fn boot_page(layout: &Layout, contents: &Contents<'_>) -> BootPage {
+    let none = NetDevice {
+        features: 0,
+        mac: [0; 6],
+        mtu: 0,
+        ipv4_prefix: 0,
+        ipv6_prefix: 0,
+        reserved: [0; 6],
+        ipv4: [0; 4],
+        ipv4_gateway: [0; 4],
+        ipv6: [0; 16],
+        ipv6_gateway: [0; 16],
+        receive: Default::default(),
+        transmit: Default::default(),
+    };
+    let mut net = [none; NET_MAXIMUM];
+    for (i, &device) in contents.nets.iter().enumerate() {
+        net[i] = layout.net_device(i, device);
+    }
+    BootPage {
+        magic: BOOT_MAGIC,
+        version_major: abi::VERSION_MAJOR,
+        version_minor: abi::VERSION_MINOR,
+        size: size_of::<BootPage>() as u32,
+        memory: layout.memory,
+        heap: layout.heap,
+        stack: layout.stack,
+        command_line: layout.command_line,
+        config: layout.config,
+        guest_page: layout.guest_page,
+        control_page: layout.control_page,
+        cpu_level: contents.cpu_level,
+        poll_ns: contents.poll_ns,
+        tsc_hz: contents.tsc_hz,
+        clock_tsc: 0,
+        clock_unix_ns: 0,
+        random: contents.random,
+        net_count: contents.nets.len() as u32,
+        reserved: 0,
+        net,
+    }
+}

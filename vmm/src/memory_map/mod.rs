@@ -1,0 +1,7 @@
+//! The guest-physical space of an instance: [`layout`] places the parts of guest memory, [`page_tables`] maps them,
+//! [`descriptor_tables`] are the processor's own, with the fault gates, and [`boot_page`] tells the guest where all is.
+
+pub mod boot_page;
+pub mod descriptor_tables;
+pub mod layout;
+pub mod page_tables;

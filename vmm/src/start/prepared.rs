@@ -1,0 +1,108 @@
+//! Prepared monitors: a process that has its virtual machine, its threads and its confinement, and waits for what it
+//! shall run. Whoever started it holds the other end of a socket: it sends a start request, or closes the socket, and
+//! the process ends.
+//!
+//! A start request is a command line of the monitor in pieces. The last piece comes with the open image and, if there
+//! is one, the open configuration: a process without a file system cannot open them.
+
+use crate::options::{self, Command, Options};
+use machine::error::Error;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use vhost_user::message::PAYLOAD_MAXIMUM;
+use vhost_user::socket::{Connection, Error as SocketError};
+
+/// A piece of the command line.
+const PIECE: u32 = 1;
+/// Its last piece.
+const LAST: u32 = 2;
+/// Longest command line, bytes.
+const LINE_MAXIMUM: usize = 1 << 20;
+
+/// Files that came open with a start request.
+pub struct Files {
+    /// The image.
+    pub image: File,
+    /// The configuration.
+    pub config: Option<File>,
+}
+
+/// Has a prepared monitor run a guest. `arguments` are as on the command line, without `--image` and `--config`.
+pub fn request_start(
+    monitor: &UnixStream,
+    arguments: &[String],
+    image: &File,
+    config: Option<&File>,
+) -> io::Result<()> {
+    let failed = |e: SocketError| match e {
+        SocketError::Socket(e) => e,
+        e => io::Error::other(e.to_string()),
+    };
+    let connection = Connection::new(monitor.try_clone()?);
+    let line: Vec<u8> = arguments.iter().flat_map(|a| a.bytes().chain([0])).collect();
+    let last = line.len().saturating_sub(1) / PAYLOAD_MAXIMUM * PAYLOAD_MAXIMUM;
+    for piece in line[..last].chunks(PAYLOAD_MAXIMUM) {
+        connection.send(PIECE, piece, &[], false).map_err(failed)?;
+    }
+    let mut descriptors = vec![image.as_fd()];
+    descriptors.extend(config.map(AsFd::as_fd));
+    connection.send(LAST, &line[last..], &descriptors, false).map_err(failed)
+}
+
+/// Waits for the start request; `None` if none will come.
+pub fn wait(socket: UnixStream) -> Result<Option<(Options, Files)>, Error> {
+    let mut connection = Connection::new(socket);
+    let mut line = Vec::new();
+    let broken = |what: &str| Error::Configuration(format!("start request: {what}"));
+    loop {
+        let mut message = match connection.receive() {
+            Ok(Some(message)) => message,
+            Ok(None) => continue,
+            Err(SocketError::Closed) if line.is_empty() => return Ok(None),
+            Err(e) => return Err(broken(&e.to_string())),
+        };
+        line.extend(&message.payload);
+        if line.len() > LINE_MAXIMUM {
+            return Err(broken("the command line is too long"));
+        }
+        if message.code != LAST {
+            continue;
+        }
+        let text = String::from_utf8(line).map_err(|e| broken(&e.to_string()))?;
+        let words =
+            ["microvisor-vmm", "--image", "handed over"].into_iter().chain(text.split_terminator('\0'));
+        let mut received = message.descriptors.drain(..).map(File::from);
+        let Some(image) = received.next() else { return Err(broken("no image came with it")) };
+        let files = Files { image, config: received.next() };
+        return match options::parse(words.map(Into::into))? {
+            Command::Run(options) => Ok(Some((*options, files))),
+            _ => Err(broken("it asks for something else")),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_request_arrives_whole() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let image = File::open("/proc/self/exe").unwrap();
+        let long = format!("A={}", "x".repeat(2000));
+        request_start(&ours, &["--set".into(), long.clone(), "--memory".into(), "8".into()], &image, None)
+            .unwrap();
+        let (options, files) = wait(theirs).unwrap().unwrap();
+        assert_eq!((options.words, options.memory), (vec![long], Some(8 << 20)));
+        assert!(files.config.is_none());
+    }
+
+    #[test]
+    fn a_starter_that_is_gone_requests_nothing() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(ours);
+        assert!(wait(theirs).unwrap().is_none());
+    }
+}
