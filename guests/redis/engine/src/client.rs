@@ -9,26 +9,26 @@ use alloc::vec::Vec;
 /// Arguments of a command: in the bytes that came, or kept from before.
 #[derive(Clone, Copy)]
 pub(crate) enum Args<'a> {
-    Sent(&'a [u8], &'a [Span]),
-    Kept(&'a [Vec<u8>]),
+    Request(&'a [u8], &'a [Span]),
+    Owned(&'a [Vec<u8>]),
 }
 
 impl<'a> Args<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
-            Self::Sent(_, spans) => spans.len(),
-            Self::Kept(words) => words.len(),
+            Self::Request(_, spans) => spans.len(),
+            Self::Owned(words) => words.len(),
         }
     }
 
     /// An argument that is known to be there.
     pub(crate) fn at(self, index: usize) -> &'a [u8] {
         match self {
-            Self::Sent(bytes, spans) => {
+            Self::Request(bytes, spans) => {
                 let span = spans[index];
                 &bytes[span.start as usize..span.start as usize + span.length as usize]
             }
-            Self::Kept(words) => &words[index],
+            Self::Owned(words) => &words[index],
         }
     }
 
@@ -40,15 +40,15 @@ impl<'a> Args<'a> {
         (index..self.len()).map(move |i| self.at(i))
     }
 
-    pub(crate) fn keep(self) -> Vec<Vec<u8>> {
+    pub(crate) fn to_vecs(self) -> Vec<Vec<u8>> {
         self.from(0).map(<[u8]>::to_vec).collect()
     }
 
     /// Bytes that keeping what is told takes at the most, whatever type it goes to.
-    pub(crate) fn weight(self) -> usize {
+    pub(crate) fn memory_estimate(self) -> usize {
         let text: usize = match self {
-            Self::Sent(_, spans) => spans.iter().map(|s| s.length as usize).sum(),
-            Self::Kept(words) => words.iter().map(Vec::len).sum(),
+            Self::Request(_, spans) => spans.iter().map(|s| s.length as usize).sum(),
+            Self::Owned(words) => words.iter().map(Vec::len).sum(),
         };
         text + 160 * self.len()
     }
@@ -56,7 +56,7 @@ impl<'a> Args<'a> {
 
 /// What a client waits for.
 #[derive(Debug)]
-pub(crate) struct Wait {
+pub(crate) struct Blocked {
     pub(crate) keys: Vec<Vec<u8>>,
     /// Unix time in milliseconds; `u64::MAX`: for ever.
     pub(crate) deadline: u64,
@@ -68,10 +68,10 @@ pub(crate) struct Wait {
 
 /// A transaction being put together.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct MultiState {
     pub(crate) commands: Vec<Vec<Vec<u8>>>,
     /// A command was refused: EXEC will be.
-    pub(crate) refused: bool,
+    pub(crate) dirty_exec: bool,
 }
 
 /// One connection.
@@ -86,23 +86,23 @@ pub(crate) struct Client {
     pub(crate) db: usize,
     pub(crate) authenticated: bool,
     /// Bytes of a request that is not complete, or that has to wait.
-    pub(crate) input: Vec<u8>,
+    pub(crate) query_buffer: Vec<u8>,
     pub(crate) parser: Parser,
     /// What is in `input` may be whole requests, which had to wait.
-    pub(crate) stalled: bool,
+    pub(crate) unprocessed: bool,
     pub(crate) out: Reply,
-    pub(crate) queue: Option<Queue>,
-    pub(crate) watching: Vec<(usize, Vec<u8>)>,
+    pub(crate) multi: Option<MultiState>,
+    pub(crate) watched_keys: Vec<(usize, Vec<u8>)>,
     /// A watched key has changed.
-    pub(crate) spoiled: bool,
+    pub(crate) dirty_cas: bool,
     pub(crate) channels: BTreeSet<Vec<u8>>,
     pub(crate) patterns: BTreeSet<Vec<u8>>,
-    pub(crate) wait: Option<Wait>,
-    pub(crate) wait_db: usize,
+    pub(crate) blocked: Option<Blocked>,
+    pub(crate) blocked_db: usize,
     /// Nothing more is read; it is closed once everything was sent.
-    pub(crate) closing: bool,
+    pub(crate) close_after_reply: bool,
     /// CLIENT REPLY SKIP: the next command gets no reply.
-    pub(crate) skip: bool,
+    pub(crate) reply_skip: bool,
     pub(crate) no_touch: bool,
     pub(crate) created: u64,
     pub(crate) active: u64,
@@ -116,6 +116,6 @@ impl Client {
 
     /// Whether its requests have to wait: for something blocking, or until it reads its replies.
     pub(crate) fn must_wait(&self, backlog: usize) -> bool {
-        self.wait.is_some() || self.closing || self.out.pending().len() > backlog
+        self.blocked.is_some() || self.close_after_reply || self.out.pending().len() > backlog
     }
 }

@@ -1,13 +1,13 @@
 //! From bytes to commands and back: feeds requests to commands, wakes who waits, keeps limits.
 
-use crate::client::{Args, Client, Queue};
+use crate::blocked::unblock_client;
+use crate::client::{Args, Client, MultiState};
 use crate::commands::{self, Call, Command, flags};
 use crate::error::Error;
 use crate::resp::parse::{Parsed, Parser};
-use crate::server::{Server, Settings, Totals};
+use crate::server::{Server, Settings, Stats};
 use crate::store::keyspace::Keyspace;
 use crate::table::Seed;
-use crate::waiting::stop_waiting;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -22,9 +22,9 @@ pub struct Setup {
     /// Random, and nobody else's business: keeps clients from choosing keys that collide.
     pub seed: [u64; 2],
     /// Tells how many bytes of the heap are in use.
-    pub used: fn() -> usize,
+    pub heap_used: fn() -> usize,
     /// Bytes that the heap has.
-    pub total: usize,
+    pub heap_size: usize,
     /// `maxmemory`; without it, what the heap leaves after connections and room to work in.
     pub max_memory: Option<usize>,
     /// `maxclients`.
@@ -55,22 +55,23 @@ impl Engine {
                 port: setup.port,
                 timeout: 0,
             },
-            totals: Totals::default(),
+            stats: Stats::default(),
             clients: BTreeMap::new(),
             next_id: 1,
             channels: BTreeMap::new(),
             patterns: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            outbound: BTreeSet::new(),
+            pending_writes: BTreeSet::new(),
             started: now_us,
             micros: now_us,
-            used: setup.used,
-            total: setup.total,
+            heap_used: setup.heap_used,
+            heap_size: setup.heap_size,
             peak: 0,
             shutdown: false,
         };
-        server.settings.max_memory =
-            setup.max_memory.unwrap_or((setup.total - setup.total / 4).saturating_sub(server.reserve()));
+        server.settings.max_memory = setup
+            .max_memory
+            .unwrap_or((setup.heap_size - setup.heap_size / 4).saturating_sub(server.reserve()));
         let mut store = Keyspace::new(Seed(setup.seed[0], setup.seed[1]));
         store.now = now_us / 1000;
         Self { store, server, parser: Parser::default(), spare: Vec::new() }
@@ -91,7 +92,7 @@ impl Engine {
     pub fn connect(&mut self, peer: String, local: String) -> u64 {
         let id = self.server.next_id;
         self.server.next_id += 1;
-        self.server.totals.connections += 1;
+        self.server.stats.connections += 1;
         let now = self.store.now;
         let authenticated = self.server.settings.password.is_empty();
         let client =
@@ -102,19 +103,19 @@ impl Engine {
 
     /// A connection was turned away.
     pub fn reject(&mut self) {
-        self.server.totals.rejected += 1;
+        self.server.stats.rejected += 1;
     }
 
     /// A client is gone.
     pub fn disconnect(&mut self, id: u64) {
         let Some(Some(mut client)) = self.server.clients.remove(&id) else { return };
-        self.server.outbound.remove(&id);
-        self.forget(&mut client);
+        self.server.pending_writes.remove(&id);
+        self.unlink(&mut client);
     }
 
     /// Takes a client out of everything that knows it.
-    fn forget(&mut self, client: &mut Client) {
-        stop_waiting(&mut self.store, &mut self.server, client);
+    fn unlink(&mut self, client: &mut Client) {
+        unblock_client(&mut self.store, &mut self.server, client);
         commands::transactions::unwatch(&mut self.store, client);
         commands::pubsub::leave(&mut self.server, client);
     }
@@ -125,25 +126,26 @@ impl Engine {
         let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else {
             return bytes.len();
         };
-        let consumed = if client.closing { bytes.len() } else { self.take_in(&mut client, bytes) };
-        self.server.totals.bytes_in += consumed as u64;
-        if client.closing {
-            (client.input, client.parser) = (Vec::new(), Parser::default());
+        let consumed =
+            if client.close_after_reply { bytes.len() } else { self.process_input(&mut client, bytes) };
+        self.server.stats.bytes_in += consumed as u64;
+        if client.close_after_reply {
+            (client.query_buffer, client.parser) = (Vec::new(), Parser::default());
         }
         if let Some(place) = self.server.clients.get_mut(&id) {
             *place = Some(client);
         }
-        self.serve_ready();
+        self.serve_blocked_clients();
         consumed
     }
 
-    fn take_in(&mut self, client: &mut Client, bytes: &[u8]) -> usize {
+    fn process_input(&mut self, client: &mut Client, bytes: &[u8]) -> usize {
         client.active = self.store.now;
         if client.must_wait(BACKLOG) {
             return 0;
         }
         client.out.lend(&mut self.spare);
-        if client.input.is_empty() {
+        if client.query_buffer.is_empty() {
             let mut parser = core::mem::take(&mut self.parser);
             parser.reset();
             let done = self.requests(client, &mut parser, bytes);
@@ -151,7 +153,7 @@ impl Engine {
             if !client.must_wait(BACKLOG) && done < bytes.len() {
                 // The beginning of a request.
                 consumed = bytes.len();
-                if self.store_input(client, &parser, &bytes[done..]) {
+                if self.append_query_buffer(client, &parser, &bytes[done..]) {
                     client.parser = core::mem::take(&mut parser);
                 }
             }
@@ -161,18 +163,18 @@ impl Engine {
             return consumed;
         }
         let mut parser = core::mem::take(&mut client.parser);
-        let consumed = if self.store_input(client, &parser, bytes) { bytes.len() } else { 0 };
-        if !client.closing {
-            let input = core::mem::take(&mut client.input);
+        let consumed = if self.append_query_buffer(client, &parser, bytes) { bytes.len() } else { 0 };
+        if !client.close_after_reply {
+            let input = core::mem::take(&mut client.query_buffer);
             let done = self.requests(client, &mut parser, &input);
-            client.input = input;
-            client.input.drain(..done);
-            client.stalled = client.must_wait(BACKLOG) && !client.input.is_empty();
-            if client.input.is_empty() {
-                client.input = Vec::new();
+            client.query_buffer = input;
+            client.query_buffer.drain(..done);
+            client.unprocessed = client.must_wait(BACKLOG) && !client.query_buffer.is_empty();
+            if client.query_buffer.is_empty() {
+                client.query_buffer = Vec::new();
                 parser = Parser::default();
-            } else if client.input.capacity() > 4 * client.input.len() + 4096 {
-                client.input.shrink_to(2 * client.input.len());
+            } else if client.query_buffer.capacity() > 4 * client.query_buffer.len() + 4096 {
+                client.query_buffer.shrink_to(2 * client.query_buffer.len());
             }
             client.parser = parser;
         }
@@ -180,24 +182,24 @@ impl Engine {
     }
 
     /// Keeps the part of a request that has come; whether there was room for it.
-    fn store_input(&mut self, client: &mut Client, parser: &Parser, bytes: &[u8]) -> bool {
-        let after = client.input.len() + bytes.len();
-        if after > client.input.capacity() {
+    fn append_query_buffer(&mut self, client: &mut Client, parser: &Parser, bytes: &[u8]) -> bool {
+        let after = client.query_buffer.len() + bytes.len();
+        if after > client.query_buffer.capacity() {
             // As much as was announced, as far as it is not much more than what has come.
-            let announced = client.input.len() + parser.missing(client.input.len());
+            let announced = client.query_buffer.len() + parser.missing(client.query_buffer.len());
             let wanted = announced.min(2 * after).max(after + after / 2);
             let spans = parser.spans.capacity() * 24;
             let free = self.server.free() / 2;
             let wanted = if wanted + spans > free { after + spans } else { wanted };
-            let more = wanted.saturating_sub(client.input.len());
-            if wanted + spans > free || client.input.try_reserve_exact(more).is_err() {
+            let more = wanted.saturating_sub(client.query_buffer.len());
+            if wanted + spans > free || client.query_buffer.try_reserve_exact(more).is_err() {
                 client.out.error(&Error::Text("ERR request is larger than memory allows"));
-                client.closing = true;
-                self.server.totals.overflowed += 1;
+                client.close_after_reply = true;
+                self.server.stats.overflowed += 1;
                 return false;
             }
         }
-        client.input.extend_from_slice(bytes);
+        client.query_buffer.extend_from_slice(bytes);
         true
     }
 
@@ -209,17 +211,17 @@ impl Engine {
             match parser.parse(rest, client.authenticated) {
                 Parsed::Request(length) => {
                     let args = match parser.words.is_empty() {
-                        true => Args::Sent(&rest[..length], &parser.spans),
-                        false => Args::Kept(&parser.words),
+                        true => Args::Request(&rest[..length], &parser.spans),
+                        false => Args::Owned(&parser.words),
                     };
                     self.execute(client, args);
                     done += length;
                 }
-                Parsed::Nothing(length) => done += length,
+                Parsed::Empty(length) => done += length,
                 Parsed::Incomplete => break,
-                Parsed::Garbage(message) => {
-                    client.out.error(&Error::Said(alloc::format!("ERR {message}")));
-                    client.closing = true;
+                Parsed::ProtocolError(message) => {
+                    client.out.error(&Error::Formatted(alloc::format!("ERR {message}")));
+                    client.close_after_reply = true;
                     done = bytes.len();
                 }
             }
@@ -229,17 +231,17 @@ impl Engine {
     }
 
     fn execute(&mut self, client: &mut Client, args: Args<'_>) {
-        self.server.totals.commands += 1;
+        self.server.stats.commands += 1;
         let errors = client.out.errors;
         client.out.limit = self.server.reply_limit(&client.out);
-        let skipped = core::mem::take(&mut client.skip);
-        let muted = client.out.muted;
-        client.out.muted |= skipped;
+        let skipped = core::mem::take(&mut client.reply_skip);
+        let reply_off = client.out.reply_off;
+        client.out.reply_off |= skipped;
         let command = commands::find(args.at(0));
-        match self.admit(client, command, args) {
+        match self.check(client, command, args) {
             Err(error) => {
-                if let Some(queue) = &mut client.queue {
-                    queue.refused = true;
+                if let Some(queue) = &mut client.multi {
+                    queue.dirty_exec = true;
                 }
                 client.out.error(&error);
             }
@@ -248,18 +250,18 @@ impl Engine {
         }
         // CLIENT REPLY decides for itself.
         if skipped && command.is_none_or(|c| c.name != "client") {
-            client.out.muted = muted;
+            client.out.reply_off = reply_off;
         }
-        self.server.totals.errors += client.out.errors - errors;
+        self.server.stats.errors += client.out.errors - errors;
         if client.out.overflowed {
-            client.closing = true;
-            self.server.totals.overflowed += 1;
+            client.close_after_reply = true;
+            self.server.stats.overflowed += 1;
         }
-        self.spread_news(client);
+        self.mark_dirty_clients(client);
     }
 
     /// Whether a command may run now (`Some`), or is queued (`None`).
-    fn admit(
+    fn check(
         &mut self,
         client: &mut Client,
         command: Option<&'static Command>,
@@ -273,28 +275,28 @@ impl Engine {
         if !client.authenticated && !command.has(flags::NO_AUTH) {
             return Err(Error::Text("NOAUTH Authentication required."));
         }
-        if !client.out.three && client.subscriptions() > 0 && !command.has(flags::SUBSCRIBED) {
-            return Err(Error::Said(alloc::format!(
+        if !client.out.resp3 && client.subscriptions() > 0 && !command.has(flags::SUBSCRIBED) {
+            return Err(Error::Formatted(alloc::format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
                  in this context",
                 command.name
             )));
         }
         if command.has(flags::GROWS) {
-            self.make_room(args.weight())?;
+            self.evict_until_fits(args.memory_estimate())?;
         } else {
             // Also who deletes makes the table work; and a lower maxmemory takes effect with any command.
-            let _ = self.make_room(0);
+            let _ = self.evict_until_fits(0);
         }
-        if client.queue.is_some() && !command.has(flags::NOT_QUEUED) {
+        if client.multi.is_some() && !command.has(flags::NOT_QUEUED) {
             if command.has(flags::NO_MULTI) {
                 return Err(Error::Text("ERR Command not allowed inside a transaction"));
             }
-            if !self.server.has_room(args.weight()) {
+            if !self.server.has_room(args.memory_estimate()) {
                 return Err(Error::Memory);
             }
-            if let Some(Queue { commands, .. }) = &mut client.queue {
-                commands.push(args.keep());
+            if let Some(MultiState { commands, .. }) = &mut client.multi {
+                commands.push(args.to_vecs());
             }
             return Ok(None);
         }
@@ -302,9 +304,9 @@ impl Engine {
     }
 
     /// Evicts until there is room for so many bytes.
-    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
+    fn evict_until_fits(&mut self, bytes: usize) -> Result<(), Error> {
         loop {
-            let used = (self.server.used)();
+            let used = (self.server.heap_used)();
             self.server.peak = self.server.peak.max(used);
             let over = used.saturating_add(bytes) > self.server.limit();
             if !over && bytes <= self.server.free() {
@@ -320,7 +322,7 @@ impl Engine {
     fn call(&mut self, client: &mut Client, command: &'static Command, args: Args<'_>) {
         let mut out = core::mem::take(&mut client.out);
         let mark = out.mark();
-        self.store.quiet = client.no_touch;
+        self.store.no_touch = client.no_touch;
         let mut call = Call {
             store: &mut self.store,
             server: &mut self.server,
@@ -328,11 +330,11 @@ impl Engine {
             client,
             args,
             out: &mut out,
-            wait: None,
+            blocked: None,
             nested: false,
         };
         let result = (command.run)(&mut call);
-        let wait = call.wait.take();
+        let wait = call.blocked.take();
         if let Err(error) = result {
             out.rewind(mark);
             out.error(&error);
@@ -340,24 +342,24 @@ impl Engine {
         client.last_command = command.name;
         client.out = out;
         if let Some(wait) = wait {
-            self.start_waiting(client, wait);
+            self.block_client(client, wait);
         }
     }
 
     /// Tells watchers that their keys have changed.
-    pub(crate) fn spread_news(&mut self, client: &mut Client) {
-        for id in core::mem::take(&mut self.store.spoiled) {
+    pub(crate) fn mark_dirty_clients(&mut self, client: &mut Client) {
+        for id in core::mem::take(&mut self.store.dirty_clients) {
             if id == client.id {
-                client.spoiled = true;
+                client.dirty_cas = true;
             } else if let Some(other) = self.server.other(id) {
-                other.spoiled = true;
+                other.dirty_cas = true;
             }
         }
     }
 
     /// A client that has to be looked after although it sent nothing: it is to be sent something, or to be closed.
-    pub fn next_outbound(&mut self) -> Option<u64> {
-        self.server.outbound.pop_first()
+    pub fn next_pending_write(&mut self) -> Option<u64> {
+        self.server.pending_writes.pop_first()
     }
 
     /// What a client is to be sent.
@@ -367,7 +369,7 @@ impl Engine {
 
     /// So many bytes of it were sent.
     pub fn sent(&mut self, id: u64, count: usize) {
-        self.server.totals.bytes_out += count as u64;
+        self.server.stats.bytes_out += count as u64;
         if let Some(Some(client)) = self.server.clients.get_mut(&id) {
             client.out.sent(count, &mut self.spare);
         }
@@ -376,12 +378,12 @@ impl Engine {
     /// Whether a client has requests here that it did not have to wait with.
     pub fn has_requests(&self, id: u64) -> bool {
         let client = self.server.clients.get(&id).and_then(Option::as_ref);
-        client.is_some_and(|c| c.stalled && !c.must_wait(BACKLOG))
+        client.is_some_and(|c| c.unprocessed && !c.must_wait(BACKLOG))
     }
 
     /// Whether a client's connection is to be closed once everything was sent.
     pub fn is_closing(&self, id: u64) -> bool {
-        self.server.clients.get(&id).and_then(Option::as_ref).is_none_or(|client| client.closing)
+        self.server.clients.get(&id).and_then(Option::as_ref).is_none_or(|client| client.close_after_reply)
     }
 
     /// Whether the connection is to be broken off: what is left to be sent makes no sense.
@@ -401,7 +403,7 @@ impl Engine {
 
     /// Commands run since the start.
     pub fn commands(&self) -> u64 {
-        self.server.totals.commands
+        self.server.stats.commands
     }
 
     /// Clients connected.

@@ -21,7 +21,7 @@ pub(crate) enum Error {
     InvalidExpire(&'static str),
     /// A whole message, code included.
     Text(&'static str),
-    Said(String),
+    Formatted(String),
 }
 
 impl Error {
@@ -48,11 +48,11 @@ impl Error {
                 b"' command"
             }
             Self::Text(text) => text.as_bytes(),
-            Self::Said(text) => text.as_bytes(),
+            Self::Formatted(text) => text.as_bytes(),
         };
         put(text);
     }
 }
 
 /// What a command returns; its reply is written by then.
-pub(crate) type Done = Result<(), Error>;
+pub(crate) type CommandResult = Result<(), Error>;

@@ -13,17 +13,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod blocked;
 mod client;
 mod commands;
 mod engine;
 mod error;
 mod glob;
+mod listpack;
 mod number;
-mod pack;
 mod resp;
 mod server;
 mod store;
 mod table;
-mod waiting;
 
 pub use engine::{Engine, Setup};

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
 
 /// Counters that INFO shows.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct Stats {
     pub(crate) commands: u64,
     pub(crate) connections: u64,
     pub(crate) rejected: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Totals {
 /// The rest of the state.
 pub(crate) struct Server {
     pub(crate) settings: Settings,
-    pub(crate) totals: Totals,
+    pub(crate) stats: Stats,
     /// The one whose command runs is taken out meanwhile.
     pub(crate) clients: BTreeMap<u64, Option<Box<Client>>>,
     pub(crate) next_id: u64,
@@ -47,14 +47,14 @@ pub(crate) struct Server {
     /// Clients that wait, by deadline.
     pub(crate) deadlines: BTreeSet<(u64, u64)>,
     /// Clients that have something to be sent, or that are to be closed, though they sent nothing themselves.
-    pub(crate) outbound: BTreeSet<u64>,
+    pub(crate) pending_writes: BTreeSet<u64>,
     pub(crate) started: u64,
     /// Unix time, microseconds.
     pub(crate) micros: u64,
     /// Bytes of the heap that are in use.
-    pub(crate) used: fn() -> usize,
+    pub(crate) heap_used: fn() -> usize,
     /// Bytes of the heap.
-    pub(crate) total: usize,
+    pub(crate) heap_size: usize,
     pub(crate) peak: usize,
     /// SHUTDOWN was asked for.
     pub(crate) shutdown: bool,
@@ -63,23 +63,23 @@ pub(crate) struct Server {
 impl Server {
     /// Bytes that nobody may have: they keep the guest itself going.
     pub(crate) fn reserve(&self) -> usize {
-        (self.total / 16).clamp(1 << 20, 32 << 20)
+        (self.heap_size / 16).clamp(1 << 20, 32 << 20)
     }
 
     /// Bytes that may still be taken without touching the reserve.
     pub(crate) fn free(&self) -> usize {
-        self.total.saturating_sub(self.reserve()).saturating_sub((self.used)())
+        self.heap_size.saturating_sub(self.reserve()).saturating_sub((self.heap_used)())
     }
 
     /// Where writing stops: `maxmemory`, or what the heap has if that is less.
     pub(crate) fn limit(&self) -> usize {
-        let hard = self.total.saturating_sub(self.reserve());
+        let hard = self.heap_size.saturating_sub(self.reserve());
         if self.settings.max_memory == 0 { hard } else { hard.min(self.settings.max_memory) }
     }
 
     /// Whether there is room for a value of so many bytes, and for making it.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        (self.used)().saturating_add(bytes) <= self.limit() && bytes <= self.free()
+        (self.heap_used)().saturating_add(bytes) <= self.limit() && bytes <= self.free()
     }
 
     /// How long a reply may become: growing takes up to two and a half times as much for a moment.
@@ -93,24 +93,24 @@ impl Server {
     }
 
     /// Writes to a client that did not ask.
-    pub(crate) fn tell(&mut self, id: u64, write: impl FnOnce(&mut Reply)) {
+    pub(crate) fn push_to(&mut self, id: u64, write: impl FnOnce(&mut Reply)) {
         // A subscriber that does not read is cut off well before it takes everybody's memory.
-        let most = (self.total / 32).clamp(64 << 10, 8 << 20).min(self.free() / 3);
+        let most = (self.heap_size / 32).clamp(64 << 10, 8 << 20).min(self.free() / 3);
         let Some(client) = self.other(id) else { return };
-        if client.closing {
+        if client.close_after_reply {
             return;
         }
         client.out.limit = most;
         write(&mut client.out);
-        client.closing |= client.out.overflowed;
-        self.outbound.insert(id);
+        client.close_after_reply |= client.out.overflowed;
+        self.pending_writes.insert(id);
     }
 
     /// Ends a connection.
     pub(crate) fn close(&mut self, id: u64) {
         if let Some(client) = self.other(id) {
-            client.closing = true;
-            self.outbound.insert(id);
+            client.close_after_reply = true;
+            self.pending_writes.insert(id);
         }
     }
 

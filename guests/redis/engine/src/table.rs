@@ -11,9 +11,9 @@ use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
 /// Entries of a shard, in the mean, before there are more shards.
-const MEAN: usize = 96;
+const SPLIT_LOAD: usize = 96;
 /// Below this mean there are fewer.
-const SPARSE: usize = 24;
+const MERGE_LOAD: usize = 24;
 
 /// Keys that make the hash unguessable.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -97,7 +97,7 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn insert(&mut self, entry: T) -> &mut T {
         if self.shards.is_empty() {
             self.shards.push(HashTable::new());
-        } else if self.len >= self.shards.len() * MEAN {
+        } else if self.len >= self.shards.len() * SPLIT_LOAD {
             self.split();
         }
         self.len += 1;
@@ -115,7 +115,7 @@ impl<T: Keyed> Table<T> {
             shard.shrink_to(shard.len() * 2, |e| inner(seed.hash(e.key())));
         }
         self.len -= 1;
-        if self.len < self.shards.len() * SPARSE && self.shards.len() > 1 {
+        if self.len < self.shards.len() * MERGE_LOAD && self.shards.len() > 1 {
             self.merge();
         }
         if self.len == 0 {
@@ -202,14 +202,14 @@ impl<T: Keyed> Table<T> {
     }
 
     /// An entry by chance; the same for the same number.
-    pub(crate) fn random(&self, mut chance: impl FnMut() -> u64) -> Option<&T> {
+    pub(crate) fn random(&self, mut rng: impl FnMut() -> u64) -> Option<&T> {
         if self.len == 0 {
             return None;
         }
         loop {
-            let shard = &self.shards[(chance() % self.shards.len() as u64) as usize];
+            let shard = &self.shards[(rng() % self.shards.len() as u64) as usize];
             // Shards differ in size: one that is small is passed over as often as it has to be.
-            let place = (chance() % (4 * MEAN).max(shard.len()) as u64) as usize;
+            let place = (rng() % (4 * SPLIT_LOAD).max(shard.len()) as u64) as usize;
             if let Some(entry) = shard.iter().nth(place) {
                 return Some(entry);
             }

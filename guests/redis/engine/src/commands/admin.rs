@@ -1,10 +1,10 @@
 //! Settings and the server as a whole.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::number::parse_i64;
-use crate::server::Totals;
+use crate::server::Stats;
 use crate::store::evict::Policy;
 use crate::store::keyspace::{Counters, DATABASES};
 use alloc::format;
@@ -73,7 +73,7 @@ enum Setting {
 fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error> {
     let shown = String::from_utf8_lossy(name).into_owned();
     let failed = |why: &str| {
-        Error::Said(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
+        Error::Formatted(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
     };
     let lower = name.to_ascii_lowercase();
     match &lower[..] {
@@ -84,7 +84,7 @@ fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error>
             Policy::named(value).map(Setting::Policy).ok_or(failed(&why))
         }
         b"maxclients" => {
-            let most = call.server.total / 4096;
+            let most = call.server.heap_size / 4096;
             let n = parse_i64(value).filter(|n| (1..=most as i64).contains(n));
             n.map(|n| Setting::MaxClients(n as usize)).ok_or(failed("memory does not suffice for so many"))
         }
@@ -97,14 +97,14 @@ fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error>
         _ => match settings(call).into_iter().find(|(known, _)| known.as_bytes() == lower) {
             Some((_, now)) if now.as_bytes() == value => Ok(Setting::Unchanged),
             Some(_) => Err(failed("can't set immutable config")),
-            None => Err(Error::Said(format!(
+            None => Err(Error::Formatted(format!(
                 "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
             ))),
         },
     }
 }
 
-pub(crate) fn config(call: &mut Call<'_>) -> Done {
+pub(crate) fn config(call: &mut Call<'_>) -> CommandResult {
     let n = call.argc();
     if call.is(1, "GET") && n >= 3 {
         let all = settings(call);
@@ -134,7 +134,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> Done {
         }
         call.out.ok();
     } else if call.is(1, "RESETSTAT") && n == 2 {
-        call.server.totals = Totals::default();
+        call.server.stats = Stats::default();
         call.store.counters = Counters::default();
         call.out.ok();
     } else if call.is(1, "REWRITE") && n == 2 {
@@ -149,7 +149,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn time(call: &mut Call<'_>) -> Done {
+pub(crate) fn time(call: &mut Call<'_>) -> CommandResult {
     let micros = call.server.micros;
     call.out.array(2);
     call.out.bulk_integer((micros / 1_000_000) as i64);
@@ -157,7 +157,7 @@ pub(crate) fn time(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn shutdown(call: &mut Call<'_>) -> Done {
+pub(crate) fn shutdown(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "SAVE") {
         return no_persistence(call);
     }
@@ -165,16 +165,16 @@ pub(crate) fn shutdown(call: &mut Call<'_>) -> Done {
         return Err(Error::Syntax);
     }
     call.server.shutdown = true;
-    call.client.closing = true;
+    call.client.close_after_reply = true;
     Ok(())
 }
 
 /// SAVE and its kin.
-pub(crate) fn no_persistence(_: &mut Call<'_>) -> Done {
+pub(crate) fn no_persistence(_: &mut Call<'_>) -> CommandResult {
     Err(Error::Text("ERR This server has no persistence: its keys live as long as its machine"))
 }
 
-pub(crate) fn role(call: &mut Call<'_>) -> Done {
+pub(crate) fn role(call: &mut Call<'_>) -> CommandResult {
     call.out.array(3);
     call.out.bulk(b"master");
     call.out.integer(0);
@@ -183,7 +183,7 @@ pub(crate) fn role(call: &mut Call<'_>) -> Done {
 }
 
 /// What tests need of DEBUG.
-pub(crate) fn debug(call: &mut Call<'_>) -> Done {
+pub(crate) fn debug(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "SET-ACTIVE-EXPIRE") && call.argc() == 3 {
         call.store.active_expiry = match call.arg(2) {
             b"0" => false,

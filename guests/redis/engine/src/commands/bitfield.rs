@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::strings::with_bytes;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use alloc::vec::Vec;
 
 #[derive(Clone, Copy)]
@@ -133,7 +133,7 @@ impl Step {
     }
 }
 
-fn run(call: &mut Call<'_>, read_only: bool) -> Done {
+fn run(call: &mut Call<'_>, read_only: bool) -> CommandResult {
     let key = call.arg(1);
     let steps = steps(call, read_only)?;
     let writes = steps.iter().filter(|s| !matches!(s.action, Action::Get));
@@ -181,10 +181,10 @@ fn run(call: &mut Call<'_>, read_only: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn bitfield(call: &mut Call<'_>) -> Done {
+pub(crate) fn bitfield(call: &mut Call<'_>) -> CommandResult {
     run(call, false)
 }
 
-pub(crate) fn bitfield_ro(call: &mut Call<'_>) -> Done {
+pub(crate) fn bitfield_ro(call: &mut Call<'_>) -> CommandResult {
     run(call, true)
 }

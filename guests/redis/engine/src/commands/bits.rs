@@ -2,9 +2,9 @@
 
 use super::strings::with_bytes;
 use super::{Call, string_range};
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::Value;
-use crate::store::slot::NEVER;
+use crate::store::entry::NEVER;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ fn offset(call: &Call<'_>, index: usize) -> Result<usize, Error> {
     }
 }
 
-pub(crate) fn setbit(call: &mut Call<'_>) -> Done {
+pub(crate) fn setbit(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let at = offset(call, 2)?;
     let bit = match call.arg(3) {
@@ -36,7 +36,7 @@ pub(crate) fn setbit(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn getbit(call: &mut Call<'_>) -> Done {
+pub(crate) fn getbit(call: &mut Call<'_>) -> CommandResult {
     let at = offset(call, 2)?;
     let text = call.store.text(call.db, call.args.at(1))?.unwrap_or_default();
     let bit = text.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
@@ -81,7 +81,7 @@ fn count_bits(bytes: &[u8], bits: core::ops::Range<usize>) -> u32 {
     middle + (bytes[first] & head).count_ones() + (bytes[last] & tail).count_ones()
 }
 
-pub(crate) fn bitcount(call: &mut Call<'_>) -> Done {
+pub(crate) fn bitcount(call: &mut Call<'_>) -> CommandResult {
     if call.argc() > 5 {
         return Err(Error::Syntax);
     }
@@ -92,7 +92,7 @@ pub(crate) fn bitcount(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn bitpos(call: &mut Call<'_>) -> Done {
+pub(crate) fn bitpos(call: &mut Call<'_>) -> CommandResult {
     let wanted = match call.arg(2) {
         b"0" => 0,
         b"1" => 1,
@@ -135,7 +135,7 @@ pub(crate) fn bitpos(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn bitop(call: &mut Call<'_>) -> Done {
+pub(crate) fn bitop(call: &mut Call<'_>) -> CommandResult {
     let target = call.arg(2);
     let (and, or, xor) = (call.is(1, "AND"), call.is(1, "OR"), call.is(1, "XOR"));
     if !and && !or && !xor && !call.is(1, "NOT") {
@@ -154,7 +154,7 @@ pub(crate) fn bitop(call: &mut Call<'_>) -> Done {
         call.out.integer(0);
         return Ok(());
     }
-    call.need(2 * length)?;
+    call.ensure_memory(2 * length)?;
     let mut result: Vec<u8> = vec![0; length];
     for (i, key) in call.args.from(3).enumerate() {
         let text = call.store.text(call.db, key)?.unwrap_or_default();

@@ -3,20 +3,20 @@
 use super::{Call, keys, pubsub, transactions};
 use crate::client::Client;
 
-use crate::error::{Done, Error};
+use crate::blocked::unblock_client;
+use crate::error::{CommandResult, Error};
 use crate::number::parse_i64;
 use crate::resp::reply::Reply;
 use crate::server::VERSION;
-use crate::waiting::stop_waiting;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub(crate) fn ping(call: &mut Call<'_>) -> Done {
+pub(crate) fn ping(call: &mut Call<'_>) -> CommandResult {
     if call.argc() > 2 {
         return Err(Error::Arity("ping"));
     }
-    if !call.out.three && call.client.subscriptions() > 0 {
+    if !call.out.resp3 && call.client.subscriptions() > 0 {
         call.out.array(2);
         call.out.bulk(b"pong");
         call.out.bulk(call.args.get(1).unwrap_or_default());
@@ -29,18 +29,18 @@ pub(crate) fn ping(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn echo(call: &mut Call<'_>) -> Done {
+pub(crate) fn echo(call: &mut Call<'_>) -> CommandResult {
     call.out.bulk(call.args.at(1));
     Ok(())
 }
 
-pub(crate) fn quit(call: &mut Call<'_>) -> Done {
+pub(crate) fn quit(call: &mut Call<'_>) -> CommandResult {
     call.out.ok();
-    call.client.closing = true;
+    call.client.close_after_reply = true;
     Ok(())
 }
 
-pub(crate) fn select(call: &mut Call<'_>) -> Done {
+pub(crate) fn select(call: &mut Call<'_>) -> CommandResult {
     call.client.db = keys::database(call.arg(1)).map_err(|e| match e {
         Error::NotInteger => Error::Text("ERR value is not an integer or out of range"),
         other => other,
@@ -49,21 +49,21 @@ pub(crate) fn select(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn reset(call: &mut Call<'_>) -> Done {
+pub(crate) fn reset(call: &mut Call<'_>) -> CommandResult {
     let client = &mut *call.client;
-    client.queue = None;
+    client.multi = None;
     transactions::unwatch(call.store, client);
     pubsub::leave(call.server, client);
     client.db = 0;
     client.name = String::new();
     client.no_touch = false;
     client.authenticated = call.server.settings.password.is_empty();
-    (call.out.three, call.out.muted) = (false, false);
+    (call.out.resp3, call.out.reply_off) = (false, false);
     call.out.simple("RESET");
     Ok(())
 }
 
-fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Done {
+fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> CommandResult {
     let expected = &call.server.settings.password;
     // Takes as long for a wrong password as for the right one.
     let same = expected.len() == password.len()
@@ -75,7 +75,7 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Done {
     Ok(())
 }
 
-pub(crate) fn auth(call: &mut Call<'_>) -> Done {
+pub(crate) fn auth(call: &mut Call<'_>) -> CommandResult {
     match call.argc() {
         2 if call.server.settings.password.is_empty() => {
             return Err(Error::Text(
@@ -100,10 +100,10 @@ fn check_name(name: &[u8]) -> Result<String, Error> {
     }
 }
 
-pub(crate) fn hello(call: &mut Call<'_>) -> Done {
-    let mut three = call.out.three;
+pub(crate) fn hello(call: &mut Call<'_>) -> CommandResult {
+    let mut resp3 = call.out.resp3;
     if let Some(version) = call.args.get(1) {
-        three = match parse_i64(version) {
+        resp3 = match parse_i64(version) {
             Some(2) => false,
             Some(3) => true,
             Some(_) => return Err(Error::Text("NOPROTO unsupported protocol version")),
@@ -121,7 +121,7 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Done {
             at += 2;
         } else {
             let option = String::from_utf8_lossy(call.arg(at));
-            return Err(Error::Said(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Error::Formatted(format!("ERR Syntax error in HELLO option '{option}'")));
         }
     }
     if !call.client.authenticated {
@@ -134,14 +134,14 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Done {
     if let Some(name) = name {
         call.client.name = name;
     }
-    call.out.three = three;
+    call.out.resp3 = resp3;
     call.out.map(7);
     for (word, text) in [("server", "redis"), ("version", VERSION)] {
         call.out.bulk(word.as_bytes());
         call.out.bulk(text.as_bytes());
     }
     call.out.bulk(b"proto");
-    call.out.integer(if three { 3 } else { 2 });
+    call.out.integer(if resp3 { 3 } else { 2 });
     call.out.bulk(b"id");
     call.out.integer(call.client.id as i64);
     for (word, text) in [("mode", "standalone"), ("role", "master")] {
@@ -156,8 +156,8 @@ pub(crate) fn hello(call: &mut Call<'_>) -> Done {
 /// A client as CLIENT LIST shows it.
 fn describe(client: &Client, out: &Reply, now: u64) -> String {
     let flags = match () {
-        () if client.wait.is_some() => "b",
-        () if client.queue.is_some() => "x",
+        () if client.blocked.is_some() => "b",
+        () if client.multi.is_some() => "x",
         () if client.subscriptions() > 0 => "P",
         () => "N",
     };
@@ -173,18 +173,18 @@ fn describe(client: &Client, out: &Reply, now: u64) -> String {
         client.db,
         client.channels.len(),
         client.patterns.len(),
-        client.queue.as_ref().map_or(-1, |q| q.commands.len() as i64),
-        client.watching.len(),
-        client.input.len(),
+        client.multi.as_ref().map_or(-1, |q| q.commands.len() as i64),
+        client.watched_keys.len(),
+        client.query_buffer.len(),
         out.capacity(),
         if client.last_command.is_empty() { "NULL" } else { client.last_command },
         client.library,
         client.library_version,
-        if out.three { 3 } else { 2 },
+        if out.resp3 { 3 } else { 2 },
     )
 }
 
-pub(crate) fn client(call: &mut Call<'_>) -> Done {
+pub(crate) fn client(call: &mut Call<'_>) -> CommandResult {
     let now = call.store.now;
     let n = call.argc();
     match () {
@@ -215,11 +215,11 @@ pub(crate) fn client(call: &mut Call<'_>) -> Done {
         () if call.is(1, "KILL") && n >= 3 => kill(call)?,
         () if call.is(1, "REPLY") && n == 3 => match () {
             () if call.is(2, "ON") => {
-                call.out.muted = false;
+                call.out.reply_off = false;
                 call.out.ok();
             }
-            () if call.is(2, "OFF") => call.out.muted = true,
-            () if call.is(2, "SKIP") => call.client.skip = !call.out.muted,
+            () if call.is(2, "OFF") => call.out.reply_off = true,
+            () if call.is(2, "SKIP") => call.client.reply_skip = !call.out.reply_off,
             () => return Err(Error::Syntax),
         },
         () if call.is(1, "UNBLOCK") && (n == 3 || n == 4) => unblock(call)?,
@@ -246,7 +246,7 @@ fn on_or_off(call: &Call<'_>, at: usize) -> Result<bool, Error> {
     }
 }
 
-fn list(call: &mut Call<'_>) -> Done {
+fn list(call: &mut Call<'_>) -> CommandResult {
     let now = call.store.now;
     let mut ids: Option<Vec<i64>> = None;
     if call.argc() > 2 {
@@ -278,7 +278,7 @@ fn list(call: &mut Call<'_>) -> Done {
 }
 
 /// By address, or by filters.
-fn kill(call: &mut Call<'_>) -> Done {
+fn kill(call: &mut Call<'_>) -> CommandResult {
     let old_style = call.argc() == 3;
     let (mut id, mut peer, mut local, mut skip_me) = (None, None, None, !old_style);
     if old_style {
@@ -314,7 +314,7 @@ fn kill(call: &mut Call<'_>) -> Done {
             continue;
         }
         killed += 1;
-        if me { call.client.closing = true } else { call.server.close(other) }
+        if me { call.client.close_after_reply = true } else { call.server.close(other) }
     }
     match old_style {
         true if killed == 0 => Err(Error::Text("ERR No such client")),
@@ -329,7 +329,7 @@ fn kill(call: &mut Call<'_>) -> Done {
     }
 }
 
-fn unblock(call: &mut Call<'_>) -> Done {
+fn unblock(call: &mut Call<'_>) -> CommandResult {
     let with_error = call.is(3, "ERROR");
     if call.argc() == 4 && !with_error && !call.is(3, "TIMEOUT") {
         return Err(Error::Text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
@@ -340,8 +340,8 @@ fn unblock(call: &mut Call<'_>) -> Done {
         call.out.integer(0);
         return Ok(());
     };
-    let waits = other.wait.is_some();
-    if let Some(wait) = &other.wait {
+    let waits = other.blocked.is_some();
+    if let Some(wait) = &other.blocked {
         other.out.limit = usize::MAX;
         if with_error {
             other.out.error(&Error::Text("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
@@ -350,8 +350,8 @@ fn unblock(call: &mut Call<'_>) -> Done {
         } else {
             other.out.null_array();
         }
-        stop_waiting(call.store, call.server, &mut other);
-        call.server.outbound.insert(id);
+        unblock_client(call.store, call.server, &mut other);
+        call.server.pending_writes.insert(id);
     }
     if let Some(place) = call.server.clients.get_mut(&id) {
         *place = Some(other);

@@ -1,8 +1,8 @@
 //! When keys end.
 
 use super::Call;
-use crate::error::{Done, Error};
-use crate::store::slot::NEVER;
+use crate::error::{CommandResult, Error};
+use crate::store::entry::NEVER;
 
 /// A moment (Unix, milliseconds) from a number of seconds or milliseconds.
 pub(crate) fn deadline_from(
@@ -18,7 +18,7 @@ pub(crate) fn deadline_from(
     Ok(at.max(0) as u64)
 }
 
-fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static str) -> Done {
+fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static str) -> CommandResult {
     let key = call.arg(1);
     let amount = call.int(2)?;
     let at = deadline_from(call, amount, unit, relative, name)?;
@@ -31,7 +31,7 @@ fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static st
             () if call.is(i, "LT") => lt = true,
             () => {
                 let option = alloc::string::String::from_utf8_lossy(call.arg(i));
-                return Err(Error::Said(alloc::format!("ERR Unsupported option {option}")));
+                return Err(Error::Formatted(alloc::format!("ERR Unsupported option {option}")));
             }
         }
     }
@@ -41,7 +41,7 @@ fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static st
     if gt && lt {
         return Err(Error::Text("ERR GT and LT options at the same time are not compatible"));
     }
-    let Some(before) = call.store.find(call.db, key).map(|slot| slot.expiry()) else {
+    let Some(before) = call.store.find(call.db, key).map(|entry| entry.expiry()) else {
         call.out.integer(0);
         return Ok(());
     };
@@ -61,26 +61,26 @@ fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static st
     Ok(())
 }
 
-pub(crate) fn expire(call: &mut Call<'_>) -> Done {
+pub(crate) fn expire(call: &mut Call<'_>) -> CommandResult {
     expire_with(call, 1000, true, "expire")
 }
 
-pub(crate) fn pexpire(call: &mut Call<'_>) -> Done {
+pub(crate) fn pexpire(call: &mut Call<'_>) -> CommandResult {
     expire_with(call, 1, true, "pexpire")
 }
 
-pub(crate) fn expireat(call: &mut Call<'_>) -> Done {
+pub(crate) fn expireat(call: &mut Call<'_>) -> CommandResult {
     expire_with(call, 1000, false, "expireat")
 }
 
-pub(crate) fn pexpireat(call: &mut Call<'_>) -> Done {
+pub(crate) fn pexpireat(call: &mut Call<'_>) -> CommandResult {
     expire_with(call, 1, false, "pexpireat")
 }
 
 /// -2: no key, -1: no expiry.
-fn remaining(call: &mut Call<'_>, answer: impl Fn(u64, u64) -> u64) -> Done {
+fn remaining(call: &mut Call<'_>, answer: impl Fn(u64, u64) -> u64) -> CommandResult {
     let now = call.store.now;
-    let expiry = call.store.find(call.db, call.args.at(1)).map(|slot| slot.expiry());
+    let expiry = call.store.find(call.db, call.args.at(1)).map(|entry| entry.expiry());
     call.out.integer(match expiry {
         None => -2,
         Some(NEVER) => -1,
@@ -89,25 +89,25 @@ fn remaining(call: &mut Call<'_>, answer: impl Fn(u64, u64) -> u64) -> Done {
     Ok(())
 }
 
-pub(crate) fn ttl(call: &mut Call<'_>) -> Done {
+pub(crate) fn ttl(call: &mut Call<'_>) -> CommandResult {
     remaining(call, |at, now| (at.saturating_sub(now) + 500) / 1000)
 }
 
-pub(crate) fn pttl(call: &mut Call<'_>) -> Done {
+pub(crate) fn pttl(call: &mut Call<'_>) -> CommandResult {
     remaining(call, |at, now| at.saturating_sub(now))
 }
 
-pub(crate) fn expiretime(call: &mut Call<'_>) -> Done {
+pub(crate) fn expiretime(call: &mut Call<'_>) -> CommandResult {
     remaining(call, |at, _| (at + 500) / 1000)
 }
 
-pub(crate) fn pexpiretime(call: &mut Call<'_>) -> Done {
+pub(crate) fn pexpiretime(call: &mut Call<'_>) -> CommandResult {
     remaining(call, |at, _| at)
 }
 
-pub(crate) fn persist(call: &mut Call<'_>) -> Done {
+pub(crate) fn persist(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
-    let had = call.store.find(call.db, key).is_some_and(|slot| slot.expiry() != NEVER);
+    let had = call.store.find(call.db, key).is_some_and(|entry| entry.expiry() != NEVER);
     if had {
         call.store.set_expiry(call.db, key, NEVER);
         call.changed(key);

@@ -1,7 +1,7 @@
 //! Hashes.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::number::{format_plain, parse_f64, parse_i64, with_i64};
 use crate::store::hash::Hash;
 use alloc::vec::Vec;
@@ -21,19 +21,19 @@ fn set_fields(call: &mut Call<'_>, name: &'static str) -> Result<i64, Error> {
     Ok(new)
 }
 
-pub(crate) fn hset(call: &mut Call<'_>) -> Done {
+pub(crate) fn hset(call: &mut Call<'_>) -> CommandResult {
     let new = set_fields(call, "hset")?;
     call.out.integer(new);
     Ok(())
 }
 
-pub(crate) fn hmset(call: &mut Call<'_>) -> Done {
+pub(crate) fn hmset(call: &mut Call<'_>) -> CommandResult {
     set_fields(call, "hmset")?;
     call.out.ok();
     Ok(())
 }
 
-pub(crate) fn hsetnx(call: &mut Call<'_>) -> Done {
+pub(crate) fn hsetnx(call: &mut Call<'_>) -> CommandResult {
     let (key, seed) = (call.arg(1), call.store.seed);
     let hash = call.store.get_or_make::<Hash>(call.db, key)?;
     let new = hash.get(call.args.at(2)).is_none();
@@ -45,13 +45,13 @@ pub(crate) fn hsetnx(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn hget(call: &mut Call<'_>) -> Done {
+pub(crate) fn hget(call: &mut Call<'_>) -> CommandResult {
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     call.out.bulk_or_null(hash.and_then(|hash| hash.get(call.args.at(2))));
     Ok(())
 }
 
-pub(crate) fn hmget(call: &mut Call<'_>) -> Done {
+pub(crate) fn hmget(call: &mut Call<'_>) -> CommandResult {
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     call.out.array(call.args.len() - 2);
     for name in call.args.from(2) {
@@ -60,40 +60,40 @@ pub(crate) fn hmget(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn hdel(call: &mut Call<'_>) -> Done {
+pub(crate) fn hdel(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let mut removed = 0;
     if let Some(hash) = call.store.get_mut::<Hash>(call.db, key)? {
         removed = call.args.from(2).filter(|name| hash.remove(name)).count();
     }
     if removed > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.integer(removed as i64);
     Ok(())
 }
 
-pub(crate) fn hexists(call: &mut Call<'_>) -> Done {
+pub(crate) fn hexists(call: &mut Call<'_>) -> CommandResult {
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let there = hash.is_some_and(|hash| hash.get(call.args.at(2)).is_some());
     call.out.integer(there.into());
     Ok(())
 }
 
-pub(crate) fn hlen(call: &mut Call<'_>) -> Done {
+pub(crate) fn hlen(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.get::<Hash>(call.db, call.args.at(1))?.map_or(0, Hash::len);
     call.out.integer(length as i64);
     Ok(())
 }
 
-pub(crate) fn hstrlen(call: &mut Call<'_>) -> Done {
+pub(crate) fn hstrlen(call: &mut Call<'_>) -> CommandResult {
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let value = hash.and_then(|hash| hash.get(call.args.at(2)));
     call.out.integer(value.map_or(0, |v| v.len() as i64));
     Ok(())
 }
 
-fn all(call: &mut Call<'_>, names: bool, values: bool) -> Done {
+fn all(call: &mut Call<'_>, names: bool, values: bool) -> CommandResult {
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let length = hash.map_or(0, Hash::len);
     match (names, values) {
@@ -111,19 +111,19 @@ fn all(call: &mut Call<'_>, names: bool, values: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn hgetall(call: &mut Call<'_>) -> Done {
+pub(crate) fn hgetall(call: &mut Call<'_>) -> CommandResult {
     all(call, true, true)
 }
 
-pub(crate) fn hkeys(call: &mut Call<'_>) -> Done {
+pub(crate) fn hkeys(call: &mut Call<'_>) -> CommandResult {
     all(call, true, false)
 }
 
-pub(crate) fn hvals(call: &mut Call<'_>) -> Done {
+pub(crate) fn hvals(call: &mut Call<'_>) -> CommandResult {
     all(call, false, true)
 }
 
-pub(crate) fn hincrby(call: &mut Call<'_>) -> Done {
+pub(crate) fn hincrby(call: &mut Call<'_>) -> CommandResult {
     let (key, seed) = (call.arg(1), call.store.seed);
     let amount = call.int(3)?;
     let name = call.arg(2);
@@ -139,7 +139,7 @@ pub(crate) fn hincrby(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Done {
+pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> CommandResult {
     let (key, seed) = (call.arg(1), call.store.seed);
     let amount = call.float(3)?;
     if !amount.is_finite() {
@@ -161,7 +161,7 @@ pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
+pub(crate) fn hrandfield(call: &mut Call<'_>) -> CommandResult {
     let with_values = call.argc() == 4 && call.is(3, "WITHVALUES");
     if call.argc() > 3 && !with_values {
         return Err(Error::Syntax);
@@ -170,12 +170,12 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2) || (with_values && n > i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let mut chance = call.store.chances();
+    let mut rng = call.store.rng();
     let fields = call.store.get::<Hash>(call.db, call.args.at(1))?.map_or(0, Hash::len);
-    call.need(64 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_memory(64 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let Some(count) = count else {
-        call.out.bulk_or_null(hash.and_then(|hash| hash.random(chance)).map(|(name, _)| name));
+        call.out.bulk_or_null(hash.and_then(|hash| hash.random(rng)).map(|(name, _)| name));
         return Ok(());
     };
     let Some(hash) = hash else {
@@ -183,19 +183,19 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Done {
         return Ok(());
     };
     let pairs: Vec<(&[u8], &[u8])> = if count >= 0 {
-        super::sets::sample(hash.len(), count as usize, &mut chance, hash.iter())
+        super::sets::sample(hash.len(), count as usize, &mut rng, hash.iter())
     } else {
         // Repeated picks may be any number: the reply's limit is what ends them.
         let most = count.unsigned_abs().min(call.out.limit as u64 / 128) as usize;
         if (most as u64) < count.unsigned_abs() {
             return Err(Error::Text("ERR the reply would be larger than memory allows"));
         }
-        (0..most).filter_map(|_| hash.random(&mut chance)).collect()
+        (0..most).filter_map(|_| hash.random(&mut rng)).collect()
     };
-    let three = call.out.three;
-    call.out.array(if with_values && !three { 2 * pairs.len() } else { pairs.len() });
+    let resp3 = call.out.resp3;
+    call.out.array(if with_values && !resp3 { 2 * pairs.len() } else { pairs.len() });
     for (name, value) in pairs {
-        if with_values && three {
+        if with_values && resp3 {
             call.out.array(2);
         }
         call.out.bulk(name);

@@ -1,7 +1,7 @@
 //! INFO.
 
 use super::Call;
-use crate::error::Done;
+use crate::error::CommandResult;
 use crate::server::{Server, VERSION};
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +10,7 @@ use core::fmt::Write;
 /// Writes the lines of a section.
 type Section = fn(&Call<'_>) -> String;
 
-pub(crate) fn info(call: &mut Call<'_>) -> Done {
+pub(crate) fn info(call: &mut Call<'_>) -> CommandResult {
     let all = call.argc() == 1 || ["ALL", "EVERYTHING", "DEFAULT"].iter().any(|word| call.is(1, word));
     let mut text = String::new();
     let sections: [(&str, Section); 7] = [
@@ -45,7 +45,7 @@ fn server(call: &Call<'_>) -> String {
 
 fn clients(call: &Call<'_>) -> String {
     let clients = &call.server.clients;
-    let blocked = clients.values().flatten().filter(|c| c.wait.is_some()).count();
+    let blocked = clients.values().flatten().filter(|c| c.blocked.is_some()).count();
     format!(
         "connected_clients:{}\r\nmaxclients:{}\r\nblocked_clients:{blocked}\r\n",
         clients.len(),
@@ -55,7 +55,7 @@ fn clients(call: &Call<'_>) -> String {
 
 fn memory(call: &Call<'_>) -> String {
     let s = &call.server;
-    let used = (s.used)();
+    let used = (s.heap_used)();
     let peak = s.peak.max(used);
     let limit = s.settings.max_memory;
     format!(
@@ -64,8 +64,8 @@ fn memory(call: &Call<'_>) -> String {
          maxmemory_human:{}\r\nmaxmemory_policy:{}\r\nmem_allocator:talc\r\n",
         Server::human(used),
         Server::human(peak),
-        s.total,
-        Server::human(s.total),
+        s.heap_size,
+        Server::human(s.heap_size),
         Server::human(limit),
         call.store.policy.name()
     )
@@ -80,7 +80,7 @@ fn persistence(call: &Call<'_>) -> String {
 }
 
 fn stats(call: &Call<'_>) -> String {
-    let (t, c) = (&call.server.totals, &call.store.counters);
+    let (t, c) = (&call.server.stats, &call.store.counters);
     format!(
         "total_connections_received:{}\r\ntotal_commands_processed:{}\r\ntotal_net_input_bytes:{}\r\n\
          total_net_output_bytes:{}\r\nrejected_connections:{}\r\nexpired_keys:{}\r\nevicted_keys:{}\r\n\

@@ -3,19 +3,19 @@
 use super::table::{COMMANDS, flags};
 use super::{Call, Command};
 use crate::client::Args;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::number::parse_i64;
 use crate::resp::reply::Reply;
 use crate::store::Value;
+use crate::store::entry::Entry;
 use crate::store::evict::{Access, Policy};
 use crate::store::hash::Hash;
 use crate::store::set::Set;
-use crate::store::slot::Slot;
 use alloc::vec;
 use alloc::vec::Vec;
 
-pub(crate) fn command(call: &mut Call<'_>) -> Done {
+pub(crate) fn command(call: &mut Call<'_>) -> CommandResult {
     let n = call.argc();
     match () {
         () if n == 1 => {
@@ -116,13 +116,13 @@ fn keys<'a>(command: &Command, words: &Args<'a>) -> Vec<&'a [u8]> {
     }
 }
 
-fn get_keys(call: &mut Call<'_>) -> Done {
+fn get_keys(call: &mut Call<'_>) -> CommandResult {
     let command = super::find(call.arg(2)).ok_or(Error::Text("ERR Invalid command specified"))?;
     let words: Vec<Vec<u8>> = call.args.from(2).map(<[u8]>::to_vec).collect();
     if !command.takes(words.len()) {
         return Err(Error::Text("ERR Invalid number of arguments specified for command"));
     }
-    let found = keys(command, &Args::Kept(&words));
+    let found = keys(command, &Args::Owned(&words));
     if found.is_empty() {
         return Err(Error::Text("ERR The command has no key arguments"));
     }
@@ -132,10 +132,10 @@ fn get_keys(call: &mut Call<'_>) -> Done {
 }
 
 /// How Redis would keep a value of this kind and size.
-fn encoding(slot: &Slot) -> &'static str {
-    match slot.value() {
+fn encoding(entry: &Entry) -> &'static str {
+    match entry.value() {
         None | Some(Value::String(_)) => {
-            let text = slot.text().unwrap_or_default();
+            let text = entry.text().unwrap_or_default();
             match text.len() {
                 _ if parse_i64(text).is_some() => "int",
                 0..=44 => "embstr",
@@ -170,7 +170,7 @@ fn encoding(slot: &Slot) -> &'static str {
     }
 }
 
-pub(crate) fn object(call: &mut Call<'_>) -> Done {
+pub(crate) fn object(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "HELP") {
         let lines =
             ["OBJECT ENCODING <key>", "OBJECT FREQ <key>", "OBJECT IDLETIME <key>", "OBJECT REFCOUNT <key>"];
@@ -195,21 +195,21 @@ pub(crate) fn object(call: &mut Call<'_>) -> Done {
              policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    let access = Access { now: call.store.now, policy: call.store.policy, chance: 0 };
+    let access = Access { now: call.store.now, policy: call.store.policy, random: 0 };
     // Looking is no use of the key.
-    call.store.quiet = true;
-    let slot = call.store.find(call.db, call.args.at(2));
-    match (which, slot) {
+    call.store.no_touch = true;
+    let entry = call.store.find(call.db, call.args.at(2));
+    match (which, entry) {
         (_, None) => call.out.null(),
-        (0, Some(slot)) => call.out.bulk(encoding(slot).as_bytes()),
-        (1, Some(slot)) => call.out.integer(access.frequency(slot.access()).into()),
-        (2, Some(slot)) => call.out.integer(access.idle(slot.access()).into()),
+        (0, Some(entry)) => call.out.bulk(encoding(entry).as_bytes()),
+        (1, Some(entry)) => call.out.integer(access.frequency(entry.access()).into()),
+        (2, Some(entry)) => call.out.integer(access.idle(entry.access()).into()),
         (_, Some(_)) => call.out.integer(1),
     }
     Ok(())
 }
 
-pub(crate) fn memory(call: &mut Call<'_>) -> Done {
+pub(crate) fn memory(call: &mut Call<'_>) -> CommandResult {
     /// Bytes of the table that an entry takes, in the mean.
     const SHARE: usize = 26;
     match () {
@@ -217,14 +217,14 @@ pub(crate) fn memory(call: &mut Call<'_>) -> Done {
             if call.argc() == 5 && call.int(4)? < 0 {
                 return Err(Error::Syntax);
             }
-            call.store.quiet = true;
+            call.store.no_touch = true;
             match call.store.find(call.db, call.args.at(2)) {
-                Some(slot) => call.out.integer((slot.size() + SHARE) as i64),
+                Some(entry) => call.out.integer((entry.size() + SHARE) as i64),
                 None => call.out.null(),
             }
         }
         () if call.is(1, "STATS") && call.argc() == 2 => {
-            let used = (call.server.used)();
+            let used = (call.server.heap_used)();
             let keys: usize = call.store.databases.iter().map(|d| d.table.len()).sum();
             let tables: usize = call.store.databases.iter().map(|d| d.table.overhead()).sum();
             let rows = [
@@ -234,7 +234,7 @@ pub(crate) fn memory(call: &mut Call<'_>) -> Done {
                 ("keys.bytes-per-key", used.checked_div(keys).unwrap_or(0)),
                 ("overhead.hashtable.main", tables),
                 ("allocator.allocated", used),
-                ("allocator.active", call.server.total),
+                ("allocator.active", call.server.heap_size),
             ];
             call.out.map(rows.len());
             for (name, value) in rows {
@@ -243,7 +243,7 @@ pub(crate) fn memory(call: &mut Call<'_>) -> Done {
             }
         }
         () if call.is(1, "DOCTOR") && call.argc() == 2 => {
-            let full = (call.server.used)() > call.server.limit() / 10 * 9;
+            let full = (call.server.heap_used)() > call.server.limit() / 10 * 9;
             call.out.verbatim(match full {
                 true => "More than nine tenths of maxmemory are in use.",
                 false => "Memory is in good order.",

@@ -1,43 +1,43 @@
 //! Keys, whatever they hold.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::number::parse_i64;
 use crate::store::keyspace::DATABASES;
 use crate::table::Keyed;
 use alloc::vec::Vec;
 
-pub(crate) fn del(call: &mut Call<'_>) -> Done {
+pub(crate) fn del(call: &mut Call<'_>) -> CommandResult {
     let gone = call.args.from(1).filter(|key| call.store.delete(call.db, key)).count();
     call.out.integer(gone as i64);
     Ok(())
 }
 
-pub(crate) fn exists(call: &mut Call<'_>) -> Done {
+pub(crate) fn exists(call: &mut Call<'_>) -> CommandResult {
     let there = call.args.from(1).filter(|key| call.store.read(call.db, key).is_some()).count();
     call.out.integer(there as i64);
     Ok(())
 }
 
-pub(crate) fn touch(call: &mut Call<'_>) -> Done {
+pub(crate) fn touch(call: &mut Call<'_>) -> CommandResult {
     exists(call)
 }
 
-pub(crate) fn type_of(call: &mut Call<'_>) -> Done {
-    let kind = call.store.find(call.db, call.args.at(1)).map_or("none", |slot| slot.kind());
+pub(crate) fn type_of(call: &mut Call<'_>) -> CommandResult {
+    let kind = call.store.find(call.db, call.args.at(1)).map_or("none", |entry| entry.kind());
     call.out.simple(kind);
     Ok(())
 }
 
-pub(crate) fn keys(call: &mut Call<'_>) -> Done {
+pub(crate) fn keys(call: &mut Call<'_>) -> CommandResult {
     let pattern = call.arg(1);
     let now = call.store.now;
     let mark = call.out.mark();
     let mut found = 0;
-    for slot in call.store.databases[call.db].table.iter() {
-        if slot.expiry() > now && (pattern == b"*" || glob::matches(pattern, slot.key(), false)) {
-            call.out.bulk(slot.key());
+    for entry in call.store.databases[call.db].table.iter() {
+        if entry.expiry() > now && (pattern == b"*" || glob::matches(pattern, entry.key(), false)) {
+            call.out.bulk(entry.key());
             found += 1;
         }
         if call.out.overflowed {
@@ -48,14 +48,14 @@ pub(crate) fn keys(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn randomkey(call: &mut Call<'_>) -> Done {
+pub(crate) fn randomkey(call: &mut Call<'_>) -> CommandResult {
     let now = call.store.now;
     // Expired keys are passed over; if there is nothing else, there is nothing.
     for _ in 0..100 {
-        let chance = call.store.chances();
-        match call.store.databases[call.db].table.random(chance) {
-            Some(slot) if slot.expiry() > now => {
-                call.out.bulk(slot.key());
+        let rng = call.store.rng();
+        match call.store.databases[call.db].table.random(rng) {
+            Some(entry) if entry.expiry() > now => {
+                call.out.bulk(entry.key());
                 return Ok(());
             }
             Some(_) => {}
@@ -66,7 +66,7 @@ pub(crate) fn randomkey(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn rename_to(call: &mut Call<'_>, only_new: bool) -> Done {
+fn rename_to(call: &mut Call<'_>, only_new: bool) -> CommandResult {
     let (from, to) = (call.arg(1), call.arg(2));
     if call.store.find(call.db, from).is_none() {
         return Err(Error::NoSuchKey);
@@ -77,10 +77,10 @@ fn rename_to(call: &mut Call<'_>, only_new: bool) -> Done {
         return Ok(());
     }
     if from != to
-        && let Some(slot) = call.store.take(call.db, from)
+        && let Some(entry) = call.store.take(call.db, from)
     {
-        let expiry = slot.expiry();
-        call.store.put(call.db, to, slot.into_value(), expiry);
+        let expiry = entry.expiry();
+        call.store.put(call.db, to, entry.into_value(), expiry);
         call.changed(from);
         call.changed(to);
     }
@@ -92,11 +92,11 @@ fn rename_to(call: &mut Call<'_>, only_new: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn rename(call: &mut Call<'_>) -> Done {
+pub(crate) fn rename(call: &mut Call<'_>) -> CommandResult {
     rename_to(call, false)
 }
 
-pub(crate) fn renamenx(call: &mut Call<'_>) -> Done {
+pub(crate) fn renamenx(call: &mut Call<'_>) -> CommandResult {
     rename_to(call, true)
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn database(text: &[u8]) -> Result<usize, Error> {
     usize::try_from(number).ok().filter(|&n| n < DATABASES).ok_or(Error::Text("ERR DB index is out of range"))
 }
 
-pub(crate) fn copy(call: &mut Call<'_>) -> Done {
+pub(crate) fn copy(call: &mut Call<'_>) -> CommandResult {
     let (from, to) = (call.arg(1), call.arg(2));
     let (mut db, mut replace) = (call.db, false);
     let mut at = 3;
@@ -124,15 +124,15 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Done {
     if from == to && db == call.db {
         return Err(Error::Text("ERR source and destination objects are the same"));
     }
-    let size = call.store.find(call.db, from).map_or(0, |slot| slot.size());
-    call.need(2 * size)?;
+    let size = call.store.find(call.db, from).map_or(0, |entry| entry.size());
+    call.ensure_memory(2 * size)?;
     let there = call.store.find(db, to).is_some();
-    let value = call.store.find(call.db, from).map(|slot| {
-        let value = match slot.value() {
+    let value = call.store.find(call.db, from).map(|entry| {
+        let value = match entry.value() {
             Some(value) => value.clone(),
-            None => crate::store::Value::String(slot.text().unwrap_or_default().to_vec()),
+            None => crate::store::Value::String(entry.text().unwrap_or_default().to_vec()),
         };
-        (value, slot.expiry())
+        (value, entry.expiry())
     });
     let copied = match value {
         Some((value, expiry)) if replace || !there => {
@@ -146,16 +146,16 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn move_key(call: &mut Call<'_>) -> Done {
+pub(crate) fn move_key(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let db = database(call.arg(2))?;
     if db == call.db {
         return Err(Error::Text("ERR source and destination objects are the same"));
     }
     let possible = call.store.find(call.db, key).is_some() && call.store.find(db, key).is_none();
-    if possible && let Some(slot) = call.store.take(call.db, key) {
-        let expiry = slot.expiry();
-        call.store.put(db, key, slot.into_value(), expiry);
+    if possible && let Some(entry) = call.store.take(call.db, key) {
+        let expiry = entry.expiry();
+        call.store.put(db, key, entry.into_value(), expiry);
         call.changed(key);
         call.store.changed(db, key);
     }
@@ -163,12 +163,12 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn dbsize(call: &mut Call<'_>) -> Done {
+pub(crate) fn dbsize(call: &mut Call<'_>) -> CommandResult {
     call.out.integer(call.store.databases[call.db].table.len() as i64);
     Ok(())
 }
 
-fn flush_option(call: &Call<'_>) -> Done {
+fn flush_option(call: &Call<'_>) -> CommandResult {
     match call.argc() {
         1 => Ok(()),
         2 if call.is(1, "SYNC") || call.is(1, "ASYNC") => Ok(()),
@@ -176,21 +176,21 @@ fn flush_option(call: &Call<'_>) -> Done {
     }
 }
 
-pub(crate) fn flushdb(call: &mut Call<'_>) -> Done {
+pub(crate) fn flushdb(call: &mut Call<'_>) -> CommandResult {
     flush_option(call)?;
     call.store.flush(call.db);
     call.out.ok();
     Ok(())
 }
 
-pub(crate) fn flushall(call: &mut Call<'_>) -> Done {
+pub(crate) fn flushall(call: &mut Call<'_>) -> CommandResult {
     flush_option(call)?;
     (0..DATABASES).for_each(|db| call.store.flush(db));
     call.out.ok();
     Ok(())
 }
 
-pub(crate) fn swapdb(call: &mut Call<'_>) -> Done {
+pub(crate) fn swapdb(call: &mut Call<'_>) -> CommandResult {
     let index = |at, message| {
         database(call.args.at(at)).map_err(|e| match e {
             Error::NotInteger => Error::Text(message),
@@ -203,8 +203,9 @@ pub(crate) fn swapdb(call: &mut Call<'_>) -> Done {
         let mut touched: Vec<(usize, Vec<u8>)> = Vec::new();
         for db in [a, b] {
             let database = &call.store.databases[db];
-            touched
-                .extend(database.watched.keys().chain(database.waiting.keys()).map(|key| (db, key.clone())));
+            touched.extend(
+                database.watched.keys().chain(database.blocking_keys.keys()).map(|key| (db, key.clone())),
+            );
         }
         call.store.swap(a, b);
         touched.into_iter().for_each(|(db, key)| call.store.changed(db, &key));
@@ -215,5 +216,5 @@ pub(crate) fn swapdb(call: &mut Call<'_>) -> Done {
 
 /// Text of a key, for sorting.
 pub(crate) fn text_of<'s>(call: &'s mut Call<'_>, key: &[u8]) -> Option<&'s [u8]> {
-    call.store.find(call.db, key).and_then(|slot| slot.text())
+    call.store.find(call.db, key).and_then(|entry| entry.text())
 }

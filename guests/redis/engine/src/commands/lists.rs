@@ -1,10 +1,10 @@
 //! Lists.
 
 use super::{Call, range};
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::list::List;
 
-fn push(call: &mut Call<'_>, front: bool, only_old: bool) -> Done {
+fn push(call: &mut Call<'_>, front: bool, only_old: bool) -> CommandResult {
     let key = call.arg(1);
     if only_old && call.store.get::<List>(call.db, key)?.is_none() {
         call.out.integer(0);
@@ -19,23 +19,23 @@ fn push(call: &mut Call<'_>, front: bool, only_old: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn lpush(call: &mut Call<'_>) -> Done {
+pub(crate) fn lpush(call: &mut Call<'_>) -> CommandResult {
     push(call, true, false)
 }
 
-pub(crate) fn rpush(call: &mut Call<'_>) -> Done {
+pub(crate) fn rpush(call: &mut Call<'_>) -> CommandResult {
     push(call, false, false)
 }
 
-pub(crate) fn lpushx(call: &mut Call<'_>) -> Done {
+pub(crate) fn lpushx(call: &mut Call<'_>) -> CommandResult {
     push(call, true, true)
 }
 
-pub(crate) fn rpushx(call: &mut Call<'_>) -> Done {
+pub(crate) fn rpushx(call: &mut Call<'_>) -> CommandResult {
     push(call, false, true)
 }
 
-fn pop(call: &mut Call<'_>, front: bool, name: &'static str) -> Done {
+fn pop(call: &mut Call<'_>, front: bool, name: &'static str) -> CommandResult {
     let key = call.arg(1);
     if call.argc() > 3 {
         return Err(Error::Arity(name));
@@ -70,19 +70,19 @@ fn pop(call: &mut Call<'_>, front: bool, name: &'static str) -> Done {
             }
         }
     }
-    call.shrunk(key);
+    call.changed_or_emptied(key);
     Ok(())
 }
 
-pub(crate) fn lpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn lpop(call: &mut Call<'_>) -> CommandResult {
     pop(call, true, "lpop")
 }
 
-pub(crate) fn rpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn rpop(call: &mut Call<'_>) -> CommandResult {
     pop(call, false, "rpop")
 }
 
-pub(crate) fn llen(call: &mut Call<'_>) -> Done {
+pub(crate) fn llen(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.get::<List>(call.db, call.args.at(1))?.map_or(0, List::len);
     call.out.integer(length as i64);
     Ok(())
@@ -94,7 +94,7 @@ fn place(index: i64, len: usize) -> Option<usize> {
     usize::try_from(at).ok().filter(|&at| at < len)
 }
 
-pub(crate) fn lindex(call: &mut Call<'_>) -> Done {
+pub(crate) fn lindex(call: &mut Call<'_>) -> CommandResult {
     let Some(list) = call.store.get::<List>(call.db, call.args.at(1))? else {
         call.out.null();
         return Ok(());
@@ -104,7 +104,7 @@ pub(crate) fn lindex(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn lset(call: &mut Call<'_>) -> Done {
+pub(crate) fn lset(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let Some(list) = call.store.get_mut::<List>(call.db, key)? else { return Err(Error::NoSuchKey) };
     let index = crate::number::parse_i64(call.args.at(2)).ok_or(Error::NotInteger)?;
@@ -115,7 +115,7 @@ pub(crate) fn lset(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn linsert(call: &mut Call<'_>) -> Done {
+pub(crate) fn linsert(call: &mut Call<'_>) -> CommandResult {
     let (key, pivot) = (call.arg(1), call.arg(3));
     let after = call.is(2, "AFTER");
     if !after && !call.is(2, "BEFORE") {
@@ -135,7 +135,7 @@ pub(crate) fn linsert(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn lrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn lrange(call: &mut Call<'_>) -> CommandResult {
     let (start, end) = (call.int(2)?, call.int(3)?);
     let list = call.store.get::<List>(call.db, call.args.at(1))?;
     match list.and_then(|list| Some((list, range(start, end, list.len())?))) {
@@ -150,18 +150,18 @@ pub(crate) fn lrange(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn ltrim(call: &mut Call<'_>) -> Done {
+pub(crate) fn ltrim(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let (start, end) = (call.int(2)?, call.int(3)?);
     if let Some(list) = call.store.get_mut::<List>(call.db, key)? {
         list.trim(range(start, end, list.len()).unwrap_or(0..0));
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.ok();
     Ok(())
 }
 
-pub(crate) fn lrem(call: &mut Call<'_>) -> Done {
+pub(crate) fn lrem(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let count = call.int(2)?;
     let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
@@ -170,13 +170,13 @@ pub(crate) fn lrem(call: &mut Call<'_>) -> Done {
         None => 0,
     };
     if removed > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.integer(removed as i64);
     Ok(())
 }
 
-pub(crate) fn lpos(call: &mut Call<'_>) -> Done {
+pub(crate) fn lpos(call: &mut Call<'_>) -> CommandResult {
     let wanted = call.arg(2);
     let (mut rank, mut count, mut most) = (1, None, usize::MAX);
     let mut at = 3;

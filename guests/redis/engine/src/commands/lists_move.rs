@@ -1,7 +1,7 @@
 //! Lists: moving between them, and waiting for elements.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::list::List;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,18 +23,18 @@ fn transfer(call: &mut Call<'_>, from: bool, to: bool) -> Result<bool, Error> {
     call.store.get::<List>(call.db, target)?;
     let length =
         call.store.get::<List>(call.db, source)?.and_then(|list| list.end(from)).map_or(0, <[u8]>::len);
-    call.need(2 * length)?;
+    call.ensure_memory(2 * length)?;
     let list = call.store.get_mut::<List>(call.db, source)?;
     let Some(element) = list.and_then(|list| list.pop(from, <[u8]>::to_vec)) else { return Ok(false) };
     // To where it came from: the list must not go in between.
     call.store.get_or_make::<List>(call.db, target)?.push(to, &element);
     call.out.bulk(&element);
-    call.shrunk(source);
+    call.changed_or_emptied(source);
     call.changed(target);
     Ok(true)
 }
 
-pub(crate) fn lmove(call: &mut Call<'_>) -> Done {
+pub(crate) fn lmove(call: &mut Call<'_>) -> CommandResult {
     let (from, to) = (side(call, 3)?, side(call, 4)?);
     if !transfer(call, from, to)? {
         call.out.null();
@@ -42,31 +42,31 @@ pub(crate) fn lmove(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Done {
+pub(crate) fn rpoplpush(call: &mut Call<'_>) -> CommandResult {
     if !transfer(call, false, true)? {
         call.out.null();
     }
     Ok(())
 }
 
-pub(crate) fn blmove(call: &mut Call<'_>) -> Done {
+pub(crate) fn blmove(call: &mut Call<'_>) -> CommandResult {
     let (from, to) = (side(call, 3)?, side(call, 4)?);
     let deadline = call.deadline(5)?;
     if !transfer(call, from, to)? {
-        call.wait(vec![call.arg(1).to_vec()], deadline, true)?;
+        call.block(vec![call.arg(1).to_vec()], deadline, true)?;
     }
     Ok(())
 }
 
-pub(crate) fn brpoplpush(call: &mut Call<'_>) -> Done {
+pub(crate) fn brpoplpush(call: &mut Call<'_>) -> CommandResult {
     let deadline = call.deadline(3)?;
     if !transfer(call, false, true)? {
-        call.wait(vec![call.arg(1).to_vec()], deadline, true)?;
+        call.block(vec![call.arg(1).to_vec()], deadline, true)?;
     }
     Ok(())
 }
 
-fn pop_or_wait(call: &mut Call<'_>, front: bool) -> Done {
+fn pop_or_wait(call: &mut Call<'_>, front: bool) -> CommandResult {
     let last = call.argc() - 1;
     let deadline = call.deadline(last)?;
     let keys: Vec<&[u8]> = call.args.from(1).take(last - 1).collect();
@@ -78,18 +78,18 @@ fn pop_or_wait(call: &mut Call<'_>, front: bool) -> Done {
             call.out.bulk(element);
         });
         if popped.is_some() {
-            call.shrunk(key);
+            call.changed_or_emptied(key);
             return Ok(());
         }
     }
-    call.wait(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
+    call.block(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
 }
 
-pub(crate) fn blpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn blpop(call: &mut Call<'_>) -> CommandResult {
     pop_or_wait(call, true)
 }
 
-pub(crate) fn brpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn brpop(call: &mut Call<'_>) -> CommandResult {
     pop_or_wait(call, false)
 }
 
@@ -110,23 +110,23 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
         for _ in 0..count {
             list.pop(front, |element| call.out.bulk(element));
         }
-        call.shrunk(key);
+        call.changed_or_emptied(key);
         return Ok(None);
     }
     Ok(Some(keys.into_iter().map(<[u8]>::to_vec).collect()))
 }
 
-pub(crate) fn lmpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn lmpop(call: &mut Call<'_>) -> CommandResult {
     if pop_many(call, 1)?.is_some() {
         call.out.null_array();
     }
     Ok(())
 }
 
-pub(crate) fn blmpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn blmpop(call: &mut Call<'_>) -> CommandResult {
     let deadline = call.deadline(1)?;
     match pop_many(call, 2)? {
-        Some(keys) => call.wait(keys, deadline, false),
+        Some(keys) => call.block(keys, deadline, false),
         None => Ok(()),
     }
 }

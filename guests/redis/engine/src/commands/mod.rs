@@ -26,8 +26,8 @@ pub(crate) mod zset_algebra;
 pub(crate) mod zset_range;
 pub(crate) mod zsets;
 
-use crate::client::{Args, Client, Wait};
-use crate::error::{Done, Error};
+use crate::client::{Args, Blocked, Client};
+use crate::error::{CommandResult, Error};
 use crate::number::{parse_f64, parse_i64};
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -46,7 +46,7 @@ pub(crate) struct Command {
     pub(crate) flags: u16,
     /// First key, last key (negative: from the end), step.
     pub(crate) keys: (i8, i8, i8),
-    pub(crate) run: fn(&mut Call<'_>) -> Done,
+    pub(crate) run: fn(&mut Call<'_>) -> CommandResult,
 }
 
 impl Command {
@@ -83,7 +83,10 @@ pub(crate) fn unknown(args: Args<'_>) -> Error {
         }
         with.push_str(&format!("'{}' ", show(word, 128 - with.len())));
     }
-    Error::Said(format!("ERR unknown command '{}', with args beginning with: {with}", show(args.at(0), 128)))
+    Error::Formatted(format!(
+        "ERR unknown command '{}', with args beginning with: {with}",
+        show(args.at(0), 128)
+    ))
 }
 
 /// A command being run.
@@ -95,7 +98,7 @@ pub(crate) struct Call<'a> {
     pub(crate) args: Args<'a>,
     pub(crate) out: &'a mut Reply,
     /// Set by a command that has to wait.
-    pub(crate) wait: Option<Wait>,
+    pub(crate) blocked: Option<Blocked>,
     /// In a transaction: nothing waits.
     pub(crate) nested: bool,
 }
@@ -127,13 +130,13 @@ impl<'a> Call<'a> {
     }
 
     /// A collection was changed: it goes if it is empty.
-    pub(crate) fn shrunk(&mut self, key: &[u8]) {
-        self.store.tidy(self.db, key);
+    pub(crate) fn changed_or_emptied(&mut self, key: &[u8]) {
+        self.store.delete_if_empty(self.db, key);
         self.changed(key);
     }
 
     /// Whether a value of so many bytes can be made; evicts for it.
-    pub(crate) fn need(&mut self, bytes: usize) -> Done {
+    pub(crate) fn ensure_memory(&mut self, bytes: usize) -> CommandResult {
         while !self.server.has_room(bytes) {
             if !self.store.evict() {
                 return Err(Error::Memory);
@@ -200,18 +203,18 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for a change of one of these keys, unless this is a transaction: then it is over at once.
-    pub(crate) fn wait(&mut self, keys: Vec<Vec<u8>>, deadline: u64, null_is_bulk: bool) -> Done {
-        self.wait_with(keys, deadline, null_is_bulk, None)
+    pub(crate) fn block(&mut self, keys: Vec<Vec<u8>>, deadline: u64, null_is_bulk: bool) -> CommandResult {
+        self.block_with(keys, deadline, null_is_bulk, None)
     }
 
     /// The same, with other arguments for the next attempt.
-    pub(crate) fn wait_with(
+    pub(crate) fn block_with(
         &mut self,
         mut keys: Vec<Vec<u8>>,
         deadline: u64,
         null_is_bulk: bool,
         args: Option<Vec<Vec<u8>>>,
-    ) -> Done {
+    ) -> CommandResult {
         if self.nested {
             if null_is_bulk {
                 self.out.null()
@@ -222,8 +225,8 @@ impl<'a> Call<'a> {
         }
         keys.sort();
         keys.dedup();
-        let args = args.unwrap_or_else(|| self.args.keep());
-        self.wait = Some(Wait { keys, deadline, args, null_is_bulk });
+        let args = args.unwrap_or_else(|| self.args.to_vecs());
+        self.blocked = Some(Blocked { keys, deadline, args, null_is_bulk });
         Ok(())
     }
 }

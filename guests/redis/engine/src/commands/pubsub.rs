@@ -2,7 +2,7 @@
 
 use super::Call;
 use crate::client::Client;
-use crate::error::Done;
+use crate::error::CommandResult;
 use crate::glob;
 use crate::resp::reply::Reply;
 use crate::server::Server;
@@ -16,8 +16,8 @@ fn notice(out: &mut Reply, kind: &str, name: Option<&[u8]>, count: usize) {
     out.integer(count as i64);
 }
 
-fn enter(call: &mut Call<'_>, pattern: bool) -> Done {
-    call.need(2 * call.args.weight())?;
+fn enter(call: &mut Call<'_>, pattern: bool) -> CommandResult {
+    call.ensure_memory(2 * call.args.memory_estimate())?;
     for name in call.args.from(1) {
         let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
         if mine.insert(name.to_vec()) {
@@ -29,7 +29,7 @@ fn enter(call: &mut Call<'_>, pattern: bool) -> Done {
     Ok(())
 }
 
-fn exit(call: &mut Call<'_>, pattern: bool) -> Done {
+fn exit(call: &mut Call<'_>, pattern: bool) -> CommandResult {
     let kind = if pattern { "punsubscribe" } else { "unsubscribe" };
     if call.args.len() > 1 {
         for name in call.args.from(1) {
@@ -53,19 +53,19 @@ fn exit(call: &mut Call<'_>, pattern: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn subscribe(call: &mut Call<'_>) -> Done {
+pub(crate) fn subscribe(call: &mut Call<'_>) -> CommandResult {
     enter(call, false)
 }
 
-pub(crate) fn psubscribe(call: &mut Call<'_>) -> Done {
+pub(crate) fn psubscribe(call: &mut Call<'_>) -> CommandResult {
     enter(call, true)
 }
 
-pub(crate) fn unsubscribe(call: &mut Call<'_>) -> Done {
+pub(crate) fn unsubscribe(call: &mut Call<'_>) -> CommandResult {
     exit(call, false)
 }
 
-pub(crate) fn punsubscribe(call: &mut Call<'_>) -> Done {
+pub(crate) fn punsubscribe(call: &mut Call<'_>) -> CommandResult {
     exit(call, true)
 }
 
@@ -79,13 +79,13 @@ pub(crate) fn leave(server: &mut Server, client: &mut Client) {
     }
 }
 
-pub(crate) fn publish(call: &mut Call<'_>) -> Done {
+pub(crate) fn publish(call: &mut Call<'_>) -> CommandResult {
     let (channel, message) = (call.arg(1), call.arg(2));
     // Taken out meanwhile: telling changes neither, and copies would be as large as clients please.
     let (channels, patterns) =
         (core::mem::take(&mut call.server.channels), core::mem::take(&mut call.server.patterns));
     let mut told = 0;
-    let mut tell = |id: u64, pattern: Option<&[u8]>| {
+    let mut push_to = |id: u64, pattern: Option<&[u8]>| {
         let write = |out: &mut Reply| {
             match pattern {
                 None => {
@@ -102,12 +102,12 @@ pub(crate) fn publish(call: &mut Call<'_>) -> Done {
             out.bulk(message);
         };
         told += 1;
-        if id == call.client.id { write(call.out) } else { call.server.tell(id, write) }
+        if id == call.client.id { write(call.out) } else { call.server.push_to(id, write) }
     };
-    channels.get(channel).into_iter().flatten().for_each(|&id| tell(id, None));
+    channels.get(channel).into_iter().flatten().for_each(|&id| push_to(id, None));
     for (pattern, clients) in &patterns {
         if glob::matches(pattern, channel, false) {
-            clients.iter().for_each(|&id| tell(id, Some(pattern)));
+            clients.iter().for_each(|&id| push_to(id, Some(pattern)));
         }
     }
     (call.server.channels, call.server.patterns) = (channels, patterns);
@@ -115,7 +115,7 @@ pub(crate) fn publish(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn pubsub(call: &mut Call<'_>) -> Done {
+pub(crate) fn pubsub(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "CHANNELS") && call.argc() <= 3 {
         let pattern = call.args.get(2).unwrap_or(b"*");
         let names: Vec<&Vec<u8>> =

@@ -1,7 +1,7 @@
 //! Walking through keys and collections.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::store::hash::Hash;
 use crate::store::set::Set;
@@ -63,21 +63,21 @@ fn finish(call: &mut Call<'_>, mark: usize, found: usize, next: u64) {
     call.out.rotate(mark, end);
 }
 
-pub(crate) fn scan(call: &mut Call<'_>) -> Done {
+pub(crate) fn scan(call: &mut Call<'_>) -> CommandResult {
     let o = options(call, 1, true, false)?;
     let now = call.store.now;
     let (mark, mut found) = (call.out.mark(), 0);
     let mut expired: Vec<Vec<u8>> = Vec::new();
-    let next = call.store.databases[call.db].table.scan(o.cursor, o.count, |slot| {
-        if slot.expiry() <= now {
+    let next = call.store.databases[call.db].table.scan(o.cursor, o.count, |entry| {
+        if entry.expiry() <= now {
             // The rest goes by the timer.
             if expired.len() < 100 {
-                expired.push(slot.key().to_vec());
+                expired.push(entry.key().to_vec());
             }
-        } else if o.takes(slot.key())
-            && o.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(slot.kind().as_bytes()))
+        } else if o.takes(entry.key())
+            && o.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(entry.kind().as_bytes()))
         {
-            call.out.bulk(slot.key());
+            call.out.bulk(entry.key());
             found += 1;
         }
     });
@@ -88,7 +88,7 @@ pub(crate) fn scan(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn hscan(call: &mut Call<'_>) -> Done {
+pub(crate) fn hscan(call: &mut Call<'_>) -> CommandResult {
     let o = options(call, 2, false, true)?;
     let (mark, mut found, mut next) = (call.out.mark(), 0, 0);
     if let Some(hash) = call.store.get::<Hash>(call.db, call.args.at(1))? {
@@ -107,7 +107,7 @@ pub(crate) fn hscan(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn sscan(call: &mut Call<'_>) -> Done {
+pub(crate) fn sscan(call: &mut Call<'_>) -> CommandResult {
     let o = options(call, 2, false, false)?;
     let (mark, mut found, mut next) = (call.out.mark(), 0, 0);
     if let Some(set) = call.store.get::<Set>(call.db, call.args.at(1))? {
@@ -122,7 +122,7 @@ pub(crate) fn sscan(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn zscan(call: &mut Call<'_>) -> Done {
+pub(crate) fn zscan(call: &mut Call<'_>) -> CommandResult {
     let o = options(call, 2, false, false)?;
     let (mark, mut found, mut next) = (call.out.mark(), 0, 0);
     if let Some(zset) = call.store.get::<Zset>(call.db, call.args.at(1))? {

@@ -1,10 +1,10 @@
 //! Sets.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::Value;
+use crate::store::entry::NEVER;
 use crate::store::set::{Set, collect};
-use crate::store::slot::NEVER;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 pub(crate) fn sample<T>(
     len: usize,
     count: usize,
-    mut chance: impl FnMut() -> u64,
+    mut rng: impl FnMut() -> u64,
     all: impl Iterator<Item = T>,
 ) -> Vec<T> {
     if count >= len {
@@ -22,7 +22,7 @@ pub(crate) fn sample<T>(
     let mut wanted = count;
     all.enumerate()
         .filter(|(i, _)| {
-            let take = wanted > 0 && chance() % ((len - i) as u64) < wanted as u64;
+            let take = wanted > 0 && rng() % ((len - i) as u64) < wanted as u64;
             wanted -= usize::from(take);
             take
         })
@@ -30,7 +30,7 @@ pub(crate) fn sample<T>(
         .collect()
 }
 
-pub(crate) fn sadd(call: &mut Call<'_>) -> Done {
+pub(crate) fn sadd(call: &mut Call<'_>) -> CommandResult {
     let (key, seed) = (call.arg(1), call.store.seed);
     let set = call.store.get_or_make::<Set>(call.db, key)?;
     let new = call.args.from(2).filter(|member| set.add(member, seed)).count();
@@ -41,32 +41,32 @@ pub(crate) fn sadd(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn srem(call: &mut Call<'_>) -> Done {
+pub(crate) fn srem(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let mut removed = 0;
     if let Some(set) = call.store.get_mut::<Set>(call.db, key)? {
         removed = call.args.from(2).filter(|member| set.remove(member)).count();
     }
     if removed > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.integer(removed as i64);
     Ok(())
 }
 
-pub(crate) fn scard(call: &mut Call<'_>) -> Done {
+pub(crate) fn scard(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.get::<Set>(call.db, call.args.at(1))?.map_or(0, Set::len);
     call.out.integer(length as i64);
     Ok(())
 }
 
-pub(crate) fn sismember(call: &mut Call<'_>) -> Done {
+pub(crate) fn sismember(call: &mut Call<'_>) -> CommandResult {
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     call.out.integer(set.is_some_and(|set| set.contains(call.args.at(2))).into());
     Ok(())
 }
 
-pub(crate) fn smismember(call: &mut Call<'_>) -> Done {
+pub(crate) fn smismember(call: &mut Call<'_>) -> CommandResult {
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     call.out.array(call.args.len() - 2);
     for member in call.args.from(2) {
@@ -75,14 +75,14 @@ pub(crate) fn smismember(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn smembers(call: &mut Call<'_>) -> Done {
+pub(crate) fn smembers(call: &mut Call<'_>) -> CommandResult {
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     call.out.set(set.map_or(0, Set::len));
     set.into_iter().flat_map(Set::iter).for_each(|member| call.out.bulk(member));
     Ok(())
 }
 
-pub(crate) fn smove(call: &mut Call<'_>) -> Done {
+pub(crate) fn smove(call: &mut Call<'_>) -> CommandResult {
     let (source, target, member) = (call.arg(1), call.arg(2), call.arg(3));
     let seed = call.store.seed;
     let there = call.store.get::<Set>(call.db, source)?.map(|set| set.contains(member));
@@ -92,7 +92,7 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Done {
     let there = there == Some(true);
     if there && source != target {
         call.store.get_mut::<Set>(call.db, source)?.map(|set| set.remove(member));
-        call.shrunk(source);
+        call.changed_or_emptied(source);
         if call.store.get_or_make::<Set>(call.db, target)?.add(member, seed) {
             call.changed(target);
         }
@@ -101,19 +101,19 @@ pub(crate) fn smove(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn spop(call: &mut Call<'_>) -> Done {
+pub(crate) fn spop(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     if call.argc() > 3 {
         return Err(Error::Syntax);
     }
-    let mut chance = call.store.chances();
+    let mut rng = call.store.rng();
     if call.argc() == 2 {
         let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
             call.out.null();
             return Ok(());
         };
         let free = call.server.free();
-        if let Some(member) = set.random(chance) {
+        if let Some(member) = set.random(rng) {
             if member.len() > free {
                 return Err(Error::Memory);
             }
@@ -121,14 +121,14 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Done {
             set.remove(&member);
             call.out.bulk(&member);
         }
-        call.shrunk(key);
+        call.changed_or_emptied(key);
         return Ok(());
     }
     let count = call.int(2).ok().filter(|&n| n >= 0);
     let count = count.ok_or(Error::Text("ERR value is out of range, must be positive"))? as usize;
     let (members, size) = call.store.get::<Set>(call.db, key)?.map_or((0, 0), |set| (set.len(), set.size()));
     if count < members {
-        call.need(size.min(64 * count + size / members * count))?;
+        call.ensure_memory(size.min(64 * count + size / members * count))?;
     }
     let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
         call.out.set(0);
@@ -142,19 +142,19 @@ pub(crate) fn spop(call: &mut Call<'_>) -> Done {
         return Ok(());
     }
     let picked: Vec<Vec<u8>> =
-        sample(set.len(), count, &mut chance, set.iter()).into_iter().map(<[u8]>::to_vec).collect();
+        sample(set.len(), count, &mut rng, set.iter()).into_iter().map(<[u8]>::to_vec).collect();
     call.out.set(picked.len());
     for member in &picked {
         set.remove(member);
         call.out.bulk(member);
     }
     if count > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     Ok(())
 }
 
-pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
+pub(crate) fn srandmember(call: &mut Call<'_>) -> CommandResult {
     if call.argc() > 3 {
         return Err(Error::Syntax);
     }
@@ -162,12 +162,12 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let mut chance = call.store.chances();
+    let mut rng = call.store.rng();
     let members = call.store.get::<Set>(call.db, call.args.at(1))?.map_or(0, Set::len);
-    call.need(32 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_memory(32 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     let Some(count) = count else {
-        call.out.bulk_or_null(set.and_then(|set| set.random(chance)));
+        call.out.bulk_or_null(set.and_then(|set| set.random(rng)));
         return Ok(());
     };
     let Some(set) = set else {
@@ -175,7 +175,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
         return Ok(());
     };
     if count >= 0 {
-        let picked = sample(set.len(), count as usize, &mut chance, set.iter());
+        let picked = sample(set.len(), count as usize, &mut rng, set.iter());
         call.out.array(picked.len());
         picked.into_iter().for_each(|member| call.out.bulk(member));
         return Ok(());
@@ -186,7 +186,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Done {
     }
     call.out.array(count);
     for _ in 0..count {
-        call.out.bulk_or_null(set.random(&mut chance));
+        call.out.bulk_or_null(set.random(&mut rng));
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ fn combine(call: &mut Call<'_>, keys: &[&[u8]], operation: Operation) -> Result<
         let size = call.store.get::<Set>(call.db, key)?.map_or(0, |set| set.size() + 80 * set.len());
         bytes += if operation == Operation::Union || i == 0 { size } else { 0 };
     }
-    call.need(bytes)?;
+    call.ensure_memory(bytes)?;
     let mut result: BTreeSet<Vec<u8>> = BTreeSet::new();
     for (i, key) in keys.iter().enumerate() {
         let set = call.store.get::<Set>(call.db, key)?;
@@ -222,7 +222,7 @@ fn combine(call: &mut Call<'_>, keys: &[&[u8]], operation: Operation) -> Result<
     Ok(result)
 }
 
-fn show(call: &mut Call<'_>, operation: Operation) -> Done {
+fn reply_result(call: &mut Call<'_>, operation: Operation) -> CommandResult {
     let keys: Vec<&[u8]> = call.args.from(1).collect();
     let result = combine(call, &keys, operation)?;
     call.out.set(result.len());
@@ -230,14 +230,14 @@ fn show(call: &mut Call<'_>, operation: Operation) -> Done {
     Ok(())
 }
 
-fn keep(call: &mut Call<'_>, operation: Operation) -> Done {
+fn store_result(call: &mut Call<'_>, operation: Operation) -> CommandResult {
     let target = call.arg(1);
     let keys: Vec<&[u8]> = call.args.from(2).collect();
     let result = combine(call, &keys, operation)?;
     if result.is_empty() {
         call.store.delete(call.db, target);
     } else {
-        call.need(result.iter().map(|m| m.len() + 80).sum())?;
+        call.ensure_memory(result.iter().map(|m| m.len() + 80).sum())?;
         let set = collect(&result, call.store.seed);
         call.store.put(call.db, target, Value::Set(set), NEVER);
         call.changed(target);
@@ -246,31 +246,31 @@ fn keep(call: &mut Call<'_>, operation: Operation) -> Done {
     Ok(())
 }
 
-pub(crate) fn sunion(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Union)
+pub(crate) fn sunion(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Union)
 }
 
-pub(crate) fn sinter(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Intersection)
+pub(crate) fn sinter(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Intersection)
 }
 
-pub(crate) fn sdiff(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Difference)
+pub(crate) fn sdiff(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Difference)
 }
 
-pub(crate) fn sunionstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Union)
+pub(crate) fn sunionstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Union)
 }
 
-pub(crate) fn sinterstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Intersection)
+pub(crate) fn sinterstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Intersection)
 }
 
-pub(crate) fn sdiffstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Difference)
+pub(crate) fn sdiffstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Difference)
 }
 
-pub(crate) fn sintercard(call: &mut Call<'_>) -> Done {
+pub(crate) fn sintercard(call: &mut Call<'_>) -> CommandResult {
     let counted = call.counted_keys(1, "ERR numkeys should be greater than 0");
     let (keys, next) = counted.map_err(|e| match e {
         Error::Syntax => Error::Text("ERR Number of keys can't be greater than number of args"),

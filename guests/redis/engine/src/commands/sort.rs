@@ -1,12 +1,12 @@
 //! SORT, with patterns.
 
 use super::{Call, keys};
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::number::parse_f64;
 use crate::store::Value;
+use crate::store::entry::NEVER;
 use crate::store::hash::Hash;
 use crate::store::list::List;
-use crate::store::slot::NEVER;
 use alloc::vec::Vec;
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ fn options<'a>(call: &Call<'a>, read_only: bool) -> Result<Options<'a>, Error> {
 }
 
 /// The value that a pattern names for an element: a key, or a field of a hash (`key->field`).
-fn follow(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
+fn lookup_pattern(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
         return Some(element.to_vec());
     }
@@ -77,21 +77,21 @@ fn follow(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>
 
 /// The elements of a list, set or sorted set.
 fn elements(call: &mut Call<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let Some(slot) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
-    let size = 3 * slot.size();
-    call.need(size)?;
-    let Some(slot) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
-    match slot.value() {
+    let Some(entry) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
+    let size = 3 * entry.size();
+    call.ensure_memory(size)?;
+    let Some(entry) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
+    match entry.value() {
         Some(Value::List(list)) => Ok(list.iter_from(0).map(<[u8]>::to_vec).collect()),
         Some(Value::Set(set)) => Ok(set.iter().map(<[u8]>::to_vec).collect()),
-        Some(Value::Zset(zset)) => Ok(zset.order.up_from(0).map(|e| e.member.to_vec()).collect()),
+        Some(Value::Zset(zset)) => Ok(zset.by_score.up_from(0).map(|e| e.member.to_vec()).collect()),
         _ => Err(Error::WrongType),
     }
 }
 
-fn run(call: &mut Call<'_>, read_only: bool) -> Done {
+fn run(call: &mut Call<'_>, read_only: bool) -> CommandResult {
     let o = options(call, read_only)?;
-    let is_set = call.store.find(call.db, call.args.at(1)).is_some_and(|slot| slot.kind() == "set");
+    let is_set = call.store.find(call.db, call.args.at(1)).is_some_and(|entry| entry.kind() == "set");
     let mut all = elements(call, call.args.at(1))?;
     // A pattern without a star sorts nothing, except that a set that is stored needs some order.
     let unsorted = o.by.is_some_and(|by| !by.contains(&b'*'));
@@ -99,7 +99,7 @@ fn run(call: &mut Call<'_>, read_only: bool) -> Done {
         let mut weighed: Vec<(f64, Option<Vec<u8>>, Vec<u8>)> = Vec::with_capacity(all.len());
         for element in all {
             let text = match o.by.filter(|_| !unsorted) {
-                Some(by) => follow(call, by, &element),
+                Some(by) => lookup_pattern(call, by, &element),
                 None => Some(element.clone()),
             };
             let mut weight = 0.0;
@@ -130,8 +130,8 @@ fn run(call: &mut Call<'_>, read_only: bool) -> Done {
         let mut list = List::default();
         for element in &all {
             for pattern in &patterns {
-                let value = follow(call, pattern, element).unwrap_or_default();
-                call.need(2 * value.len() + 64)?;
+                let value = lookup_pattern(call, pattern, element).unwrap_or_default();
+                call.ensure_memory(2 * value.len() + 64)?;
                 list.push_back(&value);
             }
         }
@@ -148,17 +148,17 @@ fn run(call: &mut Call<'_>, read_only: bool) -> Done {
     call.out.array(all.len() * patterns.len());
     for element in &all {
         for pattern in &patterns {
-            let value = follow(call, pattern, element);
+            let value = lookup_pattern(call, pattern, element);
             call.out.bulk_or_null(value.as_deref());
         }
     }
     Ok(())
 }
 
-pub(crate) fn sort(call: &mut Call<'_>) -> Done {
+pub(crate) fn sort(call: &mut Call<'_>) -> CommandResult {
     run(call, false)
 }
 
-pub(crate) fn sort_ro(call: &mut Call<'_>) -> Done {
+pub(crate) fn sort_ro(call: &mut Call<'_>) -> CommandResult {
     run(call, true)
 }

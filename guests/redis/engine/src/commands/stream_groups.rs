@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::streams::{bound, id, reading, show_entry, stream_header, streams_at};
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::stream::{Group, Id, Pending, Stream};
 use alloc::format;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 fn no_group(key: &[u8], group: &[u8]) -> Error {
     let [key, group] = [key, group].map(String::from_utf8_lossy);
-    Error::Said(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
+    Error::Formatted(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
 }
 
 fn group_of<'c>(call: &'c mut Call<'_>, key: &[u8], name: &[u8]) -> Result<&'c mut Group, Error> {
@@ -19,7 +19,7 @@ fn group_of<'c>(call: &'c mut Call<'_>, key: &[u8], name: &[u8]) -> Result<&'c m
     stream.and_then(|s| s.groups.get_mut(name)).ok_or_else(|| no_group(key, name))
 }
 
-pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
+pub(crate) fn xgroup(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "HELP") {
         call.out.array(1);
         call.out.simple("XGROUP CREATE|SETID|DESTROY|CREATECONSUMER|DELCONSUMER <key> <group> ...");
@@ -32,7 +32,7 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
     let least = [5, 5, 4, 5, 5][which];
     if call.argc() < least || (which >= 2 && call.argc() != least) {
         let name = ["create", "setid", "destroy", "createconsumer", "delconsumer"][which];
-        return Err(Error::Said(format!("ERR wrong number of arguments for 'xgroup|{name}' command")));
+        return Err(Error::Formatted(format!("ERR wrong number of arguments for 'xgroup|{name}' command")));
     }
     let (key, name) = (call.arg(2), call.arg(3));
     let mut make = false;
@@ -63,7 +63,9 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
     let known = there.is_some_and(|stream| stream.groups.contains_key(name));
     if !known && matches!(which, 1 | 3 | 4) {
         let [key, name] = [key, name].map(String::from_utf8_lossy);
-        return Err(Error::Said(format!("NOGROUP No such consumer group '{name}' for key name '{key}'")));
+        return Err(Error::Formatted(format!(
+            "NOGROUP No such consumer group '{name}' for key name '{key}'"
+        )));
     }
     let position = match call.args.get(4) {
         Some(b"$") => last.unwrap_or(Id::MIN),
@@ -110,7 +112,7 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
+pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
     if !call.is(1, "GROUP") {
         return Err(Error::Text("ERR Missing GROUP option for XREADGROUP"));
     }
@@ -120,7 +122,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
         let stream = call.store.get::<Stream>(call.db, key)?;
         if !stream.is_some_and(|s| s.groups.contains_key(name)) {
             let [key, name] = [*key, name].map(String::from_utf8_lossy);
-            return Err(Error::Said(format!(
+            return Err(Error::Formatted(format!(
                 "NOGROUP No such key '{key}' or consumer group '{name}' in XREADGROUP with GROUP option"
             )));
         }
@@ -142,7 +144,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
     for (i, key) in r.keys.iter().enumerate() {
         let from = call.args.at(r.ids + i);
         let entries = call.store.get::<Stream>(call.db, key)?.map_or(0, |stream| stream.entries.len());
-        call.need(200 * entries.min(r.count))?;
+        call.ensure_memory(200 * entries.min(r.count))?;
         let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { continue };
         let Stream { entries, groups, .. } = stream;
         let Some(group) = groups.get_mut(name) else { continue };
@@ -188,7 +190,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
             }
             group.last = id;
             group.read = group.read.map(|n| n + 1);
-            if !r.silent {
+            if !r.no_ack {
                 group.assign(id, Pending { consumer: shared.clone(), delivered: now, count: 1 });
             }
         }
@@ -199,7 +201,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
         return Ok(());
     }
     match r.deadline {
-        Some(deadline) => call.wait(r.keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false),
+        Some(deadline) => call.block(r.keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false),
         None => {
             call.out.null_array();
             Ok(())
@@ -207,7 +209,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Done {
     }
 }
 
-pub(crate) fn xack(call: &mut Call<'_>) -> Done {
+pub(crate) fn xack(call: &mut Call<'_>) -> CommandResult {
     let (key, name) = (call.arg(1), call.arg(2));
     let ids = call.args.from(3).map(|text| id(text, 0)).collect::<Result<Vec<Id>, Error>>()?;
     let stream = call.store.get_mut::<Stream>(call.db, key)?;
@@ -222,7 +224,7 @@ pub(crate) fn xack(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn xpending(call: &mut Call<'_>) -> Done {
+pub(crate) fn xpending(call: &mut Call<'_>) -> CommandResult {
     let (key, name) = (call.arg(1), call.arg(2));
     if call.argc() == 3 {
         let group = group_of(call, key, name)?;
@@ -270,7 +272,7 @@ pub(crate) fn xpending(call: &mut Call<'_>) -> Done {
     let only = call.args.get(at + 3);
     let now = call.store.now;
     let pending = group_of(call, key, name)?.pending.len();
-    call.need(64 * pending.min(count))?;
+    call.ensure_memory(64 * pending.min(count))?;
     let group = group_of(call, key, name)?;
     let all = group.pending.iter().filter(|(id, p)| {
         **id >= start
@@ -295,10 +297,10 @@ struct Claim {
     delivered: u64,
     count: Option<u64>,
     force: bool,
-    only_ids: bool,
+    just_id: bool,
 }
 
-pub(crate) fn xclaim(call: &mut Call<'_>) -> Done {
+pub(crate) fn xclaim(call: &mut Call<'_>) -> CommandResult {
     let (key, name, consumer) = (call.arg(1), call.arg(2), call.arg(3));
     let wrong = Error::Text("ERR Invalid min-idle-time argument for XCLAIM");
     let least_idle = u64::try_from(call.int(4).map_err(|_| wrong)?).unwrap_or(0);
@@ -312,12 +314,12 @@ pub(crate) fn xclaim(call: &mut Call<'_>) -> Done {
     if ids.is_empty() {
         id(call.arg(5), 0)?;
     }
-    let mut claim = Claim { delivered: now, count: None, force: false, only_ids: false };
+    let mut claim = Claim { delivered: now, count: None, force: false, just_id: false };
     while at < call.argc() {
         let number = || call.args.get(at + 1).and_then(crate::number::parse_i64).ok_or(Error::NotInteger);
         match () {
             () if call.is(at, "FORCE") => claim.force = true,
-            () if call.is(at, "JUSTID") => claim.only_ids = true,
+            () if call.is(at, "JUSTID") => claim.just_id = true,
             () if call.is(at, "IDLE") => {
                 claim.delivered = now.saturating_sub(number()?.max(0) as u64);
                 at += 1;
@@ -333,7 +335,7 @@ pub(crate) fn xclaim(call: &mut Call<'_>) -> Done {
             () if call.is(at, "LASTID") => at += 1,
             () => {
                 let option = String::from_utf8_lossy(call.arg(at));
-                return Err(Error::Said(format!("ERR Unrecognized XCLAIM option '{option}'")));
+                return Err(Error::Formatted(format!("ERR Unrecognized XCLAIM option '{option}'")));
             }
         }
         at += 1;
@@ -341,14 +343,14 @@ pub(crate) fn xclaim(call: &mut Call<'_>) -> Done {
     group_of(call, key, name)?;
     let mark = call.out.mark();
     let shown =
-        ids.into_iter().filter(|&id| take_over(call, key, name, consumer, id, least_idle, &claim)).count();
+        ids.into_iter().filter(|&id| claim_entry(call, key, name, consumer, id, least_idle, &claim)).count();
     call.out.array_at(mark, shown);
     call.changed(key);
     Ok(())
 }
 
 /// Makes an entry a consumer's and shows it; whether that was possible.
-fn take_over(
+fn claim_entry(
     call: &mut Call<'_>,
     key: &[u8],
     name: &[u8],
@@ -376,22 +378,22 @@ fn take_over(
         None => return false,
     };
     let (shared, _) = group.consumer(consumer, now);
-    let count = claim.count.unwrap_or(if claim.only_ids { count } else { count + 1 });
+    let count = claim.count.unwrap_or(if claim.just_id { count } else { count + 1 });
     group.assign(id, Pending { consumer: shared, delivered: claim.delivered, count });
-    match claim.only_ids {
+    match claim.just_id {
         true => call.out.bulk(id.text().as_bytes()),
         false => show_entry(call.out, id, fields),
     }
     true
 }
 
-pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Done {
+pub(crate) fn xautoclaim(call: &mut Call<'_>) -> CommandResult {
     let (key, name, consumer) = (call.arg(1), call.arg(2), call.arg(3));
     let wrong = Error::Text("ERR Invalid min-idle-time argument for XAUTOCLAIM");
     let least_idle = u64::try_from(call.int(4).map_err(|_| wrong)?).unwrap_or(0);
     let start = bound(call.arg(5), true)?;
     let now = call.store.now;
-    let (mut count, mut only_ids) = (100, false);
+    let (mut count, mut just_id) = (100, false);
     let mut at = 6;
     while at < call.argc() {
         if call.is(at, "COUNT") && at + 1 < call.argc() {
@@ -399,20 +401,20 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Done {
             count = given.ok_or(Error::Text("ERR COUNT must be > 0"))?;
             at += 1;
         } else if call.is(at, "JUSTID") {
-            only_ids = true;
+            just_id = true;
         } else {
             return Err(Error::Syntax);
         }
         at += 1;
     }
     let pending = group_of(call, key, name)?.pending.len();
-    call.need(32 * pending.min(count * 10))?;
+    call.ensure_memory(32 * pending.min(count * 10))?;
     let group = group_of(call, key, name)?;
     // Looks at ten times as many as it may take.
     let looked: Vec<Id> = group.pending.range(start..).take(count * 10 + 1).map(|(id, _)| *id).collect();
     call.out.array(3);
     let mark = call.out.mark();
-    let claim = Claim { delivered: now, count: None, force: false, only_ids };
+    let claim = Claim { delivered: now, count: None, force: false, just_id };
     let (mut shown, mut gone, mut cursor) = (0, Vec::new(), Id::MIN);
     for (i, id) in looked.into_iter().enumerate() {
         if shown == count || i == count * 10 {
@@ -424,7 +426,7 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> Done {
         if deleted {
             gone.push(id);
         }
-        shown += usize::from(take_over(call, key, name, consumer, id, least_idle, &claim));
+        shown += usize::from(claim_entry(call, key, name, consumer, id, least_idle, &claim));
     }
     call.out.array_at(mark, shown);
     let end = call.out.mark();

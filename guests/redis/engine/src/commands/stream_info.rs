@@ -2,13 +2,13 @@
 
 use super::Call;
 use super::streams::show_entry;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::store::stream::{Group, Stream};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub(crate) fn xinfo(call: &mut Call<'_>) -> Done {
+pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "HELP") {
         call.out.array(1);
         call.out.simple("XINFO STREAM <key> | GROUPS <key> | CONSUMERS <key> <group>");
@@ -74,7 +74,9 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> Done {
     let name = call.args.at(3);
     let Some(group) = found.groups.get(name) else {
         let [key, name] = [key, name].map(String::from_utf8_lossy);
-        return Err(Error::Said(format!("NOGROUP No such consumer group '{name}' for key name '{key}'")));
+        return Err(Error::Formatted(format!(
+            "NOGROUP No such consumer group '{name}' for key name '{key}'"
+        )));
     };
     let all: Vec<_> = group.consumers.iter().collect();
     out.array(all.len());

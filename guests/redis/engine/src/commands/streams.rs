@@ -1,8 +1,8 @@
 //! Streams: entries.
 
 use super::Call;
-use crate::error::{Done, Error};
-use crate::pack::Pack;
+use crate::error::{CommandResult, Error};
+use crate::listpack::ListPack;
 use crate::resp::reply::Reply;
 use crate::store::stream::{Id, Stream};
 use alloc::vec::Vec;
@@ -58,7 +58,7 @@ fn trim(call: &Call<'_>, mut at: usize) -> Result<(Trim, usize), Error> {
     Ok((trim, at))
 }
 
-pub(crate) fn xadd(call: &mut Call<'_>) -> Done {
+pub(crate) fn xadd(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let (mut make, mut cut) = (true, None);
     let mut at = 2;
@@ -110,7 +110,7 @@ pub(crate) fn xadd(call: &mut Call<'_>) -> Done {
         ));
     }
     let words = call.args.from(at + 1);
-    let mut pack = Pack::with_room(words.map(|word| crate::pack::cost(word.len())).sum());
+    let mut pack = ListPack::with_capacity(words.map(|word| crate::listpack::encoded_len(word.len())).sum());
     for word in call.args.from(at + 1) {
         pack.push(word);
     }
@@ -124,13 +124,13 @@ pub(crate) fn xadd(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn xlen(call: &mut Call<'_>) -> Done {
+pub(crate) fn xlen(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.get::<Stream>(call.db, call.args.at(1))?.map_or(0, |s| s.entries.len());
     call.out.integer(length as i64);
     Ok(())
 }
 
-pub(crate) fn xtrim(call: &mut Call<'_>) -> Done {
+pub(crate) fn xtrim(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     if !call.is(2, "MAXLEN") && !call.is(2, "MINID") {
         return Err(Error::Syntax);
@@ -147,7 +147,7 @@ pub(crate) fn xtrim(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn xdel(call: &mut Call<'_>) -> Done {
+pub(crate) fn xdel(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let ids = call.args.from(2).map(|text| id(text, 0)).collect::<Result<Vec<Id>, Error>>()?;
     let mut removed = 0;
@@ -161,7 +161,7 @@ pub(crate) fn xdel(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn xsetid(call: &mut Call<'_>) -> Done {
+pub(crate) fn xsetid(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let last = id(call.arg(2), 0)?;
     let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { return Err(Error::NoSuchKey) };
@@ -175,7 +175,7 @@ pub(crate) fn xsetid(call: &mut Call<'_>) -> Done {
 }
 
 /// An entry as clients get it.
-pub(crate) fn show_entry(out: &mut Reply, id: Id, fields: &Pack) {
+pub(crate) fn show_entry(out: &mut Reply, id: Id, fields: &ListPack) {
     out.array(2);
     out.bulk(id.text().as_bytes());
     out.array(fields.len());
@@ -200,7 +200,7 @@ pub(crate) fn bound(text: &[u8], start: bool) -> Result<Id, Error> {
     }
 }
 
-fn range(call: &mut Call<'_>, reverse: bool) -> Done {
+fn range(call: &mut Call<'_>, reverse: bool) -> CommandResult {
     let (low, high) = if reverse { (3, 2) } else { (2, 3) };
     let (start, end) = (bound(call.arg(low), true)?, bound(call.arg(high), false)?);
     let mut count = usize::MAX;
@@ -219,7 +219,7 @@ fn range(call: &mut Call<'_>, reverse: bool) -> Done {
     let mut shown = 0;
     if let Some(stream) = stream.filter(|_| start <= end) {
         let entries = stream.entries.range(start..=end);
-        let mut show = |(id, fields): (&Id, &Pack)| {
+        let mut show = |(id, fields): (&Id, &ListPack)| {
             show_entry(call.out, *id, fields);
             shown += 1;
         };
@@ -232,11 +232,11 @@ fn range(call: &mut Call<'_>, reverse: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn xrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn xrange(call: &mut Call<'_>) -> CommandResult {
     range(call, false)
 }
 
-pub(crate) fn xrevrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn xrevrange(call: &mut Call<'_>) -> CommandResult {
     range(call, true)
 }
 
@@ -244,14 +244,14 @@ pub(crate) fn xrevrange(call: &mut Call<'_>) -> Done {
 pub(crate) struct Reading<'a> {
     pub(crate) count: usize,
     pub(crate) deadline: Option<u64>,
-    pub(crate) silent: bool,
+    pub(crate) no_ack: bool,
     pub(crate) keys: Vec<&'a [u8]>,
     /// Place of the first id.
     pub(crate) ids: usize,
 }
 
 pub(crate) fn reading<'a>(call: &Call<'a>, from: usize, grouped: bool) -> Result<Reading<'a>, Error> {
-    let mut r = Reading { count: usize::MAX, deadline: None, silent: false, keys: Vec::new(), ids: 0 };
+    let mut r = Reading { count: usize::MAX, deadline: None, no_ack: false, keys: Vec::new(), ids: 0 };
     let mut at = from;
     loop {
         if call.is(at, "COUNT") && at + 1 < call.argc() {
@@ -267,7 +267,7 @@ pub(crate) fn reading<'a>(call: &Call<'a>, from: usize, grouped: bool) -> Result
             r.deadline = Some(call.deadline_after(ms, ms > 0));
             at += 2;
         } else if grouped && call.is(at, "NOACK") {
-            r.silent = true;
+            r.no_ack = true;
             at += 1;
         } else {
             break;
@@ -291,7 +291,7 @@ pub(crate) fn reading<'a>(call: &Call<'a>, from: usize, grouped: bool) -> Result
 
 /// Puts the header of a stream's entries: a pair in an array, or in a map.
 pub(crate) fn stream_header(out: &mut Reply, key: &[u8]) {
-    if !out.three {
+    if !out.resp3 {
         out.array(2);
     }
     out.bulk(key);
@@ -299,10 +299,10 @@ pub(crate) fn stream_header(out: &mut Reply, key: &[u8]) {
 
 /// Puts what comes before all streams.
 pub(crate) fn streams_at(out: &mut Reply, mark: usize, streams: usize) {
-    if out.three { out.map_at(mark, streams) } else { out.array_at(mark, streams) }
+    if out.resp3 { out.map_at(mark, streams) } else { out.array_at(mark, streams) }
 }
 
-pub(crate) fn xread(call: &mut Call<'_>) -> Done {
+pub(crate) fn xread(call: &mut Call<'_>) -> CommandResult {
     let r = reading(call, 1, false)?;
     let mut after = Vec::with_capacity(r.keys.len());
     for (i, key) in r.keys.iter().enumerate() {
@@ -340,10 +340,10 @@ pub(crate) fn xread(call: &mut Call<'_>) -> Done {
         return Ok(());
     };
     // `$` means the last entry of now, not of the next attempt.
-    let mut again = call.args.keep();
+    let mut again = call.args.to_vecs();
     for (i, after) in after.iter().enumerate() {
         again[r.ids + i] = after.text().into_bytes();
     }
     let keys = r.keys.into_iter().map(<[u8]>::to_vec).collect();
-    call.wait_with(keys, deadline, false, Some(again))
+    call.block_with(keys, deadline, false, Some(again))
 }

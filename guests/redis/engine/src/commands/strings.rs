@@ -2,20 +2,20 @@
 
 use super::Call;
 use super::expiry::deadline_from;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::number::{format_plain, parse_f64, parse_i64, with_i64};
 use crate::store::Value;
-use crate::store::slot::{NEVER, Slot};
+use crate::store::entry::{Entry, NEVER};
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// Longest string.
 const LONGEST: usize = 512 << 20;
 
-pub(crate) fn get(call: &mut Call<'_>) -> Done {
+pub(crate) fn get(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     match call.store.read(call.db, key) {
-        Some(slot) => call.out.bulk(slot.text().ok_or(Error::WrongType)?),
+        Some(entry) => call.out.bulk(entry.text().ok_or(Error::WrongType)?),
         None => call.out.null(),
     }
     Ok(())
@@ -74,7 +74,7 @@ impl Options {
     }
 }
 
-pub(crate) fn set(call: &mut Call<'_>) -> Done {
+pub(crate) fn set(call: &mut Call<'_>) -> CommandResult {
     let (key, value) = (call.arg(1), call.arg(2));
     if call.argc() == 3 {
         call.store.find(call.db, key);
@@ -86,11 +86,11 @@ pub(crate) fn set(call: &mut Call<'_>) -> Done {
     let options = options(call, 3, true)?;
     let deadline = options.deadline(call, "set")?;
     let (mut there, mut expiry) = (false, NEVER);
-    if let Some(slot) = call.store.find(call.db, key) {
+    if let Some(entry) = call.store.find(call.db, key) {
         there = true;
-        expiry = slot.expiry();
+        expiry = entry.expiry();
         if options.get {
-            call.out.bulk(slot.text().ok_or(Error::WrongType)?);
+            call.out.bulk(entry.text().ok_or(Error::WrongType)?);
         }
     } else if options.get {
         call.out.null();
@@ -110,7 +110,7 @@ pub(crate) fn set(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn setnx(call: &mut Call<'_>) -> Done {
+pub(crate) fn setnx(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let new = call.store.find(call.db, key).is_none();
     if new {
@@ -121,7 +121,7 @@ pub(crate) fn setnx(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn set_for(call: &mut Call<'_>, unit: i64, name: &'static str) -> Done {
+fn set_for(call: &mut Call<'_>, unit: i64, name: &'static str) -> CommandResult {
     let key = call.arg(1);
     let amount = call.int(2)?;
     if amount <= 0 {
@@ -135,15 +135,15 @@ fn set_for(call: &mut Call<'_>, unit: i64, name: &'static str) -> Done {
     Ok(())
 }
 
-pub(crate) fn setex(call: &mut Call<'_>) -> Done {
+pub(crate) fn setex(call: &mut Call<'_>) -> CommandResult {
     set_for(call, 1000, "setex")
 }
 
-pub(crate) fn psetex(call: &mut Call<'_>) -> Done {
+pub(crate) fn psetex(call: &mut Call<'_>) -> CommandResult {
     set_for(call, 1, "psetex")
 }
 
-pub(crate) fn getset(call: &mut Call<'_>) -> Done {
+pub(crate) fn getset(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     call.out.bulk_or_null(call.store.text(call.db, key)?);
     call.store.put_text(call.db, key, call.args.at(2), NEVER);
@@ -151,14 +151,14 @@ pub(crate) fn getset(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn getdel(call: &mut Call<'_>) -> Done {
+pub(crate) fn getdel(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     call.out.bulk_or_null(call.store.text(call.db, key)?);
     call.store.delete(call.db, key);
     Ok(())
 }
 
-pub(crate) fn getex(call: &mut Call<'_>) -> Done {
+pub(crate) fn getex(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let options = options(call, 2, false)?;
     let Some(text) = call.store.text(call.db, key)? else {
@@ -181,21 +181,21 @@ pub(crate) fn getex(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn mget(call: &mut Call<'_>) -> Done {
+pub(crate) fn mget(call: &mut Call<'_>) -> CommandResult {
     call.out.array(call.args.len() - 1);
     for key in call.args.from(1) {
-        call.out.bulk_or_null(call.store.read(call.db, key).and_then(Slot::text));
+        call.out.bulk_or_null(call.store.read(call.db, key).and_then(Entry::text));
     }
     Ok(())
 }
 
-pub(crate) fn mset(call: &mut Call<'_>) -> Done {
+pub(crate) fn mset(call: &mut Call<'_>) -> CommandResult {
     set_many(call, "mset")?;
     call.out.ok();
     Ok(())
 }
 
-fn set_many(call: &mut Call<'_>, name: &'static str) -> Done {
+fn set_many(call: &mut Call<'_>, name: &'static str) -> CommandResult {
     if call.argc().is_multiple_of(2) {
         return Err(Error::Arity(name));
     }
@@ -208,7 +208,7 @@ fn set_many(call: &mut Call<'_>, name: &'static str) -> Done {
     Ok(())
 }
 
-pub(crate) fn msetnx(call: &mut Call<'_>) -> Done {
+pub(crate) fn msetnx(call: &mut Call<'_>) -> CommandResult {
     let args = call.args;
     let taken = (1..args.len()).step_by(2).any(|at| call.store.find(call.db, args.at(at)).is_some());
     if call.argc().is_multiple_of(2) {
@@ -221,7 +221,7 @@ pub(crate) fn msetnx(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn strlen(call: &mut Call<'_>) -> Done {
+pub(crate) fn strlen(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.text(call.db, call.args.at(1))?.map_or(0, <[u8]>::len);
     call.out.integer(length as i64);
     Ok(())
@@ -241,25 +241,25 @@ pub(crate) fn with_bytes<R>(
     if length < least {
         grow(call, key, least)?;
     }
-    match call.store.find(call.db, key).and_then(Slot::text_mut) {
+    match call.store.find(call.db, key).and_then(Entry::text_mut) {
         Some(bytes) => Ok(work(bytes)),
         None => Ok(work(&mut [])),
     }
 }
 
 /// Makes a string `length` bytes long, by zeros at its end.
-fn grow(call: &mut Call<'_>, key: &[u8], length: usize) -> Done {
+fn grow(call: &mut Call<'_>, key: &[u8], length: usize) -> CommandResult {
     // Twice as much for small ones, a megabyte more for large ones.
     let wanted = length + length.min(1 << 20);
-    let roomy = call.store.find(call.db, key).and_then(|slot| match slot.value() {
+    let roomy = call.store.find(call.db, key).and_then(|entry| match entry.value() {
         Some(Value::String(text)) => Some(text.capacity() >= length),
         _ => None,
     });
     if roomy != Some(true) {
-        call.need(wanted)?;
+        call.ensure_memory(wanted)?;
     }
-    let slot = call.store.find(call.db, key);
-    if let Some(Value::String(text)) = slot.and_then(Slot::value_mut) {
+    let entry = call.store.find(call.db, key);
+    if let Some(Value::String(text)) = entry.and_then(Entry::value_mut) {
         if text.capacity() < length {
             text.try_reserve_exact(wanted - text.len()).map_err(|_| Error::Memory)?;
         }
@@ -267,7 +267,7 @@ fn grow(call: &mut Call<'_>, key: &[u8], length: usize) -> Done {
         return Ok(());
     }
     let (mut text, expiry) = match call.store.find(call.db, key) {
-        Some(slot) => (slot.text().unwrap_or_default().to_vec(), slot.expiry()),
+        Some(entry) => (entry.text().unwrap_or_default().to_vec(), entry.expiry()),
         None => (vec![], NEVER),
     };
     text.try_reserve_exact(length - text.len()).map_err(|_| Error::Memory)?;
@@ -276,7 +276,7 @@ fn grow(call: &mut Call<'_>, key: &[u8], length: usize) -> Done {
     Ok(())
 }
 
-pub(crate) fn append(call: &mut Call<'_>) -> Done {
+pub(crate) fn append(call: &mut Call<'_>) -> CommandResult {
     let (key, more) = (call.arg(1), call.arg(2));
     let before = call.store.text(call.db, key)?.map_or(0, <[u8]>::len);
     let length = before + more.len();
@@ -290,7 +290,7 @@ pub(crate) fn append(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn setrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn setrange(call: &mut Call<'_>) -> CommandResult {
     let (key, offset, part) = (call.arg(1), call.int(2)?, call.arg(3));
     let Ok(offset) = usize::try_from(offset) else {
         return Err(Error::Text("ERR offset is out of range"));
@@ -310,7 +310,7 @@ pub(crate) fn setrange(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn getrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn getrange(call: &mut Call<'_>) -> CommandResult {
     let (start, end) = (call.int(2)?, call.int(3)?);
     let text = call.store.text(call.db, call.args.at(1))?.unwrap_or_default();
     match super::string_range(start, end, text.len()) {
@@ -320,19 +320,19 @@ pub(crate) fn getrange(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn add(call: &mut Call<'_>, amount: i64) -> Done {
+fn add(call: &mut Call<'_>, amount: i64) -> CommandResult {
     let key = call.arg(1);
     let (value, expiry) = match call.store.find(call.db, key) {
-        Some(slot) => {
-            let text = slot.text().ok_or(Error::WrongType)?;
+        Some(entry) => {
+            let text = entry.text().ok_or(Error::WrongType)?;
             let value = parse_i64(text).ok_or(Error::NotInteger)?;
             let after = value.checked_add(amount).ok_or(Error::Overflow)?;
-            if with_i64(after, |digits| slot.overwrite(digits)) {
+            if with_i64(after, |digits| entry.overwrite(digits)) {
                 call.store.changed(call.db, key);
                 call.out.integer(after);
                 return Ok(());
             }
-            (after, slot.expiry())
+            (after, entry.expiry())
         }
         None => (amount, NEVER),
     };
@@ -342,32 +342,32 @@ fn add(call: &mut Call<'_>, amount: i64) -> Done {
     Ok(())
 }
 
-pub(crate) fn incr(call: &mut Call<'_>) -> Done {
+pub(crate) fn incr(call: &mut Call<'_>) -> CommandResult {
     add(call, 1)
 }
 
-pub(crate) fn decr(call: &mut Call<'_>) -> Done {
+pub(crate) fn decr(call: &mut Call<'_>) -> CommandResult {
     add(call, -1)
 }
 
-pub(crate) fn incrby(call: &mut Call<'_>) -> Done {
+pub(crate) fn incrby(call: &mut Call<'_>) -> CommandResult {
     let amount = call.int(2)?;
     add(call, amount)
 }
 
-pub(crate) fn decrby(call: &mut Call<'_>) -> Done {
+pub(crate) fn decrby(call: &mut Call<'_>) -> CommandResult {
     match call.int(2)?.checked_neg() {
         Some(amount) => add(call, amount),
         None => Err(Error::Text("ERR decrement would overflow")),
     }
 }
 
-pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Done {
+pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let (before, expiry) = match call.store.find(call.db, key) {
-        Some(slot) => {
-            let text = slot.text().ok_or(Error::WrongType)?;
-            (parse_f64(text).ok_or(Error::NotFloat)?, slot.expiry())
+        Some(entry) => {
+            let text = entry.text().ok_or(Error::WrongType)?;
+            (parse_f64(text).ok_or(Error::NotFloat)?, entry.expiry())
         }
         None => (0.0, NEVER),
     };
@@ -383,7 +383,7 @@ pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Done {
 }
 
 /// The longest common subsequence, found by dynamic programming.
-pub(crate) fn lcs(call: &mut Call<'_>) -> Done {
+pub(crate) fn lcs(call: &mut Call<'_>) -> CommandResult {
     let (mut length_only, mut indices, mut with_lengths, mut least) = (false, false, false, 0);
     let mut at = 3;
     while at < call.argc() {

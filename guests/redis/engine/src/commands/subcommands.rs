@@ -60,14 +60,15 @@ pub(crate) fn check(command: &Command, args: Args<'_>) -> Result<(), Error> {
     };
     match fits {
         true => Ok(()),
-        false => {
-            Err(Error::Said(format!("ERR wrong number of arguments for '{}|{name}' command", command.name)))
-        }
+        false => Err(Error::Formatted(format!(
+            "ERR wrong number of arguments for '{}|{name}' command",
+            command.name
+        ))),
     }
 }
 
 /// The error for a part that there is not.
 pub(crate) fn unknown(command: &str, given: &[u8]) -> Error {
     let shown = String::from_utf8_lossy(&given[..given.len().min(128)]);
-    Error::Said(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", command.to_uppercase()))
+    Error::Formatted(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", command.to_uppercase()))
 }

@@ -48,7 +48,7 @@ const fn row(
     arity: i8,
     flags: u16,
     keys: (i8, i8, i8),
-    run: fn(&mut super::Call<'_>) -> crate::error::Done,
+    run: fn(&mut super::Call<'_>) -> crate::error::CommandResult,
 ) -> Command {
     Command { name, arity, flags, keys, run }
 }

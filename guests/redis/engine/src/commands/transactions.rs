@@ -1,22 +1,22 @@
 //! MULTI, EXEC, WATCH.
 
 use super::Call;
-use crate::client::{Args, Client, Queue};
-use crate::error::{Done, Error};
+use crate::client::{Args, Client, MultiState};
+use crate::error::{CommandResult, Error};
 use crate::store::keyspace::Keyspace;
 
-pub(crate) fn multi(call: &mut Call<'_>) -> Done {
-    if call.client.queue.is_some() {
+pub(crate) fn multi(call: &mut Call<'_>) -> CommandResult {
+    if call.client.multi.is_some() {
         return Err(Error::Text("ERR MULTI calls can not be nested"));
     }
-    call.client.queue = Some(Queue::default());
+    call.client.multi = Some(MultiState::default());
     call.out.ok();
     Ok(())
 }
 
 /// A client watches nothing any more.
 pub(crate) fn unwatch(store: &mut Keyspace, client: &mut Client) {
-    for (db, key) in client.watching.drain(..) {
+    for (db, key) in client.watched_keys.drain(..) {
         let watched = &mut store.databases[db].watched;
         if let Some(clients) = watched.get_mut(&key) {
             clients.retain(|&id| id != client.id);
@@ -25,22 +25,22 @@ pub(crate) fn unwatch(store: &mut Keyspace, client: &mut Client) {
             }
         }
     }
-    client.spoiled = false;
+    client.dirty_cas = false;
 }
 
 /// Whether a watched key has gone by itself since.
 fn has_expired(call: &mut Call<'_>) -> bool {
     let now = call.store.now;
-    let mut watching = call.client.watching.iter();
+    let mut watching = call.client.watched_keys.iter();
     watching
-        .any(|(db, key)| call.store.databases[*db].table.get(key).is_some_and(|slot| slot.expiry() <= now))
+        .any(|(db, key)| call.store.databases[*db].table.get(key).is_some_and(|entry| entry.expiry() <= now))
 }
 
-pub(crate) fn exec(call: &mut Call<'_>) -> Done {
-    let Some(queue) = call.client.queue.take() else { return Err(Error::Text("ERR EXEC without MULTI")) };
-    let spoiled = call.client.spoiled || has_expired(call);
+pub(crate) fn exec(call: &mut Call<'_>) -> CommandResult {
+    let Some(queue) = call.client.multi.take() else { return Err(Error::Text("ERR EXEC without MULTI")) };
+    let spoiled = call.client.dirty_cas || has_expired(call);
     unwatch(call.store, call.client);
-    if queue.refused {
+    if queue.dirty_exec {
         return Err(Error::Text("EXECABORT Transaction discarded because of previous errors."));
     }
     if spoiled {
@@ -56,13 +56,13 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Done {
             server: call.server,
             db: call.client.db,
             client: call.client,
-            args: Args::Kept(words),
+            args: Args::Owned(words),
             out: call.out,
-            wait: None,
+            blocked: None,
             nested: true,
         };
         let result = match command.has(super::flags::GROWS) {
-            true => nested.need(nested.args.weight()),
+            true => nested.ensure_memory(nested.args.memory_estimate()),
             false => Ok(()),
         };
         if let Err(error) = result.and_then(|()| (command.run)(&mut nested)) {
@@ -73,8 +73,8 @@ pub(crate) fn exec(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn discard(call: &mut Call<'_>) -> Done {
-    if call.client.queue.take().is_none() {
+pub(crate) fn discard(call: &mut Call<'_>) -> CommandResult {
+    if call.client.multi.take().is_none() {
         return Err(Error::Text("ERR DISCARD without MULTI"));
     }
     unwatch(call.store, call.client);
@@ -82,26 +82,26 @@ pub(crate) fn discard(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn watch(call: &mut Call<'_>) -> Done {
-    if call.client.queue.is_some() {
+pub(crate) fn watch(call: &mut Call<'_>) -> CommandResult {
+    if call.client.multi.is_some() {
         return Err(Error::Text("ERR WATCH inside MULTI is not allowed"));
     }
-    call.need(call.args.weight())?;
+    call.ensure_memory(call.args.memory_estimate())?;
     let db = call.db;
     for key in call.args.from(1) {
         // What has expired by now is not there, and may stay so.
         call.store.find(db, key);
-        if call.client.watching.iter().any(|(d, k)| *d == db && k == key) {
+        if call.client.watched_keys.iter().any(|(d, k)| *d == db && k == key) {
             continue;
         }
-        call.client.watching.push((db, key.to_vec()));
+        call.client.watched_keys.push((db, key.to_vec()));
         call.store.databases[db].watched.entry(key.to_vec()).or_default().push(call.client.id);
     }
     call.out.ok();
     Ok(())
 }
 
-pub(crate) fn unwatch_all(call: &mut Call<'_>) -> Done {
+pub(crate) fn unwatch_all(call: &mut Call<'_>) -> CommandResult {
     unwatch(call.store, call.client);
     call.out.ok();
     Ok(())

@@ -1,8 +1,8 @@
 //! Sorted sets: unions, intersections, differences.
 
 use super::{Call, zset_range, zsets};
-use crate::error::{Done, Error};
-use crate::store::order::Scored;
+use crate::error::{CommandResult, Error};
+use crate::store::score_index::ScoredMember;
 use crate::store::set::Set;
 use crate::store::zset::Zset;
 use alloc::collections::BTreeMap;
@@ -42,14 +42,14 @@ type Members = Vec<(Rc<[u8]>, f64)>;
 fn members(call: &mut Call<'_>, key: &[u8]) -> Result<Members, Error> {
     if let Ok(set) = call.store.get::<Set>(call.db, key) {
         let bytes = set.map_or(0, |set| set.size() + 60 * set.len());
-        call.need(bytes)?;
+        call.ensure_memory(bytes)?;
         let set = call.store.get::<Set>(call.db, key)?;
         return Ok(set.into_iter().flat_map(Set::iter).map(|m| (Rc::from(m), 1.0)).collect());
     }
     let count = call.store.get::<Zset>(call.db, key)?.map_or(0, Zset::len);
-    call.need(40 * count)?;
+    call.ensure_memory(40 * count)?;
     let zset = call.store.get::<Zset>(call.db, key)?;
-    Ok(zset.into_iter().flat_map(|z| z.order.up_from(0)).map(|e| (e.member.clone(), e.score)).collect())
+    Ok(zset.into_iter().flat_map(|z| z.by_score.up_from(0)).map(|e| (e.member.clone(), e.score)).collect())
 }
 
 struct Options {
@@ -97,7 +97,7 @@ fn combine(
     keys: &[&[u8]],
     operation: Operation,
     o: &Options,
-) -> Result<Vec<Scored>, Error> {
+) -> Result<Vec<ScoredMember>, Error> {
     let mut result: BTreeMap<Rc<[u8]>, f64> = BTreeMap::new();
     for (i, key) in keys.iter().enumerate() {
         let weight = o.weights[i];
@@ -105,11 +105,11 @@ fn combine(
         let entries = members(call, key)?;
         match operation {
             _ if i == 0 => {
-                call.need(60 * entries.len())?;
+                call.ensure_memory(60 * entries.len())?;
                 result = entries.into_iter().map(|(m, s)| (m, scaled(s))).collect();
             }
             Operation::Union => {
-                call.need(60 * entries.len())?;
+                call.ensure_memory(60 * entries.len())?;
                 for (member, score) in entries {
                     let score = scaled(score);
                     result.entry(member).and_modify(|s| *s = o.aggregate.of(*s, score)).or_insert(score);
@@ -131,20 +131,20 @@ fn combine(
             }
         }
     }
-    let mut sorted: Vec<Scored> =
-        result.into_iter().map(|(member, score)| Scored { score, member }).collect();
-    sorted.sort_by(|a, b| a.order(b.score, &b.member));
+    let mut sorted: Vec<ScoredMember> =
+        result.into_iter().map(|(member, score)| ScoredMember { score, member }).collect();
+    sorted.sort_by(|a, b| a.cmp_to(b.score, &b.member));
     Ok(sorted)
 }
 
 fn keys<'a>(call: &Call<'a>, at: usize, name: &str) -> Result<(Vec<&'a [u8]>, usize), Error> {
     if call.int(at)? < 1 {
-        return Err(Error::Said(format!("ERR at least 1 input key is needed for '{name}' command")));
+        return Err(Error::Formatted(format!("ERR at least 1 input key is needed for '{name}' command")));
     }
     call.counted_keys(at, "")
 }
 
-fn show(call: &mut Call<'_>, operation: Operation, name: &str) -> Done {
+fn reply_result(call: &mut Call<'_>, operation: Operation, name: &str) -> CommandResult {
     let (keys, next) = keys(call, 1, name)?;
     let o = options(call, next, keys.len(), operation, false)?;
     let result = combine(call, &keys, operation, &o)?;
@@ -152,38 +152,38 @@ fn show(call: &mut Call<'_>, operation: Operation, name: &str) -> Done {
     Ok(())
 }
 
-fn keep(call: &mut Call<'_>, operation: Operation, name: &str) -> Done {
+fn store_result(call: &mut Call<'_>, operation: Operation, name: &str) -> CommandResult {
     let (keys, next) = keys(call, 2, name)?;
     let o = options(call, next, keys.len(), operation, true)?;
     let result = combine(call, &keys, operation, &o)?;
     zset_range::store(call, call.args.at(1), result.iter().map(|e| (&*e.member, e.score)))
 }
 
-pub(crate) fn zunion(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Union, "zunion")
+pub(crate) fn zunion(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Union, "zunion")
 }
 
-pub(crate) fn zinter(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Intersection, "zinter")
+pub(crate) fn zinter(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Intersection, "zinter")
 }
 
-pub(crate) fn zdiff(call: &mut Call<'_>) -> Done {
-    show(call, Operation::Difference, "zdiff")
+pub(crate) fn zdiff(call: &mut Call<'_>) -> CommandResult {
+    reply_result(call, Operation::Difference, "zdiff")
 }
 
-pub(crate) fn zunionstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Union, "zunionstore")
+pub(crate) fn zunionstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Union, "zunionstore")
 }
 
-pub(crate) fn zinterstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Intersection, "zinterstore")
+pub(crate) fn zinterstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Intersection, "zinterstore")
 }
 
-pub(crate) fn zdiffstore(call: &mut Call<'_>) -> Done {
-    keep(call, Operation::Difference, "zdiffstore")
+pub(crate) fn zdiffstore(call: &mut Call<'_>) -> CommandResult {
+    store_result(call, Operation::Difference, "zdiffstore")
 }
 
-pub(crate) fn zintercard(call: &mut Call<'_>) -> Done {
+pub(crate) fn zintercard(call: &mut Call<'_>) -> CommandResult {
     let (keys, next) = keys(call, 1, "zintercard")?;
     let limit = call.limit(next)?;
     let o = options(call, call.argc(), keys.len(), Operation::Intersection, true)?;

@@ -1,11 +1,11 @@
 //! Sorted sets: parts by rank, score and member.
 
 use super::{Call, range, zsets};
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::number::parse_f64;
 use crate::store::Value;
-use crate::store::order::Scored;
-use crate::store::slot::NEVER;
+use crate::store::entry::NEVER;
+use crate::store::score_index::ScoredMember;
 use crate::store::zset::Zset;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -46,7 +46,7 @@ fn member(text: &[u8]) -> Result<Bound<'_>, Error> {
 
 impl Bound<'_> {
     /// Whether an entry comes before a range that begins here.
-    fn is_after(&self, entry: &Scored) -> bool {
+    fn is_after(&self, entry: &ScoredMember) -> bool {
         match *self {
             Self::Score(score, true) => entry.score < score,
             Self::Score(score, false) => entry.score <= score,
@@ -58,7 +58,7 @@ impl Bound<'_> {
     }
 
     /// Whether an entry belongs to a range that ends here.
-    fn is_not_before(&self, entry: &Scored) -> bool {
+    fn is_not_before(&self, entry: &ScoredMember) -> bool {
         match *self {
             Self::Score(score, true) => entry.score <= score,
             Self::Score(score, false) => entry.score < score,
@@ -71,8 +71,8 @@ impl Bound<'_> {
 }
 
 fn ranks(zset: &Zset, least: Bound<'_>, most: Bound<'_>) -> Range<usize> {
-    let start = zset.order.rank(|e| least.is_after(e));
-    start..zset.order.rank(|e| most.is_not_before(e)).max(start)
+    let start = zset.by_score.rank(|e| least.is_after(e));
+    start..zset.by_score.rank(|e| most.is_not_before(e)).max(start)
 }
 
 fn bounds<'a>(by: By, least: &'a [u8], most: &'a [u8]) -> Result<(Bound<'a>, Bound<'a>), Error> {
@@ -93,7 +93,7 @@ struct Query<'a> {
     with_scores: bool,
 }
 
-fn find(call: &mut Call<'_>, key: &[u8], query: &Query<'_>) -> Result<Vec<Scored>, Error> {
+fn find(call: &mut Call<'_>, key: &[u8], query: &Query<'_>) -> Result<Vec<ScoredMember>, Error> {
     enum Span<'a> {
         Ranks(i64, i64),
         Bounds(Bound<'a>, Bound<'a>),
@@ -123,13 +123,13 @@ fn find(call: &mut Call<'_>, key: &[u8], query: &Query<'_>) -> Result<Vec<Scored
         true => ranks.end - skip - take..ranks.end - skip,
         false => ranks.start + skip..ranks.start + skip + take,
     };
-    if ranks.len() * 2 * size_of::<Scored>() > free {
+    if ranks.len() * 2 * size_of::<ScoredMember>() > free {
         return Err(Error::Memory);
     }
     Ok(match query.reverse {
         true if ranks.is_empty() => Vec::new(),
-        true => zset.order.down_from(ranks.end - 1).take(ranks.len()).cloned().collect(),
-        false => zset.order.up_from(ranks.start).take(ranks.len()).cloned().collect(),
+        true => zset.by_score.down_from(ranks.end - 1).take(ranks.len()).cloned().collect(),
+        false => zset.by_score.up_from(ranks.start).take(ranks.len()).cloned().collect(),
     })
 }
 
@@ -181,41 +181,41 @@ fn query<'a>(
     Ok(q)
 }
 
-fn show(call: &mut Call<'_>, by: Option<By>, reverse: bool) -> Done {
+fn show(call: &mut Call<'_>, by: Option<By>, reverse: bool) -> CommandResult {
     let query = query(call, 2, 4, by, reverse, false)?;
     let found = find(call, call.args.at(1), &query)?;
     zsets::show(call.out, found.iter(), query.with_scores);
     Ok(())
 }
 
-pub(crate) fn zrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrange(call: &mut Call<'_>) -> CommandResult {
     show(call, None, false)
 }
 
-pub(crate) fn zrevrange(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrevrange(call: &mut Call<'_>) -> CommandResult {
     if call.argc() > 5 || (call.argc() == 5 && !call.is(4, "WITHSCORES")) {
         return Err(Error::Syntax);
     }
     show(call, Some(By::Rank), true)
 }
 
-pub(crate) fn zrangebyscore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrangebyscore(call: &mut Call<'_>) -> CommandResult {
     show(call, Some(By::Score), false)
 }
 
-pub(crate) fn zrevrangebyscore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrevrangebyscore(call: &mut Call<'_>) -> CommandResult {
     show(call, Some(By::Score), true)
 }
 
-pub(crate) fn zrangebylex(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrangebylex(call: &mut Call<'_>) -> CommandResult {
     show(call, Some(By::Member), false)
 }
 
-pub(crate) fn zrevrangebylex(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrevrangebylex(call: &mut Call<'_>) -> CommandResult {
     show(call, Some(By::Member), true)
 }
 
-pub(crate) fn zrangestore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrangestore(call: &mut Call<'_>) -> CommandResult {
     let query = query(call, 3, 5, None, false, true)?;
     let found = find(call, call.args.at(2), &query)?;
     store(call, call.args.at(1), found.iter().map(|e| (&*e.member, e.score)))
@@ -226,8 +226,8 @@ pub(crate) fn store<'m>(
     call: &mut Call<'_>,
     key: &[u8],
     entries: impl Iterator<Item = (&'m [u8], f64)> + Clone,
-) -> Done {
-    call.need(entries.clone().map(|(member, _)| member.len() + 120).sum())?;
+) -> CommandResult {
+    call.ensure_memory(entries.clone().map(|(member, _)| member.len() + 120).sum())?;
     let mut zset = Zset::default();
     for (member, score) in entries {
         zset.set(member, score, call.store.seed);
@@ -243,22 +243,22 @@ pub(crate) fn store<'m>(
     Ok(())
 }
 
-fn count(call: &mut Call<'_>, by: By) -> Done {
+fn count(call: &mut Call<'_>, by: By) -> CommandResult {
     let (least, most) = bounds(by, call.args.at(2), call.args.at(3))?;
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     call.out.integer(zset.map_or(0, |zset| ranks(zset, least, most).len()) as i64);
     Ok(())
 }
 
-pub(crate) fn zcount(call: &mut Call<'_>) -> Done {
+pub(crate) fn zcount(call: &mut Call<'_>) -> CommandResult {
     count(call, By::Score)
 }
 
-pub(crate) fn zlexcount(call: &mut Call<'_>) -> Done {
+pub(crate) fn zlexcount(call: &mut Call<'_>) -> CommandResult {
     count(call, By::Member)
 }
 
-fn remove(call: &mut Call<'_>, by: By) -> Done {
+fn remove(call: &mut Call<'_>, by: By) -> CommandResult {
     let key = call.arg(1);
     let removed = if by == By::Rank {
         let (start, end) = (call.int(2)?, call.int(3)?);
@@ -273,20 +273,20 @@ fn remove(call: &mut Call<'_>, by: By) -> Done {
         })
     };
     if removed > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.integer(removed as i64);
     Ok(())
 }
 
-pub(crate) fn zremrangebyrank(call: &mut Call<'_>) -> Done {
+pub(crate) fn zremrangebyrank(call: &mut Call<'_>) -> CommandResult {
     remove(call, By::Rank)
 }
 
-pub(crate) fn zremrangebyscore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zremrangebyscore(call: &mut Call<'_>) -> CommandResult {
     remove(call, By::Score)
 }
 
-pub(crate) fn zremrangebylex(call: &mut Call<'_>) -> Done {
+pub(crate) fn zremrangebylex(call: &mut Call<'_>) -> CommandResult {
     remove(call, By::Member)
 }

@@ -1,9 +1,9 @@
 //! Sorted sets: scores and members.
 
 use super::Call;
-use crate::error::{Done, Error};
+use crate::error::{CommandResult, Error};
 use crate::number::parse_f64;
-use crate::store::order::Scored;
+use crate::store::score_index::ScoredMember;
 use crate::store::zset::Zset;
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ struct Options {
     increment: bool,
 }
 
-pub(crate) fn zadd(call: &mut Call<'_>) -> Done {
+pub(crate) fn zadd(call: &mut Call<'_>) -> CommandResult {
     let mut o = Options::default();
     let mut at = 2;
     while at < call.argc() {
@@ -48,7 +48,7 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Done {
     add(call, at, &o)
 }
 
-fn add(call: &mut Call<'_>, first: usize, o: &Options) -> Done {
+fn add(call: &mut Call<'_>, first: usize, o: &Options) -> CommandResult {
     let (key, args, seed) = (call.arg(1), call.args, call.store.seed);
     // All scores are read before anything is changed.
     let mut scores = Vec::with_capacity((args.len() - first) / 2);
@@ -94,7 +94,7 @@ fn add(call: &mut Call<'_>, first: usize, o: &Options) -> Done {
     if new + moved > 0 {
         call.changed(key);
     }
-    call.store.tidy(call.db, key);
+    call.store.delete_if_empty(call.db, key);
     match (o.increment, last) {
         (true, Some(score)) => call.out.double(score),
         (true, None) => call.out.null(),
@@ -103,31 +103,31 @@ fn add(call: &mut Call<'_>, first: usize, o: &Options) -> Done {
     Ok(())
 }
 
-pub(crate) fn zincrby(call: &mut Call<'_>) -> Done {
+pub(crate) fn zincrby(call: &mut Call<'_>) -> CommandResult {
     let options = Options { increment: true, ..Options::default() };
     add(call, 2, &options)
 }
 
-pub(crate) fn zrem(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrem(call: &mut Call<'_>) -> CommandResult {
     let key = call.arg(1);
     let mut removed = 0;
     if let Some(zset) = call.store.get_mut::<Zset>(call.db, key)? {
         removed = call.args.from(2).filter(|member| zset.remove(member)).count();
     }
     if removed > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     call.out.integer(removed as i64);
     Ok(())
 }
 
-pub(crate) fn zcard(call: &mut Call<'_>) -> Done {
+pub(crate) fn zcard(call: &mut Call<'_>) -> CommandResult {
     let length = call.store.get::<Zset>(call.db, call.args.at(1))?.map_or(0, Zset::len);
     call.out.integer(length as i64);
     Ok(())
 }
 
-pub(crate) fn zscore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zscore(call: &mut Call<'_>) -> CommandResult {
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     match zset.and_then(|zset| zset.score(call.args.at(2))) {
         Some(score) => call.out.double(score),
@@ -136,7 +136,7 @@ pub(crate) fn zscore(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-pub(crate) fn zmscore(call: &mut Call<'_>) -> Done {
+pub(crate) fn zmscore(call: &mut Call<'_>) -> CommandResult {
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     call.out.array(call.args.len() - 2);
     for member in call.args.from(2) {
@@ -148,7 +148,7 @@ pub(crate) fn zmscore(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-fn rank(call: &mut Call<'_>, reverse: bool) -> Done {
+fn rank(call: &mut Call<'_>, reverse: bool) -> CommandResult {
     let with_score = call.argc() == 4 && call.is(3, "WITHSCORE");
     if call.argc() > 3 && !with_score {
         return Err(Error::Syntax);
@@ -170,15 +170,15 @@ fn rank(call: &mut Call<'_>, reverse: bool) -> Done {
     Ok(())
 }
 
-pub(crate) fn zrank(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrank(call: &mut Call<'_>) -> CommandResult {
     rank(call, false)
 }
 
-pub(crate) fn zrevrank(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrevrank(call: &mut Call<'_>) -> CommandResult {
     rank(call, true)
 }
 
-fn pop(call: &mut Call<'_>, lowest: bool) -> Done {
+fn pop(call: &mut Call<'_>, lowest: bool) -> CommandResult {
     let key = call.arg(1);
     if call.argc() > 3 {
         return Err(Error::Syntax);
@@ -196,7 +196,7 @@ fn pop(call: &mut Call<'_>, lowest: bool) -> Done {
     };
     let count = given.unwrap_or(1).min(zset.len());
     // With a count, RESP3 has pairs.
-    let pairs = call.out.three && given.is_some();
+    let pairs = call.out.resp3 && given.is_some();
     call.out.array(if pairs { count } else { 2 * count });
     zset.pop(count, lowest, |entry| {
         if pairs {
@@ -206,20 +206,20 @@ fn pop(call: &mut Call<'_>, lowest: bool) -> Done {
         call.out.double(entry.score);
     });
     if count > 0 {
-        call.shrunk(key);
+        call.changed_or_emptied(key);
     }
     Ok(())
 }
 
-pub(crate) fn zpopmin(call: &mut Call<'_>) -> Done {
+pub(crate) fn zpopmin(call: &mut Call<'_>) -> CommandResult {
     pop(call, true)
 }
 
-pub(crate) fn zpopmax(call: &mut Call<'_>) -> Done {
+pub(crate) fn zpopmax(call: &mut Call<'_>) -> CommandResult {
     pop(call, false)
 }
 
-fn pop_or_wait(call: &mut Call<'_>, lowest: bool) -> Done {
+fn pop_or_wait(call: &mut Call<'_>, lowest: bool) -> CommandResult {
     let last = call.argc() - 1;
     let deadline = call.deadline(last)?;
     let keys: Vec<&[u8]> = call.args.from(1).take(last - 1).collect();
@@ -231,17 +231,17 @@ fn pop_or_wait(call: &mut Call<'_>, lowest: bool) -> Done {
             call.out.bulk(&entry.member);
             call.out.double(entry.score);
         });
-        call.shrunk(key);
+        call.changed_or_emptied(key);
         return Ok(());
     }
-    call.wait(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
+    call.block(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
 }
 
-pub(crate) fn bzpopmin(call: &mut Call<'_>) -> Done {
+pub(crate) fn bzpopmin(call: &mut Call<'_>) -> CommandResult {
     pop_or_wait(call, true)
 }
 
-pub(crate) fn bzpopmax(call: &mut Call<'_>) -> Done {
+pub(crate) fn bzpopmax(call: &mut Call<'_>) -> CommandResult {
     pop_or_wait(call, false)
 }
 
@@ -263,28 +263,28 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
             call.out.bulk(&entry.member);
             call.out.double(entry.score);
         });
-        call.shrunk(key);
+        call.changed_or_emptied(key);
         return Ok(None);
     }
     Ok(Some(keys.into_iter().map(<[u8]>::to_vec).collect()))
 }
 
-pub(crate) fn zmpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn zmpop(call: &mut Call<'_>) -> CommandResult {
     if pop_many(call, 1)?.is_some() {
         call.out.null_array();
     }
     Ok(())
 }
 
-pub(crate) fn bzmpop(call: &mut Call<'_>) -> Done {
+pub(crate) fn bzmpop(call: &mut Call<'_>) -> CommandResult {
     let deadline = call.deadline(1)?;
     match pop_many(call, 2)? {
-        Some(keys) => call.wait(keys, deadline, false),
+        Some(keys) => call.block(keys, deadline, false),
         None => Ok(()),
     }
 }
 
-pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
+pub(crate) fn zrandmember(call: &mut Call<'_>) -> CommandResult {
     let with_scores = call.argc() == 4 && call.is(3, "WITHSCORES");
     if call.argc() > 3 && !with_scores {
         return Err(Error::Syntax);
@@ -293,25 +293,25 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
     if count.is_some_and(|n| n < -(i64::MAX / 2) || (with_scores && n > i64::MAX / 2)) {
         return Err(Error::Text("ERR value is out of range"));
     }
-    let mut chance = call.store.chances();
+    let mut rng = call.store.rng();
     let members = call.store.get::<Zset>(call.db, call.args.at(1))?.map_or(0, Zset::len);
-    call.need(16 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_memory(16 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     let Some(count) = count else {
-        call.out.bulk_or_null(zset.and_then(|zset| zset.random(chance)).map(|e| &*e.member));
+        call.out.bulk_or_null(zset.and_then(|zset| zset.random(rng)).map(|e| &*e.member));
         return Ok(());
     };
-    let picked: Vec<&Scored> = match zset {
+    let picked: Vec<&ScoredMember> = match zset {
         None => Vec::new(),
         Some(zset) if count >= 0 => {
-            super::sets::sample(zset.len(), count as usize, chance, zset.order.up_from(0))
+            super::sets::sample(zset.len(), count as usize, rng, zset.by_score.up_from(0))
         }
         Some(zset) => {
             let count = count.unsigned_abs() as usize;
             if count > call.out.limit / 64 {
                 return Err(Error::Text("ERR the reply would be larger than memory allows"));
             }
-            (0..count).filter_map(|_| zset.random(&mut chance)).collect()
+            (0..count).filter_map(|_| zset.random(&mut rng)).collect()
         }
     };
     show(call.out, picked.into_iter(), with_scores);
@@ -321,10 +321,10 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Done {
 /// Writes members, with their scores or without.
 pub(crate) fn show<'a>(
     out: &mut crate::resp::reply::Reply,
-    entries: impl ExactSizeIterator<Item = &'a Scored>,
+    entries: impl ExactSizeIterator<Item = &'a ScoredMember>,
     with_scores: bool,
 ) {
-    let pairs = out.three && with_scores;
+    let pairs = out.resp3 && with_scores;
     out.array(if with_scores && !pairs { 2 * entries.len() } else { entries.len() });
     for entry in entries {
         if pairs {

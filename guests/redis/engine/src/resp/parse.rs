@@ -29,11 +29,11 @@ pub(crate) enum Parsed {
     /// [`Parser::words`].
     Request(usize),
     /// Nothing to answer: an empty line or array, so many bytes long.
-    Nothing(usize),
+    Empty(usize),
     /// Not all of it is there yet.
     Incomplete,
     /// Not the protocol. The connection ends with this message.
-    Garbage(String),
+    ProtocolError(String),
 }
 
 /// How far a request was read.
@@ -84,14 +84,14 @@ impl Parser {
 
     /// Reads on. `bytes` begins where the request does, and has at least what it had the last time. Who has not
     /// authenticated may send little.
-    pub(crate) fn parse(&mut self, bytes: &[u8], trusted: bool) -> Parsed {
+    pub(crate) fn parse(&mut self, bytes: &[u8], authenticated: bool) -> Parsed {
         if bytes.is_empty() {
             return Parsed::Incomplete;
         }
         if bytes[0] != b'*' {
             return self.inline(bytes);
         }
-        let garbage = |text: &str| Parsed::Garbage(format!("Protocol error: {text}"));
+        let garbage = |text: &str| Parsed::ProtocolError(format!("Protocol error: {text}"));
         if self.left.is_none() {
             let Some((line, next)) = self.line(bytes, true) else {
                 return match bytes.len() > LINE {
@@ -101,12 +101,12 @@ impl Parser {
             };
             let count = match parse_i64(&line[1..]) {
                 Some(n) if n > ARGUMENTS => return garbage("invalid multibulk length"),
-                Some(n) if n > 10 && !trusted => return garbage("unauthenticated multibulk length"),
+                Some(n) if n > 10 && !authenticated => return garbage("unauthenticated multibulk length"),
                 Some(n) => n,
                 None => return garbage("invalid multibulk length"),
             };
             if count <= 0 {
-                return Parsed::Nothing(next);
+                return Parsed::Empty(next);
             }
             (self.left, self.position) = (Some(count as u32), next);
         }
@@ -128,7 +128,9 @@ impl Parser {
                         };
                     };
                     let length = match parse_i64(&line[1..]) {
-                        Some(n) if n > 16384 && !trusted => return garbage("unauthenticated bulk length"),
+                        Some(n) if n > 16384 && !authenticated => {
+                            return garbage("unauthenticated bulk length");
+                        }
                         Some(n @ 0..=BULK) => n as u32,
                         _ => return garbage("invalid bulk length"),
                     };
@@ -153,20 +155,20 @@ impl Parser {
     fn inline(&mut self, bytes: &[u8]) -> Parsed {
         let Some((line, next)) = self.line(bytes, false) else {
             return match bytes.len() > LINE {
-                true => Parsed::Garbage(String::from("Protocol error: too big inline request")),
+                true => Parsed::ProtocolError(String::from("Protocol error: too big inline request")),
                 false => Parsed::Incomplete,
             };
         };
         if line.len() > LINE {
-            return Parsed::Garbage(String::from("Protocol error: too big inline request"));
+            return Parsed::ProtocolError(String::from("Protocol error: too big inline request"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.iter().any(|&b| b == b'"' || b == b'\'') {
             let Some(words) = split_quoted(line) else {
-                return Parsed::Garbage(String::from("Protocol error: unbalanced quotes in request"));
+                return Parsed::ProtocolError(String::from("Protocol error: unbalanced quotes in request"));
             };
             self.words = words;
-            return if self.words.is_empty() { Parsed::Nothing(next) } else { Parsed::Request(next) };
+            return if self.words.is_empty() { Parsed::Empty(next) } else { Parsed::Request(next) };
         }
         let mut start = 0;
         for word in line.split(|b| b.is_ascii_whitespace() || *b == 0) {
@@ -175,7 +177,7 @@ impl Parser {
             }
             start += word.len() + 1;
         }
-        if self.spans.is_empty() { Parsed::Nothing(next) } else { Parsed::Request(next) }
+        if self.spans.is_empty() { Parsed::Empty(next) } else { Parsed::Request(next) }
     }
 }
 
@@ -298,14 +300,14 @@ mod tests {
             (b"a \"b\r\n", "unbalanced quotes in request"),
         ] {
             match slowly(bytes).0 {
-                Parsed::Garbage(text) => assert!(text.ends_with(says), "{text}"),
+                Parsed::ProtocolError(text) => assert!(text.ends_with(says), "{text}"),
                 other => panic!("{other:?}"),
             }
         }
         let line = vec![b'a'; LINE + 1];
-        assert!(matches!(slowly(&line).0, Parsed::Garbage(_)));
+        assert!(matches!(slowly(&line).0, Parsed::ProtocolError(_)));
         let mut parser = Parser::default();
-        assert!(matches!(parser.parse(b"*11\r\n", false), Parsed::Garbage(_)));
+        assert!(matches!(parser.parse(b"*11\r\n", false), Parsed::ProtocolError(_)));
     }
 
     #[test]

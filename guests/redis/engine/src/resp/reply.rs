@@ -15,9 +15,9 @@ pub(crate) struct Reply {
     /// Something did not fit: what follows makes no sense, and the connection has to end.
     pub(crate) overflowed: bool,
     /// RESP3.
-    pub(crate) three: bool,
+    pub(crate) resp3: bool,
     /// The client wants no replies just now.
-    pub(crate) muted: bool,
+    pub(crate) reply_off: bool,
     /// Errors written.
     pub(crate) errors: u64,
 }
@@ -29,8 +29,8 @@ impl Default for Reply {
             sent: 0,
             limit: usize::MAX,
             overflowed: false,
-            three: false,
-            muted: false,
+            resp3: false,
+            reply_off: false,
             errors: 0,
         }
     }
@@ -73,7 +73,7 @@ impl Reply {
         if self.bytes.capacity() < after && !self.grow(after) {
             return;
         }
-        if !self.muted {
+        if !self.reply_off {
             self.bytes.extend_from_slice(bytes);
         }
     }
@@ -142,7 +142,7 @@ impl Reply {
     }
 
     pub(crate) fn verbatim(&mut self, text: &str) {
-        if !self.three {
+        if !self.resp3 {
             return self.bulk(text.as_bytes());
         }
         self.header(b'=', text.len() as i64 + 4);
@@ -153,7 +153,7 @@ impl Reply {
 
     pub(crate) fn double(&mut self, value: f64) {
         let text = format_f64(value);
-        if !self.three {
+        if !self.resp3 {
             return self.bulk(text.as_bytes());
         }
         self.raw(b",");
@@ -162,11 +162,11 @@ impl Reply {
     }
 
     pub(crate) fn null(&mut self) {
-        self.raw(if self.three { b"_\r\n" } else { b"$-1\r\n" });
+        self.raw(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     pub(crate) fn null_array(&mut self) {
-        self.raw(if self.three { b"_\r\n" } else { b"*-1\r\n" });
+        self.raw(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
     }
 
     pub(crate) fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
@@ -182,16 +182,16 @@ impl Reply {
 
     /// A map of so many pairs.
     pub(crate) fn map(&mut self, pairs: usize) {
-        if self.three { self.header(b'%', pairs as i64) } else { self.array(2 * pairs) }
+        if self.resp3 { self.header(b'%', pairs as i64) } else { self.array(2 * pairs) }
     }
 
     pub(crate) fn set(&mut self, n: usize) {
-        self.header(if self.three { b'~' } else { b'*' }, n as i64);
+        self.header(if self.resp3 { b'~' } else { b'*' }, n as i64);
     }
 
     /// A message that is no reply.
     pub(crate) fn push(&mut self, n: usize) {
-        self.header(if self.three { b'>' } else { b'*' }, n as i64);
+        self.header(if self.resp3 { b'>' } else { b'*' }, n as i64);
     }
 
     /// A place to put a header in front of what is written from now on.

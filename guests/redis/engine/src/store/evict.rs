@@ -1,7 +1,7 @@
 //! What goes when memory is full: the policies, and the 24 bits a key has to tell how it was used.
 
+use super::entry::{Entry, NEVER};
 use super::keyspace::Keyspace;
-use super::slot::{NEVER, Slot};
 use crate::table::Keyed;
 use alloc::vec::Vec;
 
@@ -44,7 +44,7 @@ pub(crate) struct Access {
     /// Unix time, milliseconds.
     pub(crate) now: u64,
     pub(crate) policy: Policy,
-    pub(crate) chance: u64,
+    pub(crate) random: u64,
 }
 
 impl Access {
@@ -67,7 +67,7 @@ impl Access {
         let frequency = u64::from(self.frequency(before));
         let base = frequency.saturating_sub(u64::from(INITIAL));
         // Raised with a chance of 1 in (base * factor + 1).
-        let raise = frequency < 255 && (self.chance >> 16).is_multiple_of(base * LOG_FACTOR + 1);
+        let raise = frequency < 255 && (self.random >> 16).is_multiple_of(base * LOG_FACTOR + 1);
         self.minutes() << 8 | (frequency as u32 + u32::from(raise))
     }
 
@@ -95,24 +95,24 @@ impl Keyspace {
         if with.is_empty() {
             return false;
         }
-        let db = with[(self.chance() % with.len() as u64) as usize];
-        let chance = self.chance();
-        let access = Access { now: self.now, policy: self.policy, chance: 0 };
-        let badness = |slot: &Slot| match self.policy {
-            Policy::VolatileTtl => NEVER - slot.expiry(),
-            Policy::AllKeysLfu => u64::from(255 - access.frequency(slot.access())),
-            _ => u64::from(access.idle(slot.access())),
+        let db = with[(self.next_random() % with.len() as u64) as usize];
+        let rng = self.next_random();
+        let access = Access { now: self.now, policy: self.policy, random: 0 };
+        let eviction_score = |entry: &Entry| match self.policy {
+            Policy::VolatileTtl => NEVER - entry.expiry(),
+            Policy::AllKeysLfu => u64::from(255 - access.frequency(entry.access())),
+            _ => u64::from(access.idle(entry.access())),
         };
         let table = &self.databases[db].table;
         let shards = table.shards();
-        let start = (chance % shards as u64) as usize;
+        let start = (rng % shards as u64) as usize;
         let (mut seen, mut worst): (usize, Option<(u64, Vec<u8>)>) = (0, None);
         for shard in (start..shards).chain(0..start) {
-            for slot in table.shard(shard).filter(|s| !volatile || s.expiry() != NEVER) {
+            for entry in table.shard(shard).filter(|s| !volatile || s.expiry() != NEVER) {
                 seen += 1;
-                let bad = badness(slot);
+                let bad = eviction_score(entry);
                 if worst.as_ref().is_none_or(|(most, _)| bad > *most) {
-                    worst = Some((bad, slot.key().to_vec()));
+                    worst = Some((bad, entry.key().to_vec()));
                 }
             }
             if seen >= SAMPLE {

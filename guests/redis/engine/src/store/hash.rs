@@ -1,7 +1,7 @@
 //! Hashes: fields and values in a pack while they are few and short, in a table from then on.
 
 use super::{PACKED_BYTES, PACKED_ENTRIES};
-use crate::pack::Pack;
+use crate::listpack::ListPack;
 use crate::table::{Keyed, Seed, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -36,17 +36,17 @@ impl Keyed for Field {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Hash {
-    Packed(Pack),
+    Packed(ListPack),
     Table(Table<Field>),
 }
 
 impl Default for Hash {
     fn default() -> Self {
-        Self::Packed(Pack::default())
+        Self::Packed(ListPack::default())
     }
 }
 
-fn place(pack: &Pack, name: &[u8]) -> Option<usize> {
+fn place(pack: &ListPack, name: &[u8]) -> Option<usize> {
     pack.iter().step_by(2).position(|field| field == name).map(|n| 2 * n)
 }
 
@@ -60,7 +60,7 @@ impl Hash {
 
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Packed(pack) => pack.room(),
+            Self::Packed(pack) => pack.capacity(),
             Self::Table(table) => table.overhead() + table.iter().map(|f| f.0.len() + 8).sum::<usize>(),
         }
     }
@@ -86,7 +86,7 @@ impl Hash {
             let long = name.len() > PACKED_BYTES || value.len() > PACKED_BYTES;
             let at = place(pack, name);
             if long || (at.is_none() && pack.len() >= 2 * PACKED_ENTRIES) {
-                self.spread(seed);
+                self.convert_to_table(seed);
             } else if let Some(at) = at {
                 pack.replace(at + 1, value);
                 return false;
@@ -109,7 +109,7 @@ impl Hash {
         }
     }
 
-    fn spread(&mut self, seed: Seed) {
+    fn convert_to_table(&mut self, seed: Seed) {
         let mut table = Table::new(seed);
         for (name, value) in self.iter() {
             table.insert(Field::new(name, value));
@@ -137,14 +137,14 @@ impl Hash {
         }
     }
 
-    pub(crate) fn random(&self, mut chance: impl FnMut() -> u64) -> Option<(&[u8], &[u8])> {
+    pub(crate) fn random(&self, mut rng: impl FnMut() -> u64) -> Option<(&[u8], &[u8])> {
         match self {
             Self::Packed(pack) if pack.is_empty() => None,
             Self::Packed(pack) => {
-                let at = 2 * (chance() % (pack.len() as u64 / 2)) as usize;
+                let at = 2 * (rng() % (pack.len() as u64 / 2)) as usize;
                 Some((pack.get(at)?, pack.get(at + 1)?))
             }
-            Self::Table(table) => table.random(chance).map(|f| (f.key(), f.value())),
+            Self::Table(table) => table.random(rng).map(|f| (f.key(), f.value())),
         }
     }
 

@@ -4,8 +4,8 @@
 //! shard of the table knows a moment before which none of its keys expires: whoever has nothing to expire needs no
 //! timer, and who has looks only where something is due.
 
+use super::entry::{Entry, NEVER};
 use super::evict::{Access, Policy};
-use super::slot::{NEVER, Slot};
 use super::{Kind, Value};
 use crate::error::Error;
 use crate::table::{Keyed, Seed, Table};
@@ -20,17 +20,17 @@ const ROUND: usize = 64;
 
 /// One database.
 pub(crate) struct Database {
-    pub(crate) table: Table<Slot>,
+    pub(crate) table: Table<Entry>,
     /// Keys with an expiry.
     pub(crate) expiring: usize,
     /// By shard: no key of it expires before.
-    due: Vec<u64>,
+    shard_expiry_bounds: Vec<u64>,
     /// No key at all expires before.
-    next_due: u64,
+    expiry_bound: u64,
     /// Who watches a key.
     pub(crate) watched: BTreeMap<Vec<u8>, Vec<u64>>,
     /// Who waits for something in a key, longest first.
-    pub(crate) waiting: BTreeMap<Vec<u8>, VecDeque<u64>>,
+    pub(crate) blocking_keys: BTreeMap<Vec<u8>, VecDeque<u64>>,
 }
 
 impl Database {
@@ -38,35 +38,39 @@ impl Database {
         Self {
             table: Table::new(seed),
             expiring: 0,
-            due: Vec::new(),
-            next_due: NEVER,
+            shard_expiry_bounds: Vec::new(),
+            expiry_bound: NEVER,
             watched: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            blocking_keys: BTreeMap::new(),
         }
     }
 
     /// Follows the table's splits and merges: a half may expire as early as the whole.
-    fn follow(&mut self) {
-        let buddy = |shard: usize| shard & !(1 << (usize::BITS - 1 - shard.leading_zeros()));
-        while self.due.len() < self.table.shards() {
-            let new = self.due.len();
-            self.due.push(if new == 0 { NEVER } else { self.due[buddy(new)] });
+    fn track_shards(&mut self) {
+        let parent = |shard: usize| shard & !(1 << (usize::BITS - 1 - shard.leading_zeros()));
+        while self.shard_expiry_bounds.len() < self.table.shards() {
+            let new = self.shard_expiry_bounds.len();
+            self.shard_expiry_bounds.push(if new == 0 {
+                NEVER
+            } else {
+                self.shard_expiry_bounds[parent(new)]
+            });
         }
-        while self.due.len() > self.table.shards() {
-            let last = self.due.len() - 1;
-            let due = self.due.pop().unwrap_or(NEVER);
+        while self.shard_expiry_bounds.len() > self.table.shards() {
+            let last = self.shard_expiry_bounds.len() - 1;
+            let due = self.shard_expiry_bounds.pop().unwrap_or(NEVER);
             if last > 0 {
-                let into = buddy(last);
-                self.due[into] = self.due[into].min(due);
+                let into = parent(last);
+                self.shard_expiry_bounds[into] = self.shard_expiry_bounds[into].min(due);
             }
         }
     }
 
     fn note_expiry(&mut self, key: &[u8], expiry: u64) {
-        self.follow();
+        self.track_shards();
         let shard = self.table.shard_of(key);
-        self.due[shard] = self.due[shard].min(expiry);
-        self.next_due = self.next_due.min(expiry);
+        self.shard_expiry_bounds[shard] = self.shard_expiry_bounds[shard].min(expiry);
+        self.expiry_bound = self.expiry_bound.min(expiry);
     }
 }
 
@@ -89,13 +93,13 @@ pub(crate) struct Keyspace {
     /// Changes since the start.
     pub(crate) changes: u64,
     /// Clients whose watched keys have changed.
-    pub(crate) spoiled: Vec<u64>,
+    pub(crate) dirty_clients: Vec<u64>,
     /// Keys that somebody waits for and that have changed.
-    pub(crate) ready: Vec<(usize, Vec<u8>)>,
+    pub(crate) ready_keys: Vec<(usize, Vec<u8>)>,
     pub(crate) seed: Seed,
     random: u64,
     /// Lookups leave no trace in access times.
-    pub(crate) quiet: bool,
+    pub(crate) no_touch: bool,
     pub(crate) active_expiry: bool,
 }
 
@@ -107,17 +111,17 @@ impl Keyspace {
             policy: Policy::NoEviction,
             counters: Counters::default(),
             changes: 0,
-            spoiled: Vec::new(),
-            ready: Vec::new(),
+            dirty_clients: Vec::new(),
+            ready_keys: Vec::new(),
             seed,
             random: seed.0 | 1,
-            quiet: false,
+            no_touch: false,
             active_expiry: true,
         }
     }
 
     /// A number by chance (xorshift64*).
-    pub(crate) fn chance(&mut self) -> u64 {
+    pub(crate) fn next_random(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
@@ -125,8 +129,8 @@ impl Keyspace {
     }
 
     /// A generator of numbers by chance that borrows nothing.
-    pub(crate) fn chances(&mut self) -> impl FnMut() -> u64 + use<> {
-        let mut state = self.chance();
+    pub(crate) fn rng(&mut self) -> impl FnMut() -> u64 + use<> {
+        let mut state = self.next_random();
         move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             state >> 16
@@ -136,47 +140,47 @@ impl Keyspace {
     /// A key has changed.
     pub(crate) fn changed(&mut self, db: usize, key: &[u8]) {
         self.changes += 1;
-        self.touch(db, key);
+        self.mark_watchers(db, key);
         let database = &self.databases[db];
-        if !database.waiting.is_empty() && database.waiting.contains_key(key) {
-            self.ready.push((db, key.to_vec()));
+        if !database.blocking_keys.is_empty() && database.blocking_keys.contains_key(key) {
+            self.ready_keys.push((db, key.to_vec()));
         }
     }
 
-    fn touch(&mut self, db: usize, key: &[u8]) {
+    fn mark_watchers(&mut self, db: usize, key: &[u8]) {
         let database = &self.databases[db];
         if !database.watched.is_empty()
             && let Some(clients) = database.watched.get(key)
         {
-            self.spoiled.extend_from_slice(clients);
+            self.dirty_clients.extend_from_slice(clients);
         }
     }
 
     /// The entry of a key that has not expired.
-    pub(crate) fn find(&mut self, db: usize, key: &[u8]) -> Option<&mut Slot> {
+    pub(crate) fn find(&mut self, db: usize, key: &[u8]) -> Option<&mut Entry> {
         if self.databases[db].expiring > 0 {
-            let slot = self.databases[db].table.get(key)?;
-            if slot.expiry() <= self.now {
+            let entry = self.databases[db].table.get(key)?;
+            if entry.expiry() <= self.now {
                 self.drop_expired(db, key);
                 return None;
             }
         }
-        let access = Access { now: self.now, policy: self.policy, chance: self.random };
-        let slot = self.databases[db].table.get_mut(key)?;
-        if !self.quiet {
-            slot.set_access(access.used(slot.access()));
+        let access = Access { now: self.now, policy: self.policy, random: self.random };
+        let entry = self.databases[db].table.get_mut(key)?;
+        if !self.no_touch {
+            entry.set_access(access.used(entry.access()));
         }
-        Some(slot)
+        Some(entry)
     }
 
     fn drop_expired(&mut self, db: usize, key: &[u8]) {
         self.take(db, key);
         self.counters.expired += 1;
-        self.touch(db, key);
+        self.mark_watchers(db, key);
     }
 
     /// [`Keyspace::find`], counted as a hit or a miss.
-    pub(crate) fn read(&mut self, db: usize, key: &[u8]) -> Option<&Slot> {
+    pub(crate) fn read(&mut self, db: usize, key: &[u8]) -> Option<&Entry> {
         // The second lookup only happens for keys that are there; the borrow checker asks for it.
         if self.find(db, key).is_none() {
             self.counters.misses += 1;
@@ -189,7 +193,7 @@ impl Keyspace {
     /// A string that is there, or `None`.
     pub(crate) fn text(&mut self, db: usize, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         match self.find(db, key) {
-            Some(slot) => slot.text().ok_or(Error::WrongType).map(Some),
+            Some(entry) => entry.text().ok_or(Error::WrongType).map(Some),
             None => Ok(None),
         }
     }
@@ -197,7 +201,7 @@ impl Keyspace {
     /// A value of a type, for reading.
     pub(crate) fn get<K: Kind>(&mut self, db: usize, key: &[u8]) -> Result<Option<&K>, Error> {
         match self.find(db, key) {
-            Some(slot) => slot.value().and_then(K::of).ok_or(Error::WrongType).map(Some),
+            Some(entry) => entry.value().and_then(K::of).ok_or(Error::WrongType).map(Some),
             None => Ok(None),
         }
     }
@@ -205,7 +209,7 @@ impl Keyspace {
     /// A value of a type.
     pub(crate) fn get_mut<K: Kind>(&mut self, db: usize, key: &[u8]) -> Result<Option<&mut K>, Error> {
         match self.find(db, key) {
-            Some(slot) => slot.value_mut().and_then(K::of_mut).ok_or(Error::WrongType).map(Some),
+            Some(entry) => entry.value_mut().and_then(K::of_mut).ok_or(Error::WrongType).map(Some),
             None => Ok(None),
         }
     }
@@ -215,31 +219,31 @@ impl Keyspace {
         if self.find(db, key).is_none() {
             self.put(db, key, K::empty(), NEVER);
         }
-        let slot = self.databases[db].table.get_mut(key);
-        slot.and_then(Slot::value_mut).and_then(K::of_mut).ok_or(Error::WrongType)
+        let entry = self.databases[db].table.get_mut(key);
+        entry.and_then(Entry::value_mut).and_then(K::of_mut).ok_or(Error::WrongType)
     }
 
     /// Puts a value in the place of whatever is there. Says nothing to watchers.
     pub(crate) fn put(&mut self, db: usize, key: &[u8], value: Value, expiry: u64) {
         let access = self.fresh();
-        self.replace(db, key, Slot::new(key, value, expiry, access));
+        self.replace(db, key, Entry::new(key, value, expiry, access));
     }
 
     /// Puts a string in the place of whatever is there.
     pub(crate) fn put_text(&mut self, db: usize, key: &[u8], text: &[u8], expiry: u64) {
         let access = self.fresh();
         let database = &mut self.databases[db];
-        if let Some(slot) = database.table.get_mut(key) {
-            if expiry == NEVER && slot.expiry() == NEVER && slot.overwrite(text) {
-                slot.set_access(access);
+        if let Some(entry) = database.table.get_mut(key) {
+            if expiry == NEVER && entry.expiry() == NEVER && entry.overwrite(text) {
+                entry.set_access(access);
                 return;
             }
-            if slot.expiry() != NEVER {
+            if entry.expiry() != NEVER {
                 database.expiring -= 1;
             }
-            *slot = Slot::string(key, text, expiry, access);
+            *entry = Entry::string(key, text, expiry, access);
         } else {
-            database.table.insert(Slot::string(key, text, expiry, access));
+            database.table.insert(Entry::string(key, text, expiry, access));
         }
         if expiry != NEVER {
             database.expiring += 1;
@@ -248,18 +252,18 @@ impl Keyspace {
     }
 
     fn fresh(&self) -> u32 {
-        Access { now: self.now, policy: self.policy, chance: 0 }.fresh()
+        Access { now: self.now, policy: self.policy, random: 0 }.fresh()
     }
 
-    fn replace(&mut self, db: usize, key: &[u8], new: Slot) {
+    fn replace(&mut self, db: usize, key: &[u8], new: Entry) {
         let database = &mut self.databases[db];
         let expiry = new.expiry();
         match database.table.get_mut(key) {
-            Some(slot) => {
-                if slot.expiry() != NEVER {
+            Some(entry) => {
+                if entry.expiry() != NEVER {
                     database.expiring -= 1;
                 }
-                *slot = new;
+                *entry = new;
             }
             None => drop(database.table.insert(new)),
         }
@@ -270,17 +274,17 @@ impl Keyspace {
     }
 
     /// Takes a key out.
-    pub(crate) fn take(&mut self, db: usize, key: &[u8]) -> Option<Slot> {
+    pub(crate) fn take(&mut self, db: usize, key: &[u8]) -> Option<Entry> {
         let database = &mut self.databases[db];
-        let slot = database.table.remove(key)?;
-        if slot.expiry() != NEVER {
+        let entry = database.table.remove(key)?;
+        if entry.expiry() != NEVER {
             database.expiring -= 1;
             if database.expiring == 0 {
-                database.due.fill(NEVER);
-                database.next_due = NEVER;
+                database.shard_expiry_bounds.fill(NEVER);
+                database.expiry_bound = NEVER;
             }
         }
-        Some(slot)
+        Some(entry)
     }
 
     /// Deletes a key; whether it was there.
@@ -294,10 +298,10 @@ impl Keyspace {
     }
 
     /// Deletes a collection that has become empty.
-    pub(crate) fn tidy(&mut self, db: usize, key: &[u8]) {
-        let slot = self.databases[db].table.get(key);
+    pub(crate) fn delete_if_empty(&mut self, db: usize, key: &[u8]) {
+        let entry = self.databases[db].table.get(key);
         let empty =
-            slot.and_then(Slot::value).is_some_and(|v| !matches!(v, Value::Stream(_)) && v.len() == 0);
+            entry.and_then(Entry::value).is_some_and(|v| !matches!(v, Value::Stream(_)) && v.len() == 0);
         if empty {
             self.take(db, key);
         }
@@ -305,9 +309,9 @@ impl Keyspace {
 
     pub(crate) fn set_expiry(&mut self, db: usize, key: &[u8], expiry: u64) {
         let database = &mut self.databases[db];
-        let Some(slot) = database.table.get_mut(key) else { return };
-        database.expiring -= usize::from(slot.expiry() != NEVER);
-        slot.set_expiry(expiry);
+        let Some(entry) = database.table.get_mut(key) else { return };
+        database.expiring -= usize::from(entry.expiry() != NEVER);
+        entry.set_expiry(expiry);
         if expiry != NEVER {
             database.expiring += 1;
             database.note_expiry(key, expiry);
@@ -319,13 +323,13 @@ impl Keyspace {
         let watched: Vec<Vec<u8>> = self.databases[db].watched.keys().cloned().collect();
         for key in watched {
             if self.databases[db].table.contains(&key) {
-                self.touch(db, &key);
+                self.mark_watchers(db, &key);
             }
         }
         let database = &mut self.databases[db];
         self.changes += database.table.len() as u64;
         database.table = Table::new(self.seed);
-        (database.expiring, database.due, database.next_due) = (0, vec![], NEVER);
+        (database.expiring, database.shard_expiry_bounds, database.expiry_bound) = (0, vec![], NEVER);
     }
 
     /// Exchanges two databases; who watches or waits stays where it is.
@@ -333,14 +337,14 @@ impl Keyspace {
         self.databases.swap(a, b);
         let (watched, waiting) = (
             core::mem::take(&mut self.databases[a].watched),
-            core::mem::take(&mut self.databases[a].waiting),
+            core::mem::take(&mut self.databases[a].blocking_keys),
         );
         let other = &mut self.databases[b];
         let (watched, waiting) = (
             core::mem::replace(&mut other.watched, watched),
-            core::mem::replace(&mut other.waiting, waiting),
+            core::mem::replace(&mut other.blocking_keys, waiting),
         );
-        (self.databases[a].watched, self.databases[a].waiting) = (watched, waiting);
+        (self.databases[a].watched, self.databases[a].blocking_keys) = (watched, waiting);
     }
 
     /// Deletes keys that have expired, and says when to come back; `None` if nothing will expire.
@@ -351,12 +355,12 @@ impl Keyspace {
         let now = self.now;
         let mut budget = ROUND;
         for db in 0..self.databases.len() {
-            if self.databases[db].next_due > now || budget == 0 {
+            if self.databases[db].expiry_bound > now || budget == 0 {
                 continue;
             }
-            self.databases[db].follow();
+            self.databases[db].track_shards();
             let shards: Vec<usize> = {
-                let due = self.databases[db].due.iter().enumerate();
+                let due = self.databases[db].shard_expiry_bounds.iter().enumerate();
                 due.filter(|(_, due)| **due <= now).map(|(shard, _)| shard).take(budget).collect()
             };
             budget -= shards.len();
@@ -368,21 +372,26 @@ impl Keyspace {
                     .filter(|s| s.expiry() <= now)
                     .map(|s| s.key().to_vec())
                     .collect();
-                let next =
-                    database.table.shard(shard).map(Slot::expiry).filter(|e| *e > now).min().unwrap_or(NEVER);
-                if let Some(due) = self.databases[db].due.get_mut(shard) {
+                let next = database
+                    .table
+                    .shard(shard)
+                    .map(Entry::expiry)
+                    .filter(|e| *e > now)
+                    .min()
+                    .unwrap_or(NEVER);
+                if let Some(due) = self.databases[db].shard_expiry_bounds.get_mut(shard) {
                     *due = next;
                 }
                 for key in dead {
                     self.drop_expired(db, &key);
                 }
-                // Merges while deleting have moved borders; they are kept right by `follow`.
-                self.databases[db].follow();
+                // Merges while deleting have moved borders; they are kept right by `track_shards`.
+                self.databases[db].track_shards();
             }
             let database = &mut self.databases[db];
-            database.next_due = database.due.iter().copied().min().unwrap_or(NEVER);
+            database.expiry_bound = database.shard_expiry_bounds.iter().copied().min().unwrap_or(NEVER);
         }
-        let next = self.databases.iter().map(|d| d.next_due).min().unwrap_or(NEVER);
+        let next = self.databases.iter().map(|d| d.expiry_bound).min().unwrap_or(NEVER);
         // Not more often than every 100 ms, unless a round was not enough.
         let soonest = if budget == 0 { now + 5 } else { now + 100 };
         (next != NEVER).then(|| next.max(soonest))
@@ -390,7 +399,7 @@ impl Keyspace {
 
     /// When the next key expires at the earliest.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        let next = self.databases.iter().map(|d| d.next_due).min().unwrap_or(NEVER);
+        let next = self.databases.iter().map(|d| d.expiry_bound).min().unwrap_or(NEVER);
         (next != NEVER && self.active_expiry).then_some(next)
     }
 }

@@ -1,6 +1,6 @@
 //! Lists: a deque of packs.
 
-use crate::pack::{Pack, cost};
+use crate::listpack::{ListPack, encoded_len};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -12,12 +12,12 @@ const ELEMENTS: usize = 128;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct List {
-    chunks: VecDeque<Pack>,
+    chunks: VecDeque<ListPack>,
     len: usize,
 }
 
-fn fits(pack: &Pack, element: &[u8]) -> bool {
-    pack.len() < ELEMENTS && pack.size() + cost(element.len()) <= CHUNK
+fn fits(pack: &ListPack, element: &[u8]) -> bool {
+    pack.len() < ELEMENTS && pack.size() + encoded_len(element.len()) <= CHUNK
 }
 
 impl List {
@@ -26,12 +26,13 @@ impl List {
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.chunks.capacity() * size_of::<Pack>() + self.chunks.iter().map(Pack::room).sum::<usize>()
+        self.chunks.capacity() * size_of::<ListPack>()
+            + self.chunks.iter().map(ListPack::capacity).sum::<usize>()
     }
 
     /// Whether it is as small as what Redis keeps in one listpack.
     pub(crate) fn is_small(&self) -> bool {
-        self.chunks.iter().map(Pack::size).sum::<usize>() <= 8192
+        self.chunks.iter().map(ListPack::size).sum::<usize>() <= 8192
     }
 
     pub(crate) fn push_front(&mut self, element: &[u8]) {
@@ -39,7 +40,7 @@ impl List {
         match self.chunks.front_mut() {
             Some(first) if fits(first, element) => first.insert(0, element),
             _ => {
-                let mut pack = Pack::default();
+                let mut pack = ListPack::default();
                 pack.push(element);
                 self.chunks.push_front(pack);
             }
@@ -51,7 +52,7 @@ impl List {
         match self.chunks.back_mut() {
             Some(last) if fits(last, element) => last.push(element),
             _ => {
-                let mut pack = Pack::default();
+                let mut pack = ListPack::default();
                 pack.push(element);
                 self.chunks.push_back(pack);
             }
@@ -117,7 +118,7 @@ impl List {
             return self.chunks[chunk].insert(place, element);
         }
         let tail = self.chunks[chunk].split_off(place);
-        let mut middle = Pack::default();
+        let mut middle = ListPack::default();
         middle.push(element);
         self.chunks.insert(chunk + 1, tail);
         self.chunks.insert(chunk + 1, middle);
@@ -190,7 +191,7 @@ impl List {
     /// Elements from one on.
     pub(crate) fn iter_from(&self, index: usize) -> impl Iterator<Item = &[u8]> {
         let (chunk, place) = self.find(index).unwrap_or((self.chunks.len(), 0));
-        self.chunks.iter().skip(chunk).flat_map(Pack::iter).skip(place)
+        self.chunks.iter().skip(chunk).flat_map(ListPack::iter).skip(place)
     }
 
     pub(crate) fn iter_back(&self) -> impl Iterator<Item = &[u8]> {

@@ -1,13 +1,13 @@
-//! The keys and what they hold: one file a type, [`slot`] for how a key lies in memory, [`keyspace`] for databases with
+//! The keys and what they hold: one file a type, [`entry`] for how a key lies in memory, [`keyspace`] for databases with
 //! expiry and eviction.
 
+pub(crate) mod entry;
 pub(crate) mod evict;
 pub(crate) mod hash;
 pub(crate) mod keyspace;
 pub(crate) mod list;
-pub(crate) mod order;
+pub(crate) mod score_index;
 pub(crate) mod set;
-pub(crate) mod slot;
 pub(crate) mod stream;
 pub(crate) mod zset;
 

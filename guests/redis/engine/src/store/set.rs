@@ -1,8 +1,8 @@
 //! Sets: members in a pack while they are few and short, in a table from then on.
 
 use super::{PACKED_BYTES, PACKED_ENTRIES};
+use crate::listpack::ListPack;
 use crate::number::parse_i64;
-use crate::pack::Pack;
 use crate::table::{Keyed, Seed, Table};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,13 +15,13 @@ impl Keyed for Box<[u8]> {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Set {
-    Packed(Pack),
+    Packed(ListPack),
     Table(Table<Box<[u8]>>),
 }
 
 impl Default for Set {
     fn default() -> Self {
-        Self::Packed(Pack::default())
+        Self::Packed(ListPack::default())
     }
 }
 
@@ -35,7 +35,7 @@ impl Set {
 
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Packed(pack) => pack.room(),
+            Self::Packed(pack) => pack.capacity(),
             Self::Table(table) => table.overhead() + table.iter().map(|m| m.len() + 8).sum::<usize>(),
         }
     }
@@ -94,11 +94,11 @@ impl Set {
         }
     }
 
-    pub(crate) fn random(&self, mut chance: impl FnMut() -> u64) -> Option<&[u8]> {
+    pub(crate) fn random(&self, mut rng: impl FnMut() -> u64) -> Option<&[u8]> {
         match self {
             Self::Packed(pack) if pack.is_empty() => None,
-            Self::Packed(pack) => pack.get((chance() % pack.len() as u64) as usize),
-            Self::Table(table) => table.random(chance).map(|m| &**m),
+            Self::Packed(pack) => pack.get((rng() % pack.len() as u64) as usize),
+            Self::Table(table) => table.random(rng).map(|m| &**m),
         }
     }
 

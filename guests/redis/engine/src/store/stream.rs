@@ -1,6 +1,6 @@
 //! Streams: entries by id, and groups of consumers with what each has not acknowledged.
 
-use crate::pack::Pack;
+use crate::listpack::ListPack;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
@@ -115,7 +115,7 @@ impl Group {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
-    pub(crate) entries: BTreeMap<Id, Pack>,
+    pub(crate) entries: BTreeMap<Id, ListPack>,
     pub(crate) last: Id,
     pub(crate) largest_deleted: Id,
     /// Entries added ever.
@@ -125,12 +125,12 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn size(&self) -> usize {
-        let entries = self.entries.values().map(|p| p.room() + size_of::<(Id, Pack)>() + 8);
+        let entries = self.entries.values().map(|p| p.capacity() + size_of::<(Id, ListPack)>() + 8);
         let pending = self.groups.values().map(|g| g.pending.len() * 100 + g.consumers.len() * 150 + 200);
         entries.sum::<usize>() + pending.sum::<usize>()
     }
 
-    pub(crate) fn append(&mut self, id: Id, fields: Pack) {
+    pub(crate) fn append(&mut self, id: Id, fields: ListPack) {
         self.entries.insert(id, fields);
         self.last = id;
         self.added += 1;

@@ -1,13 +1,13 @@
 //! Sorted sets: members in order of their scores, and, once they are many, a table that finds a member's score.
 
-use super::order::{Order, Scored};
+use super::score_index::{ScoreIndex, ScoredMember};
 use super::{PACKED_BYTES, PACKED_ENTRIES};
 use crate::table::{Keyed, Seed, Table};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-impl Keyed for Scored {
+impl Keyed for ScoredMember {
     fn key(&self) -> &[u8] {
         &self.member
     }
@@ -18,14 +18,14 @@ const BATCH: usize = 256;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Zset {
-    pub(crate) order: Order,
-    index: Option<Table<Scored>>,
+    pub(crate) by_score: ScoreIndex,
+    index: Option<Table<ScoredMember>>,
     longest: usize,
 }
 
 impl Zset {
     pub(crate) fn len(&self) -> usize {
-        self.order.len()
+        self.by_score.len()
     }
 
     pub(crate) fn is_small(&self) -> bool {
@@ -33,14 +33,14 @@ impl Zset {
     }
 
     pub(crate) fn size(&self) -> usize {
-        let members = self.order.up_from(0).map(|e| e.member.len() + 24).sum::<usize>();
-        self.order.room() + members + self.index.as_ref().map_or(0, Table::overhead)
+        let members = self.by_score.up_from(0).map(|e| e.member.len() + 24).sum::<usize>();
+        self.by_score.capacity() + members + self.index.as_ref().map_or(0, Table::overhead)
     }
 
-    fn entry(&self, member: &[u8]) -> Option<&Scored> {
+    fn entry(&self, member: &[u8]) -> Option<&ScoredMember> {
         match &self.index {
             Some(index) => index.get(member),
-            None => self.order.up_from(0).find(|e| *e.member == *member),
+            None => self.by_score.up_from(0).find(|e| *e.member == *member),
         }
     }
 
@@ -51,7 +51,7 @@ impl Zset {
     /// How many members come before this one.
     pub(crate) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         let score = self.score(member)?;
-        Some((self.order.rank(|e| e.order(score, member).is_lt()), score))
+        Some((self.by_score.rank(|e| e.cmp_to(score, member).is_lt()), score))
     }
 
     /// Sets a member's score; whether the member is new.
@@ -61,13 +61,13 @@ impl Zset {
         let shared = match self.entry(member).cloned() {
             Some(old) if old.score == score => return false,
             Some(old) => {
-                self.order.remove(old.score, member);
+                self.by_score.remove(old.score, member);
                 Some(old.member)
             }
             None => None,
         };
         let new = shared.is_none();
-        let entry = Scored { score, member: shared.unwrap_or_else(|| Rc::from(member)) };
+        let entry = ScoredMember { score, member: shared.unwrap_or_else(|| Rc::from(member)) };
         self.longest = self.longest.max(member.len());
         if let Some(index) = &mut self.index {
             match index.get_mut(member) {
@@ -75,10 +75,10 @@ impl Zset {
                 None => drop(index.insert(entry.clone())),
             }
         }
-        self.order.insert(entry);
+        self.by_score.insert(entry);
         if self.index.is_none() && self.len() > PACKED_ENTRIES {
             let mut index = Table::new(seed);
-            for entry in self.order.up_from(0) {
+            for entry in self.by_score.up_from(0) {
                 index.insert(entry.clone());
             }
             self.index = Some(index);
@@ -88,7 +88,7 @@ impl Zset {
 
     pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
         let Some(score) = self.score(member) else { return false };
-        self.order.remove(score, member);
+        self.by_score.remove(score, member);
         if let Some(index) = &mut self.index {
             index.remove(member);
         }
@@ -105,7 +105,7 @@ impl Zset {
     }
 
     /// Takes the `count` lowest or highest, in that order.
-    pub(crate) fn pop(&mut self, count: usize, lowest: bool, mut look: impl FnMut(&Scored)) {
+    pub(crate) fn pop(&mut self, count: usize, lowest: bool, mut look: impl FnMut(&ScoredMember)) {
         let mut left = count.min(self.len());
         while left > 0 {
             let (n, len) = (left.min(BATCH), self.len());
@@ -118,23 +118,24 @@ impl Zset {
     }
 
     /// Takes the members of a range of ranks.
-    fn take(&mut self, ranks: Range<usize>) -> Vec<Scored> {
-        let taken: Vec<Scored> = self.order.up_from(ranks.start).take(ranks.len()).cloned().collect();
+    fn take(&mut self, ranks: Range<usize>) -> Vec<ScoredMember> {
+        let taken: Vec<ScoredMember> =
+            self.by_score.up_from(ranks.start).take(ranks.len()).cloned().collect();
         for entry in &taken {
             self.remove(&entry.member);
         }
         taken
     }
 
-    pub(crate) fn random(&self, mut chance: impl FnMut() -> u64) -> Option<&Scored> {
-        if self.len() == 0 { None } else { self.order.get((chance() % self.len() as u64) as usize) }
+    pub(crate) fn random(&self, mut rng: impl FnMut() -> u64) -> Option<&ScoredMember> {
+        if self.len() == 0 { None } else { self.by_score.get((rng() % self.len() as u64) as usize) }
     }
 
-    pub(crate) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Scored)) -> u64 {
+    pub(crate) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&ScoredMember)) -> u64 {
         match &self.index {
             Some(index) => index.scan(cursor, count, visit),
             None => {
-                self.order.up_from(0).for_each(&mut visit);
+                self.by_score.up_from(0).for_each(&mut visit);
                 0
             }
         }
@@ -169,9 +170,9 @@ mod tests {
         sorted.sort();
         for (rank, (score, member)) in sorted.iter().enumerate() {
             assert_eq!(zset.rank(member), Some((rank, *score as f64)));
-            assert_eq!(*zset.order.get(rank).unwrap().member, ***member);
+            assert_eq!(*zset.by_score.get(rank).unwrap().member, ***member);
         }
-        let down: Vec<_> = zset.order.down_from(zset.len() - 1).map(|e| e.member.to_vec()).collect();
+        let down: Vec<_> = zset.by_score.down_from(zset.len() - 1).map(|e| e.member.to_vec()).collect();
         assert!(down.iter().eq(sorted.iter().rev().map(|(_, m)| *m)));
         assert_eq!(zset.remove_range(10..20), 10);
         assert_eq!(zset.len(), sorted.len() - 10);

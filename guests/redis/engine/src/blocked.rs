@@ -1,6 +1,6 @@
 //! Who waits, and until when: blocking commands, expiry, clients that say nothing.
 
-use crate::client::{Args, Client, Wait};
+use crate::client::{Args, Blocked, Client};
 use crate::commands::{self, Call};
 use crate::engine::Engine;
 use crate::server::Server;
@@ -9,22 +9,26 @@ use alloc::vec::Vec;
 
 impl Engine {
     /// Puts a client at the end of the queues for its keys.
-    pub(crate) fn start_waiting(&mut self, client: &mut Client, wait: Wait) {
+    pub(crate) fn block_client(&mut self, client: &mut Client, wait: Blocked) {
         for key in &wait.keys {
-            self.store.databases[client.db].waiting.entry(key.clone()).or_default().push_back(client.id);
+            self.store.databases[client.db]
+                .blocking_keys
+                .entry(key.clone())
+                .or_default()
+                .push_back(client.id);
         }
         if wait.deadline != u64::MAX {
             self.server.deadlines.insert((wait.deadline, client.id));
         }
-        client.wait_db = client.db;
-        client.wait = Some(wait);
+        client.blocked_db = client.db;
+        client.blocked = Some(wait);
     }
 
     /// Tries again the commands of those who wait for keys that have changed.
-    pub(crate) fn serve_ready(&mut self) {
-        while !self.store.ready.is_empty() {
-            for (db, key) in core::mem::take(&mut self.store.ready) {
-                let waiting = self.store.databases[db].waiting.get(&key);
+    pub(crate) fn serve_blocked_clients(&mut self) {
+        while !self.store.ready_keys.is_empty() {
+            for (db, key) in core::mem::take(&mut self.store.ready_keys) {
+                let waiting = self.store.databases[db].blocking_keys.get(&key);
                 let ids: Vec<u64> = waiting.into_iter().flatten().copied().collect();
                 for id in ids {
                     self.retry(id);
@@ -35,7 +39,7 @@ impl Engine {
 
     fn retry(&mut self, id: u64) {
         let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { return };
-        if let Some(wait) = client.wait.take_if(|wait| !self.is_for_others(client.wait_db, wait)) {
+        if let Some(wait) = client.blocked.take_if(|wait| !self.is_for_others(client.blocked_db, wait)) {
             let words = wait.args;
             client.out.limit = self.server.reply_limit(&client.out);
             let mut out = core::mem::take(&mut client.out);
@@ -43,30 +47,30 @@ impl Engine {
             let mut call = Call {
                 store: &mut self.store,
                 server: &mut self.server,
-                db: client.wait_db,
+                db: client.blocked_db,
                 client: &mut client,
-                args: Args::Kept(&words),
+                args: Args::Owned(&words),
                 out: &mut out,
-                wait: None,
+                blocked: None,
                 nested: false,
             };
             let result = match commands::find(&words[0]) {
                 Some(command) => (command.run)(&mut call),
                 None => Ok(()),
             };
-            let blocked = call.wait.is_some();
+            let blocked = call.blocked.is_some();
             if let Err(error) = result {
                 out.rewind(mark);
                 out.error(&error);
             }
             client.out = out;
-            client.wait = Some(Wait { args: words, ..wait });
+            client.blocked = Some(Blocked { args: words, ..wait });
             if !blocked {
-                stop_waiting(&mut self.store, &mut self.server, &mut client);
-                client.closing |= client.out.overflowed;
-                self.server.outbound.insert(id);
+                unblock_client(&mut self.store, &mut self.server, &mut client);
+                client.close_after_reply |= client.out.overflowed;
+                self.server.pending_writes.insert(id);
             }
-            self.spread_news(&mut client);
+            self.mark_dirty_clients(&mut client);
         }
         if let Some(place) = self.server.clients.get_mut(&id) {
             *place = Some(client);
@@ -74,7 +78,7 @@ impl Engine {
     }
 
     /// Whether what there is now under the keys that a command waits for is of other types: then it goes on waiting.
-    fn is_for_others(&mut self, db: usize, wait: &Wait) -> bool {
+    fn is_for_others(&mut self, db: usize, wait: &Blocked) -> bool {
         let wanted = match &*wait.args[0] {
             [b'b' | b'B', b'z' | b'Z', ..] => "zset",
             [b'x' | b'X', ..] => "stream",
@@ -82,9 +86,9 @@ impl Engine {
         };
         let (mut there, mut right) = (false, false);
         for key in &wait.keys {
-            if let Some(slot) = self.store.find(db, key) {
+            if let Some(entry) = self.store.find(db, key) {
                 there = true;
-                right |= slot.kind() == wanted;
+                right |= entry.kind() == wanted;
             }
         }
         there && !right
@@ -99,15 +103,15 @@ impl Engine {
         {
             self.server.deadlines.remove(&(deadline, id));
             let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { continue };
-            if let Some(wait) = &client.wait {
+            if let Some(wait) = &client.blocked {
                 client.out.limit = self.server.reply_limit(&client.out);
                 if wait.null_is_bulk {
                     client.out.null()
                 } else {
                     client.out.null_array()
                 }
-                stop_waiting(&mut self.store, &mut self.server, &mut client);
-                self.server.outbound.insert(id);
+                unblock_client(&mut self.store, &mut self.server, &mut client);
+                self.server.pending_writes.insert(id);
             }
             if let Some(place) = self.server.clients.get_mut(&id) {
                 *place = Some(client);
@@ -117,7 +121,7 @@ impl Engine {
             Some(due) if due <= now => self.store.expire(),
             due => due,
         };
-        self.serve_ready();
+        self.serve_blocked_clients();
         let deadline = self.server.deadlines.first().map(|(deadline, _)| *deadline);
         let idle = self.close_idle();
         [expiry, deadline, idle].into_iter().flatten().min()
@@ -134,7 +138,7 @@ impl Engine {
         let mut late = Vec::new();
         for (id, client) in &self.server.clients {
             let Some(client) = client else { continue };
-            if client.wait.is_some() || client.subscriptions() > 0 || client.closing {
+            if client.blocked.is_some() || client.subscriptions() > 0 || client.close_after_reply {
                 continue;
             }
             let end = client.active + limit;
@@ -150,10 +154,10 @@ impl Engine {
 }
 
 /// Ends a client's wait.
-pub(crate) fn stop_waiting(store: &mut Keyspace, server: &mut Server, client: &mut Client) {
-    let Some(wait) = client.wait.take() else { return };
+pub(crate) fn unblock_client(store: &mut Keyspace, server: &mut Server, client: &mut Client) {
+    let Some(wait) = client.blocked.take() else { return };
     server.deadlines.remove(&(wait.deadline, client.id));
-    let waiting = &mut store.databases[client.wait_db].waiting;
+    let waiting = &mut store.databases[client.blocked_db].blocking_keys;
     for key in &wait.keys {
         if let Some(ids) = waiting.get_mut(key) {
             ids.retain(|&id| id != client.id);

@@ -24,7 +24,7 @@ pub(crate) struct Object {
 
 /// An entry of a database.
 #[derive(Debug)]
-pub(crate) enum Slot {
+pub(crate) enum Entry {
     /// Flags, three bytes of access, the key's length, the expiry if the flag says so, key, value.
     Small(Box<[u8]>),
     Large(Box<Object>),
@@ -40,7 +40,7 @@ fn parts(bytes: &[u8]) -> (usize, usize, usize) {
     (expiry, key, key + length)
 }
 
-impl Slot {
+impl Entry {
     /// A string.
     pub(crate) fn string(key: &[u8], value: &[u8], expiry: u64, access: u32) -> Self {
         if key.len() + value.len() > SMALL {
@@ -188,7 +188,7 @@ impl Slot {
     }
 }
 
-impl Keyed for Slot {
+impl Keyed for Entry {
     fn key(&self) -> &[u8] {
         match self {
             Self::Small(bytes) => {
@@ -207,16 +207,16 @@ mod tests {
     #[test]
     fn a_small_string_keeps_all_its_parts() {
         for key in [&b"k"[..], &[7; 254], &[7; 255], &[7; 400]] {
-            let mut slot = Slot::string(key, b"value", NEVER, 0x123456);
+            let mut entry = Entry::string(key, b"value", NEVER, 0x123456);
             for expiry in [NEVER, 5, 77, NEVER] {
-                slot.set_expiry(expiry);
-                assert_eq!((slot.key(), slot.text(), slot.expiry()), (key, Some(&b"value"[..]), expiry));
-                assert_eq!(slot.access(), 0x123456);
+                entry.set_expiry(expiry);
+                assert_eq!((entry.key(), entry.text(), entry.expiry()), (key, Some(&b"value"[..]), expiry));
+                assert_eq!(entry.access(), 0x123456);
             }
-            assert!(slot.overwrite(b"other") && !slot.overwrite(b"longer"));
-            slot.set_access(9);
-            assert_eq!((slot.text(), slot.access()), (Some(&b"other"[..]), 9));
+            assert!(entry.overwrite(b"other") && !entry.overwrite(b"longer"));
+            entry.set_access(9);
+            assert_eq!((entry.text(), entry.access()), (Some(&b"other"[..]), 9));
         }
-        assert_eq!(size_of::<Slot>(), 16);
+        assert_eq!(size_of::<Entry>(), 16);
     }
 }

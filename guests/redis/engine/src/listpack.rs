@@ -7,7 +7,7 @@ const LONG: u8 = 0xff;
 
 /// A sequence of byte strings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Pack {
+pub(crate) struct ListPack {
     bytes: Vec<u8>,
     count: u32,
 }
@@ -22,7 +22,7 @@ fn header(length: usize) -> ([u8; 5], usize) {
 }
 
 /// Start of the string behind the header at `at`, and its end.
-fn extent(bytes: &[u8], at: usize) -> (usize, usize) {
+fn entry_range(bytes: &[u8], at: usize) -> (usize, usize) {
     match bytes[at] {
         LONG => {
             let length = u32::from_le_bytes([bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4]]);
@@ -33,13 +33,13 @@ fn extent(bytes: &[u8], at: usize) -> (usize, usize) {
 }
 
 /// What it takes to keep a string of this length.
-pub(crate) fn cost(length: usize) -> usize {
+pub(crate) fn encoded_len(length: usize) -> usize {
     header(length).1 + length
 }
 
-impl Pack {
+impl ListPack {
     /// An empty one with room for `bytes`.
-    pub(crate) fn with_room(bytes: usize) -> Self {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), count: 0 }
     }
 
@@ -57,14 +57,14 @@ impl Pack {
     }
 
     /// Bytes allocated.
-    pub(crate) fn room(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
     fn offset(&self, index: usize) -> usize {
         let mut at = 0;
         for _ in 0..index {
-            at = extent(&self.bytes, at).1;
+            at = entry_range(&self.bytes, at).1;
         }
         at
     }
@@ -75,7 +75,7 @@ impl Pack {
 
     pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
         (index < self.len()).then(|| {
-            let (start, end) = extent(&self.bytes, self.offset(index));
+            let (start, end) = entry_range(&self.bytes, self.offset(index));
             &self.bytes[start..end]
         })
     }
@@ -115,7 +115,7 @@ impl Pack {
         let start = self.offset(index);
         let mut end = start;
         for _ in 0..count {
-            end = extent(&self.bytes, end).1;
+            end = entry_range(&self.bytes, end).1;
         }
         self.bytes.drain(start..end);
         self.count -= count as u32;
@@ -126,7 +126,7 @@ impl Pack {
 
     /// Puts another string in the place of the one at `index`.
     pub(crate) fn replace(&mut self, index: usize, string: &[u8]) {
-        let (start, end) = extent(&self.bytes, self.offset(index));
+        let (start, end) = entry_range(&self.bytes, self.offset(index));
         if end - start == string.len() {
             self.bytes[start..end].copy_from_slice(string);
         } else {
@@ -136,10 +136,10 @@ impl Pack {
     }
 
     /// Splits off everything from `index` on.
-    pub(crate) fn split_off(&mut self, index: usize) -> Pack {
+    pub(crate) fn split_off(&mut self, index: usize) -> ListPack {
         let at = self.offset(index.min(self.len()));
         let tail =
-            Pack { bytes: self.bytes[at..].to_vec(), count: self.count - index.min(self.len()) as u32 };
+            ListPack { bytes: self.bytes[at..].to_vec(), count: self.count - index.min(self.len()) as u32 };
         self.bytes.truncate(at);
         self.count -= tail.count;
         tail
@@ -160,7 +160,7 @@ impl<'a> Iterator for Iter<'a> {
         if self.at >= self.bytes.len() {
             return None;
         }
-        let (start, end) = extent(self.bytes, self.at);
+        let (start, end) = entry_range(self.bytes, self.at);
         self.at = end;
         Some(&self.bytes[start..end])
     }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn it_is_a_sequence() {
-        let mut pack = Pack::default();
+        let mut pack = ListPack::default();
         let mut model: Vec<Vec<u8>> = vec![];
         let mut state = 7u64;
         for i in 0..2000 {

@@ -10,49 +10,49 @@ const CHUNK: usize = 256;
 
 /// A member and its score.
 #[derive(Clone, Debug)]
-pub(crate) struct Scored {
+pub(crate) struct ScoredMember {
     pub(crate) score: f64,
     pub(crate) member: Rc<[u8]>,
 }
 
-impl Scored {
+impl ScoredMember {
     /// By score, then by the bytes of the member. Scores are never NaN.
-    pub(crate) fn order(&self, score: f64, member: &[u8]) -> Ordering {
+    pub(crate) fn cmp_to(&self, score: f64, member: &[u8]) -> Ordering {
         self.score.partial_cmp(&score).unwrap_or(Ordering::Equal).then_with(|| (*self.member).cmp(member))
     }
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Order {
-    chunks: Vec<Vec<Scored>>,
+pub(crate) struct ScoreIndex {
+    chunks: Vec<Vec<ScoredMember>>,
     len: usize,
 }
 
-impl Order {
+impl ScoreIndex {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn room(&self) -> usize {
-        let chunks = self.chunks.capacity() * size_of::<Vec<Scored>>();
-        chunks + self.chunks.iter().map(|c| c.capacity() * size_of::<Scored>()).sum::<usize>()
+    pub(crate) fn capacity(&self) -> usize {
+        let chunks = self.chunks.capacity() * size_of::<Vec<ScoredMember>>();
+        chunks + self.chunks.iter().map(|c| c.capacity() * size_of::<ScoredMember>()).sum::<usize>()
     }
 
     /// Chunk and place of the first entry that `before` does not hold for. `before` holds for a first part alone.
-    fn seek(&self, before: impl Fn(&Scored) -> bool) -> (usize, usize) {
+    fn seek(&self, before: impl Fn(&ScoredMember) -> bool) -> (usize, usize) {
         let chunk = self.chunks.partition_point(|c| c.last().is_some_and(&before));
         let place = self.chunks.get(chunk).map_or(0, |c| c.partition_point(&before));
         (chunk, place)
     }
 
     /// How many entries `before` holds for.
-    pub(crate) fn rank(&self, before: impl Fn(&Scored) -> bool) -> usize {
+    pub(crate) fn rank(&self, before: impl Fn(&ScoredMember) -> bool) -> usize {
         let (chunk, place) = self.seek(before);
         self.chunks[..chunk].iter().map(Vec::len).sum::<usize>() + place
     }
 
-    pub(crate) fn insert(&mut self, entry: Scored) {
-        let (chunk, place) = self.seek(|e| e.order(entry.score, &entry.member).is_lt());
+    pub(crate) fn insert(&mut self, entry: ScoredMember) {
+        let (chunk, place) = self.seek(|e| e.cmp_to(entry.score, &entry.member).is_lt());
         self.len += 1;
         if self.chunks.is_empty() {
             return self.chunks.push(vec![entry]);
@@ -75,9 +75,9 @@ impl Order {
     }
 
     pub(crate) fn remove(&mut self, score: f64, member: &[u8]) {
-        let (chunk, place) = self.seek(|e| e.order(score, member).is_lt());
+        let (chunk, place) = self.seek(|e| e.cmp_to(score, member).is_lt());
         let Some(at) = self.chunks.get_mut(chunk) else { return };
-        if at.get(place).is_some_and(|e| e.order(score, member).is_eq()) {
+        if at.get(place).is_some_and(|e| e.cmp_to(score, member).is_eq()) {
             at.remove(place);
             self.len -= 1;
             if at.is_empty() {
@@ -96,19 +96,19 @@ impl Order {
         (self.chunks.len(), 0)
     }
 
-    pub(crate) fn get(&self, rank: usize) -> Option<&Scored> {
+    pub(crate) fn get(&self, rank: usize) -> Option<&ScoredMember> {
         let (chunk, place) = self.find(rank);
         self.chunks.get(chunk)?.get(place)
     }
 
     /// Entries from a rank upwards.
-    pub(crate) fn up_from(&self, rank: usize) -> impl Iterator<Item = &Scored> {
+    pub(crate) fn up_from(&self, rank: usize) -> impl Iterator<Item = &ScoredMember> {
         let (chunk, place) = self.find(rank);
         self.chunks[chunk..].iter().flatten().skip(place)
     }
 
     /// Entries from a rank downwards.
-    pub(crate) fn down_from(&self, rank: usize) -> impl Iterator<Item = &Scored> {
+    pub(crate) fn down_from(&self, rank: usize) -> impl Iterator<Item = &ScoredMember> {
         let (chunk, place) = self.find(rank);
         let (full, part) = match self.chunks.get(chunk) {
             Some(at) => (&self.chunks[..chunk], &at[..=place]),
