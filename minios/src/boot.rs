@@ -1,5 +1,4 @@
-//! What the monitor has told this guest, and where the guest answers: boot page, command line, configuration, boot
-//! marks, counters.
+//! The boot page with the command line and the configuration, and the guest page with boot marks and counters.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -13,7 +12,7 @@ static PAGE: AtomicPtr<BootPage> = AtomicPtr::new(core::ptr::null_mut());
 /// # Safety
 /// `page` is what the monitor passed at entry.
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) unsafe fn remember(page: *const BootPage) {
+pub(crate) unsafe fn init(page: *const BootPage) {
     PAGE.store(page.cast_mut(), Ordering::Relaxed);
 }
 
@@ -93,7 +92,7 @@ pub fn counter(index: usize) -> u64 {
 }
 
 /// Adds to one of the counters that the monitor shows.
-pub fn count(index: usize, more: u64) {
+pub fn add_to_counter(index: usize, more: u64) {
     if index < abi::boot::COUNTERS {
         let word = guest_word(abi::boot::MARKS + index);
         word.store(word.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);

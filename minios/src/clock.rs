@@ -1,7 +1,7 @@
 //! Time from the time stamp counter: monotonic, and of day.
 #![allow(unsafe_code)]
 
-use crate::solo::Solo;
+use crate::global::Global;
 use abi::boot::BootPage;
 use core::ops::{Add, Sub};
 use core::time::Duration;
@@ -38,8 +38,11 @@ impl Sub for Instant {
 /// How counter readings and nanoseconds convert, in 32.32 fixed point.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
+    /// The counter at moment 0 of the monotonic clock.
     base: Tsc,
+    /// Nanoseconds per tick, 32.32 fixed point.
     ns_per_tick: u64,
+    /// Ticks per nanosecond, 32.32 fixed point.
     ticks_per_ns: u64,
 }
 
@@ -76,7 +79,8 @@ struct Clock {
     wall: (Tsc, u64),
 }
 
-static CLOCK: Solo<Clock> = Solo::new(Clock { scale: Scale::new(Tsc(0), 1_000_000_000), wall: (Tsc(0), 0) });
+static CLOCK: Global<Clock> =
+    Global::new(Clock { scale: Scale::new(Tsc(0), 1_000_000_000), wall: (Tsc(0), 0) });
 
 /// Reads the time stamp counter.
 pub fn tsc() -> Tsc {
@@ -85,15 +89,15 @@ pub fn tsc() -> Tsc {
 }
 
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) fn start(page: &BootPage) {
+pub(crate) fn init(page: &BootPage) {
     let base = Tsc(page.clock_tsc);
     CLOCK.with(|clock| {
         *clock = Clock { scale: Scale::new(base, page.tsc_hz), wall: (base, page.clock_unix_ns) };
     });
 }
 
-/// The monitor has told the wall clock anew.
-pub(crate) fn refresh(at: Tsc, unix_ns: u64) {
+/// Sets the wall clock from the monitor's clock message.
+pub(crate) fn set_wall_clock(at: Tsc, unix_ns: u64) {
     CLOCK.with(|clock| clock.wall = (at, unix_ns));
 }
 

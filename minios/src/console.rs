@@ -1,4 +1,4 @@
-//! Text to and from the operator.
+//! The console.
 //!
 //! `print!` and `println!` send a message each. Text is dropped, and counted, while the ring is full because nobody
 //! reads: a network function does not stall because of its console.

@@ -72,7 +72,7 @@ mod start {
     unsafe extern "C" fn enter(page: *const BootPage) -> ! {
         let entered = clock::tsc();
         // SAFETY: this is the entry, and `page` the monitor's.
-        unsafe { boot::remember(page) };
+        unsafe { boot::init(page) };
         let page = boot::page();
         if page.magic != BOOT_MAGIC
             || page.version_major != abi::VERSION_MAJOR
@@ -82,13 +82,13 @@ mod start {
             super::registers::end(abi::registers::EXIT_CODE_PANIC);
         }
         boot::mark_at(MARK_ENTRY, entered.0);
-        clock::start(page);
-        heap::start(page.heap);
+        clock::init(page);
+        heap::init(page.heap);
         // SAFETY: the control page and its rings are as the boot page says, and ours alone on this side.
-        unsafe { control::start(page.control_page) };
+        unsafe { control::init(page.control_page) };
         boot::mark(MARK_RUNTIME);
         let code = __minios_main();
-        control::make_room();
+        control::drain_before_exit();
         super::registers::end(code)
     }
 

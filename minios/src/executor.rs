@@ -5,9 +5,9 @@
 //! deadline wakes the guest.
 
 use crate::clock::{self, Instant};
-use crate::control::{self, Answer};
+use crate::control::{self, RequestHandler};
+use crate::global::Global;
 use crate::idle::{self, Source};
-use crate::solo::Solo;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::task::Wake;
@@ -18,18 +18,18 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
-/// Something that does its work when it is polled, and wakes tasks by their wakers: a TCP/IP stack, say.
+/// Work that is polled in every round and wakes tasks by their wakers, such as a TCP/IP stack.
 pub trait Driver: Source {
-    /// Does what there is to do; whether there was anything.
+    /// Does the work that there is; returns whether there was any.
     fn poll(&mut self, now: Instant) -> bool;
     /// When it has to be polled again even if no source is signalled.
     fn deadline(&mut self, now: Instant) -> Option<Instant>;
 }
 
 /// Whether a task was woken since it was last polled.
-struct Woken(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Woken {
+impl WakeFlag {
     fn new() -> Arc<Self> {
         Arc::new(Self(AtomicBool::new(true)))
     }
@@ -39,7 +39,7 @@ impl Woken {
     }
 }
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -47,45 +47,45 @@ impl Wake for Woken {
 
 struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
-    woken: Arc<Woken>,
+    woken: Arc<WakeFlag>,
 }
 
-/// What tasks leave for the executor while they run.
-struct Inbox {
+/// What tasks have added while the executor polled them; it is moved to the executor after each round.
+struct Added {
     tasks: Vec<Task>,
     timers: Vec<(Instant, Waker)>,
     drivers: Vec<Box<dyn Driver>>,
-    answer: Option<Box<dyn Answer>>,
+    handler: Option<Box<dyn RequestHandler>>,
 }
 
-static INBOX: Solo<Inbox> =
-    Solo::new(Inbox { tasks: Vec::new(), timers: Vec::new(), drivers: Vec::new(), answer: None });
+static ADDED: Global<Added> =
+    Global::new(Added { tasks: Vec::new(), timers: Vec::new(), drivers: Vec::new(), handler: None });
 
 /// Starts a task. It runs as long as [`run`] does.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    let task = Task { future: Box::pin(future), woken: Woken::new() };
-    INBOX.with(|inbox| inbox.tasks.push(task));
+    let task = Task { future: Box::pin(future), woken: WakeFlag::new() };
+    ADDED.with(|added| added.tasks.push(task));
 }
 
 /// Adds a driver to those that are polled.
-pub fn attach(driver: impl Driver + 'static) {
-    INBOX.with(|inbox| inbox.drivers.push(Box::new(driver)));
+pub fn add_driver(driver: impl Driver + 'static) {
+    ADDED.with(|added| added.drivers.push(Box::new(driver)));
 }
 
-/// Sets who answers the operator's requests from now on; without anyone they are answered as unsupported.
-pub fn serve(answer: impl Answer + 'static) {
-    INBOX.with(|inbox| inbox.answer = Some(Box::new(answer)));
+/// Sets the handler of the operator's requests. Without one, requests are replied to as unsupported.
+pub fn set_request_handler(handler: impl RequestHandler + 'static) {
+    ADDED.with(|added| added.handler = Some(Box::new(handler)));
 }
 
 /// Waits until a moment.
 pub async fn sleep_until(moment: Instant) {
-    let mut asked = false;
+    let mut registered = false;
     core::future::poll_fn(|context: &mut Context<'_>| {
         if clock::now() >= moment {
             return Poll::Ready(());
         }
-        if !core::mem::replace(&mut asked, true) {
-            INBOX.with(|inbox| inbox.timers.push((moment, context.waker().clone())));
+        if !core::mem::replace(&mut registered, true) {
+            ADDED.with(|added| added.timers.push((moment, context.waker().clone())));
         }
         Poll::Pending
     })
@@ -97,11 +97,11 @@ pub async fn sleep(duration: Duration) {
     sleep_until(clock::now() + duration).await
 }
 
-/// Lets every other task have a turn.
-pub async fn turn() {
-    let mut had = false;
+/// Lets every other task run once.
+pub async fn yield_now() {
+    let mut yielded = false;
     core::future::poll_fn(|context: &mut Context<'_>| {
-        if core::mem::replace(&mut had, true) {
+        if core::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();
@@ -113,21 +113,21 @@ pub async fn turn() {
 /// Runs a future, and the tasks spawned meanwhile, until it is done.
 pub fn run<T>(main: impl Future<Output = T>) -> T {
     control::defer_doorbell(true);
-    let result = rounds(main);
+    let result = poll_until_ready(main);
     control::defer_doorbell(false);
     result
 }
 
-fn rounds<T>(main: impl Future<Output = T>) -> T {
+fn poll_until_ready<T>(main: impl Future<Output = T>) -> T {
     let mut main = pin!(main);
-    let main_woken = Woken::new();
+    let main_woken = WakeFlag::new();
     let waker = Waker::from(main_woken.clone());
     let mut tasks: Vec<Task> = Vec::new();
     let mut timers: Vec<(Instant, Waker)> = Vec::new();
     let mut drivers: Vec<Box<dyn Driver>> = Vec::new();
-    let mut answer: Box<dyn Answer> = Box::new(control::unsupported);
+    let mut handler: Box<dyn RequestHandler> = Box::new(control::unsupported);
     loop {
-        let mut worked = control::poll(&mut *answer);
+        let mut worked = control::poll(&mut *handler);
         let now = clock::now();
         for driver in &mut drivers {
             worked |= driver.poll(now);
@@ -152,12 +152,12 @@ fn rounds<T>(main: impl Future<Output = T>) -> T {
             let waker = Waker::from(task.woken.clone());
             task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
         });
-        INBOX.with(|inbox| {
-            tasks.append(&mut inbox.tasks);
-            timers.append(&mut inbox.timers);
-            drivers.append(&mut inbox.drivers);
-            if let Some(newer) = inbox.answer.take() {
-                answer = newer;
+        ADDED.with(|added| {
+            tasks.append(&mut added.tasks);
+            timers.append(&mut added.timers);
+            drivers.append(&mut added.drivers);
+            if let Some(newer) = added.handler.take() {
+                handler = newer;
             }
         });
         if !worked {

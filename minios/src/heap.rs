@@ -59,7 +59,7 @@ struct Heap {
     used: Cell<usize>,
 }
 
-// SAFETY: a guest has one thread of execution (see `solo`); tests on the host use an allocator each.
+// SAFETY: a guest has one thread of execution (see `global`); tests on the host use an allocator each.
 unsafe impl Sync for Heap {}
 
 impl Heap {
@@ -117,7 +117,7 @@ unsafe impl GlobalAlloc for Heap {
 static HEAP: Heap = Heap::new();
 
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) fn start(range: Range) {
+pub(crate) fn init(range: Range) {
     // SAFETY: the boot page says that this range is the guest's to use, and only the heap uses it.
     unsafe { HEAP.start(range.base as *mut u8, range.length as usize) }
 }

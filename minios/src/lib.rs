@@ -26,11 +26,12 @@ extern crate alloc;
 
 pub mod boot;
 pub mod clock;
-pub mod combine;
 pub mod console;
 pub mod control;
 pub mod entry;
 pub mod executor;
+pub mod future;
+mod global;
 pub mod heap;
 pub mod idle;
 mod image;
@@ -41,7 +42,6 @@ mod panic;
 pub mod random;
 pub mod registers;
 pub mod ring;
-mod solo;
 
 pub use entry::{ExitCode, exit};
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use core::panic::PanicInfo;
 /// Prints the message with file and line, and ends the instance.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    control::make_room();
+    control::drain_before_exit();
     let message = info.message();
     match info.location() {
         Some(at) => console::print(format_args!("panic at {}:{}: {message}", at.file(), at.line()), "\n"),

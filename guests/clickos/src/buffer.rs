@@ -1,14 +1,14 @@
-//! Click's packets as buffers of a device: the same bytes, handed over and handed back.
+//! Click's packets as buffers of a virtqueue, without a copy.
 #![allow(unsafe_code)]
 
 use click::Packet;
 use core::ptr::NonNull;
 use minios::net::{Buffer, HEADER};
 
-/// A packet that a device may work on. The virtio-net header lies in the packet's headroom, right before its data.
+/// A packet that the device may read or write. The virtio-net header lies in the packet's headroom, right before its data.
 pub struct PacketBuffer {
     packet: Packet,
-    /// Bytes of the area from the header on.
+    /// Length of the buffer from the virtio-net header on, bytes.
     length: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The world as Click sees it: the instance's net devices, clock and console.
+//! Click's host interface on the instance's net devices, clock and console.
 
 use crate::buffer::PacketBuffer;
 use alloc::vec::Vec;
@@ -11,14 +11,14 @@ use minios::{boot, clock, console, random};
 /// Receive buffers posted at first: few, since each touches memory. More follow when traffic uses them up.
 const POSTED_FIRST: usize = 32;
 
-/// A net device and how it is doing.
+/// A net device with its receive buffers.
 struct Port {
     device: Device<PacketBuffer>,
-    /// Bytes that a receive buffer needs room for.
+    /// Size of a receive buffer, bytes.
     room: usize,
     /// Receive buffers to keep posted.
     wanted: usize,
-    /// Packets are left over that the transmit ring had no room for.
+    /// Whether the transmit ring was full at the last transmission: Click waits for free descriptors.
     blocked: bool,
 }
 
@@ -61,9 +61,10 @@ impl Source for Port {
     }
 }
 
-/// All of it.
+/// The host interface.
 pub struct ClickHost {
     ports: Vec<Port>,
+    /// Whether a packet has been transmitted.
     forwarded: bool,
 }
 
@@ -82,12 +83,12 @@ impl ClickHost {
         Self { ports, forwarded: false }
     }
 
-    /// What to wait for.
+    /// The wake-up sources, one a device.
     pub fn sources(&mut self) -> Vec<&mut dyn Source> {
         self.ports.iter_mut().map(|port| port as &mut dyn Source).collect()
     }
 
-    /// Devices whose rings are out of order, by index.
+    /// Indices of devices whose rings violate the virtio specification.
     pub fn broken(&self) -> impl Iterator<Item = usize> {
         let broken = |p: &Port| p.device.receive.is_broken() || p.device.transmit.is_broken();
         self.ports.iter().enumerate().filter(move |(_, p)| broken(p)).map(|(i, _)| i)
@@ -131,7 +132,7 @@ impl Host for ClickHost {
                 port.wanted = (2 * port.wanted).min(port.device.receive.size());
             }
             port.refill();
-            boot::count(COUNTER_RECEIVED, received as u64);
+            boot::add_to_counter(COUNTER_RECEIVED, received as u64);
         }
     }
 
@@ -147,12 +148,12 @@ impl Host for ClickHost {
             let Some(packet) = batch.pop() else { break };
             match PacketBuffer::to_transmit(packet).map(|buffer| port.device.transmit.put(buffer)) {
                 Ok(Ok(())) => sent += 1,
-                _ => boot::count(COUNTER_DROPPED, 1),
+                _ => boot::add_to_counter(COUNTER_DROPPED, 1),
             }
         }
         port.device.transmit.publish();
         if sent > 0 {
-            boot::count(COUNTER_TRANSMITTED, sent);
+            boot::add_to_counter(COUNTER_TRANSMITTED, sent);
             if !core::mem::replace(&mut self.forwarded, true) {
                 boot::mark(MARK_FIRST_PACKET);
             }

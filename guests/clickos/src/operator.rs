@@ -1,4 +1,4 @@
-//! What the operator asks for: handlers, statistics, another configuration; by request, or typed at the console.
+//! The operator's requests: handlers, statistics, a new configuration; on the control ring or typed at the console.
 
 use crate::host::ClickHost;
 use alloc::format;
@@ -7,25 +7,24 @@ use alloc::vec::Vec;
 use click::{HandlerError, Router, Source};
 use core::fmt::Write;
 use minios::abi::control::{STATUS_FORBIDDEN, STATUS_NOT_FOUND, STATUS_REFUSED};
-use minios::control::{Answer, Reply, Request};
+use minios::control::{Reply, Request, RequestHandler};
 use minios::{boot, clock, console, heap, println};
 
 /// Longest line that can be typed, bytes.
 const LINE_MAXIMUM: usize = 4096;
 
-/// Bytes of heap that a byte of configuration may turn into, at the worst that was tried (a text of nothing but short
-/// elements, whose list is just growing).
+/// Heap that a byte of configuration takes in the worst case that was tried (nothing but short elements), bytes.
 const HEAP_PER_BYTE: usize = 320;
 
-/// Answers requests with the router at hand.
+/// Handles requests with the running router.
 pub struct Operator<'a> {
     pub router: &'a mut Router,
     pub host: &'a mut ClickHost,
     pub variables: &'a [(String, String)],
 }
 
-impl Answer for Operator<'_> {
-    fn answer(&mut self, request: Request<'_>) -> Reply {
+impl RequestHandler for Operator<'_> {
+    fn handle(&mut self, request: Request<'_>) -> Reply {
         match request {
             Request::Read(handler) => match self.router.read(self.host, handler) {
                 Ok(value) => Reply::ok(value),
@@ -47,16 +46,16 @@ impl Answer for Operator<'_> {
 }
 
 impl Operator<'_> {
-    /// Replaces the router if the new configuration is right; the old one goes on otherwise.
+    /// Replaces the router if the new configuration is valid; keeps the old one otherwise.
     fn configure(&mut self, text: &[u8]) -> Reply {
         let Ok(text) = core::str::from_utf8(text) else {
             return Reply::refused(STATUS_REFUSED, "the configuration is not UTF-8");
         };
-        // Running out of memory half way would end the router that is in force.
+        // Running out of memory while the new router is built would end the running one.
         let most = heap::size().saturating_sub(heap::used()) / HEAP_PER_BYTE;
         if text.len() > most {
             let why =
-                format!("{} bytes are more than this instance has memory for: {most} at most", text.len());
+                format!("the configuration has {} bytes; the free memory suffices for {most}", text.len());
             return Reply::refused(STATUS_REFUSED, why);
         }
         match Router::new(&Source { name: "config", text }, self.variables, self.host) {

@@ -1,6 +1,6 @@
 //! The client: one test against a server, then a report.
 
-use crate::control::{Control, Failure, PATIENCE};
+use crate::control::{Control, Failure, PEER_TIMEOUT};
 use crate::flow::{self, Flow, Test};
 use alloc::vec::Vec;
 use core::future::pending;
@@ -13,7 +13,7 @@ use iperf_protocol::report::Report;
 use iperf_protocol::results::Results;
 use iperf_protocol::state::State;
 use iperf_protocol::{COOKIE, JSON_MAXIMUM};
-use minios::combine::{First, race, within};
+use minios::future::{Either, select, timeout};
 use minios::net::stack::{Stack, TcpSocket, UdpSocket};
 use minios::{executor, println, random};
 use smoltcp::wire::IpEndpoint;
@@ -45,7 +45,9 @@ fn cookie() -> [u8; COOKIE] {
 
 async fn connect(stack: &Stack, server: IpEndpoint, bytes: usize) -> Result<TcpSocket, Failure> {
     let mut socket = TcpSocket::new(stack, bytes);
-    within(PATIENCE, socket.connect(server)).await.unwrap_or(Err(minios::net::stack::NetError::Closed))?;
+    timeout(PEER_TIMEOUT, socket.connect(server))
+        .await
+        .unwrap_or(Err(minios::net::stack::NetError::Closed))?;
     Ok(socket)
 }
 
@@ -54,7 +56,7 @@ pub async fn run(stack: &Stack, address: IpAddr, options: &Options) -> Result<()
     let server = IpEndpoint::new(address.into(), options.port);
     let mut socket = connect(stack, server, JSON_MAXIMUM).await?;
     socket.set_no_delay();
-    socket.set_patience(3 * PATIENCE);
+    socket.set_patience(3 * PEER_TIMEOUT);
     let mut client = Client { stack, server, control: Control { socket }, cookie: cookie() };
     let parameters = &options.parameters;
     let (own, peer) = client.test(parameters).await?;
@@ -67,7 +69,7 @@ pub async fn run(stack: &Stack, address: IpAddr, options: &Options) -> Result<()
 impl Client<'_> {
     /// The state that the server names next, unless it says no.
     async fn state(&mut self) -> Result<State, Failure> {
-        match within(PATIENCE, self.control.state()).await.unwrap_or(Err(Failure::Stalled))? {
+        match timeout(PEER_TIMEOUT, self.control.state()).await.unwrap_or(Err(Failure::Stalled))? {
             State::AccessDenied => Err(Failure::Busy),
             State::ServerTerminate => Err(Failure::Terminated),
             State::ServerError => Err(self.control.refusal().await),
@@ -88,7 +90,7 @@ impl Client<'_> {
                 State::TestStart => test.begin(),
                 State::TestRunning => {
                     own = self.flow(&test, &mut streams).await?;
-                    self.control.say(State::TestEnd).await?;
+                    self.control.send_state(State::TestEnd).await?;
                 }
                 State::ExchangeResults => {
                     self.control.write_json(&own.emit()).await?;
@@ -96,7 +98,7 @@ impl Client<'_> {
                     peer = Results::parse(&json).map_err(Failure::Refusing)?;
                 }
                 State::DisplayResults => {
-                    self.control.say(State::Done).await?;
+                    self.control.send_state(State::Done).await?;
                     return Ok((own, peer));
                 }
                 other => return Err(Failure::Unexpected(other.byte())),
@@ -109,7 +111,9 @@ impl Client<'_> {
             let mut sockets = Vec::new();
             for _ in 0..parameters.parallel {
                 let mut socket = UdpSocket::bind_any(self.stack, DATAGRAMS.0, DATAGRAMS.1)?;
-                within(PATIENCE, introduce(&mut socket, self.server)).await.ok_or(Failure::Stalled)?;
+                timeout(PEER_TIMEOUT, open_udp_stream(&mut socket, self.server))
+                    .await
+                    .ok_or(Failure::Stalled)?;
                 sockets.push(socket);
             }
             return Ok(Streams::Udp(sockets));
@@ -140,11 +144,11 @@ impl Client<'_> {
                 seconds => executor::sleep(Duration::from_secs((seconds + p.omit).into())).await,
             }
         };
-        let enough = race(test.run(flows), race(test.received_all(), time));
-        match race(self.control.state(), race(enough, test.stalled())).await {
-            First::Right(First::Left(_)) => Ok(test.results()),
-            First::Right(First::Right(())) => Err(Failure::Stalled),
-            First::Left(state) => Err(match state? {
+        let enough = select(test.run(flows), select(test.received_all(), time));
+        match select(self.control.state(), select(enough, test.stalled())).await {
+            Either::Right(Either::Left(_)) => Ok(test.results()),
+            Either::Right(Either::Right(())) => Err(Failure::Stalled),
+            Either::Left(state) => Err(match state? {
                 State::ServerTerminate => Failure::Terminated,
                 State::ServerError => self.control.refusal().await,
                 other => Failure::Unexpected(other.byte()),
@@ -154,12 +158,12 @@ impl Client<'_> {
 }
 
 /// Says that the socket is there until the server answers.
-async fn introduce(socket: &mut UdpSocket, server: IpEndpoint) {
+async fn open_udp_stream(socket: &mut UdpSocket, server: IpEndpoint) {
     let mut answer = [0; 64];
     loop {
         // The server learns of it by the next one, if this one goes astray.
         let _ = socket.send(&CONNECT, server).await;
-        let reply = within(Duration::from_secs(1), socket.receive(&mut answer)).await;
+        let reply = timeout(Duration::from_secs(1), socket.receive(&mut answer)).await;
         if reply.is_some_and(|(n, from)| from == server && answer[..n].starts_with(&CONNECTED)) {
             return;
         }

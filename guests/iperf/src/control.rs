@@ -1,4 +1,4 @@
-//! The control connection: states a byte each, JSON behind its length, and a limit to how long a peer may take.
+//! The control connection: states of one byte, JSON behind its length, and a timeout for each message.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,26 +7,26 @@ use core::time::Duration;
 use iperf_protocol::JSON_MAXIMUM;
 use iperf_protocol::results::Results;
 use iperf_protocol::state::{Refusal, State};
-use minios::combine::within;
+use minios::future::timeout;
 use minios::net::stack::{NetError, TcpSocket};
 
-/// How long a peer may take for a message.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a peer may take to send or receive a message.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a test came to nothing.
+/// Why a test failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The connection is gone.
+    /// The peer closed the connection.
     Gone,
-    /// The peer said nothing for too long.
+    /// The peer sent nothing for too long.
     Stalled,
-    /// The peer named a state that has no place here.
+    /// The peer sent a state that is not valid at this point.
     Unexpected(u8),
-    /// The peer said no, with iperf3's error number.
+    /// The peer refused, with iperf3's error number.
     Refused(u32),
     /// The server is busy.
     Busy,
-    /// This side said no.
+    /// This side refused.
     Refusing(Refusal),
     /// The peer has stopped.
     Terminated,
@@ -36,9 +36,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("the peer has closed the connection"),
-            Self::Stalled => f.write_str("the peer says nothing any more"),
+            Self::Stalled => f.write_str("the peer stopped responding"),
             Self::Unexpected(byte) => {
-                write!(f, "the peer named state {}, which has no place here", *byte as i8)
+                write!(f, "the peer sent state {}, which is not valid here", *byte as i8)
             }
             Self::Refused(number) => write!(f, "the server refuses (iperf3's error {number})"),
             Self::Busy => f.write_str("the server is busy with another test"),
@@ -54,7 +54,7 @@ impl From<NetError> for Failure {
     }
 }
 
-/// Reads until `bytes` are full, in no longer than [`PATIENCE`].
+/// Reads until `bytes` are full, in no longer than [`PEER_TIMEOUT`].
 pub async fn read_exact(socket: &mut TcpSocket, bytes: &mut [u8]) -> Result<(), Failure> {
     let all = async {
         let mut have = 0;
@@ -66,7 +66,7 @@ pub async fn read_exact(socket: &mut TcpSocket, bytes: &mut [u8]) -> Result<(), 
         }
         Ok(())
     };
-    within(PATIENCE, all).await.unwrap_or(Err(Failure::Stalled))
+    timeout(PEER_TIMEOUT, all).await.unwrap_or(Err(Failure::Stalled))
 }
 
 /// The connection.
@@ -85,9 +85,9 @@ impl Control {
         }
     }
 
-    /// Waits for one state, in no longer than [`PATIENCE`].
+    /// Waits for one state, in no longer than [`PEER_TIMEOUT`].
     pub async fn expect(&mut self, wanted: State) -> Result<(), Failure> {
-        match within(PATIENCE, self.state()).await.unwrap_or(Err(Failure::Stalled))? {
+        match timeout(PEER_TIMEOUT, self.state()).await.unwrap_or(Err(Failure::Stalled))? {
             state if state == wanted => Ok(()),
             State::ClientTerminate | State::ServerTerminate => Err(Failure::Terminated),
             other => Err(Failure::Unexpected(other.byte())),
@@ -95,11 +95,11 @@ impl Control {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        within(PATIENCE, self.socket.write_all(bytes)).await.unwrap_or(Ok(())).map_err(Failure::from)
+        timeout(PEER_TIMEOUT, self.socket.write_all(bytes)).await.unwrap_or(Ok(())).map_err(Failure::from)
     }
 
     /// Names a state.
-    pub async fn say(&mut self, state: State) -> Result<(), Failure> {
+    pub async fn send_state(&mut self, state: State) -> Result<(), Failure> {
         self.write(&[state.byte()]).await
     }
 
@@ -141,7 +141,7 @@ impl Control {
 
     /// A server's last part: both sides' results, then the end.
     pub async fn exchange(&mut self, own: Results) -> Result<(Results, Results), Failure> {
-        self.say(State::ExchangeResults).await?;
+        self.send_state(State::ExchangeResults).await?;
         let peer = match self.read_json().await? {
             Some(json) => Results::parse(&json),
             None => Err(Refusal::Results),
@@ -151,13 +151,13 @@ impl Control {
             Err(refusal) => return Err(self.refuse(refusal).await),
         };
         self.write_json(&own.emit()).await?;
-        self.say(State::DisplayResults).await?;
+        self.send_state(State::DisplayResults).await?;
         self.expect(State::Done).await?;
         Ok((own, peer))
     }
 
     /// Ends the connection.
     pub async fn close(mut self) {
-        within(Duration::from_secs(1), self.socket.close()).await;
+        timeout(Duration::from_secs(1), self.socket.close()).await;
     }
 }

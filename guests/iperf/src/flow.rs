@@ -13,24 +13,24 @@ use iperf_protocol::parameters::Parameters;
 use iperf_protocol::results::{Results, StreamResults};
 use iperf_protocol::stream_id;
 use minios::clock::{self, Instant};
-use minios::combine::all;
+use minios::future::join_all;
 use minios::net::stack::{TcpSocket, UdpSocket};
 use minios::{executor, idle};
 use smoltcp::wire::IpEndpoint;
 
 /// A test in which nothing moves for so long is over.
-const STALL: Duration = Duration::from_secs(60);
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Heap for all streams' buffers together, bytes; half of it in each direction.
 const BUFFERS: usize = 24 << 20;
 /// Buffers of one stream in each direction, bytes.
-const BUFFER_LEAST: usize = 128 << 10;
-/// See [`BUFFER_LEAST`].
-const BUFFER_MOST: usize = 1 << 20;
+const BUFFER_MINIMUM: usize = 128 << 10;
+/// See [`BUFFER_MINIMUM`].
+const BUFFER_MAXIMUM: usize = 1 << 20;
 
 /// Bytes of each buffer of a stream.
 pub fn buffer_bytes(parameters: &Parameters) -> usize {
     let share = BUFFERS / 2 / (parameters.parallel.max(1) as usize);
-    let most = share.clamp(BUFFER_LEAST, BUFFER_MOST);
+    let most = share.clamp(BUFFER_MINIMUM, BUFFER_MAXIMUM);
     match parameters.window {
         0 => most,
         window => most.min(window.max(2048) as usize),
@@ -61,9 +61,9 @@ impl Meter {
         self.now.set(count);
     }
 
-    fn came(&self, header: &Header) {
+    fn record_arrival(&self, header: &Header) {
         let mut count = self.now.get();
-        count.arrivals.came(header, clock::unix_ns() as f64 * 1e-9);
+        count.arrivals.record_arrival(header, clock::unix_ns() as f64 * 1e-9);
         self.now.set(count);
     }
 }
@@ -154,7 +154,7 @@ impl Test {
             let now = clock::unix_ns();
             let seconds = (now / 1_000_000_000) as u32;
             let micros = (now % 1_000_000_000 / 1000) as u32;
-            Header { seconds, micros, number: *number }.emit(&mut datagram, self.parameters.wide());
+            Header { seconds, micros, number: *number }.emit(&mut datagram, self.parameters.counters_64bit());
             if socket.send(&datagram, peers[next]).await.is_err() {
                 return;
             }
@@ -169,9 +169,11 @@ impl Test {
         loop {
             let (n, from) = socket.receive(&mut datagram).await;
             let Some(stream) = peers.iter().position(|peer| *peer == from) else { continue };
-            let Some(header) = Header::parse(&datagram[..n], self.parameters.wide()) else { continue };
+            let Some(header) = Header::parse(&datagram[..n], self.parameters.counters_64bit()) else {
+                continue;
+            };
             self.meters[first + stream].moved(n);
-            self.meters[first + stream].came(&header);
+            self.meters[first + stream].record_arrival(&header);
         }
     }
 
@@ -185,7 +187,7 @@ impl Test {
                 self.counted.set((clock::now(), idle::slept()));
             }
         });
-        all(flows.into_iter().chain([omission])).await;
+        join_all(flows.into_iter().chain([omission])).await;
         if !self.sends || self.left.get().is_none() {
             pending::<()>().await;
         }
@@ -208,7 +210,7 @@ impl Test {
     pub async fn stalled(&self) {
         let moved = || self.meters.iter().fold(0u64, |sum, meter| sum.wrapping_add(meter.now.get().packets));
         let (mut before, mut since) = (moved(), clock::now());
-        while clock::now().since(since) < STALL {
+        while clock::now().since(since) < STALL_TIMEOUT {
             executor::sleep(Duration::from_secs(1)).await;
             if moved() != before {
                 (before, since) = (moved(), clock::now());

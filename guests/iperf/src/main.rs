@@ -15,7 +15,7 @@ mod server;
 
 use alloc::string::String;
 use iperf_protocol::options;
-use minios::combine::{First, race};
+use minios::future::{Either, select};
 use minios::net::stack::Stack;
 use minios::{boot, control as operator, executor, net, println, registers};
 
@@ -51,9 +51,9 @@ fn main() -> Result<(), String> {
                 }
             }
         };
-        match race(work, operator::stop_requested()).await {
-            First::Left(result) => result,
-            First::Right(_) => Ok(()),
+        match select(work, operator::stop_requested()).await {
+            Either::Left(result) => result,
+            Either::Right(_) => Ok(()),
         }
     })
 }

@@ -1,6 +1,6 @@
 //! The server: one test after the other; who comes during one is told that it is busy.
 
-use crate::control::{Control, Failure, PATIENCE, read_exact};
+use crate::control::{Control, Failure, PEER_TIMEOUT, read_exact};
 use crate::flow::{self, Test};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use iperf_protocol::parameters::Parameters;
 use iperf_protocol::results::Results;
 use iperf_protocol::state::{Refusal, State};
 use iperf_protocol::{COOKIE, JSON_MAXIMUM};
-use minios::combine::{First, all, race, within};
+use minios::future::{Either, join_all, select, timeout};
 use minios::net::stack::{Stack, TcpSocket, UdpSocket};
 use minios::println;
 use smoltcp::wire::IpEndpoint;
@@ -33,7 +33,7 @@ pub async fn run(stack: &Stack, options: &Options, datagram: u32) {
             continue;
         }
         socket.set_no_delay();
-        socket.set_patience(3 * PATIENCE);
+        socket.set_patience(3 * PEER_TIMEOUT);
         let mut session =
             Session { stack, port: options.port, datagram, control: Control { socket }, next: &mut next };
         match session.serve().await {
@@ -66,7 +66,7 @@ impl Session<'_> {
     async fn serve(&mut self) -> Result<(Results, Results), Failure> {
         let mut cookie = [0; COOKIE];
         read_exact(&mut self.control.socket, &mut cookie).await?;
-        self.control.say(State::ParameterExchange).await?;
+        self.control.send_state(State::ParameterExchange).await?;
         let parameters = match self.control.read_json().await? {
             Some(json) => Parameters::parse(&json),
             None => Err(Refusal::Parameters),
@@ -85,16 +85,16 @@ impl Session<'_> {
         let waiting = (0..test.parameters.parallel).map(|_| TcpSocket::new(self.stack, bytes));
         let streams = RefCell::new(Vec::new());
         let (stack, port) = (self.stack, self.port);
-        let admissions = waiting.map(|socket| {
+        let accepts = waiting.map(|socket| {
             let streams = &streams;
             Box::pin(async move {
-                let stream = admit(stack, port, bytes, socket, cookie).await;
+                let stream = accept_stream(stack, port, bytes, socket, cookie).await;
                 streams.borrow_mut().push(stream);
             }) as Pin<Box<dyn Future<Output = ()>>>
         });
-        let admissions: Vec<_> = admissions.collect();
-        self.control.say(State::CreateStreams).await?;
-        if within(PATIENCE, all(admissions)).await.is_none() {
+        let accepts: Vec<_> = accepts.collect();
+        self.control.send_state(State::CreateStreams).await?;
+        if timeout(PEER_TIMEOUT, join_all(accepts)).await.is_none() {
             return Err(self.control.refuse(Refusal::StreamAccept).await);
         }
         let mut streams = streams.into_inner();
@@ -109,10 +109,10 @@ impl Session<'_> {
         let Ok(mut socket) = UdpSocket::bind_deep(self.stack, self.port, DATAGRAMS.0, DATAGRAMS.1) else {
             return Err(self.control.refuse(Refusal::StreamAccept).await);
         };
-        self.control.say(State::CreateStreams).await?;
+        self.control.send_state(State::CreateStreams).await?;
         let mut peers = Vec::new();
-        let meeting = meet(&mut socket, &mut peers, test.parameters.parallel as usize);
-        if within(PATIENCE, meeting).await.is_none() {
+        let meeting = accept_udp_streams(&mut socket, &mut peers, test.parameters.parallel as usize);
+        if timeout(PEER_TIMEOUT, meeting).await.is_none() {
             return Err(self.control.refuse(Refusal::StreamAccept).await);
         }
         let flows = [test.udp(0, &mut socket, &peers)].into();
@@ -122,30 +122,30 @@ impl Session<'_> {
 
     /// From the first byte of data to the last that counts.
     async fn run(&mut self, test: &Test, flows: Vec<flow::Flow<'_>>) -> Result<Results, Failure> {
-        self.control.say(State::TestStart).await?;
-        self.control.say(State::TestRunning).await?;
+        self.control.send_state(State::TestStart).await?;
+        self.control.send_state(State::TestRunning).await?;
         test.begin();
-        let meanwhile = race(turn_away(self.stack, self.port, self.next), test.run(flows));
-        match race(self.control.state(), race(meanwhile, test.stalled())).await {
-            First::Left(Ok(State::TestEnd)) => Ok(test.results()),
-            First::Left(Ok(State::ClientTerminate)) => Err(Failure::Terminated),
-            First::Left(Ok(other)) => Err(Failure::Unexpected(other.byte())),
-            First::Left(Err(failure)) => Err(failure),
-            First::Right(_) => Err(Failure::Stalled),
+        let meanwhile = select(reject_other_clients(self.stack, self.port, self.next), test.run(flows));
+        match select(self.control.state(), select(meanwhile, test.stalled())).await {
+            Either::Left(Ok(State::TestEnd)) => Ok(test.results()),
+            Either::Left(Ok(State::ClientTerminate)) => Err(Failure::Terminated),
+            Either::Left(Ok(other)) => Err(Failure::Unexpected(other.byte())),
+            Either::Left(Err(failure)) => Err(failure),
+            Either::Right(_) => Err(Failure::Stalled),
         }
     }
 
     async fn exchange(&mut self, own: Results) -> Result<(Results, Results), Failure> {
-        let meanwhile = turn_away(self.stack, self.port, self.next);
-        match race(self.control.exchange(own), meanwhile).await {
-            First::Left(results) => results,
-            First::Right(()) => Err(Failure::Stalled),
+        let meanwhile = reject_other_clients(self.stack, self.port, self.next);
+        match select(self.control.exchange(own), meanwhile).await {
+            Either::Left(results) => results,
+            Either::Right(()) => Err(Failure::Stalled),
         }
     }
 }
 
 /// Waits for a connection that has the cookie.
-async fn admit(
+async fn accept_stream(
     stack: &Stack,
     port: u16,
     bytes: usize,
@@ -165,16 +165,16 @@ async fn admit(
 }
 
 async fn deny(socket: &mut TcpSocket) {
-    let farewell = async {
+    let refusal = async {
         // Whoever has gone needs no answer.
         let _ = socket.write_all(&[State::AccessDenied.byte()]).await;
         socket.close().await;
     };
-    within(Duration::from_secs(1), farewell).await;
+    timeout(Duration::from_secs(1), refusal).await;
 }
 
 /// Denies whoever wants a test meanwhile; leaves a socket that listens.
-async fn turn_away(stack: &Stack, port: u16, next: &mut Option<TcpSocket>) {
+async fn reject_other_clients(stack: &Stack, port: u16, next: &mut Option<TcpSocket>) {
     loop {
         let socket = next.get_or_insert_with(|| TcpSocket::new(stack, CONTROL_BUFFER));
         if socket.accept(port).await.is_ok() {
@@ -185,7 +185,7 @@ async fn turn_away(stack: &Stack, port: u16, next: &mut Option<TcpSocket>) {
 }
 
 /// Waits until so many clients' sockets have said that they are there, and answers them.
-async fn meet(socket: &mut UdpSocket, peers: &mut Vec<IpEndpoint>, wanted: usize) {
+async fn accept_udp_streams(socket: &mut UdpSocket, peers: &mut Vec<IpEndpoint>, wanted: usize) {
     let mut datagram = [0; 64];
     while peers.len() < wanted {
         let (n, from) = socket.receive(&mut datagram).await;

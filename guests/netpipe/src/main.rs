@@ -13,7 +13,7 @@ mod session;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use minios::combine::{First, race, within};
+use minios::future::{Either, select, timeout};
 use minios::net::stack::{Stack, TcpSocket};
 use minios::{boot, control, executor, net, println, registers};
 use netpipe_protocol::options::{self, Options};
@@ -33,7 +33,7 @@ minios::image! {
 /// Bytes of a socket's buffer in each direction.
 const BUFFER: usize = 512 << 10;
 /// How long a peer may be silent.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn receive(stack: &Stack, options: &Options) {
     loop {
@@ -42,7 +42,7 @@ async fn receive(stack: &Stack, options: &Options) {
             continue;
         }
         socket.set_no_delay();
-        socket.set_patience(PATIENCE);
+        socket.set_patience(PEER_TIMEOUT);
         let mut session = Session::new(socket, options);
         match session.receive().await {
             Ok(sizes) => println!("{sizes} sizes"),
@@ -54,9 +54,9 @@ async fn receive(stack: &Stack, options: &Options) {
 
 async fn transmit(stack: &Stack, options: &Options, receiver: IpEndpoint) -> Result<(), Ended> {
     let mut socket = TcpSocket::new(stack, BUFFER);
-    within(PATIENCE, socket.connect(receiver)).await.ok_or(Ended::Silent)??;
+    timeout(PEER_TIMEOUT, socket.connect(receiver)).await.ok_or(Ended::Silent)??;
     socket.set_no_delay();
-    socket.set_patience(PATIENCE);
+    socket.set_patience(PEER_TIMEOUT);
     let mut session = Session::new(socket, options);
     session.transmit().await?;
     session.close().await;
@@ -81,9 +81,9 @@ fn main() -> Result<(), String> {
                 }
             }
         };
-        match race(work, control::stop_requested()).await {
-            First::Left(result) => result,
-            First::Right(_) => Ok(()),
+        match select(work, control::stop_requested()).await {
+            Either::Left(result) => result,
+            Either::Right(_) => Ok(()),
         }
     })
 }

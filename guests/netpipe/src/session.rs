@@ -1,10 +1,10 @@
-//! A session, from either side.
+//! A session of a transmitter or a receiver.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 use minios::clock;
-use minios::combine::within;
+use minios::future::timeout;
 use minios::net::stack::{NetError, TcpSocket};
 use minios::println;
 use netpipe_protocol::options::Options;
@@ -18,15 +18,15 @@ const REPEATS_MAXIMUM: f64 = 100_000.0;
 /// A message that takes so long, seconds, is the last.
 const LONG: f64 = 1.0;
 
-/// Why a session ended before its time.
+/// Why a session ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The peer has gone.
+    /// The peer closed the connection.
     Gone,
     /// The peer does not answer.
     Silent,
-    /// The peer said something else where both say the same.
-    OutOfStep,
+    /// The peer sent something else than the protocol has at this point.
+    ProtocolError,
     /// A message is too long for the heap.
     TooLong(u32),
 }
@@ -36,9 +36,9 @@ impl fmt::Display for Ended {
         match self {
             Self::Gone => f.write_str("the peer has closed the connection"),
             Self::Silent => f.write_str("the peer does not answer"),
-            Self::OutOfStep => {
-                f.write_str("the peer is out of step: are -l, -u and -p the same on both sides?")
-            }
+            Self::ProtocolError => f.write_str(
+                "the peer does not follow the protocol: are -l, -u and -p the same on both sides?",
+            ),
             Self::TooLong(size) => write!(f, "no memory for a message of {size} bytes"),
         }
     }
@@ -124,7 +124,7 @@ impl Session {
         self.socket.write_all(&QUIT).await?;
         let mut quit = QUIT;
         self.read_exact(&mut quit).await?;
-        if quit == QUIT { Ok(()) } else { Err(Ended::OutOfStep) }
+        if quit == QUIT { Ok(()) } else { Err(Ended::ProtocolError) }
     }
 
     /// Sends the message back and forth; seconds that it takes one way.
@@ -146,10 +146,10 @@ impl Session {
         self.socket.write_all(&SYNC).await?;
         let mut theirs = SYNC;
         self.read_exact(&mut theirs).await?;
-        if theirs == SYNC { Ok(()) } else { Err(Ended::OutOfStep) }
+        if theirs == SYNC { Ok(()) } else { Err(Ended::ProtocolError) }
     }
 
-    /// As [`Session::sync`], unless the transmitter has had enough: whether it has.
+    /// As [`Session::sync`], unless the transmitter sends QUIT; returns whether it did.
     async fn sync_or_quit(&mut self) -> Result<bool, Ended> {
         let mut theirs = [0; SYNC.len()];
         self.read_exact(&mut theirs[..QUIT.len()]).await?;
@@ -159,7 +159,7 @@ impl Session {
         }
         self.read_exact(&mut theirs[QUIT.len()..]).await?;
         self.socket.write_all(&SYNC).await?;
-        if theirs == SYNC { Ok(false) } else { Err(Ended::OutOfStep) }
+        if theirs == SYNC { Ok(false) } else { Err(Ended::ProtocolError) }
     }
 
     fn resize(&mut self, size: u32) -> Result<(), Ended> {
@@ -187,6 +187,6 @@ impl Session {
 
     /// Ends the connection.
     pub async fn close(mut self) {
-        within(Duration::from_secs(1), self.socket.close()).await;
+        timeout(Duration::from_secs(1), self.socket.close()).await;
     }
 }

@@ -13,34 +13,43 @@ use minios::clock::{self, Instant};
 use minios::net::stack::{NetError, Stack, TcpSocket};
 use minios::random;
 
-/// What all connections share.
-pub struct Share {
-    /// Requests that nobody has taken on yet.
-    left: u64,
-    /// Connections that have not come about.
-    awaited: usize,
+/// The state that all connections share.
+pub struct Shared {
+    /// Requests that no connection has sent yet.
+    unsent: u64,
+    /// Connections that are not established yet.
+    unconnected: usize,
+    /// Requests to send in all.
     requests: u64,
-    pub answered: u64,
+    /// Replies received.
+    pub replies: u64,
+    /// Error replies among them.
     pub errors: u64,
+    /// The text of the first error reply.
     pub first_error: String,
+    /// Why a connection failed, if one did.
     pub failed: Option<&'static str>,
-    pub begun: Option<Instant>,
+    /// When the first request was sent.
+    pub started: Option<Instant>,
+    /// When the last reply arrived.
     pub ended: Option<Instant>,
+    /// Time from request to reply.
     pub latencies: Histogram,
+    /// Tasks that wait for a change.
     waiting: Vec<Waker>,
 }
 
-impl Share {
+impl Shared {
     pub fn new(options: &Options) -> Self {
         Self {
-            left: options.requests,
-            awaited: options.clients,
+            unsent: options.requests,
+            unconnected: options.clients,
             requests: options.requests,
-            answered: 0,
+            replies: 0,
             errors: 0,
             first_error: String::new(),
             failed: None,
-            begun: None,
+            started: None,
             ended: None,
             latencies: Histogram::new(),
             waiting: Vec::new(),
@@ -48,30 +57,30 @@ impl Share {
     }
 
     pub fn is_done(&self) -> bool {
-        self.answered >= self.requests
+        self.replies >= self.requests
     }
 
-    /// Wakes everybody who waits for a change.
+    /// Wakes the tasks that wait for a change.
     pub fn wake(&mut self) {
         self.waiting.drain(..).for_each(Waker::wake);
     }
 
-    /// Waits until it is over, or all connections have come about.
-    pub async fn changed(share: &RefCell<Self>) {
+    /// Waits for the next call of [`Shared::wake`].
+    pub async fn changed(shared: &RefCell<Self>) {
         let mut asked = false;
         core::future::poll_fn(|context| {
             if core::mem::replace(&mut asked, true) {
                 return Poll::Ready(());
             }
-            share.borrow_mut().waiting.push(context.waker().clone());
+            shared.borrow_mut().waiting.push(context.waker().clone());
             Poll::Pending
         })
         .await
     }
 }
 
-/// Counts whole replies at the start of some bytes: (replies, their bytes).
-fn replies(bytes: &[u8], most: usize, mut error: impl FnMut(&[u8])) -> (usize, usize) {
+/// Counts the complete replies at the start of `bytes`, at most `most`: (replies, their length in bytes).
+fn parse_replies(bytes: &[u8], most: usize, mut error: impl FnMut(&[u8])) -> (usize, usize) {
     let (mut count, mut at) = (0, 0);
     while count < most {
         let Some(line) = bytes[at..].iter().position(|&b| b == b'\n') else { break };
@@ -95,23 +104,23 @@ fn replies(bytes: &[u8], most: usize, mut error: impl FnMut(&[u8])) -> (usize, u
     (count, at)
 }
 
-/// A connection's work, to the end.
-pub async fn work(stack: Stack, options: Rc<Options>, share: Rc<RefCell<Share>>, seed: u64) {
+/// Opens a connection and sends requests on it until all are sent.
+pub async fn run_connection(stack: Stack, options: Rc<Options>, shared: Rc<RefCell<Shared>>, seed: u64) {
     let mut socket = TcpSocket::new(&stack, (64 << 10).min((options.size + 64) * options.pipeline + 4096));
-    if let Err(error) = exchange(&mut socket, &options, &share, seed).await {
-        let mut share = share.borrow_mut();
-        share.failed = Some(match error {
+    if let Err(error) = exchange(&mut socket, &options, &shared, seed).await {
+        let mut shared = shared.borrow_mut();
+        shared.failed = Some(match error {
             NetError::Closed => "the server does not answer, or has closed a connection",
             _ => "the server cannot be reached",
         });
-        share.wake();
+        shared.wake();
     }
 }
 
 async fn exchange(
     socket: &mut TcpSocket,
     options: &Options,
-    share: &RefCell<Share>,
+    shared: &RefCell<Shared>,
     seed: u64,
 ) -> Result<(), NetError> {
     socket.connect((options.server, options.port)).await?;
@@ -121,17 +130,17 @@ async fn exchange(
     if let Some(password) = options.password {
         let request = format!("*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n", password.len());
         socket.write_all(request.as_bytes()).await?;
-        receive(socket, &mut bytes, &mut input, share, 1).await?;
+        receive(socket, &mut bytes, &mut input, shared, 1).await?;
     }
-    start_together(share).await;
+    wait_for_all_connections(shared).await;
     let value = "x".repeat(options.size);
-    let mut chance = random::next_u64() ^ seed | 1;
+    let mut rng = random::next_u64() ^ seed | 1;
     let mut output = Vec::new();
     loop {
         let count = {
-            let mut share = share.borrow_mut();
-            let count = share.left.min(options.pipeline as u64);
-            share.left -= count;
+            let mut shared = shared.borrow_mut();
+            let count = shared.unsent.min(options.pipeline as u64);
+            shared.unsent -= count;
             count
         };
         if count == 0 {
@@ -139,36 +148,36 @@ async fn exchange(
         }
         output.clear();
         for _ in 0..count {
-            chance ^= chance >> 12;
-            chance ^= chance << 25;
-            chance ^= chance >> 27;
-            let number = chance.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8;
+            rng ^= rng >> 12;
+            rng ^= rng << 25;
+            rng ^= rng >> 27;
+            let number = rng.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8;
             request(&mut output, number % options.keys, (number >> 24) % 100 < options.reads, &value);
         }
         let sent = clock::now();
         socket.write_all(&output).await?;
-        receive(socket, &mut bytes, &mut input, share, count as usize).await?;
+        receive(socket, &mut bytes, &mut input, shared, count as usize).await?;
         let now = clock::now();
-        let mut share = share.borrow_mut();
-        share.latencies.add(now.since(sent).as_nanos() as u64, count);
-        share.answered += count;
-        if share.is_done() {
-            share.ended = Some(now);
-            share.wake();
+        let mut shared = shared.borrow_mut();
+        shared.latencies.add(now.since(sent).as_nanos() as u64, count);
+        shared.replies += count;
+        if shared.is_done() {
+            shared.ended = Some(now);
+            shared.wake();
         }
     }
 }
 
-/// Waits until all connections are there, so that none is measured while others connect.
-async fn start_together(share: &RefCell<Share>) {
-    share.borrow_mut().awaited -= 1;
-    if share.borrow().awaited == 0 {
-        let mut share = share.borrow_mut();
-        share.begun = Some(clock::now());
-        share.wake();
+/// Waits until all connections are established, so that none is measured while others connect.
+async fn wait_for_all_connections(shared: &RefCell<Shared>) {
+    shared.borrow_mut().unconnected -= 1;
+    if shared.borrow().unconnected == 0 {
+        let mut shared = shared.borrow_mut();
+        shared.started = Some(clock::now());
+        shared.wake();
     }
-    while share.borrow().awaited > 0 {
-        Share::changed(share).await;
+    while shared.borrow().unconnected > 0 {
+        Shared::changed(shared).await;
     }
 }
 
@@ -190,12 +199,12 @@ fn request(to: &mut Vec<u8>, key: u64, read: bool, value: &str) {
     };
 }
 
-/// Waits for so many replies.
+/// Waits for `count` replies.
 async fn receive(
     socket: &mut TcpSocket,
     bytes: &mut [u8],
     input: &mut Vec<u8>,
-    share: &RefCell<Share>,
+    shared: &RefCell<Shared>,
     mut count: usize,
 ) -> Result<(), NetError> {
     while count > 0 {
@@ -204,12 +213,12 @@ async fn receive(
             return Err(NetError::Closed);
         }
         input.extend_from_slice(&bytes[..n]);
-        let (got, length) = replies(input, count, |text| {
-            let mut share = share.borrow_mut();
-            if share.errors == 0 {
-                share.first_error = String::from_utf8_lossy(text).into_owned();
+        let (got, length) = parse_replies(input, count, |text| {
+            let mut shared = shared.borrow_mut();
+            if shared.errors == 0 {
+                shared.first_error = String::from_utf8_lossy(text).into_owned();
             }
-            share.errors += 1;
+            shared.errors += 1;
         });
         input.drain(..length);
         count -= got;

@@ -8,9 +8,12 @@ const FINE: u32 = 4;
 
 /// Counts of nanoseconds.
 pub struct Histogram {
+    /// Number of latencies in each bucket.
     buckets: Vec<u64>,
+    /// Number of latencies in all.
     total: u64,
-    most: u64,
+    /// The largest latency, nanoseconds.
+    maximum: u64,
 }
 
 fn bucket(ns: u64) -> usize {
@@ -29,7 +32,7 @@ fn floor(bucket: usize) -> u64 {
 impl Histogram {
     /// An empty one.
     pub fn new() -> Self {
-        Self { buckets: vec![0; bucket(1 << 40) + 1], total: 0, most: 0 }
+        Self { buckets: vec![0; bucket(1 << 40) + 1], total: 0, maximum: 0 }
     }
 
     /// Counts `times` of `ns`.
@@ -37,7 +40,7 @@ impl Histogram {
         let last = self.buckets.len() - 1;
         self.buckets[bucket(ns).min(last)] += times;
         self.total += times;
-        self.most = self.most.max(ns);
+        self.maximum = self.maximum.max(ns);
     }
 
     /// How many were counted.
@@ -45,17 +48,17 @@ impl Histogram {
         self.total
     }
 
-    /// What a share of them is not above.
-    pub fn quantile(&self, share: f64) -> u64 {
-        let wanted = (share * self.total as f64) as u64;
+    /// The latency in nanoseconds that `fraction` of all requests did not exceed.
+    pub fn quantile(&self, fraction: f64) -> u64 {
+        let wanted = (fraction * self.total as f64) as u64;
         let mut seen = 0;
         for (at, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen >= wanted.max(1) {
-                return floor(at + 1).min(self.most);
+                return floor(at + 1).min(self.maximum);
             }
         }
-        self.most
+        self.maximum
     }
 
     /// Powers of two with anything in them: from, to, how many.

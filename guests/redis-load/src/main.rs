@@ -1,8 +1,8 @@
 //! Loads a Redis server and measures it, from a guest of its own.
 //!
-//! Words of the command line:
+//! Options on the command line:
 //!
-//! | word | meaning | default |
+//! | option | meaning | default |
 //! |---|---|---|
 //! | `server` | address of the server | required |
 //! | `port` | its port | 6379 |
@@ -15,7 +15,7 @@
 //! | `password` | for AUTH | none |
 //!
 //! Prints throughput and a histogram of latencies. Ends with 0; with 1 if the server did not answer as it should, with 2
-//! if a word is wrong.
+//! if an option is wrong.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -27,7 +27,7 @@ mod histogram;
 mod options;
 
 use alloc::rc::Rc;
-use connection::{Share, work};
+use connection::{Shared, run_connection};
 use core::cell::RefCell;
 use histogram::Histogram;
 use minios::net::stack::Stack;
@@ -45,7 +45,7 @@ minios::image! {
     net_features: net::PLAIN | net::OFFLOADS,
 }
 
-/// Exit code: a word of the command line is wrong, or there is no net device.
+/// Exit code: an option is wrong, or there is no net device.
 const WRONG_CONFIGURATION: ExitCode = ExitCode(2);
 
 fn main() -> ExitCode {
@@ -64,42 +64,42 @@ async fn run(options: Rc<Options>) -> ExitCode {
         println!("no net device");
         return WRONG_CONFIGURATION;
     };
-    let share = Rc::new(RefCell::new(Share::new(&options)));
+    let shared = Rc::new(RefCell::new(Shared::new(&options)));
     registers::ready();
     for number in 0..options.clients {
-        executor::spawn(work(stack.clone(), options.clone(), share.clone(), number as u64));
+        executor::spawn(run_connection(stack.clone(), options.clone(), shared.clone(), number as u64));
     }
-    let stopped = share.clone();
+    let stopped = shared.clone();
     executor::spawn(async move {
         control::stop_requested().await;
         stopped.borrow_mut().wake();
     });
-    while !share.borrow().is_done() {
-        if let Some(why) = share.borrow().failed {
+    while !shared.borrow().is_done() {
+        if let Some(why) = shared.borrow().failed {
             println!("{why}");
             return ExitCode(1);
         }
         if control::stop_deadline().is_some() {
-            println!("stopped after {} requests", share.borrow().answered);
+            println!("stopped after {} requests", shared.borrow().replies);
             return ExitCode(1);
         }
-        Share::changed(&share).await;
+        Shared::changed(&shared).await;
     }
-    report(&options, &share.borrow())
+    report(&options, &shared.borrow())
 }
 
-fn report(options: &Options, share: &Share) -> ExitCode {
-    let (Some(begun), Some(ended)) = (share.begun, share.ended) else { return ExitCode(1) };
-    let seconds = ended.since(begun).as_secs_f64();
-    let rate = share.answered as f64 / seconds;
+fn report(options: &Options, shared: &Shared) -> ExitCode {
+    let (Some(started), Some(ended)) = (shared.started, shared.ended) else { return ExitCode(1) };
+    let seconds = ended.since(started).as_secs_f64();
+    let rate = shared.replies as f64 / seconds;
     println!(
         "{} requests in {seconds:.3} s by {} clients, pipeline {}, {} keys, values of {} bytes, {} % reads",
-        share.answered, options.clients, options.pipeline, options.keys, options.size, options.reads
+        shared.replies, options.clients, options.pipeline, options.keys, options.size, options.reads
     );
     println!("throughput {rate:.0} requests/s");
-    show(&share.latencies);
-    if share.errors > 0 {
-        println!("{} error replies, the first: {}", share.errors, share.first_error);
+    show(&shared.latencies);
+    if shared.errors > 0 {
+        println!("{} error replies, the first: {}", shared.errors, shared.first_error);
         return ExitCode(1);
     }
     ExitCode::SUCCESS
@@ -107,8 +107,8 @@ fn report(options: &Options, share: &Share) -> ExitCode {
 
 /// Percentiles, and how the latencies spread over powers of two.
 fn show(latencies: &Histogram) {
-    for (name, share) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
-        println!("latency {name:<5} {:>10.1} us", latencies.quantile(share) as f64 / 1000.0);
+    for (name, fraction) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
+        println!("latency {name:<5} {:>10.1} us", latencies.quantile(fraction) as f64 / 1000.0);
     }
     let total = latencies.total().max(1);
     for (least, most, count) in latencies.octaves() {

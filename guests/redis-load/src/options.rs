@@ -1,20 +1,29 @@
-//! What the command line asks for.
+//! The options on the command line.
 
 use alloc::format;
 use alloc::string::String;
 use core::net::IpAddr;
 use minios::boot;
 
-/// The words, read and checked.
+/// The options, parsed and checked.
 pub struct Options {
+    /// Address of the server.
     pub server: IpAddr,
+    /// Its TCP port.
     pub port: u16,
+    /// Connections.
     pub clients: usize,
+    /// Requests sent at a time on each connection.
     pub pipeline: usize,
+    /// Requests in all.
     pub requests: u64,
+    /// Number of different keys.
     pub keys: u64,
+    /// Length of a value, bytes.
     pub size: usize,
+    /// GET requests, percent of all; the others are SET.
     pub reads: u64,
+    /// Password for AUTH.
     pub password: Option<&'static str>,
 }
 
@@ -22,7 +31,7 @@ fn number(name: &str, default: u64, least: u64, most: u64) -> Result<u64, String
     let Some(text) = boot::variable(name) else { return Ok(default) };
     match text.parse() {
         Ok(n) if (least..=most).contains(&n) => Ok(n),
-        _ => Err(format!("{name}={text}: a number from {least} to {most} is wanted")),
+        _ => Err(format!("{name}={text}: expected a number from {least} to {most}")),
     }
 }
 

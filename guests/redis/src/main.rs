@@ -1,6 +1,6 @@
-//! Redis as a unikernel: the engine of `redis-engine`, served over TCP.
+//! Redis as a unikernel: the engine of `redis-engine`, connections over TCP.
 //!
-//! Words of the command line: `port`, `maxmemory` (bytes), `maxclients`, `requirepass`. Ends with 0 when it is asked to
+//! Options on the command line: `port`, `maxmemory` (bytes), `maxclients`, `requirepass`. Ends with 0 when it is asked to
 //! stop, or by SHUTDOWN.
 #![no_std]
 #![no_main]
@@ -14,7 +14,7 @@ mod serve;
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use memory::Buffers;
+use memory::ConnectionMemory;
 use minios::abi::boot::{MARK_CONFIGURE, MARK_DEVICES};
 use minios::abi::control::STATUS_NOT_FOUND;
 use minios::clock::Instant;
@@ -23,9 +23,9 @@ use minios::idle::Source;
 use minios::net::listener::Listener;
 use minios::{ExitCode, boot, clock, control, heap, idle, net, println, random, registers};
 use redis_engine::{Engine, Setup};
-use serve::Served;
+use serve::Connections;
 
-/// Exit code: a word of the command line is wrong, or there is no net device.
+/// Exit code: an option is wrong, or there is no net device.
 const WRONG_CONFIGURATION: ExitCode = ExitCode(2);
 
 minios::image! {
@@ -40,7 +40,7 @@ minios::image! {
     net_features: net::PLAIN | net::OFFLOADS,
 }
 
-/// A number on the command line.
+/// The value of a numeric option.
 fn number(name: &str) -> Result<Option<usize>, ExitCode> {
     let Some(text) = boot::variable(name) else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
@@ -72,36 +72,41 @@ fn run() -> Result<(), ExitCode> {
         return Err(WRONG_CONFIGURATION);
     };
     boot::mark(MARK_DEVICES);
-    let mut buffers = Buffers::new(heap::size());
-    let most = buffers.most_connections();
+    let mut buffers = ConnectionMemory::new(heap::size());
+    let most = buffers.max_connections();
     let setup = Setup {
         seed: [random::next_u64(), random::next_u64()],
-        used: heap::used,
-        total: heap::size(),
+        heap_used: heap::used,
+        heap_size: heap::size(),
         max_memory: number("maxmemory")?,
         max_clients: number("maxclients")?.unwrap_or(10_000).min(most),
         password: String::from(boot::variable("requirepass").unwrap_or("")),
         port,
     };
     let mut engine = Engine::new(setup, unix_us());
-    let mut served = Served::default();
+    let mut connections = Connections::default();
     boot::mark(MARK_CONFIGURE);
     println!("serving on port {port}, no persistence, at most {} clients", engine.max_clients());
     registers::ready();
     while !engine.is_shut_down() && control::stop_deadline().is_none() {
-        round(&mut listener, &mut engine, &mut served, &mut buffers);
+        round(&mut listener, &mut engine, &mut connections, &mut buffers);
     }
     listener.close(clock::now());
     Ok(())
 }
 
-/// Takes packets in, serves the clients that they are from, sends what there is to send. Sleeps if there was nothing.
-fn round(listener: &mut Listener, engine: &mut Engine, served: &mut Served, buffers: &mut Buffers) {
+/// Receives packets, serves their clients, and transmits replies. Sleeps if there was nothing to do.
+fn round(
+    listener: &mut Listener,
+    engine: &mut Engine,
+    connections: &mut Connections,
+    buffers: &mut ConnectionMemory,
+) {
     let asked = control::poll(&mut |request: Request<'_>| answer(engine, request));
     let now = clock::now();
     engine.set_time(unix_us());
     let due = engine.tick();
-    let worked = served.round(listener, engine, buffers, now);
+    let worked = connections.round(listener, engine, buffers, now);
     listener.flush();
     if worked || asked {
         return;
@@ -112,7 +117,7 @@ fn round(listener: &mut Listener, engine: &mut Engine, served: &mut Served, buff
     idle::wait(&mut [listener as &mut dyn Source], deadline.map(|d: Instant| d));
 }
 
-/// Answers the operator.
+/// Handles a request of the operator.
 fn answer(engine: &Engine, request: Request<'_>) -> Reply {
     match request {
         Request::Read("keys") => Reply::ok(format!("{}", engine.keys())),

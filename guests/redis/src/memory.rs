@@ -1,39 +1,39 @@
-//! How much memory connections get: much while they are few, little when they are many.
+//! Sizes of connections' buffers: large while there are few connections, small when there are many.
 
 use minios::net::listener::Admission;
 
 /// Largest buffer, bytes.
-const LARGEST: usize = 64 << 10;
+const BUFFER_MAXIMUM: usize = 64 << 10;
 /// Smallest: more than half of what a peer with an ordinary MTU puts in a packet.
-const SMALLEST: usize = 1 << 10;
+const BUFFER_MINIMUM: usize = 1 << 10;
 /// Bytes of a connection besides its buffers: socket, tables, client.
-const OVERHEAD: usize = 2 << 10;
-/// Connections beyond the limit that are told so, at a time.
-const TOLD: usize = 16;
+const CONNECTION_OVERHEAD: usize = 2 << 10;
+/// Connections beyond `maxclients` that are accepted at a time, to be sent an error and closed.
+const REJECTED_MAXIMUM: usize = 16;
 
-/// What is left for connections.
-pub struct Buffers {
-    /// In all.
+/// The memory set aside for connections.
+pub struct ConnectionMemory {
+    /// Bytes in all.
     budget: usize,
-    /// In use.
+    /// Bytes that open connections use.
     used: usize,
 }
 
-impl Buffers {
+impl ConnectionMemory {
     /// A quarter of the heap.
     pub fn new(heap: usize) -> Self {
         Self { budget: heap / 4, used: 0 }
     }
 
-    /// How many connections there can be.
-    pub fn most_connections(&self) -> usize {
-        self.budget / 4 * 3 / (OVERHEAD + 2 * SMALLEST)
+    /// The largest number of connections that the memory suffices for.
+    pub fn max_connections(&self) -> usize {
+        self.budget / 4 * 3 / (CONNECTION_OVERHEAD + 2 * BUFFER_MINIMUM)
     }
 
-    /// Buffers for a new connection when there are `open` and may be `most`. Each takes a share of what is left, so that
+    /// ConnectionMemory for a new connection when there are `open` and may be `most`. Each takes a share of what is left, so that
     /// there is always something for the next.
     pub fn admit(&self, open: usize, most: usize) -> Option<Admission> {
-        if open >= most + TOLD {
+        if open >= most + REJECTED_MAXIMUM {
             return None;
         }
         if open >= most {
@@ -42,17 +42,17 @@ impl Buffers {
         // Three quarters of the budget are kept for as many small connections as there may be.
         let spare = (self.budget / 4).saturating_sub(self.used);
         let size = (spare / 256).next_power_of_two() / 2;
-        let size = size.clamp(SMALLEST, LARGEST);
+        let size = size.clamp(BUFFER_MINIMUM, BUFFER_MAXIMUM);
         Some(Admission { receive: size, transmit: size })
     }
 
-    /// A connection has got so much.
-    pub fn take(&mut self, capacity: usize) {
-        self.used += capacity + OVERHEAD;
+    /// Counts a new connection whose buffers have `capacity` bytes.
+    pub fn reserve(&mut self, capacity: usize) {
+        self.used += capacity + CONNECTION_OVERHEAD;
     }
 
-    /// A connection has given so much back.
-    pub fn give(&mut self, capacity: usize) {
-        self.used = self.used.saturating_sub(capacity + OVERHEAD);
+    /// Counts a closed connection whose buffers had `capacity` bytes.
+    pub fn release(&mut self, capacity: usize) {
+        self.used = self.used.saturating_sub(capacity + CONNECTION_OVERHEAD);
     }
 }

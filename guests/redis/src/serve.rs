@@ -1,6 +1,6 @@
-//! Between connections and the engine: bytes in, bytes out.
+//! Moves bytes between TCP connections and the engine.
 
-use crate::memory::Buffers;
+use crate::memory::ConnectionMemory;
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -9,41 +9,46 @@ use minios::net::listener::{Event, Listener};
 use redis_engine::Engine;
 use smoltcp::socket::tcp::State;
 
-/// The message that Redis has for one client too many.
-const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-/// Turns that a client has before the next one's.
-const TURNS: usize = 8;
+/// What Redis sends to a client beyond `maxclients`.
+const MAX_CLIENTS_REACHED: &[u8] = b"-ERR max number of clients reached\r\n";
+/// How often bytes are moved for a client before the next client is served.
+const MOVES_PER_ROUND: usize = 8;
 
-/// Bytes that a peer may send after its connection was closed, so that it gets to read why. Then it is reset.
+/// Bytes that a peer may still send after the server has closed the connection, so that it can read the error reply.
+/// Beyond that the connection is reset.
 const LINGER: usize = 1 << 20;
 
 /// A connection that the engine knows.
 #[derive(Clone, Copy)]
-struct Peer {
+struct Connection {
+    /// The engine's number of this client.
     client: u64,
     /// Bytes of its buffers.
     capacity: usize,
-    /// What it may send in vain.
+    /// Bytes that it may still send after the close.
     linger: usize,
 }
 
-/// Which connection is whose.
+/// The open connections.
 #[derive(Default)]
-pub struct Served {
-    peers: Vec<Option<Peer>>,
-    connections: BTreeMap<u64, usize>,
+pub struct Connections {
+    /// By the listener's number of the connection.
+    by_number: Vec<Option<Connection>>,
+    /// The listener's number by the engine's client number.
+    by_client: BTreeMap<u64, usize>,
+    /// Events of this round; kept for its memory.
     events: Vec<(usize, Event)>,
-    /// Connections that had their turns and have more to do.
-    again: Vec<usize>,
+    /// Numbers of connections that have more to do in the next round.
+    unfinished: Vec<usize>,
 }
 
-impl Served {
-    /// One round; whether there was anything to do.
+impl Connections {
+    /// Polls the listener and serves every connection with events. Returns whether there was anything to do.
     pub fn round(
         &mut self,
         listener: &mut Listener,
         engine: &mut Engine,
-        buffers: &mut Buffers,
+        buffers: &mut ConnectionMemory,
         now: Instant,
     ) -> bool {
         let most = engine.max_clients();
@@ -63,19 +68,19 @@ impl Served {
                 Event::Touched => {}
             }
             if event != Event::Closed {
-                self.turn(listener, engine, number, now);
+                self.serve(listener, engine, number, now);
             }
         }
         events.clear();
         self.events = events;
-        for number in core::mem::take(&mut self.again) {
+        for number in core::mem::take(&mut self.unfinished) {
             worked = true;
-            self.turn(listener, engine, number, now);
+            self.serve(listener, engine, number, now);
         }
-        while let Some(client) = engine.next_outbound() {
+        while let Some(client) = engine.next_pending_write() {
             worked = true;
-            if let Some(&number) = self.connections.get(&client) {
-                self.turn(listener, engine, number, now);
+            if let Some(&number) = self.by_client.get(&client) {
+                self.serve(listener, engine, number, now);
             }
         }
         worked
@@ -85,42 +90,44 @@ impl Served {
         &mut self,
         listener: &mut Listener,
         engine: &mut Engine,
-        buffers: &mut Buffers,
+        buffers: &mut ConnectionMemory,
         number: usize,
         (from, to): (alloc::string::String, alloc::string::String),
     ) {
         let Some(socket) = listener.socket(number) else { return };
         if engine.clients() >= engine.max_clients() {
             engine.reject();
-            let _ = socket.send_slice(TOO_MANY);
+            let _ = socket.send_slice(MAX_CLIENTS_REACHED);
             return socket.close();
         }
         let capacity = socket.recv_capacity() + socket.send_capacity();
-        buffers.take(capacity);
+        buffers.reserve(capacity);
         let client = engine.connect(from, to);
-        if number >= self.peers.len() {
-            self.peers.resize(number + 1, None);
+        if number >= self.by_number.len() {
+            self.by_number.resize(number + 1, None);
         }
-        self.peers[number] = Some(Peer { client, capacity, linger: LINGER });
-        self.connections.insert(client, number);
+        self.by_number[number] = Some(Connection { client, capacity, linger: LINGER });
+        self.by_client.insert(client, number);
     }
 
-    fn close(&mut self, engine: &mut Engine, buffers: &mut Buffers, number: usize) {
-        if let Some(peer) = self.peers.get_mut(number).and_then(Option::take) {
-            engine.disconnect(peer.client);
-            self.connections.remove(&peer.client);
-            buffers.give(peer.capacity);
+    fn close(&mut self, engine: &mut Engine, buffers: &mut ConnectionMemory, number: usize) {
+        if let Some(connection) = self.by_number.get_mut(number).and_then(Option::take) {
+            engine.disconnect(connection.client);
+            self.by_client.remove(&connection.client);
+            buffers.release(connection.capacity);
         }
     }
 
-    /// Hands over what has come, and what is to go.
-    fn turn(&mut self, listener: &mut Listener, engine: &mut Engine, number: usize, now: Instant) {
-        let Some(Some(peer)) = self.peers.get_mut(number) else { return listener.send(number, now) };
+    /// Feeds received bytes to the engine and sends its replies.
+    fn serve(&mut self, listener: &mut Listener, engine: &mut Engine, number: usize, now: Instant) {
+        let Some(Some(connection)) = self.by_number.get_mut(number) else {
+            return listener.send(number, now);
+        };
         let Some(socket) = listener.socket(number) else { return };
-        let client = peer.client;
+        let client = connection.client;
         if engine.is_closing(client) {
-            peer.linger = peer.linger.saturating_sub(socket.recv_queue());
-            if peer.linger == 0 {
+            connection.linger = connection.linger.saturating_sub(socket.recv_queue());
+            if connection.linger == 0 {
                 socket.abort();
             }
         }
@@ -149,8 +156,8 @@ impl Served {
             if moved == 0 {
                 break;
             }
-            if turn == TURNS {
-                self.again.push(number);
+            if turn == MOVES_PER_ROUND {
+                self.unfinished.push(number);
                 break;
             }
         }

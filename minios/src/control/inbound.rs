@@ -1,4 +1,4 @@
-//! A message on its way in: it may come in pieces, be of an unknown kind, or be longer than the heap has room for.
+//! Receiving a message. It may arrive in pieces, be of an unknown kind, or be too long for the heap.
 
 use crate::ring::Consumer;
 use abi::control as message;
@@ -9,16 +9,18 @@ const HEADER: usize = size_of::<MessageHeader>();
 
 /// A message that is being received.
 pub(super) struct Inbound {
+    /// The header, of which `header_received` bytes have arrived.
     header: [u8; HEADER],
-    have: usize,
-    left: usize,
-    /// `None`: of no use, or too long for the heap; its bytes are skipped.
+    header_received: usize,
+    /// Payload that has not arrived yet, bytes.
+    payload_left: usize,
+    /// `None` if the kind is unknown or the heap has no room: then the payload is read and dropped.
     pub payload: Option<Vec<u8>>,
 }
 
 impl Inbound {
     pub const fn new() -> Self {
-        Self { header: [0; HEADER], have: 0, left: 0, payload: None }
+        Self { header: [0; HEADER], header_received: 0, payload_left: 0, payload: None }
     }
 
     pub fn fields(&self) -> MessageHeader {
@@ -31,15 +33,15 @@ impl Inbound {
         }
     }
 
-    /// Goes on with the message; whether it is complete. What is left of it stays in the ring until it comes.
+    /// Reads on; returns whether the message is complete.
     pub fn advance(&mut self, ring: &mut Consumer) -> bool {
-        if self.have < HEADER {
-            self.have += ring.read(&mut self.header[self.have..]);
-            if self.have < HEADER {
+        if self.header_received < HEADER {
+            self.header_received += ring.read(&mut self.header[self.header_received..]);
+            if self.header_received < HEADER {
                 return false;
             }
             let fields = self.fields();
-            self.left = fields.length as usize;
+            self.payload_left = fields.length as usize;
             let mut payload = Vec::new();
             let known = matches!(
                 fields.kind,
@@ -52,11 +54,12 @@ impl Inbound {
                     | message::STATISTICS
             );
             let wanted = known && fields.length <= MESSAGE_MAXIMUM;
-            self.payload = (wanted && payload.try_reserve_exact(self.left).is_ok()).then_some(payload);
+            self.payload =
+                (wanted && payload.try_reserve_exact(self.payload_left).is_ok()).then_some(payload);
         }
         let mut chunk = [0; 512];
-        while self.left > 0 {
-            let length = self.left.min(chunk.len());
+        while self.payload_left > 0 {
+            let length = self.payload_left.min(chunk.len());
             let n = ring.read(&mut chunk[..length]);
             if n == 0 {
                 return false;
@@ -64,9 +67,9 @@ impl Inbound {
             if let Some(payload) = &mut self.payload {
                 payload.extend_from_slice(&chunk[..n]);
             }
-            self.left -= n;
+            self.payload_left -= n;
         }
-        self.have = 0;
+        self.header_received = 0;
         true
     }
 }

@@ -1,17 +1,18 @@
 //! Messages on the control ring: console text and replies out; console input, stop requests, handler requests, new
 //! configurations and the time in.
 //!
-//! [`poll`] takes in what has arrived, hands requests to whoever answers them, and passes on what did not fit
-//! earlier. Nothing here waits, but a guest at its end: console text that does not fit is dropped and counted, replies wait in the heap.
+//! [`poll`] reads what has arrived, passes requests to their handler, and writes what did not fit earlier. Nothing
+//! here waits, except a guest that is about to exit. Console text that does not fit into the ring is dropped and
+//! counted; replies that do not fit stay in the heap until they do.
 #![allow(unsafe_code)]
 
 mod inbound;
 mod request;
 
 use crate::clock::{self, Instant, Tsc};
+use crate::global::Global;
 use crate::registers;
 use crate::ring::{Consumer, Producer};
-use crate::solo::Solo;
 use abi::control as message;
 use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader};
 use abi::registers::DOORBELL_CONTROL;
@@ -20,89 +21,99 @@ use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use inbound::Inbound;
-pub use request::{Answer, Reply, Request, unsupported};
+pub use request::{Reply, Request, RequestHandler, unsupported};
 use request::{header, parse};
 
 const HEADER: usize = size_of::<MessageHeader>();
 /// Console input kept for a guest that does not read it, bytes.
-const INPUT_MAXIMUM: usize = 16 << 10;
+const CONSOLE_INPUT_MAXIMUM: usize = 16 << 10;
 /// Console text that may wait behind a reply, bytes.
-const BEHIND_REPLY: usize = 16 << 10;
+const TEXT_BEHIND_REPLY: usize = 16 << 10;
 
-/// Room that a guest's last words should find, bytes.
-const LAST_WORDS: usize = 1024;
+/// Free space in the ring that a guest waits for before it prints its last lines and exits, bytes.
+const EXIT_MESSAGE_ROOM: usize = 1024;
 
-/// Both directions and what has come of them.
+/// The guest's side of the control ring.
 struct Control {
-    out: Producer,
-    inn: Consumer,
+    /// The stream to the monitor.
+    to_host: Producer,
+    /// The stream from the monitor.
+    to_guest: Consumer,
+    /// The message from the monitor that is being read.
     inbound: Inbound,
-    /// Bytes of messages that did not fit into the ring.
+    /// Bytes of messages to the monitor that did not fit into the ring yet.
     backlog: VecDeque<u8>,
-    /// Bytes of console text that went nowhere.
-    lost: usize,
-    /// The doorbell rings at [`poll`], not at each message.
-    deferred: bool,
-    /// Something was published that the monitor may not know of.
-    unsaid: bool,
-    input: VecDeque<u8>,
-    input_waker: Option<Waker>,
-    stop: Option<Instant>,
+    /// Console text dropped since the last note about it, bytes.
+    dropped_bytes: usize,
+    /// Whether the doorbell is rung at [`poll`] and [`crate::idle::wait`] only, not after each message.
+    doorbell_deferred: bool,
+    /// Whether something was published for which the doorbell was not rung.
+    doorbell_pending: bool,
+    /// Console input that the guest has not read yet.
+    console_input: VecDeque<u8>,
+    /// Wakes the task that waits for console input.
+    console_waker: Option<Waker>,
+    /// When the guest has to have exited; `None` until the operator asks it to stop.
+    stop_deadline: Option<Instant>,
+    /// Wake the tasks that wait for a stop request.
     stop_wakers: Vec<Waker>,
 }
 
 impl Control {
     const fn new() -> Self {
         Self {
-            out: Producer::none(),
-            inn: Consumer::none(),
+            to_host: Producer::none(),
+            to_guest: Consumer::none(),
             inbound: Inbound::new(),
             backlog: VecDeque::new(),
-            lost: 0,
-            deferred: false,
-            unsaid: false,
-            input: VecDeque::new(),
-            input_waker: None,
-            stop: None,
+            dropped_bytes: 0,
+            doorbell_deferred: false,
+            doorbell_pending: false,
+            console_input: VecDeque::new(),
+            console_waker: None,
+            stop_deadline: None,
             stop_wakers: Vec::new(),
         }
     }
 
-    /// Console text: into the ring, or behind a reply, or nowhere.
+    /// Writes console text into the ring, or behind a reply that waits; drops it if neither has room.
     fn console(&mut self, text: &[u8]) {
         let header = header(text.len(), message::CONSOLE_OUTPUT, 0, 0);
         if !self.backlog.is_empty() {
-            if self.backlog.len() + text.len() <= BEHIND_REPLY && self.lost == 0 {
+            if self.backlog.len() + text.len() <= TEXT_BEHIND_REPLY && self.dropped_bytes == 0 {
                 self.backlog.extend(header);
                 self.backlog.extend(text);
             } else {
-                self.lost += text.len();
+                self.dropped_bytes += text.len();
             }
             return;
         }
-        if self.lost > 0 && !self.tell_lost(HEADER + text.len()) || self.out.room() < HEADER + text.len() {
-            self.lost += text.len();
+        if self.dropped_bytes > 0 && !self.report_dropped(HEADER + text.len())
+            || self.to_host.room() < HEADER + text.len()
+        {
+            self.dropped_bytes += text.len();
             return;
         }
-        self.out.write(&header);
-        self.out.write(text);
+        self.to_host.write(&header);
+        self.to_host.write(text);
         self.publish();
     }
 
-    /// Says how much console text was lost, if there is room for that and for `more` bytes.
+    /// Writes a note about dropped console text, if the ring has room for it and for `more` bytes.
     #[cold]
-    fn tell_lost(&mut self, more: usize) -> bool {
+    fn report_dropped(&mut self, more: usize) -> bool {
         let mut digits = [0; 20];
-        let parts = [&b"["[..], decimal(self.lost, &mut digits), b" bytes of console output lost]\n"];
+        let parts =
+            [&b"["[..], decimal(self.dropped_bytes, &mut digits), b" bytes of console output lost]\n"];
         let length = parts.iter().map(|p| p.len()).sum::<usize>();
-        if self.out.room() < HEADER + length + more {
+        if self.to_host.room() < HEADER + length + more {
             return false;
         }
-        self.out.write(&header(length, message::CONSOLE_OUTPUT, 0, 0));
+        self.to_host.write(&header(length, message::CONSOLE_OUTPUT, 0, 0));
         for part in parts {
-            self.out.write(part);
+            self.to_host.write(part);
         }
-        self.lost = 0;
+        self.dropped_bytes = 0;
         self.publish();
         true
     }
@@ -111,46 +122,46 @@ impl Control {
         let bytes = &reply.bytes[..reply.bytes.len().min(MESSAGE_MAXIMUM as usize)];
         self.backlog.extend(header(bytes.len(), message::REPLY, reply.status, id));
         self.backlog.extend(bytes);
-        self.pump();
+        self.flush_backlog();
     }
 
-    /// Moves as much of the backlog as fits.
-    fn pump(&mut self) {
+    /// Writes as much of the backlog as fits into the ring.
+    fn flush_backlog(&mut self) {
         while !self.backlog.is_empty() {
-            let n = self.out.write(self.backlog.as_slices().0);
+            let n = self.to_host.write(self.backlog.as_slices().0);
             self.backlog.drain(..n);
             if n == 0 {
                 return;
             }
             self.publish();
         }
-        if self.lost > 0 {
-            self.tell_lost(0);
+        if self.dropped_bytes > 0 {
+            self.report_dropped(0);
         }
     }
 
     fn publish(&mut self) {
-        self.out.publish();
-        self.unsaid = true;
-        if !self.deferred {
+        self.to_host.publish();
+        self.doorbell_pending = true;
+        if !self.doorbell_deferred {
             self.ring();
         }
     }
 
     fn ring(&mut self) {
-        if core::mem::take(&mut self.unsaid) && self.out.consumer_waits() {
+        if core::mem::take(&mut self.doorbell_pending) && self.to_host.consumer_waits() {
             registers::ring(DOORBELL_CONTROL);
         }
     }
 
-    /// The next request that has arrived whole; what else has arrived is dealt with on the way.
+    /// The next complete request. Handles messages of other kinds on the way.
     fn next_request(&mut self) -> Option<(u16, u64, Option<Vec<u8>>)> {
         loop {
-            if self.inn.waiting() == 0 {
+            if self.to_guest.waiting() == 0 {
                 return None;
             }
-            let whole = self.inbound.advance(&mut self.inn);
-            if self.inn.producer_waits() {
+            let whole = self.inbound.advance(&mut self.to_guest);
+            if self.to_guest.producer_waits() {
                 registers::ring(DOORBELL_CONTROL);
             }
             if !whole {
@@ -164,21 +175,21 @@ impl Control {
             };
             match fields.kind {
                 message::CONSOLE_INPUT => {
-                    let room = INPUT_MAXIMUM - self.input.len();
-                    self.input.extend(payload.unwrap_or_default().into_iter().take(room));
-                    self.input_waker.take().into_iter().for_each(Waker::wake);
+                    let room = CONSOLE_INPUT_MAXIMUM - self.console_input.len();
+                    self.console_input.extend(payload.unwrap_or_default().into_iter().take(room));
+                    self.console_waker.take().into_iter().for_each(Waker::wake);
                 }
                 message::STOP => {
                     let grace = payload
                         .as_deref()
                         .and_then(|p| p.first_chunk())
                         .map_or(0, |b| u32::from_le_bytes(*b));
-                    self.stop = Some(clock::now() + Duration::from_millis(grace.into()));
+                    self.stop_deadline = Some(clock::now() + Duration::from_millis(grace.into()));
                     self.stop_wakers.drain(..).for_each(Waker::wake);
                 }
                 message::CLOCK => {
                     if let (Some(tsc), Some(unix_ns)) = (word(0), word(8)) {
-                        clock::refresh(Tsc(tsc), unix_ns);
+                        clock::set_wall_clock(Tsc(tsc), unix_ns);
                     }
                 }
                 message::HANDLER_READ | message::HANDLER_WRITE | message::CONFIGURE | message::STATISTICS => {
@@ -203,37 +214,40 @@ fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-static CONTROL: Solo<Control> = Solo::new(Control::new());
+static CONTROL: Global<Control> = Global::new(Control::new());
 
-/// Takes over the control ring.
+/// Sets up the guest's side of the control ring.
 ///
 /// # Safety
 /// `page` is the boot page's control page, and this is called once.
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) unsafe fn start(page: u64) {
+pub(crate) unsafe fn init(page: u64) {
     let page = page as *mut ControlPage;
     // SAFETY: the monitor has laid out the page and both rings, for this side's use as long as the guest runs.
-    let (out, inn) = unsafe {
+    let (out, to_guest) = unsafe {
         let (to_host, to_guest) = ((*page).to_host_bytes, (*page).to_guest_bytes);
         (Producer::new(&raw mut (*page).to_host, to_host), Consumer::new(&raw mut (*page).to_guest, to_guest))
     };
-    CONTROL.with(|control| (control.out, control.inn) = (out, inn));
+    CONTROL.with(|control| (control.to_host, control.to_guest) = (out, to_guest));
 }
 
-/// Takes in what has arrived, has requests answered, and passes on what waits. Whether there was anything.
-pub fn poll(answer: &mut dyn Answer) -> bool {
+/// Reads what has arrived, has requests handled, and writes replies that waited. Returns whether anything had arrived.
+pub fn poll(handler: &mut dyn RequestHandler) -> bool {
     let mut worked = false;
     loop {
         let request = CONTROL.with(|control| {
-            control.pump();
-            worked |= control.inn.waiting() > 0;
+            control.flush_backlog();
+            worked |= control.to_guest.waiting() > 0;
             control.next_request()
         });
         let Some((kind, id, payload)) = request else { break };
         let reply = match payload.as_deref().map(|p| parse(kind, p)) {
-            Some(Ok(request)) => answer.answer(request),
+            Some(Ok(request)) => handler.handle(request),
             Some(Err(why)) => Reply::refused(message::STATUS_REFUSED, why),
-            None => Reply::refused(message::STATUS_REFUSED, "the guest has not memory enough for this"),
+            None => Reply::refused(
+                message::STATUS_REFUSED,
+                "the guest has too little free memory for this request",
+            ),
         };
         if id != 0 {
             CONTROL.with(|control| control.reply(id, &reply));
@@ -243,21 +257,21 @@ pub fn poll(answer: &mut dyn Answer) -> bool {
     worked
 }
 
-/// Rings for what was published, if the monitor sleeps.
-pub(crate) fn say() {
+/// Rings the doorbell if something was published and the monitor waits for it.
+pub(crate) fn flush_doorbell() {
     CONTROL.with(Control::ring);
 }
 
-/// Whether something has arrived, or can be passed on.
+/// Whether something has arrived, or the backlog can be written.
 pub(crate) fn has_work() -> bool {
-    CONTROL.with(|c| c.inn.waiting() > 0 || (!c.backlog.is_empty() && c.out.room() > 0))
+    CONTROL.with(|c| c.to_guest.waiting() > 0 || (!c.backlog.is_empty() && c.to_host.room() > 0))
 }
 
-/// Asks to be woken for what [`has_work`] looks at, or no longer.
-pub(crate) fn wait(waits: bool) {
+/// Asks the monitor for a wake-up when [`has_work`] becomes true, or takes that back.
+pub(crate) fn want_wakeup(wanted: bool) {
     CONTROL.with(|c| {
-        c.inn.wait(waits);
-        c.out.wait(waits && !c.backlog.is_empty());
+        c.to_guest.wait(wanted);
+        c.to_host.wait(wanted && !c.backlog.is_empty());
     });
 }
 
@@ -265,7 +279,7 @@ pub(crate) fn wait(waits: bool) {
 /// need not ring at all: its last words are read anyway.
 pub fn defer_doorbell(deferred: bool) {
     CONTROL.with(|control| {
-        control.deferred = deferred;
+        control.doorbell_deferred = deferred;
         if !deferred {
             control.ring();
         }
@@ -278,17 +292,17 @@ pub(crate) fn console(text: &[u8]) {
     let _ = CONTROL.try_with(|control| control.console(text));
 }
 
-/// Waits until there is room for some lines, or 100 ms: before a guest's last words, for which it may stall.
+/// Waits up to 100 ms until the ring has room for some lines, so that a guest's last output is not dropped.
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) fn make_room() {
+pub(crate) fn drain_before_exit() {
     let deadline = clock::now() + Duration::from_millis(100);
     let full = || {
         CONTROL.try_with(|control| {
-            control.out.wait(true);
-            control.pump();
-            let full = control.out.room() < LAST_WORDS;
+            control.to_host.wait(true);
+            control.flush_backlog();
+            let full = control.to_host.room() < EXIT_MESSAGE_ROOM;
             if full {
-                control.unsaid = true;
+                control.doorbell_pending = true;
                 control.ring();
             }
             full
@@ -301,13 +315,13 @@ pub(crate) fn make_room() {
 
 /// When the guest has to have ended, once the operator has asked it to.
 pub fn stop_deadline() -> Option<Instant> {
-    CONTROL.with(|control| control.stop)
+    CONTROL.with(|control| control.stop_deadline)
 }
 
 /// Waits until the operator asks the guest to stop; says by when it has to have ended.
 pub async fn stop_requested() -> Instant {
     core::future::poll_fn(|context: &mut Context<'_>| {
-        CONTROL.with(|control| match control.stop {
+        CONTROL.with(|control| match control.stop_deadline {
             Some(deadline) => Poll::Ready(deadline),
             None => {
                 if !control.stop_wakers.iter().any(|w| w.will_wake(context.waker())) {
@@ -323,8 +337,8 @@ pub async fn stop_requested() -> Instant {
 /// Reads console input that has arrived; 0: none has.
 pub(crate) fn read_input(bytes: &mut [u8]) -> usize {
     CONTROL.with(|control| {
-        let n = bytes.len().min(control.input.len());
-        for (to, from) in bytes.iter_mut().zip(control.input.drain(..n)) {
+        let n = bytes.len().min(control.console_input.len());
+        for (to, from) in bytes.iter_mut().zip(control.console_input.drain(..n)) {
             *to = from;
         }
         n
@@ -333,7 +347,7 @@ pub(crate) fn read_input(bytes: &mut [u8]) -> usize {
 
 /// Keeps the waker until console input arrives.
 pub(crate) fn await_input(waker: &Waker) {
-    CONTROL.with(|control| control.input_waker = Some(waker.clone()));
+    CONTROL.with(|control| control.console_waker = Some(waker.clone()));
 }
 
 #[cfg(test)]
@@ -344,8 +358,8 @@ mod tests {
     /// A guest's end, and the monitor's ends of both streams.
     fn control(size: usize) -> (Control, Consumer, Producer) {
         let (out, host_in) = pair(size);
-        let (host_out, inn) = pair(4096);
-        (Control { out, inn, ..Control::new() }, host_in, host_out)
+        let (host_out, to_guest) = pair(4096);
+        (Control { to_host: out, to_guest, ..Control::new() }, host_in, host_out)
     }
 
     fn read(ring: &mut Consumer) -> Vec<u8> {
@@ -367,12 +381,12 @@ mod tests {
         let (mut control, mut host, _) = control(64);
         control.console(&[b'x'; 40]);
         control.console(&[b'y'; 40]);
-        assert_eq!(control.lost, 40);
+        assert_eq!(control.dropped_bytes, 40);
         assert_eq!(read(&mut host).len(), HEADER + 40);
-        control.pump();
+        control.flush_backlog();
         let note = read(&mut host);
         assert_eq!(&note[HEADER..], b"[40 bytes of console output lost]\n");
-        assert_eq!(control.lost, 0);
+        assert_eq!(control.dropped_bytes, 0);
     }
 
     #[test]
@@ -384,7 +398,7 @@ mod tests {
         while got.len() < HEADER + 1000 + HEADER + 5 {
             let before = got.len();
             got.extend(read(&mut host));
-            control.pump();
+            control.flush_backlog();
             assert!(got.len() > before);
         }
         assert_eq!(got[..HEADER], header(1000, message::REPLY, 0, 9));
@@ -408,7 +422,7 @@ mod tests {
             requests.extend(control.next_request());
         }
         assert_eq!(requests, [(message::HANDLER_WRITE, 5, Some(b"a\0b".to_vec()))]);
-        assert_eq!(control.input, b"hi");
+        assert_eq!(control.console_input, b"hi");
     }
 
     #[test]

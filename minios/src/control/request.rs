@@ -1,4 +1,4 @@
-//! What the operator may ask, and how it is answered.
+//! The operator's requests and the guest's replies.
 
 use abi::control as message;
 use abi::control::MessageHeader;
@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 const HEADER: usize = size_of::<MessageHeader>();
 
-/// Something the operator asks of the guest.
+/// A request from the operator.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// The value of a handler, named `ELEMENT.HANDLER`.
@@ -24,7 +24,7 @@ pub enum Request<'a> {
 pub struct Reply {
     /// One of the `STATUS_` constants of [`abi::control`].
     pub status: u16,
-    /// The value, or why not.
+    /// The value, or the reason for an error as text.
     pub bytes: Vec<u8>,
 }
 
@@ -40,19 +40,19 @@ impl Reply {
     }
 }
 
-/// Who answers requests.
-pub trait Answer {
-    /// Answers one request.
-    fn answer(&mut self, request: Request<'_>) -> Reply;
+/// Handles the operator's requests.
+pub trait RequestHandler {
+    /// Handles one request.
+    fn handle(&mut self, request: Request<'_>) -> Reply;
 }
 
-impl<F: FnMut(Request<'_>) -> Reply> Answer for F {
-    fn answer(&mut self, request: Request<'_>) -> Reply {
+impl<F: FnMut(Request<'_>) -> Reply> RequestHandler for F {
+    fn handle(&mut self, request: Request<'_>) -> Reply {
         self(request)
     }
 }
 
-/// Answers that there is nothing to ask.
+/// The handler of guests without handlers: replies with status 1.
 pub fn unsupported(_: Request<'_>) -> Reply {
     Reply::refused(message::STATUS_UNSUPPORTED, "this guest has no handlers")
 }
@@ -73,7 +73,10 @@ pub(super) fn parse(kind: u16, payload: &[u8]) -> Result<Request<'_>, &'static s
     Ok(match kind {
         message::HANDLER_READ => Request::Read(name(payload)?),
         message::HANDLER_WRITE => {
-            let end = payload.iter().position(|&b| b == 0).ok_or("no zero byte behind the handler's name")?;
+            let end = payload
+                .iter()
+                .position(|&b| b == 0)
+                .ok_or("a zero byte is missing after the handler's name")?;
             Request::Write(name(&payload[..end])?, &payload[end + 1..])
         }
         message::CONFIGURE => Request::Configure(payload),

@@ -16,7 +16,7 @@ pub mod stack;
 pub mod virtqueue;
 
 use crate::boot;
-use crate::solo::Solo;
+use crate::global::Global;
 use abi::boot::NetDevice;
 use abi::net::{FEATURE_CSUM, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6};
 use abi::net::{FEATURE_HOST_TSO4, FEATURE_MRG_RXBUF};
@@ -48,7 +48,7 @@ pub struct Device<B: Buffer> {
 }
 
 /// A bit for each device that has been opened.
-static OPENED: Solo<u32> = Solo::new(0);
+static OPENED: Global<u32> = Global::new(0);
 
 impl<B: Buffer> Device<B> {
     /// Takes the instance's `index`-th net device. `None` if there is no such device, or if it was taken before.

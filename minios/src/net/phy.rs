@@ -175,10 +175,10 @@ impl Receiver {
                 self.current = Packet::Merged;
             }
             if self.sound(header) {
-                boot::count(COUNTER_RECEIVED, 1);
+                boot::add_to_counter(COUNTER_RECEIVED, 1);
                 return true;
             }
-            boot::count(COUNTER_DROPPED, 1);
+            boot::add_to_counter(COUNTER_DROPPED, 1);
         }
     }
 
@@ -333,7 +333,7 @@ impl phy::TxToken for Transmission<'_> {
         let pool = if whole <= t.small.length { &mut t.small } else { &mut t.large };
         let Some(mut frame) = pool.take().filter(|frame| frame.capacity() >= whole) else {
             // No memory: the packet is made, and lost like one on a wire.
-            boot::count(COUNTER_DROPPED, 1);
+            boot::add_to_counter(COUNTER_DROPPED, 1);
             return work(&mut vec![0; length]);
         };
         frame.set_length(whole);
@@ -341,7 +341,7 @@ impl phy::TxToken for Transmission<'_> {
         let header = t.header(&mut frame.bytes_mut()[HEADER..], self.segment);
         write_header(header, frame.bytes_mut());
         if t.queue.put(frame).is_ok() {
-            boot::count(COUNTER_TRANSMITTED, 1);
+            boot::add_to_counter(COUNTER_TRANSMITTED, 1);
             if !t.answered && boot::counter(COUNTER_RECEIVED) > 0 {
                 t.answered = true;
                 boot::mark(MARK_FIRST_PACKET);

@@ -6,9 +6,9 @@
 use super::phy::Phy;
 use crate::clock;
 use crate::executor::{self, Driver};
+use crate::global::Global;
 use crate::idle::Source;
 use crate::random;
-use crate::solo::Solo;
 use abi::boot::NetDevice;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -69,7 +69,7 @@ impl Stack {
         configure(&mut interface, phy.info());
         let inner = Inner { phy, interface, sockets: SocketSet::new(vec![]) };
         let stack = Self(Rc::new(RefCell::new(inner)));
-        executor::attach(stack.clone());
+        executor::add_driver(stack.clone());
         Some(stack)
     }
 
@@ -215,7 +215,7 @@ impl Drop for UdpSocket {
 fn local_port() -> u16 {
     const FIRST: u16 = 49_152;
     const COUNT: u16 = 16_384;
-    static NEXT: Solo<Option<u16>> = Solo::new(None);
+    static NEXT: Global<Option<u16>> = Global::new(None);
     NEXT.with(|next| {
         let offset = next.unwrap_or_else(|| (random::next_u64() % u64::from(COUNT)) as u16);
         *next = Some((offset + 1) % COUNT);

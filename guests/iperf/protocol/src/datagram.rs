@@ -21,23 +21,27 @@ pub struct Header {
 }
 
 /// Length of a header whose number has 64 bits, or 32.
-pub const fn header_bytes(wide: bool) -> usize {
-    if wide { 16 } else { 12 }
+pub const fn header_bytes(counters_64bit: bool) -> usize {
+    if counters_64bit { 16 } else { 12 }
 }
 
 impl Header {
     /// Reads one.
-    pub fn parse(bytes: &[u8], wide: bool) -> Option<Self> {
+    pub fn parse(bytes: &[u8], counters_64bit: bool) -> Option<Self> {
         let word = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
-        let number = if wide { u64::from_be_bytes(*bytes.get(8..)?.first_chunk()?) } else { word(8)?.into() };
+        let number = if counters_64bit {
+            u64::from_be_bytes(*bytes.get(8..)?.first_chunk()?)
+        } else {
+            word(8)?.into()
+        };
         Some(Self { seconds: word(0)?, micros: word(4)?, number })
     }
 
     /// Writes one to the beginning of a datagram that has room for it.
-    pub fn emit(&self, to: &mut [u8], wide: bool) {
+    pub fn emit(&self, to: &mut [u8], counters_64bit: bool) {
         to[..4].copy_from_slice(&self.seconds.to_be_bytes());
         to[4..8].copy_from_slice(&self.micros.to_be_bytes());
-        if wide {
+        if counters_64bit {
             to[8..16].copy_from_slice(&self.number.to_be_bytes());
         } else {
             to[8..12].copy_from_slice(&(self.number as u32).to_be_bytes());
@@ -61,7 +65,7 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// A datagram has come at a time on the receiver's clock, seconds.
-    pub fn came(&mut self, header: &Header, now: f64) {
+    pub fn record_arrival(&mut self, header: &Header, now: f64) {
         if header.number > self.highest {
             self.lost = self.lost.saturating_add_unsigned(header.number - self.highest - 1);
             self.highest = header.number;
@@ -98,11 +102,11 @@ mod tests {
 
     #[test]
     fn headers_of_both_widths_round_trip() {
-        for wide in [false, true] {
-            let mut bytes = vec![0; header_bytes(wide)];
-            header(5).emit(&mut bytes, wide);
-            assert_eq!(Header::parse(&bytes, wide), Some(header(5)));
-            assert_eq!(Header::parse(&bytes[..bytes.len() - 1], wide), None);
+        for counters_64bit in [false, true] {
+            let mut bytes = vec![0; header_bytes(counters_64bit)];
+            header(5).emit(&mut bytes, counters_64bit);
+            assert_eq!(Header::parse(&bytes, counters_64bit), Some(header(5)));
+            assert_eq!(Header::parse(&bytes[..bytes.len() - 1], counters_64bit), None);
         }
     }
 
@@ -110,7 +114,7 @@ mod tests {
     fn loss_and_order_are_counted() {
         let mut arrivals = Arrivals::default();
         for number in [1, 2, 5, 4, 7] {
-            arrivals.came(&header(number), 7.0);
+            arrivals.record_arrival(&header(number), 7.0);
         }
         assert_eq!((arrivals.highest, arrivals.lost, arrivals.late), (7, 2, 1));
     }
@@ -120,8 +124,8 @@ mod tests {
         let (mut even, mut uneven) = (Arrivals::default(), Arrivals::default());
         for number in 1..100u32 {
             let sent = 7.0 + f64::from(number) * 1e-3;
-            even.came(&header(number.into()), sent + 0.5);
-            uneven.came(&header(number.into()), sent + 0.5 + f64::from(number % 2) * 1e-3);
+            even.record_arrival(&header(number.into()), sent + 0.5);
+            uneven.record_arrival(&header(number.into()), sent + 0.5 + f64::from(number % 2) * 1e-3);
         }
         assert!(even.jitter < 1e-9, "{even:?}");
         assert!((uneven.jitter - 1e-3).abs() < 1e-4, "{uneven:?}");
@@ -131,7 +135,7 @@ mod tests {
     fn a_hostile_number_does_not_overflow() {
         let mut arrivals = Arrivals::default();
         for number in [0, u64::MAX, 0, 1, u64::MAX] {
-            arrivals.came(&Header { seconds: u32::MAX, micros: u32::MAX, number }, 0.0);
+            arrivals.record_arrival(&Header { seconds: u32::MAX, micros: u32::MAX, number }, 0.0);
         }
         assert!(arrivals.lost >= 0);
     }

@@ -108,12 +108,12 @@ impl Parameters {
     }
 
     /// Whether datagrams count in 64 bits.
-    pub fn wide(&self) -> bool {
+    pub fn counters_64bit(&self) -> bool {
         self.udp_counters_64bit != 0
     }
 
     fn header_bytes(&self) -> u32 {
-        datagram::header_bytes(self.wide()) as u32
+        datagram::header_bytes(self.counters_64bit()) as u32
     }
 
     /// Bytes that all streams send together, if there is a limit.
@@ -138,7 +138,7 @@ mod tests {
     fn what_iperf3_sends_is_understood() {
         let p = Parameters::parse(UDP).unwrap();
         assert_eq!(p.check(1472), Ok(()));
-        assert_eq!((p.bytes(), p.wide(), p.reverse), (Some(10240), false, true));
+        assert_eq!((p.bytes(), p.counters_64bit(), p.reverse), (Some(10240), false, true));
     }
 
     #[test]

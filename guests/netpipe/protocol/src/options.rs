@@ -12,7 +12,7 @@ pub struct Options {
     pub receiver: Option<IpAddr>,
     /// Its port, or one's own.
     pub port: u16,
-    /// First size, bytes.
+    /// Either size, bytes.
     pub lower: u32,
     /// Largest size of a transmitter, bytes.
     pub upper: u32,

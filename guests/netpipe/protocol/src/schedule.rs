@@ -27,12 +27,12 @@ impl Schedule {
             last: 0,
             stride: 1,
         };
-        new.surround();
+        new.set_perturbation();
         new
     }
 
     /// Sets out the messages around `size`. Steps that are too small have none but their own.
-    fn surround(&mut self) {
+    fn set_perturbation(&mut self) {
         if self.step > 2 && self.step % 2 == 1 {
             self.increment = self.increment.saturating_mul(2);
         }
@@ -49,7 +49,7 @@ impl Iterator for Schedule {
         if self.next > self.last {
             self.size = self.size.checked_add(self.increment)?;
             self.step += 1;
-            self.surround();
+            self.set_perturbation();
         }
         let size = u32::try_from(i64::from(self.size) + self.next).ok()?;
         self.next += i64::from(self.stride);

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt::Write;
 use core::time::Duration;
-use minios::combine::{First, race};
+use minios::future::{Either, select};
 use minios::net::stack::{NetError, Stack, UdpSocket};
 use minios::{ExitCode, boot, control, executor, println, registers};
 use smoltcp::wire::{IpAddress, IpEndpoint};
@@ -95,7 +95,7 @@ async fn speak(stack: &Stack, number: u8, peers: u8) -> Result<(), NetError> {
             make(number, peer, count, &mut bytes);
             let to = IpEndpoint::new(IpAddress::v4(10, 9, 5, peer + 1), PORT);
             // One that waits for its address has no room: the next one comes round.
-            minios::combine::within(Duration::ZERO, sockets[usize::from(peer)].send(&bytes, to)).await;
+            minios::future::timeout(Duration::ZERO, sockets[usize::from(peer)].send(&bytes, to)).await;
             executor::sleep(PAUSE).await;
         }
     }
@@ -120,10 +120,10 @@ fn main() -> ExitCode {
     executor::run(async {
         let Some(stack) = Stack::start(0) else { return ExitCode(2) };
         registers::ready();
-        let work = race(race(listen(&stack, number, &heard), speak(&stack, number, peers)), tell(&heard));
-        match race(work, control::stop_requested()).await {
-            First::Left(_) => ExitCode(3),
-            First::Right(_) => ExitCode::SUCCESS,
+        let work = select(select(listen(&stack, number, &heard), speak(&stack, number, peers)), tell(&heard));
+        match select(work, control::stop_requested()).await {
+            Either::Left(_) => ExitCode(3),
+            Either::Right(_) => ExitCode::SUCCESS,
         }
     })
 }
