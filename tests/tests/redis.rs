@@ -8,5 +8,7 @@ mod host;
 mod hostile;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/scenarios.rs"]
+mod scenarios;
 #[path = "redis/tools.rs"]
 mod tools;

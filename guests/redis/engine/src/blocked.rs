@@ -1,10 +1,12 @@
-//! Who waits, and until when: blocking commands, expiry, clients that say nothing.
+//! Blocked clients, and everything that a time ends: their timeouts, expiry of keys, idle connections.
 
 use crate::client::{Args, Blocked, Client};
 use crate::commands::{self, Call};
 use crate::engine::Engine;
+use crate::error::Error;
 use crate::server::Server;
 use crate::store::keyspace::Keyspace;
+use crate::store::stream::Stream;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -24,21 +26,29 @@ impl Engine {
         client.blocked = Some(wait);
     }
 
-    /// Tries again the commands of those who wait for keys that have changed.
+    /// Retries the commands of clients that are blocked on keys that have changed.
     pub(crate) fn serve_blocked_clients(&mut self) {
         while !self.store.ready_keys.is_empty() {
             for (db, key) in core::mem::take(&mut self.store.ready_keys) {
                 let waiting = self.store.databases[db].blocking_keys.get(&key);
                 let ids: Vec<u64> = waiting.into_iter().flatten().copied().collect();
                 for id in ids {
-                    self.retry(id);
+                    self.retry(id, db, &key);
                 }
             }
         }
     }
 
-    fn retry(&mut self, id: u64) {
+    fn retry(&mut self, id: u64, db: usize, key: &[u8]) {
         let Some(mut client) = self.server.clients.get_mut(&id).and_then(Option::take) else { return };
+        if client.close_after_reply {
+            // Its connection is about to end: nothing may be handed to it any more.
+            unblock_client(&mut self.store, &mut self.server, &mut client);
+        } else if let Some(error) = self.lost_group(&client, db, key) {
+            client.out.error(&error);
+            unblock_client(&mut self.store, &mut self.server, &mut client);
+            self.server.pending_writes.insert(id);
+        }
         if let Some(wait) = client.blocked.take_if(|wait| !self.is_for_others(client.blocked_db, wait)) {
             let words = wait.args;
             client.out.limit = self.server.reply_limit(&client.out);
@@ -77,7 +87,22 @@ impl Engine {
         }
     }
 
-    /// Whether what there is now under the keys that a command waits for is of other types: then it goes on waiting.
+    /// Why a client blocked in XREADGROUP cannot go on waiting for a key: the stream or the group is gone.
+    fn lost_group(&mut self, client: &Client, db: usize, key: &[u8]) -> Option<Error> {
+        let wait = client.blocked.as_ref().filter(|_| client.blocked_db == db)?;
+        if !wait.args[0].eq_ignore_ascii_case(b"xreadgroup") {
+            return None;
+        }
+        match self.store.get::<Stream>(db, key) {
+            Ok(Some(stream)) if stream.groups.contains_key(&wait.args[2]) => None,
+            Ok(Some(_)) => {
+                Some(Error::Text("NOGROUP the consumer group this client was blocked on no longer exists"))
+            }
+            _ => Some(Error::Text("UNBLOCKED the stream key no longer exists")),
+        }
+    }
+
+    /// Whether the keys that a command is blocked on hold values of other types only: then it stays blocked.
     fn is_for_others(&mut self, db: usize, wait: &Blocked) -> bool {
         let wanted = match &*wait.args[0] {
             [b'b' | b'B', b'z' | b'Z', ..] => "zset",

@@ -237,8 +237,19 @@ impl Engine {
         let skipped = core::mem::take(&mut client.reply_skip);
         let reply_off = client.out.reply_off;
         client.out.reply_off |= skipped;
+        // An HTTP request, which a browser or a proxy can be made to send on behalf of a web page.
+        if [&b"post"[..], b"host:"].iter().any(|word| args.at(0).eq_ignore_ascii_case(word)) {
+            client.out.clear();
+            client.close_after_reply = true;
+            return;
+        }
         let command = commands::find(args.at(0));
         match self.check(client, command, args) {
+            Err(error) if command.is_some_and(|c| c.name == "exec") => {
+                client.multi = None;
+                commands::transactions::unwatch(&mut self.store, client);
+                client.out.error(&error.aborting_transaction());
+            }
             Err(error) => {
                 if let Some(queue) = &mut client.multi {
                     queue.dirty_exec = true;

@@ -1,6 +1,7 @@
 //! Errors in the words that clients know.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,17 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// This error as the reply to an EXEC that could not run.
+    pub(crate) fn aborting_transaction(&self) -> Self {
+        let mut text = Vec::from(b"EXECABORT Transaction discarded because of: ");
+        let prefix = text.len();
+        self.write(|part| text.extend_from_slice(part));
+        if text[prefix..].starts_with(b"ERR ") {
+            text.drain(prefix..prefix + 4);
+        }
+        Self::Formatted(String::from_utf8_lossy(&text).into_owned())
+    }
+
     pub(crate) fn write(&self, mut put: impl FnMut(&[u8])) {
         let text: &[u8] = match self {
             Self::WrongType => b"WRONGTYPE Operation against a key holding the wrong kind of value",

@@ -314,7 +314,16 @@ fn kill(call: &mut Call<'_>) -> CommandResult {
             continue;
         }
         killed += 1;
-        if me { call.client.close_after_reply = true } else { call.server.close(other) }
+        if me {
+            call.client.close_after_reply = true;
+            continue;
+        }
+        call.server.close(other);
+        // What it is blocked on goes to the next client at once, however long the connection takes to end.
+        if let Some(mut victim) = call.server.clients.get_mut(&other).and_then(Option::take) {
+            unblock_client(call.store, call.server, &mut victim);
+            call.server.clients.insert(other, Some(victim));
+        }
     }
     match old_style {
         true if killed == 0 => Err(Error::Text("ERR No such client")),

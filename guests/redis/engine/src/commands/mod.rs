@@ -28,7 +28,7 @@ pub(crate) mod zsets;
 
 use crate::client::{Args, Blocked, Client};
 use crate::error::{CommandResult, Error};
-use crate::number::{parse_f64, parse_i64};
+use crate::number::{parse_f64, parse_f64_saturating, parse_i64};
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use crate::store::keyspace::Keyspace;
@@ -186,7 +186,7 @@ impl<'a> Call<'a> {
 
     /// A timeout in seconds, as a deadline.
     pub(crate) fn deadline(&self, index: usize) -> Result<u64, Error> {
-        let Some(seconds) = parse_f64(self.arg(index)) else {
+        let Some(seconds) = parse_f64_saturating(self.arg(index)) else {
             return Err(Error::Text("ERR timeout is not a float or out of range"));
         };
         if seconds < 0.0 {

@@ -10,10 +10,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 fn notice(out: &mut Reply, kind: &str, name: Option<&[u8]>, count: usize) {
-    out.push(3);
-    out.bulk(kind.as_bytes());
-    out.bulk_or_null(name);
-    out.integer(count as i64);
+    out.push(3, |out| {
+        out.bulk(kind.as_bytes());
+        out.bulk_or_null(name);
+        out.integer(count as i64);
+    });
 }
 
 fn enter(call: &mut Call<'_>, pattern: bool) -> CommandResult {
@@ -87,19 +88,17 @@ pub(crate) fn publish(call: &mut Call<'_>) -> CommandResult {
     let mut told = 0;
     let mut push_to = |id: u64, pattern: Option<&[u8]>| {
         let write = |out: &mut Reply| {
-            match pattern {
-                None => {
-                    out.push(3);
-                    out.bulk(b"message");
+            out.push(3 + usize::from(pattern.is_some()), |out| {
+                match pattern {
+                    None => out.bulk(b"message"),
+                    Some(pattern) => {
+                        out.bulk(b"pmessage");
+                        out.bulk(pattern);
+                    }
                 }
-                Some(pattern) => {
-                    out.push(4);
-                    out.bulk(b"pmessage");
-                    out.bulk(pattern);
-                }
-            }
-            out.bulk(channel);
-            out.bulk(message);
+                out.bulk(channel);
+                out.bulk(message);
+            });
         };
         told += 1;
         if id == call.client.id { write(call.out) } else { call.server.push_to(id, write) }

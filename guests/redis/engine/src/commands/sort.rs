@@ -91,7 +91,8 @@ fn elements(call: &mut Call<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
 
 fn run(call: &mut Call<'_>, read_only: bool) -> CommandResult {
     let o = options(call, read_only)?;
-    let is_set = call.store.find(call.db, call.args.at(1)).is_some_and(|entry| entry.kind() == "set");
+    let kind = call.store.find(call.db, call.args.at(1)).map(|entry| entry.kind());
+    let is_set = kind == Some("set");
     let mut all = elements(call, call.args.at(1))?;
     // A pattern without a star sorts nothing, except that a set that is stored needs some order.
     let unsorted = o.by.is_some_and(|by| !by.contains(&b'*'));
@@ -119,6 +120,10 @@ fn run(call: &mut Call<'_>, read_only: bool) -> CommandResult {
             if o.descending { order.reverse() } else { order }
         });
         all = weighed.into_iter().map(|(_, _, element)| element).collect();
+    }
+    if unsorted && o.descending && !is_set {
+        // Not sorted, but from the other end.
+        all.reverse();
     }
     if let Some((offset, count)) = o.limit {
         let offset = usize::try_from(offset).unwrap_or(0).min(all.len());

@@ -44,7 +44,11 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> CommandResult {
                 make = true;
             } else if call.is(at, "ENTRIESREAD") && at + 1 < call.argc() {
                 at += 1;
-                read = u64::try_from(call.int(at)?).ok();
+                let given = call.int(at)?;
+                if given < -1 {
+                    return Err(Error::Text("ERR value for ENTRIESREAD must be positive or -1"));
+                }
+                read = u64::try_from(given).ok();
             } else {
                 return Err(Error::Syntax);
             }
@@ -146,6 +150,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
         let entries = call.store.get::<Stream>(call.db, key)?.map_or(0, |stream| stream.entries.len());
         call.ensure_memory(200 * entries.min(r.count))?;
         let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { continue };
+        let extent = stream.extent();
         let Stream { entries, groups, .. } = stream;
         let Some(group) = groups.get_mut(name) else { continue };
         let new: Vec<Id> = match group.last.next().filter(|_| from == b">") {
@@ -188,8 +193,11 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
             if let Some(fields) = entries.get(&id) {
                 show_entry(call.out, id, fields);
             }
+            group.read = match group.read {
+                Some(read) if !extent.has_tombstones_from(id) => Some(read + 1),
+                _ => extent.entries_up_to(id),
+            };
             group.last = id;
-            group.read = group.read.map(|n| n + 1);
             if !r.no_ack {
                 group.assign(id, Pending { consumer: shared.clone(), delivered: now, count: 1 });
             }

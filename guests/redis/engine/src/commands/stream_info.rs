@@ -3,7 +3,7 @@
 use super::Call;
 use super::streams::show_entry;
 use crate::error::{CommandResult, Error};
-use crate::store::stream::{Group, Stream};
+use crate::store::stream::{Group, Id, Stream};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
     let Some(found) = call.store.get::<Stream>(call.db, key)? else { return Err(Error::NoSuchKey) };
     let out = &mut *call.out;
     if stream {
-        out.map(8);
+        out.map(10);
         for (name, value) in [
             ("length", found.entries.len() as i64),
             ("radix-tree-keys", found.entries.len() as i64),
@@ -34,8 +34,13 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
         }
         out.bulk(b"last-generated-id");
         out.bulk(found.last.text().as_bytes());
+        out.bulk(b"max-deleted-entry-id");
+        out.bulk(found.largest_deleted.text().as_bytes());
         out.bulk(b"entries-added");
         out.integer(found.added as i64);
+        out.bulk(b"recorded-first-entry-id");
+        let first = found.entries.first_key_value().map_or(Id::MIN, |(id, _)| *id);
+        out.bulk(first.text().as_bytes());
         out.bulk(b"groups");
         out.integer(found.groups.len() as i64);
         for (name, entry) in
@@ -67,7 +72,10 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
                 None => out.null(),
             }
             out.bulk(b"lag");
-            out.integer(lag(found, group));
+            match lag(found, group) {
+                Some(lag) => out.integer(lag),
+                None => out.null(),
+            }
         }
         return Ok(());
     }
@@ -94,10 +102,13 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Entries that a group has not got yet.
-fn lag(stream: &Stream, group: &Group) -> i64 {
-    match group.last.next() {
-        Some(next) => stream.entries.range(next..).count() as i64,
-        None => 0,
-    }
+/// Entries that a group has not read yet, if that is known.
+fn lag(stream: &Stream, group: &Group) -> Option<i64> {
+    let counted = group.read.filter(|_| !stream.extent().has_tombstones_from(group.last));
+    let read = if stream.added == 0 {
+        Some(0)
+    } else {
+        counted.or_else(|| stream.extent().entries_up_to(group.last))
+    };
+    read.map(|read| stream.added as i64 - read as i64)
 }

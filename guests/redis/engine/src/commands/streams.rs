@@ -278,11 +278,9 @@ pub(crate) fn reading<'a>(call: &Call<'a>, from: usize, grouped: bool) -> Result
     }
     let words = call.argc() - at - 1;
     if words == 0 || !words.is_multiple_of(2) {
-        return Err(Error::Text(if grouped {
-            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID, '>' or '$' must be specified."
-        } else {
-            "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."
-        }));
+        return Err(Error::Text(
+            "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+        ));
     }
     r.keys = call.args.from(at + 1).take(words / 2).collect();
     r.ids = at + 1 + words / 2;

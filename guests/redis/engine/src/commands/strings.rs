@@ -3,7 +3,7 @@
 use super::Call;
 use super::expiry::deadline_from;
 use crate::error::{CommandResult, Error};
-use crate::number::{format_plain, parse_f64, parse_i64, with_i64};
+use crate::number::{format_plain, parse_f64_saturating, parse_i64, with_i64};
 use crate::store::Value;
 use crate::store::entry::{Entry, NEVER};
 use alloc::vec;
@@ -367,11 +367,11 @@ pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> CommandResult {
     let (before, expiry) = match call.store.find(call.db, key) {
         Some(entry) => {
             let text = entry.text().ok_or(Error::WrongType)?;
-            (parse_f64(text).ok_or(Error::NotFloat)?, entry.expiry())
+            (parse_f64_saturating(text).ok_or(Error::NotFloat)?, entry.expiry())
         }
         None => (0.0, NEVER),
     };
-    let after = before + call.float(2)?;
+    let after = before + parse_f64_saturating(call.arg(2)).ok_or(Error::NotFloat)?;
     if !after.is_finite() {
         return Err(Error::NaN);
     }

@@ -2,7 +2,7 @@
 
 use super::{Call, range, zsets};
 use crate::error::{CommandResult, Error};
-use crate::number::parse_f64;
+use crate::number::parse_f64_saturating;
 use crate::store::Value;
 use crate::store::entry::NEVER;
 use crate::store::score_index::ScoredMember;
@@ -30,7 +30,7 @@ pub(crate) enum By {
 
 fn score(text: &[u8]) -> Result<Bound<'_>, Error> {
     let (text, open) = text.strip_prefix(b"(").map_or((text, false), |rest| (rest, true));
-    let value = parse_f64(text).ok_or(Error::Text("ERR min or max is not a float"))?;
+    let value = parse_f64_saturating(text).ok_or(Error::Text("ERR min or max is not a float"))?;
     Ok(Bound::Score(value, !open))
 }
 

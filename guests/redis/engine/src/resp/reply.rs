@@ -189,9 +189,18 @@ impl Reply {
         self.header(if self.resp3 { b'~' } else { b'*' }, n as i64);
     }
 
-    /// A message that is no reply.
-    pub(crate) fn push(&mut self, n: usize) {
+    /// Writes an out-of-band message of `n` elements. CLIENT REPLY does not suppress these.
+    pub(crate) fn push(&mut self, n: usize, elements: impl FnOnce(&mut Self)) {
+        let reply_off = core::mem::replace(&mut self.reply_off, false);
         self.header(if self.resp3 { b'>' } else { b'*' }, n as i64);
+        elements(self);
+        self.reply_off = reply_off;
+    }
+
+    /// Drops everything that has not been sent.
+    pub(crate) fn clear(&mut self) {
+        self.bytes = Vec::new();
+        self.sent = 0;
     }
 
     /// A place to put a header in front of what is written from now on.

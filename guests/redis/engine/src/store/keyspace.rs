@@ -141,6 +141,11 @@ impl Keyspace {
     pub(crate) fn changed(&mut self, db: usize, key: &[u8]) {
         self.changes += 1;
         self.mark_watchers(db, key);
+        self.signal_blocked(db, key);
+    }
+
+    /// Has the clients that are blocked on a key looked at, if there are any.
+    fn signal_blocked(&mut self, db: usize, key: &[u8]) {
         let database = &self.databases[db];
         if !database.blocking_keys.is_empty() && database.blocking_keys.contains_key(key) {
             self.ready_keys.push((db, key.to_vec()));
@@ -177,6 +182,7 @@ impl Keyspace {
         self.take(db, key);
         self.counters.expired += 1;
         self.mark_watchers(db, key);
+        self.signal_blocked(db, key);
     }
 
     /// [`Keyspace::find`], counted as a hit or a miss.
@@ -326,6 +332,8 @@ impl Keyspace {
                 self.mark_watchers(db, &key);
             }
         }
+        let blocked: Vec<Vec<u8>> = self.databases[db].blocking_keys.keys().cloned().collect();
+        self.ready_keys.extend(blocked.into_iter().map(|key| (db, key)));
         let database = &mut self.databases[db];
         self.changes += database.table.len() as u64;
         database.table = Table::new(self.seed);

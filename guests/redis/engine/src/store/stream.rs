@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// The id of an entry: milliseconds and a sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +114,49 @@ impl Group {
     }
 }
 
+/// What a stream knows of the entries that it holds and held: enough to number most of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// The first entry, if there is one.
+    first: Option<Id>,
+    /// The last id that was given.
+    last: Id,
+    /// Entries that are there.
+    length: u64,
+    /// Entries ever added.
+    added: u64,
+    /// The largest id that XDEL has deleted.
+    largest_deleted: Id,
+}
+
+impl Extent {
+    /// How many entries were ever added up to and including `id`, if that is known.
+    pub(crate) fn entries_up_to(self, id: Id) -> Option<u64> {
+        if self.added == 0 {
+            return Some(0);
+        }
+        let Some(first) = self.first else { return (id <= self.last).then_some(self.added) };
+        if id >= self.last {
+            return (id == self.last).then_some(self.added);
+        }
+        let before = self.added.saturating_sub(self.length);
+        // The first entry's number is known if none behind it was deleted.
+        let whole = self.largest_deleted < first;
+        match id.cmp(&first) {
+            Ordering::Less if whole => Some(before),
+            Ordering::Equal if whole => Some(before + 1),
+            _ => None,
+        }
+    }
+
+    /// Whether an entry from `id` on may have been deleted.
+    pub(crate) fn has_tombstones_from(self, id: Id) -> bool {
+        self.first.is_some_and(|first| {
+            self.largest_deleted != Id::MIN && first <= self.largest_deleted && id <= self.largest_deleted
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) entries: BTreeMap<Id, ListPack>,
@@ -144,6 +188,16 @@ impl Stream {
         there
     }
 
+    pub(crate) fn extent(&self) -> Extent {
+        Extent {
+            first: self.entries.first_key_value().map(|(first, _)| *first),
+            last: self.last,
+            length: self.entries.len() as u64,
+            added: self.added,
+            largest_deleted: self.largest_deleted,
+        }
+    }
+
     /// Drops the oldest entries while `surplus` holds, `limit` at the most; how many.
     pub(crate) fn trim(&mut self, limit: usize, surplus: impl Fn(&Self, Id) -> bool) -> usize {
         let mut dropped = 0;
@@ -152,7 +206,7 @@ impl Stream {
             if !surplus(self, id) {
                 break;
             }
-            self.delete(id);
+            self.entries.remove(&id);
             dropped += 1;
         }
         dropped

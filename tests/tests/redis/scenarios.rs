@@ -1,0 +1,118 @@
+//! Several clients at once: what each is sent, by a native server and by the guest, has to be the same.
+//!
+//! `scenarios.txt` has the scenarios, an empty line between two. A line is a client's name and its command; `NAME!` sends
+//! the text as it is, `@NAME` stands for a client's number, and `sleep` waits for some seconds.
+
+use crate::host::{Guest, NATIVE, Native, encode};
+use e2e::net::Namespace;
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const SCENARIOS: &str = include_str!("scenarios.txt");
+/// Time without bytes after which a server is taken to have said all.
+const QUIET: Duration = Duration::from_millis(25);
+
+/// The clients of a scenario at one of the servers.
+struct Clients<'a> {
+    namespace: &'a Namespace,
+    address: SocketAddr,
+    open: BTreeMap<String, TcpStream>,
+    numbers: BTreeMap<String, String>,
+}
+
+impl Clients<'_> {
+    fn stream(&mut self, name: &str) -> &mut TcpStream {
+        let (namespace, address) = (self.namespace, self.address);
+        self.open.entry(name.to_owned()).or_insert_with(|| {
+            let stream = namespace.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(5)));
+            let stream = stream.expect("the server accepts");
+            stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).expect("a socket");
+            stream
+        })
+    }
+
+    fn send(&mut self, name: &str, bytes: &[u8]) {
+        // A server that has closed the connection says so when it is read.
+        let _ = self.stream(name).write_all(bytes);
+    }
+
+    /// What a client was sent until now; `None` once its connection has ended.
+    fn received(&mut self, name: &str) -> Option<String> {
+        let stream = self.open.get_mut(name)?;
+        let (mut bytes, mut chunk, mut quiet_since) = (Vec::new(), [0; 65536], Instant::now());
+        while quiet_since.elapsed() < QUIET {
+            match stream.read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(n) => {
+                    bytes.extend_from_slice(&chunk[..n]);
+                    quiet_since = Instant::now();
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(1)),
+                Err(_) => return None,
+            }
+        }
+        Some(bytes.escape_ascii().to_string())
+    }
+
+    fn step(&mut self, line: &str) -> Vec<String> {
+        let (name, command) = line.split_once(": ").expect("a client and a command");
+        if name == "sleep" {
+            sleep(Duration::from_secs_f64(command.parse().expect("seconds")));
+        } else if let Some(name) = name.strip_suffix('!') {
+            self.send(name, command.replace("\\r", "\r").replace("\\n", "\n").as_bytes());
+        } else {
+            if !self.numbers.contains_key(name) {
+                self.send(name, b"CLIENT ID\r\n");
+                let number = self.received(name).expect("a number");
+                self.numbers.insert(name.to_owned(), number[1..].trim_end_matches("\\r\\n").to_owned());
+            }
+            let number = |word: &str| {
+                let number = word.strip_prefix('@').and_then(|name| self.numbers.get(name));
+                number.cloned().unwrap_or(word.to_owned())
+            };
+            let words: Vec<String> = command.split(' ').map(number).collect();
+            self.send(name, &encode(&words));
+        }
+        let names: Vec<String> = self.open.keys().cloned().collect();
+        let mut said = Vec::new();
+        for name in names {
+            match self.received(&name) {
+                Some(text) if text.is_empty() => {}
+                Some(text) => said.push(format!("{name}: {text}")),
+                None => {
+                    said.push(format!("{name}: closed"));
+                    self.open.remove(&name);
+                }
+            }
+        }
+        said
+    }
+}
+
+#[test]
+fn clients_together_are_answered_as_redis_does() {
+    let guest = Guest::start(&[]);
+    let _native = Native::start(&guest.namespace);
+    let mut differences = 0;
+    for scenario in SCENARIOS.split("\n\n") {
+        let [mut native, mut other] = [NATIVE, crate::host::GUEST].map(|address| Clients {
+            namespace: &guest.namespace,
+            address: address.parse().expect("an address"),
+            open: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        });
+        for line in ["S: FLUSHALL"].into_iter().chain(scenario.lines()) {
+            let (a, b) = (native.step(line), other.step(line));
+            if a != b {
+                eprintln!("{line}\n  native {a:?}\n  guest  {b:?}\n  in {scenario:?}");
+                differences += 1;
+                break;
+            }
+        }
+    }
+    assert_eq!(differences, 0, "replies differ");
+    guest.stop();
+}
