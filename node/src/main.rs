@@ -88,14 +88,9 @@ async fn listen(path: &Path) -> Result<UnixListener, String> {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     let problem = |e: std::io::Error| format!("{}: {e}", path.display());
-    match tokio::net::UnixStream::connect(path).await {
-        Ok(_) => return Err(format!("another node listens on {}", path.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(problem)?
-        }
-        Err(_) => {}
-    }
-    let listener = UnixListener::bind(path).map_err(problem)?;
+    let listener = listener::bind(path).map_err(problem)?;
+    listener.set_nonblocking(true).map_err(problem)?;
+    let listener = UnixListener::from_std(listener).map_err(problem)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(problem)?;
     Ok(listener)
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -109,12 +108,7 @@ impl Server {
     /// Listens on a Unix socket; an old one that nobody listens on any more is replaced.
     pub fn unix(path: &str) -> Result<Self, String> {
         let open = || {
-            let is_socket = fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-            if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
-            {
-                fs::remove_file(path)?;
-            }
-            let listener = UnixListener::bind(path)?;
+            let listener = listener::bind(path.as_ref())?;
             listener.set_nonblocking(true)?;
             let watch = Watch::new(&listener)?;
             Ok(Place { listener: Listener::Unix(listener, path.to_string()), watch })

@@ -21,18 +21,9 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// A socket that listens at a path. What another monitor has left there goes.
+    /// A socket that listens at a path. A socket there that nobody listens on any more is replaced.
     pub fn listen(path: &Path) -> Result<Self, Error> {
-        let bind = || UnixListener::bind(path);
-        let listener = match bind() {
-            Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
-                // If it cannot be removed, the second attempt says why.
-                let _ = std::fs::remove_file(path);
-                bind()
-            }
-            other => other,
-        };
-        let listener = listener.and_then(|l| l.set_nonblocking(true).map(|()| l));
+        let listener = listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
         let listener = listener.map_err(|e| Error::Host {
             problem: format!("vhost-user socket {}: {e}", path.display()),
             hint: "choose another path, or stop what listens there".into(),
@@ -67,9 +58,4 @@ impl Endpoint {
             }
         }
     }
-}
-
-/// Whether a socket's file is there and nobody behind it.
-fn is_left_over(path: &Path) -> bool {
-    UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
 }

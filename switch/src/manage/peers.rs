@@ -7,7 +7,6 @@ use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -46,14 +45,7 @@ pub enum Peer {
 impl Peer {
     /// Makes a socket. One that nobody listens on any more is replaced.
     pub fn listen(path: &Path) -> io::Result<Self> {
-        let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
-        if is_socket {
-            match UnixStream::connect(path) {
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-                _ => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-            }
-        }
-        let listener = UnixListener::bind(path)?;
+        let listener = listener::bind(path)?;
         listener.set_nonblocking(true)?;
         let path = path.to_owned();
         Ok(Peer::Server { listener, path, connected: false, next: None, wait: FIRST_WAIT })

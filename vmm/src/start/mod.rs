@@ -135,11 +135,9 @@ impl Doors {
     fn open(options: &Options, sockets: Vec<PathBuf>) -> Result<Self, Error> {
         let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
         let listener = options.control.as_ref().map(|path| {
-            UnixListener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| {
-                Error::Host {
-                    problem: format!("control socket {}: {e}", path.display()),
-                    hint: "choose another path, or remove what is left of an instance that ended".into(),
-                }
+            listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l)).map_err(|e| Error::Host {
+                problem: format!("control socket {}: {e}", path.display()),
+                hint: "choose another path, or remove what is left of an instance that ended".into(),
             })
         });
         let mut random = [0; 32];
