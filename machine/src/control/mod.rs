@@ -25,7 +25,8 @@ pub enum Request {
         /// Grace period, milliseconds.
         grace_ms: u32,
     },
-    /// Turn this connection into the console.
+    /// Turn this connection into the console. The answer's value is the number of bytes that were written before the first
+    /// that comes.
     Console,
     /// Value of a handler.
     Read {

@@ -95,6 +95,11 @@ impl Console {
         }
     }
 
+    /// Where the last output begins: bytes before it that are no longer kept.
+    pub fn forgotten(&self) -> u64 {
+        self.history.lost
+    }
+
     /// The last output, for one who attaches now.
     pub fn history(&self) -> Vec<u8> {
         self.history.bytes.iter().copied().collect()

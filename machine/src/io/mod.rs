@@ -426,7 +426,7 @@ impl<C: Channel> Io<C> {
                 self.server.respond(slot, &done(""));
             }
             Request::Console => {
-                self.server.respond(slot, &done(""));
+                self.server.respond(slot, &done(&self.console.forgotten().to_string()));
                 let history = self.console.history();
                 self.server.attach(slot, &history);
             }
