@@ -279,6 +279,25 @@ pub struct Uplink {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub mode: Option<switch::config::BondMode>,
+    /// Take the interface's address from the host and give it to the network's instance, with its prefix, gateway and
+    /// link-layer address. The host has it back when the network is deleted.
+    #[serde(default)]
+    pub take_over: bool,
+    /// What was taken over, which the node finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+}
+
+/// What an interface of the host had, and an instance has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Taken {
+    /// Its address.
+    #[schema(value_type = String, format = "ipv4")]
+    pub address: Ipv4Addr,
+    /// Its link-layer address.
+    #[schema(value_type = String)]
+    pub mac: switch::wire::Mac,
 }
 
 /// A size by name.

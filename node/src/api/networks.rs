@@ -2,7 +2,7 @@
 
 use super::{Body, created};
 use crate::model::Network;
-use crate::network::check;
+use crate::network::{check, takeover};
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::store::Named;
@@ -21,16 +21,34 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
 /// Create a network.
 #[utoipa::path(post, path = "/v1/networks", tag = "networks", request_body = Network, responses(
     (status = 201, body = Network),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json")))]
-async fn create(State(node): State<Arc<Node>>, Body(network): Body<Network>) -> Result<Response, Problem> {
+async fn create(State(node): State<Arc<Node>>, Body(mut network): Body<Network>) -> Result<Response, Problem> {
     check(&network)?;
+    if node.store.network(&network.name).is_ok() {
+        return Err(Problem::taken("network", &network.name));
+    }
+    if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
+        let found = tokio::task::block_in_place(|| takeover::take(uplink));
+        let refused = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::NotFound => Problem { detail: e.to_string(), ..Problem::absent("interface", "") },
+            _ => Problem::conflict(e.to_string()),
+        };
+        found.map_err(refused)?.apply(&mut network);
+    }
+    let give_back = || match tokio::task::block_in_place(|| takeover::give_back(&network)) {
+        Ok(()) => {}
+        Err(e) => tracing::warn!("network {}: its interface has not got its address back: {e}", network.name),
+    };
     if !node.store.put_network(&network)? {
+        give_back();
         return Err(Problem::taken("network", &network.name));
     }
     if let Err(e) = node.keeper.apply() {
         node.store.forget(Named::Networks, &network.name)?;
+        give_back();
         node.keeper.apply()?;
         // What it wishes for is not there, or in use.
         return Err(if e.status == 507 { Problem::conflict(e.detail) } else { e });
@@ -63,10 +81,14 @@ async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Resu
         return Err(Problem::conflict(format!("{} is on network {name}", handle.name))
             .hint("delete its instances first"));
     }
+    let network = node.store.network(&name)?;
     if !node.store.forget(Named::Networks, &name)? {
         return Err(Problem::absent("network", &name));
     }
     node.keeper.apply()?;
+    if let Err(e) = tokio::task::block_in_place(|| takeover::give_back(&network)) {
+        tracing::warn!("network {name}: its interface has not got its address back: {e}");
+    }
     node.events.tell("network.deleted", &name, serde_json::Value::Null);
     Ok(StatusCode::NO_CONTENT)
 }

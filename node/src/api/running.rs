@@ -1,16 +1,18 @@
 //! What can be asked of an instance that runs: its console, its handlers, another configuration.
 
-use super::Body;
-use crate::instance::{control, prepare};
+use super::{Body, Query};
+use crate::instance::{Handle, control, prepare};
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::process::usage;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response as HttpResponse};
 use machine::control::{Request, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,13 +24,55 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(inspect))
 }
 
+/// Header with the number of bytes of a run that were written before the first of an answer.
+const OFFSET: HeaderName = HeaderName::from_static("x-console-offset");
+/// Header with the run that a console is of: its monitor's process number.
+const RUN: HeaderName = HeaderName::from_static("x-console-run");
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct Looking {
+    /// Go on with what is written from now on, until the run ends
+    #[serde(default)]
+    follow: bool,
+    /// With `follow`: so many bytes of this run were seen before
+    #[serde(default)]
+    #[param(minimum = 0)]
+    from: i64,
+}
+
 /// The last of an instance's console, 64 KiB at the most: of this run, or of the last.
+///
+/// With `follow`, the header `X-Console-Offset` is the number of bytes of the run before the first that comes, and
+/// `X-Console-Run` the process of its monitor.
 #[utoipa::path(get, path = "/v1/instances/{name}/console", tag = "running",
-    params(("name" = String, Path, description = "Name or id")),
+    params(("name" = String, Path, description = "Name or id"), Looking),
     responses((status = 200, body = String, content_type = "text/plain"),
-    (status = 404, body = Problem, content_type = "application/problem+json")))]
-async fn console(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<String, Problem> {
+    (status = 400, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 502, body = Problem, content_type = "application/problem+json")))]
+async fn console(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Query(how): Query<Looking>,
+) -> Result<HttpResponse, Problem> {
     let handle = node.instance(&name)?;
+    if !how.follow {
+        return Ok(last(&node, &handle).await?.into_response());
+    }
+    let from = u64::try_from(how.from).map_err(|_| Problem { status: 400, ..Problem::invalid("from: 0 or more") })?;
+    let run = handle.view.borrow().pid.ok_or_else(|| Problem::conflict("the instance does not run").hint("start it"))?;
+    let following = control::follow(&handle.socket, from).await?;
+    let headers = [(OFFSET, following.offset.to_string()), (RUN, run.to_string())];
+    let stream = futures_util::stream::unfold(following, |mut following| async {
+        following.next().await.map(|bytes| (Ok::<_, std::convert::Infallible>(bytes), following))
+    });
+    let kind = [(axum::http::header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, kind, axum::body::Body::from_stream(stream)).into_response())
+}
+
+async fn last(node: &Node, handle: &Handle) -> Result<String, Problem> {
     if handle.view.borrow().state.runs()
         && let Ok(text) = control::console(handle.socket.clone()).await
     {
@@ -115,7 +159,8 @@ async fn configure(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What the monitor of a running instance knows of it: memory, counters of its devices.
+/// What the monitor of a running instance knows of it (memory, counters of its devices), and what it uses (`usage`: processor time,
+/// memory that is there).
 #[utoipa::path(get, path = "/v1/instances/{name}/inspect", tag = "running",
     params(("name" = String, Path, description = "Name or id")),
     responses((status = 200, body = Object),
@@ -127,7 +172,12 @@ async fn inspect(
 ) -> Result<Json<serde_json::Value>, Problem> {
     let socket = node.instance(&name)?.socket;
     match control::call(socket, Request::Inspect).await? {
-        Response::Instance(i) => Ok(Json(serde_json::to_value(i).unwrap_or_default())),
+        Response::Instance(i) => {
+            let usage = usage::of(i.pid);
+            let mut seen = serde_json::to_value(i).unwrap_or_default();
+            seen["usage"] = serde_json::to_value(usage).unwrap_or_default();
+            Ok(Json(seen))
+        }
         _ => Err(Problem::node("the monitor answered something else")),
     }
 }

@@ -5,6 +5,7 @@ use machine::control::{CallError, Client, RefusalKind, Request, Response};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 /// How long a monitor may take for an answer: its guest may be slow.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +34,53 @@ pub async fn call(socket: PathBuf, request: Request) -> Result<Response, Problem
             _ => Problem::invalid(message),
         }),
         response => Ok(response),
+    }
+}
+
+/// A console that goes on.
+pub struct Following {
+    /// Bytes of this run that were written before the first that comes.
+    pub offset: u64,
+    stream: tokio::io::BufReader<tokio::net::UnixStream>,
+    skip: u64,
+}
+
+impl Following {
+    /// What comes next; nothing at the end.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let available = self.stream.fill_buf().await.ok().filter(|bytes| !bytes.is_empty())?;
+            let length = available.len();
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(length);
+            let bytes = available[skipped..].to_vec();
+            self.stream.consume(length);
+            self.skip -= skipped as u64;
+            if !bytes.is_empty() {
+                return Some(bytes);
+            }
+        }
+    }
+}
+
+/// Follows a console from a place on: the number of bytes that were seen before.
+pub async fn follow(socket: &Path, from: u64) -> Result<Following, Problem> {
+    let asked = tokio::time::timeout(PATIENCE, attach(socket)).await;
+    let (begins, stream) = asked.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))?;
+    Ok(Following { offset: begins.max(from), stream, skip: from.saturating_sub(begins) })
+}
+
+async fn attach(socket: &Path) -> Result<(u64, tokio::io::BufReader<tokio::net::UnixStream>), CallError> {
+    let mut stream = tokio::io::BufReader::new(tokio::net::UnixStream::connect(socket).await?);
+    let mut line = serde_json::to_vec(&Request::Console)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut answer = String::new();
+    if stream.read_line(&mut answer).await? == 0 {
+        return Err(CallError::Ended);
+    }
+    match serde_json::from_str(&answer)? {
+        Response::Done { value } => Ok((value.parse().unwrap_or(0), stream)),
+        _ => Err(CallError::Ended),
     }
 }
 

@@ -170,7 +170,9 @@ impl Keeper {
             return Err(Problem::node("the switch answered something else"));
         };
         let mut config = Config { switch: now.switch, ..Config::default() };
-        let networks = self.store.networks()?;
+        let mut networks = self.store.networks()?;
+        // One whose namespace is gone, as another program's may be, must not keep the others from what they shall be.
+        networks.retain(|network| !super::takeover::is_gone(network));
         for network in &networks {
             config.segments.insert(network.name.clone(), segment(network));
             config.ports.extend(own_ports(network));

@@ -1,7 +1,9 @@
-//! Networks: what they are on the switch, and which addresses of theirs are free. `keeper` keeps the switch itself.
+//! Networks: what they are on the switch, and which addresses of theirs are free. `keeper` keeps the switch itself, `host` is the
+//! host's own end of a network, `takeover` an interface whose address an instance gets.
 
 mod host;
 mod keeper;
+pub mod takeover;
 
 pub use host::set_up;
 pub use keeper::Keeper;
@@ -59,7 +61,7 @@ pub fn own_ports(network: &Network) -> Vec<(String, Port)> {
         let mac = Some(host_mac(tap));
         ports.push((format!("{}-host", network.name), Port { mac, addresses, ..port(device, network) }));
     }
-    if let Some(Uplink { interfaces, netns, mode }) = &network.uplink {
+    if let Some(Uplink { interfaces, netns, mode, .. }) = &network.uplink {
         let packet = |interface: &String| switch::config::Device::Packet {
             interface: interface.clone(),
             netns: netns.clone(),
@@ -144,6 +146,10 @@ pub fn check(network: &Network) -> Result<(), Problem> {
         Some(u) if u.interfaces.len() == 1 && u.mode.is_some() => {
             Err(Problem::invalid("a mode is for an uplink of several interfaces"))
         }
+        Some(u) if u.taken.is_some() => Err(Problem::invalid("what was taken over is the node's to say")),
+        Some(u) if u.take_over && (u.interfaces.len() > 1 || network.subnet.is_some() || network.gateway.is_some()) => {
+            Err(Problem::invalid("one interface is taken over, which brings subnet and gateway"))
+        }
         _ => Ok(()),
     }
 }
@@ -161,9 +167,11 @@ pub fn settle(
     port: String,
     taken: &[Ipv4Addr],
 ) -> Result<Device, Problem> {
+    let taken_over = network.uplink.as_ref().and_then(|u| u.taken.as_ref());
+    let wished_address = wished.address.or(taken_over.map(|t| t.address));
     let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
     let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway || taken.contains(&a);
-    let address = match (wished.address, network.subnet) {
+    let address = match (wished_address, network.subnet) {
         (Some(address), Some(subnet)) if !subnet.contains(&address) => {
             return Err(Problem::invalid(format!(
                 "{address} is not in {subnet}, the subnet of {}",
@@ -189,7 +197,7 @@ pub fn settle(
     let prefix = wished.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
     Ok(Device {
         network: network.name.clone(),
-        mac: wished.mac.unwrap_or_else(|| made_up(network, &port, address)),
+        mac: wished.mac.or(taken_over.map(|t| t.mac)).unwrap_or_else(|| made_up(network, &port, address)),
         port,
         address,
         prefix: address.map(|_| prefix),
@@ -219,6 +227,22 @@ mod tests {
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn an_interface_that_is_taken_over_has_one_instance() {
+        let network: Network = serde_json::from_str(
+            r#"{"name": "n", "subnet": "172.26.64.0/20", "gateway": "172.26.64.1", "uplink": {"interfaces": ["eth0"],
+                "take_over": true, "taken": {"address": "172.26.64.7", "mac": "02:00:00:00:00:07"}}}"#,
+        )
+        .unwrap();
+        let wished = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
+        let device = settle(&wished, &network, "p".into(), &[]).unwrap();
+        assert_eq!(device.address, Some(Ipv4Addr::new(172, 26, 64, 7)));
+        assert_eq!((device.prefix, device.gateway), (Some(20), Some(Ipv4Addr::new(172, 26, 64, 1))));
+        assert_eq!(device.mac.0[5], 7);
+        assert!(settle(&wished, &network, "q".into(), &[Ipv4Addr::new(172, 26, 64, 7)]).is_err());
+        assert!(check(&network).is_err(), "who asks may not say what was taken over");
     }
 
     #[test]

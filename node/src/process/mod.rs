@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod spawn;
+pub mod usage;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
