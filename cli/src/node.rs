@@ -397,6 +397,8 @@ pub fn net(command: &NetCommand) -> u8 {
                 interfaces: o.uplink.clone(),
                 netns: None,
                 mode: o.bond,
+                take_over: false,
+                taken: None,
             });
             let network = Network {
                 name: o.name.clone(),

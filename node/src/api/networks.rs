@@ -25,7 +25,10 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json")))]
-async fn create(State(node): State<Arc<Node>>, Body(mut network): Body<Network>) -> Result<Response, Problem> {
+async fn create(
+    State(node): State<Arc<Node>>,
+    Body(mut network): Body<Network>,
+) -> Result<Response, Problem> {
     check(&network)?;
     if node.store.network(&network.name).is_ok() {
         return Err(Problem::taken("network", &network.name));
@@ -33,7 +36,9 @@ async fn create(State(node): State<Arc<Node>>, Body(mut network): Body<Network>)
     if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
         let found = tokio::task::block_in_place(|| takeover::take(uplink));
         let refused = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::NotFound => Problem { detail: e.to_string(), ..Problem::absent("interface", "") },
+            std::io::ErrorKind::NotFound => {
+                Problem { detail: e.to_string(), ..Problem::absent("interface", "") }
+            }
             _ => Problem::conflict(e.to_string()),
         };
         found.map_err(refused)?.apply(&mut network);

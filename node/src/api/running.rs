@@ -61,8 +61,13 @@ async fn console(
     if !how.follow {
         return Ok(last(&node, &handle).await?.into_response());
     }
-    let from = u64::try_from(how.from).map_err(|_| Problem { status: 400, ..Problem::invalid("from: 0 or more") })?;
-    let run = handle.view.borrow().pid.ok_or_else(|| Problem::conflict("the instance does not run").hint("start it"))?;
+    let from = u64::try_from(how.from)
+        .map_err(|_| Problem { status: 400, ..Problem::invalid("from: 0 or more") })?;
+    let run = handle
+        .view
+        .borrow()
+        .pid
+        .ok_or_else(|| Problem::conflict("the instance does not run").hint("start it"))?;
     let following = control::follow(&handle.socket, from).await?;
     let headers = [(OFFSET, following.offset.to_string()), (RUN, run.to_string())];
     let stream = futures_util::stream::unfold(following, |mut following| async {

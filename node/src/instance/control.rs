@@ -65,7 +65,8 @@ impl Following {
 /// Follows a console from a place on: the number of bytes that were seen before.
 pub async fn follow(socket: &Path, from: u64) -> Result<Following, Problem> {
     let asked = tokio::time::timeout(PATIENCE, attach(socket)).await;
-    let (begins, stream) = asked.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))?;
+    let (begins, stream) =
+        asked.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))?;
     Ok(Following { offset: begins.max(from), stream, skip: from.saturating_sub(begins) })
 }
 

@@ -147,7 +147,10 @@ pub fn check(network: &Network) -> Result<(), Problem> {
             Err(Problem::invalid("a mode is for an uplink of several interfaces"))
         }
         Some(u) if u.taken.is_some() => Err(Problem::invalid("what was taken over is the node's to say")),
-        Some(u) if u.take_over && (u.interfaces.len() > 1 || network.subnet.is_some() || network.gateway.is_some()) => {
+        Some(u)
+            if u.take_over
+                && (u.interfaces.len() > 1 || network.subnet.is_some() || network.gateway.is_some()) =>
+        {
             Err(Problem::invalid("one interface is taken over, which brings subnet and gateway"))
         }
         _ => Ok(()),

@@ -72,7 +72,7 @@ fn v4(message: &AddressMessage) -> Option<Ipv4Net> {
 async fn gateway(handle: &Handle, index: u32) -> io::Result<Option<Ipv4Addr>> {
     let mut routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
     while let Some(route) = routes.try_next().await.map_err(io::Error::other)? {
-        let through = route.attributes.iter().any(|a| *a == RouteAttribute::Oif(index));
+        let through = route.attributes.contains(&RouteAttribute::Oif(index));
         let by = route.attributes.iter().find_map(|a| match a {
             RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => Some(*gateway),
             _ => None,
@@ -114,7 +114,8 @@ pub fn give_back(network: &Network) -> io::Result<()> {
         let add = handle.address().add(index, taken.address.into(), subnet.prefix_len());
         add.replace().execute().await.map_err(io::Error::other)?;
         if let Some(gateway) = network.gateway {
-            let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
+            let route =
+                RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
             handle.route().add(route).replace().execute().await.map_err(io::Error::other)?;
         }
         Ok(())
