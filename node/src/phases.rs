@@ -65,6 +65,8 @@ pub struct Orchestrator {
     pub source: &'static str,
     /// Its name for people.
     pub name: &'static str,
+    /// Whether real requests of it are measured here; otherwise it is mapped from its documents alone.
+    pub measured: bool,
     /// Its components, in the order of the model.
     pub components: &'static [Component],
 }
@@ -84,11 +86,12 @@ const GUEST: [Component; 3] = [
     component("switch, guest", &[], &[Phase::FirstPacket]),
 ];
 
-/// OpenStack Nova, Nomad, and the node without either.
-pub static ORCHESTRATORS: [Orchestrator; 3] = [
+/// Those that are measured, those that are only mapped, and the node without any.
+pub static ORCHESTRATORS: [Orchestrator; 5] = [
     Orchestrator {
         source: "nova",
         name: "OpenStack Nova",
+        measured: true,
         components: &[
             component("nova-api, nova-conductor", &["api", "conductor"], &[Phase::Request]),
             component("Keystone", &["keystone"], &[Phase::Authorize]),
@@ -107,20 +110,54 @@ pub static ORCHESTRATORS: [Orchestrator; 3] = [
     Orchestrator {
         source: "nomad",
         name: "HashiCorp Nomad",
+        measured: true,
         components: &[
             component("server: job and evaluation", &["server", "register"], &[Phase::Request]),
             component("server: ACL", &["acl"], &[Phase::Authorize]),
             component("server: scheduler, plan", &["scheduler", "evaluation", "plan"], &[Phase::Schedule]),
-            component("client: artifact fetch", &["artifact"], &[Phase::Image]),
+            component("client: artifacts, templates", &["artifact", "template"], &[Phase::Image]),
             component("client: network hook", &["network-hook"], &[Phase::Network]),
             component("client, task driver, monitor", &["client", "driver"], &[Phase::Spawn]),
             GUEST[1],
             GUEST[2],
         ],
     },
+    // From the documents of Kubernetes 1.28 (components, the container runtime interface, the network plugins).
+    Orchestrator {
+        source: "kubernetes",
+        name: "Kubernetes",
+        measured: false,
+        components: &[
+            component("kube-apiserver: pod, etcd", &["apiserver"], &[Phase::Request]),
+            component("kube-apiserver: RBAC, admission", &["rbac", "admission"], &[Phase::Authorize]),
+            component("kube-scheduler: filter, score, bind", &["scheduler"], &[Phase::Schedule]),
+            component("kubelet, runtime: image pull", &["pull"], &[Phase::Image]),
+            component("runtime: pod sandbox, CNI plugin", &["sandbox", "cni"], &[Phase::Network]),
+            component("kubelet, container runtime, shim", &["kubelet", "runtime"], &[Phase::Spawn]),
+            component("guest; kubelet's readiness probe", &[], &[Phase::Boot, Phase::Ready]),
+            component("the plugin's network, guest", &[], &[Phase::FirstPacket]),
+        ],
+    },
+    // From the documents of OpenVIM, the reference VIM of OpenMANO and of the first releases of Open Source MANO.
+    Orchestrator {
+        source: "openvim",
+        name: "OpenVIM",
+        measured: false,
+        components: &[
+            component("openvimd: HTTP API, database", &["http"], &[Phase::Request]),
+            component("openvimd: tenant of the URL", &["tenant"], &[Phase::Authorize]),
+            component("openvimd: NUMA nodes, huge pages, ports", &["placement"], &[Phase::Schedule]),
+            component("host thread: image copied to the host", &["image"], &[Phase::Image]),
+            component("OpenFlow thread, controller", &["openflow"], &[Phase::Network]),
+            component("host thread, libvirt, QEMU", &["host"], &[Phase::Spawn]),
+            GUEST[1],
+            component("OpenFlow switch, guest", &[], &[Phase::FirstPacket]),
+        ],
+    },
     Orchestrator {
         source: "microvisor",
         name: "the node alone",
+        measured: true,
         components: &[
             component("API", &[], &[Phase::Request]),
             component("socket's mode, or token", &[], &[Phase::Authorize]),

@@ -76,7 +76,7 @@ pub fn mapping(canvas: &mut Canvas, columns: &[String], rows: &[Vec<String>]) ->
     let x = |column: usize| if column == 0 { left } else { left + first + (column - 1) as f64 * wide };
     let top = TOP - 14.0;
     for (n, heading) in columns.iter().enumerate() {
-        canvas.bold((x(n) + 10.0, top + 22.0), 13.0, Anchor::Start, heading);
+        canvas.bold((x(n) + 10.0, top + 22.0), 11.5, Anchor::Start, heading);
     }
     let place = |row: usize| top + 36.0 + row as f64 * high;
     for column in 1..columns.len() {
@@ -97,7 +97,17 @@ pub fn mapping(canvas: &mut Canvas, columns: &[String], rows: &[Vec<String>]) ->
             canvas.rect((x(column) + 3.0, y + 3.0), (wide - 6.0, tall - 6.0), fill, edge, 5.0);
             let words = if text.is_empty() { "(one host: nothing to choose)" } else { text };
             let ink = if text.is_empty() { FAINT } else { INK };
-            canvas.text((x(column) + wide / 2.0, y + tall / 2.0 + 4.0), 12.0, Anchor::Middle, ink, words);
+            let lines = wrap(words, 11.0, wide - 14.0);
+            let first = y + tall / 2.0 + 4.0 - (lines.len() as f64 - 1.0) * 6.5;
+            for (n, line) in lines.iter().enumerate() {
+                canvas.text(
+                    (x(column) + wide / 2.0, first + n as f64 * 13.0),
+                    11.0,
+                    Anchor::Middle,
+                    ink,
+                    line,
+                );
+            }
             row += same;
         }
     }

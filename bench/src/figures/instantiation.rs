@@ -10,7 +10,7 @@ use super::{Effort, Made};
 use machine::timeline::{Phase, Span};
 use node::client::Client;
 use node::model::{Instance, Network, State, Status, Timeline};
-use node::phases::{ORCHESTRATORS, Place, meaning, orchestrator, place};
+use node::phases::{ORCHESTRATORS, Orchestrator, Place, meaning, orchestrator, place};
 use serde_json::json;
 use std::process::Command;
 
@@ -34,14 +34,18 @@ pub fn model(_: &mut Run) -> Result<Made, Error> {
 
 /// Figure 11.
 pub fn mapping(_: &mut Run) -> Result<Made, Error> {
-    let columns = ["phase"].into_iter().chain(ORCHESTRATORS.iter().map(|o| o.name)).map(str::to_owned);
+    let name = |o: &Orchestrator| match o.measured {
+        true => o.name.to_owned(),
+        false => format!("{} (mapped, not run)", o.name),
+    };
+    let columns = ["phase".to_owned()].into_iter().chain(ORCHESTRATORS.iter().map(name));
     let row = |phase: Phase| {
         let who = ORCHESTRATORS.iter().map(|o| o.component(phase).unwrap_or_default());
         [phase.name()].into_iter().chain(who).map(str::to_owned).collect()
     };
     let top = Phase::ALL.into_iter().filter(|phase| phase.within().is_none());
     let content = Content::Mapping { columns: columns.collect(), rows: top.map(row).collect() };
-    let compared = vec!["The table is the program's own (node/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
+    let compared = vec!["Kubernetes and OpenVIM are mapped from their documents; nothing of them was run. The table is the program's own (node/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
     Ok(Made { content, programs: vec![], compared, missing: vec![] })
 }
 
