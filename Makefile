@@ -10,11 +10,12 @@ SHELL := /bin/bash
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
 TEST_PACKAGES := fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod libpcap0.8 iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries bench-program demo test test-nova figures-nova lint bench figures docs fuzz install clean packages test-packages
+.PHONY: help build images binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,10 +44,11 @@ demo: build ## start a firewall, send packets through it, show what happened, cl
 	scripts/demo
 
 test: build test-packages ## run every test
-	cargo test --quiet --workspace --exclude e2e
+	cargo test --quiet --workspace --exclude e2e --exclude nomad-driver-microvisor
 	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
 	cargo build --quiet -p bench
 	cargo test -p e2e
+	cargo test -p nomad-driver-microvisor
 
 test-nova: build test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
@@ -56,6 +58,19 @@ figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 fr
 	mkdir -p $(dir $(NOVA_TIMELINES))
 	integrations/nova/e2e/measure.py --servers 30 $(NOVA_TIMELINES)
 	$(RELEASE)/microvisor-bench fig12 fig14 fig15 --quick --timelines $(NOVA_TIMELINES) --out $(dir $(NOVA_TIMELINES))
+
+# Static, as the monitor is: Nomad's clients run it wherever they are.
+nomad-driver: ## build the task driver for HashiCorp Nomad
+	cargo rustc --release --quiet -p nomad-driver-microvisor --bin nomad-driver-microvisor -- -C target-feature=+crt-static -C relocation-model=static
+
+test-nomad: build nomad-driver nomad-packages ## run the tests of the driver for Nomad, against a real Nomad (about 4 minutes; 7 the first time)
+	cd integrations/nomad/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
+
+NOMAD_TIMELINES := target/figures-nomad/timelines.json
+figures-nomad: build bench-program nomad-driver nomad-packages test-packages ## draw figures 13, 16 and 17 from 90 tasks of a real Nomad, to target/figures-nomad (about 3 minutes)
+	mkdir -p $(dir $(NOMAD_TIMELINES))
+	integrations/nomad/e2e/measure.py --tasks 30 $(NOMAD_TIMELINES)
+	$(RELEASE)/microvisor-bench fig11 fig13 fig16 fig17 --quick --timelines $(NOMAD_TIMELINES) --out $(dir $(NOMAD_TIMELINES))
 
 lint: ## check formatting and run clippy
 	cargo fmt --check
@@ -84,6 +99,9 @@ install: build bench-program ## install under PREFIX (default /usr/local)
 	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 
+install-nomad: nomad-driver ## install the task driver for Nomad under PREFIX
+	install -D -t $(PREFIX)/lib/nomad/plugins $(RELEASE)/nomad-driver-microvisor
+
 clean: ## remove everything that was built
 	cargo clean --quiet
 	cd guests && cargo clean --quiet
@@ -99,6 +117,9 @@ endef
 
 packages:
 	@$(call install-missing,$(PACKAGES))
+
+nomad-packages:
+	@$(call install-missing,$(NOMAD_PACKAGES))
 
 # Debian has no schemathesis. Without a way to PyPI its test says that it was not run.
 test-packages:

@@ -1,0 +1,269 @@
+#!/usr/bin/python3
+"""Where the time of instantiations through Nomad goes: for figures 13, 16 and 17.
+
+usage: measure.py [--tasks N] FILE       N tasks of each kind (default 30), in turns of ten, to FILE: microvisor-bench fig16 --timelines FILE
+       measure.py --knobs [--tasks N]    what each setting gains alone, N tasks with each (default 10)
+       measure.py --native [--tasks N]   in bridge mode: the first connection to a guest, and to a native process (default 10)
+
+Kinds: Nomad as it comes; tuned (see KNOBS); and Nomad's own mock driver, which starts nothing. A client pings the guest's address
+already, so that the first packet is there when the guest is. The first tasks of each turn are not counted.
+"""
+
+import argparse
+import contextlib
+import functools
+import http.server
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+from place import ADDRESS, CLIENT, IMAGES, NETWORK, PONG, RELEASE, SUBNET, Place, eventually
+
+STOCK, TUNED, MOCK = 'Nomad', 'Nomad, tuned', "Nomad with its mock driver"
+GUEST, MAC = f'{SUBNET}.200', '02:00:00:00:02:00'
+WARM_UP = 2
+TURN = 10
+PREPARED = 4
+PORT = 7979
+# What ClickOS asks for: prepared monitors have that.
+MEMORY_MIB = 8
+
+
+class Meter:
+    """The collector of timelines, which prints what it finds."""
+
+    def __init__(self, place):
+        self.place = place
+        self.found = {}
+        self.news = threading.Condition()
+        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--node', place.socket, '--print']
+        self.process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+        time.sleep(1)
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.news:
+                found = json.loads(line)
+                self.found[found['alloc']] = found['phases']
+                self.news.notify_all()
+
+    def phases(self, allocation):
+        with self.news:
+            if not self.news.wait_for(lambda: allocation in self.found, 30):
+                raise AssertionError(f'{allocation}: no phases')
+            return self.found.pop(allocation)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def pings():
+    """A client that asks already, and knows the guest's link-layer address."""
+    subprocess.run(['ip', 'neigh', 'replace', GUEST, 'lladdr', MAC, 'dev', f'mv-{NETWORK}', 'nud', 'permanent'], check=True)
+    process = subprocess.Popen(['ping', '-n', '-q', '-i', '0.002', GUEST], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def job(place, kind, number, more):
+    """Another job each time: a job that is registered again is an update."""
+    if kind == MOCK:
+        task = place.task(driver='mock_driver', own={'run_for': '1h'})
+    else:
+        own = {'network': [{'name': NETWORK, 'address': GUEST, 'mac': MAC}]}
+        if kind == TUNED:
+            own['memory_mib'] = MEMORY_MIB
+        else:
+            own['prepared'] = False
+        task = place.task(PONG, **{**more, 'own': own | more.get('own', {})})
+    return place.job(f'measured-{number}', task)
+
+
+class Tasks:
+    def __init__(self, place, meter):
+        self.place, self.meter = place, meter
+        self.number = 0
+        self.more = {}
+
+    def one(self, kind):
+        """One task. Its timeline, from the job's registration to the first packet."""
+        self.number += 1
+        name = f'measured-{self.number}'
+        if kind == TUNED:
+            eventually('monitors are prepared', lambda: self.place.node_status()['prepared'] == self.place.prepared)
+        began = time.time_ns()
+        evaluation = self.place.register(job(self.place, kind, self.number, self.more))['EvalID']
+        allocation = eventually(f'{name} has an allocation', lambda: self.place.allocations(name))[0]['ID']
+        phases = self.meter.phases(allocation)
+        if kind == MOCK:
+            timeline = {'instance': allocation, 'name': name, 'request': evaluation, 'begun_unix_ns': began,
+                        'timeline': {'origin': 0, 'tsc_hz': 10**9, 'spans': []}, 'external': phases}
+        else:
+            timeline = eventually('the first packet was answered', lambda: self.timeline(allocation), 10)
+        self.place.stop(name)
+        eventually('it is gone', lambda: not self.place.instances())
+        return timeline
+
+    def timeline(self, allocation):
+        found = self.place.node('GET', f'/v1/instances/task-{allocation}/timeline')
+        spans = {span['phase'] for span in found['timeline']['spans']}
+        return found if found.get('external') and 'first-packet' in spans else None
+
+    def turn(self, kind, count):
+        for _ in range(WARM_UP):
+            self.one(kind)
+        return [self.one(kind) for _ in range(count)]
+
+
+def begun(timeline):
+    return min(phase['start_unix_ns'] for phase in timeline['external'])
+
+
+def started(timeline):
+    """Milliseconds from the job's registration until Nomad said that the task had started."""
+    return (next(p['end_unix_ns'] for p in timeline['external'] if p['name'] == 'driver') - begun(timeline)) / 1e6
+
+
+def first_packet(timeline):
+    """Milliseconds from the job's registration to the first packet."""
+    span = next(span for span in timeline['timeline']['spans'] if span['phase'] == 'first-packet')
+    return (timeline['begun_unix_ns'] + span['end_ns'] - begun(timeline)) / 1e6
+
+
+def added(timeline):
+    """Milliseconds of the driver that are not the node's: from the last hook to `started`, without request to ready."""
+    driver = next(p for p in timeline['external'] if p['name'] == 'driver')
+    ready = max(span['end_ns'] for span in timeline['timeline']['spans'] if span['phase'] == 'ready')
+    return (driver['end_unix_ns'] - driver['start_unix_ns'] - ready) / 1e6
+
+
+def line(label, values):
+    values = sorted(values)
+    return f'{label:44} median {statistics.median(values):7.1f} ms, {values[0]:7.1f} to {values[-1]:7.1f}, of {len(values)}'
+
+
+def report(found):
+    stock, tuned, mock = found[STOCK], found[TUNED], found[MOCK]
+    base = statistics.median(map(started, mock))
+    print(line('mock driver: registration to Started', map(started, mock)))
+    for name, timelines in ((STOCK, stock), (TUNED, tuned)):
+        print(line(f'{name}: registration to Started', map(started, timelines)))
+        print(line(f'{name}: registration to first packet', map(first_packet, timelines)))
+        print(line(f'{name}: the driver beside the node', map(added, timelines)))
+        print(f'{"":44} first packet after the mock driver\'s Started: {statistics.median(map(first_packet, timelines)) - base:.1f} ms')
+
+
+def figures(place, file, count):
+    meter = Meter(place)
+    tasks = Tasks(place, meter)
+    found = {kind: [] for kind in (STOCK, TUNED, MOCK)}
+    with pings():
+        while len(found[STOCK]) < count:
+            for kind, timelines in found.items():
+                print(f'{kind}: {len(timelines)} of {count}', file=sys.stderr, flush=True)
+                timelines += tasks.turn(kind, min(count - len(timelines), TURN))
+    meter.close()
+    with open(file, 'w') as out:
+        json.dump(found, out)
+    report(found)
+
+
+def knobs(place, count):
+    """Each alone; the image that comes with every allocation last."""
+    folder = place.folder / 'served'
+    folder.mkdir()
+    (folder / 'clickos').write_bytes((IMAGES / 'clickos').read_bytes())
+    handler = functools.partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer((ADDRESS, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    artifact = {'GetterSource': f'http://{ADDRESS}:{server.server_port}/clickos', 'RelativeDest': 'local/image', 'GetterMode': 'file'}
+    meter = Meter(place)
+    tasks = Tasks(place, meter)
+    with pings():
+        for label, kind, more in (
+                ('none', STOCK, {}),
+                ('prepared monitors', TUNED, {}),
+                ('no log collection', STOCK, {'LogConfig': {'Disabled': True, 'MaxFiles': 2, 'MaxFileSizeMB': 2}}),
+                ('image as an artifact of each allocation', STOCK, {'Artifacts': [artifact], 'own': {'image': 'local/image'}}),
+                ('none, again', STOCK, {})):
+            tasks.more = more
+            print(line(label, map(first_packet, tasks.turn(kind, count))), flush=True)
+    meter.close()
+    server.shutdown()
+
+
+def connected(port, seconds=20):
+    """Nanoseconds since 1970 of the first connection that somebody accepts and answers to."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            with socket.create_connection((ADDRESS, port), timeout=0.05) as stream:
+                stream.settimeout(0.2)
+                stream.sendall(b'PING\r\n')
+                if stream.recv(1):
+                    return time.time_ns()
+        time.sleep(0.001)
+    raise AssertionError('nobody answers')
+
+
+def native(place, count):
+    """A guest that speaks Redis's protocol, and a native server of it, both behind a published port."""
+    def bridged(name, task):
+        network = {'Mode': 'bridge', 'ReservedPorts': [{'Label': 'port', 'Value': PORT, 'To': 6379}]}
+        return place.job(name, task, group={'Networks': [network]})
+    guest = place.task(None, own={'image': 'redis'})
+    server = place.task(driver='raw_exec', own={'command': '/usr/bin/redis-server', 'args': ['--port', '6379', '--protected-mode', 'no', '--save', '']})
+    found = {'guest': [], 'native process': []}
+    for number in range(WARM_UP + count):
+        for (name, times), task in zip(found.items(), (guest, server)):
+            label = f'{name.split()[0]}-{number}'
+            began = time.time_ns()
+            place.register(bridged(label, task))
+            took = (connected(PORT) - began) / 1e6
+            if number >= WARM_UP:
+                times.append(took)
+            place.stop(label)
+            eventually('it has ended', lambda: all(a['ClientStatus'] in ('complete', 'failed') for a in place.nomad('GET', '/v1/allocations') or ()))
+    for name, times in found.items():
+        print(line(f'bridge mode, registration to first answer, {name}', times))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('file', nargs='?')
+    parser.add_argument('--tasks', type=int)
+    parser.add_argument('--knobs', action='store_true')
+    parser.add_argument('--native', action='store_true')
+    asked = parser.parse_args()
+    if bool(asked.file) + asked.knobs + asked.native != 1:
+        parser.error('one of FILE, --knobs and --native')
+    place = Place(prepared=PREPARED)
+    try:
+        place.up()
+        if asked.knobs:
+            knobs(place, asked.tasks or 10)
+        elif asked.native:
+            native(place, asked.tasks or 10)
+        else:
+            figures(place, asked.file, asked.tasks or 30)
+    finally:
+        place.down()
+
+
+if __name__ == '__main__':
+    main()
