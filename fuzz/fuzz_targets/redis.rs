@@ -7,8 +7,8 @@ use redis_engine::{Engine, Setup};
 fuzz_target!(|data: &[u8]| {
     let setup = Setup {
         seed: [1, 2],
-        used: || 0,
-        total: 4 << 20,
+        heap_used: || 0,
+        heap_size: 4 << 20,
         max_memory: Some(0),
         max_clients: 10,
         password: String::new(),
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
                 engine.sent(id, pending);
             }
         }
-        while engine.next_outbound().is_some() {}
+        while engine.next_pending_write().is_some() {}
     }
     for id in clients {
         engine.disconnect(id);

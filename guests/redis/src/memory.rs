@@ -30,9 +30,10 @@ impl ConnectionMemory {
         self.budget / 4 * 3 / (CONNECTION_OVERHEAD + 2 * BUFFER_MINIMUM)
     }
 
-    /// ConnectionMemory for a new connection when there are `open` and may be `most`. Each takes a share of what is left, so that
-    /// there is always something for the next.
-    pub fn admit(&self, open: usize, most: usize) -> Option<Admission> {
+    /// Sizes of the buffers of a new connection when there are `open` and may be `most`. Each takes a share of what is
+    /// left, so that there is always something for the next; less if the heap has no room for that. `None`: it has none
+    /// even for the smallest.
+    pub fn admit(&self, open: usize, most: usize, has_room: impl Fn(usize) -> bool) -> Option<Admission> {
         if open >= most + REJECTED_MAXIMUM {
             return None;
         }
@@ -43,6 +44,8 @@ impl ConnectionMemory {
         let spare = (self.budget / 4).saturating_sub(self.used);
         let size = (spare / 256).next_power_of_two() / 2;
         let size = size.clamp(BUFFER_MINIMUM, BUFFER_MAXIMUM);
+        let fits = |size: usize| has_room(2 * size + CONNECTION_OVERHEAD);
+        let size = [size, BUFFER_MINIMUM].into_iter().find(|&size| fits(size))?;
         Some(Admission { receive: size, transmit: size })
     }
 

@@ -55,7 +55,7 @@ impl Connections {
         let mut events = core::mem::take(&mut self.events);
         let mut worked = listener.poll(
             now,
-            |open| buffers.admit(open, most),
+            |open| buffers.admit(open, most, |bytes| engine.can_accept(bytes)),
             |number, event| events.push((number, event)),
         );
         worked |= !events.is_empty();

@@ -330,3 +330,24 @@ fn what_is_full_can_still_be_worked_on() {
     }
     guest.stop();
 }
+
+/// Without a limit of its own, a guest whose heap is full refuses what needs more, and keeps what it has.
+#[test]
+fn pushes_without_a_limit_are_refused_when_the_heap_is_full() {
+    let guest = Guest::start(&["--memory", "64"]);
+    let mut client = guest.connect();
+    assert_eq!(client.ask("CONFIG SET maxmemory 0"), "+OK");
+    let (value, mut refused) = ("v".repeat(2000), 0);
+    for _ in 0..300 {
+        client.send(&encode(&["LPUSH", "list", &value]).repeat(80));
+        refused += (0..80).filter(|_| client.reply().starts_with("-OOM")).count();
+    }
+    assert!(refused > 100, "{refused} of 24000 were refused");
+    let length: usize = client.ask("LLEN list")[1..].parse().expect("a number");
+    assert_eq!(length + refused, 24_000);
+    // Others are still let in, and can make room.
+    let mut other = guest.connect();
+    assert_eq!(other.ask("LTRIM list 0 9"), "+OK");
+    assert_eq!(client.ask("LPUSH list x"), ":11");
+    guest.stop();
+}

@@ -2,11 +2,12 @@
 
 use crate::client::{Args, Blocked, Client};
 use crate::commands::{self, Call};
-use crate::engine::Engine;
+use crate::engine::{COMMAND_BYTES, Engine};
 use crate::error::Error;
 use crate::server::Server;
 use crate::store::keyspace::Keyspace;
 use crate::store::stream::Stream;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 impl Engine {
@@ -15,7 +16,7 @@ impl Engine {
         for key in &wait.keys {
             self.store.databases[client.db]
                 .blocking_keys
-                .entry(key.clone())
+                .entry(Rc::from(&**key))
                 .or_default()
                 .push_back(client.id);
         }
@@ -65,7 +66,9 @@ impl Engine {
                 nested: false,
             };
             let result = match commands::find(&words[0]) {
-                Some(command) => (command.run)(&mut call),
+                Some(command) => call
+                    .ensure_memory(call.args.memory_estimate() + COMMAND_BYTES)
+                    .and_then(|()| (command.run)(&mut call)),
                 None => Ok(()),
             };
             let blocked = call.blocked.is_some();
@@ -184,10 +187,10 @@ pub(crate) fn unblock_client(store: &mut Keyspace, server: &mut Server, client: 
     server.deadlines.remove(&(wait.deadline, client.id));
     let waiting = &mut store.databases[client.blocked_db].blocking_keys;
     for key in &wait.keys {
-        if let Some(ids) = waiting.get_mut(key) {
+        if let Some(ids) = waiting.get_mut(&**key) {
             ids.retain(|&id| id != client.id);
             if ids.is_empty() {
-                waiting.remove(key);
+                waiting.remove(&**key);
             }
         }
     }

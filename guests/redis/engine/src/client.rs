@@ -40,17 +40,23 @@ impl<'a> Args<'a> {
         (index..self.len()).map(move |i| self.at(i))
     }
 
+    /// Bytes of all arguments, with what a copy of each takes.
+    pub(crate) fn copied_bytes(self) -> usize {
+        self.from(0).map(|word| word.len() + 96).sum()
+    }
+
     pub(crate) fn to_vecs(self) -> Vec<Vec<u8>> {
         self.from(0).map(<[u8]>::to_vec).collect()
     }
 
-    /// Bytes that keeping what is told takes at the most, whatever type it goes to.
+    /// Bytes that storing the arguments takes at the most, whatever type they go to: the copies, what a listpack is
+    /// reallocated to meanwhile, and a share of the tables.
     pub(crate) fn memory_estimate(self) -> usize {
-        let text: usize = match self {
-            Self::Request(_, spans) => spans.iter().map(|s| s.length as usize).sum(),
-            Self::Owned(words) => words.iter().map(Vec::len).sum(),
-        };
-        text + 160 * self.len()
+        let bytes = |length: usize| length + (5 * length).min(16 << 10) + 320;
+        match self {
+            Self::Request(_, spans) => spans.iter().map(|s| bytes(s.length as usize)).sum(),
+            Self::Owned(words) => words.iter().map(|w| bytes(w.len())).sum(),
+        }
     }
 }
 

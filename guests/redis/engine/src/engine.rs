@@ -4,6 +4,7 @@ use crate::blocked::unblock_client;
 use crate::client::{Args, Client, MultiState};
 use crate::commands::{self, Call, Command, flags};
 use crate::error::Error;
+use crate::memory::{Credit, can_allocate, can_allocate_buffer};
 use crate::resp::parse::{Parsed, Parser};
 use crate::server::{Server, Settings, Stats};
 use crate::store::keyspace::Keyspace;
@@ -15,6 +16,24 @@ use alloc::vec::Vec;
 
 /// Bytes of replies that a client may leave unread before its next command has to wait.
 const BACKLOG: usize = 64 << 10;
+
+/// What a command that grows values may take beyond its arguments, bytes: a listpack that becomes a table, shards that
+/// are split, nodes of trees.
+pub(crate) const COMMAND_BYTES: usize = 64 << 10;
+/// Keys evicted for one command at the most, when memory is free but fragmented.
+const EVICTIONS: usize = 1000;
+
+/// Evicts keys until there is room for so many bytes.
+pub(crate) fn make_room(store: &mut Keyspace, server: &mut Server, bytes: usize) -> Result<(), Error> {
+    let mut fragmented = 0;
+    while !server.has_room(bytes) {
+        fragmented += usize::from(server.is_within_limit(bytes));
+        if fragmented > EVICTIONS || !store.evict() {
+            return Err(Error::Memory);
+        }
+    }
+    Ok(())
+}
 
 /// What an engine is given to begin with.
 #[derive(Clone, Debug)]
@@ -67,6 +86,7 @@ impl Engine {
             heap_used: setup.heap_used,
             heap_size: setup.heap_size,
             peak: 0,
+            credit: Credit::default(),
             shutdown: false,
         };
         server.settings.max_memory = setup
@@ -190,9 +210,10 @@ impl Engine {
             let wanted = announced.min(2 * after).max(after + after / 2);
             let spans = parser.spans.capacity() * 24;
             let free = self.server.free() / 2;
-            let wanted = if wanted + spans > free { after + spans } else { wanted };
+            let fits = |bytes: usize| bytes <= free && can_allocate_buffer(bytes);
+            let wanted = if fits(wanted + spans) { wanted } else { after };
             let more = wanted.saturating_sub(client.query_buffer.len());
-            if wanted + spans > free || client.query_buffer.try_reserve_exact(more).is_err() {
+            if !fits(wanted + spans) || client.query_buffer.try_reserve_exact(more).is_err() {
                 client.out.error(&Error::Text("ERR request is larger than memory allows"));
                 client.close_after_reply = true;
                 self.server.stats.overflowed += 1;
@@ -293,8 +314,12 @@ impl Engine {
                 command.name
             )));
         }
+        // Lists of the arguments, which many commands make.
+        if !self.server.credit.take_transient(64 * args.len()) {
+            return Err(Error::Memory);
+        }
         if command.has(flags::GROWS) {
-            self.evict_until_fits(args.memory_estimate())?;
+            self.evict_until_fits(args.memory_estimate() + COMMAND_BYTES)?;
         } else {
             // Also who deletes makes the table work; and a lower maxmemory takes effect with any command.
             let _ = self.evict_until_fits(0);
@@ -303,7 +328,9 @@ impl Engine {
             if command.has(flags::NO_MULTI) {
                 return Err(Error::Text("ERR Command not allowed inside a transaction"));
             }
-            if !self.server.has_room(args.memory_estimate()) {
+            // Twice: the list of commands may have to grow.
+            let queued = client.multi.as_ref().map_or(0, |multi| multi.commands.len());
+            if !self.server.has_room(args.copied_bytes() + 64 * (queued + 8)) {
                 return Err(Error::Memory);
             }
             if let Some(MultiState { commands, .. }) = &mut client.multi {
@@ -316,17 +343,13 @@ impl Engine {
 
     /// Evicts until there is room for so many bytes.
     fn evict_until_fits(&mut self, bytes: usize) -> Result<(), Error> {
-        loop {
-            let used = (self.server.heap_used)();
-            self.server.peak = self.server.peak.max(used);
-            let over = used.saturating_add(bytes) > self.server.limit();
-            if !over && bytes <= self.server.free() {
-                return Ok(());
-            }
-            if !self.store.evict() {
-                return Err(Error::Memory);
-            }
-        }
+        self.server.peak = self.server.peak.max((self.server.heap_used)());
+        make_room(&mut self.store, &mut self.server, bytes)
+    }
+
+    /// Whether a new connection with buffers of so many bytes can be served.
+    pub fn can_accept(&self, bytes: usize) -> bool {
+        can_allocate(bytes)
     }
 
     /// Runs a command.

@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod glob;
 mod listpack;
+mod memory;
 mod number;
 mod resp;
 mod server;

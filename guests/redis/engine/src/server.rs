@@ -1,6 +1,7 @@
 //! What there is besides keys: clients, channels, settings, counters.
 
 use crate::client::Client;
+use crate::memory::Credit;
 use crate::resp::reply::Reply;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,10 @@ pub(crate) struct Server {
     pub(crate) heap_used: fn() -> usize,
     /// Bytes of the heap.
     pub(crate) heap_size: usize,
+    /// The most bytes of the heap that were in use.
     pub(crate) peak: usize,
+    /// What was found free of the heap by the last try.
+    pub(crate) credit: Credit,
     /// SHUTDOWN was asked for.
     pub(crate) shutdown: bool,
 }
@@ -73,13 +77,19 @@ impl Server {
 
     /// Where writing stops: `maxmemory`, or what the heap has if that is less.
     pub(crate) fn limit(&self) -> usize {
-        let hard = self.heap_size.saturating_sub(self.reserve());
+        // As much again as the reserve is kept for connections: whoever comes to make room has to be let in.
+        let hard = self.heap_size.saturating_sub(2 * self.reserve());
         if self.settings.max_memory == 0 { hard } else { hard.min(self.settings.max_memory) }
     }
 
+    /// Whether `bytes` more would be within `maxmemory` and the hard limit.
+    pub(crate) fn is_within_limit(&self, bytes: usize) -> bool {
+        (self.heap_used)().saturating_add(bytes) <= self.limit()
+    }
+
     /// Whether there is room for a value of so many bytes, and for making it.
-    pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        (self.heap_used)().saturating_add(bytes) <= self.limit() && bytes <= self.free()
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        self.is_within_limit(bytes) && self.credit.take(bytes)
     }
 
     /// How long a reply may become: growing takes up to two and a half times as much for a moment.

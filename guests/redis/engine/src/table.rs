@@ -5,6 +5,7 @@
 //! bits of `i`; with the bits reversed, a shard is a range, and the cursor of a walk is a place in that space: splits
 //! and merges only move borders.
 
+use crate::memory::can_allocate_buffer;
 use alloc::vec::Vec;
 use core::hash::Hasher;
 use hashbrown::HashTable;
@@ -52,6 +53,10 @@ impl<T: Keyed> Table<T> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.seed.hash(key)
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -115,17 +120,20 @@ impl<T: Keyed> Table<T> {
             shard.shrink_to(shard.len() * 2, |e| inner(seed.hash(e.key())));
         }
         self.len -= 1;
-        if self.len < self.shards.len() * MERGE_LOAD && self.shards.len() > 1 {
-            self.merge();
-        }
-        if self.len == 0 {
-            self.shards = Vec::new();
-        }
+        self.shrink();
         Some(entry)
     }
 
     /// Moves the upper half of the next shard in turn to a new one.
     fn split(&mut self) {
+        // Shards that are fuller than they should be are slower, which is better than an error.
+        let capacity = self.shards.capacity();
+        if self.shards.len() == capacity {
+            let bytes = 2 * capacity * size_of::<HashTable<T>>();
+            if !can_allocate_buffer(bytes) || self.shards.try_reserve_exact(capacity).is_err() {
+                return;
+            }
+        }
         let new = self.shards.len();
         self.shards.push(HashTable::new());
         let bits = self.bits();
@@ -154,6 +162,25 @@ impl<T: Keyed> Table<T> {
         }
         if self.shards.len() * 4 < self.shards.capacity() {
             self.shards.shrink_to(self.shards.len() * 2);
+        }
+    }
+
+    /// Takes an entry of a shard out for which a condition holds.
+    pub(crate) fn pop(&mut self, shard: usize, condition: impl FnMut(&mut T) -> bool) -> Option<T> {
+        // `extract_if` leaves what it has not visited when it is dropped.
+        let entry = self.shards.get_mut(shard)?.extract_if(condition).next()?;
+        self.len -= 1;
+        self.shrink();
+        Some(entry)
+    }
+
+    /// Merges shards, if they have become nearly empty.
+    fn shrink(&mut self) {
+        if self.len < self.shards.len() * MERGE_LOAD && self.shards.len() > 1 {
+            self.merge();
+        }
+        if self.len == 0 {
+            self.shards = Vec::new();
         }
     }
 

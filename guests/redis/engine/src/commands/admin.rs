@@ -71,7 +71,7 @@ enum Setting {
 }
 
 fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error> {
-    let shown = String::from_utf8_lossy(name).into_owned();
+    let shown = super::shown(name);
     let failed = |why: &str| {
         Error::Formatted(format!("ERR CONFIG SET failed (possibly related to argument '{shown}') - {why}"))
     };
@@ -107,6 +107,7 @@ fn setting(call: &Call<'_>, name: &[u8], value: &[u8]) -> Result<Setting, Error>
 pub(crate) fn config(call: &mut Call<'_>) -> CommandResult {
     let n = call.argc();
     if call.is(1, "GET") && n >= 3 {
+        call.ensure_transient(2 * call.server.settings.password.len())?;
         let all = settings(call);
         let wanted =
             |name: &str| call.args.from(2).any(|pattern| glob::matches(pattern, name.as_bytes(), true));
@@ -117,6 +118,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> CommandResult {
             call.out.bulk(value.as_bytes());
         }
     } else if call.is(1, "SET") && n >= 4 && n.is_multiple_of(2) {
+        call.ensure_memory(3 * call.args.copied_bytes())?;
         // All are checked before any is changed.
         let mut changes = Vec::new();
         for at in (2..n).step_by(2) {

@@ -92,7 +92,9 @@ pub(crate) fn auth(call: &mut Call<'_>) -> CommandResult {
 }
 
 /// Whether a client may be named so.
-fn check_name(name: &[u8]) -> Result<String, Error> {
+fn check_name(call: &mut Call<'_>, at: usize) -> Result<String, Error> {
+    let name = call.arg(at);
+    call.ensure_memory(2 * name.len())?;
     let wrong = Error::Text("ERR Client names cannot contain spaces, newlines or special characters.");
     match name.iter().all(|b| (b'!'..=b'~').contains(b)) {
         true => Ok(String::from_utf8_lossy(name).into_owned()),
@@ -117,10 +119,10 @@ pub(crate) fn hello(call: &mut Call<'_>) -> CommandResult {
             authenticate(call, call.args.at(at + 1), call.args.at(at + 2))?;
             at += 3;
         } else if call.is(at, "SETNAME") && at + 1 < call.argc() {
-            name = Some(check_name(call.arg(at + 1))?);
+            name = Some(check_name(call, at + 1)?);
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(call.arg(at));
+            let option = super::shown(call.arg(at));
             return Err(Error::Formatted(format!("ERR Syntax error in HELLO option '{option}'")));
         }
     }
@@ -194,11 +196,11 @@ pub(crate) fn client(call: &mut Call<'_>) -> CommandResult {
             false => call.out.bulk(call.client.name.as_bytes()),
         },
         () if call.is(1, "SETNAME") && n == 3 => {
-            call.client.name = check_name(call.arg(2))?;
+            call.client.name = check_name(call, 2)?;
             call.out.ok();
         }
         () if call.is(1, "SETINFO") && n == 4 => {
-            let text = check_name(call.arg(3))?;
+            let text = check_name(call, 3)?;
             match () {
                 () if call.is(2, "LIB-NAME") => call.client.library = text,
                 () if call.is(2, "LIB-VER") => call.client.library_version = text,

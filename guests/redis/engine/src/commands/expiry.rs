@@ -30,7 +30,7 @@ fn expire_with(call: &mut Call<'_>, unit: i64, relative: bool, name: &'static st
             () if call.is(i, "GT") => gt = true,
             () if call.is(i, "LT") => lt = true,
             () => {
-                let option = alloc::string::String::from_utf8_lossy(call.arg(i));
+                let option = super::shown(call.arg(i));
                 return Err(Error::Formatted(alloc::format!("ERR Unsupported option {option}")));
             }
         }

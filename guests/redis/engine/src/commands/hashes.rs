@@ -172,7 +172,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> CommandResult {
     }
     let mut rng = call.store.rng();
     let fields = call.store.get::<Hash>(call.db, call.args.at(1))?.map_or(0, Hash::len);
-    call.ensure_memory(64 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_transient(96 * fields.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let hash = call.store.get::<Hash>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(hash.and_then(|hash| hash.random(rng)).map(|(name, _)| name));

@@ -118,6 +118,7 @@ fn keys<'a>(command: &Command, words: &Args<'a>) -> Vec<&'a [u8]> {
 
 fn get_keys(call: &mut Call<'_>) -> CommandResult {
     let command = super::find(call.arg(2)).ok_or(Error::Text("ERR Invalid command specified"))?;
+    call.ensure_transient(2 * call.args.copied_bytes())?;
     let words: Vec<Vec<u8>> = call.args.from(2).map(<[u8]>::to_vec).collect();
     if !command.takes(words.len()) {
         return Err(Error::Text("ERR Invalid number of arguments specified for command"));

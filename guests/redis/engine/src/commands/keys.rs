@@ -1,12 +1,12 @@
 //! Keys, whatever they hold.
 
 use super::Call;
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::number::parse_i64;
 use crate::store::keyspace::DATABASES;
 use crate::table::Keyed;
-use alloc::vec::Vec;
 
 pub(crate) fn del(call: &mut Call<'_>) -> CommandResult {
     let gone = call.args.from(1).filter(|key| call.store.delete(call.db, key)).count();
@@ -71,6 +71,10 @@ fn rename_to(call: &mut Call<'_>, only_new: bool) -> CommandResult {
     if call.store.find(call.db, from).is_none() {
         return Err(Error::NoSuchKey);
     }
+    if to.len() > from.len() {
+        call.ensure_memory(to.len() + COMMAND_BYTES)?;
+    }
+    call.ensure_transient(to.len())?;
     let taken = call.store.find(call.db, to).is_some();
     if only_new && taken {
         call.out.integer(0);
@@ -125,7 +129,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> CommandResult {
         return Err(Error::Text("ERR source and destination objects are the same"));
     }
     let size = call.store.find(call.db, from).map_or(0, |entry| entry.size());
-    call.ensure_memory(2 * size)?;
+    call.ensure_memory(6 * size + COMMAND_BYTES)?;
     let there = call.store.find(db, to).is_some();
     let value = call.store.find(call.db, from).map(|entry| {
         let value = match entry.value() {
@@ -152,6 +156,7 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> CommandResult {
     if db == call.db {
         return Err(Error::Text("ERR source and destination objects are the same"));
     }
+    call.ensure_memory(key.len() + COMMAND_BYTES)?;
     let possible = call.store.find(call.db, key).is_some() && call.store.find(db, key).is_none();
     if possible && let Some(entry) = call.store.take(call.db, key) {
         let expiry = entry.expiry();
@@ -200,15 +205,10 @@ pub(crate) fn swapdb(call: &mut Call<'_>) -> CommandResult {
     let a = index(1, "ERR invalid first DB index")?;
     let b = index(2, "ERR invalid second DB index")?;
     if a != b {
-        let mut touched: Vec<(usize, Vec<u8>)> = Vec::new();
-        for db in [a, b] {
-            let database = &call.store.databases[db];
-            touched.extend(
-                database.watched.keys().chain(database.blocking_keys.keys()).map(|key| (db, key.clone())),
-            );
-        }
         call.store.swap(a, b);
-        touched.into_iter().for_each(|(db, key)| call.store.changed(db, &key));
+        for db in [a, b] {
+            call.store.all_changed(db);
+        }
     }
     call.out.ok();
     Ok(())

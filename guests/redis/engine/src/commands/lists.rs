@@ -10,6 +10,11 @@ fn push(call: &mut Call<'_>, front: bool, only_old: bool) -> CommandResult {
         call.out.integer(0);
         return Ok(());
     }
+    let elements = call.argc() - 2;
+    let growth = call.store.get::<List>(call.db, key)?.map_or(128 * elements, |list| list.growth(elements));
+    if growth > 0 {
+        call.ensure_memory(growth)?;
+    }
     let list = call.store.get_or_make::<List>(call.db, key)?;
     for element in call.args.from(2) {
         list.push(front, element);
@@ -129,6 +134,11 @@ pub(crate) fn linsert(call: &mut Call<'_>) -> CommandResult {
         call.out.integer(-1);
         return Ok(());
     };
+    let growth = list.growth(2);
+    if growth > 0 {
+        call.ensure_memory(growth)?;
+    }
+    let Some(list) = call.store.get_mut::<List>(call.db, key)? else { return Ok(()) };
     list.insert(at + usize::from(after), call.args.at(4));
     call.out.integer(list.len() as i64);
     call.changed(key);

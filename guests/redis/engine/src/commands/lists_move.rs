@@ -1,6 +1,7 @@
 //! Lists: moving between them, and waiting for elements.
 
 use super::Call;
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::store::list::List;
 use alloc::vec;
@@ -23,7 +24,8 @@ fn transfer(call: &mut Call<'_>, from: bool, to: bool) -> Result<bool, Error> {
     call.store.get::<List>(call.db, target)?;
     let length =
         call.store.get::<List>(call.db, source)?.and_then(|list| list.end(from)).map_or(0, <[u8]>::len);
-    call.ensure_memory(2 * length)?;
+    let growth = call.store.get::<List>(call.db, target)?.map_or(0, |list| list.growth(1));
+    call.ensure_memory(2 * length + growth + COMMAND_BYTES)?;
     let list = call.store.get_mut::<List>(call.db, source)?;
     let Some(element) = list.and_then(|list| list.pop(from, <[u8]>::to_vec)) else { return Ok(false) };
     // To where it came from: the list must not go in between.
@@ -53,7 +55,7 @@ pub(crate) fn blmove(call: &mut Call<'_>) -> CommandResult {
     let (from, to) = (side(call, 3)?, side(call, 4)?);
     let deadline = call.deadline(5)?;
     if !transfer(call, from, to)? {
-        call.block(vec![call.arg(1).to_vec()], deadline, true)?;
+        call.block(vec![call.arg(1)], deadline, true)?;
     }
     Ok(())
 }
@@ -61,7 +63,7 @@ pub(crate) fn blmove(call: &mut Call<'_>) -> CommandResult {
 pub(crate) fn brpoplpush(call: &mut Call<'_>) -> CommandResult {
     let deadline = call.deadline(3)?;
     if !transfer(call, false, true)? {
-        call.block(vec![call.arg(1).to_vec()], deadline, true)?;
+        call.block(vec![call.arg(1)], deadline, true)?;
     }
     Ok(())
 }
@@ -82,7 +84,7 @@ fn pop_or_wait(call: &mut Call<'_>, front: bool) -> CommandResult {
             return Ok(());
         }
     }
-    call.block(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
+    call.block(keys, deadline, false)
 }
 
 pub(crate) fn blpop(call: &mut Call<'_>) -> CommandResult {
@@ -94,7 +96,7 @@ pub(crate) fn brpop(call: &mut Call<'_>) -> CommandResult {
 }
 
 /// LMPOP from the word `first` on; whether there was something.
-fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, Error> {
+fn pop_many<'a>(call: &mut Call<'a>, first: usize) -> Result<Option<Vec<&'a [u8]>>, Error> {
     let (keys, next) = call.counted_keys(first, "ERR numkeys should be greater than 0")?;
     if next >= call.argc() {
         return Err(Error::Syntax);
@@ -113,7 +115,7 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
         call.changed_or_emptied(key);
         return Ok(None);
     }
-    Ok(Some(keys.into_iter().map(<[u8]>::to_vec).collect()))
+    Ok(Some(keys))
 }
 
 pub(crate) fn lmpop(call: &mut Call<'_>) -> CommandResult {

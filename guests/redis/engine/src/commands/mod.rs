@@ -27,6 +27,7 @@ pub(crate) mod zset_range;
 pub(crate) mod zsets;
 
 use crate::client::{Args, Blocked, Client};
+use crate::engine::make_room;
 use crate::error::{CommandResult, Error};
 use crate::number::{parse_f64, parse_f64_saturating, parse_i64};
 use crate::resp::reply::Reply;
@@ -71,6 +72,11 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
     }
     let at = table::COMMANDS.binary_search_by(|c| c.name.as_bytes().cmp(lower)).ok()?;
     Some(&table::COMMANDS[at])
+}
+
+/// The beginning of an argument, for an error message.
+pub(crate) fn shown(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(128)]).into_owned()
 }
 
 /// The error for a command that is not in the table.
@@ -137,12 +143,12 @@ impl<'a> Call<'a> {
 
     /// Whether a value of so many bytes can be made; evicts for it.
     pub(crate) fn ensure_memory(&mut self, bytes: usize) -> CommandResult {
-        while !self.server.has_room(bytes) {
-            if !self.store.evict() {
-                return Err(Error::Memory);
-            }
-        }
-        Ok(())
+        make_room(self.store, self.server, bytes)
+    }
+
+    /// Whether `bytes` can be allocated until the command ends.
+    pub(crate) fn ensure_transient(&mut self, bytes: usize) -> CommandResult {
+        if self.server.credit.take_transient(bytes) { Ok(()) } else { Err(Error::Memory) }
     }
 
     /// The arguments `keys` that begin at `first` and are as many as the number before says.
@@ -203,14 +209,14 @@ impl<'a> Call<'a> {
     }
 
     /// Waits for a change of one of these keys, unless this is a transaction: then it is over at once.
-    pub(crate) fn block(&mut self, keys: Vec<Vec<u8>>, deadline: u64, null_is_bulk: bool) -> CommandResult {
+    pub(crate) fn block(&mut self, keys: Vec<&[u8]>, deadline: u64, null_is_bulk: bool) -> CommandResult {
         self.block_with(keys, deadline, null_is_bulk, None)
     }
 
     /// The same, with other arguments for the next attempt.
     pub(crate) fn block_with(
         &mut self,
-        mut keys: Vec<Vec<u8>>,
+        keys: Vec<&[u8]>,
         deadline: u64,
         null_is_bulk: bool,
         args: Option<Vec<Vec<u8>>>,
@@ -223,6 +229,8 @@ impl<'a> Call<'a> {
             }
             return Ok(());
         }
+        self.ensure_memory(3 * self.args.copied_bytes())?;
+        let mut keys: Vec<Vec<u8>> = keys.into_iter().map(<[u8]>::to_vec).collect();
         keys.sort();
         keys.dedup();
         let args = args.unwrap_or_else(|| self.args.to_vecs());
@@ -236,7 +244,7 @@ pub(crate) fn range(start: i64, end: i64, len: usize) -> Option<core::ops::Range
     let len = len as i64;
     let from = if start < 0 { len.saturating_add(start).max(0) } else { start };
     let to = if end < 0 { len.saturating_add(end) } else { end.min(len - 1) };
-    (from <= to && from < len).then_some(from as usize..to as usize + 1)
+    (from <= to && from < len).then(|| from as usize..to as usize + 1)
 }
 
 /// The same for strings, where an end before the beginning means the beginning.

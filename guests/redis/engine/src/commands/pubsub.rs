@@ -2,12 +2,12 @@
 
 use super::Call;
 use crate::client::Client;
+use crate::engine::COMMAND_BYTES;
 use crate::error::CommandResult;
 use crate::glob;
 use crate::resp::reply::Reply;
 use crate::server::Server;
 use alloc::vec;
-use alloc::vec::Vec;
 
 fn notice(out: &mut Reply, kind: &str, name: Option<&[u8]>, count: usize) {
     out.push(3, |out| {
@@ -18,7 +18,7 @@ fn notice(out: &mut Reply, kind: &str, name: Option<&[u8]>, count: usize) {
 }
 
 fn enter(call: &mut Call<'_>, pattern: bool) -> CommandResult {
-    call.ensure_memory(2 * call.args.memory_estimate())?;
+    call.ensure_memory(2 * call.args.memory_estimate() + COMMAND_BYTES)?;
     for name in call.args.from(1) {
         let mine = if pattern { &mut call.client.patterns } else { &mut call.client.channels };
         if mine.insert(name.to_vec()) {
@@ -117,10 +117,12 @@ pub(crate) fn publish(call: &mut Call<'_>) -> CommandResult {
 pub(crate) fn pubsub(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "CHANNELS") && call.argc() <= 3 {
         let pattern = call.args.get(2).unwrap_or(b"*");
-        let names: Vec<&Vec<u8>> =
-            call.server.channels.keys().filter(|name| glob::matches(pattern, name, false)).collect();
-        call.out.array(names.len());
-        names.into_iter().for_each(|name| call.out.bulk(name));
+        let (mark, mut found) = (call.out.mark(), 0);
+        for name in call.server.channels.keys().filter(|name| glob::matches(pattern, name, false)) {
+            call.out.bulk(name);
+            found += 1;
+        }
+        call.out.array_at(mark, found);
     } else if call.is(1, "NUMSUB") {
         call.out.array(2 * (call.args.len() - 2));
         for name in call.args.from(2) {

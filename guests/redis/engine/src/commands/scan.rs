@@ -71,7 +71,7 @@ pub(crate) fn scan(call: &mut Call<'_>) -> CommandResult {
     let next = call.store.databases[call.db].table.scan(o.cursor, o.count, |entry| {
         if entry.expiry() <= now {
             // The rest goes by the timer.
-            if expired.len() < 100 {
+            if expired.len() < 64 && entry.key().len() < 1024 {
                 expired.push(entry.key().to_vec());
             }
         } else if o.takes(entry.key())

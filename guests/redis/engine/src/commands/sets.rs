@@ -1,6 +1,7 @@
 //! Sets.
 
 use super::Call;
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::store::Value;
 use crate::store::entry::NEVER;
@@ -90,6 +91,9 @@ pub(crate) fn smove(call: &mut Call<'_>) -> CommandResult {
         call.store.get::<Set>(call.db, target)?;
     }
     let there = there == Some(true);
+    if there {
+        call.ensure_memory(2 * member.len() + target.len() + COMMAND_BYTES)?;
+    }
     if there && source != target {
         call.store.get_mut::<Set>(call.db, source)?.map(|set| set.remove(member));
         call.changed_or_emptied(source);
@@ -112,9 +116,8 @@ pub(crate) fn spop(call: &mut Call<'_>) -> CommandResult {
             call.out.null();
             return Ok(());
         };
-        let free = call.server.free();
         if let Some(member) = set.random(rng) {
-            if member.len() > free {
+            if !call.server.credit.take_transient(member.len()) {
                 return Err(Error::Memory);
             }
             let member = member.to_vec();
@@ -128,7 +131,7 @@ pub(crate) fn spop(call: &mut Call<'_>) -> CommandResult {
     let count = count.ok_or(Error::Text("ERR value is out of range, must be positive"))? as usize;
     let (members, size) = call.store.get::<Set>(call.db, key)?.map_or((0, 0), |set| (set.len(), set.size()));
     if count < members {
-        call.ensure_memory(size.min(64 * count + size / members * count))?;
+        call.ensure_transient(3 * size)?;
     }
     let Some(set) = call.store.get_mut::<Set>(call.db, key)? else {
         call.out.set(0);
@@ -164,7 +167,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> CommandResult {
     }
     let mut rng = call.store.rng();
     let members = call.store.get::<Set>(call.db, call.args.at(1))?.map_or(0, Set::len);
-    call.ensure_memory(32 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_transient(48 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let set = call.store.get::<Set>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(set.and_then(|set| set.random(rng)));
@@ -203,10 +206,10 @@ fn combine(call: &mut Call<'_>, keys: &[&[u8]], operation: Operation) -> Result<
     // All types first: an error must not depend on what the others hold.
     let mut bytes = 0;
     for (i, key) in keys.iter().enumerate() {
-        let size = call.store.get::<Set>(call.db, key)?.map_or(0, |set| set.size() + 80 * set.len());
+        let size = call.store.get::<Set>(call.db, key)?.map_or(0, |set| 2 * set.size() + 160 * set.len());
         bytes += if operation == Operation::Union || i == 0 { size } else { 0 };
     }
-    call.ensure_memory(bytes)?;
+    call.ensure_transient(bytes)?;
     let mut result: BTreeSet<Vec<u8>> = BTreeSet::new();
     for (i, key) in keys.iter().enumerate() {
         let set = call.store.get::<Set>(call.db, key)?;
@@ -237,7 +240,7 @@ fn store_result(call: &mut Call<'_>, operation: Operation) -> CommandResult {
     if result.is_empty() {
         call.store.delete(call.db, target);
     } else {
-        call.ensure_memory(result.iter().map(|m| m.len() + 80).sum())?;
+        call.ensure_memory(result.iter().map(|m| m.len() + 160).sum::<usize>() + COMMAND_BYTES)?;
         let set = collect(&result, call.store.seed);
         call.store.put(call.db, target, Value::Set(set), NEVER);
         call.changed(target);

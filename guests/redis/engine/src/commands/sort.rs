@@ -54,6 +54,7 @@ fn options<'a>(call: &Call<'a>, read_only: bool) -> Result<Options<'a>, Error> {
 /// The value that a pattern names for an element: a key, or a field of a hash (`key->field`).
 fn lookup_pattern(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option<Vec<u8>> {
     if pattern == b"#" {
+        call.ensure_transient(2 * element.len()).ok()?;
         return Some(element.to_vec());
     }
     let star = pattern.iter().position(|&b| b == b'*')?;
@@ -62,15 +63,18 @@ fn lookup_pattern(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option
         Some(at) if at + 2 < pattern.len() => (&pattern[star + 1..at], Some(&pattern[at + 2..])),
         _ => (&pattern[star + 1..], None),
     };
+    call.ensure_transient(2 * (pattern.len() + element.len()) + 64).ok()?;
     let key = [&pattern[..star], element, rest].concat();
     match field {
         Some(field) => {
-            let hash = call.store.get::<Hash>(call.db, &key).ok()??;
-            hash.get(field).map(<[u8]>::to_vec)
+            let length = call.store.get::<Hash>(call.db, &key).ok()??.get(field)?.len();
+            call.ensure_transient(2 * length).ok()?;
+            call.store.get::<Hash>(call.db, &key).ok()??.get(field).map(<[u8]>::to_vec)
         }
         None => {
-            let free = call.server.free();
-            keys::text_of(call, &key).filter(|text| text.len() < free).map(<[u8]>::to_vec)
+            let length = keys::text_of(call, &key)?.len();
+            call.ensure_transient(2 * length).ok()?;
+            keys::text_of(call, &key).map(<[u8]>::to_vec)
         }
     }
 }
@@ -78,8 +82,8 @@ fn lookup_pattern(call: &mut Call<'_>, pattern: &[u8], element: &[u8]) -> Option
 /// The elements of a list, set or sorted set.
 fn elements(call: &mut Call<'_>, key: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     let Some(entry) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
-    let size = 3 * entry.size();
-    call.ensure_memory(size)?;
+    let size = 4 * entry.size() + 512 * entry.value().map_or(0, Value::len);
+    call.ensure_transient(size)?;
     let Some(entry) = call.store.find(call.db, key) else { return Ok(Vec::new()) };
     match entry.value() {
         Some(Value::List(list)) => Ok(list.iter_from(0).map(<[u8]>::to_vec).collect()),
@@ -136,7 +140,7 @@ fn run(call: &mut Call<'_>, read_only: bool) -> CommandResult {
         for element in &all {
             for pattern in &patterns {
                 let value = lookup_pattern(call, pattern, element).unwrap_or_default();
-                call.ensure_memory(2 * value.len() + 64)?;
+                call.ensure_memory(2 * value.len() + (8 << 10) + list.growth(1))?;
                 list.push_back(&value);
             }
         }

@@ -1,16 +1,16 @@
 //! Streams: groups of consumers.
 
-use super::Call;
 use super::streams::{bound, id, reading, show_entry, stream_header, streams_at};
+use super::{Call, shown};
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::store::stream::{Group, Id, Pending, Stream};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
 fn no_group(key: &[u8], group: &[u8]) -> Error {
-    let [key, group] = [key, group].map(String::from_utf8_lossy);
+    let [key, group] = [key, group].map(shown);
     Error::Formatted(format!("NOGROUP No such key '{key}' or consumer group '{group}'"))
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> CommandResult {
     }
     let known = there.is_some_and(|stream| stream.groups.contains_key(name));
     if !known && matches!(which, 1 | 3 | 4) {
-        let [key, name] = [key, name].map(String::from_utf8_lossy);
+        let [key, name] = [key, name].map(shown);
         return Err(Error::Formatted(format!(
             "NOGROUP No such consumer group '{name}' for key name '{key}'"
         )));
@@ -103,6 +103,8 @@ pub(crate) fn xgroup(call: &mut Call<'_>) -> CommandResult {
         }
         _ => {
             let consumer = call.arg(4);
+            let waiting = group_of(call, key, name)?.consumers.get(consumer).map_or(0, |c| c.pending.len());
+            call.ensure_transient(48 * waiting)?;
             let group = group_of(call, key, name)?;
             let pending =
                 group.consumers.remove(consumer).map_or(vec![], |c| c.pending.into_iter().collect());
@@ -125,7 +127,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
     for (i, key) in r.keys.iter().enumerate() {
         let stream = call.store.get::<Stream>(call.db, key)?;
         if !stream.is_some_and(|s| s.groups.contains_key(name)) {
-            let [key, name] = [*key, name].map(String::from_utf8_lossy);
+            let [key, name] = [*key, name].map(shown);
             return Err(Error::Formatted(format!(
                 "NOGROUP No such key '{key}' or consumer group '{name}' in XREADGROUP with GROUP option"
             )));
@@ -148,7 +150,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
     for (i, key) in r.keys.iter().enumerate() {
         let from = call.args.at(r.ids + i);
         let entries = call.store.get::<Stream>(call.db, key)?.map_or(0, |stream| stream.entries.len());
-        call.ensure_memory(200 * entries.min(r.count))?;
+        call.ensure_memory(320 * entries.min(r.count) + COMMAND_BYTES)?;
         let Some(stream) = call.store.get_mut::<Stream>(call.db, key)? else { continue };
         let extent = stream.extent();
         let Stream { entries, groups, .. } = stream;
@@ -209,7 +211,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> CommandResult {
         return Ok(());
     }
     match r.deadline {
-        Some(deadline) => call.block(r.keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false),
+        Some(deadline) => call.block(r.keys, deadline, false),
         None => {
             call.out.null_array();
             Ok(())
@@ -235,6 +237,9 @@ pub(crate) fn xack(call: &mut Call<'_>) -> CommandResult {
 pub(crate) fn xpending(call: &mut Call<'_>) -> CommandResult {
     let (key, name) = (call.arg(1), call.arg(2));
     if call.argc() == 3 {
+        let group = group_of(call, key, name)?;
+        let names = group.consumers.keys().map(|name| name.len() + 192).sum();
+        call.ensure_transient(names)?;
         let group = group_of(call, key, name)?;
         let ends = group.pending.first_key_value().zip(group.pending.last_key_value());
         let ends = ends.map(|((first, _), (last, _))| (*first, *last));
@@ -280,7 +285,7 @@ pub(crate) fn xpending(call: &mut Call<'_>) -> CommandResult {
     let only = call.args.get(at + 3);
     let now = call.store.now;
     let pending = group_of(call, key, name)?.pending.len();
-    call.ensure_memory(64 * pending.min(count))?;
+    call.ensure_transient(192 * pending.min(count))?;
     let group = group_of(call, key, name)?;
     let all = group.pending.iter().filter(|(id, p)| {
         **id >= start
@@ -342,13 +347,14 @@ pub(crate) fn xclaim(call: &mut Call<'_>) -> CommandResult {
             }
             () if call.is(at, "LASTID") => at += 1,
             () => {
-                let option = String::from_utf8_lossy(call.arg(at));
+                let option = shown(call.arg(at));
                 return Err(Error::Formatted(format!("ERR Unrecognized XCLAIM option '{option}'")));
             }
         }
         at += 1;
     }
     group_of(call, key, name)?;
+    call.ensure_memory(320 * ids.len() + consumer.len() + COMMAND_BYTES)?;
     let mark = call.out.mark();
     let shown =
         ids.into_iter().filter(|&id| claim_entry(call, key, name, consumer, id, least_idle, &claim)).count();
@@ -416,7 +422,7 @@ pub(crate) fn xautoclaim(call: &mut Call<'_>) -> CommandResult {
         at += 1;
     }
     let pending = group_of(call, key, name)?.pending.len();
-    call.ensure_memory(32 * pending.min(count * 10))?;
+    call.ensure_memory(400 * pending.min(count * 10) + consumer.len() + COMMAND_BYTES)?;
     let group = group_of(call, key, name)?;
     // Looks at ten times as many as it may take.
     let looked: Vec<Id> = group.pending.range(start..).take(count * 10 + 1).map(|(id, _)| *id).collect();

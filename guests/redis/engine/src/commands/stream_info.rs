@@ -5,8 +5,6 @@ use super::streams::show_entry;
 use crate::error::{CommandResult, Error};
 use crate::store::stream::{Group, Id, Stream};
 use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
 
 pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
     if call.is(1, "HELP") {
@@ -81,14 +79,13 @@ pub(crate) fn xinfo(call: &mut Call<'_>) -> CommandResult {
     }
     let name = call.args.at(3);
     let Some(group) = found.groups.get(name) else {
-        let [key, name] = [key, name].map(String::from_utf8_lossy);
+        let [key, name] = [key, name].map(super::shown);
         return Err(Error::Formatted(format!(
             "NOGROUP No such consumer group '{name}' for key name '{key}'"
         )));
     };
-    let all: Vec<_> = group.consumers.iter().collect();
-    out.array(all.len());
-    for (name, consumer) in all {
+    out.array(group.consumers.len());
+    for (name, consumer) in &group.consumers {
         out.map(4);
         out.bulk(b"name");
         out.bulk(name);

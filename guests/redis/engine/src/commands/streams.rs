@@ -338,10 +338,10 @@ pub(crate) fn xread(call: &mut Call<'_>) -> CommandResult {
         return Ok(());
     };
     // `$` means the last entry of now, not of the next attempt.
+    call.ensure_memory(3 * call.args.copied_bytes())?;
     let mut again = call.args.to_vecs();
     for (i, after) in after.iter().enumerate() {
         again[r.ids + i] = after.text().into_bytes();
     }
-    let keys = r.keys.into_iter().map(<[u8]>::to_vec).collect();
-    call.block_with(keys, deadline, false, Some(again))
+    call.block_with(r.keys, deadline, false, Some(again))
 }

@@ -405,14 +405,18 @@ pub(crate) fn lcs(call: &mut Call<'_>) -> CommandResult {
         return Err(Error::Text("ERR If you want both the length and indexes, please just use IDX."));
     }
     let wrong = Error::Text("ERR The specified keys must contain string values");
+    let lengths =
+        [1, 2].map(|at| call.store.text(call.db, call.args.at(at)).ok().flatten().map_or(0, <[u8]>::len));
+    let cells = (lengths[0] + 1).saturating_mul(lengths[1] + 1);
+    let runs = 64 * lengths[0].min(lengths[1]);
+    let wanted = cells.saturating_mul(4).saturating_add(lengths[0] + lengths[1] + runs);
+    if wanted > call.server.free() / 2 || call.ensure_transient(wanted).is_err() {
+        return Err(Error::Text("ERR Insufficient memory, transient memory for LCS exceeds what is left"));
+    }
     let a =
         call.store.text(call.db, call.args.at(1)).map_err(|_| wrong.clone())?.unwrap_or_default().to_vec();
     let b = call.store.text(call.db, call.args.at(2)).map_err(|_| wrong)?.unwrap_or_default().to_vec();
     let width = b.len() + 1;
-    let cells = (a.len() + 1).saturating_mul(width);
-    if cells.saturating_mul(4) > call.server.free() / 2 {
-        return Err(Error::Text("ERR Insufficient memory, transient memory for LCS exceeds what is left"));
-    }
     let mut table = vec![0u32; cells];
     for i in 1..=a.len() {
         for j in 1..=b.len() {

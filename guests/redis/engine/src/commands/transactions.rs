@@ -2,6 +2,7 @@
 
 use super::Call;
 use crate::client::{Args, Client, MultiState};
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::store::keyspace::Keyspace;
 
@@ -62,8 +63,8 @@ pub(crate) fn exec(call: &mut Call<'_>) -> CommandResult {
             nested: true,
         };
         let result = match command.has(super::flags::GROWS) {
-            true => nested.ensure_memory(nested.args.memory_estimate()),
-            false => Ok(()),
+            true => nested.ensure_memory(nested.args.memory_estimate() + COMMAND_BYTES),
+            false => nested.ensure_transient(64 * nested.args.len()),
         };
         if let Err(error) = result.and_then(|()| (command.run)(&mut nested)) {
             call.out.rewind(mark);
@@ -86,7 +87,8 @@ pub(crate) fn watch(call: &mut Call<'_>) -> CommandResult {
     if call.client.multi.is_some() {
         return Err(Error::Text("ERR WATCH inside MULTI is not allowed"));
     }
-    call.ensure_memory(call.args.memory_estimate())?;
+    let watched = call.client.watched_keys.len() + call.args.len();
+    call.ensure_memory(2 * call.args.memory_estimate() + 96 * watched)?;
     let db = call.db;
     for key in call.args.from(1) {
         // What has expired by now is not there, and may stay so.

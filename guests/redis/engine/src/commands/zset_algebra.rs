@@ -41,13 +41,13 @@ type Members = Vec<(Rc<[u8]>, f64)>;
 /// Members and scores of a sorted set, or of a set, whose members count 1.
 fn members(call: &mut Call<'_>, key: &[u8]) -> Result<Members, Error> {
     if let Ok(set) = call.store.get::<Set>(call.db, key) {
-        let bytes = set.map_or(0, |set| set.size() + 60 * set.len());
-        call.ensure_memory(bytes)?;
+        let bytes = set.map_or(0, |set| 2 * set.size() + 160 * set.len());
+        call.ensure_transient(bytes)?;
         let set = call.store.get::<Set>(call.db, key)?;
         return Ok(set.into_iter().flat_map(Set::iter).map(|m| (Rc::from(m), 1.0)).collect());
     }
     let count = call.store.get::<Zset>(call.db, key)?.map_or(0, Zset::len);
-    call.ensure_memory(40 * count)?;
+    call.ensure_transient(80 * count)?;
     let zset = call.store.get::<Zset>(call.db, key)?;
     Ok(zset.into_iter().flat_map(|z| z.by_score.up_from(0)).map(|e| (e.member.clone(), e.score)).collect())
 }
@@ -105,17 +105,18 @@ fn combine(
         let entries = members(call, key)?;
         match operation {
             _ if i == 0 => {
-                call.ensure_memory(60 * entries.len())?;
+                call.ensure_transient(160 * entries.len())?;
                 result = entries.into_iter().map(|(m, s)| (m, scaled(s))).collect();
             }
             Operation::Union => {
-                call.ensure_memory(60 * entries.len())?;
+                call.ensure_transient(128 * entries.len())?;
                 for (member, score) in entries {
                     let score = scaled(score);
                     result.entry(member).and_modify(|s| *s = o.aggregate.of(*s, score)).or_insert(score);
                 }
             }
             Operation::Intersection => {
+                call.ensure_transient(128 * entries.len())?;
                 let mut both = BTreeMap::new();
                 for (member, score) in entries {
                     if let Some((member, before)) = result.remove_entry(&member) {
@@ -131,6 +132,8 @@ fn combine(
             }
         }
     }
+    // The list, and as much again while it is sorted.
+    call.ensure_transient(64 * result.len())?;
     let mut sorted: Vec<ScoredMember> =
         result.into_iter().map(|(member, score)| ScoredMember { score, member }).collect();
     sorted.sort_by(|a, b| a.cmp_to(b.score, &b.member));

@@ -1,6 +1,7 @@
 //! Sorted sets: parts by rank, score and member.
 
 use super::{Call, range, zsets};
+use crate::engine::COMMAND_BYTES;
 use crate::error::{CommandResult, Error};
 use crate::number::parse_f64_saturating;
 use crate::store::Value;
@@ -227,7 +228,7 @@ pub(crate) fn store<'m>(
     key: &[u8],
     entries: impl Iterator<Item = (&'m [u8], f64)> + Clone,
 ) -> CommandResult {
-    call.ensure_memory(entries.clone().map(|(member, _)| member.len() + 120).sum())?;
+    call.ensure_memory(entries.clone().map(|(member, _)| member.len() + 240).sum::<usize>() + COMMAND_BYTES)?;
     let mut zset = Zset::default();
     for (member, score) in entries {
         zset.set(member, score, call.store.seed);

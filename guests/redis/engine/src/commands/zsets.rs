@@ -234,7 +234,7 @@ fn pop_or_wait(call: &mut Call<'_>, lowest: bool) -> CommandResult {
         call.changed_or_emptied(key);
         return Ok(());
     }
-    call.block(keys.into_iter().map(<[u8]>::to_vec).collect(), deadline, false)
+    call.block(keys, deadline, false)
 }
 
 pub(crate) fn bzpopmin(call: &mut Call<'_>) -> CommandResult {
@@ -246,7 +246,7 @@ pub(crate) fn bzpopmax(call: &mut Call<'_>) -> CommandResult {
 }
 
 /// ZMPOP from the word `first` on; the keys, if all are empty.
-fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, Error> {
+fn pop_many<'a>(call: &mut Call<'a>, first: usize) -> Result<Option<Vec<&'a [u8]>>, Error> {
     let (keys, next) = call.counted_keys(first, "ERR numkeys should be greater than 0")?;
     let lowest = call.is(next, "MIN");
     if !lowest && !call.is(next, "MAX") {
@@ -266,7 +266,7 @@ fn pop_many(call: &mut Call<'_>, first: usize) -> Result<Option<Vec<Vec<u8>>>, E
         call.changed_or_emptied(key);
         return Ok(None);
     }
-    Ok(Some(keys.into_iter().map(<[u8]>::to_vec).collect()))
+    Ok(Some(keys))
 }
 
 pub(crate) fn zmpop(call: &mut Call<'_>) -> CommandResult {
@@ -295,7 +295,7 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> CommandResult {
     }
     let mut rng = call.store.rng();
     let members = call.store.get::<Zset>(call.db, call.args.at(1))?.map_or(0, Zset::len);
-    call.ensure_memory(16 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
+    call.ensure_memory(48 * members.min(count.unwrap_or(0).unsigned_abs() as usize))?;
     let zset = call.store.get::<Zset>(call.db, call.args.at(1))?;
     let Some(count) = count else {
         call.out.bulk_or_null(zset.and_then(|zset| zset.random(rng)).map(|e| &*e.member));

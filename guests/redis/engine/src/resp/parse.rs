@@ -3,6 +3,7 @@
 //! The parser copies nothing. It says where in the bytes the arguments of the next request lie, and remembers how far it
 //! came if the request is not complete. A length that is announced costs nothing until its bytes are there.
 
+use crate::memory::can_allocate_buffer;
 use crate::number::parse_i64;
 use alloc::format;
 use alloc::string::String;
@@ -14,6 +15,9 @@ const LINE: usize = 64 << 10;
 const BULK: i64 = 512 << 20;
 /// Most arguments.
 const ARGUMENTS: i64 = 1 << 20;
+
+/// The error for a request whose arguments there is no memory for.
+const TOO_LARGE: &str = "request is larger than memory allows";
 
 /// Where an argument lies, counted from the start of the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -146,10 +150,24 @@ impl Parser {
             if bytes.len() < end + 2 {
                 return Parsed::Incomplete;
             }
+            if !self.has_room_for_span() {
+                return garbage(TOO_LARGE);
+            }
             self.spans.push(Span { start: self.position as u32, length: length as u32 });
             (self.bulk, self.left, self.position, self.searched) = (None, Some(left - 1), end + 2, end + 2);
         }
         Parsed::Request(self.position)
+    }
+
+    /// Whether the list of arguments can take one more.
+    fn has_room_for_span(&mut self) -> bool {
+        let capacity = self.spans.capacity();
+        if self.spans.len() < capacity {
+            return true;
+        }
+        let more = capacity.max(16);
+        can_allocate_buffer((capacity + more) * size_of::<Span>())
+            && self.spans.try_reserve_exact(more).is_ok()
     }
 
     fn inline(&mut self, bytes: &[u8]) -> Parsed {
@@ -163,6 +181,10 @@ impl Parser {
             return Parsed::ProtocolError(String::from("Protocol error: too big inline request"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // Every word may become a string of its own, or a place in a list.
+        if !can_allocate_buffer(64 * line.len()) {
+            return Parsed::ProtocolError(format!("Protocol error: {TOO_LARGE}"));
+        }
         if line.iter().any(|&b| b == b'"' || b == b'\'') {
             let Some(words) = split_quoted(line) else {
                 return Parsed::ProtocolError(String::from("Protocol error: unbalanced quotes in request"));

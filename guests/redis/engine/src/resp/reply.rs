@@ -1,6 +1,7 @@
 //! Replies, as the client's version of the protocol has them.
 
 use crate::error::Error;
+use crate::memory::can_allocate_buffer;
 use crate::number::{format_f64, with_i64};
 use alloc::vec::Vec;
 
@@ -83,8 +84,10 @@ impl Reply {
         if self.overflowed {
             return false;
         }
-        let more = (after + after / 2).max(4096).min(self.limit.max(after));
-        if after > self.limit || self.bytes.try_reserve_exact(more - self.bytes.len()).is_err() {
+        let wanted = (after + after / 2).max(4096).min(self.limit.max(after));
+        let more = if can_allocate_buffer(wanted) { wanted } else { after };
+        let refused = after > self.limit || !can_allocate_buffer(more);
+        if refused || self.bytes.try_reserve_exact(more - self.bytes.len()).is_err() {
             self.overflowed = true;
             return false;
         }

@@ -106,23 +106,26 @@ impl Keyspace {
         let table = &self.databases[db].table;
         let shards = table.shards();
         let start = (rng % shards as u64) as usize;
-        let (mut seen, mut worst): (usize, Option<(u64, Vec<u8>)>) = (0, None);
+        let (mut seen, mut worst): (usize, Option<(u64, usize, u64)>) = (0, None);
         for shard in (start..shards).chain(0..start) {
             for entry in table.shard(shard).filter(|s| !volatile || s.expiry() != NEVER) {
                 seen += 1;
                 let bad = eviction_score(entry);
-                if worst.as_ref().is_none_or(|(most, _)| bad > *most) {
-                    worst = Some((bad, entry.key().to_vec()));
+                if worst.is_none_or(|(most, ..)| bad > most) {
+                    worst = Some((bad, shard, table.hash(entry.key())));
                 }
             }
             if seen >= SAMPLE {
                 break;
             }
         }
-        let Some((_, key)) = worst else { return false };
-        self.take(db, &key);
+        let Some((_, shard, hash)) = worst else { return false };
+        let seed = self.seed;
+        let evicted = self.databases[db].table.pop(shard, |entry| seed.hash(entry.key()) == hash);
+        let Some(entry) = evicted else { return false };
+        self.removed(db, &entry);
         self.counters.evicted += 1;
-        self.changed(db, &key);
+        self.changed(db, entry.key());
         true
     }
 }

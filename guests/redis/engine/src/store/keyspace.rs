@@ -9,7 +9,8 @@ use super::evict::{Access, Policy};
 use super::{Kind, Value};
 use crate::error::Error;
 use crate::table::{Keyed, Seed, Table};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -30,7 +31,7 @@ pub(crate) struct Database {
     /// Who watches a key.
     pub(crate) watched: BTreeMap<Vec<u8>, Vec<u64>>,
     /// Who waits for something in a key, longest first.
-    pub(crate) blocking_keys: BTreeMap<Vec<u8>, VecDeque<u64>>,
+    pub(crate) blocking_keys: BTreeMap<Rc<[u8]>, VecDeque<u64>>,
 }
 
 impl Database {
@@ -93,9 +94,9 @@ pub(crate) struct Keyspace {
     /// Changes since the start.
     pub(crate) changes: u64,
     /// Clients whose watched keys have changed.
-    pub(crate) dirty_clients: Vec<u64>,
+    pub(crate) dirty_clients: BTreeSet<u64>,
     /// Keys that somebody waits for and that have changed.
-    pub(crate) ready_keys: Vec<(usize, Vec<u8>)>,
+    pub(crate) ready_keys: Vec<(usize, Rc<[u8]>)>,
     pub(crate) seed: Seed,
     random: u64,
     /// Lookups leave no trace in access times.
@@ -111,7 +112,7 @@ impl Keyspace {
             policy: Policy::NoEviction,
             counters: Counters::default(),
             changes: 0,
-            dirty_clients: Vec::new(),
+            dirty_clients: BTreeSet::new(),
             ready_keys: Vec::new(),
             seed,
             random: seed.0 | 1,
@@ -147,8 +148,11 @@ impl Keyspace {
     /// Has the clients that are blocked on a key looked at, if there are any.
     fn signal_blocked(&mut self, db: usize, key: &[u8]) {
         let database = &self.databases[db];
-        if !database.blocking_keys.is_empty() && database.blocking_keys.contains_key(key) {
-            self.ready_keys.push((db, key.to_vec()));
+        if !database.blocking_keys.is_empty()
+            && let Some((key, _)) = database.blocking_keys.get_key_value(key)
+            && self.ready_keys.last().is_none_or(|(last_db, last)| *last_db != db || !Rc::ptr_eq(last, key))
+        {
+            self.ready_keys.push((db, key.clone()));
         }
     }
 
@@ -157,7 +161,7 @@ impl Keyspace {
         if !database.watched.is_empty()
             && let Some(clients) = database.watched.get(key)
         {
-            self.dirty_clients.extend_from_slice(clients);
+            self.dirty_clients.extend(clients);
         }
     }
 
@@ -283,6 +287,13 @@ impl Keyspace {
     pub(crate) fn take(&mut self, db: usize, key: &[u8]) -> Option<Entry> {
         let database = &mut self.databases[db];
         let entry = database.table.remove(key)?;
+        self.removed(db, &entry);
+        Some(entry)
+    }
+
+    /// Counts an entry that was taken out.
+    pub(crate) fn removed(&mut self, db: usize, entry: &Entry) {
+        let database = &mut self.databases[db];
         if entry.expiry() != NEVER {
             database.expiring -= 1;
             if database.expiring == 0 {
@@ -290,7 +301,6 @@ impl Keyspace {
                 database.expiry_bound = NEVER;
             }
         }
-        Some(entry)
     }
 
     /// Deletes a key; whether it was there.
@@ -326,18 +336,24 @@ impl Keyspace {
 
     /// Empties a database.
     pub(crate) fn flush(&mut self, db: usize) {
-        let watched: Vec<Vec<u8>> = self.databases[db].watched.keys().cloned().collect();
-        for key in watched {
-            if self.databases[db].table.contains(&key) {
-                self.mark_watchers(db, &key);
+        let database = &mut self.databases[db];
+        for (key, clients) in &database.watched {
+            if database.table.contains(key) {
+                self.dirty_clients.extend(clients);
             }
         }
-        let blocked: Vec<Vec<u8>> = self.databases[db].blocking_keys.keys().cloned().collect();
-        self.ready_keys.extend(blocked.into_iter().map(|key| (db, key)));
-        let database = &mut self.databases[db];
+        self.ready_keys.extend(database.blocking_keys.keys().map(|key| (db, key.clone())));
         self.changes += database.table.len() as u64;
         database.table = Table::new(self.seed);
         (database.expiring, database.shard_expiry_bounds, database.expiry_bound) = (0, vec![], NEVER);
+    }
+
+    /// Every key of a database may have changed.
+    pub(crate) fn all_changed(&mut self, db: usize) {
+        let database = &self.databases[db];
+        self.changes += 1;
+        self.dirty_clients.extend(database.watched.values().flatten());
+        self.ready_keys.extend(database.blocking_keys.keys().map(|key| (db, key.clone())));
     }
 
     /// Exchanges two databases; who watches or waits stays where it is.
@@ -374,12 +390,6 @@ impl Keyspace {
             budget -= shards.len();
             for shard in shards {
                 let database = &self.databases[db];
-                let dead: Vec<Vec<u8>> = database
-                    .table
-                    .shard(shard)
-                    .filter(|s| s.expiry() <= now)
-                    .map(|s| s.key().to_vec())
-                    .collect();
                 let next = database
                     .table
                     .shard(shard)
@@ -390,8 +400,12 @@ impl Keyspace {
                 if let Some(due) = self.databases[db].shard_expiry_bounds.get_mut(shard) {
                     *due = next;
                 }
-                for key in dead {
-                    self.drop_expired(db, &key);
+                // Shards are merged as they become empty: what is left of this one may have moved to another.
+                while let Some(entry) = self.databases[db].table.pop(shard, |entry| entry.expiry() <= now) {
+                    self.removed(db, &entry);
+                    self.counters.expired += 1;
+                    self.mark_watchers(db, entry.key());
+                    self.signal_blocked(db, entry.key());
                 }
                 // Merges while deleting have moved borders; they are kept right by `track_shards`.
                 self.databases[db].track_shards();

@@ -35,6 +35,12 @@ impl List {
         self.chunks.iter().map(ListPack::size).sum::<usize>() <= 8192
     }
 
+    /// Bytes that the list of packs needs to grow by `packs` more; 0 if it has room.
+    pub(crate) fn growth(&self, packs: usize) -> usize {
+        let wanted = self.chunks.len() + packs;
+        if wanted <= self.chunks.capacity() { 0 } else { 2 * wanted * size_of::<ListPack>() }
+    }
+
     pub(crate) fn push_front(&mut self, element: &[u8]) {
         self.len += 1;
         match self.chunks.front_mut() {

@@ -1,5 +1,6 @@
 //! Members by score: sorted chunks, so that a rank is a sum and an insertion moves little.
 
+use crate::memory::can_allocate_buffer;
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -67,11 +68,23 @@ impl ScoreIndex {
             at.reserve_exact((at.len() / 2).clamp(1, 64));
         }
         at.insert(place, entry);
-        if at.len() > CHUNK {
+        // A chunk that is longer than it should be is slower, which is better than an error.
+        if at.len() > CHUNK && self.has_room_for_a_chunk() {
+            let at = &mut self.chunks[chunk];
             let tail = at.split_off(CHUNK / 2);
             at.shrink_to_fit();
             self.chunks.insert(chunk + 1, tail);
         }
+    }
+
+    /// Whether the list of chunks can take one more.
+    fn has_room_for_a_chunk(&mut self) -> bool {
+        let capacity = self.chunks.capacity();
+        if self.chunks.len() < capacity {
+            return true;
+        }
+        let bytes = 2 * capacity * size_of::<Vec<ScoredMember>>();
+        can_allocate_buffer(bytes) && self.chunks.try_reserve_exact(capacity).is_ok()
     }
 
     pub(crate) fn remove(&mut self, score: f64, member: &[u8]) {
