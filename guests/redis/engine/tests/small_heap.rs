@@ -273,7 +273,7 @@ fn whatever_clients_send_a_full_heap_is_an_error() {
             }
             if step % 50 == 0 {
                 let engine = server.engine.as_mut().expect("it runs");
-                engine.set_time(1_700_000_000_000_000 + step as u64 * 20_000);
+                engine.set_time(1_700_000_000_000_000 + step * 20_000);
                 within(|| engine.tick());
             }
         }
