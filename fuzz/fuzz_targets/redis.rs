@@ -9,6 +9,8 @@ fuzz_target!(|data: &[u8]| {
         seed: [1, 2],
         heap_used: || 0,
         heap_size: 4 << 20,
+        clock_ns: || 0,
+        busy_us: || 0,
         max_memory: Some(0),
         max_clients: 10,
         password: String::new(),

@@ -78,6 +78,8 @@ fn run() -> Result<(), ExitCode> {
         seed: [random::next_u64(), random::next_u64()],
         heap_used: heap::used,
         heap_size: heap::size(),
+        clock_ns: || clock::now().0,
+        busy_us: || (clock::now().0 / 1000).saturating_sub(idle::slept().as_micros() as u64),
         max_memory: number("maxmemory")?,
         max_clients: number("maxclients")?.unwrap_or(10_000).min(most),
         password: String::from(boot::variable("requirepass").unwrap_or("")),

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::memory::{Credit, can_allocate, can_allocate_buffer};
 use crate::resp::parse::{Parsed, Parser};
 use crate::server::{Server, Settings, Stats};
+use crate::stats::CallStats;
 use crate::store::keyspace::Keyspace;
 use crate::table::Seed;
 use alloc::boxed::Box;
@@ -44,6 +45,10 @@ pub struct Setup {
     pub heap_used: fn() -> usize,
     /// Bytes that the heap has.
     pub heap_size: usize,
+    /// A monotonic clock, nanoseconds.
+    pub clock_ns: fn() -> u64,
+    /// Time that the guest has not slept, microseconds.
+    pub busy_us: fn() -> u64,
     /// `maxmemory`; without it, what the heap leaves after connections and room to work in.
     pub max_memory: Option<usize>,
     /// `maxclients`.
@@ -75,6 +80,9 @@ impl Engine {
                 timeout: 0,
             },
             stats: Stats::default(),
+            calls: CallStats::new(),
+            clock_ns: setup.clock_ns,
+            busy_us: setup.busy_us,
             clients: BTreeMap::new(),
             next_id: 1,
             channels: BTreeMap::new(),
@@ -265,7 +273,11 @@ impl Engine {
             return;
         }
         let command = commands::find(args.at(0));
-        match self.check(client, command, args) {
+        let checked = self.check(client, command, args);
+        if let (Err(_), Some(command)) = (&checked, command) {
+            self.server.calls.of(command).rejected += 1;
+        }
+        match checked {
             Err(error) if command.is_some_and(|c| c.name == "exec") => {
                 client.multi = None;
                 commands::transactions::unwatch(&mut self.store, client);
@@ -278,13 +290,25 @@ impl Engine {
                 client.out.error(&error);
             }
             Ok(None) => client.out.raw(b"+QUEUED\r\n"),
-            Ok(Some(command)) => self.call(client, command, args),
+            Ok(Some(command)) => {
+                let started = (self.server.clock_ns)();
+                self.call(client, command, args);
+                let taken = (self.server.clock_ns)().saturating_sub(started);
+                let failed = client.out.errors != errors;
+                let calls = self.server.calls.of(command);
+                calls.calls += 1;
+                calls.ns += taken;
+                calls.failed += u64::from(failed);
+            }
         }
         // CLIENT REPLY decides for itself.
         if skipped && command.is_none_or(|c| c.name != "client") {
             client.out.reply_off = reply_off;
         }
         self.server.stats.errors += client.out.errors - errors;
+        if client.out.errors != errors {
+            self.server.calls.add_errors(client.out.error_codes.drain(..));
+        }
         if client.out.overflowed {
             client.close_after_reply = true;
             self.server.stats.overflowed += 1;

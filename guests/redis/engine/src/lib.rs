@@ -24,6 +24,7 @@ mod memory;
 mod number;
 mod resp;
 mod server;
+mod stats;
 mod store;
 mod table;
 

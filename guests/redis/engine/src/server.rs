@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::memory::Credit;
 use crate::resp::reply::Reply;
+use crate::stats::CallStats;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -40,6 +41,12 @@ pub(crate) struct Stats {
 pub(crate) struct Server {
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    /// Counters of each command and each kind of error.
+    pub(crate) calls: CallStats,
+    /// A monotonic clock, nanoseconds.
+    pub(crate) clock_ns: fn() -> u64,
+    /// Time that the guest has not slept, microseconds.
+    pub(crate) busy_us: fn() -> u64,
     /// The one whose command runs is taken out meanwhile.
     pub(crate) clients: BTreeMap<u64, Option<Box<Client>>>,
     pub(crate) next_id: u64,

@@ -12,6 +12,8 @@ impl Server {
             seed: [1, 2],
             heap_used: || 0,
             heap_size: 64 << 20,
+            clock_ns: || 0,
+            busy_us: || 0,
             max_memory: Some(0),
             max_clients: 10,
             password: String::new(),
@@ -120,4 +122,32 @@ fn readers_of_a_group_learn_that_the_stream_is_gone() {
     server.engine.set_time(1_700_000_000_200_000);
     server.engine.tick();
     assert_eq!(server.output(reader), "-UNBLOCKED the stream key no longer exists\r\n");
+}
+
+/// What redis-py, exporters and operators read.
+#[test]
+fn info_has_the_sections_that_clients_look_for() {
+    let mut server = Server::new();
+    let client = server.connect();
+    for line in ["GET k", "LPUSH l 1", "GET l", "GET", "NOSUCH x", "MULTI", "GET k", "EXEC"] {
+        server.ask(client, line);
+    }
+    let default = server.ask(client, "INFO");
+    for line in [
+        "cluster_enabled:0",
+        "used_cpu_user:0.000000",
+        "errorstat_ERR:count=2",
+        "errorstat_WRONGTYPE:count=1",
+    ] {
+        assert!(default.contains(&format!("{line}\r\n")), "{line}: {default}");
+    }
+    assert!(!default.contains("cmdstat_"));
+    for section in ["commandstats", "all", "everything"] {
+        let text = server.ask(client, &format!("INFO {section}"));
+        let get = "cmdstat_get:calls=3,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=1\r\n";
+        assert!(text.contains(get), "{section}: {text}");
+    }
+    assert_eq!(server.ask(client, "INFO cluster"), "$30\r\n# Cluster\r\ncluster_enabled:0\r\n\r\n");
+    server.ask(client, "CONFIG RESETSTAT");
+    assert!(!server.ask(client, "INFO all").contains("cmdstat_get"));
 }

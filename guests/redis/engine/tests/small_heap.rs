@@ -93,6 +93,8 @@ impl Server {
                 seed: [1, 2],
                 heap_used: || USED.load(Ordering::Relaxed),
                 heap_size: HEAP,
+                clock_ns: || 0,
+                busy_us: || 0,
                 max_memory: None,
                 max_clients: 50,
                 password: String::new(),

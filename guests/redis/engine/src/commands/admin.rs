@@ -5,6 +5,7 @@ use crate::error::{CommandResult, Error};
 use crate::glob;
 use crate::number::parse_i64;
 use crate::server::Stats;
+use crate::stats::CallStats;
 use crate::store::evict::Policy;
 use crate::store::keyspace::{Counters, DATABASES};
 use alloc::format;
@@ -137,6 +138,7 @@ pub(crate) fn config(call: &mut Call<'_>) -> CommandResult {
         call.out.ok();
     } else if call.is(1, "RESETSTAT") && n == 2 {
         call.server.stats = Stats::default();
+        call.server.calls = CallStats::new();
         call.store.counters = Counters::default();
         call.out.ok();
     } else if call.is(1, "REWRITE") && n == 2 {

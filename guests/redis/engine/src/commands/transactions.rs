@@ -66,7 +66,14 @@ pub(crate) fn exec(call: &mut Call<'_>) -> CommandResult {
             true => nested.ensure_memory(nested.args.memory_estimate() + COMMAND_BYTES),
             false => nested.ensure_transient(64 * nested.args.len()),
         };
-        if let Err(error) = result.and_then(|()| (command.run)(&mut nested)) {
+        let started = (nested.server.clock_ns)();
+        let result = result.and_then(|()| (command.run)(&mut nested));
+        let taken = (call.server.clock_ns)().saturating_sub(started);
+        let calls = call.server.calls.of(command);
+        calls.calls += 1;
+        calls.ns += taken;
+        calls.failed += u64::from(result.is_err());
+        if let Err(error) = result {
             call.out.rewind(mark);
             call.out.error(&error);
         }

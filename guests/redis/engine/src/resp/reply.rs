@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::memory::can_allocate_buffer;
 use crate::number::{format_f64, with_i64};
+use crate::stats::ErrorCode;
 use alloc::vec::Vec;
 
 /// What a client is to be sent.
@@ -21,6 +22,8 @@ pub(crate) struct Reply {
     pub(crate) reply_off: bool,
     /// Errors written.
     pub(crate) errors: u64,
+    /// Their codes, until they are counted.
+    pub(crate) error_codes: Vec<ErrorCode>,
 }
 
 impl Default for Reply {
@@ -33,6 +36,7 @@ impl Default for Reply {
             resp3: false,
             reply_off: false,
             errors: 0,
+            error_codes: Vec::new(),
         }
     }
 }
@@ -116,8 +120,10 @@ impl Reply {
 
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
+        let mut code = None;
         self.raw(b"-");
         error.write(|part| {
+            code.get_or_insert_with(|| ErrorCode::of(part));
             if part.iter().any(|&b| b == b'\r' || b == b'\n') {
                 let line: Vec<u8> =
                     part.iter().map(|&b| if b == b'\r' || b == b'\n' { b' ' } else { b }).collect();
@@ -127,6 +133,10 @@ impl Reply {
             }
         });
         self.raw(b"\r\n");
+        // One reply of a transaction may have very many.
+        if self.error_codes.len() < 1024 {
+            self.error_codes.extend(code);
+        }
     }
 
     pub(crate) fn integer(&mut self, n: i64) {
