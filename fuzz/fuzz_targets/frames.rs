@@ -7,8 +7,8 @@ use switch::bond::{Spread, hash};
 use switch::forward::neighbours::Question;
 use switch::frame::Batch;
 use switch::offload::{Abilities, Offload, finish};
-use switch::wire::lacp::Lacpdu;
-use switch::wire::{Mac, be16, ip};
+use switch::headers::lacp::Lacpdu;
+use switch::headers::{Mac, be16, ip};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((header, packet)) = bytes.split_first_chunk::<10>() else { return };

@@ -148,7 +148,7 @@ pub struct DeviceSpec {
     /// Link-layer address; made up if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub mac: Option<switch::wire::Mac>,
+    pub mac: Option<switch::headers::Mac>,
     /// Whether packets from other addresses than its own are dropped. Routers and bridges want `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_spoofing: Option<bool>,
@@ -203,7 +203,7 @@ pub struct Device {
     pub port: String,
     /// Link-layer address.
     #[schema(value_type = String)]
-    pub mac: switch::wire::Mac,
+    pub mac: switch::headers::Mac,
     /// Address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "ipv4")]

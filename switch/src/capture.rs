@@ -11,7 +11,7 @@ pub const QUEUE: usize = 4096;
 
 /// A copy.
 #[derive(Debug)]
-pub struct Copy {
+pub struct CapturedPacket {
     /// When it was seen, nanoseconds since 1970.
     pub time: u64,
     /// Whether it came in (or went out).
@@ -24,25 +24,25 @@ pub struct Copy {
 
 /// Where copies go in.
 #[derive(Clone, Debug)]
-pub struct Tap {
-    to: SyncSender<Copy>,
+pub struct CaptureSink {
+    to: SyncSender<CapturedPacket>,
     snap: usize,
 }
 
-impl Tap {
+impl CaptureSink {
     /// Copies of at most `snap` bytes go to `to`, as far as it has room.
-    pub fn new(to: SyncSender<Copy>, snap: usize) -> Self {
+    pub fn new(to: SyncSender<CapturedPacket>, snap: usize) -> Self {
         Self { to, snap }
     }
 
     /// A packet passes; whether anybody still looks.
-    pub fn see(&self, batch: &Batch, frame: &Frame, vlan: u16, inbound: bool) -> bool {
+    pub fn capture(&self, batch: &Batch, frame: &Frame, vlan: u16, inbound: bool) -> bool {
         let mut bytes = Vec::new();
         batch.copy_out(frame, vlan, &mut bytes);
         let length = bytes.len();
         bytes.truncate(self.snap);
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-        let sent = self.to.try_send(Copy { time, inbound, bytes, length });
+        let sent = self.to.try_send(CapturedPacket { time, inbound, bytes, length });
         !matches!(sent, Err(TrySendError::Disconnected(_)))
     }
 }
@@ -90,7 +90,7 @@ pub fn begin(to: &mut impl Write, port: &str, snap: usize) -> io::Result<()> {
 }
 
 /// Writes a packet.
-pub fn packet(to: &mut impl Write, copy: &Copy) -> io::Result<()> {
+pub fn packet(to: &mut impl Write, copy: &CapturedPacket) -> io::Result<()> {
     let mut body = Vec::with_capacity(copy.bytes.len() + 48);
     body.extend(0u32.to_le_bytes());
     body.extend(((copy.time >> 32) as u32).to_le_bytes());

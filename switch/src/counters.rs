@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A counter that one thread writes and any reads.
 #[derive(Debug, Default)]
-pub struct Tally(AtomicU64);
+pub struct Counter(AtomicU64);
 
-impl Tally {
+impl Counter {
     /// Adds.
     #[inline]
     pub fn add(&self, n: u64) {
@@ -74,29 +74,29 @@ impl Reason {
 #[derive(Debug, Default)]
 pub struct Queue {
     /// Buffers that were used.
-    pub buffers: Tally,
+    pub buffers: Counter,
     /// Times that the peer was called: it had asked to be told.
-    pub calls: Tally,
+    pub calls: Counter,
     /// Times that the peer kicked: the thread slept, or was about to.
-    pub kicks: Tally,
+    pub kicks: Counter,
     /// Times that packets had to wait since the peer offered no buffers.
-    pub starved: Tally,
+    pub starved: Counter,
 }
 
 /// Counters and state of a port that every thread may look at.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// Packets that came in.
-    pub received: Tally,
+    pub received: Counter,
     /// Their bytes.
-    pub received_bytes: Tally,
+    pub received_bytes: Counter,
     /// Packets that went out.
-    pub sent: Tally,
+    pub sent: Counter,
     /// Their bytes.
-    pub sent_bytes: Tally,
+    pub sent_bytes: Counter,
     /// The rings of a vhost-user port: 0 to the peer, 1 from it.
     pub queues: [Queue; 2],
-    drops: [Tally; Reason::ALL.len()],
+    drops: [Counter; Reason::ALL.len()],
     /// Whether the link is up.
     pub link: AtomicBool,
 }
@@ -104,7 +104,7 @@ pub struct Shared {
 impl Shared {
     /// Counts packets that went nowhere.
     #[inline]
-    pub fn lost(&self, reason: Reason, packets: u64) {
+    pub fn count_drops(&self, reason: Reason, packets: u64) {
         self.drops[reason as usize].add(packets);
     }
 

@@ -156,7 +156,7 @@ fn a_linux_guest_is_at_home_on_the_switch() {
         let bond = switch.port("bond").bond.expect("a bond");
         agreed |= bond.links.iter().all(|l| {
             let Some(lacp) = &l.lacp else { return false };
-            lacp.mux == Mux::Distributing && lacp.partner.has(switch::wire::lacp::state::DISTRIBUTING)
+            lacp.mux == Mux::Distributing && lacp.partner.has(switch::headers::lacp::state::DISTRIBUTING)
         });
         if agreed || watching.is_finished() {
             break;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use switch::config::{Device, Limit, Port, Vlan};
-use switch::wire::Mac;
+use switch::headers::Mac;
 
 /// Options of `microvisor switch port add`.
 #[derive(Args)]

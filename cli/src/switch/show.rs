@@ -3,7 +3,7 @@
 use crate::output::table;
 use switch::control::{Address, PortStatus, Status};
 use switch::counters::QueueCounters;
-use switch::wire::lacp::{Side, state};
+use switch::headers::lacp::{Side, state};
 
 fn dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()

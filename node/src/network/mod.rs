@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use switch::config::{Announced, Bond, BondMode, Limit, Port, Segment};
-use switch::wire::Mac;
+use switch::headers::Mac;
 
 /// Packets that wait for an instance on demand, and how long, milliseconds.
 const HELD: usize = 256;

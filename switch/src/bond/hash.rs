@@ -1,7 +1,7 @@
 //! The hash that spreads flows over links: all packets of a flow have the same.
 
 use super::Spread;
-use crate::wire::ip::Layout;
+use crate::headers::ip::Layout;
 
 #[inline]
 fn mix(mut hash: u64, bytes: &[u8]) -> u64 {

@@ -1,6 +1,6 @@
 //! What contradicts itself, found before anything is changed.
 
-use super::{Config, Device, Polling, Port};
+use super::{Config, DeviceConfig, Polling, PortConfig};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::num::NonZero;
@@ -70,7 +70,7 @@ impl Config {
     fn links(&self) -> Result<BTreeMap<&str, &str>, Contradiction> {
         let mut links = BTreeMap::new();
         for (name, port) in &self.ports {
-            let Device::Bond(bond) = &port.device else { continue };
+            let DeviceConfig::Bond(bond) = &port.device else { continue };
             let place = format!("ports.{name}.device.bond");
             if bond.links.is_empty() || bond.links.len() > LINKS {
                 return wrong(place, format!("has {} links, must have 1 to {LINKS}", bond.links.len()));
@@ -83,7 +83,7 @@ impl Config {
             for link in &bond.links {
                 match self.ports.get(link) {
                     None => return wrong(place, format!("there is no port {link}")),
-                    Some(l) if matches!(l.device, Device::Bond(_)) => {
+                    Some(l) if matches!(l.device, DeviceConfig::Bond(_)) => {
                         return wrong(place, format!("its link {link} is a bond itself"));
                     }
                     Some(l) if l.segment.is_some() || !l.trunk.is_empty() || l.mac.is_some() => {
@@ -102,7 +102,12 @@ impl Config {
         Ok(links)
     }
 
-    fn check_port(&self, name: &str, port: &Port, links: &BTreeMap<&str, &str>) -> Result<(), Contradiction> {
+    fn check_port(
+        &self,
+        name: &str,
+        port: &PortConfig,
+        links: &BTreeMap<&str, &str>,
+    ) -> Result<(), Contradiction> {
         let place = || format!("ports.{name}");
         if name.is_empty() || name.len() > 64 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return wrong(place(), "a name has 1 to 64 characters and no blanks");
@@ -134,7 +139,7 @@ impl Config {
             match self.ports.get(mirror) {
                 None => return wrong(place(), format!("there is no port {mirror} to mirror to")),
                 Some(_) if mirror == name => return wrong(place(), "mirrors to itself"),
-                Some(m) if m.mirror.is_some() || matches!(m.device, Device::Bond(_)) => {
+                Some(m) if m.mirror.is_some() || matches!(m.device, DeviceConfig::Bond(_)) => {
                     return wrong(
                         place(),
                         format!("{mirror} cannot be mirrored to: it is a bond or mirrored itself"),
@@ -154,9 +159,13 @@ impl Config {
             }
         }
         match &port.device {
-            Device::Pcap { read: None, write: None } => wrong(place(), "a pcap port needs read or write"),
-            Device::Bond(_) if port.thread.is_some() => wrong(place(), "a bond runs where its links run"),
-            Device::Bond(_) if port.limit_in.is_some() || port.limit_out.is_some() => {
+            DeviceConfig::Pcap { read: None, write: None } => {
+                wrong(place(), "a pcap port needs read or write")
+            }
+            DeviceConfig::Bond(_) if port.thread.is_some() => {
+                wrong(place(), "a bond runs where its links run")
+            }
+            DeviceConfig::Bond(_) if port.limit_in.is_some() || port.limit_out.is_some() => {
                 wrong(place(), "limits belong to the links of a bond")
             }
             _ if links.contains_key(name) && port.mirror.is_some() => {
@@ -213,11 +222,11 @@ impl Config {
         let mut places = HashMap::new();
         for (name, port) in &self.ports {
             let (kind, what, netns, queue): (&str, &OsStr, &Option<String>, u32) = match &port.device {
-                Device::VhostUser { path, .. } => ("socket", path.as_os_str(), &None, 0),
-                Device::Tap { name, netns } => ("TAP", name.as_ref(), netns, 0),
-                Device::Packet { interface, netns } => ("interface", interface.as_ref(), netns, 0),
-                Device::Xdp { interface, netns, queue } => ("queue", interface.as_ref(), netns, *queue),
-                Device::Pcap { .. } | Device::Bond(_) => continue,
+                DeviceConfig::VhostUser { path, .. } => ("socket", path.as_os_str(), &None, 0),
+                DeviceConfig::Tap { name, netns } => ("TAP", name.as_ref(), netns, 0),
+                DeviceConfig::Packet { interface, netns } => ("interface", interface.as_ref(), netns, 0),
+                DeviceConfig::Xdp { interface, netns, queue } => ("queue", interface.as_ref(), netns, *queue),
+                DeviceConfig::Pcap { .. } | DeviceConfig::Bond(_) => continue,
             };
             if let Some(other) = places.insert((kind, what, netns, queue), name) {
                 let (what, space) = (what.to_string_lossy(), netns.as_deref().unwrap_or("this namespace"));

@@ -7,7 +7,7 @@ mod diff;
 pub use check::Contradiction;
 pub use diff::{Diff, diff};
 
-use crate::wire::Mac;
+use crate::headers::Mac;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,13 +22,13 @@ pub struct Config {
     pub switch: Settings,
     /// Segments by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub segments: BTreeMap<String, Segment>,
+    pub segments: BTreeMap<String, SegmentConfig>,
     /// Ports by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub ports: BTreeMap<String, Port>,
+    pub ports: BTreeMap<String, PortConfig>,
     /// Addresses that may be wanted before their port exists, by a name of choice.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub announced: BTreeMap<String, Announced>,
+    pub announced: BTreeMap<String, AnnouncedConfig>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -39,11 +39,11 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polling {
-    /// A port is looked at for `poll-us` after its last packet.
+    /// A port is polled for `poll-us` after its last packet.
     Adaptive,
-    /// Ports are looked at for ever; each thread takes a whole CPU.
+    /// Ports are polled without end; each thread takes a whole CPU.
     Always,
-    /// A port is not looked at without a sign from its peer.
+    /// A port is never polled: its peer has to notify the switch.
     Never,
 }
 
@@ -57,7 +57,7 @@ pub struct Settings {
     pub cpus: Vec<usize>,
     /// When threads sleep. Fixed while the switch runs.
     pub polling: Polling,
-    /// Adaptive polling: microseconds that a port without packets is looked at.
+    /// Adaptive polling: time that a port without packets is polled, microseconds.
     pub poll_us: u64,
     /// Addresses that are learned in all.
     pub addresses: usize,
@@ -84,8 +84,8 @@ impl Default for Settings {
 /// What is in a segment can reach each other, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct Segment {
-    /// A wire between two ports: no addresses are learned, all passes, tags and link protocols included.
+pub struct SegmentConfig {
+    /// It joins exactly two ports: no addresses are learned, everything passes, tags and link protocols included.
     #[serde(skip_serializing_if = "is_default")]
     pub point_to_point: bool,
     /// ARP requests and neighbour solicitations for addresses of ports and announced ones are answered by the switch.
@@ -99,9 +99,9 @@ pub struct Segment {
 /// A port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Port {
+pub struct PortConfig {
     /// What is behind it.
-    pub device: Device,
+    pub device: DeviceConfig,
     /// The segment of packets without a tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<String>,
@@ -123,12 +123,12 @@ pub struct Port {
     /// Whether checksums and segmentation may be left to the other side.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub offload: bool,
-    /// Limit on what comes in from the peer: it is made to wait.
+    /// RateLimit on what comes in from the peer: it is made to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_in: Option<Limit>,
-    /// Limit on what goes out to the peer: what is more is dropped.
+    pub limit_in: Option<RateLimit>,
+    /// RateLimit on what goes out to the peer: what is more is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit_out: Option<Limit>,
+    pub limit_out: Option<RateLimit>,
     /// The port that gets a copy of all its packets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
@@ -175,7 +175,7 @@ impl TryFrom<String> for Vlan {
 /// A token bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub struct Limit {
+pub struct RateLimit {
     /// Megabits a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mbit: Option<f64>,
@@ -190,7 +190,7 @@ pub struct Limit {
 /// What is behind a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Device {
+pub enum DeviceConfig {
     /// A guest, or any other vhost-user front end.
     VhostUser {
         /// Socket.
@@ -236,13 +236,13 @@ pub enum Device {
         write: Option<PathBuf>,
     },
     /// Other ports as one.
-    Bond(Bond),
+    Bond(BondConfig),
 }
 
 /// Other ports as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Bond {
+pub struct BondConfig {
     /// The ports; they are in no segment themselves.
     pub links: Vec<String>,
     /// How they work together.
@@ -299,8 +299,8 @@ pub enum LacpRate {
 /// An address whose port may not exist yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Announced {
-    /// Segment.
+pub struct AnnouncedConfig {
+    /// SegmentConfig.
     pub segment: String,
     /// Ethernet address.
     pub mac: Mac,

@@ -5,9 +5,9 @@ mod client;
 
 pub use client::{CallError, Client};
 
-use crate::config::{Announced, Config, Diff, Port};
+use crate::config::{AnnouncedConfig, Config, Diff, PortConfig};
 use crate::counters::Counters;
-use crate::wire::Mac;
+use crate::headers::Mac;
 use serde::{Deserialize, Serialize};
 
 /// Longest line, bytes: a configuration of all ports that there may be.
@@ -34,7 +34,7 @@ pub enum Request {
         /// Its name.
         name: String,
         /// The port.
-        port: Box<Port>,
+        port: Box<PortConfig>,
     },
     /// One port less. [`Diff`].
     DeletePort {
@@ -46,7 +46,7 @@ pub enum Request {
         /// A name of choice.
         name: String,
         /// The address.
-        announced: Announced,
+        announced: AnnouncedConfig,
     },
     /// An announced address less. [`Diff`].
     Withdraw {
@@ -96,14 +96,14 @@ pub enum Response {
 pub enum Event {
     /// A port's link came up or went down.
     Link {
-        /// Port.
+        /// PortConfig.
         port: String,
         /// Whether it is up now.
         up: bool,
     },
     /// A port's peer was dropped.
     Dropped {
-        /// Port.
+        /// PortConfig.
         port: String,
         /// Why.
         reason: String,
@@ -189,14 +189,14 @@ pub struct BondStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinkStatus {
-    /// Port.
+    /// PortConfig.
     pub port: String,
     /// Carrier.
     pub up: bool,
     /// Whether packets go out by it.
     pub active: bool,
     /// LACP's view.
-    pub lacp: Option<crate::bond::lacp::Shown>,
+    pub lacp: Option<crate::bond::lacp::LinkSnapshot>,
 }
 
 /// An address in the table.
@@ -207,7 +207,7 @@ pub struct Address {
     pub segment: String,
     /// Ethernet address.
     pub mac: Mac,
-    /// Port that it is behind.
+    /// PortConfig that it is behind.
     pub port: String,
     /// Seconds since it was last seen; none if it is fixed.
     pub age_s: Option<u32>,

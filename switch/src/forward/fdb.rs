@@ -1,8 +1,8 @@
 //! Where addresses are: a bounded table, learned from what comes in and aged, with fixed entries beside. Each address
 //! has two places of four entries, found by a keyed hash, so that nobody can choose addresses that crowd each other.
 
+use crate::headers::Mac;
 use crate::port::PortId;
-use crate::wire::Mac;
 
 /// A segment's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,7 @@ pub enum Learned {
 
 /// An entry as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct AddressEntry {
     /// Segment.
     pub segment: SegmentId,
     /// Address.
@@ -262,9 +262,9 @@ impl Fdb {
     }
 
     /// All entries that are alive.
-    pub fn show(&self, now: u32) -> Vec<Shown> {
+    pub fn show(&self, now: u32) -> Vec<AddressEntry> {
         let alive = self.buckets.iter().flatten().filter(|e| !self.is_dead(e, now));
-        let shown = alive.map(|e| Shown {
+        let shown = alive.map(|e| AddressEntry {
             segment: SegmentId(e.segment),
             mac: Mac::from_bits(e.mac),
             port: PortId(e.port),

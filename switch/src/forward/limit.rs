@@ -5,7 +5,7 @@ pub type Nanos = u64;
 
 /// A bucket that fills at a rate, up to a burst. What it is charged may overdraw it once.
 #[derive(Clone, Debug)]
-pub struct Bucket {
+pub struct TokenBucket {
     /// Tokens a second.
     rate: u64,
     burst: i64,
@@ -13,7 +13,7 @@ pub struct Bucket {
     filled: Nanos,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket.
     pub fn new(rate: u64, burst: u64) -> Self {
         let burst = i64::try_from(burst).unwrap_or(i64::MAX).max(1);
@@ -60,14 +60,14 @@ impl Bucket {
 
 /// A rate in bytes, in packets, or both; or none.
 #[derive(Clone, Debug, Default)]
-pub struct Limit {
+pub struct RateLimiter {
     /// Bytes.
-    pub bytes: Option<Bucket>,
+    pub bytes: Option<TokenBucket>,
     /// Packets.
-    pub packets: Option<Bucket>,
+    pub packets: Option<TokenBucket>,
 }
 
-impl Limit {
+impl RateLimiter {
     /// Takes one packet's worth; whether it may pass.
     #[inline]
     pub fn take(&mut self, bytes: usize, now: Nanos) -> bool {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_bucket_lets_its_rate_pass() {
-        let mut b = Bucket::new(1_000_000, 10_000);
+        let mut b = TokenBucket::new(1_000_000, 10_000);
         let mut passed = 0;
         for us in 0..1_000_000u64 {
             if b.take(1000, us * 1000) {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn waiting_as_long_as_it_says_is_enough() {
-        let mut b = Bucket::new(125_000_000, 64_000);
+        let mut b = TokenBucket::new(125_000_000, 64_000);
         assert!(b.take(500_000, 1));
         let wait = b.wait(1);
         assert!(wait > 3_000_000 && !b.clone().take(1, wait / 2) && b.take(1, 1 + wait));

@@ -11,21 +11,21 @@ pub mod neighbours;
 pub mod tables;
 
 use crate::bond::Spread;
-use crate::capture::Tap;
+use crate::capture::CaptureSink;
 use crate::counters::Reason;
 use crate::frame::{Batch, Frame, Outgoing};
+use crate::headers::{ETHERNET, ETHERTYPE_ARP, ETHERTYPE_IPV6, ETHERTYPE_SLOW, Mac, arp, ip, ndp};
 use crate::offload::Offload;
 use crate::port::PortId;
-use crate::wire::{ETHERNET, ETHERTYPE_ARP, ETHERTYPE_IPV6, ETHERTYPE_SLOW, Mac, arp, ip, ndp};
 use fdb::{Fdb, Learned, SegmentId};
-use limit::{Bucket, Limit, Nanos};
+use limit::{Nanos, RateLimiter, TokenBucket};
 use neighbours::Question;
 use std::net::IpAddr;
-use tables::{Binding, Port, Rate, Segment, Tables};
+use tables::{Binding, Member, PortEntry, Rate, SegmentEntry, Tables};
 
-/// What a packet comes to beside being sent.
+/// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
 #[derive(Debug)]
-pub enum Aside {
+pub enum SlowPathMessage {
     /// A frame of a link's own protocol (LACP) on a bond's link.
     Slow(PortId, Vec<u8>),
     /// An announced address is wanted: its place in the list, and the packet for it, if there is one.
@@ -34,18 +34,18 @@ pub enum Aside {
     Learned(SegmentId, Mac, PortId),
 }
 
-/// What is kept for a port beside its tables.
+/// What a thread keeps for each port to forward its packets.
 #[derive(Default)]
-pub struct PortState {
-    flood: Option<Bucket>,
-    /// Limit on what comes in.
-    pub limit_in: Limit,
-    /// Limit on what goes out.
-    pub limit_out: Limit,
+pub struct ForwardingState {
+    flood: Option<TokenBucket>,
+    /// RateLimiter on what comes in.
+    pub limit_in: RateLimiter,
+    /// RateLimiter on what goes out.
+    pub limit_out: RateLimiter,
     /// Where copies of its packets go while somebody looks.
-    pub tap: Option<Tap>,
-    /// The other end of a wire, if packets need no look at all.
-    wire_to: Option<PortId>,
+    pub capture: Option<CaptureSink>,
+    /// The other end of a point-to-point segment, if packets need no inspection at all.
+    point_to_point_to: Option<PortId>,
     out: Vec<Outgoing>,
 }
 
@@ -63,7 +63,7 @@ pub struct Forwarder {
     /// What was learned.
     pub fdb: Fdb,
     /// By port number.
-    pub ports: Vec<PortState>,
+    pub ports: Vec<ForwardingState>,
     /// Ports whose lists are not empty.
     touched: Vec<PortId>,
     /// Frames that the switch itself has made.
@@ -71,16 +71,16 @@ pub struct Forwarder {
     /// Where they go: not through the lists, which name frames of the batch that came in.
     pub answers_out: Vec<(PortId, Outgoing)>,
     /// What is to be told to others.
-    pub asides: Vec<Aside>,
+    pub slow_path: Vec<SlowPathMessage>,
     /// Frames of this batch whose destination does not exist yet: the announced address's place, the frame's.
     held: Vec<(usize, u16)>,
     /// Whether there are other workers, who are told what was learned.
     pub shares: bool,
 }
 
-fn limit(rate: Rate) -> Limit {
-    let bucket = |rate: u64, burst: u64| (rate > 0).then(|| Bucket::new(rate, burst));
-    Limit {
+fn limit(rate: Rate) -> RateLimiter {
+    let bucket = |rate: u64, burst: u64| (rate > 0).then(|| TokenBucket::new(rate, burst));
+    RateLimiter {
         bytes: bucket(rate.bytes, rate.burst),
         packets: bucket(rate.packets, (rate.packets / 100).max(64)),
     }
@@ -95,7 +95,7 @@ impl Forwarder {
             touched: Vec::new(),
             answers: Some(Box::default()),
             answers_out: Vec::new(),
-            asides: Vec::new(),
+            slow_path: Vec::new(),
             held: Vec::new(),
             shares: false,
         }
@@ -110,22 +110,22 @@ impl Forwarder {
         self.fdb.keep(|segment, port| {
             let name = |t: &Tables| t.segment(segment).map(|s| s.name.clone());
             let same_port = old.port(port).map(|p| &p.name) == new.port(port).map(|p| &p.name);
-            let in_it = |s: &Segment| s.members.iter().any(|m| m.port == port);
+            let in_it = |s: &SegmentEntry| s.members.iter().any(|m| m.port == port);
             name(old) == name(new) && same_port && new.segment(segment).is_some_and(in_it)
         });
         for &(segment, mac, port) in &new.fixed {
             self.fdb.fix(segment, mac, port);
         }
-        self.ports.resize_with(new.ports.len(), PortState::default);
+        self.ports.resize_with(new.ports.len(), ForwardingState::default);
         for (index, state) in self.ports.iter_mut().enumerate() {
             let id = PortId(index as u16);
             let (was, is) = (old.port(id), new.port(id));
             let Some(port) = is else {
-                *state = PortState::default();
+                *state = ForwardingState::default();
                 continue;
             };
             if was.is_none_or(|w| w.name != port.name) {
-                *state = PortState::default();
+                *state = ForwardingState::default();
             }
             if was.is_none_or(|w| w.rate_in != port.rate_in) {
                 state.limit_in = limit(port.rate_in);
@@ -136,25 +136,26 @@ impl Forwarder {
             let segments = port.native.iter().chain(port.trunk.iter().map(|(_, s)| s));
             let rate =
                 segments.filter_map(|&s| new.segment(s)).map(|s| s.flood_limit).filter(|&r| r > 0).min();
-            state.flood = rate.map(|r| Bucket::new(r, (r / 10).max(32)));
-            state.wire_to = wire_to(new, id, port);
+            state.flood = rate.map(|r| TokenBucket::new(r, (r / 10).max(32)));
+            state.point_to_point_to = point_to_point_to(new, id, port);
         }
     }
 
-    /// Puts a frame on a port's list; on those of its links if it is a bond.
+    /// Queues a packet for a member of its segment: for one or all of the links if that is a bond.
     #[inline]
-    fn emit(&mut self, tables: &Tables, to: PortId, head: &[u8], out: Outgoing) {
-        let Some(port) = tables.port(to) else { return };
+    fn emit(&mut self, packet: &PacketContext<'_>, to: &Member) {
+        let Some(port) = packet.tables.port(to.port) else { return };
+        let out = Outgoing { frame: packet.index, vlan: to.vlan };
         if let Some(bond) = &port.bond {
             match bond.spread() {
                 Spread::Broadcast => bond.distributing().for_each(|link| self.push(link, out)),
-                _ => match bond.pick(head) {
+                _ => match bond.pick(packet.frame.head()) {
                     Some(link) => self.push(link, out),
-                    None => port.shared.lost(Reason::Down, 1),
+                    None => port.shared.count_drops(Reason::Down, 1),
                 },
             }
         } else {
-            self.push(to, out);
+            self.push(to.port, out);
         }
         if let Some(mirror) = port.mirror {
             self.push(mirror, out);
@@ -185,21 +186,21 @@ impl Forwarder {
         self.ports[port.index()].out = list;
     }
 
-    /// The port at the other end of the wire that a port is on.
+    /// The other end of the point-to-point segment that a port is on.
     #[inline]
-    pub fn wire_to(&self, port: PortId) -> Option<PortId> {
-        self.ports.get(port.index())?.wire_to
+    pub fn point_to_point_to(&self, port: PortId) -> Option<PortId> {
+        self.ports.get(port.index())?.point_to_point_to
     }
 
     /// Decides where the frames of a batch go.
     pub fn forward(&mut self, tables: &Tables, from: PortId, batch: &mut Batch, now: Now) {
         let Some(state) = self.ports.get_mut(from.index()) else { return };
-        if let Some(tap) = &state.tap
-            && !batch.frames().iter().all(|f| tap.see(batch, f, 0, true))
+        if let Some(sink) = &state.capture
+            && !batch.frames().iter().all(|f| sink.capture(batch, f, 0, true))
         {
-            state.tap = None;
+            state.capture = None;
         }
-        if let (Some(to), None) = (state.wire_to, &state.tap) {
+        if let (Some(to), None) = (state.point_to_point_to, &state.capture) {
             for frame in 0..batch.len() as u16 {
                 self.push(to, Outgoing { frame, vlan: 0 });
             }
@@ -211,14 +212,14 @@ impl Forwarder {
             None => (from, port),
         };
         for (index, frame) in batch.frames_mut().iter_mut().enumerate() {
-            let count = |reason| port.shared.lost(reason, 1);
+            let count = |reason| port.shared.count_drops(reason, 1);
             if frame.head().len() < ETHERNET {
                 count(Reason::Malformed);
                 continue;
             }
             if let Some(bond) = &master.bond {
                 if frame.ethertype() == ETHERTYPE_SLOW && frame.destination().is_link_local() {
-                    self.asides.push(Aside::Slow(from, frame.head().to_vec()));
+                    self.slow_path.push(SlowPathMessage::Slow(from, frame.head().to_vec()));
                     continue;
                 }
                 if !bond.collects(from) {
@@ -226,7 +227,7 @@ impl Forwarder {
                     continue;
                 }
             }
-            if let Err(reason) = self.place(tables, logical, master, index as u16, frame, now) {
+            if let Err(reason) = self.forward_frame(tables, logical, master, index as u16, frame, now) {
                 count(reason);
             }
         }
@@ -239,17 +240,17 @@ impl Forwarder {
             if let Some(frame) = batch.frames().get(usize::from(index)) {
                 let mut bytes = Vec::with_capacity(frame.length());
                 batch.copy_out(frame, 0, &mut bytes);
-                self.asides.push(Aside::Wanted(announced, Some((bytes, frame.offload))));
+                self.slow_path.push(SlowPathMessage::Wanted(announced, Some((bytes, frame.offload))));
             }
         }
     }
 
-    /// One frame of a logical port.
-    fn place(
+    /// Forwards one frame of a logical port.
+    fn forward_frame(
         &mut self,
         tables: &Tables,
         from: PortId,
-        port: &Port,
+        port: &PortEntry,
         index: u16,
         frame: &mut Frame,
         now: Now,
@@ -265,10 +266,10 @@ impl Forwarder {
             return Err(Reason::Spoofed);
         }
         let destination = frame.destination();
-        if segment.wire {
-            let others = segment.members.iter().filter(|m| m.port != from);
-            let other = others.copied().next().ok_or(Reason::NoOther)?;
-            self.emit(tables, other.port, frame.head(), Outgoing { frame: index, vlan: other.vlan });
+        let packet = PacketContext { tables, from, id, segment, index, frame, now };
+        if segment.point_to_point {
+            let other = segment.members.iter().find(|m| m.port != from).ok_or(Reason::NoOther)?;
+            self.emit(&packet, other);
             return Ok(());
         }
         if destination.is_link_local() {
@@ -277,73 +278,48 @@ impl Forwarder {
         let source = frame.source();
         if !source.is_group() && self.fdb.learn(id, source, from, now.seconds) == Learned::New && self.shares
         {
-            self.asides.push(Aside::Learned(id, source, from));
+            self.slow_path.push(SlowPathMessage::Learned(id, source, from));
         }
-        if destination.is_group() {
-            return self.group(tables, from, id, segment, index, frame, now);
-        }
-        self.unicast(tables, from, id, segment, index, frame, now)
+        if destination.is_group() { self.group(&packet) } else { self.unicast(&packet) }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a packet's place is known by all of these")]
-    fn unicast(
-        &mut self,
-        tables: &Tables,
-        from: PortId,
-        id: SegmentId,
-        segment: &Segment,
-        index: u16,
-        frame: &Frame,
-        now: Now,
-    ) -> Result<(), Reason> {
-        let destination = frame.destination();
-        let found = self.fdb.find(id, destination, now.seconds);
-        let is_up = found.and_then(|p| tables.port(p)).is_some_and(|p| p.shared.is_up());
-        if !is_up && let Some(&announced) = tables.announced_at.get(&(id, destination)) {
-            self.held.push((announced, index));
+    fn unicast(&mut self, packet: &PacketContext<'_>) -> Result<(), Reason> {
+        let destination = packet.frame.destination();
+        let found = self.fdb.find(packet.id, destination, packet.now.seconds);
+        let is_up = found.and_then(|p| packet.tables.port(p)).is_some_and(|p| p.shared.is_up());
+        if !is_up && let Some(&announced) = packet.tables.announced_at.get(&(packet.id, destination)) {
+            self.held.push((announced, packet.index));
             return Ok(());
         }
         match found {
-            Some(to) if to == from => Err(Reason::NoOther),
+            Some(to) if to == packet.from => Err(Reason::NoOther),
             Some(to) => {
-                let member = segment.members.iter().find(|m| m.port == to);
-                let vlan = member.map_or(0, |m| m.vlan);
-                self.emit(tables, to, frame.head(), Outgoing { frame: index, vlan });
+                let vlan = packet.vlan_at(to);
+                self.emit(packet, &Member { port: to, vlan });
                 Ok(())
             }
-            None => self.flood(tables, from, segment, index, frame, now, false),
+            None => self.flood(packet, Audience::Everyone),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a packet's place is known by all of these")]
-    fn group(
-        &mut self,
-        tables: &Tables,
-        from: PortId,
-        id: SegmentId,
-        segment: &Segment,
-        index: u16,
-        frame: &Frame,
-        now: Now,
-    ) -> Result<(), Reason> {
-        if !segment.answers {
-            return self.flood(tables, from, segment, index, frame, now, false);
+    fn group(&mut self, packet: &PacketContext<'_>) -> Result<(), Reason> {
+        if !packet.segment.answers {
+            return self.flood(packet, Audience::Everyone);
         }
-        let question = Question::parse(frame.head(), frame.ethertype());
+        let question = Question::parse(packet.frame.head(), packet.frame.ethertype());
         let Some(question) = question else {
-            return self.flood(tables, from, segment, index, frame, now, false);
+            return self.flood(packet, Audience::Everyone);
         };
-        let Some(mac) = question.owner(tables, id) else {
-            // Ports whose addresses are all assigned do not have it.
-            return self.flood(tables, from, segment, index, frame, now, true);
+        let Some(mac) = question.owner(packet.tables, packet.id) else {
+            return self.flood(packet, Audience::UnassignedPorts);
         };
-        if let Some(&announced) = tables.announced_at.get(&(id, mac)) {
-            self.asides.push(Aside::Wanted(announced, None));
+        if let Some(&announced) = packet.tables.announced_at.get(&(packet.id, mac)) {
+            self.slow_path.push(SlowPathMessage::Wanted(announced, None));
         }
-        let vlan = segment.members.iter().find(|m| m.port == from).map_or(0, |m| m.vlan);
+        let vlan = packet.vlan_at(packet.from);
         let answer = question.answer(mac);
-        let link = tables.port(from).and_then(|p| p.bond.as_ref());
-        let to = link.map_or(Some(from), |bond| bond.pick(&answer));
+        let bond = packet.tables.port(packet.from).and_then(|p| p.bond.as_ref());
+        let to = bond.map_or(Some(packet.from), |bond| bond.pick(&answer));
         if let (Some(to), Some(answers)) = (to, &mut self.answers)
             && answers.push_bytes(&answer, Offload::default())
         {
@@ -353,43 +329,62 @@ impl Forwarder {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a packet's place is known by all of these")]
-    fn flood(
-        &mut self,
-        tables: &Tables,
-        from: PortId,
-        segment: &Segment,
-        index: u16,
-        frame: &Frame,
-        now: Now,
-        not_assigned: bool,
-    ) -> Result<(), Reason> {
-        if let Some(bucket) = self.ports.get_mut(from.index()).and_then(|s| s.flood.as_mut())
-            && !bucket.take(1, now.nanos)
+    fn flood(&mut self, packet: &PacketContext<'_>, audience: Audience) -> Result<(), Reason> {
+        if let Some(bucket) = self.ports.get_mut(packet.from.index()).and_then(|s| s.flood.as_mut())
+            && !bucket.take(1, packet.now.nanos)
         {
             return Err(Reason::Storm);
         }
-        for member in &segment.members {
-            if member.port == from {
-                continue;
-            }
-            let Some(port) = tables.port(member.port) else { continue };
+        for member in packet.segment.members.iter().filter(|m| m.port != packet.from) {
+            let Some(port) = packet.tables.port(member.port) else { continue };
             // What is down would only count what it does not get.
-            if !port.shared.is_up() || (not_assigned && port.assigned) {
+            if !port.shared.is_up() || (audience == Audience::UnassignedPorts && port.assigned) {
                 continue;
             }
-            self.emit(tables, member.port, frame.head(), Outgoing { frame: index, vlan: member.vlan });
+            self.emit(packet, member);
         }
         Ok(())
     }
 }
 
+/// A frame that is being forwarded, and what its way depends on.
+struct PacketContext<'a> {
+    tables: &'a Tables,
+    /// The logical port where it came in: the bond, if that is one of a bond's links.
+    from: PortId,
+    /// The segment that it is in.
+    id: SegmentId,
+    segment: &'a SegmentEntry,
+    /// The frame's index in its batch.
+    index: u16,
+    /// The frame, without its tag.
+    frame: &'a Frame,
+    now: Now,
+}
+
+impl PacketContext<'_> {
+    /// The VLAN ID of the packet's segment at a port; 0 if frames have no tag there.
+    #[inline]
+    fn vlan_at(&self, port: PortId) -> u16 {
+        self.segment.members.iter().find(|m| m.port == port).map_or(0, |m| m.vlan)
+    }
+}
+
+/// Who gets a flooded frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    /// All other ports of the segment.
+    Everyone,
+    /// Only ports that may have addresses the configuration does not know: the others do not have the address asked for.
+    UnassignedPorts,
+}
+
 /// The segment that a frame is in; its tag is taken off.
 #[inline]
-fn classify(tables: &Tables, port: &Port, frame: &mut Frame) -> Result<SegmentId, Reason> {
+fn classify(tables: &Tables, port: &PortEntry, frame: &mut Frame) -> Result<SegmentId, Reason> {
     if port.trunk.is_empty() {
         let native = port.native.ok_or(Reason::Vlan)?;
-        if tables.segment(native).is_some_and(|s| s.wire) {
+        if tables.segment(native).is_some_and(|s| s.point_to_point) {
             return Ok(native);
         }
         return match frame.take_tag() {
@@ -407,15 +402,15 @@ fn classify(tables: &Tables, port: &Port, frame: &mut Frame) -> Result<SegmentId
     }
 }
 
-/// The other end, if a port is on a wire and nothing is asked of its packets.
-fn wire_to(tables: &Tables, id: PortId, port: &Port) -> Option<PortId> {
+/// The other end of a point-to-point segment, if the port's packets need no inspection at all.
+fn point_to_point_to(tables: &Tables, id: PortId, port: &PortEntry) -> Option<PortId> {
     let segment = port.native.and_then(|s| tables.segment(s))?;
     let plain = port.trunk.is_empty()
         && port.bound_to.is_none()
         && port.bond.is_none()
         && port.master.is_none()
         && port.mirror.is_none();
-    if !plain || !segment.wire {
+    if !plain || !segment.point_to_point {
         return None;
     }
     let other = segment.members.iter().find(|m| m.port != id).filter(|m| m.vlan == 0)?.port;

@@ -2,9 +2,9 @@
 
 use super::fdb::SegmentId;
 use super::tables::Tables;
-use crate::wire::arp::Arp;
-use crate::wire::ndp::Solicitation;
-use crate::wire::{ETHERTYPE_ARP, ETHERTYPE_IPV6, Mac};
+use crate::headers::arp::Arp;
+use crate::headers::ndp::Solicitation;
+use crate::headers::{ETHERTYPE_ARP, ETHERTYPE_IPV6, Mac};
 use std::net::IpAddr;
 
 /// A question about an address.

@@ -4,8 +4,8 @@
 use super::fdb::SegmentId;
 use crate::bond::Distribution;
 use crate::counters::Shared;
+use crate::headers::Mac;
 use crate::port::PortId;
-use crate::wire::Mac;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Rate {
 
 /// A port.
 #[derive(Debug)]
-pub struct Port {
+pub struct PortEntry {
     /// Its name.
     pub name: String,
     /// The thread that has its device.
@@ -64,7 +64,7 @@ pub struct Binding {
 /// A place where a segment comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Port.
+    /// PortEntry.
     pub port: PortId,
     /// Its VLAN there; 0 for none.
     pub vlan: u16,
@@ -72,11 +72,11 @@ pub struct Member {
 
 /// A segment: what is in it can reach each other, and nothing else.
 #[derive(Clone, Debug)]
-pub struct Segment {
+pub struct SegmentEntry {
     /// Its name.
     pub name: String,
-    /// Whether it is a wire between two ports: no addresses are learned, all passes.
-    pub wire: bool,
+    /// Whether it joins exactly two ports: no addresses are learned, everything passes.
+    pub point_to_point: bool,
     /// Whether neighbours are answered for.
     pub answers: bool,
     /// Packets a second that each port may flood; 0 for no limit.
@@ -87,8 +87,8 @@ pub struct Segment {
 
 /// An address whose owner may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
-    /// Segment.
+pub struct AnnouncedEntry {
+    /// SegmentEntry.
     pub segment: SegmentId,
     /// Its Ethernet address.
     pub mac: Mac,
@@ -106,15 +106,15 @@ pub struct Announced {
 #[derive(Debug, Default)]
 pub struct Tables {
     /// Ports by number.
-    pub ports: Vec<Option<Port>>,
+    pub ports: Vec<Option<PortEntry>>,
     /// Segments by number.
-    pub segments: Vec<Segment>,
+    pub segments: Vec<SegmentEntry>,
     /// Assigned addresses: who has them.
     pub neighbours: HashMap<(SegmentId, IpAddr), Mac>,
     /// Addresses that are bound to ports.
     pub fixed: Vec<(SegmentId, Mac, PortId)>,
     /// Addresses whose owners may not exist yet.
-    pub announced: Vec<Announced>,
+    pub announced: Vec<AnnouncedEntry>,
     /// The same by address.
     pub announced_at: HashMap<(SegmentId, Mac), usize>,
     /// Seconds until an address that is not seen is forgotten.
@@ -128,18 +128,18 @@ pub struct Tables {
 impl Tables {
     /// A port.
     #[inline]
-    pub fn port(&self, id: PortId) -> Option<&Port> {
+    pub fn port(&self, id: PortId) -> Option<&PortEntry> {
         self.ports.get(id.index())?.as_ref()
     }
 
     /// A segment.
     #[inline]
-    pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
+    pub fn segment(&self, id: SegmentId) -> Option<&SegmentEntry> {
         self.segments.get(id.0 as usize)
     }
 
     /// All ports with their numbers.
-    pub fn all_ports(&self) -> impl Iterator<Item = (PortId, &Port)> {
+    pub fn all_ports(&self) -> impl Iterator<Item = (PortId, &PortEntry)> {
         let numbered = self.ports.iter().enumerate();
         numbered.filter_map(|(i, p)| Some((PortId(i as u16), p.as_ref()?)))
     }

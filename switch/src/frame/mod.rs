@@ -8,8 +8,8 @@ mod piece;
 pub use arena::{Arena, LARGEST};
 pub use piece::Piece;
 
+use crate::headers::{Mac, be16};
 use crate::offload::Offload;
-use crate::wire::{Mac, be16};
 
 /// Bytes of a packet that are copied before anything is decided: Ethernet, IPv6 and TCP headers with options, and all
 /// of a small packet.

@@ -3,11 +3,11 @@
 
 use super::carrier::interface;
 use super::devices::{self, Opened};
-use super::{Error, Managed, Switch, tables};
-use crate::config::{Config, Device, Diff, Port, diff};
+use super::{Error, PortRecord, Switch, tables};
+use crate::config::{Config, DeviceConfig, Diff, PortConfig, diff};
 use crate::control::Request;
 use crate::counters::Shared;
-use crate::port::{Device as Behind, PortId};
+use crate::port::{Device, PortId};
 use crate::worker::{Change, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// A port that is about to begin: its name and what stands behind it.
-type New = (String, Managed, Option<Box<dyn Behind>>);
+type New = (String, PortRecord, Option<Box<dyn Device>>);
 
 /// How long threads have to change over.
-const CHANGE: Duration = Duration::from_secs(5);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether a port can go on with the device that it has.
-fn keeps_device(old: &Port, new: &Port) -> bool {
-    let bond = matches!((&old.device, &new.device), (Device::Bond(_), Device::Bond(_)));
+fn keeps_device(old: &PortConfig, new: &PortConfig) -> bool {
+    let bond = matches!((&old.device, &new.device), (DeviceConfig::Bond(_), DeviceConfig::Bond(_)));
     let same = old.device == new.device && old.offload == new.offload && old.mtu == new.mtu;
     (bond || same) && old.thread == new.thread
 }
@@ -76,7 +76,7 @@ impl Switch {
         }
         // A device that is opened anew may be in its own way: it goes first, with all that names it.
         let stays =
-            |name: &String, old: &Port| wanted.ports.get(name).is_none_or(|new| keeps_device(old, new));
+            |name: &String, old: &PortConfig| wanted.ports.get(name).is_none_or(|new| keeps_device(old, new));
         if self.config.ports.iter().all(|(name, old)| stays(name, old)) {
             return self.commit(wanted).map(|()| changes);
         }
@@ -86,7 +86,7 @@ impl Switch {
         let names: BTreeSet<String> = between.ports.keys().cloned().collect();
         for port in between.ports.values_mut() {
             port.mirror = port.mirror.take().filter(|m| names.contains(m));
-            if let Device::Bond(b) = &mut port.device {
+            if let DeviceConfig::Bond(b) = &mut port.device {
                 b.links.retain(|l| names.contains(l));
             }
         }
@@ -115,10 +115,10 @@ impl Switch {
             let thread = port.thread.unwrap_or(lightest);
             loads[thread] += 1;
             let shared = Arc::<Shared>::default();
-            match devices::open(name, port, id, self.threads.calling(thread)) {
+            match devices::open(name, port, id, self.threads.notifying(thread)) {
                 Ok(Opened { device, peer }) => {
                     let config = port.clone();
-                    let managed = Managed { id, config, thread, shared, peer, last_error: None };
+                    let managed = PortRecord { id, config, thread, shared, peer, last_error: None };
                     opened.push((name.clone(), managed, device));
                 }
                 Err(e) => {
@@ -129,13 +129,13 @@ impl Switch {
         }
         let gone: Vec<String> =
             self.ports.keys().filter(|n| !wanted.ports.contains_key(*n)).cloned().collect();
-        let removed: Vec<Managed> = gone.iter().filter_map(|n| self.ports.remove(n)).collect();
+        let removed: Vec<PortRecord> = gone.iter().filter_map(|n| self.ports.remove(n)).collect();
         for managed in &removed {
             managed.peer.unwatch(&self.poller);
             managed.peer.clean_up();
         }
         let of_the_kernel = opened.iter().any(|(_, m, _)| interface(&m.config.device).is_some());
-        let mut devices: Vec<(usize, PortId, Box<dyn Behind>)> = Vec::new();
+        let mut devices: Vec<(usize, PortId, Box<dyn Device>)> = Vec::new();
         for (name, managed, device) in opened {
             if let Err(source) = managed.peer.watch(&self.poller, managed.id) {
                 let doing = "wait for connections".to_owned();
@@ -157,8 +157,8 @@ impl Switch {
     /// Gives the threads their new tables and devices, and waits until all have them.
     fn change_over(
         &mut self,
-        mut devices: Vec<(usize, PortId, Box<dyn Behind>)>,
-        removed: &[Managed],
+        mut devices: Vec<(usize, PortId, Box<dyn Device>)>,
+        removed: &[PortRecord],
     ) -> Result<(), Error> {
         self.tables = Arc::new(tables::build(&self.config, &self.ports, &self.tables));
         self.follow_bonds();
@@ -173,7 +173,7 @@ impl Switch {
             answers.insert(thread, answer);
         }
         for (thread, answer) in answers {
-            let closed = answer.recv_timeout(CHANGE).map_err(|_| Error::Stuck(thread))?;
+            let closed = answer.recv_timeout(CHANGE_TIMEOUT).map_err(|_| Error::Stuck(thread))?;
             drop(closed);
         }
         Ok(())

@@ -2,12 +2,12 @@
 
 use super::Switch;
 use crate::bond::Distribution;
-use crate::bond::lacp::{Link, Millis, Shown, select};
-use crate::config::{Bond as Settings, BondMode, Device, LacpRate};
+use crate::bond::lacp::{Link, LinkSnapshot, Millis, select};
+use crate::config::{BondConfig, BondMode, DeviceConfig, LacpRate};
 use crate::control::{BondStatus, Event, LinkStatus};
+use crate::headers::Mac;
+use crate::headers::lacp::Lacpdu;
 use crate::port::PortId;
-use crate::wire::Mac;
-use crate::wire::lacp::Lacpdu;
 use crate::worker::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A bond.
 struct Bond {
     name: String,
-    settings: Settings,
+    settings: BondConfig,
     distribution: Arc<Distribution>,
     links: Vec<PortId>,
     up: Vec<bool>,
@@ -30,7 +30,7 @@ struct Bond {
 /// All bonds.
 pub struct Bonds {
     bonds: Vec<Bond>,
-    begun: Instant,
+    started: Instant,
     /// Distinguishes this switch from others, for LACP.
     system: Mac,
 }
@@ -40,7 +40,7 @@ impl Default for Bonds {
         let [a, b, c, d] = std::process::id().to_be_bytes();
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let e = time.map_or(0, |t| t.subsec_nanos() as u8);
-        Self { bonds: Vec::new(), begun: Instant::now(), system: Mac([2, e ^ a, b, c, d, e]) }
+        Self { bonds: Vec::new(), started: Instant::now(), system: Mac([2, e ^ a, b, c, d, e]) }
     }
 }
 
@@ -89,7 +89,7 @@ impl Bond {
 
 impl Bonds {
     fn now(&self) -> Millis {
-        self.begun.elapsed().as_millis() as Millis
+        self.started.elapsed().as_millis() as Millis
     }
 
     /// A link's carrier changed.
@@ -106,13 +106,13 @@ impl Bonds {
     }
 
     /// A frame of a link's own protocol came.
-    pub fn heard(&mut self, port: PortId, frame: &[u8]) {
+    pub fn receive_pdu(&mut self, port: PortId, frame: &[u8]) {
         let now = self.now();
         let Some(pdu) = Lacpdu::parse(frame) else { return };
         for bond in &mut self.bonds {
             let place = bond.links.iter().position(|l| *l == port);
             if let Some(link) = place.and_then(|i| bond.lacp.get_mut(i)) {
-                link.heard(&pdu, now);
+                link.receive_pdu(&pdu, now);
             }
         }
     }
@@ -122,7 +122,7 @@ impl Bonds {
         let now = self.now();
         let links = self.bonds.iter().flat_map(|b| &b.lacp);
         let next = links.filter_map(|l| l.deadline(now)).min()?;
-        Some(self.begun + Duration::from_millis(next))
+        Some(self.started + Duration::from_millis(next))
     }
 }
 
@@ -133,7 +133,7 @@ impl Switch {
         let system = self.bonds.system;
         let now = self.bonds.now();
         for (name, managed) in &self.ports {
-            let Device::Bond(settings) = &managed.config.device else { continue };
+            let DeviceConfig::Bond(settings) = &managed.config.device else { continue };
             let entry = self.tables.port(managed.id);
             let Some(distribution) = entry.and_then(|p| p.bond.clone()) else { continue };
             let same = |b: &Bond| b.settings == *settings && Arc::ptr_eq(&b.distribution, &distribution);
@@ -173,18 +173,18 @@ impl Switch {
     /// Lets every bond do what is due.
     pub(super) fn run_bonds(&mut self) {
         let now = self.bonds.now();
-        let (mut speak, mut events) = (Vec::new(), Vec::new());
+        let (mut transmit, mut events) = (Vec::new(), Vec::new());
         for bond in &mut self.bonds.bonds {
             select(&mut bond.lacp);
             for (i, link) in bond.lacp.iter_mut().enumerate() {
-                link.settle(now);
-                speak.extend(link.speak(now).map(|pdu| (bond.links[i], pdu)));
+                link.run_machines(now);
+                transmit.extend(link.transmit(now).map(|pdu| (bond.links[i], pdu)));
             }
             if bond.set() {
                 events.push((bond.name.clone(), bond.active_names()));
             }
         }
-        for (port, pdu) in speak {
+        for (port, pdu) in transmit {
             let source = self.bonds.system;
             self.tell(port, Command::Send(port, pdu.emit(source).to_vec()));
         }
@@ -204,7 +204,7 @@ impl Switch {
             port: port.clone(),
             up: bond.up.get(i).copied().unwrap_or(false),
             active: bond.set.1 & 1 << i != 0,
-            lacp: bond.lacp.get(i).map(|l| -> Shown { l.show() }),
+            lacp: bond.lacp.get(i).map(|l| -> LinkSnapshot { l.show() }),
         };
         let links = bond.settings.links.iter().enumerate().map(link).collect();
         Some(BondStatus { mode: bond.settings.mode, links })

@@ -1,8 +1,8 @@
-//! News of network interfaces from the kernel (rtnetlink's link group), one socket for each namespace with such ports.
+//! PortEvent of network interfaces from the kernel (rtnetlink's link group), one socket for each namespace with such ports.
 #![allow(unsafe_code)]
 
 use super::{Switch, devices, key};
-use crate::config::Device;
+use crate::config::DeviceConfig;
 use crate::netns;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 pub struct Carriers {
     sockets: Vec<(Option<String>, OwnedFd)>,
     /// Whether there was news since it was last looked at.
-    news: bool,
+    port_events: bool,
 }
 
 /// A socket that hears of links.
@@ -52,25 +52,25 @@ impl Carriers {
             devices::watch(poller, socket.as_raw_fd(), ready, PollMode::Level)?;
             self.sockets.push((netns.clone(), socket));
         }
-        self.news = true;
+        self.port_events = true;
         Ok(())
     }
 
-    /// Something was said: what exactly is found out by asking.
+    /// Something was said: what exactly is found out by requests_sender.
     pub fn hear(&mut self, socket: usize) {
         let Some((_, fd)) = self.sockets.get(socket) else { return };
         let mut bytes = [0u8; 8192];
         // SAFETY: reads into a buffer of the length given.
         while unsafe { libc::recv(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) } > 0 {}
-        self.news = true;
+        self.port_events = true;
     }
 }
 
 /// The interface behind a port and its namespace, if it is one that the kernel knows.
-pub fn interface(device: &Device) -> Option<(&str, Option<&str>)> {
+pub fn interface(device: &DeviceConfig) -> Option<(&str, Option<&str>)> {
     match device {
-        Device::Tap { name, netns } => Some((name, netns.as_deref())),
-        Device::Packet { interface, netns } | Device::Xdp { interface, netns, .. } => {
+        DeviceConfig::Tap { name, netns } => Some((name, netns.as_deref())),
+        DeviceConfig::Packet { interface, netns } | DeviceConfig::Xdp { interface, netns, .. } => {
             Some((interface, netns.as_deref()))
         }
         _ => None,
@@ -80,7 +80,7 @@ pub fn interface(device: &Device) -> Option<(&str, Option<&str>)> {
 impl Switch {
     /// After news: asks for each interface whether it is up.
     pub(super) fn take_carriers(&mut self) {
-        if !std::mem::take(&mut self.carriers.news) {
+        if !std::mem::take(&mut self.carriers.port_events) {
             return;
         }
         for managed in self.ports.values() {

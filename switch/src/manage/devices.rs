@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::peers::Peer;
-use crate::config::{Device as Kind, Port};
+use crate::config::{DeviceConfig, PortConfig};
 use crate::port::vhost::{Settings, Vhost};
 use crate::port::{Device, PortId, packet, pcap, tap, xdp};
 use polling::{Event, PollMode, Poller};
@@ -27,39 +27,39 @@ pub struct Opened {
 }
 
 /// Opens it.
-pub fn open(name: &str, port: &Port, id: PortId, calling: Arc<AtomicU64>) -> Result<Opened, Error> {
+pub fn open(name: &str, port: &PortConfig, id: PortId, notifying: Arc<AtomicU64>) -> Result<Opened, Error> {
     let failed = |doing: String| {
         let port = name.to_owned();
         move |source| Error::Port { port, doing, source }
     };
     let mut peer = Peer::None;
     let device: Option<Box<dyn Device>> = match &port.device {
-        Kind::Bond(_) => None,
-        Kind::VhostUser { path, client } => {
+        DeviceConfig::Bond(_) => None,
+        DeviceConfig::VhostUser { path, client } => {
             peer = if *client {
                 Peer::client(path.clone())
             } else {
                 Peer::listen(path).map_err(failed(format!("listen on {}", path.display())))?
             };
-            let settings = Settings { offload: port.offload, calling, port: id };
+            let settings = Settings { offload: port.offload, notifying, port: id };
             Some(Box::new(Vhost::new(settings)))
         }
-        Kind::Tap { name, netns } => {
+        DeviceConfig::Tap { name, netns } => {
             let fd = tap::open(name, netns.as_deref(), port.mtu, port.offload)
                 .map_err(failed(format!("open TAP {name}")))?;
             Some(Box::new(tap::Tap::new(fd, id, port.offload)))
         }
-        Kind::Packet { interface, netns } => {
+        DeviceConfig::Packet { interface, netns } => {
             let device = packet::open(interface, netns.as_deref(), id, port.offload)
                 .map_err(failed(format!("open interface {interface}")))?;
             Some(Box::new(device))
         }
-        Kind::Xdp { interface, netns, queue } => {
+        DeviceConfig::Xdp { interface, netns, queue } => {
             let device = xdp::open(interface, netns.as_deref(), *queue, id)
                 .map_err(failed(format!("open interface {interface}, queue {queue}, by AF_XDP")))?;
             Some(Box::new(device))
         }
-        Kind::Pcap { read, write } => {
+        DeviceConfig::Pcap { read, write } => {
             let device =
                 pcap::open(read.as_deref(), write.as_deref()).map_err(failed("open its files".to_owned()))?;
             Some(Box::new(device))

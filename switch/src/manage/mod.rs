@@ -1,4 +1,4 @@
-//! The switch's own thread: it makes what is configured so, and looks after what the data plane leaves to others.
+//! The switch's own thread: it makes what is configured so, and stuck_checks after what the data plane leaves to others.
 //! `apply` changes the configuration, `tables` makes the data plane's tables from it, `devices` opens what stands behind
 //! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
 //! hears from the kernel about interfaces, `server` speaks with those who ask, `threads` starts the data plane and
@@ -14,12 +14,12 @@ mod show;
 mod tables;
 mod threads;
 
-use crate::config::{Config, Port};
+use crate::config::{Config, PortConfig};
 use crate::control::{Event, Request, Response};
 use crate::counters::Shared;
-use crate::forward::Aside;
+use crate::forward::SlowPathMessage;
 use crate::forward::tables::Tables;
-use crate::port::{Broken, News, PortId};
+use crate::port::{PortError, PortEvent, PortId};
 use crate::worker::Command;
 use bonds::Bonds;
 use carrier::Carriers;
@@ -70,9 +70,9 @@ pub enum Error {
 }
 
 /// A port as the switch's own thread has it.
-struct Managed {
+struct PortRecord {
     id: PortId,
-    config: Port,
+    config: PortConfig,
     thread: usize,
     shared: Arc<Shared>,
     peer: Peer,
@@ -82,7 +82,7 @@ struct Managed {
 /// What descriptors of the switch's own thread are called.
 mod key {
     /// Something from the data plane or from connections.
-    pub const BELL: usize = 0;
+    pub const WAKEUP: usize = 0;
     /// The control socket.
     pub const CONTROL: usize = 1;
     /// A signal.
@@ -97,13 +97,13 @@ mod key {
 pub struct Switch {
     config: Config,
     tables: Arc<Tables>,
-    ports: BTreeMap<String, Managed>,
+    ports: BTreeMap<String, PortRecord>,
     threads: Threads,
     bonds: Bonds,
     carriers: Carriers,
     server: Server,
     poller: Arc<Poller>,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Switch {
@@ -113,7 +113,7 @@ impl Switch {
         let system = |doing| move |source| Error::System { doing, source };
         let poller = Arc::new(Poller::new().map_err(system("make a poller"))?);
         let threads = Threads::start(&config.switch).map_err(system("start threads"))?;
-        let server = Server::new(control, threads.bell().map_err(system("make an eventfd"))?);
+        let server = Server::new(control, threads.wakeup().map_err(system("make an eventfd"))?);
         let switch = Self {
             config: Config { switch: config.switch.clone(), ..Config::default() },
             tables: Arc::default(),
@@ -123,7 +123,7 @@ impl Switch {
             carriers: Carriers::default(),
             server,
             poller,
-            begun: Instant::now(),
+            started: Instant::now(),
         };
         switch.register().map_err(system("wait for events"))?;
         Ok(switch)
@@ -136,7 +136,7 @@ impl Switch {
             let raw = fd.as_raw_fd();
             devices::watch(&self.poller, raw, Ready::readable(key), level)
         };
-        add(self.threads.own_bell(), key::BELL)?;
+        add(self.threads.wakeup_fd(), key::WAKEUP)?;
         if let Some(listener) = self.server.listener() {
             add(listener.as_fd(), key::CONTROL)?;
         }
@@ -164,16 +164,16 @@ impl Switch {
             let ready: Vec<usize> = events.iter().map(|e| e.key).collect();
             for key in ready {
                 match key {
-                    key::BELL => self.threads.hush(),
+                    key::WAKEUP => self.threads.clear_wakeup(),
                     key::CONTROL => self.server.accept(),
                     key::SIGNAL => return,
                     key if key >= key::LISTENER => self.front_end_waits(PortId((key - key::LISTENER) as u16)),
                     key => self.carriers.hear(key - key::CARRIER),
                 }
             }
-            self.take_news();
+            self.handle_port_events();
             self.take_carriers();
-            self.reach_out();
+            self.connect_clients();
             self.run_bonds();
             self.answer_requests();
             self.threads.watch();
@@ -185,7 +185,7 @@ impl Switch {
         let until = |at: Instant| at.saturating_duration_since(now);
         let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
         let lacp = self.bonds.deadline().map(until);
-        [next, lacp].into_iter().flatten().fold(threads::WATCH, Duration::min)
+        [next, lacp].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
     }
 
     fn tell(&self, port: PortId, command: Command) {
@@ -194,29 +194,29 @@ impl Switch {
         }
     }
 
-    fn named(&mut self, id: PortId) -> Option<(&String, &mut Managed)> {
+    fn named(&mut self, id: PortId) -> Option<(&String, &mut PortRecord)> {
         let name = self.tables.port(id)?.name.clone();
         let key = self.ports.get_key_value(&name)?.0.clone();
         self.ports.get_mut(&key)?;
         self.ports.iter_mut().find(|(n, _)| **n == key)
     }
 
-    fn take_news(&mut self) {
-        while let Some(news) = self.threads.news() {
-            match news {
-                News::Link(id, up) => self.link_changed(id, up),
-                News::Broken(id, why) => self.peer_dropped(id, &why),
+    fn handle_port_events(&mut self) {
+        while let Some(port_events) = self.threads.port_events() {
+            match port_events {
+                PortEvent::Link(id, up) => self.link_changed(id, up),
+                PortEvent::PortError(id, why) => self.peer_dropped(id, &why),
             }
         }
-        while let Some(aside) = self.threads.aside() {
-            match aside {
-                Aside::Slow(id, bytes) => self.bonds.heard(id, &bytes),
-                Aside::Wanted(place, _) => {
+        while let Some(message) = self.threads.message() {
+            match message {
+                SlowPathMessage::Slow(id, bytes) => self.bonds.receive_pdu(id, &bytes),
+                SlowPathMessage::Wanted(place, _) => {
                     if let Some(a) = self.tables.announced.get(place) {
                         self.server.tell(&Event::Wanted { announced: a.name.clone() });
                     }
                 }
-                Aside::Learned(..) => {}
+                SlowPathMessage::Learned(..) => {}
             }
         }
     }
@@ -232,9 +232,9 @@ impl Switch {
         }
     }
 
-    fn peer_dropped(&mut self, id: PortId, why: &Broken) {
+    fn peer_dropped(&mut self, id: PortId, why: &PortError) {
         let reason = why.to_string();
-        let by_itself = matches!(why, Broken::Closed);
+        let by_itself = matches!(why, PortError::Closed);
         let Some((name, managed)) = self.named(id) else { return };
         managed.last_error = (!by_itself).then(|| reason.clone());
         let port = name.clone();

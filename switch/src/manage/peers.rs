@@ -157,7 +157,7 @@ impl Switch {
     }
 
     /// Tries what is due.
-    pub(super) fn reach_out(&mut self) {
+    pub(super) fn connect_clients(&mut self) {
         let now = Instant::now();
         let mut connected = Vec::new();
         for managed in self.ports.values_mut() {

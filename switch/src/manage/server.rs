@@ -1,9 +1,9 @@
 //! Those who ask: a thread for each connection reads requests and hands them to the switch's own thread, so that a slow
 //! one keeps nobody waiting.
 
-use crate::capture::{self, Copy};
+use crate::capture::{self, CapturedPacket};
 use crate::control::{Event, LINE_MAXIMUM, Request, Response};
-use crate::worker::wake::ring;
+use crate::worker::wake::signal;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -17,12 +17,12 @@ const CONNECTIONS: usize = 64;
 /// Events that wait for a slow reader; it misses what is more.
 const EVENTS: usize = 1024;
 /// How long an answer may take to be read.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the connection's thread goes on with.
 enum Answer {
     Response(Response),
-    Capture { port: String, snap: usize, packets: Receiver<Copy> },
+    Capture { port: String, snap: usize, packets: Receiver<CapturedPacket> },
     Events(Receiver<Event>),
 }
 
@@ -39,7 +39,7 @@ impl Reply {
     }
 
     /// Answers with packets to come.
-    pub fn capture(&self, port: String, snap: usize, packets: Receiver<Copy>) {
+    pub fn capture(&self, port: String, snap: usize, packets: Receiver<CapturedPacket>) {
         // As above.
         let _ = self.to.send(Answer::Capture { port, snap, packets });
     }
@@ -49,21 +49,21 @@ impl Reply {
 pub struct Server {
     listener: Option<UnixListener>,
     requests: Receiver<(Request, Reply)>,
-    asking: Sender<(Request, Reply)>,
-    bell: Arc<OwnedFd>,
+    requests_sender: Sender<(Request, Reply)>,
+    wakeup: Arc<OwnedFd>,
     subscribers: Vec<SyncSender<Event>>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Server {
-    /// Listens; `bell` is rung for each request.
-    pub fn new(listener: Option<UnixListener>, bell: OwnedFd) -> Self {
-        let (asking, requests) = channel();
+    /// Listens; `wakeup` is rung for each request.
+    pub fn new(listener: Option<UnixListener>, wakeup: OwnedFd) -> Self {
+        let (requests_sender, requests) = channel();
         Self {
             listener,
             requests,
-            asking,
-            bell: Arc::new(bell),
+            requests_sender,
+            wakeup: Arc::new(wakeup),
             subscribers: Vec::new(),
             connections: Arc::default(),
         }
@@ -80,11 +80,12 @@ impl Server {
         if self.connections.load(Ordering::Relaxed) >= CONNECTIONS {
             return;
         }
-        let (asking, bell, connections) = (self.asking.clone(), self.bell.clone(), self.connections.clone());
+        let (requests_sender, wakeup, connections) =
+            (self.requests_sender.clone(), self.wakeup.clone(), self.connections.clone());
         connections.fetch_add(1, Ordering::Relaxed);
         let serve = move || {
             // A connection that fails is gone, which is all there is to say about it.
-            let _ = serve(stream, &asking, &bell);
+            let _ = serve(stream, &requests_sender, &wakeup);
             connections.fetch_sub(1, Ordering::Relaxed);
         };
         if let Err(e) = std::thread::Builder::new().name("control".into()).spawn(serve) {
@@ -123,9 +124,13 @@ fn write_line(to: &mut impl Write, value: &impl serde::Serialize) -> std::io::Re
     to.flush()
 }
 
-fn serve(stream: UnixStream, asking: &Sender<(Request, Reply)>, bell: &OwnedFd) -> std::io::Result<()> {
+fn serve(
+    stream: UnixStream,
+    requests_sender: &Sender<(Request, Reply)>,
+    wakeup: &OwnedFd,
+) -> std::io::Result<()> {
     stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut input = BufReader::new(stream.try_clone()?);
     let mut output = BufWriter::new(stream);
     loop {
@@ -146,10 +151,10 @@ fn serve(stream: UnixStream, asking: &Sender<(Request, Reply)>, bell: &OwnedFd) 
             }
         };
         let (to, answer) = channel();
-        if asking.send((request, Reply { to })).is_err() {
+        if requests_sender.send((request, Reply { to })).is_err() {
             return Ok(());
         }
-        ring(bell)?;
+        signal(wakeup)?;
         match answer.recv() {
             Err(_) => return Ok(()),
             Ok(Answer::Response(response)) => write_line(&mut output, &response)?,
@@ -176,20 +181,20 @@ fn is_gone(input: &mut BufReader<UnixStream>) -> bool {
     gone || stream.set_nonblocking(false).is_err()
 }
 
-/// How often it is looked whether the other side is still there.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is checked_at whether the other side is still there.
+const GONE_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 fn stream_packets(
     output: &mut BufWriter<UnixStream>,
     input: &mut BufReader<UnixStream>,
     port: &str,
     snap: usize,
-    packets: &Receiver<Copy>,
+    packets: &Receiver<CapturedPacket>,
 ) -> std::io::Result<()> {
     capture::begin(output, port, snap)?;
     output.flush()?;
     loop {
-        match packets.recv_timeout(LOOK) {
+        match packets.recv_timeout(GONE_CHECK_INTERVAL) {
             Ok(copy) => {
                 capture::packet(output, &copy)?;
                 while let Ok(copy) = packets.try_recv() {
@@ -209,7 +214,7 @@ fn stream_events(
     events: &Receiver<Event>,
 ) -> std::io::Result<()> {
     loop {
-        match events.recv_timeout(LOOK) {
+        match events.recv_timeout(GONE_CHECK_INTERVAL) {
             Ok(event) => write_line(output, &event)?,
             Err(RecvTimeoutError::Timeout) if !is_gone(input) => {}
             Err(_) => return Ok(()),

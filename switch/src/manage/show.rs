@@ -2,9 +2,9 @@
 
 use super::peers::Peer;
 use super::server::Reply;
-use super::{Managed, Switch};
-use crate::capture::{QUEUE, Tap};
-use crate::config::Device;
+use super::{PortRecord, Switch};
+use crate::capture::{CaptureSink, QUEUE};
+use crate::config::DeviceConfig;
 use crate::control::{Address, Held, PortStatus, Response, Status};
 use crate::port::PortId;
 use crate::worker::{Command, Probe};
@@ -12,28 +12,32 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 /// How long a thread has to say what it knows.
-const PROBE: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-fn describe(managed: &Managed) -> (&'static str, String) {
+fn describe(managed: &PortRecord) -> (&'static str, String) {
     let within = |name: &str, netns: &Option<String>| match netns {
         Some(n) => format!("{name} in {n}"),
         None => name.to_owned(),
     };
     match &managed.config.device {
-        Device::VhostUser { path, client: false } => ("vhost-user", format!("listens on {}", path.display())),
-        Device::VhostUser { path, client: true } => ("vhost-user", format!("connects to {}", path.display())),
-        Device::Tap { name, netns } => ("tap", within(name, netns)),
-        Device::Packet { interface, netns } => ("packet", within(interface, netns)),
-        Device::Xdp { interface, netns, queue } => {
+        DeviceConfig::VhostUser { path, client: false } => {
+            ("vhost-user", format!("listens on {}", path.display()))
+        }
+        DeviceConfig::VhostUser { path, client: true } => {
+            ("vhost-user", format!("connects to {}", path.display()))
+        }
+        DeviceConfig::Tap { name, netns } => ("tap", within(name, netns)),
+        DeviceConfig::Packet { interface, netns } => ("packet", within(interface, netns)),
+        DeviceConfig::Xdp { interface, netns, queue } => {
             ("xdp", format!("{} queue {queue}", within(interface, netns)))
         }
-        Device::Pcap { read, write } => {
+        DeviceConfig::Pcap { read, write } => {
             let file = |f: &Option<std::path::PathBuf>| {
                 f.as_ref().map_or("nothing".to_owned(), |f| f.display().to_string())
             };
             ("pcap", format!("reads {}, writes {}", file(read), file(write)))
         }
-        Device::Bond(b) => ("bond", b.links.join(" ")),
+        DeviceConfig::Bond(b) => ("bond", b.links.join(" ")),
     }
 }
 
@@ -47,7 +51,7 @@ impl Switch {
                 answer
             })
             .collect();
-        answers.into_iter().map(|a| a.recv_timeout(PROBE).unwrap_or_default()).collect()
+        answers.into_iter().map(|a| a.recv_timeout(PROBE_TIMEOUT).unwrap_or_default()).collect()
     }
 
     pub(super) fn status(&self) -> Status {
@@ -56,15 +60,15 @@ impl Switch {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            up_s: self.begun.elapsed().as_secs(),
+            up_s: self.started.elapsed().as_secs(),
             ports,
             held: held.map(|(announced, packets)| Held { announced, packets }).collect(),
         }
     }
 
-    fn port_status(&self, name: &str, p: &Managed) -> PortStatus {
+    fn port_status(&self, name: &str, p: &PortRecord) -> PortStatus {
         let (kind, device) = describe(p);
-        let is_bond = matches!(p.config.device, Device::Bond(_));
+        let is_bond = matches!(p.config.device, DeviceConfig::Bond(_));
         let master = self.tables.port(p.id).and_then(|e| e.master).and_then(|m| self.tables.port(m));
         PortStatus {
             name: name.to_owned(),
@@ -76,7 +80,7 @@ impl Switch {
             trunk: p.config.trunk.iter().map(|(v, s)| (v.0, s.clone())).collect(),
             link_of: master.map(|m| m.name.clone()),
             last_error: p.last_error.clone().filter(|_| !matches!(p.peer, Peer::None)),
-            counters: p.shared.read(matches!(p.config.device, Device::VhostUser { .. })),
+            counters: p.shared.read(matches!(p.config.device, DeviceConfig::VhostUser { .. })),
             bond: self.bond_status(name),
         }
     }
@@ -110,7 +114,7 @@ impl Switch {
         let snap = snap.clamp(14, crate::frame::LARGEST);
         to.capture(port.to_owned(), snap, receiver);
         for id in ports {
-            self.tell(id, Command::Watch(id, Some(Tap::new(sender.clone(), snap))));
+            self.tell(id, Command::Capture(id, Some(CaptureSink::new(sender.clone(), snap))));
         }
     }
 }

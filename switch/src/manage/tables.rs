@@ -1,10 +1,10 @@
 //! The data plane's tables from the configuration.
 
-use super::Managed;
+use super::PortRecord;
 use crate::bond::Distribution;
-use crate::config::{BondHash, BondMode, Config, Device, Limit};
+use crate::config::{BondHash, BondMode, Config, DeviceConfig, RateLimit};
 use crate::forward::fdb::SegmentId;
-use crate::forward::tables::{Announced, Binding, Member, Port, Rate, Segment, Tables};
+use crate::forward::tables::{AnnouncedEntry, Binding, Member, PortEntry, Rate, SegmentEntry, Tables};
 use crate::port::PortId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Large segments must fit.
 const BURST_MINIMUM: u64 = 128 * 1024;
 
-fn rate(limit: Option<Limit>) -> Rate {
+fn rate(limit: Option<RateLimit>) -> Rate {
     let Some(limit) = limit else { return Rate::default() };
     let bytes = limit.mbit.map_or(0, |m| (m * 125_000.0).max(1.0) as u64);
     let packets = limit.kpps.map_or(0, |k| (k * 1000.0).max(1.0) as u64);
@@ -31,7 +31,7 @@ fn spread(mode: BondMode, hash: BondHash) -> crate::bond::Spread {
 }
 
 /// Makes them. Bonds that do not change keep their distribution from `old`.
-pub fn build(config: &Config, ports: &BTreeMap<String, Managed>, old: &Tables) -> Tables {
+pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables) -> Tables {
     let segment_ids: HashMap<&str, SegmentId> =
         config.segments.keys().enumerate().map(|(i, n)| (n.as_str(), SegmentId(i as u32))).collect();
     let id_of = |name: &str| ports.get(name).map(|p| p.id);
@@ -39,9 +39,9 @@ pub fn build(config: &Config, ports: &BTreeMap<String, Managed>, old: &Tables) -
         segments: config
             .segments
             .iter()
-            .map(|(name, s)| Segment {
+            .map(|(name, s)| SegmentEntry {
                 name: name.clone(),
-                wire: s.point_to_point,
+                point_to_point: s.point_to_point,
                 answers: s.answer_neighbours,
                 flood_limit: s.flood_limit,
                 members: Vec::new(),
@@ -58,7 +58,7 @@ pub fn build(config: &Config, ports: &BTreeMap<String, Managed>, old: &Tables) -
     for (name, managed) in ports {
         let Some(c) = config.ports.get(name) else { continue };
         let mut bond = None;
-        if let Device::Bond(b) = &c.device {
+        if let DeviceConfig::Bond(b) = &c.device {
             let links: Vec<PortId> = b.links.iter().filter_map(|l| id_of(l)).collect();
             masters.extend(links.iter().map(|&l| (l, managed.id)));
             let spread = spread(b.mode, b.hash);
@@ -77,7 +77,7 @@ pub fn build(config: &Config, ports: &BTreeMap<String, Managed>, old: &Tables) -
                 tables.neighbours.extend(c.addresses.iter().map(|a| ((segment, *a), mac)));
             }
         }
-        tables.ports[managed.id.index()] = Some(Port {
+        tables.ports[managed.id.index()] = Some(PortEntry {
             name: name.clone(),
             thread: managed.thread,
             shared: managed.shared.clone(),
@@ -107,7 +107,7 @@ pub fn build(config: &Config, ports: &BTreeMap<String, Managed>, old: &Tables) -
         let port = of_port.map(|f| f.2);
         tables.neighbours.extend(a.addresses.iter().map(|ip| ((segment, *ip), a.mac)));
         tables.announced_at.insert((segment, a.mac), tables.announced.len());
-        tables.announced.push(Announced {
+        tables.announced.push(AnnouncedEntry {
             segment,
             mac: a.mac,
             name: name.clone(),

@@ -3,10 +3,10 @@
 
 use crate::config::{Polling, Settings};
 use crate::confine;
-use crate::forward::Aside;
-use crate::port::News;
+use crate::forward::SlowPathMessage;
+use crate::port::PortEvent;
 use crate::worker::handoff::queue;
-use crate::worker::wake::{CALLS, Wake, event_fd, ring};
+use crate::worker::wake::{IN_CALL, Wake, event_fd, signal};
 use crate::worker::{Command, Poll, Worker};
 use std::any::Any;
 use std::io;
@@ -19,31 +19,31 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Link protocol messages and wanted addresses that wait for the switch's own thread.
-const ASIDES: usize = 1024;
+const SLOW_PATH_QUEUE: usize = 1024;
 /// Interrupts a thread that is stuck in a system call.
 const INTERRUPT: libc::c_int = libc::SIGURG;
 
-/// Between two looks at threads that may be stuck.
-pub const WATCH: Duration = Duration::from_millis(250);
+/// Between two stuck_checks at threads that may be stuck.
+pub const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 struct Thread {
     commands: Sender<Command>,
-    told: Arc<AtomicBool>,
-    bell: OwnedFd,
-    calling: Arc<AtomicU64>,
-    /// What it was doing when it was last looked at, and for how many looks before.
-    seen: u64,
-    looks: u32,
+    command_pending: Arc<AtomicBool>,
+    wakeup: OwnedFd,
+    notifying: Arc<AtomicU64>,
+    /// What it was doing when it was last checked_at at, and for how many stuck_checks before.
+    last_call: u64,
+    stuck_checks: u32,
     join: Option<JoinHandle<()>>,
 }
 
 /// All threads.
 pub struct Threads {
     threads: Vec<Thread>,
-    news: Receiver<News>,
-    asides: Receiver<Aside>,
-    own_bell: OwnedFd,
-    looked: Instant,
+    port_events: Receiver<PortEvent>,
+    slow_path: Receiver<SlowPathMessage>,
+    wakeup: OwnedFd,
+    checked_at: Instant,
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -86,37 +86,37 @@ impl Threads {
             Polling::Adaptive => Poll::For(settings.poll_us * 1000),
             Polling::Never => Poll::For(0),
         };
-        let own_bell = event_fd()?;
-        let (news_in, news) = channel();
-        let (asides_in, asides) = sync_channel(ASIDES);
-        let (graves, buried) = channel::<Box<dyn Any + Send>>();
-        std::thread::Builder::new().name("graves".into()).spawn(move || buried.iter().for_each(drop))?;
+        let wakeup = event_fd()?;
+        let (news_in, port_events) = channel();
+        let (asides_in, slow_path) = sync_channel(SLOW_PATH_QUEUE);
+        let (retired, buried) = channel::<Box<dyn Any + Send>>();
+        std::thread::Builder::new().name("retired".into()).spawn(move || buried.iter().for_each(drop))?;
         let keys = [random(), random()];
         let mut workers = Vec::new();
         let mut threads = Vec::new();
         for index in 0..settings.threads {
             let (commands, received) = channel();
-            let wake = Wake::new(graves.clone())?;
-            let (told, calling) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+            let wake = Wake::new(retired.clone())?;
+            let (command_pending, notifying) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
             threads.push(Thread {
                 commands,
-                told: told.clone(),
-                bell: wake.bell()?,
-                calling: calling.clone(),
-                seen: 0,
-                looks: 0,
+                command_pending: command_pending.clone(),
+                wakeup: wake.wakeup()?,
+                notifying: notifying.clone(),
+                last_call: 0,
+                stuck_checks: 0,
                 join: None,
             });
             workers.push(Worker {
                 index,
                 commands: received,
-                told,
-                news: news_in.clone(),
-                asides: asides_in.clone(),
-                bell: own_bell.try_clone()?,
+                command_pending,
+                events: news_in.clone(),
+                slow_path: asides_in.clone(),
+                manager_wakeup: wakeup.try_clone()?,
                 wake,
-                sleeps: Arc::default(),
-                calling,
+                sleeping: Arc::default(),
+                notifying,
                 poll,
                 outboxes: (0..settings.threads).map(|_| None).collect(),
                 inboxes: Vec::new(),
@@ -125,7 +125,7 @@ impl Threads {
         }
         for from in 0..settings.threads {
             for to in (0..settings.threads).filter(|&to| to != from) {
-                let (outbox, inbox) = queue(workers[to].sleeps.clone(), workers[to].wake.bell()?);
+                let (outbox, inbox) = queue(workers[to].sleeping.clone(), workers[to].wake.wakeup()?);
                 workers[from].outboxes[to] = Some(outbox);
                 workers[to].inboxes.push(inbox);
             }
@@ -145,7 +145,7 @@ impl Threads {
             };
             thread.join = Some(std::thread::Builder::new().name(name).spawn(run)?);
         }
-        Ok(Self { threads, news, asides, own_bell, looked: Instant::now() })
+        Ok(Self { threads, port_events, slow_path, wakeup, checked_at: Instant::now() })
     }
 
     /// How many there are.
@@ -154,35 +154,35 @@ impl Threads {
     }
 
     /// Rung by the threads when they have something to tell.
-    pub fn own_bell(&self) -> BorrowedFd<'_> {
-        self.own_bell.as_fd()
+    pub fn wakeup_fd(&self) -> BorrowedFd<'_> {
+        self.wakeup.as_fd()
     }
 
     /// A copy of it, for others.
-    pub fn bell(&self) -> io::Result<OwnedFd> {
-        self.own_bell.try_clone()
+    pub fn wakeup(&self) -> io::Result<OwnedFd> {
+        self.wakeup.try_clone()
     }
 
     /// Makes it quiet.
-    pub fn hush(&self) {
+    pub fn clear_wakeup(&self) {
         let mut word = [0u8; 8];
         // SAFETY: reads 8 bytes into a buffer of that length.
-        unsafe { libc::read(self.own_bell.as_raw_fd(), word.as_mut_ptr().cast(), word.len()) };
+        unsafe { libc::read(self.wakeup.as_raw_fd(), word.as_mut_ptr().cast(), word.len()) };
     }
 
-    /// The next news.
-    pub fn news(&self) -> Option<News> {
-        self.news.try_recv().ok()
+    /// The next port_events.
+    pub fn port_events(&self) -> Option<PortEvent> {
+        self.port_events.try_recv().ok()
     }
 
     /// The next thing that the data plane leaves to others.
-    pub fn aside(&self) -> Option<Aside> {
-        self.asides.try_recv().ok()
+    pub fn message(&self) -> Option<SlowPathMessage> {
+        self.slow_path.try_recv().ok()
     }
 
     /// What a thread's devices note their calls in.
-    pub fn calling(&self, thread: usize) -> Arc<AtomicU64> {
-        self.threads[thread].calling.clone()
+    pub fn notifying(&self, thread: usize) -> Arc<AtomicU64> {
+        self.threads[thread].notifying.clone()
     }
 
     /// Tells a thread to do something.
@@ -190,24 +190,24 @@ impl Threads {
         let Some(t) = self.threads.get(thread) else { return };
         // A thread ends only with the switch.
         let _ = t.commands.send(command);
-        t.told.store(true, Ordering::Release);
+        t.command_pending.store(true, Ordering::Release);
         // The eventfd is ours and does not block.
-        let _ = ring(&t.bell);
+        let _ = signal(&t.wakeup);
     }
 
     /// Interrupts threads that have been in the same call of a peer since the last look but one. The call fails, and the
     /// port is closed.
     pub fn watch(&mut self) {
-        if self.looked.elapsed() < WATCH {
+        if self.checked_at.elapsed() < STUCK_CHECK_INTERVAL {
             return;
         }
-        self.looked = Instant::now();
+        self.checked_at = Instant::now();
         for t in &mut self.threads {
-            let now = t.calling.load(Ordering::Relaxed);
-            let calls = now & CALLS != 0;
-            t.looks = if calls && now == t.seen { t.looks + 1 } else { 0 };
-            t.seen = now;
-            if t.looks >= 2
+            let now = t.notifying.load(Ordering::Relaxed);
+            let calls = now & IN_CALL != 0;
+            t.stuck_checks = if calls && now == t.last_call { t.stuck_checks + 1 } else { 0 };
+            t.last_call = now;
+            if t.stuck_checks >= 2
                 && let Some(join) = &t.join
             {
                 // SAFETY: the thread has not been joined, so its identifier is valid.

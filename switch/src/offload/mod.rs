@@ -5,7 +5,7 @@ mod software;
 
 pub use software::{Finished, finish};
 
-use abi::net::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_DATA_VALID, HEADER_NEEDS_CHECKSUM, Header};
+use abi::net::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_DATA_VALID, HEADER_NEEDS_CHECKSUM, NetHeader};
 
 /// What is left to do to a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Abilities {
 impl Offload {
     /// From a virtio header; `None` if it asks for something that was not offered.
     #[inline]
-    pub fn from_header(h: &Header) -> Option<Self> {
+    pub fn from_header(h: &NetHeader) -> Option<Self> {
         if h.flags == 0 && h.gso_type == GSO_NONE {
             return Some(Self::default());
         }
@@ -61,8 +61,8 @@ impl Offload {
 
     /// As a virtio header.
     #[inline]
-    pub fn header(&self) -> Header {
-        Header {
+    pub fn header(&self) -> NetHeader {
+        NetHeader {
             flags: self.flags,
             gso_type: self.gso,
             header_length: self.header_length,

@@ -1,9 +1,9 @@
 //! Checksums and segments done in software, for a port that cannot take the packet as it is.
 
 use super::{Abilities, Offload};
-use crate::wire::checksum::Sum;
-use crate::wire::ip::{Layout, TCP};
-use crate::wire::{ETHERNET, be16};
+use crate::headers::checksum::Sum;
+use crate::headers::ip::{Layout, TCP};
+use crate::headers::{ETHERNET, be16};
 
 /// How a packet came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn set_tcp_checksum(bytes: &mut [u8], layout: Layout) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use abi::net::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_NEEDS_CHECKSUM, Header};
+    use abi::net::{GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_NEEDS_CHECKSUM, NetHeader};
     use proptest::prelude::*;
 
     fn large(ipv6: bool, payload: usize) -> Vec<u8> {
@@ -165,13 +165,13 @@ mod tests {
         } else {
             GSO_TCPV4
         };
-        Offload::from_header(&Header {
+        Offload::from_header(&NetHeader {
             flags: HEADER_NEEDS_CHECKSUM,
             gso_type,
             gso_size: size as u16,
             checksum_start: if ipv6 { 54 } else { 34 },
             checksum_offset: 16,
-            ..Header::default()
+            ..NetHeader::default()
         })
         .unwrap()
     }
@@ -208,7 +208,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_taken(mut packet in proptest::collection::vec(any::<u8>(), 0..200), flags: u8, gso: u8, size: u16, start: u16, at: u16) {
-            let h = Header { flags, gso_type: gso, gso_size: size, checksum_start: start, checksum_offset: at, ..Header::default() };
+            let h = NetHeader { flags, gso_type: gso, gso_size: size, checksum_start: start, checksum_offset: at, ..NetHeader::default() };
             if let Some(o) = Offload::from_header(&h) {
                 finish(&mut packet, o, Abilities::default(), &mut Vec::new(), &mut |_, _| {});
             }

@@ -40,7 +40,7 @@ impl Finisher {
         let able = Abilities::default();
         let done = finish(&mut self.whole, frame.offload, able, &mut self.scratch, &mut tag_and_emit);
         if done == Finished::Malformed {
-            shared.lost(Reason::Malformed, 1);
+            shared.count_drops(Reason::Malformed, 1);
         }
     }
 }

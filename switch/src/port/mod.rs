@@ -26,9 +26,9 @@ impl PortId {
     }
 }
 
-/// Why a port's peer was dropped.
+/// Why a port's peer or device was dropped.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum PortError {
     /// It went away by itself.
     #[error("the peer closed the connection")]
     Closed,
@@ -49,25 +49,25 @@ pub enum Broken {
     System(#[from] io::Error),
 }
 
-/// What a port's thread tells those that look after the switch.
+/// A change of a port, from its thread to the switch's own.
 #[derive(Debug)]
-pub enum News {
+pub enum PortEvent {
     /// The link came up or went down.
     Link(PortId, bool),
     /// The peer was dropped. A port that waits for connections may have another.
-    Broken(PortId, Broken),
+    PortError(PortId, PortError),
 }
 
 /// A descriptor that packets can be read from, one a call, each behind a virtio header of 12 bytes.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct CutThroughSource<'a> {
     /// The descriptor; it does not block.
     pub fd: BorrowedFd<'a>,
 }
 
-/// What one device took straight from another's [`Source`].
+/// What one device received straight from another's [`CutThroughSource`].
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct CutThrough {
     /// Packets, also those that were dropped.
     pub packets: u64,
     /// Their bytes.
@@ -81,21 +81,21 @@ pub struct Taken {
 /// What stands behind a port.
 pub trait Device: Send {
     /// Adds packets that came in to the batch.
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken>;
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError>;
 
     /// Where its packets can be read by another device instead.
-    fn source(&self) -> Option<Source<'_>> {
+    fn source(&self) -> Option<CutThroughSource<'_>> {
         None
     }
 
     /// Reads packets from another device's source straight to the peer; those that are longer than `longest` (cut into
     /// segments, where that is left to do) are dropped. `None` if it cannot.
-    fn take_from(
+    fn cut_through_from(
         &mut self,
-        source: &Source<'_>,
+        source: &CutThroughSource<'_>,
         longest: usize,
         shared: &Shared,
-    ) -> Option<Result<Taken, Broken>> {
+    ) -> Option<Result<CutThrough, PortError>> {
         let _ = (source, longest, shared);
         None
     }
@@ -104,11 +104,11 @@ pub trait Device: Send {
     fn release(&mut self) {}
 
     /// Sends frames of a batch, in order, as far as there is room; how many.
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken>;
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError>;
 
     /// Everything sent and given back since the last time becomes visible to the peer; `true` if a part does not yet,
     /// and the call is to be repeated soon.
-    fn flush(&mut self, shared: &Shared) -> Result<bool, Broken> {
+    fn flush(&mut self, shared: &Shared) -> Result<bool, PortError> {
         let _ = shared;
         Ok(false)
     }
@@ -119,7 +119,7 @@ pub trait Device: Send {
     }
 
     /// From now on the thread may sleep, and the device wakes it for a packet; `true` if one is there already.
-    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken>;
+    fn arm(&mut self, wake: &Wake) -> Result<bool, PortError>;
 
     /// The thread looks by itself from now on.
     fn disarm(&mut self) {}
@@ -128,7 +128,7 @@ pub trait Device: Send {
     fn is_up(&self) -> bool;
 
     /// A descriptor that the device has registered is ready.
-    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), Broken> {
+    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), PortError> {
         let _ = (token, wake, shared);
         Ok(())
     }

@@ -5,20 +5,20 @@
 
 use super::finisher::Finisher;
 use super::tap::{gather, header_of, received};
-use super::{Broken, Device, PortId};
+use super::{Device, PortError, PortId};
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::netns;
 use crate::offload::Abilities;
-use crate::worker::wake::{Wake, Watch};
-use abi::net::Header;
+use crate::worker::wake::{Interest, Wake};
+use abi::net::Header as NetHeader;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// The header that packet sockets put ahead: virtio's without the count of buffers.
 const HEADER: usize = 10;
 /// Packets read by one call: as many as the arena has room for.
-const AT_ONCE: usize = 8;
+const MESSAGES: usize = 8;
 /// Bytes that the kernel keeps for us.
 const KERNEL_BUFFER: libc::c_int = 8 << 20;
 const AUXILIARY: usize = 64;
@@ -32,7 +32,7 @@ pub struct Packet {
     up: bool,
     /// One call's worth of ranges, kept to be used again.
     ranges: Vec<libc::iovec>,
-    headers: Vec<Header>,
+    headers: Vec<NetHeader>,
     tags: Vec<[u8; TAG]>,
 }
 
@@ -146,7 +146,7 @@ fn send_whole(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
 
 impl Packet {
     /// Sends no more than a batch of frames that the interface may have as they are; how many.
-    fn send_many(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send_many(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         self.ranges.clear();
         self.headers.clear();
         self.tags.clear();
@@ -161,7 +161,7 @@ impl Packet {
         let mut ends = [0; BATCH];
         for (i, (frame, out)) in frames.iter().zip(which).enumerate() {
             let header = &self.headers[i];
-            // SAFETY: `Header` is `repr(C)`; its first 10 bytes are the older header.
+            // SAFETY: `NetHeader` is `repr(C)`; its first 10 bytes are the older header.
             let ahead =
                 unsafe { std::slice::from_raw_parts(std::ptr::from_ref(header).cast::<u8>(), HEADER) };
             let tag: &[u8] = if out.vlan == 0 { &[] } else { &self.tags[i] };
@@ -191,12 +191,12 @@ impl Packet {
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EAGAIN | libc::ENOBUFS) => return Ok(done),
                 Some(libc::ENETDOWN | libc::ENXIO) => {
-                    shared.lost(Reason::Down, (frames.len() - done) as u64);
+                    shared.count_drops(Reason::Down, (frames.len() - done) as u64);
                     return Ok(which.len());
                 }
-                Some(libc::EMSGSIZE) => shared.lost(Reason::TooLong, 1),
+                Some(libc::EMSGSIZE) => shared.count_drops(Reason::TooLong, 1),
                 Some(libc::EINTR) => continue,
-                _ => shared.lost(Reason::Malformed, 1),
+                _ => shared.count_drops(Reason::Malformed, 1),
             }
             done += 1;
         }
@@ -205,14 +205,14 @@ impl Packet {
 }
 
 impl Device for Packet {
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
         while batch.room() > 0 {
-            let mut headers = [Header::default(); AT_ONCE];
-            let mut auxiliary = [Auxiliary([0; AUXILIARY]); AT_ONCE];
+            let mut headers = [NetHeader::default(); MESSAGES];
+            let mut auxiliary = [Auxiliary([0; AUXILIARY]); MESSAGES];
             // SAFETY: all-zero vectors and messages are valid.
-            let (mut ranges, mut messages): ([[libc::iovec; 2]; AT_ONCE], [libc::mmsghdr; AT_ONCE]) =
+            let (mut ranges, mut messages): ([[libc::iovec; 2]; MESSAGES], [libc::mmsghdr; MESSAGES]) =
                 unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-            let wanted = batch.room().min(AT_ONCE);
+            let wanted = batch.room().min(MESSAGES);
             let first = batch.arena.mark();
             let mut count = 0;
             for i in 0..wanted {
@@ -270,7 +270,7 @@ impl Device for Packet {
         Ok(())
     }
 
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         // What the interface shall not have as it is goes out between what it may.
         let suits = |out: &Outgoing| {
             let frame = batch.frames().get(usize::from(out.frame));
@@ -295,15 +295,15 @@ impl Device for Packet {
                     shared.sent.add(1);
                     shared.sent_bytes.add(bytes.len() as u64);
                 }
-                Err(_) => shared.lost(Reason::Full, 1),
+                Err(_) => shared.count_drops(Reason::Full, 1),
             });
         }
         Ok(odd + 1 + self.send(batch, &which[odd + 1..], shared)?)
     }
 
-    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {
+    fn arm(&mut self, wake: &Wake) -> Result<bool, PortError> {
         // A packet that is there already is reported at once.
-        wake.again(self.fd.as_fd(), self.port, 0)?;
+        wake.rearm(self.fd.as_fd(), self.port, 0)?;
         Ok(false)
     }
 
@@ -312,7 +312,7 @@ impl Device for Packet {
     }
 
     fn begin(&mut self, wake: &Wake) -> io::Result<()> {
-        wake.add(self.fd.as_fd(), Watch::Idle, self.port, 0)
+        wake.add(self.fd.as_fd(), Interest::Idle, self.port, 0)
     }
 
     fn disconnect(&mut self, wake: &Wake) {

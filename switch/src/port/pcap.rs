@@ -1,7 +1,7 @@
 //! Files in pcap format as a port: packets come in from one, and go out to another.
 
 use super::finisher::Finisher;
-use super::{Broken, Device};
+use super::{Device, PortError};
 use crate::counters::Shared;
 use crate::frame::{Batch, LARGEST, Outgoing};
 use crate::offload::Offload;
@@ -18,7 +18,7 @@ pub struct Pcap {
     read: Option<PcapReader<BufReader<File>>>,
     write: Option<BufWriter<File>>,
     finisher: Finisher,
-    begun: bool,
+    started: bool,
 }
 
 fn other(e: PcapError) -> io::Error {
@@ -54,12 +54,12 @@ pub fn open(read: Option<&Path>, write: Option<&Path>) -> io::Result<Pcap> {
         read: read.map(reader).transpose()?,
         write: write.map(writer).transpose()?,
         finisher: Finisher::default(),
-        begun: false,
+        started: false,
     })
 }
 
 impl Device for Pcap {
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
         let Some(reader) = self.read.as_mut() else { return Ok(()) };
         while batch.room() > 0 && batch.arena.room(0).is_some() {
             match reader.next_packet() {
@@ -74,7 +74,7 @@ impl Device for Pcap {
         Ok(())
     }
 
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         let Some(writer) = self.write.as_mut() else { return Ok(which.len()) };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for out in which {
@@ -95,27 +95,27 @@ impl Device for Pcap {
         Ok(which.len())
     }
 
-    fn flush(&mut self, _: &Shared) -> Result<bool, Broken> {
+    fn flush(&mut self, _: &Shared) -> Result<bool, PortError> {
         if let Some(writer) = self.write.as_mut() {
             writer.flush()?;
         }
         Ok(false)
     }
 
-    fn arm(&mut self, _: &Wake) -> Result<bool, Broken> {
+    fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
         Ok(self.read.is_some())
     }
 
     fn is_up(&self) -> bool {
-        self.begun
+        self.started
     }
 
     fn begin(&mut self, _: &Wake) -> io::Result<()> {
-        self.begun = true;
+        self.started = true;
         Ok(())
     }
 
     fn disconnect(&mut self, _: &Wake) {
-        self.begun = false;
+        self.started = false;
     }
 }

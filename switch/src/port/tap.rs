@@ -2,17 +2,17 @@
 #![allow(unsafe_code)]
 
 use super::finisher::Finisher;
-use super::{Broken, Device, PortId, Source};
+use super::{CutThroughSource, Device, PortError, PortId};
 use crate::counters::{Reason, Shared};
 use crate::frame::{Batch, Frame, HEAD, Outgoing, TAG};
 use crate::netns;
 use crate::offload::{Abilities, Offload};
-use crate::worker::wake::{Wake, Watch};
-use abi::net::Header;
+use crate::worker::wake::{Interest, Wake};
+use abi::net::Header as NetHeader;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<NetHeader>();
 const NAME_MAXIMUM: usize = libc::IFNAMSIZ - 1;
 /// Most ranges that a packet is written from.
 const RANGES: usize = 80;
@@ -71,21 +71,21 @@ impl Tap {
     }
 
     /// Writes one packet.
-    fn write(fd: &OwnedFd, ranges: &[libc::iovec], shared: &Shared) -> Result<Written, Broken> {
+    fn write(fd: &OwnedFd, ranges: &[libc::iovec], shared: &Shared) -> Result<WriteOutcome, PortError> {
         // SAFETY: each range is mapped while the batch is worked on.
         let n = unsafe { libc::writev(fd.as_raw_fd(), ranges.as_ptr(), ranges.len() as i32) };
         if n >= 0 {
             shared.sent.add(1);
             shared.sent_bytes.add((n as u64).saturating_sub(HEADER as u64));
-            return Ok(Written::Done);
+            return Ok(WriteOutcome::Done);
         }
         match io::Error::last_os_error() {
-            e if e.kind() == io::ErrorKind::WouldBlock => return Ok(Written::Full),
-            e if e.raw_os_error() == Some(libc::EINVAL) => shared.lost(Reason::Malformed, 1),
-            e if e.raw_os_error() == Some(libc::EIO) => shared.lost(Reason::Down, 1),
+            e if e.kind() == io::ErrorKind::WouldBlock => return Ok(WriteOutcome::Full),
+            e if e.raw_os_error() == Some(libc::EINVAL) => shared.count_drops(Reason::Malformed, 1),
+            e if e.raw_os_error() == Some(libc::EIO) => shared.count_drops(Reason::Down, 1),
             e => return Err(e.into()),
         }
-        Ok(Written::Done)
+        Ok(WriteOutcome::Done)
     }
 
     /// Sends a frame that the kernel shall not have as it is.
@@ -95,11 +95,11 @@ impl Tap {
         frame: &Frame,
         vlan: u16,
         shared: &Shared,
-    ) -> Result<Written, Broken> {
-        let header = Header::default();
-        let mut outcome = Ok(Written::Done);
+    ) -> Result<WriteOutcome, PortError> {
+        let header = NetHeader::default();
+        let mut outcome = Ok(WriteOutcome::Done);
         self.finisher.each(batch, frame, vlan, shared, |bytes| {
-            if matches!(outcome, Ok(Written::Full) | Err(_)) {
+            if matches!(outcome, Ok(WriteOutcome::Full) | Err(_)) {
                 return;
             }
             let ranges = [as_bytes(&header), bytes]
@@ -111,14 +111,14 @@ impl Tap {
 }
 
 /// Whether a packet was written.
-enum Written {
+enum WriteOutcome {
     /// It was, or never can be, which is counted.
     Done,
     Full,
 }
 
-fn as_bytes(header: &Header) -> &[u8; HEADER] {
-    // SAFETY: `Header` is `repr(C)` of 12 bytes without padding.
+fn as_bytes(header: &NetHeader) -> &[u8; HEADER] {
+    // SAFETY: `NetHeader` is `repr(C)` of 12 bytes without padding.
     unsafe { &*std::ptr::from_ref(header).cast() }
 }
 
@@ -143,7 +143,7 @@ pub(super) fn gather<'a>(
 }
 
 /// The header that goes ahead of a frame.
-pub(super) fn header_of(frame: &Frame, vlan: u16) -> Header {
+pub(super) fn header_of(frame: &Frame, vlan: u16) -> NetHeader {
     let mut offload = frame.offload;
     if vlan != 0 {
         offload.shift(TAG as i32);
@@ -152,7 +152,7 @@ pub(super) fn header_of(frame: &Frame, vlan: u16) -> Header {
 }
 
 /// Adds a packet to a batch of which the kernel has written `length` bytes into the arena's next room.
-pub(super) fn received(batch: &mut Batch, length: usize, header: &Header) -> bool {
+pub(super) fn received(batch: &mut Batch, length: usize, header: &NetHeader) -> bool {
     let offload = Offload::from_header(header).unwrap_or_default();
     let piece = batch.arena.commit(length);
     let head = length.min(HEAD);
@@ -170,9 +170,9 @@ pub(super) fn received(batch: &mut Batch, length: usize, header: &Header) -> boo
 }
 
 impl Device for Tap {
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
         while batch.room() > 0 {
-            let mut header = Header::default();
+            let mut header = NetHeader::default();
             let Some(room) = batch.arena.room(0) else { break };
             let ranges = [
                 libc::iovec { iov_base: (&raw mut header).cast(), iov_len: HEADER },
@@ -193,11 +193,11 @@ impl Device for Tap {
         Ok(())
     }
 
-    fn source(&self) -> Option<Source<'_>> {
-        Some(Source { fd: self.fd.as_fd() })
+    fn source(&self) -> Option<CutThroughSource<'_>> {
+        Some(CutThroughSource { fd: self.fd.as_fd() })
     }
 
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         let mut ranges = Vec::with_capacity(RANGES);
         for (done, out) in which.iter().enumerate() {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
@@ -211,16 +211,16 @@ impl Device for Tap {
             } else {
                 self.send_finished(batch, frame, out.vlan, shared)?
             };
-            if matches!(written, Written::Full) {
+            if matches!(written, WriteOutcome::Full) {
                 return Ok(done);
             }
         }
         Ok(which.len())
     }
 
-    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {
+    fn arm(&mut self, wake: &Wake) -> Result<bool, PortError> {
         // A packet that is there already is reported at once.
-        wake.again(self.fd.as_fd(), self.port, 0)?;
+        wake.rearm(self.fd.as_fd(), self.port, 0)?;
         Ok(false)
     }
 
@@ -229,7 +229,7 @@ impl Device for Tap {
     }
 
     fn begin(&mut self, wake: &Wake) -> io::Result<()> {
-        wake.add(self.fd.as_fd(), Watch::Idle, self.port, 0)
+        wake.add(self.fd.as_fd(), Interest::Idle, self.port, 0)
     }
 
     fn disconnect(&mut self, wake: &Wake) {

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 const PACKETS: usize = 1000;
 /// Most of their bytes.
 const BYTES: usize = 4 << 20;
-/// Longest that a port may take nothing while packets wait, nanoseconds.
-const PATIENCE: u64 = 250_000_000;
+/// Longest that a port may take nothing while packets wait, nanoseconds; then they are dropped.
+const STALL_TIMEOUT_NS: u64 = 250_000_000;
 
 struct Waiting {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Backlog {
     queue: VecDeque<Waiting>,
     bytes: usize,
     /// When the port last took something.
-    moved: u64,
+    last_progress: u64,
 }
 
 impl Backlog {
@@ -39,12 +39,12 @@ impl Backlog {
     /// Lets frames wait; what there is no room for is dropped.
     pub(super) fn keep(&mut self, batch: &Batch, list: &[Outgoing], shared: &Shared, now: u64) {
         if self.queue.is_empty() {
-            self.moved = now;
+            self.last_progress = now;
         }
         for (i, out) in list.iter().enumerate() {
             let frame = &batch.frames()[usize::from(out.frame)];
             if self.queue.len() >= PACKETS || self.bytes + frame.length() > BYTES {
-                shared.lost(Reason::Full, (list.len() - i) as u64);
+                shared.count_drops(Reason::Full, (list.len() - i) as u64);
                 return;
             }
             let mut bytes = Vec::with_capacity(frame.length() + crate::frame::TAG);
@@ -71,7 +71,7 @@ impl Backlog {
     /// The first have been taken.
     fn taken(&mut self, count: usize, now: u64) {
         if count > 0 {
-            self.moved = now;
+            self.last_progress = now;
         }
         for w in self.queue.drain(..count.min(self.queue.len())) {
             self.bytes -= w.bytes.len();
@@ -80,8 +80,8 @@ impl Backlog {
 
     /// Drops everything if the port has taken nothing for too long.
     fn expire(&mut self, shared: &Shared, now: u64) {
-        if now.saturating_sub(self.moved) > PATIENCE {
-            shared.lost(Reason::Full, self.queue.len() as u64);
+        if now.saturating_sub(self.last_progress) > STALL_TIMEOUT_NS {
+            shared.count_drops(Reason::Full, self.queue.len() as u64);
             *self = Self::default();
         }
     }
@@ -101,16 +101,16 @@ impl Running {
         let now = self.now.nanos;
         let mut broken = None;
         let mut waits = false;
-        if let (Some(Some(own)), Some(entry)) = (self.ports.get_mut(port.index()), self.tables.port(port)) {
-            while !own.backlog.is_empty() && own.device.is_up() {
-                own.backlog.fill(&mut batch);
+        if let (Some(Some(state)), Some(entry)) = (self.ports.get_mut(port.index()), self.tables.port(port)) {
+            while !state.backlog.is_empty() && state.device.is_up() {
+                state.backlog.fill(&mut batch);
                 let list: Vec<Outgoing> =
                     (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: 0 }).collect();
-                match own.device.send(&batch, &list, &entry.shared) {
+                match state.device.send(&batch, &list, &entry.shared) {
                     Ok(sent) => {
-                        own.backlog.taken(sent, now);
+                        state.backlog.taken(sent, now);
                         if sent > 0 {
-                            super::mark(&mut self.dirty, own, port);
+                            super::schedule_flush(&mut self.unflushed, state, port);
                         }
                         if sent < list.len() {
                             break;
@@ -122,15 +122,15 @@ impl Running {
                     }
                 }
             }
-            if !own.device.is_up() || broken.is_some() {
-                own.backlog = Backlog::default();
+            if !state.device.is_up() || broken.is_some() {
+                state.backlog = Backlog::default();
             }
-            own.backlog.expire(&entry.shared, now);
-            waits = !own.backlog.is_empty();
+            state.backlog.expire(&entry.shared, now);
+            waits = !state.backlog.is_empty();
         }
         self.batch = Some(batch);
         if let Some(e) = broken {
-            self.broken(port, e);
+            self.port_failed(port, e);
         }
         waits
     }

@@ -1,12 +1,11 @@
-//! What a thread is told to do, and what it tells of its own accord.
+//! Commands to a thread, and what it does with slow-path messages.
 
-use super::backlog::Backlog;
-use super::handoff::{Cargo, Parcel};
-use super::{Own, Running};
-use crate::capture::Tap;
+use super::handoff::{Handoff, HandoffKind};
+use super::{PortState, Running};
+use crate::capture::CaptureSink;
 use crate::counters::Reason;
-use crate::forward::Aside;
-use crate::forward::fdb::Shown;
+use crate::forward::SlowPathMessage;
+use crate::forward::fdb::AddressEntry;
 use crate::forward::tables::Tables;
 use crate::frame::Outgoing;
 use crate::offload::Offload;
@@ -32,12 +31,12 @@ pub struct Change {
 #[derive(Debug, Default)]
 pub struct Probe {
     /// Addresses.
-    pub addresses: Vec<Shown>,
+    pub addresses: Vec<AddressEntry>,
     /// How many packets wait for each announced address.
     pub held: Vec<(String, usize)>,
 }
 
-/// What a thread is told.
+/// A command to a thread of the data plane.
 pub enum Command {
     /// Other tables and devices.
     Change(Change),
@@ -47,8 +46,8 @@ pub enum Command {
     Carrier(PortId, bool),
     /// A frame of the switch's own, to be sent as it is.
     Send(PortId, Vec<u8>),
-    /// Copies of a port's packets go there, or no longer.
-    Watch(PortId, Option<Tap>),
+    /// A capture of a port's packets begins, or ends.
+    Capture(PortId, Option<CaptureSink>),
     /// A port has come up at another thread: what waits for it may go.
     Release,
     /// Say what is known.
@@ -58,23 +57,23 @@ pub enum Command {
 }
 
 impl Running {
-    pub(super) fn obey(&mut self) {
-        self.w.told.store(false, Ordering::Release);
-        while let Ok(command) = self.w.commands.try_recv() {
+    pub(super) fn handle_commands(&mut self) {
+        self.worker.command_pending.store(false, Ordering::Release);
+        while let Ok(command) = self.worker.commands.try_recv() {
             match command {
                 Command::Change(change) => self.change(change),
                 Command::Connected(port, stream) => self.connected(port, stream),
                 Command::Carrier(port, up) => {
-                    if let Some(Some(own)) = self.ports.get_mut(port.index()) {
-                        own.device.carrier(up);
-                        self.heat(port);
+                    if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+                        state.device.carrier(up);
+                        self.start_polling(port);
                     }
                     self.check_link(port);
                 }
                 Command::Send(port, bytes) => self.send_own(port, &bytes, Offload::default(), 0),
-                Command::Watch(port, tap) => {
+                Command::Capture(port, sink) => {
                     if let Some(state) = self.forwarder.ports.get_mut(port.index()) {
-                        state.tap = tap;
+                        state.capture = sink;
                     }
                 }
                 Command::Release => self.release_holds(),
@@ -94,31 +93,23 @@ impl Running {
         self.forwarder.change(&self.tables, &change.tables);
         let mut gone = Vec::new();
         for port in change.removed {
-            if let Some(mut own) = self.ports.get_mut(port.index()).and_then(Option::take) {
-                own.device.disconnect(self.w.wake.on_behalf_of(port));
-                gone.push(own.device);
+            if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {
+                state.device.disconnect(self.worker.wake.for_port(port));
+                gone.push(state.device);
             }
-            self.hot.retain(|&p| p != port);
-            self.dirty.retain(|&p| p != port);
+            self.polled.retain(|&p| p != port);
+            self.unflushed.retain(|&p| p != port);
             self.backlogged.retain(|&p| p != port);
         }
         self.tables = change.tables;
         self.ports.resize_with(self.tables.ports.len(), || None);
         for (port, mut device) in change.added {
-            let begun = device.begin(self.w.wake.on_behalf_of(port));
-            self.ports[port.index()] = Some(Own {
-                device,
-                hot: false,
-                busy: 0,
-                dirty: false,
-                blocked: None,
-                short: None,
-                backlog: Backlog::default(),
-            });
-            if let Err(e) = begun {
-                self.broken(port, e.into());
+            let started = device.begin(self.worker.wake.for_port(port));
+            self.ports[port.index()] = Some(PortState::new(device));
+            if let Err(e) = started {
+                self.port_failed(port, e.into());
             }
-            self.heat(port);
+            self.start_polling(port);
             self.check_link(port);
         }
         self.release_holds();
@@ -127,9 +118,9 @@ impl Running {
     }
 
     fn connected(&mut self, port: PortId, stream: UnixStream) {
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else { return };
-        if let Err(e) = own.device.connected(stream, self.w.wake.on_behalf_of(port)) {
-            self.broken(port, e.into());
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return };
+        if let Err(e) = state.device.connected(stream, self.worker.wake.for_port(port)) {
+            self.port_failed(port, e.into());
         }
     }
 
@@ -145,27 +136,29 @@ impl Running {
         self.batch.get_or_insert(batch);
     }
 
-    /// Tells others what forwarding has found.
-    pub(super) fn tell_asides(&mut self) {
-        for aside in std::mem::take(&mut self.forwarder.asides) {
-            match aside {
-                Aside::Wanted(announced, packet) if self.w.index == 0 => self.wanted(announced, packet),
-                Aside::Wanted(announced, packet) => {
+    /// Hands on the slow-path messages that forwarding has left.
+    pub(super) fn dispatch_slow_path(&mut self) {
+        for message in std::mem::take(&mut self.forwarder.slow_path) {
+            match message {
+                SlowPathMessage::Wanted(announced, packet) if self.worker.index == 0 => {
+                    self.wanted(announced, packet)
+                }
+                SlowPathMessage::Wanted(announced, packet) => {
                     let (bytes, offload) = packet.unwrap_or_default();
-                    if let Some(Some(first)) = self.w.outboxes.first_mut() {
-                        first.put(Parcel { cargo: Cargo::Wanted(announced), bytes, offload });
+                    if let Some(Some(first)) = self.worker.outboxes.first_mut() {
+                        first.put(Handoff { kind: HandoffKind::Wanted(announced), bytes, offload });
                     }
                 }
-                Aside::Learned(segment, mac, port) => {
-                    for outbox in self.w.outboxes.iter_mut().flatten() {
-                        let cargo = Cargo::Learned(segment, mac, port);
-                        outbox.put(Parcel { cargo, bytes: Vec::new(), offload: Offload::default() });
+                SlowPathMessage::Learned(segment, mac, port) => {
+                    for outbox in self.worker.outboxes.iter_mut().flatten() {
+                        let kind = HandoffKind::Learned(segment, mac, port);
+                        outbox.put(Handoff { kind, bytes: Vec::new(), offload: Offload::default() });
                     }
                 }
-                slow @ Aside::Slow(..) => {
+                slow @ SlowPathMessage::Slow(..) => {
                     // More than can be queued is a flood, and LACP repeats itself.
-                    let _ = self.w.asides.try_send(slow);
-                    self.told_news = true;
+                    let _ = self.worker.slow_path.try_send(slow);
+                    self.manager_wakeup_due = true;
                 }
             }
         }
@@ -181,19 +174,19 @@ impl Running {
             && !self.holds.keep(&a.name, a.packets, a.time, bytes, offload, self.now.nanos)
             && let Some(port) = a.port.and_then(|p| tables.port(p))
         {
-            port.shared.lost(Reason::HoldFull, 1);
+            port.shared.count_drops(Reason::HoldFull, 1);
         }
         if first {
             // A full queue means that others are wanted as well; a repeated packet asks again.
-            let _ = self.w.asides.try_send(Aside::Wanted(announced, None));
-            self.told_news = true;
+            let _ = self.worker.slow_path.try_send(SlowPathMessage::Wanted(announced, None));
+            self.manager_wakeup_due = true;
         }
         self.release_holds();
     }
 
     /// Sends what waits for addresses whose ports are up.
     pub(super) fn release_holds(&mut self) {
-        if self.w.index != 0 {
+        if self.worker.index != 0 {
             return;
         }
         let tables = Arc::clone(&self.tables);

@@ -1,23 +1,23 @@
-//! From one thread's ports to another's: bounded queues without locks, one for each pair of threads and direction. A
-//! packet is copied in, and its buffer goes back to be used again.
+//! Handoff of packets from one thread to another that has the port where they leave: bounded queues without locks, one
+//! for each pair of threads and direction. A packet is copied in, and its buffer goes back to be used again.
 
 use super::wake;
 use crate::forward::fdb::SegmentId;
 use crate::frame::{Batch, Frame};
+use crate::headers::Mac;
 use crate::offload::Offload;
 use crate::port::PortId;
-use crate::wire::Mac;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-/// Packets on their way between two threads.
+/// Capacity of a queue, handoffs.
 const QUEUE: usize = 512;
 
-/// What goes across.
+/// What a handoff is.
 #[derive(Debug)]
-pub enum Cargo {
+pub enum HandoffKind {
     /// A packet to be sent at a port, with a VLAN.
     Packet(PortId, u16),
     /// An announced address, by its place in the list, is wanted; its packet, if there are bytes.
@@ -28,9 +28,9 @@ pub enum Cargo {
 
 /// A packet, or a message without one.
 #[derive(Debug)]
-pub struct Parcel {
+pub struct Handoff {
     /// What it is for.
-    pub cargo: Cargo,
+    pub kind: HandoffKind,
     /// A packet's bytes, without tag.
     pub bytes: Vec<u8>,
     /// What is left to do to it.
@@ -39,11 +39,11 @@ pub struct Parcel {
 
 /// The sending end.
 pub struct Outbox {
-    parcels: Producer<Parcel>,
+    handoffs: Producer<Handoff>,
     empties: Consumer<Vec<u8>>,
     /// Whether the other thread sleeps.
-    sleeps: Arc<AtomicBool>,
-    bell: OwnedFd,
+    sleeping: Arc<AtomicBool>,
+    wakeup: OwnedFd,
     /// Whether something was put in since the other thread was last told.
     fresh: bool,
 }
@@ -51,43 +51,43 @@ pub struct Outbox {
 /// The receiving end.
 pub struct Inbox {
     /// What has come.
-    pub parcels: Consumer<Parcel>,
+    pub handoffs: Consumer<Handoff>,
     empties: Producer<Vec<u8>>,
 }
 
-/// A queue to a thread that sleeps when `sleeps` says so and is woken by `bell`.
-pub fn queue(sleeps: Arc<AtomicBool>, bell: OwnedFd) -> (Outbox, Inbox) {
+/// A queue to a thread that sleeps when `sleeping` says so and is woken by `wakeup`.
+pub fn queue(sleeping: Arc<AtomicBool>, wakeup: OwnedFd) -> (Outbox, Inbox) {
     let (parcels_in, parcels_out) = RingBuffer::new(QUEUE);
     let (empties_in, empties_out) = RingBuffer::new(QUEUE);
-    let outbox = Outbox { parcels: parcels_in, empties: empties_out, sleeps, bell, fresh: false };
-    (outbox, Inbox { parcels: parcels_out, empties: empties_in })
+    let outbox = Outbox { handoffs: parcels_in, empties: empties_out, sleeping, wakeup, fresh: false };
+    (outbox, Inbox { handoffs: parcels_out, empties: empties_in })
 }
 
 impl Outbox {
     /// Sends a frame across; `false` if the queue is full.
     pub fn packet(&mut self, batch: &Batch, frame: &Frame, to: PortId, vlan: u16) -> bool {
-        if self.parcels.is_full() {
+        if self.handoffs.is_full() {
             return false;
         }
         let mut bytes = self.empties.pop().unwrap_or_default();
         bytes.clear();
         batch.copy_out(frame, 0, &mut bytes);
-        self.put(Parcel { cargo: Cargo::Packet(to, vlan), bytes, offload: frame.offload })
+        self.put(Handoff { kind: HandoffKind::Packet(to, vlan), bytes, offload: frame.offload })
     }
 
     /// Sends anything across; `false` if the queue is full.
-    pub fn put(&mut self, parcel: Parcel) -> bool {
+    pub fn put(&mut self, parcel: Handoff) -> bool {
         self.fresh = true;
-        self.parcels.push(parcel).is_ok()
+        self.handoffs.push(parcel).is_ok()
     }
 
     /// Wakes the other thread if it sleeps and there is something for it.
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.fresh) {
             fence(Ordering::SeqCst);
-            if self.sleeps.load(Ordering::Relaxed) {
+            if self.sleeping.load(Ordering::Relaxed) {
                 // The eventfd is ours and does not block.
-                let _ = wake::ring(&self.bell);
+                let _ = wake::signal(&self.wakeup);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! A thread of the data plane. It owns devices and looks at those that are busy in turn: receive a batch, decide where its
-//! frames go, send them, give the buffers back. A device that has had nothing for a while is armed, to wake the thread
-//! by a descriptor, and no longer looked at; when all are armed, the thread sleeps.
+//! A thread of the data plane. It owns devices and polls those that are busy, one after the other: it receives a batch,
+//! decides where its frames go, sends them, and gives the buffers back. A device that has been idle for a while is armed:
+//! from then on it wakes the thread through a descriptor and is no longer polled. When all are armed, the thread sleeps.
 
 mod backlog;
 mod command;
+mod cut_through;
 pub mod handoff;
-mod straight;
 pub mod wake;
 
 pub use command::{Change, Command, Probe};
@@ -13,18 +13,18 @@ pub use command::{Change, Command, Probe};
 use crate::counters::Reason;
 use crate::forward::hold::Holds;
 use crate::forward::tables::Tables;
-use crate::forward::{Aside, Forwarder, Now};
+use crate::forward::{Forwarder, Now, SlowPathMessage};
 use crate::frame::{Batch, Outgoing};
-use crate::port::{Broken, Device, News, PortId};
+use crate::port::{Device, PortError, PortEvent, PortId};
 use backlog::Backlog;
-use handoff::{Cargo, Inbox, Outbox, Parcel};
+use handoff::{Handoff, HandoffKind, Inbox, Outbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 use wake::{Event, Wake};
 
-/// How long a device without packets is looked at before it is armed.
+/// How long a device without packets is polled before it is armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poll {
     /// For ever: the thread never sleeps.
@@ -34,79 +34,113 @@ pub enum Poll {
 }
 
 /// Turns between two looks at the descriptors while some device is busy.
-const TURNS: u32 = 32;
-/// The same while nothing comes.
-const TURNS_IN_VAIN: u32 = 4;
-/// Longest that a sender on a wire waits for a full receiver that takes nothing.
-const PATIENCE: u64 = 1_000_000;
+const EVENT_CHECK_TURNS: u32 = 32;
+/// The same while no device has.
+const EVENT_CHECK_TURNS_IDLE: u32 = 4;
+/// Longest that a sender on a point-to-point segment waits for a full receiver that takes nothing, nanoseconds.
+const RECEIVER_FULL_TIMEOUT_NS: u64 = 1_000_000;
 
-/// Between two looks at ports that packets wait for, if nothing else happens, nanoseconds.
-const BACKLOG_LOOK: u64 = 100_000;
+/// Time between two tries to send what waits for a full port, if nothing else happens, nanoseconds.
+const BACKLOG_RETRY_NS: u64 = 100_000;
 
-/// A port whose device this thread has.
-struct Own {
+/// How the thread learns of a port's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PollState {
+    /// It polls the device in every turn.
+    Polled,
+    /// It does not poll: the device wakes it.
+    Armed,
+}
+
+/// What a turn at a port came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PollOutcome {
+    /// The port is polled in the next turn as well.
+    StaysPolled,
+    /// The port has left the list of polled ports.
+    Left,
+}
+
+/// A port whose device this thread owns. Times are nanoseconds on the thread's clock.
+struct PortState {
     device: Box<dyn Device>,
-    /// Whether it is looked at in turn.
-    hot: bool,
+    poll: PollState,
     /// When it last had a packet.
-    busy: u64,
+    last_packet: u64,
     /// Whether something is to be made visible to its peer.
-    dirty: bool,
-    /// Since when the other end of its wire has been full.
-    blocked: Option<u64>,
+    unflushed: bool,
+    /// Since when the other end of its point-to-point segment has been full.
+    receiver_full_since: Option<u64>,
     /// Since when it has had too few buffers for the largest packet.
-    short: Option<u64>,
-    /// What waits for room in its queue.
+    buffers_short_since: Option<u64>,
+    /// Packets that wait for room in its queue.
     backlog: Backlog,
 }
 
-/// What a thread is made of.
+impl PortState {
+    /// A device that has not begun.
+    fn new(device: Box<dyn Device>) -> Self {
+        Self {
+            device,
+            poll: PollState::Armed,
+            last_packet: 0,
+            unflushed: false,
+            receiver_full_since: None,
+            buffers_short_since: None,
+            backlog: Backlog::default(),
+        }
+    }
+}
+
+/// What a thread needs to start.
 pub struct Worker {
-    /// Its number.
+    /// Its index among the threads.
     pub index: usize,
-    /// What it is told.
+    /// Commands from the switch's own thread.
     pub commands: Receiver<Command>,
-    /// Whether it was told something.
-    pub told: Arc<AtomicBool>,
-    /// What it tells.
-    pub news: Sender<News>,
-    /// Other things that it tells: the switch's own thread does what takes long.
-    pub asides: std::sync::mpsc::SyncSender<Aside>,
-    /// Rung after either.
-    pub bell: std::os::fd::OwnedFd,
-    /// What it sleeps on.
+    /// Whether there may be a command.
+    pub command_pending: Arc<AtomicBool>,
+    /// Changes of its ports, for the switch's own thread.
+    pub events: Sender<PortEvent>,
+    /// What the switch's own thread does instead, since it takes long.
+    pub slow_path: std::sync::mpsc::SyncSender<SlowPathMessage>,
+    /// Eventfd that wakes the switch's own thread, signalled after either.
+    pub manager_wakeup: std::os::fd::OwnedFd,
+    /// The epoll instance that it sleeps on.
     pub wake: Wake,
-    /// Whether it sleeps.
-    pub sleeps: Arc<AtomicBool>,
-    /// What it is doing to a peer.
-    pub calling: Arc<AtomicU64>,
-    /// When it looks and when it sleeps.
+    /// Whether it sleeps: then others have to wake it.
+    pub sleeping: Arc<AtomicBool>,
+    /// Counter of its writes to peers' eventfds, with the bit [`wake::IN_CALL`] while it is in one.
+    pub notifying: Arc<AtomicU64>,
+    /// How long it polls an idle device.
     pub poll: Poll,
-    /// To the other threads, by their numbers; none to itself.
+    /// Queues to the other threads, by their index; `None` for itself.
     pub outboxes: Vec<Option<Outbox>>,
-    /// From the other threads.
+    /// Queues from the other threads.
     pub inboxes: Vec<Inbox>,
-    /// Keys of its table of addresses.
+    /// Hash keys of its address table.
     pub keys: [u64; 2],
 }
 
-/// A thread at work.
+/// A running thread.
 struct Running {
-    w: Worker,
+    worker: Worker,
     tables: Arc<Tables>,
     forwarder: Forwarder,
-    ports: Vec<Option<Own>>,
-    hot: Vec<PortId>,
-    dirty: Vec<PortId>,
+    ports: Vec<Option<PortState>>,
+    /// Ports in state `Polled`.
+    polled: Vec<PortId>,
+    /// Ports with something that is to be made visible to their peers.
+    unflushed: Vec<PortId>,
     /// Ports that packets wait for.
     backlogged: Vec<PortId>,
-    /// What is being worked on; away while it is.
+    /// The batch that is being worked on; `None` while it is.
     batch: Option<Box<Batch>>,
     holds: Holds,
     events: Vec<Event>,
-    begun: Instant,
+    started: Instant,
     now: Now,
-    told_news: bool,
+    manager_wakeup_due: bool,
     /// Packets received so far.
     received: u64,
     ends: bool,
@@ -118,19 +152,19 @@ impl Worker {
         let mut forwarder = Forwarder::new(self.keys);
         forwarder.shares = self.outboxes.iter().any(Option::is_some);
         let mut running = Running {
-            w: self,
+            worker: self,
             tables: Arc::default(),
             forwarder,
             ports: Vec::new(),
-            hot: Vec::new(),
-            dirty: Vec::new(),
+            polled: Vec::new(),
+            unflushed: Vec::new(),
             backlogged: Vec::new(),
             batch: Some(Box::default()),
             holds: Holds::default(),
             events: Vec::new(),
-            begun: Instant::now(),
+            started: Instant::now(),
             now: Now::default(),
-            told_news: false,
+            manager_wakeup_due: false,
             received: 0,
             ends: false,
         };
@@ -143,8 +177,8 @@ impl Running {
         let mut turn = 0u32;
         loop {
             self.tick();
-            if self.w.told.load(Ordering::Relaxed) {
-                self.obey();
+            if self.worker.command_pending.load(Ordering::Relaxed) {
+                self.handle_commands();
                 if self.ends {
                     break;
                 }
@@ -152,24 +186,25 @@ impl Running {
             let mut limited = None;
             let before = self.received;
             let mut at = 0;
-            while at < self.hot.len() {
-                let port = self.hot[at];
-                at += usize::from(self.look_at(port, &mut limited));
+            while let Some(&port) = self.polled.get(at) {
+                if self.poll_port(port, &mut limited) == PollOutcome::StaysPolled {
+                    at += 1;
+                }
             }
-            let came = self.take_parcels();
+            let came = self.take_handoffs();
             if !self.backlogged.is_empty() {
                 self.drain_backlogs();
             }
             self.flush();
             turn = turn.wrapping_add(1);
-            if self.hot.is_empty() && !came && self.w.poll != Poll::Always {
+            if self.polled.is_empty() && !came && self.worker.poll != Poll::Always {
                 self.sleep(limited);
             } else {
-                let in_vain = self.received == before && !came;
-                if turn.is_multiple_of(if in_vain { TURNS_IN_VAIN } else { TURNS }) {
-                    self.w.wake.wait(Some(Duration::ZERO), &mut self.events);
+                let idle = self.received == before && !came;
+                if turn.is_multiple_of(if idle { EVENT_CHECK_TURNS_IDLE } else { EVENT_CHECK_TURNS }) {
+                    self.worker.wake.wait(Some(Duration::ZERO), &mut self.events);
                     self.take_events();
-                } else if in_vain {
+                } else if idle {
                     // Whoever else has work for this processor, the peer perhaps, is not kept waiting.
                     std::thread::yield_now();
                 }
@@ -178,99 +213,108 @@ impl Running {
     }
 
     fn tick(&mut self) {
-        let nanos = self.begun.elapsed().as_nanos() as u64;
+        let nanos = self.started.elapsed().as_nanos() as u64;
         self.now = Now { nanos, seconds: (nanos / 1_000_000_000) as u32 };
     }
 
-    /// Receives from a port and sends on; whether it stays hot.
-    fn look_at(&mut self, port: PortId, limited: &mut Option<u64>) -> bool {
+    /// Receives from a port and sends on. `limited` becomes the shortest wait of all ports that are over their rate,
+    /// nanoseconds.
+    fn poll_port(&mut self, port: PortId, limited: &mut Option<u64>) -> PollOutcome {
         let tables = Arc::clone(&self.tables);
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else {
-            self.hot.retain(|&p| p != port);
-            return false;
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else {
+            self.polled.retain(|&p| p != port);
+            return PollOutcome::Left;
         };
         let limit = &mut self.forwarder.ports[port.index()].limit_in;
         if !limit.is_none() {
             let wait = limit.wait(self.now.nanos);
             if wait > 0 {
                 *limited = Some(limited.map_or(wait, |l: u64| l.min(wait)));
-                own.busy = self.now.nanos;
-                return true;
+                state.last_packet = self.now.nanos;
+                return PollOutcome::StaysPolled;
             }
         }
-        if let Some(to) = self.forwarder.wire_to(port)
-            && self.is_blocked(port, to)
-        {
-            return true;
+        if let Some(to) = self.forwarder.point_to_point_to(port) {
+            if self.is_blocked(port, to) {
+                return PollOutcome::StaysPolled;
+            }
+            if let Some(outcome) = self.cut_through(&tables, port, to) {
+                return outcome;
+            }
         }
-        if let Some(to) = self.forwarder.wire_to(port)
-            && let Some(stays) = self.pass_straight(&tables, port, to)
-        {
-            return stays;
-        }
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else { return false };
-        let Some(mut batch) = self.batch.take() else { return true };
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Left };
+        let Some(mut batch) = self.batch.take() else { return PollOutcome::StaysPolled };
         batch.clear();
-        let received = own.device.receive(&mut batch);
-        let stays = match received {
+        let received = state.device.receive(&mut batch);
+        let outcome = match received {
             Err(e) => {
-                self.broken(port, e);
-                self.is_hot(port)
+                self.port_failed(port, e);
+                self.outcome(port)
             }
-            Ok(()) if batch.is_empty() => self.perhaps_arm(port),
+            Ok(()) if batch.is_empty() => self.arm_if_idle(port),
             Ok(()) => {
-                own.busy = self.now.nanos;
+                state.last_packet = self.now.nanos;
                 self.received(&tables, port, &mut batch);
-                true
+                PollOutcome::StaysPolled
             }
         };
         self.batch = Some(batch);
-        stays
+        outcome
     }
 
-    fn is_hot(&self, port: PortId) -> bool {
-        self.ports.get(port.index()).and_then(Option::as_ref).is_some_and(|o| o.hot)
+    /// Whether a port is still on the list of polled ports.
+    fn outcome(&self, port: PortId) -> PollOutcome {
+        let poll = self.ports.get(port.index()).and_then(Option::as_ref).map(|s| s.poll);
+        if poll == Some(PollState::Polled) { PollOutcome::StaysPolled } else { PollOutcome::Left }
     }
 
-    /// Whether the far end of a wire is full: then the sender's packets stay where they are, for a while.
+    /// Whether the other end of a point-to-point segment is full: then the sender's packets stay where they are, for up
+    /// to [`RECEIVER_FULL_TIMEOUT_NS`].
     fn is_blocked(&mut self, port: PortId, to: PortId) -> bool {
         let room = match self.ports.get(to.index()).and_then(Option::as_ref) {
             Some(far) if far.device.is_up() => far.device.room(),
             _ => usize::MAX,
         };
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else { return false };
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return false };
         if room > 0 {
-            own.blocked = None;
+            state.receiver_full_since = None;
             return false;
         }
-        let since = *own.blocked.get_or_insert(self.now.nanos);
-        own.busy = self.now.nanos;
-        self.now.nanos - since < PATIENCE
+        let since = *state.receiver_full_since.get_or_insert(self.now.nanos);
+        state.last_packet = self.now.nanos;
+        self.now.nanos - since < RECEIVER_FULL_TIMEOUT_NS
     }
 
-    /// A device has nothing: arms it if that has been so for long enough; whether it stays hot.
-    fn perhaps_arm(&mut self, port: PortId) -> bool {
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else { return false };
-        let Poll::For(time) = self.w.poll else { return true };
-        if self.now.nanos - own.busy < time {
-            return true;
+    /// A device has nothing: arms it if that has been so for long enough.
+    fn arm_if_idle(&mut self, port: PortId) -> PollOutcome {
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Left };
+        let Poll::For(time) = self.worker.poll else { return PollOutcome::StaysPolled };
+        if self.now.nanos - state.last_packet < time {
+            return PollOutcome::StaysPolled;
         }
-        match own.device.arm(self.w.wake.on_behalf_of(port)) {
+        match state.device.arm(self.worker.wake.for_port(port)) {
             Ok(true) => {
-                own.device.disarm();
-                own.busy = self.now.nanos;
-                true
+                state.device.disarm();
+                state.last_packet = self.now.nanos;
+                PollOutcome::StaysPolled
             }
             Ok(false) => {
-                own.hot = false;
-                self.hot.retain(|&p| p != port);
-                false
+                self.stop_polling(port);
+                PollOutcome::Left
             }
             Err(e) => {
-                self.broken(port, e);
-                false
+                self.port_failed(port, e);
+                self.outcome(port)
             }
         }
+    }
+
+    /// Leaves it to the device to wake the thread from now on.
+    fn stop_polling(&mut self, port: PortId) {
+        if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+            state.poll = PollState::Armed;
+        }
+        self.polled.retain(|&p| p != port);
     }
 
     /// What is in the batch came in at a port.
@@ -286,12 +330,12 @@ impl Running {
         self.forwarder.forward(tables, port, batch, self.now);
         self.send_lists(tables, batch);
         self.send_answers(tables);
-        if let Some(Some(own)) = self.ports.get_mut(port.index()) {
-            own.device.release();
-            mark(&mut self.dirty, own, port);
+        if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+            state.device.release();
+            schedule_flush(&mut self.unflushed, state, port);
         }
-        if !self.forwarder.asides.is_empty() {
-            self.tell_asides();
+        if !self.forwarder.slow_path.is_empty() {
+            self.dispatch_slow_path();
         }
     }
 
@@ -319,57 +363,57 @@ impl Running {
     fn send(&mut self, tables: &Tables, batch: &Batch, to: PortId, list: &[Outgoing]) {
         let Some(entry) = tables.port(to) else { return };
         let shared = &entry.shared;
-        if entry.thread != self.w.index {
+        if entry.thread != self.worker.index {
             self.hand_over(entry.thread, batch, to, list, shared);
             return;
         }
-        let Some(Some(own)) = self.ports.get_mut(to.index()) else { return };
-        if !own.device.is_up() {
-            shared.lost(Reason::Down, list.len() as u64);
+        let Some(Some(state)) = self.ports.get_mut(to.index()) else { return };
+        if !state.device.is_up() {
+            shared.count_drops(Reason::Down, list.len() as u64);
             return;
         }
-        let state = &mut self.forwarder.ports[to.index()];
-        let longest = usize::from(entry.mtu) + crate::wire::ETHERNET;
+        let forwarding = &mut self.forwarder.ports[to.index()];
+        let longest = usize::from(entry.mtu) + crate::headers::ETHERNET;
         let fits = |o: &Outgoing| {
             let frame = &batch.frames()[usize::from(o.frame)];
             frame.length() <= longest || frame.offload.segment().is_some_and(|s| s <= usize::from(entry.mtu))
         };
-        let plain = state.limit_out.is_none() && state.tap.is_none() && list.iter().all(fits);
+        let plain = forwarding.limit_out.is_none() && forwarding.capture.is_none() && list.iter().all(fits);
         let kept;
         let list = if plain {
             list
         } else {
             let now = self.now.nanos;
-            let mut may = Vec::with_capacity(list.len());
+            let mut allowed = Vec::with_capacity(list.len());
             for out in list {
                 let frame = &batch.frames()[usize::from(out.frame)];
                 if !fits(out) {
-                    shared.lost(Reason::TooLong, 1);
-                } else if !state.limit_out.take(frame.length(), now) {
-                    shared.lost(Reason::Rate, 1);
+                    shared.count_drops(Reason::TooLong, 1);
+                } else if !forwarding.limit_out.take(frame.length(), now) {
+                    shared.count_drops(Reason::Rate, 1);
                 } else {
-                    if let Some(tap) = &state.tap {
-                        tap.see(batch, frame, out.vlan, false);
+                    if let Some(sink) = &forwarding.capture {
+                        sink.capture(batch, frame, out.vlan, false);
                     }
-                    may.push(*out);
+                    allowed.push(*out);
                 }
             }
-            kept = may;
+            kept = allowed;
             &kept
         };
-        if !own.backlog.is_empty() {
-            own.backlog.keep(batch, list, shared, self.now.nanos);
+        if !state.backlog.is_empty() {
+            state.backlog.keep(batch, list, shared, self.now.nanos);
             return;
         }
-        match own.device.send(batch, list, shared) {
+        match state.device.send(batch, list, shared) {
             Ok(sent) => {
                 if sent < list.len() {
-                    own.backlog.keep(batch, &list[sent..], shared, self.now.nanos);
+                    state.backlog.keep(batch, &list[sent..], shared, self.now.nanos);
                     self.backlogged.push(to);
                 }
-                mark(&mut self.dirty, own, to);
+                schedule_flush(&mut self.unflushed, state, to);
             }
-            Err(e) => self.broken(to, e),
+            Err(e) => self.port_failed(to, e),
         }
     }
 
@@ -381,40 +425,42 @@ impl Running {
         list: &[Outgoing],
         shared: &crate::counters::Shared,
     ) {
-        let Some(Some(outbox)) = self.w.outboxes.get_mut(thread) else { return };
+        let Some(Some(outbox)) = self.worker.outboxes.get_mut(thread) else { return };
         for out in list {
             let frame = &batch.frames()[usize::from(out.frame)];
             if !outbox.packet(batch, frame, to, out.vlan) {
-                shared.lost(Reason::Full, 1);
+                shared.count_drops(Reason::Full, 1);
             }
         }
     }
 
     /// What other threads have for this one; whether there was something.
-    fn take_parcels(&mut self) -> bool {
+    fn take_handoffs(&mut self) -> bool {
         let mut came = false;
-        for index in 0..self.w.inboxes.len() {
+        for index in 0..self.worker.inboxes.len() {
             let tables = Arc::clone(&self.tables);
             let Some(mut batch) = self.batch.take() else { return came };
             batch.clear();
             for _ in 0..crate::frame::BATCH {
-                let Ok(Parcel { cargo, bytes, offload }) = self.w.inboxes[index].parcels.pop() else { break };
+                let Ok(Handoff { kind, bytes, offload }) = self.worker.inboxes[index].handoffs.pop() else {
+                    break;
+                };
                 came = true;
-                match cargo {
-                    Cargo::Packet(to, vlan) => {
+                match kind {
+                    HandoffKind::Packet(to, vlan) => {
                         if !batch.push_bytes(&bytes, offload) {
                             batch.clear();
                             batch.push_bytes(&bytes, offload);
                         }
                         let frame = batch.len().saturating_sub(1) as u16;
                         self.send(&tables, &batch, to, &[Outgoing { frame, vlan }]);
-                        self.w.inboxes[index].recycle(bytes);
+                        self.worker.inboxes[index].recycle(bytes);
                     }
-                    Cargo::Wanted(announced) => {
+                    HandoffKind::Wanted(announced) => {
                         let packet = (!bytes.is_empty()).then_some((bytes, offload));
                         self.wanted(announced, packet);
                     }
-                    Cargo::Learned(segment, mac, port) => {
+                    HandoffKind::Learned(segment, mac, port) => {
                         self.forwarder.fdb.learn(segment, mac, port, self.now.seconds);
                     }
                 }
@@ -427,44 +473,44 @@ impl Running {
     /// Makes everything visible to the peers.
     fn flush(&mut self) {
         let mut left = 0;
-        while let Some(&port) = self.dirty.get(left) {
-            let own = self.ports.get_mut(port.index()).and_then(Option::as_mut);
-            let flushed = match (own, self.tables.port(port)) {
-                (Some(own), Some(entry)) => {
-                    let flushed = own.device.flush(&entry.shared);
-                    own.dirty = matches!(flushed, Ok(true));
+        while let Some(&port) = self.unflushed.get(left) {
+            let state = self.ports.get_mut(port.index()).and_then(Option::as_mut);
+            let flushed = match (state, self.tables.port(port)) {
+                (Some(state), Some(entry)) => {
+                    let flushed = state.device.flush(&entry.shared);
+                    state.unflushed = matches!(flushed, Ok(true));
                     flushed
                 }
                 _ => Ok(false),
             };
             match flushed {
                 Ok(true) => left += 1,
-                Ok(false) => _ = self.dirty.swap_remove(left),
+                Ok(false) => _ = self.unflushed.swap_remove(left),
                 Err(e) => {
-                    self.dirty.swap_remove(left);
-                    self.broken(port, e);
+                    self.unflushed.swap_remove(left);
+                    self.port_failed(port, e);
                 }
             }
         }
-        for outbox in self.w.outboxes.iter_mut().flatten() {
+        for outbox in self.worker.outboxes.iter_mut().flatten() {
             outbox.flush();
         }
-        if std::mem::take(&mut self.told_news) {
+        if std::mem::take(&mut self.manager_wakeup_due) {
             // The eventfd is ours and does not block.
-            let _ = wake::ring(&self.w.bell);
+            let _ = wake::signal(&self.worker.manager_wakeup);
         }
     }
 
     fn sleep(&mut self, limited: Option<u64>) {
-        self.w.sleeps.store(true, Ordering::Relaxed);
+        self.worker.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let parcels = self.w.inboxes.iter().any(|i| !i.parcels.is_empty());
-        let stay_up = parcels || self.w.told.load(Ordering::Relaxed);
-        let waits = (!self.backlogged.is_empty() || !self.dirty.is_empty()).then_some(BACKLOG_LOOK);
+        let handoffs = self.worker.inboxes.iter().any(|i| !i.handoffs.is_empty());
+        let stay_up = handoffs || self.worker.command_pending.load(Ordering::Relaxed);
+        let waits = (!self.backlogged.is_empty() || !self.unflushed.is_empty()).then_some(BACKLOG_RETRY_NS);
         let next = [limited, waits].into_iter().flatten().min();
         let timeout = if stay_up { Some(Duration::ZERO) } else { next.map(Duration::from_nanos) };
-        self.w.wake.wait(timeout, &mut self.events);
-        self.w.sleeps.store(false, Ordering::Relaxed);
+        self.worker.wake.wait(timeout, &mut self.events);
+        self.worker.sleeping.store(false, Ordering::Relaxed);
         self.tick();
         self.take_events();
     }
@@ -473,27 +519,27 @@ impl Running {
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             let Some(port) = event.port else { continue };
-            let Some(Some(own)) = self.ports.get_mut(port.index()) else { continue };
+            let Some(Some(state)) = self.ports.get_mut(port.index()) else { continue };
             let Some(entry) = self.tables.port(port) else { continue };
-            if let Err(e) = own.device.event(event.token, self.w.wake.on_behalf_of(port), &entry.shared) {
-                self.broken(port, e);
+            if let Err(e) = state.device.event(event.token, self.worker.wake.for_port(port), &entry.shared) {
+                self.port_failed(port, e);
                 continue;
             }
-            mark(&mut self.dirty, own, port);
-            self.heat(port);
+            schedule_flush(&mut self.unflushed, state, port);
+            self.start_polling(port);
             self.check_link(port);
         }
         self.events = events;
     }
 
-    /// Looks at a port in turn from now on.
-    fn heat(&mut self, port: PortId) {
-        let Some(Some(own)) = self.ports.get_mut(port.index()) else { return };
-        own.busy = self.now.nanos;
-        if !own.hot {
-            own.hot = true;
-            own.device.disarm();
-            self.hot.push(port);
+    /// Polls a port in every turn from now on.
+    fn start_polling(&mut self, port: PortId) {
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return };
+        state.last_packet = self.now.nanos;
+        if state.poll != PollState::Polled {
+            state.poll = PollState::Polled;
+            state.device.disarm();
+            self.polled.push(port);
         }
     }
 
@@ -506,7 +552,7 @@ impl Running {
             return;
         }
         entry.shared.link.store(up, Ordering::Relaxed);
-        self.tell(News::Link(port, up));
+        self.tell(PortEvent::Link(port, up));
         if up {
             self.release_holds();
         } else {
@@ -514,24 +560,24 @@ impl Running {
         }
     }
 
-    fn broken(&mut self, port: PortId, why: Broken) {
-        if let Some(Some(own)) = self.ports.get_mut(port.index()) {
-            own.device.disconnect(self.w.wake.on_behalf_of(port));
+    fn port_failed(&mut self, port: PortId, why: PortError) {
+        if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+            state.device.disconnect(self.worker.wake.for_port(port));
         }
         self.check_link(port);
-        self.tell(News::Broken(port, why));
+        self.tell(PortEvent::PortError(port, why));
     }
 
-    fn tell(&mut self, news: News) {
+    fn tell(&mut self, event: PortEvent) {
         // Nobody is left to be told only when the whole switch ends.
-        let _ = self.w.news.send(news);
-        self.told_news = true;
+        let _ = self.worker.events.send(event);
+        self.manager_wakeup_due = true;
     }
 }
 
-fn mark(dirty: &mut Vec<PortId>, own: &mut Own, port: PortId) {
-    if !own.dirty {
-        own.dirty = true;
-        dirty.push(port);
+fn schedule_flush(unflushed: &mut Vec<PortId>, state: &mut PortState, port: PortId) {
+    if !state.unflushed {
+        state.unflushed = true;
+        unflushed.push(port);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How a descriptor is waited on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watch {
+pub enum Interest {
     /// Again and again, while it is readable.
     Level,
     /// Whenever it becomes readable. An eventfd need not be read then.
@@ -32,7 +32,7 @@ pub struct Event {
     pub token: u16,
 }
 
-const OWN: u64 = u64::MAX;
+const WAKEUP: u64 = u64::MAX;
 const EVENTS: usize = 128;
 
 /// What a thread sleeps on.
@@ -41,7 +41,7 @@ pub struct Wake {
     event: OwnedFd,
     /// Whose device is being called.
     port: Cell<PortId>,
-    graves: Sender<Box<dyn Any + Send>>,
+    retired: Sender<Box<dyn Any + Send>>,
 }
 
 /// An eventfd, nonblocking.
@@ -54,15 +54,15 @@ pub fn event_fd() -> io::Result<OwnedFd> {
 }
 
 /// Bit of what a thread notes of its calls: it is in one.
-pub const CALLS: u64 = 1;
+pub const IN_CALL: u64 = 1;
 
-/// Adds one to an eventfd of a peer, which wakes it. Whoever watches over threads finds in `calling` that this one may be
+/// Adds one to an eventfd of a peer, which wakes it. Whoever watches over threads finds in `notifying` that this one may be
 /// stuck here, if the peer made its eventfd full and blocking, and interrupts it.
-pub fn notify(fd: &OwnedFd, calling: &AtomicU64) -> io::Result<()> {
-    let turn = calling.load(Ordering::Relaxed) & !CALLS;
-    calling.store(turn | CALLS, Ordering::Relaxed);
-    let result = ring(fd);
-    calling.store(turn.wrapping_add(2), Ordering::Relaxed);
+pub fn notify(fd: &OwnedFd, notifying: &AtomicU64) -> io::Result<()> {
+    let turn = notifying.load(Ordering::Relaxed) & !IN_CALL;
+    notifying.store(turn | IN_CALL, Ordering::Relaxed);
+    let result = signal(fd);
+    notifying.store(turn.wrapping_add(2), Ordering::Relaxed);
     match result {
         // Full: the peer has not looked for a very long time, and still need not be told twice.
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -71,7 +71,7 @@ pub fn notify(fd: &OwnedFd, calling: &AtomicU64) -> io::Result<()> {
 }
 
 /// Adds one to an eventfd of our own.
-pub fn ring(fd: &OwnedFd) -> io::Result<()> {
+pub fn signal(fd: &OwnedFd) -> io::Result<()> {
     let one = 1u64.to_ne_bytes();
     // SAFETY: writes 8 bytes from a live buffer.
     let n = unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
@@ -88,8 +88,8 @@ pub fn set_nonblocking(fd: &OwnedFd) {
 }
 
 impl Wake {
-    /// A thread's own. What takes long to let go is sent to `graves`.
-    pub fn new(graves: Sender<Box<dyn Any + Send>>) -> io::Result<Self> {
+    /// A thread's own. What takes long to let go is sent to `retired`.
+    pub fn new(retired: Sender<Box<dyn Any + Send>>) -> io::Result<Self> {
         // SAFETY: plain system call; the descriptor that it returns has no other owner.
         let epoll = unsafe {
             let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
@@ -98,13 +98,13 @@ impl Wake {
             }
             OwnedFd::from_raw_fd(fd)
         };
-        let wake = Self { epoll, event: event_fd()?, port: Cell::new(PortId(0)), graves };
-        wake.control(libc::EPOLL_CTL_ADD, wake.event.as_fd(), libc::EPOLLIN | libc::EPOLLET, OWN)?;
+        let wake = Self { epoll, event: event_fd()?, port: Cell::new(PortId(0)), retired };
+        wake.control(libc::EPOLL_CTL_ADD, wake.event.as_fd(), libc::EPOLLIN | libc::EPOLLET, WAKEUP)?;
         Ok(wake)
     }
 
     /// A copy of the eventfd that wakes the thread.
-    pub fn bell(&self) -> io::Result<OwnedFd> {
+    pub fn wakeup(&self) -> io::Result<OwnedFd> {
         self.event.try_clone()
     }
 
@@ -115,7 +115,7 @@ impl Wake {
 
     /// A device is about to be called.
     #[inline]
-    pub fn on_behalf_of(&self, port: PortId) -> &Self {
+    pub fn for_port(&self, port: PortId) -> &Self {
         self.port.set(port);
         self
     }
@@ -123,7 +123,7 @@ impl Wake {
     /// Lets something go that takes long, elsewhere.
     pub fn retire(&self, what: Box<dyn Any + Send>) {
         // If nobody is left to take it, it is dropped here.
-        let _ = self.graves.send(what);
+        let _ = self.retired.send(what);
     }
 
     fn control(&self, operation: i32, fd: BorrowedFd<'_>, events: i32, data: u64) -> io::Result<()> {
@@ -134,13 +134,13 @@ impl Wake {
     }
 
     /// Waits on a port's descriptor from now on.
-    pub fn add(&self, fd: BorrowedFd<'_>, watch: Watch, port: PortId, token: u16) -> io::Result<()> {
+    pub fn add(&self, fd: BorrowedFd<'_>, watch: Interest, port: PortId, token: u16) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, flags(watch), data(port, token))
     }
 
     /// Waits once more on a descriptor that is waited on once.
-    pub fn again(&self, fd: BorrowedFd<'_>, port: PortId, token: u16) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, flags(Watch::Once), data(port, token))
+    pub fn rearm(&self, fd: BorrowedFd<'_>, port: PortId, token: u16) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, flags(Interest::Once), data(port, token))
     }
 
     /// Waits on it no longer. Needed before it is closed: the peer may keep it open.
@@ -172,7 +172,7 @@ impl Wake {
         };
         for event in &raw[..n.max(0) as usize] {
             let data = event.u64;
-            events.push(if data == OWN {
+            events.push(if data == WAKEUP {
                 Event { port: None, token: 0 }
             } else {
                 Event { port: Some(PortId((data >> 16) as u16)), token: data as u16 }
@@ -185,11 +185,11 @@ fn data(port: PortId, token: u16) -> u64 {
     u64::from(port.0) << 16 | u64::from(token)
 }
 
-fn flags(watch: Watch) -> i32 {
+fn flags(watch: Interest) -> i32 {
     match watch {
-        Watch::Level => libc::EPOLLIN,
-        Watch::Edge => libc::EPOLLIN | libc::EPOLLET,
-        Watch::Once => libc::EPOLLIN | libc::EPOLLONESHOT,
-        Watch::Idle => libc::EPOLLONESHOT,
+        Interest::Level => libc::EPOLLIN,
+        Interest::Edge => libc::EPOLLIN | libc::EPOLLET,
+        Interest::Once => libc::EPOLLIN | libc::EPOLLONESHOT,
+        Interest::Idle => libc::EPOLLONESHOT,
     }
 }

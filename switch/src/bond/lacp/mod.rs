@@ -1,4 +1,4 @@
-//! LACP on one link (IEEE 802.1AX-2020 section 6.4): `receive` (6.4.12) listens, `periodic` (6.4.13) says when to speak,
+//! LACP on one link (IEEE 802.1AX-2020 section 6.4): `receive` (6.4.12) listens, `periodic` (6.4.13) says when to transmit,
 //! `mux` (6.4.15) attaches the link to the aggregator step by step. `select` (6.4.14) says, over all links of a bond,
 //! which belong together. Times are milliseconds on any clock that never goes back.
 
@@ -12,8 +12,8 @@ pub use periodic::Periodic;
 pub use receive::Receive;
 pub use select::{Selection, select};
 
-use crate::wire::Mac;
-use crate::wire::lacp::{Lacpdu, Side, state};
+use crate::headers::Mac;
+use crate::headers::lacp::{Lacpdu, Side, state};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds.
@@ -31,7 +31,7 @@ const AGGREGATE_WAIT: Millis = 2000;
 const BURST: usize = 3;
 
 /// Nobody, as the partner is until it speaks. It is spoken to every second, so that it is found soon.
-const NOBODY: Side = Side {
+const NO_PARTNER: Side = Side {
     system_priority: 0,
     system: Mac::ZERO,
     key: 0,
@@ -61,7 +61,7 @@ pub struct Link {
     need_to_transmit: bool,
     /// When a partner that says nothing is missed.
     current_while: Option<Millis>,
-    /// When it is time to speak again.
+    /// When it is time to transmit again.
     periodic_at: Option<Millis>,
     /// When waiting for others to attach with ends.
     wait_while: Option<Millis>,
@@ -72,7 +72,7 @@ pub struct Link {
 /// A link as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Shown {
+pub struct LinkSnapshot {
     /// This side.
     pub actor: Side,
     /// The other side.
@@ -88,7 +88,7 @@ pub struct Shown {
 }
 
 impl Link {
-    /// A link that is down. `fast`: the partner shall speak every second.
+    /// A link that is down. `fast`: the partner shall transmit every second.
     pub fn new(system: Mac, key: u16, port: u16, fast: bool) -> Self {
         let timeout = if fast { state::SHORT_TIMEOUT } else { 0 };
         let actor = Side {
@@ -101,7 +101,7 @@ impl Link {
         };
         let mut link = Self {
             actor,
-            partner: NOBODY,
+            partner: NO_PARTNER,
             receive: Receive::Initialize,
             periodic: Periodic::NoPeriodic,
             mux: Mux::Detached,
@@ -125,17 +125,17 @@ impl Link {
     pub fn carrier(&mut self, up: bool, now: Millis) {
         self.up = up;
         self.step_receive(now);
-        self.settle(now);
+        self.run_machines(now);
     }
 
     /// A message came.
-    pub fn heard(&mut self, pdu: &Lacpdu, now: Millis) {
-        self.hear(pdu, now);
-        self.settle(now);
+    pub fn receive_pdu(&mut self, pdu: &Lacpdu, now: Millis) {
+        self.record_pdu(pdu, now);
+        self.run_machines(now);
     }
 
     /// Time has passed, or the selection has changed.
-    pub fn settle(&mut self, now: Millis) {
+    pub fn run_machines(&mut self, now: Millis) {
         self.step_receive(now);
         // Each step may let the other machine move: both come to rest in a few.
         for _ in 0..8 {
@@ -149,7 +149,7 @@ impl Link {
     }
 
     /// The message that is to be sent now, if there is one.
-    pub fn speak(&mut self, now: Millis) -> Option<Lacpdu> {
+    pub fn transmit(&mut self, now: Millis) -> Option<Lacpdu> {
         if !self.need_to_transmit || !self.up || self.periodic == Periodic::NoPeriodic {
             return None;
         }
@@ -162,7 +162,7 @@ impl Link {
         Some(Lacpdu { actor: self.actor, partner: self.partner })
     }
 
-    /// When [`Link::settle`] is to be called at the latest.
+    /// When [`Link::run_machines`] is to be called at the latest.
     pub fn deadline(&self, now: Millis) -> Option<Millis> {
         let held_back = (self.need_to_transmit && self.up)
             .then(|| self.sent.first().map_or(now, |&at| at + FAST_PERIODIC));
@@ -181,8 +181,8 @@ impl Link {
     }
 
     /// As it is shown.
-    pub fn show(&self) -> Shown {
-        Shown {
+    pub fn show(&self) -> LinkSnapshot {
+        LinkSnapshot {
             actor: self.actor,
             partner: self.partner,
             receive: self.receive,

@@ -2,7 +2,7 @@
 //! sent, so that none is lost while the two sides agree.
 
 use super::{AGGREGATE_WAIT, Link, Millis, Selection};
-use crate::wire::lacp::state;
+use crate::headers::lacp::state;
 use serde::{Deserialize, Serialize};
 
 /// Its states.

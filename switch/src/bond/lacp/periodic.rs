@@ -1,7 +1,7 @@
 //! The periodic transmission machine (6.4.13).
 
 use super::{FAST_PERIODIC, Link, Millis, SLOW_PERIODIC};
-use crate::wire::lacp::state;
+use crate::headers::lacp::state;
 use serde::{Deserialize, Serialize};
 
 /// Its states; the moment of transmission is none that lasts.

@@ -1,7 +1,7 @@
 //! The receive machine (6.4.12).
 
-use super::{LONG_TIMEOUT, Link, Millis, NOBODY, SHORT_TIMEOUT, Selection};
-use crate::wire::lacp::{Lacpdu, state};
+use super::{LONG_TIMEOUT, Link, Millis, NO_PARTNER, SHORT_TIMEOUT, Selection};
+use crate::headers::lacp::{Lacpdu, state};
 use serde::{Deserialize, Serialize};
 
 /// Its states.
@@ -12,7 +12,7 @@ pub enum Receive {
     Initialize,
     /// The link is down.
     PortDisabled,
-    /// Nothing was heard for too long; it is asked to speak fast.
+    /// Nothing was heard for too long; it is asked to transmit fast.
     Expired,
     /// Nothing was heard since: nobody is there.
     Defaulted,
@@ -57,7 +57,7 @@ impl Link {
 
     /// Takes what is configured of the partner: nothing.
     fn record_default(&mut self) {
-        self.partner = NOBODY;
+        self.partner = NO_PARTNER;
         self.actor.set(state::DEFAULTED, true);
     }
 
@@ -76,14 +76,14 @@ impl Link {
     }
 
     /// A message.
-    pub(super) fn hear(&mut self, pdu: &Lacpdu, now: Millis) {
+    pub(super) fn record_pdu(&mut self, pdu: &Lacpdu, now: Millis) {
         // A link whose carrier is not known yet has heard something all the same; what is down hears nothing. Our own
         // messages come back from a loop, which is no partner.
         if !self.up || (pdu.actor.system == self.actor.system && pdu.actor.port == self.actor.port) {
             return;
         }
         // update_Selected: another partner than before is selected anew.
-        let aggregation = |s: &crate::wire::lacp::Side| s.has(state::AGGREGATION);
+        let aggregation = |s: &crate::headers::lacp::Side| s.has(state::AGGREGATION);
         if !pdu.actor.is_same_port(&self.partner) || aggregation(&pdu.actor) != aggregation(&self.partner) {
             self.selection = Selection::Unselected;
         }

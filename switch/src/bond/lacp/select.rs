@@ -2,8 +2,8 @@
 //! there are several such groups, the largest carries the packets, and the others stand by.
 
 use super::{Link, Receive};
-use crate::wire::Mac;
-use crate::wire::lacp::state;
+use crate::headers::Mac;
+use crate::headers::lacp::state;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -32,11 +32,11 @@ impl World {
                 for i in 0..self.cut.len() {
                     let links = &mut self.sides[from];
                     select(links);
-                    links[i].settle(self.now);
-                    let pdu = links[i].speak(self.now);
+                    links[i].run_machines(self.now);
+                    let pdu = links[i].transmit(self.now);
                     if let Some(pdu) = pdu.filter(|_| !self.cut[i]) {
                         self.heard += 1;
-                        self.sides[1 - from][i].heard(&pdu, self.now);
+                        self.sides[1 - from][i].receive_pdu(&pdu, self.now);
                     }
                 }
             }
@@ -76,7 +76,7 @@ fn a_link_without_carrier_is_left_at_once() {
     let now = w.now;
     w.sides[0][0].carrier(false, now);
     select(&mut w.sides[0]);
-    w.sides[0][0].settle(now);
+    w.sides[0][0].run_machines(now);
     assert_eq!(w.distributing(0), [false, true]);
 }
 
@@ -111,9 +111,9 @@ fn a_loop_is_no_partner() {
     link.carrier(true, 0);
     for now in (0..10_000).step_by(100) {
         select(std::slice::from_mut(&mut link));
-        link.settle(now);
-        if let Some(pdu) = link.speak(now) {
-            link.heard(&pdu, now);
+        link.run_machines(now);
+        if let Some(pdu) = link.transmit(now) {
+            link.receive_pdu(&pdu, now);
         }
     }
     assert!(!link.collects() && link.receive == Receive::Defaulted);
@@ -150,9 +150,9 @@ proptest! {
             frame[36..38].copy_from_slice(&[2, 20]);
         }
         if let Some(pdu) = Lacpdu::parse(&frame) {
-            link.heard(&pdu, 10);
+            link.receive_pdu(&pdu, 10);
             select(std::slice::from_mut(&mut link));
-            link.settle(20);
+            link.run_machines(20);
         }
     }
 }

@@ -1,23 +1,24 @@
 //! A vhost-user back end for one network device with one queue pair: any front end (MicroVisor's monitor, QEMU, DPDK's
 //! virtio-user) connects, shares its memory, and its rings are served. `session` has the conversation, `memory` and
-//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer, `straight` what the kernel reads straight to it.
+//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer, `cut_through` what the kernel reads cut_through to it.
 
+mod cut_through;
 mod guard;
 mod memory;
 mod outbound;
 mod ring;
 mod session;
-mod straight;
 
 pub use memory::MemoryError;
 pub use ring::{BadRing, Ring, RingError};
 pub use session::Refused;
 
-use super::{Broken, Device, Source, Taken};
+use super::{CutThrough, CutThroughSource, Device, PortError};
 use crate::counters::Shared;
 use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
 use crate::offload::{Abilities, Offload};
-use crate::worker::wake::{Wake, Watch};
+use crate::worker::wake::{Interest, Wake};
+use cut_through::{Peer, CutThroughReader};
 use outbound::Outbound;
 use ring::{Buffer, CHAIN, Chain};
 use session::Session;
@@ -26,7 +27,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use straight::{Peer, Straight};
 
 /// The queue that the guest receives from.
 const TO_GUEST: usize = 0;
@@ -49,7 +49,7 @@ pub struct Vhost {
     chain: Chain,
     buffers: Vec<Buffer>,
     outbound: Outbound,
-    straight: Straight,
+    cut_through: CutThroughReader,
 }
 
 /// What a port offers to its peer.
@@ -58,7 +58,7 @@ pub struct Settings {
     /// Checksums and large segments.
     pub offload: bool,
     /// What the thread is doing while it calls a peer, for whoever watches over it.
-    pub calling: Arc<AtomicU64>,
+    pub notifying: Arc<AtomicU64>,
     /// The port's number.
     pub port: super::PortId,
 }
@@ -73,13 +73,13 @@ impl Vhost {
             chain: Chain::EMPTY,
             buffers: Vec::with_capacity(BATCH),
             outbound: Outbound::default(),
-            straight: Straight::default(),
+            cut_through: CutThroughReader::default(),
         }
     }
 }
 
 impl Device for Vhost {
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
         let Some(session) = self.session.as_mut() else {
             return Ok(());
         };
@@ -140,19 +140,19 @@ impl Device for Vhost {
         self.taken.clear();
     }
 
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         match self.session.as_mut() {
             Some(session) => self.outbound.send(session, batch, which, shared),
             None => Ok(0),
         }
     }
 
-    fn take_from(
+    fn cut_through_from(
         &mut self,
-        source: &Source<'_>,
+        source: &CutThroughSource<'_>,
         longest: usize,
         shared: &Shared,
-    ) -> Option<Result<Taken, Broken>> {
+    ) -> Option<Result<CutThrough, PortError>> {
         let session = self.session.as_mut()?;
         let (abilities, mergeable) = (session.abilities(), session.is_mergeable());
         if abilities != Abilities::ALL || session.header_bytes() != size_of::<abi::net::Header>() {
@@ -160,26 +160,26 @@ impl Device for Vhost {
         }
         let (ring, memory) = session.ring(TO_GUEST)?;
         let mut to = Peer { ring, memory, abilities, mergeable };
-        Some(self.straight.read(&mut to, source, longest, shared))
+        Some(self.cut_through.read(&mut to, source, longest, shared))
     }
 
-    fn flush(&mut self, shared: &Shared) -> Result<bool, Broken> {
+    fn flush(&mut self, shared: &Shared) -> Result<bool, PortError> {
         let Some(session) = self.session.as_mut() else {
             return Ok(false);
         };
         let malformed = std::mem::take(&mut session.malformed);
         if malformed > 0 {
-            shared.lost(crate::counters::Reason::Malformed, malformed);
+            shared.count_drops(crate::counters::Reason::Malformed, malformed);
         }
         session.call_where_wanted(&self.settings, shared)?;
-        if session.memory_is_broken() { Err(Broken::Shrank) } else { Ok(false) }
+        if session.memory_is_broken() { Err(PortError::Shrank) } else { Ok(false) }
     }
 
     fn room(&self) -> usize {
         self.session.as_ref().map_or(0, Session::room)
     }
 
-    fn arm(&mut self, _: &Wake) -> Result<bool, Broken> {
+    fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
         match self.session.as_mut().and_then(|s| s.ring(FROM_GUEST)) {
             Some((ring, _)) => Ok(ring.arm()?),
             None => Ok(false),
@@ -196,7 +196,7 @@ impl Device for Vhost {
         self.session.as_ref().is_some_and(Session::is_running)
     }
 
-    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), Broken> {
+    fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), PortError> {
         let Some(session) = self.session.as_mut() else {
             return Ok(());
         };
@@ -220,7 +220,7 @@ impl Device for Vhost {
         self.disconnect(wake);
         stream.set_nonblocking(true)?;
         let session = Session::new(stream);
-        wake.add(session.as_fd(), Watch::Level, self.settings.port, CONNECTION)?;
+        wake.add(session.as_fd(), Interest::Level, self.settings.port, CONNECTION)?;
         self.session = Some(session);
         Ok(())
     }

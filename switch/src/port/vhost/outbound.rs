@@ -8,31 +8,31 @@ use super::session::Session;
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::offload::{Abilities, Finished, Offload, finish};
-use crate::port::Broken;
+use crate::port::PortError;
 use crate::port::vhost::memory::Memory;
-use abi::net::Header;
+use abi::net::Header as NetHeader;
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<NetHeader>();
 /// Most chains of one packet: 64 KiB in the smallest buffers that drivers use.
 const MERGED: usize = 96;
 
 /// Reads the header that a chain begins with, 10 or 12 bytes, all of which it has.
 #[inline]
-pub fn read_header(chain: &Chain, bytes: usize) -> Header {
+pub fn read_header(chain: &Chain, bytes: usize) -> NetHeader {
     let mut raw = [0; HEADER];
     chain.read(&mut raw[..bytes.min(HEADER)]);
-    // SAFETY: `Header` is `repr(C)` of 12 bytes of integers; every bit pattern is one.
-    unsafe { std::mem::transmute::<[u8; HEADER], Header>(raw) }
+    // SAFETY: `NetHeader` is `repr(C)` of 12 bytes of integers; every bit pattern is one.
+    unsafe { std::mem::transmute::<[u8; HEADER], NetHeader>(raw) }
 }
 
 /// A header as it is written: 8 bytes, and 4 of which an older header has 2. Two words, so that they are written and
 /// read whole.
-type Words = (u64, u32);
+type HeaderWords = (u64, u32);
 
 /// The header of a packet with nothing left to do, in one buffer.
-const PLAIN: Words = (0, 1 << 16);
+const PLAIN: HeaderWords = (0, 1 << 16);
 
-fn words(header: Header) -> Words {
+fn words(header: NetHeader) -> HeaderWords {
     let h = header;
     let low = u64::from(h.flags)
         | u64::from(h.gso_type) << 8
@@ -44,7 +44,7 @@ fn words(header: Header) -> Words {
 
 /// Whether a packet was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
+enum ChainOutcome {
     Yes,
     Full,
     TooLong,
@@ -52,7 +52,7 @@ enum Written {
 
 /// What a packet is made of, ahead of its tail.
 struct Packet<'a> {
-    header: Words,
+    header: HeaderWords,
     /// Up to three ranges: addresses, tag, what follows.
     start: [&'a [u8]; 3],
     length: usize,
@@ -91,11 +91,11 @@ impl Outbound {
         batch: &Batch,
         which: &[Outgoing],
         shared: &Shared,
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, PortError> {
         let (abilities, header_bytes, mergeable) =
             (session.abilities(), session.header_bytes(), session.is_mergeable());
         let Some((ring, memory)) = session.ring(TO_GUEST) else {
-            shared.lost(Reason::Down, which.len() as u64);
+            shared.count_drops(Reason::Down, which.len() as u64);
             return Ok(which.len());
         };
         let mut to = Target { ring, memory, header_bytes, mergeable };
@@ -105,18 +105,18 @@ impl Outbound {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
             let written = if frame.offload.suits(abilities) {
                 let w = self.write_frame(&mut to, batch, frame, out.vlan, abilities)?;
-                packets += u64::from(w == Written::Yes);
+                packets += u64::from(w == ChainOutcome::Yes);
                 w
             } else {
                 self.write_finished(&mut to, batch, frame, out.vlan, abilities, &mut packets, shared)?
             };
             match written {
-                Written::Full => {
+                ChainOutcome::Full => {
                     shared.queues[TO_GUEST].starved.add(1);
                     break;
                 }
-                Written::TooLong => shared.lost(Reason::TooLong, 1),
-                Written::Yes => bytes += frame.length() as u64,
+                ChainOutcome::TooLong => shared.count_drops(Reason::TooLong, 1),
+                ChainOutcome::Yes => bytes += frame.length() as u64,
             }
             sent += 1;
         }
@@ -127,7 +127,7 @@ impl Outbound {
     }
 
     /// Looks at the next chains, as many as are wanted and waiting.
-    fn look_ahead(&mut self, to: &mut Target<'_>, wanted: usize) -> Result<(), Broken> {
+    fn look_ahead(&mut self, to: &mut Target<'_>, wanted: usize) -> Result<(), PortError> {
         let count = usize::from(to.ring.waiting()?).min(wanted).min(BATCH);
         self.next = 0;
         to.ring.look_ahead(to.memory, count as u16, &mut self.ahead)?;
@@ -142,7 +142,7 @@ impl Outbound {
         frame: &Frame,
         vlan: u16,
         abilities: Abilities,
-    ) -> Result<Written, Broken> {
+    ) -> Result<ChainOutcome, PortError> {
         let head = frame.head();
         let tail = batch.tail(frame);
         if vlan == 0 {
@@ -173,14 +173,14 @@ impl Outbound {
         abilities: Abilities,
         packets: &mut u64,
         shared: &Shared,
-    ) -> Result<Written, Broken> {
+    ) -> Result<ChainOutcome, PortError> {
         let (mut whole, mut scratch) = (std::mem::take(&mut self.whole), std::mem::take(&mut self.scratch));
         whole.clear();
         batch.copy_out(frame, 0, &mut whole);
         let tag = frame.tag_bytes(vlan);
-        let mut outcome = Ok(Written::Yes);
+        let mut outcome = Ok(ChainOutcome::Yes);
         let finished = finish(&mut whole, frame.offload, abilities, &mut scratch, &mut |bytes, _| {
-            if !matches!(outcome, Ok(Written::Yes)) {
+            if !matches!(outcome, Ok(ChainOutcome::Yes)) {
                 return;
             }
             let (addresses, rest) = bytes.split_at(bytes.len().min(12));
@@ -188,11 +188,11 @@ impl Outbound {
             let length = bytes.len() + tag.len();
             let packet = Packet { header: PLAIN, start: [addresses, tag, rest], length };
             outcome = self.write(to, &packet, &[]);
-            *packets += u64::from(matches!(outcome, Ok(Written::Yes)));
+            *packets += u64::from(matches!(outcome, Ok(ChainOutcome::Yes)));
         });
         (self.whole, self.scratch) = (whole, scratch);
         if finished == Finished::Malformed {
-            shared.lost(Reason::Malformed, 1);
+            shared.count_drops(Reason::Malformed, 1);
         }
         outcome
     }
@@ -204,14 +204,14 @@ impl Outbound {
         to: &mut Target<'_>,
         packet: &Packet<'_>,
         tail: &[crate::frame::Piece],
-    ) -> Result<Written, Broken> {
+    ) -> Result<ChainOutcome, PortError> {
         let total = to.header_bytes + packet.length;
         if self.next >= self.ahead.len() {
             // More may have come since, and more may be wanted than was thought.
             self.look_ahead(to, BATCH)?;
         }
         let Some(buffer) = self.ahead.get(self.next) else {
-            return Ok(Written::Full);
+            return Ok(ChainOutcome::Full);
         };
         if !buffer.start.is_null() && buffer.length >= total {
             // SAFETY: `total` bytes from `start` on are in the peer's mapped memory; the sources are mapped.
@@ -235,7 +235,7 @@ impl Outbound {
             to.ring.give_back(buffer.head, total as u32);
             to.ring.take(1);
             self.next += 1;
-            return Ok(Written::Yes);
+            return Ok(ChainOutcome::Yes);
         }
         let waiting = to.ring.waiting()?;
         let written = self.write_scattered(to, packet, tail, total, waiting);
@@ -253,16 +253,16 @@ impl Outbound {
         tail: &[crate::frame::Piece],
         total: usize,
         waiting: u16,
-    ) -> Result<Written, Broken> {
+    ) -> Result<ChainOutcome, PortError> {
         self.merged.clear();
         let mut room = 0;
         while room < total {
             let n = self.merged.len();
             if n > 0 && (!to.mergeable || n >= MERGED) {
-                return Ok(Written::TooLong);
+                return Ok(ChainOutcome::TooLong);
             }
             if n >= usize::from(waiting) {
-                return Ok(Written::Full);
+                return Ok(ChainOutcome::Full);
             }
             to.ring.peek(to.memory, n as u16, &mut self.chain)?;
             let length = self.chain.length();
@@ -312,7 +312,7 @@ impl Outbound {
             to.ring.give_back(head, filled);
         }
         to.ring.take(self.merged.len() as u16);
-        Ok(Written::Yes)
+        Ok(ChainOutcome::Yes)
     }
 }
 
@@ -325,7 +325,7 @@ struct Target<'a> {
 }
 
 /// The header of a packet for a peer with these abilities.
-fn header(offload: Offload, abilities: Abilities) -> Words {
+fn header(offload: Offload, abilities: Abilities) -> HeaderWords {
     let mut header = offload.header();
     if !abilities.checksum {
         header.flags = 0;

@@ -7,8 +7,8 @@ use super::ring::Ring;
 use super::{FROM_GUEST, KICK, Settings, TO_GUEST};
 use crate::counters::Shared;
 use crate::offload::Abilities;
-use crate::port::Broken;
-use crate::worker::wake::{Wake, Watch, notify};
+use crate::port::PortError;
+use crate::worker::wake::{Interest, Wake, notify};
 use abi::net::{
     FEATURE_CSUM, FEATURE_EVENT_IDX, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6,
     FEATURE_HOST_TSO4, FEATURE_HOST_TSO6, FEATURE_MRG_RXBUF, FEATURE_VERSION_1,
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Calls the guest for each ring where it wants to know.
-    pub fn call_where_wanted(&mut self, settings: &Settings, shared: &Shared) -> Result<(), Broken> {
+    pub fn call_where_wanted(&mut self, settings: &Settings, shared: &Shared) -> Result<(), PortError> {
         for (slot, queue) in self.slots.iter_mut().zip(&shared.queues) {
             let Some(ring) = slot.ring.as_mut() else { continue };
             queue.buffers.add(ring.unannounced());
@@ -165,10 +165,10 @@ impl Session {
                 && let Some(call) = slot.call.as_ref()
             {
                 queue.calls.add(1);
-                notify(call, &settings.calling).map_err(|e| match e.kind() {
+                notify(call, &settings.notifying).map_err(|e| match e.kind() {
                     // Whoever watches over this thread has interrupted it.
-                    io::ErrorKind::Interrupted => Broken::Blocks,
-                    _ => Broken::System(e),
+                    io::ErrorKind::Interrupted => PortError::Blocks,
+                    _ => PortError::System(e),
                 })?;
             }
         }
@@ -176,12 +176,12 @@ impl Session {
     }
 
     /// Handles one message; whether there was one.
-    pub fn converse(&mut self, settings: &Settings, wake: &Wake) -> Result<bool, Broken> {
+    pub fn converse(&mut self, settings: &Settings, wake: &Wake) -> Result<bool, PortError> {
         let message = match self.connection.receive() {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(false),
-            Err(socket::Error::Closed) => return Err(Broken::Closed),
-            Err(e) => return Err(Broken::Protocol(e.to_string())),
+            Err(socket::Error::Closed) => return Err(PortError::Closed),
+            Err(e) => return Err(PortError::Protocol(e.to_string())),
         };
         let asks = message.needs_reply() && self.protocol & protocol::REPLY_ACK != 0;
         let code = message.code;
@@ -193,9 +193,9 @@ impl Session {
             _ => None,
         };
         if let Some(bytes) = answer {
-            self.connection.reply(code, &bytes, &[]).map_err(|e| Broken::Protocol(e.to_string()))?;
+            self.connection.reply(code, &bytes, &[]).map_err(|e| PortError::Protocol(e.to_string()))?;
         }
-        outcome.map(|_| true).map_err(Broken::Protocol)
+        outcome.map(|_| true).map_err(PortError::Protocol)
     }
 
     fn handle(
@@ -337,7 +337,7 @@ impl Session {
             slot.ring = Some(ring);
             if let (FROM_GUEST, Some(kick)) = (index, &slot.kick) {
                 // It was checked to be an eventfd, which epoll takes.
-                let _ = wake.add(kick.as_fd(), Watch::Edge, wake.port(), KICK);
+                let _ = wake.add(kick.as_fd(), Interest::Edge, wake.port(), KICK);
             }
         }
         Ok(())

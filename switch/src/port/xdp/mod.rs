@@ -7,12 +7,12 @@ mod program;
 mod rings;
 
 use super::finisher::Finisher;
-use super::{Broken, Device, PortId};
+use super::{Device, PortError, PortId};
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, Batch, Outgoing};
 use crate::netns;
 use crate::offload::Offload;
-use crate::worker::wake::{Wake, Watch};
+use crate::worker::wake::{Interest, Wake};
 use program::Program;
 use rings::{FRAME, Rings};
 use std::io;
@@ -92,7 +92,7 @@ impl Xdp {
 }
 
 impl Device for Xdp {
-    fn receive(&mut self, batch: &mut Batch) -> Result<(), Broken> {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
         for _ in 0..batch.room() {
             let Some((address, piece)) = self.rings.received() else { break };
             self.taken.push(address);
@@ -116,7 +116,7 @@ impl Device for Xdp {
         self.rings.refill(&mut self.taken);
     }
 
-    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, Broken> {
+    fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
         self.rings.reclaim();
         let rings = &mut self.rings;
         for (done, out) in which.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Device for Xdp {
             let mut full = false;
             self.finisher.each(batch, frame, out.vlan, shared, |bytes| {
                 if bytes.len() > FRAME {
-                    shared.lost(Reason::TooLong, 1);
+                    shared.count_drops(Reason::TooLong, 1);
                 } else if rings.send(bytes) {
                     shared.sent.add(1);
                     shared.sent_bytes.add(bytes.len() as u64);
@@ -139,7 +139,7 @@ impl Device for Xdp {
         Ok(which.len())
     }
 
-    fn flush(&mut self, _: &Shared) -> Result<bool, Broken> {
+    fn flush(&mut self, _: &Shared) -> Result<bool, PortError> {
         self.rings.show_sent();
         // A driver without support for these sockets sends a few packets for each sign (the kernel's budget is 32).
         let mut before = self.rings.unsent();
@@ -154,8 +154,8 @@ impl Device for Xdp {
         Ok(false)
     }
 
-    fn arm(&mut self, wake: &Wake) -> Result<bool, Broken> {
-        wake.again(self.fd.as_fd(), self.port, 0)?;
+    fn arm(&mut self, wake: &Wake) -> Result<bool, PortError> {
+        wake.rearm(self.fd.as_fd(), self.port, 0)?;
         Ok(false)
     }
 
@@ -164,7 +164,7 @@ impl Device for Xdp {
     }
 
     fn begin(&mut self, wake: &Wake) -> io::Result<()> {
-        wake.add(self.fd.as_fd(), Watch::Idle, self.port, 0)
+        wake.add(self.fd.as_fd(), Interest::Idle, self.port, 0)
     }
 
     fn disconnect(&mut self, wake: &Wake) {

@@ -1,26 +1,26 @@
-//! Packets that the kernel reads straight into a peer's buffers, which saves a copy: on a wire nobody looks at them on the
+//! Packets that the kernel reads straight into a peer's buffers, which saves a copy: on a point-to-point segment nobody parses them on the
 //! way.
 #![allow(unsafe_code)]
 
 use super::ring::{Chain, Ring};
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, LARGEST};
+use crate::headers::ETHERNET;
 use crate::offload::{Abilities, Offload};
 use crate::port::vhost::memory::Memory;
-use crate::port::{Broken, Source, Taken};
-use crate::wire::ETHERNET;
-use abi::net::Header;
+use crate::port::{CutThrough, CutThroughSource, PortError};
+use abi::net::Header as NetHeader;
 use std::io;
 use std::os::fd::AsRawFd;
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<NetHeader>();
 /// Bytes read at a time, before others have their turn and a peer that sleeps is called.
-const AT_ONCE: usize = 4 * LARGEST;
+const BATCH_BYTES: usize = 4 * LARGEST;
 /// Ranges of one read, beyond which no chain is added; with the last chain's it stays under `IOV_MAX`, 1024.
 const RANGES: usize = 512;
 
 /// A chain that a packet may be read into.
-struct Room {
+struct ChainRoom {
     head: u16,
     length: usize,
     /// How many of the ranges are its.
@@ -28,16 +28,16 @@ struct Room {
 }
 
 /// The reader's memory.
-pub struct Straight {
+pub struct CutThroughReader {
     chain: Chain,
-    rooms: Vec<Room>,
+    rooms: Vec<ChainRoom>,
     ranges: Vec<libc::iovec>,
 }
 
 // SAFETY: the ranges are only used within a call, by the thread that has the port.
-unsafe impl Send for Straight {}
+unsafe impl Send for CutThroughReader {}
 
-impl Default for Straight {
+impl Default for CutThroughReader {
     fn default() -> Self {
         Self { chain: Chain::EMPTY, rooms: Vec::new(), ranges: Vec::new() }
     }
@@ -55,16 +55,16 @@ pub struct Peer<'a> {
     pub mergeable: bool,
 }
 
-impl Straight {
+impl CutThroughReader {
     /// Reads packets of up to `longest` bytes (segments count, not what they are cut from) until the source has no more,
     /// the peer no buffers, or it is somebody else's turn.
     pub fn read(
         &mut self,
         to: &mut Peer<'_>,
-        source: &Source<'_>,
+        source: &CutThroughSource<'_>,
         longest: usize,
         shared: &Shared,
-    ) -> Result<Taken, Broken> {
+    ) -> Result<CutThrough, PortError> {
         self.rooms.clear();
         self.ranges.clear();
         // Ahead of a packet's first range there is always one for its header.
@@ -72,18 +72,18 @@ impl Straight {
         let (mut room, mut seen) = (0, 0);
         // The first chain, and the first range, that is not used yet.
         let (mut chains, mut at) = (0, 1);
-        let mut taken = Taken::default();
-        while taken.packets < BATCH as u64 && taken.bytes < AT_ONCE as u64 {
+        let mut taken = CutThrough::default();
+        while taken.packets < BATCH as u64 && taken.bytes < BATCH_BYTES as u64 {
             let waiting = to.ring.waiting()?;
             while room < HEADER + LARGEST && seen < waiting && self.ranges.len() - at < RANGES {
-                room += self.look_at(to, seen)?;
+                room += self.add_chain(to, seen)?;
                 seen += 1;
             }
             if room < HEADER + LARGEST {
                 taken.short = true;
                 break;
             }
-            let mut header = Header::default();
+            let mut header = NetHeader::default();
             let first = &mut self.ranges[at];
             if first.iov_len < HEADER {
                 taken.short = true;
@@ -104,7 +104,7 @@ impl Straight {
                     break;
                 }
                 match io::Error::last_os_error() {
-                    e if e.raw_os_error() == Some(libc::EFAULT) => return Err(Broken::Shrank),
+                    e if e.raw_os_error() == Some(libc::EFAULT) => return Err(PortError::Shrank),
                     e if [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted].contains(&e.kind()) => {}
                     e => taken.failed = Some(e),
                 }
@@ -121,15 +121,15 @@ impl Straight {
                 used += 1;
             }
             if !fits || used > 1 && !to.mergeable {
-                shared.lost(Reason::TooLong, 1);
+                shared.count_drops(Reason::TooLong, 1);
                 let first = &mut self.ranges[at];
                 first.iov_base = in_guest.cast();
                 first.iov_len += HEADER;
                 continue;
             }
-            let header = Header { buffers: used as u16, ..offload.header() };
+            let header = NetHeader { buffers: used as u16, ..offload.header() };
             // SAFETY: the first range had room for a header before the packet.
-            unsafe { in_guest.cast::<Header>().write_unaligned(header) };
+            unsafe { in_guest.cast::<NetHeader>().write_unaligned(header) };
             let mut left = n;
             for r in &self.rooms[chains..chains + used] {
                 to.ring.give_back(r.head, left.min(r.length) as u32);
@@ -149,14 +149,14 @@ impl Straight {
     }
 
     /// Looks at the chain `ahead` places beyond the next one; how long it is.
-    fn look_at(&mut self, to: &Peer<'_>, ahead: u16) -> Result<usize, Broken> {
+    fn add_chain(&mut self, to: &Peer<'_>, ahead: u16) -> Result<usize, PortError> {
         to.ring.peek(to.memory, ahead, &mut self.chain)?;
         let buffers = self.chain.buffers();
         let ranges =
             buffers.iter().map(|&(start, length)| libc::iovec { iov_base: start.cast(), iov_len: length });
         self.ranges.extend(ranges);
         let length = self.chain.length();
-        self.rooms.push(Room { head: self.chain.head, length, ranges: buffers.len() });
+        self.rooms.push(ChainRoom { head: self.chain.head, length, ranges: buffers.len() });
         Ok(length)
     }
 }
