@@ -3,7 +3,7 @@
 /// Ahead of every packet on both queues (5.1.6), 12 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Header {
+pub struct NetHeader {
     /// `HEADER_` flags.
     pub flags: u8,
     /// One of the `GSO_` constants, with [`GSO_ECN`] or'ed in.
@@ -56,4 +56,4 @@ pub const FEATURE_EVENT_IDX: u64 = 1 << 29;
 /// Virtio 1.x; always on.
 pub const FEATURE_VERSION_1: u64 = 1 << 32;
 
-const _: () = assert!(size_of::<Header>() == 12);
+const _: () = assert!(size_of::<NetHeader>() == 12);

@@ -43,8 +43,8 @@ fn vhost_header(
     gso_size: u16,
     start: u16,
     offset: u16,
-) -> abi::net::Header {
-    abi::net::Header {
+) -> abi::net::NetHeader {
+    abi::net::NetHeader {
         flags,
         gso_type,
         header_length,

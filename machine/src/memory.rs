@@ -255,7 +255,7 @@ unsafe impl Plain for abi::virtqueue::Descriptor {}
 // SAFETY: as above.
 unsafe impl Plain for abi::virtqueue::UsedElement {}
 // SAFETY: as above.
-unsafe impl Plain for abi::net::Header {}
+unsafe impl Plain for abi::net::NetHeader {}
 // SAFETY: as above.
 unsafe impl Plain for abi::image::ImageNote {}
 // SAFETY: an integer.

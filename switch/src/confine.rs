@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use libc::c_long;
+use rustix::process::DumpableBehavior;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     TargetArch, apply_filter,
@@ -120,37 +122,17 @@ fn enter(rules: Rules, listed: SeccompAction, others: SeccompAction) -> io::Resu
         .and_then(|filter| apply_filter(&filter).map_err(io::Error::other))
 }
 
-/// Version 3 of `capset`'s header: this thread. Then effective, permitted, inheritable of capabilities 0 to 31, and of
-/// those from 32 on.
-#[repr(C)]
-struct Header {
-    version: u32,
-    pid: i32,
-}
-
 /// Keeps those of `wanted` that this thread has, and no other.
 fn keep_capabilities(wanted: &[u32]) -> io::Result<()> {
-    let header = Header { version: 0x2008_0522, pid: 0 };
-    let mut now = [0u32; 6];
-    // SAFETY: `capget` and `capset` read the header and fill in or read six words (capget(2), version 3).
-    let failed = unsafe {
-        libc::syscall(libc::SYS_capget, &raw const header, now.as_mut_ptr()) < 0 || {
-            let wanted = wanted.iter().fold(0u64, |all, number| all | 1 << number);
-            let [low, high] = [wanted as u32 & now[1], (wanted >> 32) as u32 & now[4]];
-            let new = [low, low, 0, high, high, 0];
-            libc::syscall(libc::SYS_capset, &raw const header, new.as_ptr()) < 0
-        }
-    };
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let wanted = wanted.iter().fold(0u64, |all, number| all | 1 << number);
+    let kept = rustix::thread::capabilities(None)?.permitted & CapabilitySet::from_bits_retain(wanted);
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 fn no_new_privileges() -> io::Result<()> {
-    // SAFETY: plain system calls.
-    let failed = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-            || libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) < 0
-    };
-    if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// For the whole process, before it has other threads.

@@ -1,9 +1,11 @@
 //! Network namespaces, and interfaces in them by the oldest and simplest of the kernel's ways.
 #![allow(unsafe_code)]
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::thread::LinkNameSpaceType;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where a namespace is: a path, or a name as `ip netns` has it.
@@ -19,10 +21,8 @@ pub fn inside<T: Send>(netns: Option<&str>, f: impl FnOnce() -> io::Result<T> + 
         .map_err(|e| io::Error::new(e.kind(), format!("network namespace {}: {e}", path.display())))?;
     std::thread::scope(|scope| {
         let there = scope.spawn(move || {
-            // SAFETY: changes the namespace of this short-lived thread alone.
-            if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
+            // Of this short-lived thread alone.
+            rustix::thread::move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
             f()
         });
         there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -40,18 +40,14 @@ pub fn interface_request(name: &str) -> libc::ifreq {
     request
 }
 
-/// Any socket, to ask the kernel by.
-fn asking() -> io::Result<OwnedFd> {
-    // SAFETY: plain system call; the descriptor that it returns has no other owner.
-    unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
-    }
+/// A socket for interface requests (netdevice(7)).
+fn request_socket() -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?)
 }
 
-fn ask(socket: &OwnedFd, what: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+fn request(socket: &OwnedFd, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
     // SAFETY: `request` is what these calls read and write.
-    if unsafe { libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_mut(request)) } < 0 {
+    if unsafe { libc::ioctl(socket.as_raw_fd(), code, std::ptr::from_mut(request)) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
@@ -60,39 +56,36 @@ fn ask(socket: &OwnedFd, what: libc::Ioctl, request: &mut libc::ifreq) -> io::Re
 /// Brings an interface of this thread's namespace up, with an MTU. What is so already is not touched, which an ordinary
 /// user may not do.
 pub fn bring_up(name: &str, mtu: u16) -> io::Result<()> {
-    let socket = asking()?;
+    let socket = request_socket()?;
     let mut request = interface_request(name);
-    ask(&socket, libc::SIOCGIFMTU, &mut request)?;
+    self::request(&socket, libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: the call before has filled in this member.
     if unsafe { request.ifr_ifru.ifru_mtu } != i32::from(mtu) {
         request.ifr_ifru.ifru_mtu = mtu.into();
-        ask(&socket, libc::SIOCSIFMTU, &mut request)?;
+        self::request(&socket, libc::SIOCSIFMTU, &mut request)?;
     }
-    ask(&socket, libc::SIOCGIFFLAGS, &mut request)?;
+    self::request(&socket, libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: as above.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     if i32::from(flags) & libc::IFF_UP == 0 {
         request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
-        ask(&socket, libc::SIOCSIFFLAGS, &mut request)?;
+        self::request(&socket, libc::SIOCSIFFLAGS, &mut request)?;
     }
     Ok(())
 }
 
 /// An interface's number in this thread's namespace.
 pub fn index(name: &str) -> io::Result<u32> {
-    let socket = asking()?;
-    let mut request = interface_request(name);
-    ask(&socket, libc::SIOCGIFINDEX, &mut request)
-        .map_err(|e| io::Error::new(e.kind(), format!("interface {name}: {e}")))?;
-    // SAFETY: the call has filled in this member.
-    Ok(unsafe { request.ifr_ifru.ifru_ifindex } as u32)
+    let socket = request_socket()?;
+    rustix::net::netdevice::name_to_index(&socket, name)
+        .map_err(|e| io::Error::new(e.kind(), format!("interface {name}: {e}")))
 }
 
 /// Whether an interface of this thread's namespace is up and has carrier.
 pub fn has_carrier(name: &str) -> io::Result<bool> {
-    let socket = asking()?;
+    let socket = request_socket()?;
     let mut request = interface_request(name);
-    ask(&socket, libc::SIOCGIFFLAGS, &mut request)?;
+    self::request(&socket, libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the call has filled in this member.
     let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
     Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)

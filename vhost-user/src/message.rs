@@ -19,7 +19,7 @@ pub const NEED_REPLY: u32 = 1 << 3;
 
 /// Ahead of every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct MessageHeader {
     /// Which request.
     pub code: u32,
     /// Version and flags.
@@ -28,11 +28,11 @@ pub struct Header {
     pub length: u32,
 }
 
-impl Header {
+impl MessageHeader {
     /// Reads one.
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Malformed> {
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let header = Header { code: word(0), flags: word(4), length: word(8) };
+        let header = MessageHeader { code: word(0), flags: word(4), length: word(8) };
         if header.flags & VERSION_MASK != VERSION {
             return Err(Malformed::Version(header.flags & VERSION_MASK));
         }
@@ -600,7 +600,7 @@ mod tests {
 
     #[test]
     fn another_version_is_refused() {
-        let bytes = Header { code: 1, flags: 2, length: 0 }.emit();
-        assert_eq!(Header::parse(&bytes), Err(Malformed::Version(2)));
+        let bytes = MessageHeader { code: 1, flags: 2, length: 0 }.emit();
+        assert_eq!(MessageHeader::parse(&bytes), Err(Malformed::Version(2)));
     }
 }

@@ -1,7 +1,9 @@
 //! Messages over a Unix stream socket, with the descriptors that come with them.
 #![allow(unsafe_code)]
 
-use crate::message::{DESCRIPTORS_MAXIMUM, HEADER_BYTES, Header, Malformed, NEED_REPLY, REPLY, VERSION};
+use crate::message::{
+    DESCRIPTORS_MAXIMUM, HEADER_BYTES, Malformed, MessageHeader, NEED_REPLY, REPLY, VERSION,
+};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -76,7 +78,7 @@ impl Connection {
                 None => return Ok(None),
             }
         }
-        let header = Header::parse(&self.header)?;
+        let header = MessageHeader::parse(&self.header)?;
         let wanted = header.length as usize;
         while self.payload.len() < wanted {
             let have = self.payload.len();
@@ -104,12 +106,12 @@ impl Connection {
         need_reply: bool,
     ) -> Result<(), Error> {
         let flags = VERSION | if need_reply { NEED_REPLY } else { 0 };
-        send(&self.stream, Header { code, flags, length: payload.len() as u32 }, payload, descriptors)
+        send(&self.stream, MessageHeader { code, flags, length: payload.len() as u32 }, payload, descriptors)
     }
 
     /// Answers a request.
     pub fn reply(&self, code: u32, payload: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        let header = Header { code, flags: VERSION | REPLY, length: payload.len() as u32 };
+        let header = MessageHeader { code, flags: VERSION | REPLY, length: payload.len() as u32 };
         send(&self.stream, header, payload, descriptors)
     }
 }
@@ -169,7 +171,7 @@ fn receive(
 
 fn send(
     stream: &UnixStream,
-    header: Header,
+    header: MessageHeader,
     payload: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), Error> {
@@ -236,7 +238,8 @@ mod tests {
     #[test]
     fn a_message_may_come_in_pieces() {
         let (mut front, mut back) = pair();
-        let bytes = [&Header { code: 2, flags: VERSION, length: 8 }.emit()[..], &7u64.to_ne_bytes()].concat();
+        let bytes =
+            [&MessageHeader { code: 2, flags: VERSION, length: 8 }.emit()[..], &7u64.to_ne_bytes()].concat();
         for (i, byte) in bytes.iter().enumerate() {
             assert!(back.receive().unwrap().is_none(), "{i}");
             front.stream.write_all(&[*byte]).unwrap();

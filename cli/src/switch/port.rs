@@ -4,7 +4,7 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use switch::config::{Device, Limit, Port, Vlan};
+use switch::config::{DeviceConfig, PortConfig, RateLimit, Vlan};
 use switch::headers::Mac;
 
 /// Options of `microvisor switch port add`.
@@ -53,7 +53,7 @@ pub struct NewPort {
     /// Megabits a second that may go out
     #[arg(long, value_name = "MBIT")]
     limit_out: Option<f64>,
-    /// Port that gets a copy of all packets
+    /// PortConfig that gets a copy of all packets
     #[arg(long, value_name = "PORT")]
     mirror: Option<String>,
     /// Thread that serves it
@@ -93,24 +93,24 @@ impl NewPort {
     }
 
     /// The port, if the options fit together.
-    pub fn port(&self) -> Result<Port, String> {
+    pub fn port(&self) -> Result<PortConfig, String> {
         let b = &self.behind;
         let netns = self.netns.clone();
         let device = match (&b.vhost_user, &b.tap, &b.packet, &b.xdp, &b.read) {
-            (Some(path), ..) => Device::VhostUser { path: path.clone(), client: self.client },
-            (_, Some(name), ..) => Device::Tap { name: name.clone(), netns },
-            (_, _, Some(interface), ..) => Device::Packet { interface: interface.clone(), netns },
+            (Some(path), ..) => DeviceConfig::VhostUser { path: path.clone(), client: self.client },
+            (_, Some(name), ..) => DeviceConfig::Tap { name: name.clone(), netns },
+            (_, _, Some(interface), ..) => DeviceConfig::Packet { interface: interface.clone(), netns },
             (_, _, _, Some(interface), _) => {
-                Device::Xdp { interface: interface.clone(), netns, queue: self.queue }
+                DeviceConfig::Xdp { interface: interface.clone(), netns, queue: self.queue }
             }
-            (.., read) => Device::Pcap { read: read.clone(), write: self.write.clone() },
+            (.., read) => DeviceConfig::Pcap { read: read.clone(), write: self.write.clone() },
         };
-        let named = !matches!(device, Device::VhostUser { .. } | Device::Pcap { .. });
+        let named = !matches!(device, DeviceConfig::VhostUser { .. } | DeviceConfig::Pcap { .. });
         if self.netns.is_some() && !named {
             return Err("--netns goes with --tap, --packet or --xdp".into());
         }
-        let limit = |mbit: Option<f64>| mbit.map(|m| Limit { mbit: Some(m), ..Limit::default() });
-        Ok(Port {
+        let limit = |mbit: Option<f64>| mbit.map(|m| RateLimit { mbit: Some(m), ..RateLimit::default() });
+        Ok(PortConfig {
             device,
             segment: self.segment.clone(),
             trunk: self.trunk.iter().cloned().collect::<BTreeMap<_, _>>(),

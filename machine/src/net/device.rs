@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<NetHeader>();
 /// Header, Ethernet with a VLAN tag, and the largest IP packet.
 const PACKET_MAXIMUM: usize = HEADER + 18 + 65535;
 /// Packets moved before other work gets its turn.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 const TUN: &CStr = c"/dev/net/tun";
 /// Bytes of virtio-net header ahead of each packet.
-const HEADER_BYTES: libc::c_int = size_of::<abi::net::Header>() as libc::c_int;
+const HEADER_BYTES: libc::c_int = size_of::<abi::net::NetHeader>() as libc::c_int;
 const FLAGS: i32 = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
 
 /// Opens the TAP device `name` in this process's network namespace, made if absent. It goes away with the last

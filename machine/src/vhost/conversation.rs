@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::thread::spawn;
-    use vhost_user::message::{Header, RingState, VERSION};
+    use vhost_user::message::{MessageHeader, RingState, VERSION};
 
     const SOON: Duration = Duration::from_millis(300);
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn message(code: u32, flags: u32, payload: &[u8]) -> Vec<u8> {
-        [&Header { code, flags, length: payload.len() as u32 }.emit()[..], payload].concat()
+        [&MessageHeader { code, flags, length: payload.len() as u32 }.emit()[..], payload].concat()
     }
 
     fn asked(bytes: Vec<u8>) -> Result<u64, VhostError> {

@@ -23,7 +23,7 @@ use abi::net::{FEATURE_HOST_TSO4, FEATURE_MRG_RXBUF};
 pub use queue::{Buffer, PacketQueue};
 
 /// Bytes of the virtio-net header in front of every packet.
-pub const HEADER: usize = size_of::<abi::net::Header>();
+pub const HEADER: usize = size_of::<abi::net::NetHeader>();
 
 /// All offloads that [`phy`] can use: for `net_features` of [`crate::image!`], or'ed to [`PLAIN`].
 pub const OFFLOADS: u64 = FEATURE_CSUM

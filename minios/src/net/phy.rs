@@ -197,7 +197,7 @@ impl Receiver {
     }
 
     /// Whether the packet at hand has a right checksum, or one that is not to be looked at here.
-    fn sound(&self, header: Header) -> bool {
+    fn sound(&self, header: NetHeader) -> bool {
         let bytes = self.bytes();
         let known = header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
         !bytes.is_empty()
@@ -207,10 +207,10 @@ impl Receiver {
     }
 }
 
-fn read_header(bytes: &[u8]) -> Header {
+fn read_header(bytes: &[u8]) -> NetHeader {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
     let word = |at: usize| u16::from_le_bytes([byte(at), byte(at + 1)]);
-    Header {
+    NetHeader {
         flags: byte(0),
         gso_type: byte(1),
         header_length: word(2),
@@ -221,7 +221,7 @@ fn read_header(bytes: &[u8]) -> Header {
     }
 }
 
-fn write_header(header: Header, bytes: &mut [u8]) {
+fn write_header(header: NetHeader, bytes: &mut [u8]) {
     bytes[0] = header.flags;
     bytes[1] = header.gso_type;
     let words = [
@@ -285,8 +285,8 @@ impl Transmitter {
     }
 
     /// The header of a packet that smoltcp has made, whose checksum it may have left to the device.
-    fn header(&self, packet: &mut [u8], segment: Option<u16>) -> Header {
-        let mut header = Header::default();
+    fn header(&self, packet: &mut [u8], segment: Option<u16>) -> NetHeader {
+        let mut header = NetHeader::default();
         if self.features & FEATURE_CSUM == 0 {
             return header;
         }

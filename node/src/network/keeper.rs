@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use switch::config::{Config, Port};
+use switch::config::{Config, PortConfig};
 use switch::control::{CallError, Client, Event, Request, Response};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -215,7 +215,7 @@ impl Keeper {
         flavor: Option<&Flavor>,
     ) -> Result<PathBuf, Problem> {
         let socket = self.device_socket(instance, &device.port);
-        let port: Box<Port> = Box::new(instance_port(device, network, flavor, socket.clone()));
+        let port: Box<PortConfig> = Box::new(instance_port(device, network, flavor, socket.clone()));
         self.call(&Request::PutPort { name: device.port.clone(), port })?;
         Ok(socket)
     }

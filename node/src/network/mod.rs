@@ -12,7 +12,9 @@ use crate::model::{Device, DeviceSpec, Flavor, HostPort, Network, Uplink};
 use crate::problem::Problem;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use switch::config::{Announced, Bond, BondMode, Limit, Port, Segment};
+use switch::config::{
+    AnnouncedConfig, BondConfig, BondMode, DeviceConfig, PortConfig, RateLimit, SegmentConfig,
+};
 use switch::headers::Mac;
 
 /// Packets that wait for an instance on demand, and how long, milliseconds.
@@ -21,8 +23,8 @@ const HELD_MS: u64 = 5000;
 /// Most addresses that a subnet is searched for.
 const SEARCHED: usize = 1 << 16;
 
-fn port(device: switch::config::Device, network: &Network) -> Port {
-    Port {
+fn port(device: DeviceConfig, network: &Network) -> PortConfig {
+    PortConfig {
         device,
         segment: Some(network.name.clone()),
         trunk: Default::default(),
@@ -44,8 +46,8 @@ pub fn host_mac(tap: &str) -> Mac {
 }
 
 /// A network as the switch has it: its segment.
-pub fn segment(network: &Network) -> Segment {
-    Segment {
+pub fn segment(network: &Network) -> SegmentConfig {
+    SegmentConfig {
         point_to_point: network.point_to_point,
         answer_neighbours: !network.point_to_point,
         flood_limit: 0,
@@ -53,45 +55,49 @@ pub fn segment(network: &Network) -> Segment {
 }
 
 /// The ports that a network has of itself, by name: the host's, and the uplink's.
-pub fn own_ports(network: &Network) -> Vec<(String, Port)> {
+pub fn own_ports(network: &Network) -> Vec<(String, PortConfig)> {
     let mut ports = Vec::new();
     if let Some(HostPort { tap, netns, address }) = &network.host {
-        let device = switch::config::Device::Tap { name: tap.clone(), netns: netns.clone() };
+        let device = DeviceConfig::Tap { name: tap.clone(), netns: netns.clone() };
         let addresses = address.iter().map(|a| a.addr().into()).collect();
         let mac = Some(host_mac(tap));
-        ports.push((format!("{}-host", network.name), Port { mac, addresses, ..port(device, network) }));
+        ports
+            .push((format!("{}-host", network.name), PortConfig { mac, addresses, ..port(device, network) }));
     }
     if let Some(Uplink { interfaces, netns, mode, .. }) = &network.uplink {
-        let packet = |interface: &String| switch::config::Device::Packet {
-            interface: interface.clone(),
-            netns: netns.clone(),
-        };
+        let packet =
+            |interface: &String| DeviceConfig::Packet { interface: interface.clone(), netns: netns.clone() };
         let name = format!("{}-uplink", network.name);
         if let [only] = &interfaces[..] {
             ports.push((name, port(packet(only), network)));
         } else {
             let links: Vec<String> = interfaces.iter().map(|i| format!("{name}-{i}")).collect();
             for (interface, link) in interfaces.iter().zip(&links) {
-                ports.push((link.clone(), Port { segment: None, ..port(packet(interface), network) }));
+                ports.push((link.clone(), PortConfig { segment: None, ..port(packet(interface), network) }));
             }
-            let bond = Bond {
+            let bond = BondConfig {
                 links,
                 mode: mode.unwrap_or(BondMode::ActiveBackup),
                 hash: Default::default(),
                 lacp_rate: Default::default(),
                 primary: None,
             };
-            ports.push((name, port(switch::config::Device::Bond(bond), network)));
+            ports.push((name, port(DeviceConfig::Bond(bond), network)));
         }
     }
     ports
 }
 
 /// The port of an instance's device.
-pub fn instance_port(device: &Device, network: &Network, flavor: Option<&Flavor>, socket: PathBuf) -> Port {
-    let limit = |mbit: Option<f64>| mbit.map(|mbit| Limit { mbit: Some(mbit), ..Limit::default() });
-    let vhost = switch::config::Device::VhostUser { path: socket, client: false };
-    Port {
+pub fn instance_port(
+    device: &Device,
+    network: &Network,
+    flavor: Option<&Flavor>,
+    socket: PathBuf,
+) -> PortConfig {
+    let limit = |mbit: Option<f64>| mbit.map(|mbit| RateLimit { mbit: Some(mbit), ..RateLimit::default() });
+    let vhost = DeviceConfig::VhostUser { path: socket, client: false };
+    PortConfig {
         mac: Some(device.mac),
         addresses: device.addresses(),
         anti_spoofing: device.anti_spoofing,
@@ -102,8 +108,8 @@ pub fn instance_port(device: &Device, network: &Network, flavor: Option<&Flavor>
 }
 
 /// The address of an instance's device that has no port yet.
-pub fn announced(device: &Device) -> Announced {
-    Announced {
+pub fn announced(device: &Device) -> AnnouncedConfig {
+    AnnouncedConfig {
         segment: device.network.clone(),
         mac: device.mac,
         addresses: device.addresses(),

@@ -1,42 +1,31 @@
-//! PortEvent of network interfaces from the kernel (rtnetlink's link group), one socket for each namespace with such ports.
-#![allow(unsafe_code)]
+//! Changes of network interfaces from the kernel (rtnetlink's link group), one socket for each namespace with such ports.
 
 use super::{Switch, devices, key};
 use crate::config::DeviceConfig;
 use crate::netns;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Sockets by namespace.
 #[derive(Default)]
 pub struct Carriers {
     sockets: Vec<(Option<String>, OwnedFd)>,
-    /// Whether there was news since it was last looked at.
-    port_events: bool,
+    /// Whether an interface may have changed since the last check of all.
+    changed: bool,
 }
 
-/// A socket that hears of links.
+/// A netlink socket that is told of every change of an interface.
 fn listen() -> io::Result<OwnedFd> {
-    // SAFETY: plain system calls; an all-zero `sockaddr_nl` is valid, and `bind` reads it.
-    unsafe {
-        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        let fd = libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let fd = OwnedFd::from_raw_fd(fd);
-        let mut address: libc::sockaddr_nl = std::mem::zeroed();
-        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        address.nl_groups = libc::RTMGRP_LINK as u32;
-        let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
-        if libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(fd)
-    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    // Protocol 0 is NETLINK_ROUTE.
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrNetlink::new(0, libc::RTMGRP_LINK as u32))?;
+    Ok(socket)
 }
 
 impl Carriers {
@@ -52,17 +41,16 @@ impl Carriers {
             devices::watch(poller, socket.as_raw_fd(), ready, PollMode::Level)?;
             self.sockets.push((netns.clone(), socket));
         }
-        self.port_events = true;
+        self.changed = true;
         Ok(())
     }
 
-    /// Something was said: what exactly is found out by requests_sender.
+    /// An interface has changed: all are checked soon.
     pub fn hear(&mut self, socket: usize) {
         let Some((_, fd)) = self.sockets.get(socket) else { return };
         let mut bytes = [0u8; 8192];
-        // SAFETY: reads into a buffer of the length given.
-        while unsafe { libc::recv(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len(), 0) } > 0 {}
-        self.port_events = true;
+        while rustix::net::recv(fd, &mut bytes[..], RecvFlags::empty()).is_ok_and(|(n, _)| n > 0) {}
+        self.changed = true;
     }
 }
 
@@ -78,9 +66,9 @@ pub fn interface(device: &DeviceConfig) -> Option<(&str, Option<&str>)> {
 }
 
 impl Switch {
-    /// After news: asks for each interface whether it is up.
+    /// Checks the carrier of every port's interface if one may have changed.
     pub(super) fn take_carriers(&mut self) {
-        if !std::mem::take(&mut self.carriers.port_events) {
+        if !std::mem::take(&mut self.carriers.changed) {
             return;
         }
         for managed in self.ports.values() {

@@ -202,13 +202,13 @@ impl Switch {
     }
 
     fn handle_port_events(&mut self) {
-        while let Some(port_events) = self.threads.port_events() {
+        while let Some(port_events) = self.threads.port_event() {
             match port_events {
                 PortEvent::Link(id, up) => self.link_changed(id, up),
                 PortEvent::PortError(id, why) => self.peer_dropped(id, &why),
             }
         }
-        while let Some(message) = self.threads.message() {
+        while let Some(message) = self.threads.slow_path_message() {
             match message {
                 SlowPathMessage::Slow(id, bytes) => self.bonds.receive_pdu(id, &bytes),
                 SlowPathMessage::Wanted(place, _) => {

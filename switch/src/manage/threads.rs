@@ -8,9 +8,11 @@ use crate::port::PortEvent;
 use crate::worker::handoff::queue;
 use crate::worker::wake::{IN_CALL, Wake, event_fd, signal};
 use crate::worker::{Command, Poll, Worker};
+use rustix::rand::GetRandomFlags;
+use rustix::thread::CpuSet;
 use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +25,7 @@ const SLOW_PATH_QUEUE: usize = 1024;
 /// Interrupts a thread that is stuck in a system call.
 const INTERRUPT: libc::c_int = libc::SIGURG;
 
-/// Between two stuck_checks at threads that may be stuck.
+/// Time between two checks for threads that are stuck in a call.
 pub const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 struct Thread {
@@ -31,7 +33,7 @@ struct Thread {
     command_pending: Arc<AtomicBool>,
     wakeup: OwnedFd,
     notifying: Arc<AtomicU64>,
-    /// What it was doing when it was last checked_at at, and for how many stuck_checks before.
+    /// Its call counter at the last check, and for how many checks it has been the same.
     last_call: u64,
     stuck_checks: u32,
     join: Option<JoinHandle<()>>,
@@ -60,21 +62,19 @@ fn allow_interrupts() {
 
 fn random() -> u64 {
     let mut word = [0; 8];
-    // SAFETY: fills a buffer of the length given. Short of entropy it fills less, which is no worse than a fixed key.
-    unsafe { libc::getrandom(word.as_mut_ptr().cast(), word.len(), 0) };
+    // Short of entropy it fills less, which is no worse than a fixed key.
+    let _ = rustix::rand::getrandom(&mut word[..], GetRandomFlags::empty());
     u64::from_ne_bytes(word)
 }
 
+/// Keeps the calling thread on one CPU.
 fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: an all-zero set is valid; the call reads it. Affects the calling thread.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu, &mut set);
-        if libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no CPU {cpu}")));
     }
-    Ok(())
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
 impl Threads {
@@ -87,10 +87,10 @@ impl Threads {
             Polling::Never => Poll::For(0),
         };
         let wakeup = event_fd()?;
-        let (news_in, port_events) = channel();
-        let (asides_in, slow_path) = sync_channel(SLOW_PATH_QUEUE);
-        let (retired, buried) = channel::<Box<dyn Any + Send>>();
-        std::thread::Builder::new().name("retired".into()).spawn(move || buried.iter().for_each(drop))?;
+        let (events_sender, port_events) = channel();
+        let (slow_path_sender, slow_path) = sync_channel(SLOW_PATH_QUEUE);
+        let (retired, to_drop) = channel::<Box<dyn Any + Send>>();
+        std::thread::Builder::new().name("retired".into()).spawn(move || to_drop.iter().for_each(drop))?;
         let keys = [random(), random()];
         let mut workers = Vec::new();
         let mut threads = Vec::new();
@@ -111,8 +111,8 @@ impl Threads {
                 index,
                 commands: received,
                 command_pending,
-                events: news_in.clone(),
-                slow_path: asides_in.clone(),
+                events: events_sender.clone(),
+                slow_path: slow_path_sender.clone(),
                 manager_wakeup: wakeup.try_clone()?,
                 wake,
                 sleeping: Arc::default(),
@@ -153,7 +153,7 @@ impl Threads {
         self.threads.len()
     }
 
-    /// Rung by the threads when they have something to tell.
+    /// Eventfd that threads signal when there is an event or a slow-path message.
     pub fn wakeup_fd(&self) -> BorrowedFd<'_> {
         self.wakeup.as_fd()
     }
@@ -163,20 +163,20 @@ impl Threads {
         self.wakeup.try_clone()
     }
 
-    /// Makes it quiet.
+    /// Clears it.
     pub fn clear_wakeup(&self) {
         let mut word = [0u8; 8];
-        // SAFETY: reads 8 bytes into a buffer of that length.
-        unsafe { libc::read(self.wakeup.as_raw_fd(), word.as_mut_ptr().cast(), word.len()) };
+        // It does not block; that it was clear already is as good.
+        let _ = rustix::io::read(&self.wakeup, &mut word[..]);
     }
 
-    /// The next port_events.
-    pub fn port_events(&self) -> Option<PortEvent> {
+    /// The next change of a port.
+    pub fn port_event(&self) -> Option<PortEvent> {
         self.port_events.try_recv().ok()
     }
 
-    /// The next thing that the data plane leaves to others.
-    pub fn message(&self) -> Option<SlowPathMessage> {
+    /// The next slow-path message.
+    pub fn slow_path_message(&self) -> Option<SlowPathMessage> {
         self.slow_path.try_recv().ok()
     }
 

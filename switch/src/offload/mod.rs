@@ -5,7 +5,9 @@ mod software;
 
 pub use software::{Finished, finish};
 
-use abi::net::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_DATA_VALID, HEADER_NEEDS_CHECKSUM, NetHeader};
+use abi::net::{
+    GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_DATA_VALID, HEADER_NEEDS_CHECKSUM, NetHeader,
+};
 
 /// What is left to do to a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,9 +11,10 @@ use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::netns;
 use crate::offload::Abilities;
 use crate::worker::wake::{Interest, Wake};
-use abi::net::Header as NetHeader;
+use abi::net::NetHeader;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// The header that packet sockets put ahead: virtio's without the count of buffers.
 const HEADER: usize = 10;
@@ -54,15 +55,8 @@ pub fn open(interface: &str, netns: Option<&str>, port: PortId, offload: bool) -
     netns::inside(netns, || {
         let index = netns::index(interface)?;
         // No packets before it is bound to the interface: protocol 0.
-        // SAFETY: plain system call; the descriptor that it returns has no other owner.
-        let fd = unsafe {
-            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            let fd = libc::socket(libc::AF_PACKET, kind, 0);
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
         let on: libc::c_int = 1;
         set(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)?;
         set(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;

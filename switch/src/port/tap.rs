@@ -8,9 +8,10 @@ use crate::frame::{Batch, Frame, HEAD, Outgoing, TAG};
 use crate::netns;
 use crate::offload::{Abilities, Offload};
 use crate::worker::wake::{Interest, Wake};
-use abi::net::Header as NetHeader;
+use abi::net::NetHeader;
+use rustix::fs::{Mode, OFlags};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 const HEADER: usize = size_of::<NetHeader>();
 const NAME_MAXIMUM: usize = libc::IFNAMSIZ - 1;
@@ -34,15 +35,8 @@ pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Res
         return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     }
     netns::inside(netns, || {
-        // SAFETY: the path is a C string.
-        let fd = unsafe {
-            libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC)
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel just returned this descriptor and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())?;
         let mut request = netns::interface_request(name);
         request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
         let header: libc::c_int = HEADER as libc::c_int;

@@ -1,11 +1,14 @@
 //! What a thread sleeps on: the descriptors of its ports, and an eventfd by which others wake it.
-#![allow(unsafe_code)]
 
 use crate::port::PortId;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec};
+use rustix::fs::OFlags;
 use std::any::Any;
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -17,9 +20,9 @@ pub enum Interest {
     Level,
     /// Whenever it becomes readable. An eventfd need not be read then.
     Edge,
-    /// Once; armed again by [`Wake::again`].
+    /// Once; armed again by [`Wake::rearm`].
     Once,
-    /// Not yet; armed by [`Wake::again`].
+    /// Not yet; armed by [`Wake::rearm`].
     Idle,
 }
 
@@ -44,13 +47,9 @@ pub struct Wake {
     retired: Sender<Box<dyn Any + Send>>,
 }
 
-/// An eventfd, nonblocking.
+/// An eventfd that does not block.
 pub fn event_fd() -> io::Result<OwnedFd> {
-    // SAFETY: plain system call; the descriptor that it returns has no other owner.
-    unsafe {
-        let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
-    }
+    Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
 /// Bit of what a thread notes of its calls: it is in one.
@@ -72,34 +71,24 @@ pub fn notify(fd: &OwnedFd, notifying: &AtomicU64) -> io::Result<()> {
 
 /// Adds one to an eventfd of our own.
 pub fn signal(fd: &OwnedFd) -> io::Result<()> {
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: writes 8 bytes from a live buffer.
-    let n = unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    rustix::io::write(fd, &1u64.to_ne_bytes())?;
+    Ok(())
 }
 
 /// Asks that calls on a descriptor do not wait.
 pub fn set_nonblocking(fd: &OwnedFd) {
-    // SAFETY: plain system calls on an owned descriptor.
-    unsafe {
-        let flags = libc::fcntl(fd.as_raw_fd(), libc::F_GETFL);
-        libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK);
+    // A descriptor that cannot be asked blocks at most until its thread is interrupted.
+    if let Ok(flags) = rustix::fs::fcntl_getfl(fd) {
+        let _ = rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK);
     }
 }
 
 impl Wake {
     /// A thread's own. What takes long to let go is sent to `retired`.
     pub fn new(retired: Sender<Box<dyn Any + Send>>) -> io::Result<Self> {
-        // SAFETY: plain system call; the descriptor that it returns has no other owner.
-        let epoll = unsafe {
-            let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
-            if fd < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            OwnedFd::from_raw_fd(fd)
-        };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = Self { epoll, event: event_fd()?, port: Cell::new(PortId(0)), retired };
-        wake.control(libc::EPOLL_CTL_ADD, wake.event.as_fd(), libc::EPOLLIN | libc::EPOLLET, WAKEUP)?;
+        epoll::add(&wake.epoll, &wake.event, EventData::new_u64(WAKEUP), flags(Interest::Edge))?;
         Ok(wake)
     }
 
@@ -126,70 +115,45 @@ impl Wake {
         let _ = self.retired.send(what);
     }
 
-    fn control(&self, operation: i32, fd: BorrowedFd<'_>, events: i32, data: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: data };
-        // SAFETY: the event lives through the call.
-        let n = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
-        if n < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-
     /// Waits on a port's descriptor from now on.
-    pub fn add(&self, fd: BorrowedFd<'_>, watch: Interest, port: PortId, token: u16) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, flags(watch), data(port, token))
+    pub fn add(&self, fd: BorrowedFd<'_>, interest: Interest, port: PortId, token: u16) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, fd, data(port, token), flags(interest))?)
     }
 
     /// Waits once more on a descriptor that is waited on once.
     pub fn rearm(&self, fd: BorrowedFd<'_>, port: PortId, token: u16) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, flags(Interest::Once), data(port, token))
+        Ok(epoll::modify(&self.epoll, fd, data(port, token), flags(Interest::Once))?)
     }
 
     /// Waits on it no longer. Needed before it is closed: the peer may keep it open.
     pub fn remove(&self, fd: BorrowedFd<'_>) {
         // It may not be waited on.
-        let _ = self.control(libc::EPOLL_CTL_DEL, fd, 0, 0);
+        let _ = epoll::delete(&self.epoll, fd);
     }
 
     /// Waits, no longer than `timeout`; what happened, appended to `events`.
     pub fn wait(&self, timeout: Option<Duration>, events: &mut Vec<Event>) {
-        let mut raw = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        let spec = timeout.map(|t| libc::timespec {
-            tv_sec: t.as_secs().min(86400) as i64,
-            tv_nsec: t.subsec_nanos().into(),
-        });
-        let spec_pointer = spec.as_ref().map_or(std::ptr::null(), |s| &raw const *s);
-        // SAFETY: `epoll_pwait2` (no wrapper in every C library) fills in at most `EVENTS` events; the timeout lives
-        // through the call; no signal mask is passed.
-        let n = unsafe {
-            libc::syscall(
-                libc::SYS_epoll_pwait2,
-                self.epoll.as_raw_fd(),
-                raw.as_mut_ptr(),
-                EVENTS as i32,
-                spec_pointer,
-                std::ptr::null::<libc::sigset_t>(),
-                0usize,
-            )
-        };
-        for event in &raw[..n.max(0) as usize] {
-            let data = event.u64;
-            events.push(if data == WAKEUP {
-                Event { port: None, token: 0 }
-            } else {
-                Event { port: Some(PortId((data >> 16) as u16)), token: data as u16 }
-            });
-        }
+        let mut ready = [const { MaybeUninit::uninit() }; EVENTS];
+        let timeout = timeout
+            .map(|t| Timespec { tv_sec: t.as_secs().min(86400) as i64, tv_nsec: t.subsec_nanos().into() });
+        // Interrupted: there is nothing yet.
+        let Ok((ready, _)) = epoll::wait(&self.epoll, &mut ready[..], timeout.as_ref()) else { return };
+        events.extend(ready.iter().map(|event| match event.data.u64() {
+            WAKEUP => Event { port: None, token: 0 },
+            data => Event { port: Some(PortId((data >> 16) as u16)), token: data as u16 },
+        }));
     }
 }
 
-fn data(port: PortId, token: u16) -> u64 {
-    u64::from(port.0) << 16 | u64::from(token)
+fn data(port: PortId, token: u16) -> EventData {
+    EventData::new_u64(u64::from(port.0) << 16 | u64::from(token))
 }
 
-fn flags(watch: Interest) -> i32 {
-    match watch {
-        Interest::Level => libc::EPOLLIN,
-        Interest::Edge => libc::EPOLLIN | libc::EPOLLET,
-        Interest::Once => libc::EPOLLIN | libc::EPOLLONESHOT,
-        Interest::Idle => libc::EPOLLONESHOT,
+fn flags(interest: Interest) -> EventFlags {
+    match interest {
+        Interest::Level => EventFlags::IN,
+        Interest::Edge => EventFlags::IN | EventFlags::ET,
+        Interest::Once => EventFlags::IN | EventFlags::ONESHOT,
+        Interest::Idle => EventFlags::ONESHOT,
     }
 }

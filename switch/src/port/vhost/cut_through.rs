@@ -9,7 +9,7 @@ use crate::headers::ETHERNET;
 use crate::offload::{Abilities, Offload};
 use crate::port::vhost::memory::Memory;
 use crate::port::{CutThrough, CutThroughSource, PortError};
-use abi::net::Header as NetHeader;
+use abi::net::NetHeader;
 use std::io;
 use std::os::fd::AsRawFd;
 

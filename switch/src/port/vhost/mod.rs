@@ -18,7 +18,7 @@ use crate::counters::Shared;
 use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
 use crate::offload::{Abilities, Offload};
 use crate::worker::wake::{Interest, Wake};
-use cut_through::{Peer, CutThroughReader};
+use cut_through::{CutThroughReader, Peer};
 use outbound::Outbound;
 use ring::{Buffer, CHAIN, Chain};
 use session::Session;
@@ -155,7 +155,7 @@ impl Device for Vhost {
     ) -> Option<Result<CutThrough, PortError>> {
         let session = self.session.as_mut()?;
         let (abilities, mergeable) = (session.abilities(), session.is_mergeable());
-        if abilities != Abilities::ALL || session.header_bytes() != size_of::<abi::net::Header>() {
+        if abilities != Abilities::ALL || session.header_bytes() != size_of::<abi::net::NetHeader>() {
             return None;
         }
         let (ring, memory) = session.ring(TO_GUEST)?;

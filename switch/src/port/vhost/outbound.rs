@@ -10,7 +10,7 @@ use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::offload::{Abilities, Finished, Offload, finish};
 use crate::port::PortError;
 use crate::port::vhost::memory::Memory;
-use abi::net::Header as NetHeader;
+use abi::net::NetHeader;
 
 const HEADER: usize = size_of::<NetHeader>();
 /// Most chains of one packet: 64 KiB in the smallest buffers that drivers use.
