@@ -297,7 +297,7 @@ pub struct Taken {
     pub address: Ipv4Addr,
     /// Its link-layer address.
     #[schema(value_type = String)]
-    pub mac: switch::wire::Mac,
+    pub mac: switch::headers::Mac,
 }
 
 /// A size by name.

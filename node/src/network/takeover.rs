@@ -10,7 +10,7 @@ use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use switch::wire::Mac;
+use switch::headers::Mac;
 
 /// What an interface had.
 #[derive(Clone, Debug, PartialEq, Eq)]
