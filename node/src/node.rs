@@ -108,11 +108,17 @@ impl Node {
         self.write().remove(&id);
     }
 
-    /// An instance by name or id.
+    /// An instance by name or id; or by another's id that is one of its labels, an allocation's say, of which the beginning is
+    /// enough.
     pub fn instance(&self, name: &str) -> Result<Handle, Problem> {
         let all = self.instances.read().unwrap_or_else(PoisonError::into_inner);
         let by_id = name.parse().ok().and_then(|id: Uuid| all.get(&id));
         let found = by_id.or_else(|| all.values().find(|h| h.name == name));
+        let found = found.or_else(|| {
+            let mut labelled = all.values().filter(|h| is_labelled(&h.view.borrow().labels, name));
+            // Of several, none is meant.
+            labelled.next().filter(|_| labelled.next().is_none())
+        });
         found
             .cloned()
             .ok_or_else(|| Problem::absent("instance", name).hint("see what there is: microvisor ps"))
@@ -201,5 +207,35 @@ pub fn after(state: State) -> State {
         State::Stopping | State::Stopped => State::Stopped,
         State::Waiting => State::Waiting,
         State::Starting | State::Ready | State::Paused | State::Failed => State::Failed,
+    }
+}
+
+/// Characters that another's id is known by, at the least.
+const SHORTEST: usize = 8;
+
+/// Whether a label is an id that begins so. Labels that are no ids name nothing: whoever removes an instance by a word must mean it.
+fn is_labelled(labels: &BTreeMap<String, String>, id: &str) -> bool {
+    let is_id = |value: &str| Uuid::try_parse(value).is_ok();
+    id.len() >= SHORTEST && labels.values().any(|value| value.starts_with(id) && is_id(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_others_name_an_instance_and_words_do_not() {
+        let labels = BTreeMap::from([
+            ("nomad.alloc".to_owned(), "2cff17b9-26c7-3f2a-24f7-444de4668f0c".to_owned()),
+            ("nomad.job".to_owned(), "firewalls".to_owned()),
+        ]);
+        for (id, named) in [
+            ("2cff17b9-26c7-3f2a-24f7-444de4668f0c", true),
+            ("2cff17b9", true),
+            ("2cff17b", false),
+            ("firewalls", false),
+        ] {
+            assert_eq!(is_labelled(&labels, id), named, "{id}");
+        }
     }
 }

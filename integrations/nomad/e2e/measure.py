@@ -105,7 +105,7 @@ class Tasks:
         self.number += 1
         name = f'measured-{self.number}'
         if kind == TUNED:
-            eventually('monitors are prepared', lambda: self.place.node_status()['prepared'] == self.place.prepared)
+            eventually('monitors are prepared', self.place.has_prepared)
         began = time.time_ns()
         evaluation = self.place.register(job(self.place, kind, self.number, self.more))['EvalID']
         allocation = eventually(f'{name} has an allocation', lambda: self.place.allocations(name))[0]['ID']

@@ -31,7 +31,6 @@ ADDRESS, STRANGER = '198.18.7.2', '198.18.7.1'
 NETWORK, SUBNET = 'blue', '10.78.0'
 SERVER, CLIENT = f'http://{ADDRESS}:4646', f'http://{ADDRESS}:5646'
 PONG = (ROOT / 'bench' / 'src' / 'figures' / 'pong.click').read_text()
-# Settings of the agent that make instantiations quicker; what each gains: measure.py --knobs. None of them is a default of Nomad's.
 CLONE_NEWNET = 0x40000000
 
 
@@ -61,10 +60,9 @@ def enter(path):
 
 
 class Place:
-    def __init__(self, prepared=0, client_options='', server_options=''):
+    def __init__(self, prepared=0):
         self.folder = pathlib.Path(os.environ.get('NOMAD_E2E', '/var/tmp/microvisor-nomad'))
         self.prepared = prepared
-        self.client_options, self.server_options = client_options, server_options
         self.socket = self.folder / 'node' / 'run' / 'api.sock'
         self.processes = None
 
@@ -144,12 +142,10 @@ class Place:
         self.processes.start('node', [RELEASE / 'microvisor-node', '--run', folder / 'run', '--state', folder / 'state',
                                       '--shells', self.prepared])
         self.processes.await_('node', lambda: self.node_status())
-        eventually('monitors are prepared', lambda: self.node_status()['shells'] == self.prepared)
+        eventually('monitors are prepared', self.has_prepared)
 
-    def restart_node(self, prepared):
-        self.processes.stop(['node'])
-        self.prepared = prepared
-        self.start_node()
+    def has_prepared(self):
+        return self.node_status()['shells'] == self.prepared
 
     def kill_node(self):
         self.kill('node')
@@ -200,8 +196,7 @@ class Place:
     def configure(self):
         plugins = self.folder / 'plugins'
         plugins.mkdir()
-        os.link(RELEASE / 'nomad-driver-microvisor', plugins / 'nomad-driver-microvisor') if os.stat(RELEASE).st_dev == os.stat(
-            plugins).st_dev else shutil.copy(RELEASE / 'nomad-driver-microvisor', plugins)
+        shutil.copy(RELEASE / 'nomad-driver-microvisor', plugins)
         self.write('common.hcl', f'''
             bind_addr = "{ADDRESS}"
             log_level = "TRACE"
@@ -219,7 +214,6 @@ class Place:
               bootstrap_expect = 1
               heartbeat_grace = "60s"
               raft_multiplier = 1
-              {self.server_options}
               default_scheduler_config {{
                 preemption_config {{
                   service_scheduler_enabled = true
@@ -246,7 +240,6 @@ class Place:
                 # There is no cloud to ask, and asking takes seconds.
                 "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean"
               }}
-              {self.client_options}
             }}
             plugin "nomad-driver-microvisor" {{
               config {{

@@ -3,11 +3,12 @@
 import hashlib
 import http.server
 import json
+import subprocess
 import threading
 import time
 import unittest
 
-from place import ADDRESS, EXAMPLES, IMAGES, OUTSIDE, PONG, SERVER, Place, eventually, quiet, run
+from place import ADDRESS, CLIENT, EXAMPLES, IMAGES, OUTSIDE, PONG, RELEASE, Place, eventually, quiet, run
 
 PLACE = Place()
 
@@ -197,6 +198,36 @@ class Tasks(Case):
             PLACE.nomad('PUT', f'/v1/node/{PLACE.client_id}/drain', {'DrainSpec': None, 'MarkEligible': True})
 
 
+class Timelines(Case):
+    def test_a_timeline_goes_from_the_registration_to_the_first_packet(self):
+        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--node', PLACE.socket]
+        collector = subprocess.Popen([str(word) for word in words])
+        self.addCleanup(collector.wait)
+        self.addCleanup(collector.terminate)
+        time.sleep(1)
+        template = {'EmbeddedTmpl': PONG, 'DestPath': 'local/pong.click', 'ChangeMode': 'noop'}
+        task = PLACE.task(config=None, own={'config_file': 'local/pong.click'}, Templates=[template])
+        allocation = PLACE.run_one(PLACE.job('timed', task, group={'Networks': [{'Mode': 'bridge'}]}))
+        self.assertTrue(PLACE.pings(PLACE.address(allocation)))
+
+        def phases():
+            found = PLACE.node('GET', f'/v1/instances/{allocation}/timeline')
+            return {phase['name']: phase for phase in found.get('external', ())}
+        found = eventually('the phases of Nomad are there', phases, 20)
+        for name in ('register', 'evaluation', 'scheduler', 'plan', 'client: notice', 'client: allocation hooks', 'network-hook',
+                     'client: task hooks', 'client: logmon', 'template', 'driver'):
+            self.assertIn(name, found)
+        tree = PLACE.microvisor('timeline', allocation[:8])
+        for name in ('register', 'network-hook', 'driver', 'spawn', 'first-packet'):
+            self.assertIn(name, tree)
+        # One after the other, and the node's own within the driver's.
+        order = [found[name]['start_unix_ns'] for name in ('register', 'evaluation', 'scheduler', 'plan', 'client: notice',
+                                                           'client: allocation hooks', 'client: task hooks', 'driver')]
+        self.assertEqual(order, sorted(order))
+        begun = PLACE.node('GET', f'/v1/instances/{allocation}/timeline')['begun_unix_ns']
+        self.assertTrue(found['driver']['start_unix_ns'] <= begun <= found['driver']['end_unix_ns'])
+
+
 class Failures(Case):
     def pids(self):
         return sorted(instance['pid'] for instance in PLACE.instances())
@@ -218,7 +249,7 @@ class Failures(Case):
         pids = self.pids()
         for _ in range(20):
             PLACE.restart_client()
-            eventually('the client answers', lambda: quiet(lambda: PLACE.nomad('GET', '/v1/agent/self', base=SERVER.replace('4646', '5646'))))
+            eventually('the client answers', lambda: quiet(lambda: PLACE.nomad('GET', '/v1/agent/self', base=CLIENT)))
         PLACE.await_ready()
         eventually('commands reach the task', lambda: PLACE.execute(allocation, 'status').returncode == 0)
         self.assertEqual(self.pids(), pids)

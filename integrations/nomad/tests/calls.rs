@@ -116,6 +116,9 @@ async fn a_task_starts_answers_and_ends() {
     let instance = &instances(&node)[0];
     assert_eq!((&instance["state"], &instance["memory_mib"]), (&json!("ready"), &json!(16)));
     assert_eq!(instance["labels"]["nomad.alloc"], json!(task.alloc_id));
+    // By its allocation's id, too, as Nomad's commands shorten it.
+    let named = node.get(&format!("/v1/instances/{}", &task.alloc_id)).is(200);
+    assert_eq!(named["id"], instance["id"]);
     let event = next(&mut events).await;
     assert!(event.message.contains("ready after") && event.message.contains("10.79.0."), "{event:?}");
     let status = plugin.inspect(&task).await.unwrap().task.unwrap();
@@ -304,6 +307,24 @@ async fn while_the_node_is_away_tasks_are_neither_lost_nor_started_twice() {
     second.stop(&task).await.unwrap();
     waiting.await.unwrap().unwrap();
     second.destroy(&task, false).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_destroyed_while_the_node_is_away_is_gone_when_it_is_back() {
+    let mut node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let allocation = Allocation::new();
+    let task = allocation.pong();
+    plugin.start(&task).await.unwrap();
+    node.kill();
+    assert_eq!(code(plugin.destroy(&task, true).await), Code::Unavailable);
+    node.start();
+    eventually("it is gone", || instances(&node).is_empty());
+    eventually("it is forgotten", || {
+        let (mut driver, task_id) = (plugin.driver.clone(), task.id.clone());
+        let asked = async move { driver.inspect_task(InspectTaskRequest { task_id }).await };
+        tokio::runtime::Handle::current().block_on(asked).is_err()
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! `Driver`: the calls.
 
 use super::{Driver, NAME, exec, fingerprint, network, refusal, time};
+use crate::node::Fault;
 use crate::proto::drivers::driver_capabilities::{FsIsolation, MountConfigs};
 use crate::proto::drivers::driver_server::Driver as Service;
 use crate::proto::drivers::fingerprint_response::HealthState;
@@ -24,6 +25,8 @@ const HANDLE: i32 = 1;
 const GRACE: Duration = Duration::from_secs(2);
 /// After the node said that an instance has stopped, until its end is known here.
 const SETTLE: Duration = Duration::from_secs(5);
+/// Between two tries to reach a node that is away.
+const AWAY: Duration = Duration::from_millis(500);
 /// Between two looks at what a task uses, unless Nomad says otherwise; no shorter than the last.
 const STATS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(100));
 
@@ -86,6 +89,26 @@ impl Driver {
             }
         }
     }
+}
+
+/// Removes a task whose node was away when Nomad wanted that: Nomad does not ask again.
+fn remove_later(driver: Driver, task: Arc<Task>) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(AWAY).await;
+            match task.remove().await {
+                Err(Fault::Unreachable { .. }) => {}
+                Err(e) => {
+                    tracing::warn!(task = task.id, "not removed: {e}");
+                    return;
+                }
+                Ok(()) => {
+                    driver.forget(&task.id);
+                    return;
+                }
+            }
+        }
+    });
 }
 
 fn running() -> Status {
@@ -260,7 +283,12 @@ impl Service for Driver {
         if task.ended().is_none() && !task.look().await && !asked.force {
             return Err(running());
         }
-        task.remove().await.map_err(|e| refusal::by_node(&e))?;
+        if let Err(e) = task.remove().await {
+            if matches!(e, Fault::Unreachable { .. }) {
+                remove_later(self.clone(), task);
+            }
+            return Err(refusal::by_node(&e));
+        }
         self.forget(&asked.task_id);
         Ok(Response::new(DestroyTaskResponse {}))
     }
