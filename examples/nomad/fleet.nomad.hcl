@@ -1,4 +1,4 @@
-# Many small guests, updated ten at a time. Memory is what ClickOS asks for, so that they take prepared monitors.
+# Many small guests, updated ten at a time. They have the memory that ClickOS asks for, so that they take prepared monitors.
 variable "count" {
   type    = number
   default = 100
@@ -22,8 +22,6 @@ job "fleet" {
       driver = "microvisor"
 
       config {
-        memory_mib = 8
-
         network {
           name = "blue"
         }
@@ -42,7 +40,7 @@ job "fleet" {
 
       resources {
         cpu    = 20
-        memory = 10
+        memory = 16
       }
     }
   }

@@ -29,8 +29,6 @@ WARM_UP = 2
 TURN = 10
 PREPARED = 4
 PORT = 7979
-# What ClickOS asks for: prepared monitors have that.
-MEMORY_MIB = 8
 
 
 class Meter:
@@ -86,9 +84,7 @@ def job(place, kind, number, more):
         task = place.task(driver='mock_driver', own={'run_for': '1h'})
     else:
         own = {'network': [{'name': NETWORK, 'address': GUEST, 'mac': MAC}]}
-        if kind == TUNED:
-            own['memory_mib'] = MEMORY_MIB
-        else:
+        if kind != TUNED:
             own['prepared'] = False
         task = place.task(PONG, **{**more, 'own': own | more.get('own', {})})
     return place.job(f'measured-{number}', task)
