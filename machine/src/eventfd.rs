@@ -1,25 +1,64 @@
 //! Eventfds, by which threads and processes signal each other.
-#![allow(unsafe_code)]
 
 use crate::error::Error;
+use rustix::event::{EventfdFlags, eventfd};
 use std::fs::File;
-use std::os::fd::{FromRawFd, IntoRawFd};
-use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// A new eventfd that never blocks.
-pub fn event() -> Result<EventFd, Error> {
-    EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC)
-        .map_err(|source| Error::System { doing: "make an eventfd", source })
+/// An eventfd that never blocks this process, as long as no other process has it.
+#[derive(Debug)]
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// A new one, not signalled.
+    pub fn new() -> Result<Self, Error> {
+        let fd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+        fd.map(Self).map_err(|e| Error::System { doing: "make an eventfd", source: e.into() })
+    }
+
+    /// Signals it. One that is full has been signalled.
+    pub fn signal(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Forgets all signals so far.
+    pub fn clear(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+
+    /// Another descriptor of it, to be handed to another process.
+    pub fn to_file(&self) -> Result<File, Error> {
+        let copy = self.0.try_clone().map_err(|source| Error::System { doing: "copy an eventfd", source });
+        copy.map(File::from)
+    }
 }
 
-/// An eventfd as a file of its own, to be handed to another process.
-pub fn event_file(event: &EventFd) -> Result<File, Error> {
-    let copy = event.try_clone().map_err(|source| Error::System { doing: "copy an eventfd", source })?;
-    // SAFETY: the copy was just made and is given up to the file.
-    Ok(unsafe { File::from_raw_fd(copy.into_raw_fd()) })
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
-/// Signals an eventfd; its counter cannot overflow within a lifetime.
-pub fn signal(event: &EventFd) {
-    let _ = event.write(1);
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Waits until a descriptor is ready, for so long or without a bound; whether it is.
+pub fn ready(
+    fd: &impl AsFd,
+    events: rustix::event::PollFlags,
+    timeout: Option<std::time::Duration>,
+) -> io::Result<bool> {
+    let timeout = timeout.map(timespec);
+    let mut polls = [rustix::event::PollFd::new(fd, events)];
+    Ok(rustix::event::poll(&mut polls, timeout.as_ref())? > 0)
+}
+
+/// A duration as the kernel takes it.
+pub fn timespec(duration: std::time::Duration) -> rustix::event::Timespec {
+    let tv_sec = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    rustix::event::Timespec { tv_sec, tv_nsec: i64::from(duration.subsec_nanos()) }
 }

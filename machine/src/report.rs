@@ -24,6 +24,13 @@ pub enum Report {
         /// How it came to be.
         timeline: Timeline,
     },
+    /// A net device's other end is gone, for good. The guest runs on.
+    DeviceLost {
+        /// Which of the guest's net devices, from 0.
+        device: usize,
+        /// Why.
+        message: String,
+    },
     /// The instance has ended. The last line.
     End {
         /// How.

@@ -3,13 +3,13 @@
 // The macro writes functions without documentation.
 #![allow(missing_docs)]
 
+use crate::eventfd::EventFd;
 use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_ioeventfd as IoEventFd,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
 use std::io;
 use std::os::fd::AsRawFd;
-use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 

@@ -1,10 +1,9 @@
 //! The control socket's connections: lines in, lines out, or raw console bytes.
 
+use super::watch::{Interest, WatchSet};
 use crate::control::{LINE_MAXIMUM, RefusalKind, Request, Response};
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use vmm_sys_util::epoll::EventSet;
 
 /// Connections at a time; more wait to be accepted until one closes.
 const CONNECTIONS: usize = 16;
@@ -19,29 +18,28 @@ pub enum Input {
     Malformed(String),
     /// Console input.
     Typed(Vec<u8>),
-    /// The connection is gone.
-    Closed,
 }
 
 struct Connection {
     stream: UnixStream,
     input: Vec<u8>,
     output: Vec<u8>,
+    /// It carries raw console bytes.
     console: bool,
-    /// What epoll was last told to wait for.
-    waits_to_write: bool,
 }
 
 /// The socket and its connections.
 pub struct Server {
     listener: Option<UnixListener>,
     connections: [Option<Connection>; CONNECTIONS],
+    /// Slots and connections that are over, open until nobody waits for them any more.
+    closed: Vec<(usize, Connection)>,
 }
 
 impl Server {
     /// A server on a listening socket, or one that nobody can reach.
     pub fn new(listener: Option<UnixListener>) -> Self {
-        Self { listener, connections: Default::default() }
+        Self { listener, connections: Default::default(), closed: Vec::new() }
     }
 
     /// The socket, to wait on.
@@ -49,28 +47,46 @@ impl Server {
         self.listener.as_ref()
     }
 
-    /// Accepts who waits: slots and descriptors of the new connections. One too many is closed at once.
-    pub fn accept(&mut self) -> Vec<(usize, RawFd)> {
-        let mut new = Vec::new();
+    /// Accepts who waits. One too many is closed at once.
+    pub fn accept(&mut self) {
         while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
             let Some(slot) = self.connections.iter().position(Option::is_none) else {
                 continue;
             };
             if stream.set_nonblocking(true).is_ok() {
-                new.push((slot, stream.as_raw_fd()));
                 let (input, output) = (Vec::new(), Vec::new());
-                let connection = Connection { stream, input, output, console: false, waits_to_write: false };
-                self.connections[slot] = Some(connection);
+                self.connections[slot] = Some(Connection { stream, input, output, console: false });
             }
         }
-        new
+    }
+
+    fn close(&mut self, slot: usize) {
+        self.closed.extend(self.connections[slot].take().map(|connection| (slot, connection)));
+    }
+
+    /// Has all connections waited for, the one of slot n under the token `first` + n. Returns the slots of those that
+    /// are over, which are closed now.
+    pub fn watch(&mut self, watch: &mut WatchSet, first: u64) -> Vec<usize> {
+        let closed = self.closed.drain(..).map(|(slot, connection)| {
+            watch.remove(first + slot as u64);
+            drop(connection);
+            slot
+        });
+        let closed = closed.collect();
+        for (slot, connection) in self.connections.iter().enumerate() {
+            let Some(c) = connection else { continue };
+            let interest = if c.output.is_empty() { Interest::Read } else { Interest::ReadWrite };
+            // A connection that cannot be waited for is never heard: its other end sees it closed with the instance.
+            let _ = watch.set(first + slot as u64, &c.stream, interest);
+        }
+        closed
     }
 
     /// Reads what a connection has sent, after writing what waits for it.
     pub fn read(&mut self, slot: usize) -> Vec<Input> {
         self.flush(slot);
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_mut) else {
-            return vec![Input::Closed];
+            return Vec::new();
         };
         let mut inputs = Vec::new();
         let mut chunk = [0; 16384];
@@ -78,8 +94,8 @@ impl Server {
             Ok(n) if n > 0 => n,
             Err(e) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&e.kind()) => return inputs,
             _ => {
-                self.connections[slot] = None;
-                return vec![Input::Closed];
+                self.close(slot);
+                return inputs;
             }
         };
         if connection.console {
@@ -94,8 +110,7 @@ impl Server {
             });
         }
         if connection.input.len() > LINE_MAXIMUM {
-            self.connections[slot] = None;
-            inputs.push(Input::Closed);
+            self.close(slot);
         }
         inputs
     }
@@ -124,20 +139,6 @@ impl Server {
         }
     }
 
-    /// Connections whose wish to write has changed, with what to wait for now.
-    pub fn changed(&mut self) -> Vec<(usize, RawFd, EventSet)> {
-        let mut changed = Vec::new();
-        for (slot, connection) in self.connections.iter_mut().enumerate() {
-            let Some(c) = connection else { continue };
-            let wants = !c.output.is_empty();
-            if std::mem::replace(&mut c.waits_to_write, wants) != wants {
-                let events = if wants { EventSet::IN | EventSet::OUT } else { EventSet::IN };
-                changed.push((slot, c.stream.as_raw_fd(), events));
-            }
-        }
-        changed
-    }
-
     /// The instance has ended: those who wait for an answer learn so.
     pub fn end(&mut self) {
         let ended =
@@ -146,7 +147,7 @@ impl Server {
             if self.connections[slot].as_ref().is_some_and(|c| !c.console) {
                 self.respond(slot, &ended);
             }
-            self.connections[slot] = None;
+            self.close(slot);
         }
     }
 
@@ -171,7 +172,7 @@ impl Server {
             }
         }
         if connection.output.len() > OUTPUT_MAXIMUM {
-            self.connections[slot] = None;
+            self.close(slot);
         }
     }
 }

@@ -19,7 +19,7 @@ const BATCH: usize = 128;
 const GATHER: usize = 64;
 
 /// What a pass over a queue left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Left {
     /// Nothing; the guest rings, or the TAP becomes readable.
     Nothing,
@@ -27,6 +27,14 @@ pub enum Left {
     More,
     /// Packets that the guest has no buffers for: wait for its doorbell, not for the TAP.
     NoBuffers,
+    /// Its TAP is gone, for this reason: no packet will come or go any more.
+    Lost(io::Error),
+}
+
+/// Whether an error of a TAP means that it will never work again. The others are about one packet, or pass: the
+/// interface is down (EIO), a header contradicts its packet (EINVAL), the kernel has no memory (ENOMEM, ENOBUFS).
+fn is_lost(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENXIO))
 }
 
 /// The device.
@@ -92,6 +100,10 @@ impl TapNet {
             }
             match self.vectored(libc::writev) {
                 Ok(_) => self.counters.transmitted += 1,
+                Err(e) if is_lost(&e) => {
+                    left = Left::Lost(e);
+                    break;
+                }
                 Err(_) => self.counters.refused += 1,
             }
             self.transmit.complete(chain.head, 0)?;
@@ -99,11 +111,26 @@ impl TapNet {
         Ok((left, self.transmit.publish()?))
     }
 
-    /// Moves packets from the TAP to the guest; whether the guest wants to be woken. `Err` from the TAP itself means
-    /// that it is gone.
-    pub fn receive(&mut self) -> Result<(Left, bool, io::Result<()>), RingError> {
+    /// Throws away what the guest transmits, for a device whose TAP is gone: its driver gets its buffers back. Whether
+    /// the guest wants to be woken.
+    pub fn discard(&mut self) -> Result<(Left, bool), RingError> {
+        self.transmit.disarm()?;
         let mut left = Left::More;
-        let mut tap = Ok(());
+        for _ in 0..BATCH {
+            self.buffers.clear();
+            let Some(chain) = self.transmit.peek(0, &mut self.buffers)? else {
+                left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
+                break;
+            };
+            self.counters.refused += 1;
+            self.transmit.complete(chain.head, 0)?;
+        }
+        Ok((left, self.transmit.publish()?))
+    }
+
+    /// Moves packets from the TAP to the guest; whether the guest wants to be woken.
+    pub fn receive(&mut self) -> Result<(Left, bool), RingError> {
+        let mut left = Left::More;
         self.receive.disarm()?;
         for _ in 0..BATCH {
             if !self.gather()? {
@@ -114,15 +141,12 @@ impl TapNet {
                 Ok(n) if n >= HEADER => self.deliver(n)?,
                 Ok(_) => {}
                 Err(e) => {
-                    left = Left::Nothing;
-                    if e.kind() != io::ErrorKind::WouldBlock {
-                        tap = Err(e);
-                    }
+                    left = if is_lost(&e) { Left::Lost(e) } else { Left::Nothing };
                     break;
                 }
             }
         }
-        Ok((left, self.receive.publish()?, tap))
+        Ok((left, self.receive.publish()?))
     }
 
     /// Gathers buffers enough for any packet; `false` if the guest has too few.

@@ -66,6 +66,9 @@ pub struct Counters {
     pub transmitted: u64,
     /// Guest to TAP, refused by the kernel: interface down, or a header that contradicts the packet.
     pub refused: u64,
+    /// Its TAP is gone: no packet will come or go any more.
+    #[serde(default)]
+    pub lost: bool,
     /// For a device over vhost-user, whose packets the monitor does not see.
     #[serde(default)]
     pub vhost_user: Option<BackEnd>,

@@ -4,16 +4,19 @@
 use crate::confine::signals;
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::eventfd::{event, signal};
+use crate::eventfd::{EventFd, ready};
 use crate::timeline::Tsc;
+use rustix::event::PollFlags;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
-use vmm_sys_util::eventfd::EventFd;
 
 /// State of the vCPU thread, and how the other threads reach it.
 pub struct VcpuState {
     /// To the vCPU thread: ends its sleep. Signalled when a queue or the channel has something for the guest.
     pub wake: EventFd,
+    /// To the vCPU thread while the guest is paused: it may run on, or has to end. Signals on `wake` stay there
+    /// meanwhile: the guest has not seen yet what they are about.
+    resumed: EventFd,
     /// To the I/O thread: the guest is ready, or has ended.
     pub events: EventFd,
     /// To the I/O thread: doorbell of the channel between guest and monitor.
@@ -38,9 +41,10 @@ impl VcpuState {
     /// State before any thread works. Errors: no eventfd can be made.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
-            wake: event()?,
-            events: event()?,
-            doorbell: event()?,
+            wake: EventFd::new()?,
+            resumed: EventFd::new()?,
+            events: EventFd::new()?,
+            doorbell: EventFd::new()?,
             ready: AtomicU64::new(0),
             kill: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -63,7 +67,7 @@ impl VcpuState {
     /// The guest has said that it is ready.
     pub fn set_ready(&self) {
         self.ready.store(Tsc::now().0, Ordering::Release);
-        signal(&self.events);
+        self.events.signal();
     }
 
     /// When the guest said that it is ready.
@@ -79,6 +83,7 @@ impl VcpuState {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
         self.kill.store(true, Ordering::SeqCst);
         self.interrupt();
+        self.resumed.signal();
     }
 
     /// Whether the vCPU thread has to end.
@@ -92,7 +97,16 @@ impl VcpuState {
         if pause {
             self.interrupt();
         } else {
-            signal(&self.wake);
+            self.resumed.signal();
+        }
+    }
+
+    /// Sleeps until the guest may run on, or has to end. Called by the vCPU thread.
+    pub fn wait_while_paused(&self) {
+        while self.is_paused() && !self.is_killed() {
+            // An interrupted wait looks at the state again.
+            let _ = ready(&self.resumed, PollFlags::IN, None);
+            self.resumed.clear();
         }
     }
 
@@ -109,14 +123,14 @@ impl VcpuState {
             unsafe { flag.write_volatile(1) };
             signals::kick(self.thread.load(Ordering::SeqCst));
         }
-        signal(&self.wake);
+        self.wake.signal();
     }
 
     /// The vCPU thread has left the guest for good.
     pub fn set_left(&self, ending: Ending) {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
         self.left.store(true, Ordering::SeqCst);
-        signal(&self.events);
+        self.events.signal();
     }
 
     /// Whether the guest will not run again.

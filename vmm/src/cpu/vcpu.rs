@@ -6,7 +6,6 @@ use abi::layout::{DEVICE_PAGE, DOORBELL_PAGE, PAGE_SIZE};
 use abi::registers::*;
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use machine::ending::{Ending, Fault, Registers, has_error_code, page_fault_text, vector_name};
-use machine::eventfd::signal;
 use machine::host::ioctls::connect_doorbell;
 use machine::memory::{GuestPhys, Region};
 use machine::timeline::Tsc;
@@ -55,7 +54,7 @@ impl Vcpu<'_> {
                 return self.state.ending().unwrap_or(Ending::Killed);
             }
             if self.state.is_paused() {
-                self.sleep(YIELD_FOREVER);
+                self.state.wait_while_paused();
                 continue;
             }
             match self.step() {
@@ -111,7 +110,7 @@ impl Vcpu<'_> {
     }
 
     fn ring_control(&mut self) {
-        signal(&self.state.doorbell);
+        self.state.doorbell.signal();
         self.rings += 1;
         if self.rings == RINGS_BY_EXIT {
             // On failure every ring goes on as an exit, which is slower and no worse.

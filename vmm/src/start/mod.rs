@@ -24,7 +24,7 @@ use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use machine::confine::{privileges, seccomp, signals};
 use machine::ending::Ending;
 use machine::error::Error;
-use machine::eventfd::{event, event_file};
+use machine::eventfd::EventFd;
 use machine::host;
 use machine::host::ioctls::connect_doorbell;
 use machine::io::{Facts, Io, Served, TapPort, VhostPort};
@@ -443,7 +443,7 @@ impl Machine {
             .map_err(|e| broken(&e))?;
         let (mut taps, mut vhosts, mut calls) = (Vec::new(), Vec::new(), None);
         for (number, (net, queues)) in o.nets.into_iter().zip(&p.layout.queues).enumerate() {
-            let kicks = [event()?, event()?];
+            let kicks = [EventFd::new()?, EventFd::new()?];
             for (queue, kick) in queues.iter().zip(&kicks) {
                 connect_doorbell(&self.vm, abi::registers::doorbell(queue.doorbell), kick)
                     .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
@@ -455,7 +455,7 @@ impl Machine {
                     taps.push(TapPort { number, device, kicks });
                 }
                 End::Vhost(endpoint, introduced) => {
-                    let call = event()?;
+                    let call = EventFd::new()?;
                     if calls.is_none() {
                         calls = Some(Calls::new()?);
                     }
@@ -466,8 +466,8 @@ impl Machine {
                         queues: *queues,
                         features,
                         mtu: net.device.mtu,
-                        kicks: [event_file(&kicks[0])?, event_file(&kicks[1])?],
-                        call: event_file(&call)?,
+                        kicks: [kicks[0].to_file()?, kicks[1].to_file()?],
+                        call: call.to_file()?,
                         inflight: None,
                     };
                     let health = Arc::new(Health::default());
