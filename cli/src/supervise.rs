@@ -113,6 +113,7 @@ impl Running {
         while let Some(report) = self.next() {
             match report {
                 Report::Ready { timeline } => ready(&self.whole(timeline)),
+                Report::DeviceLost { device, message } => eprintln!("net device {device}: {message}"),
                 last => end = Some(last),
             }
         }

@@ -33,13 +33,20 @@ fn main() -> ExitCode {
     let mut second = Reporter(first.as_ref().and_then(|f| f.try_clone().ok()));
     let outcome = match prepared {
         None => vmm::start::run(&options, begun, Reporter(first)),
-        // SAFETY: the starter opened it for this, and nothing else in this process uses it.
-        Some(fd) => vmm::start::prepared(&options, unsafe { UnixStream::from_raw_fd(fd) }, Reporter(first)),
+        Some(fd) => {
+            // SAFETY: the starter opened it for this, and nothing else in this process uses it.
+            let socket = unsafe { UnixStream::from_raw_fd(fd) };
+            vmm::start::run_prepared(&options, socket, Reporter(first))
+        }
     };
     match outcome {
         // Nothing is left to tidy that the kernel does not tidy faster.
         Ok(status) => std::process::exit(status.into()),
-        Err(e) => refuse(&mut second, &e),
+        Err(e) => {
+            refuse(&mut second, &e);
+            // At once: this thread may be confined already, and no longer close what would be dropped.
+            std::process::exit(e.status().into())
+        }
     }
 }
 

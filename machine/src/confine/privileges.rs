@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::CStr;
 use std::sync::LazyLock;
 
@@ -57,6 +58,17 @@ pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
         check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0), "forbid tracing")?;
         limit(libc::RLIMIT_CORE, 0)
     }
+}
+
+/// Largest file that this process may write, bytes: its report, or a console that goes to a file.
+const FILE_SIZE: u64 = 64 << 20;
+
+/// Limits what this process may add to files. After guest memory is made, which is a file of its own. Who writes beyond
+/// gets an error; the signal that comes with it is ignored ([`super::signals::stop_requests`]).
+pub fn limit_files() -> Result<(), Error> {
+    let limit = Rlimit { current: Some(FILE_SIZE), maximum: Some(FILE_SIZE) };
+    setrlimit(Resource::Fsize, limit)
+        .map_err(|e| Error::System { doing: "limit what the process may use", source: e.into() })
 }
 
 /// An empty folder that is always there and that nobody can fill.

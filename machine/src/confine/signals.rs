@@ -4,7 +4,8 @@
 use crate::error::Error;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-const KICK: i32 = libc::SIGUSR1;
+/// Interrupts a system call of the thread that it is sent to, and does nothing else.
+pub const KICK: i32 = libc::SIGUSR1;
 
 extern "C" fn nothing(_: i32) {}
 
@@ -18,7 +19,13 @@ pub fn stop_requests() -> Result<OwnedFd, Error> {
             libc::sigaddset(&mut set, signal);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        // A starter may have blocked it, and blocked signals are inherited.
+        let mut kick: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut kick);
+        libc::sigaddset(&mut kick, KICK);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &kick, std::ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::signal(libc::SIGTTIN, libc::SIG_IGN);
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as *const () as usize;

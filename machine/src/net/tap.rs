@@ -72,6 +72,13 @@ fn cannot_attach(name: &str, e: io::Error) -> Error {
     }
 }
 
+/// Has reads and writes of a TAP that was handed over return at once. Whoever made it may have left it blocking, and
+/// the I/O thread would wait in it.
+pub fn never_block(tap: &OwnedFd) -> Result<(), Error> {
+    rustix::io::ioctl_fionbio(tap, true)
+        .map_err(|e| Error::System { doing: "make the TAP non-blocking", source: e.into() })
+}
+
 /// Fixes the header's size and what the guest can take, given the acknowledged features.
 pub fn set_offloads(tap: &impl AsRawFd, features: u64) -> Result<(), Error> {
     use abi::net::{FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6};

@@ -143,3 +143,42 @@ impl VcpuState {
         self.ending.lock().expect("no thread panics with the lock").clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sleep;
+    use super::*;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_signal_that_comes_while_the_guest_is_paused_ends_its_next_sleep() {
+        let state = Arc::new(VcpuState::new().unwrap());
+        for _ in 0..1000 {
+            state.pause(true);
+            // The pause itself ends a sleep, which is over.
+            state.wake.clear();
+            let other = state.clone();
+            let packets = std::thread::spawn(move || {
+                other.wake.signal();
+                other.pause(false);
+            });
+            state.wait_while_paused();
+            let begun = Instant::now();
+            sleep(&state, None, Some(Duration::from_secs(5)));
+            assert!(begun.elapsed() < Duration::from_secs(4));
+            packets.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_paused_guest_can_be_ended() {
+        let state = Arc::new(VcpuState::new().unwrap());
+        state.pause(true);
+        let other = state.clone();
+        let end = std::thread::spawn(move || other.end(Ending::Killed));
+        state.wait_while_paused();
+        assert!(state.is_killed());
+        end.join().unwrap();
+    }
+}

@@ -1,14 +1,13 @@
 //! One conversation, message by message, none of which may take longer than its deadline.
 
 use super::VhostError;
+use crate::eventfd::ready;
+use rustix::event::PollFlags;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use vhost_user::message::{REPLY, Request};
 use vhost_user::socket::{Connection, Message};
-
-/// How often a wait looks at its deadline.
-const GRAIN: Duration = Duration::from_millis(50);
 
 /// A conversation.
 pub struct Talk {
@@ -21,11 +20,7 @@ pub struct Talk {
 impl Talk {
     /// Begins one, all of which has to be over in so long.
     pub fn new(stream: UnixStream, patience: Duration) -> Result<Self, VhostError> {
-        stream
-            .set_nonblocking(false)
-            .and_then(|()| stream.set_read_timeout(Some(GRAIN)))
-            .and_then(|()| stream.set_write_timeout(Some(GRAIN)))
-            .map_err(VhostError::Socket)?;
+        stream.set_nonblocking(true).map_err(VhostError::Socket)?;
         let connection = Connection::new(stream);
         Ok(Self { connection, deadline: Instant::now() + patience, acknowledged: false })
     }
@@ -69,23 +64,37 @@ impl Talk {
     }
 
     fn answer(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
-        while Instant::now() < self.deadline {
+        loop {
+            // Takes what is there, of one message at most, and never waits.
             if let Some(message) = self.connection.receive()? {
                 let fits = message.code == request.code() && message.flags & REPLY != 0;
                 return if fits { Ok(message) } else { Err(VhostError::Confused(name)) };
             }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(VhostError::Silent(name));
+            }
+            self.wait(Some(left))?;
         }
-        Err(VhostError::Silent(name))
+    }
+
+    /// Waits for bytes, or for so long. An interrupted wait is one that looks at its deadline again.
+    fn wait(&self, timeout: Option<Duration>) -> Result<(), VhostError> {
+        match ready(&self.connection, PollFlags::IN, timeout) {
+            Err(e) if e.kind() != std::io::ErrorKind::Interrupted => Err(VhostError::Socket(e)),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until the conversation ends. There is nothing that a back end has to say by itself.
     pub fn until_closed(mut self) -> VhostError {
-        if let Err(e) = self.connection.stream().set_read_timeout(None) {
-            return VhostError::Socket(e);
-        }
         loop {
             match self.connection.receive() {
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Err(e) = self.wait(None) {
+                        return e;
+                    }
+                }
                 Ok(Some(_)) => return VhostError::Confused("nothing"),
                 Err(e) => return e.into(),
             }
@@ -138,6 +147,23 @@ mod tests {
         }
         assert!(matches!(asked(message(1, 2 | REPLY, &[0; 8])), Err(VhostError::Malformed(_))));
         assert!(matches!(asked(vec![0xff; 100]), Err(VhostError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_peer_that_trickles_is_given_up_in_time() {
+        let mut talk = against(|mut s| {
+            // A byte each 20 ms, of a message of 12 + 8 bytes.
+            for byte in message(1, VERSION | REPLY, &[0; 8]) {
+                if s.write_all(&[byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(40));
+            }
+        });
+        let begun = Instant::now();
+        let outcome = talk.ask_word("features", &Request::GetFeatures);
+        assert!(matches!(outcome, Err(VhostError::Silent(_))), "{outcome:?}");
+        assert!(begun.elapsed() < SOON + Duration::from_millis(150), "{:?}", begun.elapsed());
     }
 
     #[test]

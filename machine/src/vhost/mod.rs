@@ -15,6 +15,7 @@ mod conversation;
 pub mod endpoint;
 pub mod negotiation;
 pub mod thread;
+mod watchdog;
 
 use crate::memory::GuestPhys;
 use crate::net::FEATURES;
@@ -44,6 +45,9 @@ pub enum VhostError {
     /// The other side does not answer.
     #[error("the back end does not answer {0}")]
     Silent(&'static str),
+    /// The other side does not read.
+    #[error("the back end does not read what it is sent")]
+    Full,
     /// The other side has hung up.
     #[error("the back end has closed the connection")]
     Closed,
@@ -76,6 +80,7 @@ impl From<vhost_user::socket::Error> for VhostError {
             vhost_user::socket::Error::Closed => Self::Closed,
             vhost_user::socket::Error::Malformed(m) => Self::Malformed(m),
             vhost_user::socket::Error::Socket(e) => match e.kind() {
+                io::ErrorKind::WouldBlock => Self::Full,
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
                 _ => Self::Socket(e),
             },

@@ -1,6 +1,7 @@
 //! The order of the messages: what a back end can do, then all that it needs to begin, or to go on.
 
 use super::conversation::Talk;
+use super::watchdog::Watchdog;
 use super::{OWN, VhostError, usable};
 use crate::memory::{GuestPhys, Region};
 use crate::net::feature_names;
@@ -98,12 +99,17 @@ impl Device {
                 talk.tell("a ring to be enabled", &Request::SetRingEnable(on), &[])?;
             }
         }
-        // What the guest rang for while nobody listened, and what the last back end did not call for.
+        Ok(Attached(talk))
+    }
+
+    /// Signals kicks and call ahead of a back end: for what the guest rang while nobody listened, and what the last
+    /// back end did not call for. A back end that was there before has these eventfds, too, and may have made them
+    /// blocking and filled them.
+    pub fn signal(&self, watchdog: &Watchdog) {
         for mut event in self.kicks.iter().chain([&self.call]) {
             // An eventfd that is full has been signalled.
-            let _ = event.write(&1u64.to_ne_bytes());
+            let _ = watchdog.bound(|| event.write(&1u64.to_ne_bytes()));
         }
-        Ok(Attached(talk))
     }
 
     fn share_inflight(&mut self, talk: &mut Talk) -> Result<(), VhostError> {

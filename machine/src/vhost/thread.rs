@@ -3,6 +3,7 @@
 use super::VhostError;
 use super::endpoint::Endpoint;
 use super::negotiation::{Attached, Device, Introduced, introduce};
+use super::watchdog::Watchdog;
 use crate::confine::seccomp;
 use crate::error::Error;
 use crate::report::say;
@@ -53,12 +54,18 @@ impl Port {
     /// Starts the thread, which says on `confined` when its system call filter is in force.
     pub fn keep(self, first: Attached, confined: Sender<Result<(), Error>>) -> Result<(), Error> {
         let work = move || {
-            let entered = seccomp::vhost().and_then(|filter| seccomp::enter(&filter));
-            let ok = entered.is_ok();
+            let watchdog = Watchdog::new();
+            let entered = watchdog.and_then(|watchdog| {
+                let filter = seccomp::vhost()?;
+                seccomp::enter(&filter).map(|()| watchdog)
+            });
             // Without this thread's word nothing is started.
-            let _ = confined.send(entered);
-            if ok {
-                self.run(first);
+            match entered {
+                Ok(watchdog) => {
+                    let _ = confined.send(Ok(()));
+                    self.run(first, &watchdog);
+                }
+                Err(e) => drop(confined.send(Err(e))),
             }
         };
         std::thread::Builder::new()
@@ -68,13 +75,13 @@ impl Port {
             .map_err(|source| Error::System { doing: "start a thread", source })
     }
 
-    fn run(mut self, first: Attached) {
+    fn run(mut self, first: Attached, watchdog: &Watchdog) {
         let mut attached = first;
         loop {
             let why = attached.until_gone();
             self.health.connected.store(false, Ordering::Relaxed);
             self.say(&format!("{why}; waiting for another"));
-            attached = self.again();
+            attached = self.next_back_end(watchdog);
             self.say("a back end is at work again");
         }
     }
@@ -84,7 +91,7 @@ impl Port {
     }
 
     /// The next back end that will do.
-    fn again(&mut self) -> Attached {
+    fn next_back_end(&mut self, watchdog: &Watchdog) -> Attached {
         let mut pause = PAUSE;
         let mut said = String::new();
         loop {
@@ -98,7 +105,11 @@ impl Port {
                     continue;
                 }
             };
-            match introduce(stream).and_then(|introduced| self.device.attach(introduced)) {
+            let attached = introduce(stream).and_then(|introduced| {
+                self.device.signal(watchdog);
+                self.device.attach(introduced)
+            });
+            match attached {
                 Ok(attached) => {
                     self.worked();
                     return attached;

@@ -375,6 +375,9 @@ impl Actor {
         for report in run.report.lines() {
             match report {
                 Report::Ready { timeline } => self.ready(timeline),
+                Report::DeviceLost { device, message } => {
+                    tracing::warn!("an instance's net device {device}: {message}");
+                }
                 end => {
                     if let Some(run) = &mut self.run {
                         run.end = Some(end);

@@ -20,7 +20,7 @@ const RINGS_BY_EXIT: u32 = 8;
 /// The virtual processor, ready to enter.
 pub struct Vcpu<'a> {
     /// KVM's descriptor of it.
-    pub fd: VcpuFd,
+    pub fd: &'a mut VcpuFd,
     /// KVM's descriptor of its virtual machine.
     pub vm: &'a VmFd,
     /// The monitor's pages, with the fault stack.
@@ -32,7 +32,7 @@ pub struct Vcpu<'a> {
     /// How often the control doorbell rang by exit.
     pub rings: u32,
     /// Calls of back ends, if there are such.
-    pub calls: Option<Calls>,
+    pub calls: Option<&'a Calls>,
 }
 
 /// What the guest left for.
@@ -121,7 +121,7 @@ impl Vcpu<'_> {
     fn sleep(&self, deadline: u64) {
         let timeout = (deadline != YIELD_FOREVER)
             .then(|| Duration::from_nanos(Tsc(deadline).since(Tsc::now(), self.tsc_hz)));
-        sleep(self.state, self.calls.as_ref(), timeout);
+        sleep(self.state, self.calls, timeout);
     }
 
     fn registers(&self) -> Option<Registers> {

@@ -1,0 +1,106 @@
+//! Third stage: a virtual machine that knows nothing yet of what it shall run, and an I/O thread that is confined
+//! already and waits for what it shall serve.
+
+use super::loaded::guest_memory;
+use super::opened::{Opened, Unprivileged};
+use crate::channel::GuestChannel;
+use crate::cpu::processor::Processor;
+use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
+use kvm_ioctls::{VcpuFd, VmFd};
+use machine::confine::seccomp;
+use machine::error::Error;
+use machine::io::Io;
+use machine::memory::Region;
+use machine::vcpu::VcpuState;
+use seccompiler::BpfProgram;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// A virtual machine without a guest.
+pub struct Made {
+    pub(super) opened: Opened,
+    pub(super) vm: VmFd,
+    pub(super) vcpu: VcpuFd,
+    pub(super) processor: Processor,
+    /// Frequency of the time stamp counter, Hz.
+    pub(super) tsc_hz: u64,
+    /// Guest memory that was made ahead.
+    pub(super) memory: Option<(Region, OwnedFd)>,
+    /// The vCPU thread's list of system calls.
+    pub(super) filter: BpfProgram,
+    pub(super) state: Arc<VcpuState>,
+    pub(super) threads: Threads,
+}
+
+/// The other threads.
+pub struct Threads {
+    /// The I/O thread; it returns the signal that asked for the end, if one did.
+    pub(super) io: Option<JoinHandle<Option<i32>>>,
+    /// Hands it what it shall serve.
+    pub(super) io_to: Sender<Io<GuestChannel>>,
+    /// For each thread to say that it is confined.
+    pub(super) confined_to: Sender<Result<(), Error>>,
+    confined: Receiver<Result<(), Error>>,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+impl Threads {
+    fn start() -> Result<Self, Error> {
+        let (io_to, io_from) = channel::<Io<GuestChannel>>();
+        let (confined_to, confined) = channel();
+        let word = confined_to.clone();
+        let work = move || {
+            let entered = seccomp::io().and_then(|filter| seccomp::enter(&filter));
+            let ok = entered.is_ok();
+            // Without this thread's word the other starts nothing.
+            let _ = word.send(entered);
+            if ok { io_from.recv().ok().and_then(Io::run) } else { None }
+        };
+        let io = std::thread::Builder::new().name("io".into()).spawn(work);
+        let io = io.map(Some).map_err(|source| Error::System { doing: "start a thread", source })?;
+        Ok(Self { io, io_to, confined_to, confined, count: 1 })
+    }
+
+    /// Waits until all threads are confined.
+    pub(super) fn await_confinement(&self) -> Result<(), Error> {
+        let gone = |_| Error::Host {
+            problem: "a thread of the monitor has ended".into(),
+            hint: "look at the kernel's log for a system call that was refused".into(),
+        };
+        for _ in 0..self.count {
+            self.confined.recv().map_err(gone)??;
+        }
+        Ok(())
+    }
+}
+
+impl Made {
+    /// Makes the virtual machine, while the I/O thread confines itself. `memory` is the guest's, bytes, if it is known.
+    pub fn new(Unprivileged(opened): Unprivileged, memory: Option<u64>) -> Result<Self, Error> {
+        let state = Arc::new(VcpuState::new()?);
+        let threads = Threads::start()?;
+        let processor = Processor::host();
+        let vm = opened.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
+        keep_hypercalls_as_they_are(&vm);
+        let vcpu = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
+        processor.prepare(&vcpu)?;
+        let khz = vcpu.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
+        let memory = memory.map(guest_memory).transpose()?;
+        let (tsc_hz, filter) = (u64::from(khz) * 1000, seccomp::vcpu()?);
+        Ok(Self { opened, vm, vcpu, processor, tsc_hz, memory, filter, state, threads })
+    }
+}
+
+/// KVM would write another vendor's hypercall instruction over a guest's, into text that all instances share.
+fn keep_hypercalls_as_they_are(vm: &VmFd) {
+    let capability = kvm_enable_cap {
+        cap: KVM_CAP_DISABLE_QUIRKS2,
+        args: [KVM_X86_QUIRK_FIX_HYPERCALL_INSN.into(), 0, 0, 0],
+        ..Default::default()
+    };
+    // An older host has no such switch. There the write fails for want of permission in the guest's page tables.
+    let _ = vm.enable_cap(&capability);
+}

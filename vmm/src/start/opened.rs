@@ -1,0 +1,99 @@
+//! First stage: all that has a path, a name or needs a privilege is opened, and nothing is read.
+
+use super::devices::End;
+use super::prepared::Files;
+use crate::options::Options;
+use abi::boot::NET_MAXIMUM;
+use kvm_ioctls::Kvm;
+use machine::confine::{privileges, signals};
+use machine::error::Error;
+use machine::host;
+use machine::vhost::connector::Connector;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What was opened while the process still could.
+pub struct Opened {
+    /// KVM.
+    pub(super) kvm: Kvm,
+    /// Connects to the switch's sockets later.
+    pub(super) connector: Option<Arc<Connector>>,
+    /// The other ends of the net devices, in their order; none for a prepared monitor, which does not know them yet.
+    pub(super) ends: Vec<End>,
+    /// The control socket.
+    pub(super) listener: Option<UnixListener>,
+    /// Signals that ask for the end.
+    pub(super) signals: Option<OwnedFd>,
+    /// Random bytes for the guest.
+    pub(super) random: [u8; 32],
+    /// The process that started this one.
+    parent: i32,
+}
+
+/// [`Opened`], in a process that can open nothing more.
+pub struct Unprivileged(pub(super) Opened);
+
+impl Opened {
+    /// Opens all that the options name, the image and the configuration among it.
+    pub fn directly(options: &Options) -> Result<(Self, Files), Error> {
+        let sockets = options.nets.iter().filter(|net| !net.server).filter_map(|net| net.vhost_user.clone());
+        let mut opened = Self::new(options, sockets.collect())?;
+        let config = options.config.as_ref().map(|path| {
+            File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
+        });
+        let files = Files { image: open_image(&options.image)?, config: config.transpose()? };
+        opened.ends = End::open_all(&options.nets, opened.connector.as_ref())?;
+        Ok((opened, files))
+    }
+
+    /// Opens what a prepared monitor is told ahead.
+    pub fn ahead(options: &Options) -> Result<Self, Error> {
+        Self::new(options, (0..NET_MAXIMUM).map(|number| format!("net{number}.sock").into()).collect())
+    }
+
+    /// `sockets` are those of the switch, to connect to.
+    fn new(options: &Options, sockets: Vec<PathBuf>) -> Result<Self, Error> {
+        let kvm = host::open_kvm()?;
+        let parent = privileges::parent();
+        privileges::one_heap();
+        // Before any thread: the connector is a process forked from this one.
+        let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
+        let listener = options.control.as_ref().map(|path| {
+            let listener = listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
+            listener.map_err(|e| Error::Host {
+                problem: format!("control socket {}: {e}", path.display()),
+                hint: "choose another path, or remove what is left of an instance that ended".into(),
+            })
+        });
+        let mut random = [0; 32];
+        // Without it a guest's secrets would be guessed.
+        File::open("/dev/urandom")
+            .and_then(|mut f| f.read_exact(&mut random))
+            .map_err(|source| Error::System { doing: "read random bytes", source })?;
+        let (listener, signals) = (listener.transpose()?, Some(signals::stop_requests()?));
+        Ok(Self { kvm, connector, ends: Vec::new(), listener, signals, random, parent })
+    }
+
+    /// Gives up all that opening took.
+    pub fn drop_privileges(self, options: &Options) -> Result<Unprivileged, Error> {
+        privileges::drop_all(options.no_mounts)?;
+        if options.die_with_parent {
+            privileges::die_with(self.parent)?;
+        }
+        Ok(Unprivileged(self))
+    }
+}
+
+fn open_image(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => Error::Permission {
+            doing: format!("read {}", path.display()),
+            hint: "make the image readable for you".into(),
+        },
+        _ => Error::image(format!("{}: {e}", path.display())),
+    })
+}
