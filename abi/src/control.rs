@@ -85,10 +85,16 @@ pub const CONFIGURE: u16 = 5;
 pub const CLOCK: u16 = 6;
 /// To guest, a request: the reply carries `NAME VALUE` lines.
 pub const STATISTICS: u16 = 7;
+/// To guest: the ranges of the [`FREE_RANGES`] with this `id` were discarded; they read as zeros and are the guest's again.
+/// From version 1.1 on.
+pub const RANGES_DISCARDED: u16 = 8;
 /// To host: bytes for the console.
 pub const CONSOLE_OUTPUT: u16 = 0x81;
 /// To host: answer to the request with the same `id`. Payload: the value, or why not.
 pub const REPLY: u16 = 0x82;
+/// To host: ranges of the heap that hold nothing, a `u64` address and a `u64` length each. Whoever sends this leaves them
+/// alone until [`RANGES_DISCARDED`] has the same `id`. For monitors from version 1.1 on.
+pub const FREE_RANGES: u16 = 0x83;
 
 /// The request was done.
 pub const STATUS_OK: u16 = 0;

@@ -128,6 +128,15 @@ impl Region {
         Ok(unsafe { self.host.add(offset as usize) })
     }
 
+    /// Gives the pages of a range of whole pages back to the host; they read as zeros from then on. A host that cannot do
+    /// it keeps them, which costs memory only.
+    pub fn discard(&self, address: GuestPhys, length: u64) -> Result<(), Outside> {
+        let pointer = self.pointer(address, length)?;
+        // SAFETY: the range is mapped by this region, to which no references exist, and stays mapped.
+        unsafe { libc::madvise(pointer.cast::<c_void>(), length as usize, libc::MADV_REMOVE) };
+        Ok(())
+    }
+
     /// Faults a range in for writing, so that the guest's first touch costs little.
     pub fn populate(&self, address: GuestPhys, length: u64) -> Result<(), Outside> {
         let first = GuestPhys(address.0 & !(abi::layout::PAGE_SIZE - 1));

@@ -2,6 +2,7 @@
 //! touches (and its host pays for) only the memory that it needs.
 #![allow(unsafe_code)]
 
+use crate::global::Global;
 use abi::boot::Range;
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -56,7 +57,10 @@ unsafe impl Source for Rest {
 
 struct Heap {
     talc: TalcCell<Rest>,
+    /// Bytes in use.
     used: Cell<usize>,
+    /// The most bytes in use since free ranges were named last.
+    peak: Cell<usize>,
 }
 
 // SAFETY: a guest has one thread of execution (see `global`); tests on the host use an allocator each.
@@ -65,7 +69,7 @@ unsafe impl Sync for Heap {}
 impl Heap {
     const fn new() -> Self {
         let rest = Rest { next: core::ptr::null_mut(), left: 0, end: None };
-        Self { talc: TalcCell::new(rest), used: Cell::new(0) }
+        Self { talc: TalcCell::new(rest), used: Cell::new(0), peak: Cell::new(0) }
     }
 
     /// Gives the heap its memory.
@@ -77,7 +81,11 @@ impl Heap {
     }
 
     fn took(&self, more: usize, less: usize) {
-        self.used.set(self.used.get().wrapping_add(more).wrapping_sub(less));
+        let used = self.used.get().wrapping_add(more).wrapping_sub(less);
+        self.used.set(used);
+        if used > self.peak.get() {
+            self.peak.set(used);
+        }
     }
 
     /// What an allocation takes: a byte more for the allocator, in whole units.
@@ -132,6 +140,89 @@ pub fn used() -> usize {
     HEAP.used.get()
 }
 
+/// Free memory is named to the monitor when so much was freed since the last time, bytes.
+const FREED_LEAST: usize = 1 << 20;
+/// Most blocks that are named at a time.
+const BLOCKS: usize = 128;
+/// Sizes of blocks that are looked for, bytes.
+const BLOCK_SIZES: [usize; 4] = [4 << 20, 1 << 20, 256 << 10, 64 << 10];
+const PAGE: usize = abi::layout::PAGE_SIZE as usize;
+
+/// Free blocks that the monitor is about to discard. They are allocated meanwhile, so that nobody uses them.
+struct Held {
+    /// Address and size of each.
+    blocks: [(usize, usize); BLOCKS],
+    count: usize,
+}
+
+static HELD: Global<Held> = Global::new(Held { blocks: [(0, 0); BLOCKS], count: 0 });
+
+impl Heap {
+    /// Allocates free blocks of the memory that the allocator has, up to `most` bytes.
+    fn hold(&self, held: &mut Held, mut most: usize) {
+        // Memory that was never taken costs the host nothing: it is not to be taken for this.
+        let rest = self.talc.replace_source(Rest { next: core::ptr::null_mut(), left: 0, end: None });
+        for size in BLOCK_SIZES {
+            let Ok(layout) = Layout::from_size_align(size, PAGE) else { continue };
+            while held.count < BLOCKS && most >= size {
+                // SAFETY: the layout is not empty.
+                let block = unsafe { GlobalAlloc::alloc(&self.talc, layout) };
+                if block.is_null() {
+                    break;
+                }
+                held.blocks[held.count] = (block.expose_provenance(), size);
+                held.count += 1;
+                most -= size;
+            }
+        }
+        let _ = self.talc.replace_source(rest);
+    }
+
+    /// Frees what [`Heap::hold`] has allocated.
+    fn release(&self, held: &mut Held) {
+        for &(block, size) in &held.blocks[..held.count] {
+            if let Ok(layout) = Layout::from_size_align(size, PAGE) {
+                // SAFETY: `hold` has allocated it with this layout; nobody else knows of it.
+                unsafe {
+                    GlobalAlloc::dealloc(&self.talc, core::ptr::with_exposed_provenance_mut(block), layout)
+                };
+            }
+        }
+        held.count = 0;
+    }
+}
+
+/// Names free memory to the monitor, which gives it back to the host, if much was freed since the last time. `send`
+/// sends the ranges, and says whether it could. Called when the guest is idle.
+pub(crate) fn offer_free_memory(send: impl FnOnce(&[u8]) -> bool) {
+    let used = HEAP.used.get();
+    if HEAP.peak.get().saturating_sub(used) < FREED_LEAST || crate::boot::page().version_minor < 1 {
+        return;
+    }
+    HELD.with(|held| {
+        if held.count > 0 {
+            return;
+        }
+        // Half of what is free stays, for what arrives before the monitor is done.
+        HEAP.hold(held, size().saturating_sub(used) / 2);
+        HEAP.peak.set(used);
+        let mut message = [0; 16 * BLOCKS];
+        for (entry, &(block, size)) in message.chunks_exact_mut(16).zip(&held.blocks[..held.count]) {
+            // The allocator writes to both ends of a block when it is freed.
+            entry[..8].copy_from_slice(&((block + PAGE) as u64).to_le_bytes());
+            entry[8..].copy_from_slice(&((size - 2 * PAGE) as u64).to_le_bytes());
+        }
+        if held.count > 0 && !send(&message[..16 * held.count]) {
+            HEAP.release(held);
+        }
+    });
+}
+
+/// The monitor has discarded what was named.
+pub(crate) fn free_memory_discarded() {
+    HELD.with(|held| HEAP.release(held));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +270,31 @@ mod tests {
             }
             assert_eq!(heap.used.get(), 0);
         }
+    }
+
+    #[test]
+    fn free_blocks_are_held_without_taking_new_memory_and_given_back() {
+        let (heap, area) = heap(8 << 20);
+        let layout = Layout::from_size_align(3 << 20, 8).unwrap();
+        // SAFETY: the layout is not empty, and the block is freed with it.
+        unsafe {
+            let block = heap.alloc(layout);
+            heap.dealloc(block, layout);
+        }
+        let untouched = area.iter().rposition(|&word| word != 0).unwrap();
+        let mut held = Held { blocks: [(0, 0); BLOCKS], count: 0 };
+        heap.hold(&mut held, 8 << 20);
+        let sum: usize = held.blocks[..held.count].iter().map(|(_, size)| size).sum();
+        assert!(sum >= 5 << 19, "{sum}");
+        assert_eq!(area.iter().rposition(|&word| word != 0).unwrap(), untouched);
+        // What the monitor discards is not what the allocator needs.
+        for &(block, size) in &held.blocks[..held.count] {
+            // SAFETY: the range is inside the block, which is allocated.
+            unsafe { core::ptr::write_bytes((block + PAGE) as *mut u8, 0, size - 2 * PAGE) };
+        }
+        heap.release(&mut held);
+        // SAFETY: the layout is not empty.
+        assert!(!unsafe { heap.alloc(layout) }.is_null());
     }
 
     #[test]

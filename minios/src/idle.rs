@@ -80,6 +80,7 @@ pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
         core::hint::spin_loop();
     }
 
+    heap::offer_free_memory(control::send_free_ranges);
     sources.iter_mut().for_each(|s| s.arm());
     control::want_wakeup(true);
     // Each `arm` and `wait` ends in a full fence: whoever publishes from here on sees that a wake-up is wanted.

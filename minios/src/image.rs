@@ -36,7 +36,8 @@ impl Note {
     pub const fn plain(name: &str) -> ImageNote {
         ImageNote {
             version_major: abi::VERSION_MAJOR,
-            version_minor: abi::VERSION_MINOR,
+            // What is newer is used only if the monitor has it.
+            version_minor: 0,
             cpu_level: if cfg!(target_feature = "avx2") {
                 3
             } else if cfg!(target_feature = "sse4.2") {

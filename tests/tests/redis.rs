@@ -8,6 +8,8 @@ mod host;
 mod hostile;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/memory.rs"]
+mod memory;
 #[path = "redis/scenarios.rs"]
 mod scenarios;
 #[path = "redis/tools.rs"]

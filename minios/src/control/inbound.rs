@@ -52,6 +52,7 @@ impl Inbound {
                     | message::CONFIGURE
                     | message::CLOCK
                     | message::STATISTICS
+                    | message::RANGES_DISCARDED
             );
             let wanted = known && fields.length <= MESSAGE_MAXIMUM;
             self.payload =

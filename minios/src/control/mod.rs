@@ -11,6 +11,7 @@ mod request;
 
 use crate::clock::{self, Instant, Tsc};
 use crate::global::Global;
+use crate::heap;
 use crate::registers;
 use crate::ring::{Consumer, Producer};
 use abi::control as message;
@@ -192,6 +193,7 @@ impl Control {
                         clock::set_wall_clock(Tsc(tsc), unix_ns);
                     }
                 }
+                message::RANGES_DISCARDED => heap::free_memory_discarded(),
                 message::HANDLER_READ | message::HANDLER_WRITE | message::CONFIGURE | message::STATISTICS => {
                     return Some((fields.kind, fields.id, payload));
                 }
@@ -311,6 +313,20 @@ pub(crate) fn drain_before_exit() {
     while full() == Some(true) && clock::now() < deadline {
         registers::yield_until(Some(clock::tsc_at(deadline)));
     }
+}
+
+/// Sends ranges of the heap that hold nothing; `false` if the ring has no room for them now.
+pub(crate) fn send_free_ranges(ranges: &[u8]) -> bool {
+    CONTROL.with(|control| {
+        if !control.backlog.is_empty() || control.to_host.room() < HEADER + ranges.len() {
+            return false;
+        }
+        control.to_host.write(&header(ranges.len(), message::FREE_RANGES, 0, 1));
+        control.to_host.write(ranges);
+        control.publish();
+        control.ring();
+        true
+    })
 }
 
 /// When the guest has to have ended, once the operator has asked it to.

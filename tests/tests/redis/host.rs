@@ -48,6 +48,19 @@ impl Guest {
         self.folder.is_empty_soon();
     }
 
+    /// The process that runs this guest: the one whose arguments name its folder.
+    pub fn monitor(&self) -> u32 {
+        let folder = self.folder.0.to_string_lossy().into_owned();
+        let runs_it = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words);
+            words.contains("microvisor-vmm") && words.contains(&folder)
+        };
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.find(runs_it).expect("the monitor runs")
+    }
+
     /// The command under test, beside this guest.
     pub fn microvisor(&self, words: &[&str]) -> Command {
         self.folder.microvisor(words)

@@ -1,6 +1,7 @@
 //! Control ring and boot marks as the I/O thread's channel.
 
 use super::control_ring::{ControlError, ControlRing};
+use super::free_memory::FreeMemory;
 use super::marks::Marks;
 use abi::control as message;
 use machine::control::RefusalKind;
@@ -14,6 +15,8 @@ pub struct GuestChannel {
     pub ring: ControlRing,
     /// The guest's time stamps and counters.
     pub marks: Marks,
+    /// Memory that the guest gives back.
+    pub free_memory: FreeMemory,
 }
 
 fn broken(e: ControlError) -> Broken {
@@ -63,7 +66,9 @@ impl Channel for GuestChannel {
     }
 
     fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken> {
+        let free_memory = &mut self.free_memory;
         let drained = self.ring.drain(|piece| match piece.header.kind {
+            message::FREE_RANGES => free_memory.receive(&piece),
             message::CONSOLE_OUTPUT => each(FromGuest::ConsoleOutput(piece.bytes)),
             message::REPLY => each(FromGuest::Reply {
                 id: piece.header.id,
@@ -72,7 +77,14 @@ impl Channel for GuestChannel {
             }),
             _ => {}
         });
-        drained.map(|(wake, more)| Received { wake, more }).map_err(broken)
+        let (mut wake, more) = drained.map_err(broken)?;
+        if !self.free_memory.done.is_empty() {
+            for id in std::mem::take(&mut self.free_memory.done) {
+                self.ring.send(message::RANGES_DISCARDED, id, b"");
+            }
+            wake |= self.ring.pump().map_err(broken)?;
+        }
+        Ok(Received { wake, more })
     }
 
     fn timeline(&self, state: &VcpuState) -> Timeline {

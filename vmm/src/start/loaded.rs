@@ -5,9 +5,9 @@
 use super::devices::{Carrier, End, OpenNet, vhost_error};
 use super::made::Made;
 use super::prepared::Files;
-use crate::channel::GuestChannel;
 use crate::channel::control_ring::ControlRing;
 use crate::channel::marks::Marks;
+use crate::channel::{FreeMemory, GuestChannel};
 use crate::cpu::processor::entry_registers;
 use crate::image::Image;
 use crate::memory_map::boot_page::{Contents, boot_page};
@@ -129,7 +129,8 @@ impl Made {
         let signals = signals.ok_or_else(|| Error::Configuration("a machine is loaded once".into()))?;
         let layout = &memory.layout;
         let ring = ControlRing::new(&memory.guest, layout.control_page, layout.to_guest, layout.to_host);
-        let channel = GuestChannel { ring: ring.map_err(broken)?, marks };
+        let free_memory = FreeMemory::new(memory.guest.clone(), layout.heap);
+        let channel = GuestChannel { ring: ring.map_err(broken)?, marks, free_memory };
         let served = Served {
             state: self.state.clone(),
             signals,
