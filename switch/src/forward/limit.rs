@@ -10,6 +10,8 @@ pub struct TokenBucket {
     rate: u64,
     burst: i64,
     tokens: i64,
+    /// What has come since beyond whole tokens, billionths of one.
+    fraction: u32,
     filled: Nanos,
 }
 
@@ -17,16 +19,18 @@ impl TokenBucket {
     /// A full bucket.
     pub fn new(rate: u64, burst: u64) -> Self {
         let burst = i64::try_from(burst).unwrap_or(i64::MAX).max(1);
-        Self { rate: rate.max(1), burst, tokens: burst, filled: 0 }
+        Self { rate: rate.max(1), burst, tokens: burst, fraction: 0, filled: 0 }
     }
 
     #[inline]
     fn fill(&mut self, now: Nanos) {
         let passed = now.saturating_sub(self.filled);
-        let new = u128::from(passed) * u128::from(self.rate) / 1_000_000_000;
-        if new == 0 {
+        if passed == 0 {
             return;
         }
+        let billionths = u128::from(passed) * u128::from(self.rate) + u128::from(self.fraction);
+        let new = billionths / 1_000_000_000;
+        self.fraction = (billionths % 1_000_000_000) as u32;
         self.filled = now;
         self.tokens = self.burst.min(self.tokens.saturating_add(i64::try_from(new).unwrap_or(i64::MAX)));
     }
@@ -117,6 +121,24 @@ mod tests {
             }
         }
         assert!((1_000_000..=1_012_000).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn what_is_a_little_over_the_rate_passes_at_the_rate() {
+        let mut b = TokenBucket::new(1000, 10);
+        // 1,100 packets a second for ten seconds.
+        let passed = (0..11_000u64).filter(|n| b.take(1, n * 909_091)).count();
+        assert!((9_990..=10_020).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn no_rate_is_exceeded_however_often_it_is_asked() {
+        for rate in [1, 999, 1_000_003, 1_500_000_000] {
+            let mut b = TokenBucket::new(rate, 1000);
+            let passed = (1..=1_000_000u64).filter(|n| b.take(1, n * 7)).count() as u64;
+            let allowed = 1001 + (u128::from(rate) * 7_000_000 / 1_000_000_000) as u64;
+            assert!(passed <= allowed, "{rate}: {passed} of {allowed}");
+        }
     }
 
     #[test]
