@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         let head = frame.head();
         hash::of(head, Spread::Layer23);
         hash::of(head, Spread::Layer34);
-        ip::source(head);
+        ip::Layout::of(head);
         Lacpdu::parse(head);
         if let Some(question) = Question::parse(head, be16(head, 12)) {
             question.answer(Mac::ZERO);

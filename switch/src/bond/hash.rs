@@ -46,6 +46,17 @@ mod tests {
     }
 
     #[test]
+    fn all_fragments_of_a_packet_take_the_same_link() {
+        // More fragments follow; the second one has an offset, and payload where ports would be.
+        let (mut first, mut second) = (packet(1000), packet(2000));
+        first[20] = 0x20;
+        second[21] = 100;
+        for spread in [Spread::Layer23, Spread::Layer34] {
+            assert_eq!(of(&first, spread), of(&second, spread));
+        }
+    }
+
+    #[test]
     fn flows_spread_by_their_ports_only_where_asked() {
         let hashes =
             |spread| (1000..1256).map(|p| of(&packet(p), spread)).collect::<std::collections::BTreeSet<_>>();

@@ -1,9 +1,10 @@
 //! Where each packet goes. [`Forwarder::forward`] takes a batch that came in at a port and puts the numbers of its frames
 //! on the lists of the ports that they leave by; the worker then sends each list.
 //!
-//! `tables` is what the configuration says, `fdb` what was learned, `neighbours` answers for others, `hold` keeps packets
+//! `binding` is anti-spoofing, `tables` is what the configuration says, `fdb` what was learned, `neighbours` answers for others, `hold` keeps packets
 //! for who does not exist yet, `limit` has the token buckets.
 
+mod binding;
 pub mod fdb;
 pub mod hold;
 pub mod limit;
@@ -14,14 +15,13 @@ use crate::bond::Spread;
 use crate::capture::CaptureSink;
 use crate::counters::Reason;
 use crate::frame::{Batch, Frame, Outgoing};
-use crate::headers::{ETHERNET, ETHERTYPE_ARP, ETHERTYPE_IPV6, ETHERTYPE_SLOW, Mac, arp, ip, ndp};
+use crate::headers::{ETHERNET, ETHERTYPE_SLOW, Mac};
 use crate::offload::Offload;
 use crate::port::PortId;
 use fdb::{Fdb, Learned, SegmentId};
 use limit::{Nanos, RateLimiter, TokenBucket};
 use neighbours::Question;
-use std::net::IpAddr;
-use tables::{Binding, Member, PortEntry, Rate, SegmentEntry, Tables};
+use tables::{Member, PortEntry, Rate, SegmentEntry, Tables};
 
 /// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
 #[derive(Debug)]
@@ -416,33 +416,4 @@ fn point_to_point_to(tables: &Tables, id: PortId, port: &PortEntry) -> Option<Po
     let other = segment.members.iter().find(|m| m.port != id).filter(|m| m.vlan == 0)?.port;
     let far = tables.port(other)?;
     (far.bond.is_none() && far.mirror.is_none()).then_some(other)
-}
-
-impl Binding {
-    /// Whether a frame comes from the addresses that it may come from.
-    fn allows(&self, frame: &Frame) -> bool {
-        if frame.source() != self.mac {
-            return false;
-        }
-        let head = frame.head();
-        let mine = |a: IpAddr| self.addresses.is_empty() || self.addresses.contains(&a);
-        match frame.ethertype() {
-            ETHERTYPE_ARP => arp::Arp::parse(head).is_some_and(|a| {
-                // A probe (RFC 5227) has no sender yet.
-                a.sender.0 == self.mac && (a.sender.1.is_unspecified() || mine(a.sender.1.into()))
-            }),
-            ETHERTYPE_IPV6 if ndp::advertised(head).is_some_and(|a| !mine(a.into())) => false,
-            _ => match ip::source(head) {
-                None => true,
-                Some(IpAddr::V4(a)) => a.is_unspecified() || mine(a.into()),
-                Some(IpAddr::V6(a)) => a.is_unspecified() || a == link_local(self.mac) || mine(a.into()),
-            },
-        }
-    }
-}
-
-/// The link-local address that a station makes from its MAC (RFC 4291 appendix A).
-fn link_local(mac: Mac) -> std::net::Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    std::net::Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }

@@ -20,7 +20,12 @@ pub struct Arp {
 impl Arp {
     /// Reads one.
     pub fn parse(head: &[u8]) -> Option<Self> {
-        let a: &[u8; 28] = head.get(ETHERNET..)?.first_chunk()?;
+        Self::parse_body(head.get(ETHERNET..)?)
+    }
+
+    /// Reads one that begins with the packet.
+    pub fn parse_body(packet: &[u8]) -> Option<Self> {
+        let a: &[u8; 28] = packet.first_chunk()?;
         let operation = be16(a, 6);
         if a[..6] != [0, 1, 8, 0, 6, 4] || !matches!(operation, 1 | 2) {
             return None;

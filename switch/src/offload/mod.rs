@@ -5,6 +5,7 @@ mod software;
 
 pub use software::{Finished, finish};
 
+use crate::headers::ip;
 use abi::net::{
     GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, HEADER_DATA_VALID, HEADER_NEEDS_CHECKSUM, NetHeader,
 };
@@ -115,6 +116,17 @@ impl Offload {
         if self.gso != GSO_NONE {
             move_by(&mut self.header_length);
         }
+    }
+
+    /// Whether a checksum is to be filled in, and where the header of `protocol` that begins at `transport` has it.
+    pub fn checksums(&self, protocol: u8, transport: usize) -> bool {
+        let field = match protocol {
+            ip::TCP => 16,
+            ip::UDP => 6,
+            ip::ICMPV6 => 2,
+            _ => return false,
+        };
+        self.needs_checksum() && self.checksum_place() == (transport, transport + field)
     }
 
     /// Where the checksummed part begins and where its checksum goes, both from the packet's start.

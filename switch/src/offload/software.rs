@@ -14,8 +14,8 @@ pub enum Finished {
     Malformed,
 }
 
-/// Does what is left to do to a packet, so that a port with `abilities` can take it. `packet` is all of it, without a
-/// tag; `scratch` is memory to build segments in; each packet that comes out goes to `emit`.
+/// Does what is left to do to a packet, so that a port with `abilities` can take it. `packet` is all of it, with
+/// the tags that it has; `scratch` is memory to build segments in; each packet that comes out goes to `emit`.
 pub fn finish(
     packet: &mut [u8],
     offload: Offload,
@@ -42,6 +42,10 @@ pub fn finish(
 /// Fills in a partial checksum: the field holds the sum of the pseudo header.
 fn fill_checksum(packet: &mut [u8], offload: Offload) -> bool {
     let (start, place) = offload.checksum_place();
+    // Addresses are no part of what is checksummed, nor is anything ahead of it.
+    if start < Layout::of(packet).map_or(ETHERNET, |l| l.transport) {
+        return false;
+    }
     let Some(covered) = packet.get(start..) else {
         return false;
     };
@@ -66,7 +70,7 @@ const CWR: u8 = 0x80;
 
 /// Cuts a large TCP segment (RFC 9293) into packets of `size` bytes of payload, each with its own headers.
 fn cut(packet: &[u8], size: usize, scratch: &mut Vec<u8>, emit: &mut dyn FnMut(&[u8], Offload)) -> Finished {
-    let Some(layout) = Layout::of(packet).filter(|l| l.protocol == TCP && !l.later_fragment) else {
+    let Some(layout) = Layout::of(packet).filter(|l| l.protocol == TCP && !l.fragment) else {
         return Finished::Malformed;
     };
     let tcp = layout.transport;
@@ -75,10 +79,11 @@ fn cut(packet: &[u8], size: usize, scratch: &mut Vec<u8>, emit: &mut dyn FnMut(&
     };
     let headers = tcp + offset;
     // IP packets may be followed by padding.
-    let ip_end = ETHERNET
+    let network = layout.network;
+    let ip_end = network
         + match layout.ipv6 {
-            true => 40 + usize::from(be16(packet, ETHERNET + 4)),
-            false => usize::from(be16(packet, ETHERNET + 2)),
+            true => 40 + usize::from(be16(packet, network + 4)),
+            false => usize::from(be16(packet, network + 2)),
         };
     // Larger than 64 KiB, a length field says nothing.
     let end = if ip_end > headers && ip_end <= packet.len() { ip_end } else { packet.len() };
@@ -87,7 +92,7 @@ fn cut(packet: &[u8], size: usize, scratch: &mut Vec<u8>, emit: &mut dyn FnMut(&
     }
     let (first, payload) = (&packet[..headers], &packet[headers..end]);
     let sequence = u32::from_be_bytes([first[tcp + 4], first[tcp + 5], first[tcp + 6], first[tcp + 7]]);
-    let identification = be16(first, ETHERNET + 4);
+    let identification = be16(first, network + 4);
     let count = payload.len().div_ceil(size);
     for (i, part) in payload.chunks(size).enumerate() {
         scratch.clear();
@@ -111,8 +116,8 @@ fn cut(packet: &[u8], size: usize, scratch: &mut Vec<u8>, emit: &mut dyn FnMut(&
 
 /// Lengths, identification and header checksum of the IP header.
 fn set_lengths(bytes: &mut [u8], layout: Layout, identification: u16) {
-    let length = bytes.len() - ETHERNET;
-    let ip = &mut bytes[ETHERNET..layout.transport];
+    let length = bytes.len() - layout.network;
+    let ip = &mut bytes[layout.network..layout.transport];
     if layout.ipv6 {
         ip[4..6].copy_from_slice(&((length - 40) as u16).to_be_bytes());
         return;
@@ -211,6 +216,46 @@ mod tests {
             let h = NetHeader { flags, gso_type: gso, gso_size: size, checksum_start: start, checksum_offset: at, ..NetHeader::default() };
             if let Some(o) = Offload::from_header(&h) {
                 finish(&mut packet, o, Abilities::default(), &mut Vec::new(), &mut |_, _| {});
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_packet_with_tags_is_cut() {
+        for tags in [&[0x81, 0, 0, 5][..], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 5]] {
+            for ipv6 in [false, true] {
+                let plain = large(ipv6, 3000);
+                let mut packet = [&plain[..12], tags, &plain[12..]].concat();
+                let (mut count, able) = (0, Abilities::default());
+                let mut large = offload(ipv6, 1000);
+                large.shift(tags.len() as i32);
+                let done = finish(&mut packet, large, able, &mut Vec::new(), &mut |p, _| {
+                    assert_eq!(&p[12..12 + tags.len()], tags);
+                    assert!(tcp_is_right(&[&p[..12], &p[12 + tags.len()..]].concat()));
+                    count += 1;
+                });
+                assert_eq!((done, count), (Finished::Packets(3), 3));
+            }
+        }
+    }
+
+    #[test]
+    fn a_checksum_is_written_into_no_address() {
+        // Everything up to the transport header stays as it is, whatever place is asked for.
+        for start in 0..60 {
+            for at in 0..60 {
+                let mut packet = large(false, 100);
+                let before = packet.clone();
+                let header = NetHeader {
+                    flags: HEADER_NEEDS_CHECKSUM,
+                    checksum_start: start,
+                    checksum_offset: at,
+                    ..NetHeader::default()
+                };
+                let o = Offload::from_header(&header).unwrap();
+                finish(&mut packet, o, Abilities::default(), &mut Vec::new(), &mut |p, _| {
+                    assert_eq!(p[..34], before[..34], "{start} {at}");
+                });
             }
         }
     }
