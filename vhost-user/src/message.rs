@@ -89,6 +89,9 @@ pub enum Malformed {
         /// Descriptors it takes.
         wanted: usize,
     },
+    /// More descriptors than any message has, before the message is whole.
+    #[error("{0} descriptors with one message")]
+    TooManyDescriptors(usize),
     /// A memory table with more regions than a message holds.
     #[error("a memory table of {0} regions")]
     Regions(u32),

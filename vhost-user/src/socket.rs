@@ -166,6 +166,10 @@ fn receive(
     if n == 0 {
         return Err(Error::Closed);
     }
+    // At once: a message that never completes could bring some with each byte.
+    if descriptors.len() > DESCRIPTORS_MAXIMUM {
+        return Err(Malformed::TooManyDescriptors(std::mem::take(descriptors).len()).into());
+    }
     Ok(Some(n as usize))
 }
 
@@ -245,6 +249,21 @@ mod tests {
             front.stream.write_all(&[*byte]).unwrap();
         }
         assert_eq!(back.receive().unwrap().unwrap().payload, 7u64.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_message_that_never_completes_cannot_bring_many_descriptors() {
+        let (front, mut back) = pair();
+        let stdin = io::stdin();
+        let some = [stdin.as_fd(); DESCRIPTORS_MAXIMUM];
+        // The first announces a payload; the others are taken for parts of it.
+        let header = MessageHeader { code: 1, flags: VERSION, length: 200 };
+        send(&front.stream, header, &[], &some).unwrap();
+        assert!(back.receive().unwrap().is_none());
+        send(&front.stream, header, &[], &some).unwrap();
+        let outcome = back.receive().map(drop);
+        assert!(matches!(outcome, Err(Error::Malformed(Malformed::TooManyDescriptors(_)))), "{outcome:?}");
+        assert!(back.descriptors.len() <= DESCRIPTORS_MAXIMUM);
     }
 
     #[test]
