@@ -4,7 +4,7 @@ use crate::blocked::unblock_client;
 use crate::client::{Args, Client, MultiState};
 use crate::commands::{self, Call, Command, flags};
 use crate::error::Error;
-use crate::memory::{Credit, can_allocate, can_allocate_buffer};
+use crate::memory::{Credit, can_allocate_buffer};
 use crate::resp::parse::{Parsed, Parser};
 use crate::server::{Server, Settings, Stats};
 use crate::stats::CallStats;
@@ -373,7 +373,7 @@ impl Engine {
 
     /// Whether a new connection with buffers of so many bytes can be served.
     pub fn can_accept(&self, bytes: usize) -> bool {
-        can_allocate(bytes)
+        can_allocate_buffer(bytes)
     }
 
     /// Runs a command.
