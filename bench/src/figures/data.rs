@@ -241,6 +241,18 @@ pub struct ModelPhase {
     pub meaning: String,
 }
 
+/// What a figure's maker returns: all but where, when and by what it was measured.
+pub struct Draft {
+    /// Its numbers.
+    pub content: Content,
+    /// Programs that took part.
+    pub programs: Vec<&'static str>,
+    /// How things were compared, in sentences.
+    pub compared: Vec<String>,
+    /// What is not shown and why, in sentences.
+    pub missing: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,19 +3,17 @@
 //! What orchestrators add comes from a file: what `GET /v1/timelines` answered on a node that one of them drove. Its
 //! `external` phases are placed by the mapping tables.
 
-use super::data::{Axis, Better, Content, ModelPhase, PhaseTime, Scale, Stack, Stat};
-use super::host::{Error, Folder, Running, failed, need, own, run, until};
-use super::turns::Run;
-use super::{Effort, Made};
+use super::data::{Axis, Better, Content, Draft, ModelPhase, PhaseTime, Scale, Stack, Stat};
+use super::rounds::{Effort, Run};
+use super::testbed::node::Node;
+use super::testbed::process::{Error, failed, need, until};
+use super::timelines::{Instantiations, read};
 use machine::timeline::{Phase, Span};
-use node::client::Client;
-use node::model::{Instance, Network, State, Status, Timeline};
+use node::model::Timeline;
 use node::phases::{ORCHESTRATORS, Orchestrator, Place, meaning, orchestrator, place};
-use serde_json::json;
-use std::process::Command;
 
 /// Figure 10.
-pub fn model(_: &mut Run) -> Result<Made, Error> {
+pub fn model(_: &mut Run) -> Result<Draft, Error> {
     let phase = |p: Phase| ModelPhase {
         name: p.name().into(),
         within: p.within().map(|p| p.name().into()),
@@ -29,11 +27,11 @@ pub fn model(_: &mut Run) -> Result<Made, Error> {
     };
     let content = Content::Model { phases: Phase::ALL.into_iter().map(phase).collect() };
     let compared = vec!["The phases are those that timelines have; the picture is drawn from their definition in the program (vmm/src/timeline.rs, node/src/phases.rs).".into()];
-    Ok(Made { content, programs: vec![], compared, missing: vec![] })
+    Ok(Draft { content, programs: vec![], compared, missing: vec![] })
 }
 
 /// Figure 11.
-pub fn mapping(_: &mut Run) -> Result<Made, Error> {
+pub fn mapping(_: &mut Run) -> Result<Draft, Error> {
     let name = |o: &Orchestrator| match o.measured {
         true => o.name.to_owned(),
         false => format!("{} (mapped, not run)", o.name),
@@ -46,13 +44,7 @@ pub fn mapping(_: &mut Run) -> Result<Made, Error> {
     let top = Phase::ALL.into_iter().filter(|phase| phase.within().is_none());
     let content = Content::Mapping { columns: columns.collect(), rows: top.map(row).collect() };
     let compared = vec!["Kubernetes and OpenVIM are mapped from their documents; nothing of them was run. The table is the program's own (node/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
-    Ok(Made { content, programs: vec![], compared, missing: vec![] })
-}
-
-/// Timelines of instances that were made alternately.
-pub struct Both {
-    cold: Vec<Timeline>,
-    prepared: Vec<Timeline>,
+    Ok(Draft { content, programs: vec![], compared, missing: vec![] })
 }
 
 /// Instantiations of each kind.
@@ -68,93 +60,32 @@ pub fn seconds(e: &Effort) -> f64 {
     count(e) as f64 * 0.25 / 4.0
 }
 
-/// A node of our own, gone with this.
-struct Node {
-    client: Client,
-    daemon: Option<Running>,
-    _folder: Folder,
+/// Makes instances, a cold one, a prepared one, and so on, unless another figure did so in this run.
+fn measured(run: &mut Run) -> Result<&Instantiations, Error> {
+    if run.instantiations.is_none() {
+        run.instantiations = Some(measure(run)?);
+    }
+    run.instantiations.as_ref().map_or_else(|| failed("no instantiations"), Ok)
 }
 
-impl Node {
-    fn start(shells: usize) -> Result<Self, Error> {
-        let folder = Folder::new()?;
-        let mut command = Command::new(own("microvisor-node"));
-        command.arg("--run").arg(folder.0.join("run")).arg("--state").arg(folder.0.join("state"));
-        let daemon = Running::quiet(command.args(["--shells", &shells.to_string()]))?;
-        let mut client = None;
-        until("the node answers", 10, || {
-            client = Client::at(folder.0.join("run/api.sock"));
-            client.as_ref().is_some_and(|client| client.get::<Status>("/v1/status").is_ok())
-        })?;
-        let Some(client) = client else { return failed("the node does not answer") };
-        let node = Self { client, daemon: Some(daemon), _folder: folder };
-        let network = json!({ "name": "lab", "subnet": "10.80.0.0/24" });
-        node.client.post::<Network>("/v1/networks", &network).or_else(failed)?;
-        Ok(node)
-    }
-
-    fn has_shells(&self, wanted: usize) -> bool {
-        self.client.get::<Status>("/v1/status").is_ok_and(|status| status.shells == wanted)
-    }
-
-    /// Makes an instance, which waits until it is ready, and removes it.
-    fn instantiate(&self) -> Result<(), Error> {
-        let config = include_str!("pong.click");
-        let spec = json!({ "name": "one", "config": config, "devices": [{ "network": "lab" }] });
-        let made: Instance = self.client.post("/v1/instances", &spec).or_else(failed)?;
-        self.client.delete("/v1/instances/one?force=true").or_else(failed)?;
-        if made.state == State::Ready {
-            Ok(())
-        } else {
-            failed(format!("an instance did not get ready: {}", made.state.name()))
+fn measure(run: &mut Run) -> Result<Instantiations, Error> {
+    need(&["microvisor-node", "microvisor-vmm", "microvisor-switch"])?;
+    let count = count(&run.effort);
+    let (cold, prepared) = (Node::start(0)?, Node::start(1)?);
+    for n in 0..WARM_UP + count {
+        if n % 20 == 0 {
+            run.step(&format!("instantiation {n} of {count}, cold and prepared"), 20.0 * 0.25 / 4.0);
         }
+        // A monitor that is just being prepared would be in the way of the cold one.
+        until("a monitor is prepared", 10, || prepared.has_shells(1))?;
+        cold.instantiate()?;
+        prepared.instantiate()?;
     }
-
-    fn timelines(&self, last: usize) -> Result<Vec<Timeline>, Error> {
-        self.client.get(&format!("/v1/timelines?last={last}")).or_else(failed)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.client.delete("/v1/instances/one?force=true");
-        let switch = self.client.get::<Status>("/v1/status").ok().and_then(|status| status.switch);
-        drop(self.daemon.take());
-        // It would outlive the daemon, as it should.
-        if let Some(switch) = switch {
-            let _ = run(Command::new("kill").arg(switch.to_string()));
-        }
-    }
-}
-
-impl Both {
-    /// Makes instances, a cold one, a prepared one, and so on, unless another figure did so in this run.
-    fn measured(run: &mut Run) -> Result<&Self, Error> {
-        if run.instantiations.is_none() {
-            run.instantiations = Some(Self::measure(run)?);
-        }
-        run.instantiations.as_ref().map_or_else(|| failed("no instantiations"), Ok)
-    }
-
-    fn measure(run: &mut Run) -> Result<Self, Error> {
-        need(&["microvisor-node", "microvisor-vmm", "microvisor-switch"])?;
-        let count = count(&run.effort);
-        let (cold, prepared) = (Node::start(0)?, Node::start(1)?);
-        for n in 0..WARM_UP + count {
-            if n % 20 == 0 {
-                run.step(&format!("instantiation {n} of {count}, cold and prepared"), 20.0 * 0.25 / 4.0);
-            }
-            // A monitor that is just being prepared would be in the way of the cold one.
-            until("a monitor is prepared", 10, || prepared.has_shells(1))?;
-            cold.instantiate()?;
-            prepared.instantiate()?;
-        }
-        Ok(Self { cold: cold.timelines(count)?, prepared: prepared.timelines(count)? })
-    }
+    Ok(Instantiations { cold: cold.timelines(count)?, prepared: prepared.timelines(count)? })
 }
 
 /// A phase on the node's clock.
-struct Seen {
+struct TimedPhase {
     phase: String,
     model: String,
     source: String,
@@ -172,8 +103,8 @@ struct Wanted {
 }
 
 /// Phases of a timeline: those of a source, and the node's.
-fn seen(t: &Timeline, source: &str, wanted: Wanted) -> Vec<Seen> {
-    let own = t.timeline.spans.iter().flat_map(wanted.own).map(|span| Seen {
+fn phases_of(t: &Timeline, source: &str, wanted: Wanted) -> Vec<TimedPhase> {
+    let own = t.timeline.spans.iter().flat_map(wanted.own).map(|span| TimedPhase {
         phase: span.phase.name().into(),
         model: span.phase.name().into(),
         source: "microvisor".into(),
@@ -182,7 +113,7 @@ fn seen(t: &Timeline, source: &str, wanted: Wanted) -> Vec<Seen> {
     });
     let others = t.external.iter().filter(|p| p.source == source).filter_map(|p| {
         let model = orchestrator(source).and_then(|o| o.phase(&p.name));
-        (wanted.others)(model).then(|| Seen {
+        (wanted.others)(model).then(|| TimedPhase {
             phase: p.name.clone(),
             model: model.map_or_else(String::new, |phase| phase.name().into()),
             source: p.source.clone(),
@@ -194,15 +125,15 @@ fn seen(t: &Timeline, source: &str, wanted: Wanted) -> Vec<Seen> {
 }
 
 /// A bar of medians, in milliseconds.
-fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
+fn stack(label: String, timelines: &[Vec<TimedPhase>]) -> Option<Stack> {
     let millis = |ns: u64| ns as f64 / 1e6;
-    let mut order: Vec<&Seen> = Vec::new();
+    let mut order: Vec<&TimedPhase> = Vec::new();
     for p in timelines.iter().flatten() {
         if !order.iter().any(|known| (&known.phase, &known.source) == (&p.phase, &p.source)) {
             order.push(p);
         }
     }
-    let origin = |seen: &[Seen]| seen.iter().map(|p| p.start).min().unwrap_or(0);
+    let origin = |seen: &[TimedPhase]| seen.iter().map(|p| p.start).min().unwrap_or(0);
     let total: Vec<f64> = timelines
         .iter()
         .filter(|seen| !seen.is_empty())
@@ -211,7 +142,7 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     if total.is_empty() {
         return None;
     }
-    let place = |seen: &[Seen], (phase, source): (&str, &str)| {
+    let place = |seen: &[TimedPhase], (phase, source): (&str, &str)| {
         let p = seen.iter().find(|p| p.phase == phase && p.source == source)?;
         Some((millis(p.start - origin(seen)), millis(p.end - p.start)))
     };
@@ -233,7 +164,7 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
     // A phase is drawn as far behind the one before it as it usually is: then those that follow at once touch.
     for n in 1..phases.len() {
         let [before, this] = [&phases[n - 1], &phases[n]].map(|p| (p.phase.as_str(), p.source.as_str()));
-        let gap = |seen: &Vec<Seen>| {
+        let gap = |seen: &Vec<TimedPhase>| {
             let (start, length) = place(seen, before)?;
             Some(place(seen, this)?.0 - start - length)
         };
@@ -243,31 +174,6 @@ fn stack(label: String, timelines: &[Vec<Seen>]) -> Option<Stack> {
         }
     }
     Some(Stack { label, total: Stat::of(total), phases })
-}
-
-/// Timelines that were measured elsewhere, under a name.
-type Elsewhere = Vec<(String, Vec<Timeline>)>;
-
-/// What was measured elsewhere: timelines with phases of a source. The file has a list of them, or lists by name.
-fn others(e: &Effort, source: &str) -> Result<Elsewhere, Error> {
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum File {
-        One(Vec<Timeline>),
-        Named(indexmap::IndexMap<String, Vec<Timeline>>),
-    }
-    let Some(path) = &e.timelines else { return Ok(Vec::new()) };
-    let text = std::fs::read_to_string(path).or_else(|e| failed(format!("{}: {e}", path.display())))?;
-    let file: File = serde_json::from_str(&text).or_else(|e| failed(format!("{}: {e}", path.display())))?;
-    let named: Elsewhere = match file {
-        File::One(all) => vec![(orchestrator(source).map_or(source, |o| o.name).to_owned(), all)],
-        File::Named(all) => all.into_iter().collect(),
-    };
-    let of_source = |all: Vec<Timeline>| {
-        all.into_iter().filter(|t| t.external.iter().any(|p| p.source == source)).collect::<Vec<_>>()
-    };
-    let named = named.into_iter().map(|(name, all)| (name, of_source(all)));
-    Ok(named.filter(|(_, all)| !all.is_empty()).collect())
 }
 
 fn is_missing(source: &str) -> String {
@@ -283,8 +189,8 @@ fn millis() -> Axis {
 }
 
 /// Figures 12 and 13: the real request in the middle of those that are known.
-pub fn request(run: &mut Run, source: &str) -> Result<Made, Error> {
-    let first = others(&run.effort, source)?.into_iter().next();
+pub fn request(run: &mut Run, source: &str) -> Result<Draft, Error> {
+    let first = read(run.effort.timelines.as_deref(), source)?.into_iter().next();
     let (name, mut all) = first.unwrap_or_default();
     let length = |t: &Timeline| {
         let first = t.external.iter().map(|p| p.start_unix_ns).min().unwrap_or(t.begun_unix_ns);
@@ -293,13 +199,13 @@ pub fn request(run: &mut Run, source: &str) -> Result<Made, Error> {
     all.sort_by_key(length);
     let middle = all.get(all.len() / 2);
     let stacks =
-        middle.and_then(|t| stack(format!("{name}, request {}", t.request), &[seen(t, source, WHOLE)]));
+        middle.and_then(|t| stack(format!("{name}, request {}", t.request), &[phases_of(t, source, WHOLE)]));
     let (content, missing) = match stacks {
         Some(stack) => (Content::Stacks { value: millis(), stacks: vec![stack] }, vec![]),
         None => (Content::Words, vec![is_missing(source)]),
     };
     let compared = vec!["One real request, that in the middle of all by its length; an orchestrator's phases by the table of figure 11, then the node's own.".into()];
-    Ok(Made {
+    Ok(Draft {
         content,
         programs: vec![],
         compared: if middle.is_some() { compared } else { vec![] },
@@ -325,12 +231,12 @@ const PARTS: Wanted = Wanted {
 };
 
 /// Figures 14 and 16.
-pub fn breakdown(run: &mut Run, source: &str) -> Result<Made, Error> {
+pub fn breakdown(run: &mut Run, source: &str) -> Result<Draft, Error> {
     instantiations(run, source, WHOLE, "Phases from the request to ready.")
 }
 
 /// Figures 15 and 17.
-pub fn spawning(run: &mut Run, source: &str) -> Result<Made, Error> {
+pub fn spawning(run: &mut Run, source: &str) -> Result<Draft, Error> {
     instantiations(
         run,
         source,
@@ -339,18 +245,18 @@ pub fn spawning(run: &mut Run, source: &str) -> Result<Made, Error> {
     )
 }
 
-fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Result<Made, Error> {
-    let elsewhere = others(&run.effort, source)?;
+fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Result<Draft, Error> {
+    let elsewhere = read(run.effort.timelines.as_deref(), source)?;
     let count = count(&run.effort);
-    let both = Both::measured(run)?;
+    let measured = measured(run)?;
     let made = |label: &str, timelines: &[Timeline], source: &str| {
-        let all: Vec<Vec<Seen>> = timelines.iter().map(|t| seen(t, source, wanted)).collect();
+        let all: Vec<Vec<TimedPhase>> = timelines.iter().map(|t| phases_of(t, source, wanted)).collect();
         stack(label.to_owned(), &all)
     };
     let mut stacks: Vec<Option<Stack>> =
         elsewhere.iter().map(|(name, all)| made(name, all, source)).collect();
-    stacks.push(made("The node, cold", &both.cold, ""));
-    stacks.push(made("The node, prepared monitor", &both.prepared, ""));
+    stacks.push(made("The node, cold", &measured.cold, ""));
+    stacks.push(made("The node, prepared monitor", &measured.prepared, ""));
     let mut compared = vec![
         what.to_owned(),
         format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
@@ -367,7 +273,7 @@ fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Re
         vec![]
     };
     let content = Content::Stacks { value: millis(), stacks: stacks.into_iter().flatten().collect() };
-    Ok(Made {
+    Ok(Draft {
         content,
         programs: vec!["microvisor-node", "microvisor-vmm", "microvisor-switch"],
         compared,
@@ -399,7 +305,7 @@ mod tests {
             timeline: spans,
             external: vec![external],
         };
-        let stack = stack("x".into(), &[seen(&timeline, "nova", WHOLE)]).unwrap();
+        let stack = stack("x".into(), &[phases_of(&timeline, "nova", WHOLE)]).unwrap();
         let phases: Vec<_> =
             stack.phases.iter().map(|p| (p.phase.as_str(), p.start, p.stat.median)).collect();
         assert_eq!(phases, [("scheduler", 0.0, 3.0), ("spawn", 4.0, 2.0)]);

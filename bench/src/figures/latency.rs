@@ -1,11 +1,12 @@
 //! Figures of latency: by packet size (4, 5), from outside the host (7), and within it (8).
 
-use super::data::{Axis, Bar, Better, Content, Group, Scale, Series};
-use super::host::Error;
-use super::lab::{self, Lab, Path, Poll, Server, Setup, with_stock};
+use super::data::{Axis, Bar, Better, Content, Draft, Group, Scale, Series};
 use super::load::{nptcp, nptcp_of_guest, ping};
-use super::turns::Run;
-use super::{Effort, Made, stock};
+use super::rounds::{Effort, Run};
+use super::testbed::process::Error;
+use super::testbed::setup::{Path, Poll, Server, Setup, check};
+use super::testbed::stock::why_not;
+use super::testbed::{Testbed, with_stock};
 
 const NATIVE: Setup = Setup::new("native", Path::Veth { links: 1 });
 const BRIDGE: Setup = Setup::new("bridge", Path::Bridge);
@@ -41,7 +42,7 @@ pub const CONFIGURATIONS: Sizes = Sizes {
         BRIDGE,
         TAP,
         SWITCH,
-        Setup { key: "switch-wire", wire: true, ..SWITCH },
+        Setup { key: "switch-point-to-point", point_to_point: true, ..SWITCH },
         polling(SWITCH),
         sleeping(SWITCH),
         Setup { key: "switch-no-offload", offload: false, ..SWITCH },
@@ -57,7 +58,7 @@ const HIGH: u32 = 65_536;
 
 /// Why a stock hypervisor is not beside the others.
 pub fn no_peer() -> Vec<String> {
-    stock::why_not().into_iter().collect()
+    why_not().into_iter().collect()
 }
 
 impl Sizes {
@@ -75,15 +76,15 @@ impl Sizes {
     }
 
     /// Measures it.
-    pub fn make(&self, run: &mut Run) -> Result<Made, Error> {
+    pub fn make(&self, run: &mut Run) -> Result<Draft, Error> {
         let server = Server::Netpipe { low: 1, high: HIGH };
         let setups = with_stock(self.setups);
-        let mut programs = lab::check(&setups, server, &["NPtcp"])?;
+        let mut programs = check(&setups, server, &["NPtcp"])?;
         programs.push("NPtcp");
         let repeats = Self::repeats(&run.effort);
         let series = run.alternate(&setups, Self::turn_seconds(&run.effort.clone()), |setup| {
-            let lab = Lab::new(setup, server)?;
-            let all = nptcp(&lab, 1, HIGH, repeats)?;
+            let testbed = Testbed::new(setup, server)?;
+            let all = nptcp(&testbed, 1, HIGH, repeats)?;
             // Between two powers of two NPtcp measures one size more, which a picture does not need.
             Ok(all.into_iter().filter(|(size, _)| (*size as u64).is_power_of_two()).collect())
         })?;
@@ -93,7 +94,7 @@ impl Sizes {
             run.effort.rounds
         ));
         let x = Axis { label: "message size".into(), unit: "bytes".into(), scale: Scale::Log2, better: None };
-        Ok(Made {
+        Ok(Draft {
             content: Content::Lines { x, y: micros("one way"), series },
             programs,
             compared,
@@ -136,15 +137,15 @@ pub fn outside_seconds(e: &Effort) -> f64 {
 }
 
 /// Figure 7.
-pub fn outside(run: &mut Run) -> Result<Made, Error> {
-    let mut programs = lab::check(&OUTSIDE, Server::Ping, &["ping"])?;
+pub fn outside(run: &mut Run) -> Result<Draft, Error> {
+    let mut programs = check(&OUTSIDE, Server::Ping, &["ping"])?;
     programs.push("ping");
     let count = pings(&run.effort);
     let seconds = outside_seconds(&run.effort) / (OUTSIDE.len() * run.effort.rounds) as f64;
     let series = run.alternate(&OUTSIDE, seconds, |setup| {
-        let lab = Lab::new(setup, Server::Ping)?;
-        ping(&lab, 50)?;
-        Ok(vec![(0.0, ping(&lab, count)?)])
+        let testbed = Testbed::new(setup, Server::Ping)?;
+        ping(&testbed, 50)?;
+        Ok(vec![(0.0, ping(&testbed, count)?)])
     })?;
     let compared = vec![
         format!("{count} pings of 56 bytes, one a millisecond, from a namespace that stands for another host; the median is one value. 50 before them are not counted."),
@@ -153,9 +154,9 @@ pub fn outside(run: &mut Run) -> Result<Made, Error> {
         how_often(run),
     ];
     let inside = "A stock hypervisor is compared within the host alone (figures 2, 4, 5, 8 and 9).";
-    let missing = vec![stock::why_not().unwrap_or_else(|| inside.into())];
+    let missing = vec![why_not().unwrap_or_else(|| inside.into())];
     let groups = vec![Group { label: "from outside the host".into(), bars: bars(series) }];
-    Ok(Made { content: Content::Bars { value: micros("round trip"), groups }, programs, compared, missing })
+    Ok(Draft { content: Content::Bars { value: micros("round trip"), groups }, programs, compared, missing })
 }
 
 const INSIDE: [Setup; 5] = [NATIVE, TAP, SWITCH, polling(SWITCH), sleeping(SWITCH)];
@@ -173,10 +174,10 @@ pub fn inside_seconds(e: &Effort) -> f64 {
 }
 
 /// Figure 8.
-pub fn inside(run: &mut Run) -> Result<Made, Error> {
+pub fn inside(run: &mut Run) -> Result<Draft, Error> {
     let server = Server::Netpipe { low: SMALL, high: SMALL };
     let setups = with_stock(&INSIDE);
-    let mut programs = lab::check(&setups, server, &["NPtcp"])?;
+    let mut programs = check(&setups, server, &["NPtcp"])?;
     programs.push("NPtcp");
     let count = messages(&run.effort);
     let seconds = 1.0 + f64::from(count) * 0.001;
@@ -184,12 +185,12 @@ pub fn inside(run: &mut Run) -> Result<Made, Error> {
         latencies.first().map(|(size, one_way)| (*size, one_way * 2.0)).into_iter().collect()
     };
     let to = run.alternate(&setups, seconds, |setup| {
-        let lab = Lab::new(setup, server)?;
-        Ok(there_and_back(nptcp(&lab, SMALL, SMALL, count)?))
+        let testbed = Testbed::new(setup, server)?;
+        Ok(there_and_back(nptcp(&testbed, SMALL, SMALL, count)?))
     })?;
     let between = run.alternate(&BETWEEN, seconds, |setup| {
-        let lab = Lab::new(setup, server)?;
-        Ok(there_and_back(nptcp_of_guest(&lab, setup, SMALL, count)?))
+        let testbed = Testbed::new(setup, server)?;
+        Ok(there_and_back(nptcp_of_guest(&testbed, setup, SMALL, count)?))
     })?;
     let compared = vec![
         format!("{SMALL} bytes over TCP and back, {count} times: twice what NPtcp, or the netpipe guest, gives as its one-way time, the best of three series."),
@@ -201,7 +202,7 @@ pub fn inside(run: &mut Run) -> Result<Made, Error> {
         Group { label: "from the host".into(), bars: bars(to) },
         Group { label: "between two guests".into(), bars: bars(between) },
     ];
-    Ok(Made {
+    Ok(Draft {
         content: Content::Bars { value: micros("round trip"), groups },
         programs,
         compared,

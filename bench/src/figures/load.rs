@@ -1,7 +1,8 @@
 //! Loads: the programs that measure, and how their words are read.
 
-use super::host::{Error, Outcome, failed, finish};
-use super::lab::{Lab, SERVER, Setup};
+use super::testbed::Testbed;
+use super::testbed::process::{Error, Outcome, failed, finish};
+use super::testbed::setup::{SERVER, Setup};
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,14 +23,14 @@ fn tail(text: &str) -> &str {
 }
 
 /// iperf3 to the server; gigabits a second that arrived. `amount` is `-t 1` or `-n 32M`.
-pub fn iperf(lab: &Lab, streams: usize, amount: [&str; 2]) -> Result<f64, Error> {
+pub fn iperf(testbed: &Testbed, streams: usize, amount: [&str; 2]) -> Result<f64, Error> {
     let streams = streams.to_string();
     let words = ["iperf3", "-J", "-c", SERVER, "-P", &streams, amount[0], amount[1]];
     // Between two tests a server is busy for a moment, or does not listen.
     let not_yet = ["server is busy", "unable to connect"];
     let mut again = 0;
     loop {
-        let outcome = finish(&mut lab.load(&words), PATIENCE)?;
+        let outcome = finish(&mut testbed.load(&words), PATIENCE)?;
         match received(&outcome.out) {
             Some(rate) => return Ok(rate / 1e9),
             None if again < 20 && not_yet.iter().any(|why| outcome.out.contains(why)) => {
@@ -56,16 +57,16 @@ fn received(json: &str) -> Option<f64> {
 pub type Latencies = Vec<(f64, f64)>;
 
 /// NPtcp from the client's namespace over its own row of sizes.
-pub fn nptcp(lab: &Lab, low: u32, high: u32, repeats: u32) -> Result<Latencies, Error> {
+pub fn nptcp(testbed: &Testbed, low: u32, high: u32, repeats: u32) -> Result<Latencies, Error> {
     let (low, high, repeats) = (low.to_string(), high.to_string(), repeats.to_string());
     let words =
         ["NPtcp", "-o", "/dev/null", "-h", SERVER, "-p", "0", "-l", &low, "-u", &high, "-n", &repeats];
-    latencies(&said("NPtcp", &mut lab.load(&words))?.err)
+    latencies(&said("NPtcp", &mut testbed.load(&words))?.err)
 }
 
 /// The same from a second guest.
-pub fn nptcp_of_guest(lab: &Lab, setup: &Setup, size: u32, repeats: u32) -> Result<Latencies, Error> {
-    let mut command = lab.transmitter(setup, &format!("-p 0 -l {size} -u {size} -n {repeats}"));
+pub fn nptcp_of_guest(testbed: &Testbed, setup: &Setup, size: u32, repeats: u32) -> Result<Latencies, Error> {
+    let mut command = testbed.transmitter(setup, &format!("-p 0 -l {size} -u {size} -n {repeats}"));
     latencies(&said("the netpipe guest", &mut command)?.out)
 }
 
@@ -81,10 +82,10 @@ fn latencies(text: &str) -> Result<Latencies, Error> {
 }
 
 /// So many pings, a millisecond apart; the median of their round trips, microseconds.
-pub fn ping(lab: &Lab, count: usize) -> Result<f64, Error> {
+pub fn ping(testbed: &Testbed, count: usize) -> Result<f64, Error> {
     let count = count.to_string();
     let outcome =
-        said("ping", &mut lab.load(&["ping", "-n", "-i", "0.001", "-W", "1", "-c", &count, SERVER]))?;
+        said("ping", &mut testbed.load(&["ping", "-n", "-i", "0.001", "-W", "1", "-c", &count, SERVER]))?;
     let times = round_trips(&outcome.out);
     if times.is_empty() { failed("ping printed no time") } else { Ok(crate::sample::quantile(&times, 0.5)) }
 }
@@ -95,11 +96,11 @@ fn round_trips(text: &str) -> Vec<f64> {
 }
 
 /// redis-benchmark with 50 clients; requests a second of SET and of GET.
-pub fn redis(lab: &Lab, requests: usize, pipeline: usize) -> Result<[f64; 2], Error> {
+pub fn redis(testbed: &Testbed, requests: usize, pipeline: usize) -> Result<[f64; 2], Error> {
     let (requests, pipeline) = (requests.to_string(), pipeline.to_string());
     let words =
         ["redis-benchmark", "-h", SERVER, "-t", "set,get", "-c", "50", "--csv", "-n", &requests, "-P"];
-    let outcome = said("redis-benchmark", &mut lab.load(&[&words[..], &[&pipeline]].concat()))?;
+    let outcome = said("redis-benchmark", &mut testbed.load(&[&words[..], &[&pipeline]].concat()))?;
     match ["SET", "GET"].map(|test| csv_rate(&outcome.out, test)) {
         [Some(set), Some(get)] => Ok([set, get]),
         _ => failed("redis-benchmark printed no rate"),
@@ -113,7 +114,7 @@ fn csv_rate(text: &str, test: &str) -> Option<f64> {
 
 /// The same by a second guest, of one kind.
 pub fn redis_of_guest(
-    lab: &Lab,
+    testbed: &Testbed,
     setup: &Setup,
     requests: usize,
     pipeline: usize,
@@ -128,7 +129,7 @@ pub fn redis_of_guest(
         words.extend(["--set".into(), format!("{name}={value}")]);
     }
     words.extend(["--set".into(), format!("reads={reads}"), "--set".into(), "keys=1".into()]);
-    let outcome = said("the redis-load guest", &mut lab.second_guest(setup, &words))?;
+    let outcome = said("the redis-load guest", &mut testbed.second_guest(setup, &words))?;
     let rate =
         outcome.out.lines().find_map(|l| l.strip_prefix("throughput ")?.split(' ').next()?.parse().ok());
     rate.map_or_else(|| failed("the redis-load guest printed no rate"), Ok)

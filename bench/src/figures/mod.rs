@@ -1,34 +1,30 @@
 //! The figures: each from a real run on this host, as numbers (JSON), as pictures (SVG, PNG), and all of them on a page.
 //!
-//! [`lab`] makes the contestants and [`load`] measures them, [`turns`] lets them alternate; `throughput`, `latency`,
-//! `redis` and `instantiation` say which figure compares whom. [`data`] is what comes out, `svg`, `plot` and `diagram` draw
-//! it, `page` shows it, [`compare`] sets it beside an older run's.
+//! [`testbed`] makes the configurations, [`load`] measures them, [`rounds`] lets them alternate. `throughput`, `latency`,
+//! `redis` and `instantiation` define the figures. [`data`] is the result; [`draw`] draws it, `page` shows it, [`compare`]
+//! compares it with an older run's.
 
 mod compare;
 mod data;
-mod diagram;
-mod host;
+mod draw;
 mod instantiation;
-mod lab;
 mod latency;
 mod load;
-mod look;
 mod page;
-mod place;
-mod plot;
 mod redis;
-mod stock;
-mod svg;
+mod rounds;
+mod testbed;
 mod throughput;
-mod turns;
+mod timelines;
 
-use data::{Content, Figure, SCHEMA};
-use host::{Error, failed};
+use data::{Draft, Figure, SCHEMA};
+use rounds::{Effort, Run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
-use turns::Run;
+use testbed::process::{Error, failed};
+use testbed::{host, namespace, process, versions};
 
 const HELP: &str = "\
 Draws the figures, each from a real run on this host.
@@ -46,29 +42,12 @@ Usage: microvisor-bench FIGURE ... [--quick] [--out DIR]
 
   --quick          fewer rounds and points: all within 15 minutes on 2 CPUs
   --out DIR        where figNN.json, .svg, .png and index.html go (default: figures)
-  --rounds N       runs of each contestant (default 7, with --quick 3)
+  --rounds N       runs of each configuration (default 7, with --quick 3)
   --timelines FILE what /v1/timelines answered on nodes that orchestrators drove, for figures 12 to 17
 
 As root. Ctrl-C stops and removes what was made; figures that were done stay.
 Exit status: 0 done, 1 failed or something got worse, 2 the command line is wrong, 130 stopped.
 ";
-
-/// What a figure's maker gives.
-struct Made {
-    content: Content,
-    /// Programs that took part.
-    programs: Vec<&'static str>,
-    compared: Vec<String>,
-    missing: Vec<String>,
-}
-
-/// How much is measured.
-#[derive(Clone, Debug)]
-struct Effort {
-    quick: bool,
-    rounds: usize,
-    timelines: Option<PathBuf>,
-}
 
 /// A figure that can be made.
 struct Kind {
@@ -76,7 +55,7 @@ struct Kind {
     caption: &'static str,
     /// About how many seconds it takes.
     seconds: fn(&Effort) -> f64,
-    make: fn(&mut Run) -> Result<Made, Error>,
+    make: fn(&mut Run) -> Result<Draft, Error>,
 }
 
 static KINDS: [Kind; 17] = [
@@ -185,7 +164,7 @@ static KINDS: [Kind; 17] = [
 ];
 
 /// What the command line asks for.
-struct Asked {
+struct Options {
     kinds: Vec<&'static Kind>,
     effort: Effort,
     out: PathBuf,
@@ -205,8 +184,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
         Some("compare") => return compare::main(&arguments[1..]),
         _ => {}
     }
-    let outcome = match asked(arguments) {
-        Ok(asked) => make_all(&asked),
+    let outcome = match options(arguments) {
+        Ok(options) => make_all(&options),
         Err(why) => {
             eprintln!("microvisor-bench: {why}; see microvisor-bench --help");
             return ExitCode::from(2);
@@ -225,8 +204,8 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn asked(arguments: &[String]) -> Result<Asked, String> {
-    let mut asked = Asked {
+fn options(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options {
         kinds: Vec::new(),
         effort: Effort { quick: false, rounds: 0, timelines: None },
         out: "figures".into(),
@@ -235,55 +214,55 @@ fn asked(arguments: &[String]) -> Result<Asked, String> {
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} takes a value"));
         match word.as_str() {
-            "--quick" => asked.effort.quick = true,
-            "--out" => asked.out = value()?.into(),
-            "--timelines" => asked.effort.timelines = Some(value()?.into()),
+            "--quick" => options.effort.quick = true,
+            "--out" => options.out = value()?.into(),
+            "--timelines" => options.effort.timelines = Some(value()?.into()),
             "--rounds" => {
                 let rounds = value()?;
-                asked.effort.rounds = rounds
+                options.effort.rounds = rounds
                     .parse()
                     .ok()
                     .filter(|n| *n > 0)
                     .ok_or(format!("--rounds: {rounds} is no count"))?;
             }
-            "all" => asked.kinds.extend(&KINDS),
-            id => asked
+            "all" => options.kinds.extend(&KINDS),
+            id => options
                 .kinds
                 .push(KINDS.iter().find(|kind| kind.id == id).ok_or(format!("there is no figure {id}"))?),
         }
     }
-    if asked.kinds.is_empty() {
+    if options.kinds.is_empty() {
         return Err("no figure is named".into());
     }
-    if asked.effort.rounds == 0 {
-        asked.effort.rounds = if asked.effort.quick { 3 } else { 7 };
+    if options.effort.rounds == 0 {
+        options.effort.rounds = if options.effort.quick { 3 } else { 7 };
     }
-    Ok(asked)
+    Ok(options)
 }
 
 /// One after the other; one that cannot be made does not keep others from being made.
-fn make_all(asked: &Asked) -> Result<(), Error> {
-    if let Err(e) = std::fs::create_dir_all(&asked.out) {
-        return failed(format!("{}: {e}", asked.out.display()));
+fn make_all(options: &Options) -> Result<(), Error> {
+    if let Err(e) = std::fs::create_dir_all(&options.out) {
+        return failed(format!("{}: {e}", options.out.display()));
     }
     // SAFETY: a plain system call.
     if unsafe { libc::geteuid() } != 0 {
         return failed("namespaces are made by root: try sudo");
     }
-    host::watch_for_interrupts()?;
-    host::sweep();
-    let host = place::describe();
+    process::watch_for_interrupts()?;
+    namespace::sweep();
+    let host = host::describe();
     eprintln!("{}, {} CPUs, Linux {}, {}", host.processor, host.cpus, host.kernel, host.virtualisation);
     eprintln!("{}", host.placement);
     if host.load > 0.3 {
         eprintln!("others are at work here (load {}): the spread will say how much that matters", host.load);
     }
-    let seconds = asked.kinds.iter().map(|kind| (kind.seconds)(&asked.effort)).sum();
-    let mut run = Run::new(asked.effort.clone(), seconds);
+    let seconds = options.kinds.iter().map(|kind| (kind.seconds)(&options.effort)).sum();
+    let mut run = Run::new(options.effort.clone(), seconds);
     let mut why_not = Vec::new();
-    for kind in &asked.kinds {
-        run.begin(kind.id, (kind.seconds)(&asked.effort));
-        match make(kind, &mut run).and_then(|figure| write(&figure, &asked.out)) {
+    for kind in &options.kinds {
+        run.begin(kind.id, (kind.seconds)(&options.effort));
+        match make(kind, &mut run).and_then(|figure| write(&figure, &options.out)) {
             Ok(()) => run.say(&format!("done: {}", kind.caption)),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(e) => {
@@ -292,18 +271,18 @@ fn make_all(asked: &Asked) -> Result<(), Error> {
             }
         }
     }
-    let page = page::write(&asked.out)?;
+    let page = page::write(&options.out)?;
     eprintln!("{}", page.display());
     if why_not.is_empty() { Ok(()) } else { failed(why_not.join("\n")) }
 }
 
 fn make(kind: &Kind, run: &mut Run) -> Result<Figure, Error> {
-    let (begun, host) = (Instant::now(), place::describe());
+    let (begun, host) = (Instant::now(), host::describe());
     let begun_unix_s =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let made = (kind.make)(run)?;
     let mut versions: BTreeMap<String, String> =
-        made.programs.iter().map(|program| ((*program).to_owned(), host::version(program))).collect();
+        made.programs.iter().map(|program| ((*program).to_owned(), versions::version(program))).collect();
     versions.insert("microvisor-bench".into(), env!("CARGO_PKG_VERSION").into());
     Ok(Figure {
         schema: SCHEMA.into(),
@@ -328,8 +307,8 @@ fn make(kind: &Kind, run: &mut Run) -> Result<Figure, Error> {
 /// Numbers and pictures, beside each other.
 fn write(figure: &Figure, folder: &Path) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(figure).or_else(failed)?;
-    let svg = svg::draw(figure);
-    let png = svg::rasterise(&svg)?;
+    let svg = draw::draw(figure);
+    let png = draw::rasterise(&svg)?;
     for (extension, bytes) in [("json", json.into_bytes()), ("svg", svg.into_bytes()), ("png", png)] {
         let path = folder.join(format!("{}.{extension}", figure.figure));
         if let Err(e) = std::fs::write(&path, bytes) {
@@ -341,7 +320,7 @@ fn write(figure: &Figure, folder: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 fn example() -> Figure {
-    use data::{Axis, Better, Host, Point, Scale, Series, Stat};
+    use data::{Axis, Better, Content, Host, Point, Scale, Series, Stat};
     let axis = |label: &str, scale| Axis {
         label: label.into(),
         unit: "u".into(),
@@ -351,7 +330,7 @@ fn example() -> Figure {
     let point = |x: f64| Point { x, stat: Stat::of(vec![x, x * 1.1, x * 1.2]) };
     let series = |key: &str| Series {
         key: key.into(),
-        label: look::of(key).label.into(),
+        label: draw::style::of(key).label.into(),
         points: [1.0, 2.0, 4.0].map(point).to_vec(),
     };
     Figure {

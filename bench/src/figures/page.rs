@@ -1,8 +1,8 @@
 //! The page that shows all figures of a folder. It needs nothing but the files beside it.
 
 use super::data::{Content, Figure, SCHEMA};
-use super::host::{Error, failed};
-use super::svg::escape;
+use super::draw::canvas::escape;
+use super::testbed::process::{Error, failed};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_figure_of_its_folder_and_needs_nothing_from_elsewhere() {
-        let folder = crate::figures::host::Folder::new().unwrap();
+        let folder = crate::figures::testbed::namespace::Folder::new().unwrap();
         let mut figure = crate::figures::example();
         figure.missing = vec!["a < b".into()];
         std::fs::write(folder.0.join("fig03.json"), serde_json::to_vec(&figure).unwrap()).unwrap();

@@ -1,11 +1,11 @@
 //! Figure 2: transactions per second of Redis.
 
-use super::data::{Axis, Bar, Better, Content, Group, Scale, Stat};
-use super::host::Error;
-use super::lab::{self, Lab, Path, Server, Setup};
+use super::data::{Axis, Bar, Better, Content, Draft, Group, Scale, Stat};
 use super::load::{redis, redis_of_guest};
-use super::turns::Run;
-use super::{Effort, Made};
+use super::rounds::{Effort, Run};
+use super::testbed::process::Error;
+use super::testbed::setup::{Path, Server, Setup, check};
+use super::testbed::{Testbed, with_stock};
 
 const SETUPS: [Setup; 4] = [
     Setup::new("native", Path::Veth { links: 1 }),
@@ -32,9 +32,9 @@ fn turn_seconds(e: &Effort) -> f64 {
 }
 
 /// Measures it.
-pub fn make(run: &mut Run) -> Result<Made, Error> {
-    let setups = lab::with_stock(&SETUPS);
-    let mut programs = lab::check(&setups, Server::Redis, &["redis-benchmark"])?;
+pub fn make(run: &mut Run) -> Result<Draft, Error> {
+    let setups = with_stock(&SETUPS);
+    let mut programs = check(&setups, Server::Redis, &["redis-benchmark"])?;
     programs.push("redis-benchmark");
     let e = run.effort.clone();
     let series = run.alternate(&setups, turn_seconds(&e), |setup| {
@@ -42,14 +42,14 @@ pub fn make(run: &mut Run) -> Result<Made, Error> {
         if setup.key == "guests" {
             for (pipeline, reads) in PIPELINES.into_iter().flat_map(|p| [(p, 0), (p, 100)]) {
                 // A guest that has ended leaves connections behind, which may be in the way of the next one's.
-                let lab = Lab::new(setup, Server::Redis)?;
-                rates.push(redis_of_guest(&lab, setup, requests(&e, pipeline), pipeline, reads)?);
+                let testbed = Testbed::new(setup, Server::Redis)?;
+                rates.push(redis_of_guest(&testbed, setup, requests(&e, pipeline), pipeline, reads)?);
             }
         } else {
-            let lab = Lab::new(setup, Server::Redis)?;
-            redis(&lab, 10_000, 16)?;
+            let testbed = Testbed::new(setup, Server::Redis)?;
+            redis(&testbed, 10_000, 16)?;
             for pipeline in PIPELINES {
-                rates.extend(redis(&lab, requests(&e, pipeline), pipeline)?);
+                rates.extend(redis(&testbed, requests(&e, pipeline), pipeline)?);
             }
         }
         Ok(rates.into_iter().enumerate().map(|(n, rate)| (n as f64, rate / 1000.0)).collect())
@@ -75,7 +75,7 @@ pub fn make(run: &mut Run) -> Result<Made, Error> {
         "Native: over a veth pair. TAP: the monitor moves packets. Switch: a TAP of the switch and vhost-user. Two guests: both on the switch.".into(),
         format!("{} requests one at a time, {} requests 16 at a time; contestants take turns, {} rounds; each is made for its turn and removed after it.", requests(&e, 1), requests(&e, 16), e.rounds),
     ];
-    Ok(Made {
+    Ok(Draft {
         content: Content::Bars { value, groups: groups.collect() },
         programs,
         compared,

@@ -1,11 +1,11 @@
 //! Figures of TCP throughput by the number of streams: 1, 3, 6 and 9.
 
-use super::data::{Axis, Better, Content, Scale};
-use super::host::Error;
-use super::lab::{self, Lab, Path, Poll, Server, Setup};
+use super::data::{Axis, Better, Content, Draft, Scale};
 use super::load::iperf;
-use super::turns::Run;
-use super::{Effort, Made};
+use super::rounds::{Effort, Run};
+use super::testbed::process::Error;
+use super::testbed::setup::{Path, Poll, Server, Setup, check};
+use super::testbed::{Testbed, with_stock};
 
 /// A figure of throughput.
 pub struct Throughput {
@@ -111,7 +111,7 @@ pub const PATHS: Throughput = Throughput {
         Setup::new("bridge", Path::Bridge),
         TAP,
         SWITCH,
-        Setup { wire: true, ..key("switch-wire", SWITCH) },
+        Setup { point_to_point: true, ..key("switch-point-to-point", SWITCH) },
         Setup::new("switch-bond", Path::Bond { links: 2 }),
     ],
     compared: &[
@@ -125,7 +125,8 @@ pub const PATHS: Throughput = Throughput {
 
 /// Whether native Linux can bond here.
 fn bonding() -> String {
-    let module = format!("/lib/modules/{}/kernel/drivers/net/bonding", super::place::describe().kernel);
+    let module =
+        format!("/lib/modules/{}/kernel/drivers/net/bonding", super::testbed::host::describe().kernel);
     if std::path::Path::new("/sys/class/net/bonding_masters").exists()
         || std::path::Path::new(&module).exists()
     {
@@ -156,15 +157,15 @@ impl Throughput {
     }
 
     /// Measures it.
-    pub fn make(&self, run: &mut Run) -> Result<Made, Error> {
-        let setups = if self.stock { lab::with_stock(self.setups) } else { self.setups.to_vec() };
-        let mut programs = lab::check(&setups, Server::Iperf, &["iperf3"])?;
+    pub fn make(&self, run: &mut Run) -> Result<Draft, Error> {
+        let setups = if self.stock { with_stock(self.setups) } else { self.setups.to_vec() };
+        let mut programs = check(&setups, Server::Iperf, &["iperf3"])?;
         programs.push("iperf3");
         let e = run.effort.clone();
         let series = run.alternate(&setups, Self::turn_seconds(&e), |setup| {
-            let lab = Lab::new(setup, Server::Iperf)?;
-            iperf(&lab, 1, ["-n", "32M"])?;
-            let rate = |&n: &usize| Ok((n as f64, iperf(&lab, n, ["-t", Self::transfer(&e)])?));
+            let testbed = Testbed::new(setup, Server::Iperf)?;
+            iperf(&testbed, 1, ["-n", "32M"])?;
+            let rate = |&n: &usize| Ok((n as f64, iperf(&testbed, n, ["-t", Self::transfer(&e)])?));
             Self::streams(&e).iter().map(rate).collect()
         })?;
         let mut compared: Vec<String> = self.compared.iter().map(ToString::to_string).collect();
@@ -180,6 +181,6 @@ impl Throughput {
             scale: Scale::Linear,
             better: Some(Better::More),
         };
-        Ok(Made { content: Content::Lines { x, y, series }, programs, compared, missing: (self.missing)() })
+        Ok(Draft { content: Content::Lines { x, y, series }, programs, compared, missing: (self.missing)() })
     }
 }

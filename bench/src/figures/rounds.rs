@@ -1,18 +1,30 @@
-//! Contestants take turns, A B A B, so that whatever changes on the host meanwhile meets all alike.
+//! A run of figures: configurations are measured in rounds, A B A B, so that whatever changes on the host meanwhile affects all alike.
 
-use super::Effort;
 use super::data::{Point, Series, Stat};
-use super::host::Error;
-use super::lab::Setup;
+use super::testbed::process::Error;
+use super::testbed::setup::Setup;
+use super::timelines::Instantiations;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A run, as it is told on standard error.
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Effort {
+    /// Fewer points and shorter transfers.
+    pub quick: bool,
+    /// Times that each configuration is measured.
+    pub rounds: usize,
+    /// A file of timelines that were measured elsewhere.
+    pub timelines: Option<PathBuf>,
+}
+
+/// A run of figures, and its progress on standard error.
 pub struct Run {
     /// How much is measured.
     pub effort: Effort,
     /// What several figures show, once measured.
-    pub instantiations: Option<super::instantiation::Both>,
+    pub instantiations: Option<Instantiations>,
     begun: Instant,
     /// Seconds that all was thought to take, and what is behind of that.
     planned: f64,

@@ -1,7 +1,7 @@
 //! Drawings without numbers: the model as a row of boxes, and the mapping as a table.
 
-use super::data::ModelPhase;
-use super::svg::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
+use super::canvas::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
+use crate::figures::data::ModelPhase;
 
 /// Fill and edge of a place.
 fn colours(place: &str) -> (&'static str, &'static str) {

@@ -1,4 +1,4 @@
-//! What measurements are made on: this host's namespaces and processes, which end with their owners, whatever happens.
+//! Processes that end with their owners, whatever happens; interrupts; the programs that a measurement needs.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -105,33 +105,6 @@ pub fn own(name: &str) -> PathBuf {
     here.parent().unwrap_or(Path::new("/")).join(name)
 }
 
-/// The first line in which a program says its version.
-pub fn version(program: &str) -> String {
-    let (path, option) = match program {
-        "ip" | "ping" | "tc" => (program.into(), "-V"),
-        "qemu-system-x86_64" => {
-            return format!("{}; {}", said(Command::new(program).arg("--version")), super::stock::version());
-        }
-        "iperf3" | "redis-server" | "redis-benchmark" => (program.into(), "--version"),
-        "NPtcp" => return package("netpipe-tcp"),
-        ours => (own(ours), "--version"),
-    };
-    said(Command::new(path).arg(option))
-}
-
-/// The first line of what a command says.
-fn said(command: &mut Command) -> String {
-    let said = command.stdin(Stdio::null()).output();
-    let text = said.map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
-}
-
-/// A program that does not say its version: Debian's.
-fn package(name: &str) -> String {
-    let said = Command::new("dpkg-query").args(["-W", "-f", "${Package} ${Version}", name]).output();
-    said.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
-}
-
 /// Reads all that a process says, while it runs.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
@@ -155,16 +128,16 @@ pub struct Outcome {
 }
 
 /// Runs a command to its end, or until somebody wants to stop.
-pub fn finish(command: &mut Command, patience: Duration) -> Result<Outcome, Error> {
+pub fn finish(command: &mut Command, limit: Duration) -> Result<Outcome, Error> {
     let mut running = Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let (out, err) = (drain(running.0.stdout.take()), drain(running.0.stderr.take()));
-    let end = Instant::now() + patience;
+    let end = Instant::now() + limit;
     let status = loop {
         go_on()?;
         match running.0.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
-            Ok(None) => return failed(format!("{command:?} did not end in {patience:?}")),
+            Ok(None) => return failed(format!("{command:?} did not end in {limit:?}")),
             Err(e) => return failed(format!("{command:?}: {e}")),
         }
     };
@@ -219,95 +192,5 @@ impl Drop for Running {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-    }
-}
-
-static NUMBER: AtomicU32 = AtomicU32::new(0);
-/// All names begin so, with the number of this process.
-const STEM: &str = "mvb";
-
-/// A name of this process' own, short enough for a network interface.
-pub fn unique() -> String {
-    format!("{STEM}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A network namespace, removed with this. Its devices say nothing by themselves.
-pub struct Namespace {
-    /// Its name.
-    pub name: String,
-}
-
-impl Namespace {
-    /// A new one, with its loopback up.
-    pub fn new() -> Result<Self, Error> {
-        let new = Self { name: unique() };
-        run(Command::new("ip").args(["netns", "add", &new.name]))?;
-        let quiet = "echo 1 | tee /proc/sys/net/ipv6/conf/default/disable_ipv6 /proc/sys/net/ipv6/conf/all/disable_ipv6";
-        run(&mut new.command(&["sh", "-c", quiet]))?;
-        new.ip("link set lo up")?;
-        Ok(new)
-    }
-
-    /// Runs `ip` in it.
-    pub fn ip(&self, words: &str) -> Result<(), Error> {
-        run(Command::new("ip").args(["-n", &self.name]).args(words.split(' '))).map(drop)
-    }
-
-    /// A command that runs in it.
-    pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name]).args(words);
-        command
-    }
-
-    /// Gives a device an address and brings it up.
-    pub fn address(&self, device: &str, address: &str, mtu: u16) -> Result<(), Error> {
-        self.ip(&format!("addr add {address} dev {device}"))?;
-        self.ip(&format!("link set {device} mtu {mtu} up"))
-    }
-
-    /// Waits until somebody listens on a TCP port in it.
-    pub fn listens(&self, port: u16) -> Result<(), Error> {
-        until(&format!("a server listens on port {port}"), 10, || {
-            let listening = run(&mut self.command(&["ss", "-Htln", &format!("sport = :{port}")]));
-            listening.is_ok_and(|said| !said.is_empty())
-        })
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = run(Command::new("ip").args(["netns", "del", &self.name]));
-    }
-}
-
-/// Removes namespaces of those who were killed before they could.
-pub fn sweep() {
-    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name.strip_prefix(STEM).and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid);
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = run(Command::new("ip").args(["netns", "del", &name]));
-        }
-    }
-}
-
-/// A folder for sockets and files, removed with this.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    /// A new one.
-    pub fn new() -> Result<Self, Error> {
-        let path = std::env::temp_dir().join(unique());
-        match std::fs::create_dir(&path) {
-            Ok(()) => Ok(Self(path)),
-            Err(e) => failed(format!("{}: {e}", path.display())),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,195 +1,31 @@
-//! Contestants: a client's namespace, a server or guest, and what is between them, made through the public command line
-//! for one turn, and gone after it. So nobody works while another is measured.
+//! The testbed: a client's namespace, a server or guest, and what is between them, made through the public command line
+//! for one turn, and gone after it. So nothing works while another configuration is measured.
+//!
+//! [`setup`] says what takes part, [`stock`] makes a stock hypervisor, [`cpu_placement`] says which CPU does what, and
+//! [`host`] and [`versions`] what it was measured on. [`process`] and [`namespace`] end with their owners.
 
-use super::host::{Error, Folder, Namespace, Running, failed, need, own, run, unique, until};
-use super::look;
-use super::place::Places;
-use super::stock;
+pub mod cpu_placement;
+pub mod host;
+pub mod namespace;
+pub mod node;
+pub mod process;
+pub mod setup;
+pub mod stock;
+pub mod versions;
+
+use cpu_placement::CpuPlacement;
+use namespace::{Folder, Namespace, unique};
+use process::{Error, Running, failed, own, run, until};
+use setup::{CLIENT, OTHER, Path, Poll, SERVER, Server, Setup, features, netpipe, options};
 use std::fmt::Write;
 use std::fs::File;
 use std::process::{Command, Stdio};
-
-/// What is between the client and the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// A veth pair, or two and a route over both.
-    Veth { links: usize },
-    /// A veth pair, a bridge of the kernel, a veth pair.
-    Bridge,
-    /// A TAP that the client's kernel and the monitor share.
-    Tap,
-    /// A veth pair, a bridge of the kernel, a TAP of the monitor.
-    TapBehindBridge,
-    /// A TAP, and Linux in a machine of QEMU.
-    Stock,
-    /// A TAP, the switch, and a guest's vhost-user port.
-    Switch,
-    /// A veth pair whose end is the switch's uplink, and a guest's vhost-user port.
-    Uplink,
-    /// A TAP, the switch, veth pairs bonded at both ends, the switch, and a guest's vhost-user port.
-    Bond { links: usize },
-}
-
-/// How long those who wait for packets look for them before they sleep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Poll {
-    /// 50 microseconds.
-    Adaptive,
-    /// As long as they live.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-/// A contestant: options of the product.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// Its look.
-    pub key: &'static str,
-    /// What is between the client and the server.
-    pub path: Path,
-    /// Checksums and segmentation left to the other side.
-    pub offload: bool,
-    /// Largest packet.
-    pub mtu: u16,
-    /// Of the guest, and of the switch.
-    pub poll: Poll,
-    /// Entries of each queue.
-    pub queue: u32,
-    /// The switch's segment is a wire.
-    pub wire: bool,
-    /// What each link can carry.
-    pub rate: Option<&'static str>,
-}
-
-impl Setup {
-    /// With the product's own defaults.
-    pub const fn new(key: &'static str, path: Path) -> Self {
-        Self {
-            key,
-            path,
-            offload: true,
-            mtu: 1500,
-            poll: Poll::Adaptive,
-            queue: 256,
-            wire: false,
-            rate: None,
-        }
-    }
-
-    /// Its name for people.
-    pub fn label(&self) -> String {
-        let is_one_link = matches!(self.path, Path::Veth { links: 1 } | Path::Bond { links: 1 });
-        let links = if self.rate.is_some() && is_one_link { ", one link" } else { "" };
-        format!("{}{links}", look::of(self.key).label)
-    }
-
-    fn is_guest(&self) -> bool {
-        !matches!(self.path, Path::Veth { .. } | Path::Bridge | Path::Stock)
-    }
-
-    /// Programs that it takes, that of a native server among them.
-    fn programs(&self, server: Server) -> Vec<&'static str> {
-        let mut programs = vec!["ip", "taskset"];
-        programs.extend(self.rate.map(|_| "tc"));
-        match self.path {
-            Path::Veth { .. } | Path::Bridge => programs.extend(server.program()),
-            Path::Stock => programs.extend(server.program().into_iter().chain(["qemu-system-x86_64"])),
-            Path::Tap | Path::TapBehindBridge => programs.extend(["microvisor", "microvisor-vmm"]),
-            _ => programs.extend(["microvisor", "microvisor-vmm", "microvisor-switch"]),
-        }
-        programs
-    }
-}
-
-/// What answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    /// iperf3.
-    Iperf,
-    /// NetPIPE's receiver for sizes up to some bytes, and from some bytes.
-    Netpipe { low: u32, high: u32 },
-    /// Redis.
-    Redis,
-    /// What answers pings: a kernel, or Click.
-    Ping,
-}
-
-impl Server {
-    fn program(self) -> Option<&'static str> {
-        match self {
-            Server::Iperf => Some("iperf3"),
-            Server::Netpipe { .. } => Some("NPtcp"),
-            Server::Redis => Some("redis-server"),
-            Server::Ping => None,
-        }
-    }
-
-    /// The port, and how the program is started.
-    pub fn native(self) -> Option<(u16, Vec<String>)> {
-        let words = |text: String| text.split(' ').map(str::to_owned).collect();
-        match self {
-            Server::Iperf => Some((5201, words("iperf3 -s".into()))),
-            Server::Netpipe { low, high } => {
-                Some((5002, words(format!("NPtcp -o /dev/null -p 0 -l {low} -u {high}"))))
-            }
-            Server::Redis => {
-                let mut words: Vec<String> = words("redis-server --protected-mode no --save".into());
-                words.push(String::new());
-                Some((6379, words))
-            }
-            Server::Ping => None,
-        }
-    }
-
-    /// What `microvisor run` is told.
-    fn guest(self, folder: &Folder) -> Result<Vec<String>, Error> {
-        let words: &[&str] = match self {
-            Server::Iperf => &["iperf"],
-            Server::Netpipe { low, .. } => return Ok(netpipe(&format!("-p 0 -l {low}"))),
-            Server::Redis => &["redis", "--memory", "512"],
-            Server::Ping => {
-                let file = folder.0.join("pong.click");
-                if let Err(e) = std::fs::write(&file, include_str!("pong.click")) {
-                    return failed(format!("{}: {e}", file.display()));
-                }
-                return Ok(vec![file.display().to_string()]);
-            }
-        };
-        Ok(words.iter().map(ToString::to_string).collect())
-    }
-}
-
-/// What `microvisor run` is told for NetPIPE's guest.
-fn netpipe(arguments: &str) -> Vec<String> {
-    vec!["netpipe".into(), "--set".into(), format!("args={arguments}")]
-}
 
 /// The stock contestant beside others, where it can be.
 pub fn with_stock(setups: &[Setup]) -> Vec<Setup> {
     let stock = stock::why_not().is_none().then_some(Setup::new("stock", Path::Stock));
     setups.iter().copied().chain(stock).collect()
 }
-
-/// Sees that the programs for all these contestants are there.
-pub fn check(setups: &[Setup], server: Server, loads: &[&str]) -> Result<Vec<&'static str>, Error> {
-    need(loads)?;
-    let mut all: Vec<&'static str> = setups.iter().flat_map(|s| s.programs(server)).collect();
-    all.sort_unstable();
-    all.dedup();
-    need(&all)?;
-    if setups.iter().any(Setup::is_guest) && !std::path::Path::new("/dev/kvm").exists() {
-        return failed("/dev/kvm is missing: guests need KVM");
-    }
-    Ok(all)
-}
-
-/// The server's address.
-pub const SERVER: &str = "10.80.0.1";
-/// The client's.
-pub const CLIENT: &str = "10.80.0.2";
-/// A second guest's.
-const OTHER: &str = "10.80.0.3";
 
 /// A guest, stopped with this.
 struct Guest {
@@ -204,14 +40,14 @@ impl Guest {
         command
     }
 
-    fn start(lab: &Lab, setup: &Setup, server: Server, device: &[String]) -> Result<Self, Error> {
-        let guest = Self { name: unique(), runs: lab.folder.0.clone() };
+    fn start(testbed: &Testbed, setup: &Setup, server: Server, device: &[String]) -> Result<Self, Error> {
+        let guest = Self { name: unique(), runs: testbed.folder.0.clone() };
         let mut command = guest.microvisor(&["run", "--detach", "--name", &guest.name]);
-        run(command.args(device).args(options(setup)).args(server.guest(&lab.folder)?))?;
+        run(command.args(device).args(options(setup)).args(server.guest(&testbed.folder)?))?;
         let all: serde_json::Value =
             serde_json::from_str(&run(&mut guest.microvisor(&["ps", "--json"]))?).unwrap_or_default();
         match all[0]["pid"].as_u64() {
-            Some(pid) => lab.places.place(pid, |thread| thread != "io")?,
+            Some(pid) => testbed.cpus.pin(pid, |thread| thread != "io")?,
             None => return failed(format!("the guest {} ended at once", guest.name)),
         }
         Ok(guest)
@@ -224,18 +60,8 @@ impl Drop for Guest {
     }
 }
 
-/// Options of a guest that are not its devices'.
-fn options(setup: &Setup) -> Vec<String> {
-    let poll = match setup.poll {
-        Poll::Adaptive => "50",
-        Poll::Always => "always",
-        Poll::Never => "0",
-    };
-    vec!["--poll".into(), poll.into()]
-}
-
-/// A contestant on its turn. The first fields are dropped first.
-pub struct Lab {
+/// A configuration on its turn. The first fields are dropped first.
+pub struct Testbed {
     guest: Option<Guest>,
     running: Vec<Running>,
     /// Where the load comes from.
@@ -244,10 +70,10 @@ pub struct Lab {
     far: Namespace,
     /// A bridge's namespace.
     middle: Option<Namespace>,
-    /// Of its files and sockets.
+    /// For its files and sockets.
     pub folder: Folder,
     /// Which CPU does what.
-    pub places: Places,
+    pub cpus: CpuPlacement,
 }
 
 /// A pair of devices between two namespaces, limited at both ends.
@@ -279,37 +105,37 @@ fn bridge(client: &Namespace, within: &Namespace, setup: &Setup) -> Result<(), E
     client.address("a0", &format!("{CLIENT}/24"), setup.mtu)
 }
 
-impl Lab {
+impl Testbed {
     /// Makes it, and waits until its server answers.
     pub fn new(setup: &Setup, server: Server) -> Result<Self, Error> {
-        let mut lab = Self {
+        let mut testbed = Self {
             guest: None,
             running: Vec::new(),
             client: Namespace::new()?,
             far: Namespace::new()?,
             middle: None,
             folder: Folder::new()?,
-            places: Places::here(),
+            cpus: CpuPlacement::here(),
         };
         match setup.path {
-            Path::Veth { links } => lab.veth(setup, links)?,
-            Path::Bridge => lab.bridge(setup)?,
+            Path::Veth { links } => testbed.veth(setup, links)?,
+            Path::Bridge => testbed.bridge(setup)?,
             Path::Stock => {
-                let machine = stock::start(&lab, setup, server)?;
-                lab.running.push(machine);
-                return Ok(lab);
+                let machine = stock::start(&testbed.client, &testbed.folder, setup, server)?;
+                testbed.running.push(machine);
+                return Ok(testbed);
             }
-            Path::Tap | Path::TapBehindBridge => return lab.tap(setup, server),
-            Path::Switch | Path::Uplink | Path::Bond { .. } => return lab.switched(setup, server),
+            Path::Tap | Path::TapBehindBridge => return testbed.tap(setup, server),
+            Path::Switch | Path::Uplink | Path::Bond { .. } => return testbed.switched(setup, server),
         }
         if let Some((port, words)) = server.native() {
-            let cpu = lab.places.server.to_string();
+            let cpu = testbed.cpus.server.to_string();
             let words: Vec<&str> =
                 ["taskset", "-c", &cpu].into_iter().chain(words.iter().map(String::as_str)).collect();
-            lab.running.push(Running::quiet(&mut lab.far.command(&words))?);
-            lab.far.listens(port)?;
+            testbed.running.push(Running::quiet(&mut testbed.far.command(&words))?);
+            testbed.far.listens(port)?;
         }
-        Ok(lab)
+        Ok(testbed)
     }
 
     fn veth(&self, setup: &Setup, links: usize) -> Result<(), Error> {
@@ -395,7 +221,7 @@ impl Lab {
         };
         let mut text = format!(
             "[switch]\ncpus = [{}]\npolling = \"{polling}\"\n[segments.near]\npoint-to-point = {}\n[segments.far]\n",
-            self.places.switch, setup.wire
+            self.cpus.switch, setup.point_to_point
         );
         let mut port = |name: &str, segment: &str, device: String| {
             let belongs =
@@ -436,7 +262,7 @@ impl Lab {
         }
         let segment = if matches!(setup.path, Path::Bond { .. }) { "far" } else { "near" };
         port("guest", segment, user("guest"));
-        if !setup.wire {
+        if !setup.point_to_point {
             port("other", segment, user("other"));
         }
         Ok(text)
@@ -445,7 +271,7 @@ impl Lab {
     /// A second guest on the switch, in the foreground, on the client's CPU.
     pub fn second_guest(&self, setup: &Setup, words: &[String]) -> Command {
         let mut command = Command::new("taskset");
-        command.args(["-c", &self.places.client.to_string()]).arg(own("microvisor"));
+        command.args(["-c", &self.cpus.client.to_string()]).arg(own("microvisor"));
         command.env("MICROVISOR_RUN_DIR", &self.folder.0).args(["run", "--name", &unique()]);
         command.args(["--net", &self.socket("other", OTHER, setup)]).args(options(setup)).args(words);
         command
@@ -458,13 +284,7 @@ impl Lab {
 
     /// A command in the client's namespace, on its CPU.
     pub fn load(&self, words: &[&str]) -> Command {
-        let cpu = self.places.client.to_string();
+        let cpu = self.cpus.client.to_string();
         self.client.command(&[&["taskset", "-c", &cpu][..], words].concat())
     }
-}
-
-/// Of a net device.
-fn features(setup: &Setup) -> String {
-    let offload = if setup.offload { "on" } else { "off" };
-    format!(",mtu={},queue={},offload={offload}", setup.mtu, setup.queue)
 }

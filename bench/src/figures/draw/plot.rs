@@ -1,8 +1,8 @@
 //! Drawings of numbers: lines, bars, and bars of phases.
 
-use super::data::{Axis, Better, Group, PhaseTime, Scale, Series, Stack, Stat};
-use super::look;
-use super::svg::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
+use super::canvas::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
+use super::style;
+use crate::figures::data::{Axis, Better, Group, PhaseTime, Scale, Series, Stack, Stat};
 
 /// From numbers to places.
 struct Ruler {
@@ -137,16 +137,16 @@ pub fn lines(canvas: &mut Canvas, x: &Axis, y: &Axis, series: &[Series]) -> f64 
     canvas.text(((left + right) / 2.0, bottom + 42.0), 13.0, Anchor::Middle, INK, &title(x));
     canvas.upward((24.0, (TOP + bottom) / 2.0), 13.0, &title(y));
     for (n, s) in series.iter().enumerate() {
-        let look = look::of(&s.key);
+        let style = style::of(&s.key);
         // Marks of the same height stand a little beside each other.
         let aside = (n as f64 - (series.len() - 1) as f64 / 2.0) * 1.6;
         let at = |x: f64, y: f64| (across.place(x) + aside, up.place(y));
         for p in &s.points {
-            spread(canvas, at(p.x, p.stat.p10), at(p.x, p.stat.p90), look.colour);
+            spread(canvas, at(p.x, p.stat.p10), at(p.x, p.stat.p90), style.colour);
         }
         let points: Vec<_> = s.points.iter().map(|p| at(p.x, p.stat.median)).collect();
-        canvas.path(&points, look.colour, 2.0, look.dash);
-        points.iter().for_each(|point| canvas.marker(*point, look));
+        canvas.path(&points, style.colour, 2.0, style.dash);
+        points.iter().for_each(|point| canvas.marker(*point, style));
     }
     legend(canvas, series, right + 24.0);
     bottom + 60.0
@@ -170,9 +170,9 @@ fn legend(canvas: &mut Canvas, series: &[Series], left: f64) {
     canvas.text((left, TOP + 10.0), 11.5, Anchor::Start, FAINT, "in the order of the right ends");
     let mut y = TOP + 34.0;
     for s in order {
-        let look = look::of(&s.key);
-        canvas.line((left, y - 4.0), (left + 34.0, y - 4.0), look.colour, 2.0, look.dash);
-        canvas.marker((left + 17.0, y - 4.0), look);
+        let style = style::of(&s.key);
+        canvas.line((left, y - 4.0), (left + 34.0, y - 4.0), style.colour, 2.0, style.dash);
+        canvas.marker((left + 17.0, y - 4.0), style);
         for line in wrap(&s.label, 12.5, WIDTH - left - 60.0) {
             canvas.text((left + 44.0, y), 12.5, Anchor::Start, INK, &line);
             y += 17.0;
@@ -205,17 +205,17 @@ pub fn bars(canvas: &mut Canvas, value: &Axis, groups: &[Group]) -> f64 {
         canvas.bold((24.0, y + 20.0), 13.0, Anchor::Start, &group.label);
         y += 28.0;
         for bar in &group.bars {
-            let (look, middle) = (look::of(&bar.key), y + 13.0);
+            let (style, middle) = (style::of(&bar.key), y + 13.0);
             canvas.text((left - 10.0, middle + 4.0), 12.5, Anchor::End, INK, &bar.label);
             let [low, median, high] = [bar.stat.p10, bar.stat.median, bar.stat.p90].map(|n| across.place(n));
             if value.scale == Scale::Linear {
-                canvas.rect((left, y + 4.0), ((median - left).max(0.0), 18.0), look.colour, "none", 0.0);
+                canvas.rect((left, y + 4.0), ((median - left).max(0.0), 18.0), style.colour, "none", 0.0);
                 // Dark bars need a light line under the thin one.
                 canvas.line((low, middle), (high, middle), "white", 4.0, "");
                 spread(canvas, (low, middle), (high, middle), INK);
             } else {
-                spread(canvas, (low, middle), (high, middle), look.colour);
-                canvas.marker((median, middle), look);
+                spread(canvas, (low, middle), (high, middle), style.colour);
+                canvas.marker((median, middle), style);
             }
             let text = digits(bar.stat.median);
             canvas.text((high.max(median) + 10.0, middle + 4.0), 12.0, Anchor::Start, INK, &text);
@@ -280,7 +280,7 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
             canvas.rect((from, top), ((to - from).max(0.8), LANE - 4.0), colour(&p.model), "white", 0.0);
             let is_dark = !matches!(colour(&p.model), "#f0e442" | "#e69f00" | "#56b4e9" | "#bbbbbb");
             let ink = if is_dark { "white" } else { INK };
-            if to - from > super::svg::width_of(&p.phase, 12.0) + 6.0 {
+            if to - from > super::canvas::width_of(&p.phase, 12.0) + 6.0 {
                 canvas.text(((from + to) / 2.0, top + 20.0), 12.0, Anchor::Middle, ink, &p.phase);
             }
         }

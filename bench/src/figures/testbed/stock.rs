@@ -1,9 +1,11 @@
 //! The stock contestant: Linux as Debian builds it, in a virtual machine of QEMU/KVM, with a virtio card on a TAP. Only where
 //! the processor runs a guest's ring 0 by itself.
 
-use super::host::{Error, Folder, Running, failed, on_path, run, until};
-use super::lab::{Lab, SERVER, Server, Setup};
-use super::place::{Places, hardware_virtualisation};
+use super::cpu_placement::CpuPlacement;
+use super::host::hardware_virtualisation;
+use super::namespace::{Folder, Namespace};
+use super::process::{Error, Running, failed, on_path, run, until};
+use super::setup::{CLIENT, SERVER, Server, Setup};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -160,15 +162,15 @@ fn unpacked(file: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// Starts the machine; its server listens when this returns.
-pub fn start(lab: &Lab, setup: &Setup, server: Server) -> Result<Running, Error> {
+pub fn start(client: &Namespace, folder: &Folder, setup: &Setup, server: Server) -> Result<Running, Error> {
     let Some((kernel, modules)) = kernel() else { return failed("no kernel") };
-    let archive = initramfs(&lab.folder, setup, server, &modules)?;
-    lab.client.ip("tuntap add mode tap vnet_hdr name t0")?;
-    lab.client.address("t0", &format!("{}/24", super::lab::CLIENT), setup.mtu)?;
+    let archive = initramfs(folder, setup, server, &modules)?;
+    client.ip("tuntap add mode tap vnet_hdr name t0")?;
+    client.address("t0", &format!("{}/24", CLIENT), setup.mtu)?;
     let offload = if setup.offload { "on" } else { "off" };
     let vhost = if Path::new("/dev/vhost-net").exists() { ",vhost=on" } else { "" };
-    let (said, accel) = (lab.folder.0.join("said"), if is_emulated() { "tcg" } else { "kvm" });
-    let mut command = lab.client.command(&["qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-reboot"]);
+    let (said, accel) = (folder.0.join("said"), if is_emulated() { "tcg" } else { "kvm" });
+    let mut command = client.command(&["qemu-system-x86_64", "-M", "q35", "-nodefaults", "-no-reboot"]);
     command.args([
         "-accel",
         accel,
@@ -191,6 +193,6 @@ pub fn start(lab: &Lab, setup: &Setup, server: Server) -> Result<Running, Error>
     until("the stock machine's server listens", if is_emulated() { 60 } else { 10 }, || {
         fs::read_to_string(&said).is_ok_and(|text| text.contains("ready"))
     })?;
-    Places::here().place(machine.pid(), |thread| thread.starts_with("CPU "))?;
+    CpuPlacement::here().pin(machine.pid(), |thread| thread.starts_with("CPU "))?;
     Ok(machine)
 }
