@@ -14,44 +14,83 @@ NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
+# Since when: each step says how long the whole has taken so far.
+BEGUN := $(shell date +%s)
+say = @printf '\n[%d:%02d] %s\n' $$(( ($$(date +%s) - $(BEGUN)) / 60 )) $$(( ($$(date +%s) - $(BEGUN)) % 60 )) "$(1)"
+
+# The monitor is static: half of a dynamic program's start is the linker's.
+STATIC := -C target-feature=+crt-static -C relocation-model=static
+# The switch is optimised with its dependencies as one unit.
+FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+# Tests are compiled beside the programs, whose dependencies they share, and their own programs are put elsewhere.
+CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
+
 .DEFAULT_GOAL := build
-.PHONY: help build images binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
+.PHONY: help build images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: packages binaries images ## build the programs and the guest images
 
-# The monitor is static: half of a dynamic program's start is the linker's.
-binaries:
-	cargo build --release --quiet -p cli -p node -p click-host
-	cargo rustc --release --quiet -p switch --bin microvisor-switch -- -C lto=fat
-	cargo rustc --release --quiet -p vmm --bin microvisor-vmm -- -C lto=fat -C target-feature=+crt-static -C relocation-model=static
+command:
+	$(call say,the command microvisor)
+	cargo build --release -p cli
 
-images:
-	cd guests && cargo build --release --quiet --workspace --exclude clickos
-	cd guests && cargo rustc --release --quiet -p clickos -- -C llvm-args=-inline-threshold=25
-	mkdir -p $(IMAGES) $(TEST_IMAGES)
-	for guest in $(GUESTS); do \
-		objcopy --only-keep-debug $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.debug; \
-		objcopy --strip-all $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.new; \
-		mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
-	done
-	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
+monitor: command
+	$(call say,the monitor microvisor-vmm)
+	cargo rustc --release -p vmm --bin microvisor-vmm -- $(STATIC)
+
+binaries: monitor
+	$(call say,the node and the program click)
+	cargo build --release -p node -p click-host
+	$(call say,the switch)
+	$(FAT) cargo build --release -p switch --bin microvisor-switch
+
+# Strips images; symbols stay beside them.
+define strip-images
+mkdir -p $(IMAGES)
+for guest in $(1); do \
+	objcopy --only-keep-debug $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.debug; \
+	objcopy --strip-all $(GUEST_RELEASE)/$$guest $(IMAGES)/$$guest.new; \
+	mv $(IMAGES)/$$guest.new $(IMAGES)/$$guest; \
+done
+endef
+
+demo-image:
+	$(call say,the guest image clickos)
+	cd guests && cargo rustc --release -p clickos -- -C llvm-args=-inline-threshold=25
+	@$(call strip-images,clickos)
+
+images: demo-image
+	$(call say,the other guest images)
+	cd guests && cargo build --release --workspace --exclude clickos --exclude tests
+	@$(call strip-images,$(filter-out clickos,$(GUESTS)))
+
+test-images: images
+	$(call say,the guests of the tests)
+	mkdir -p $(TEST_IMAGES)
 	cp $(GUEST_RELEASE)/{hello,clickos,iperf,netpipe,redis,redis-load} $(TEST_IMAGES)/
+	cd guests && cargo build --release -p tests
+	for source in guests/tests/src/bin/*.rs; do cp $(GUEST_RELEASE)/$$(basename $$source .rs) $(TEST_IMAGES)/; done
 
-demo: build ## start a firewall, send packets through it, show what happened, clean up
-	scripts/demo
+# Only what it runs, host and guest at the same time.
+demo: packages ## start a firewall, send packets through it, show what happened, clean up
+	@echo "MicroVisor: building the command, the monitor and one guest image"
+	+@$(MAKE) --no-print-directory -j2 BEGUN=$(BEGUN) monitor demo-image
+	$(call say,the demonstration)
+	@scripts/demo
 
-test: build test-packages ## run every test
-	cargo test --quiet --workspace --exclude e2e --exclude nomad-driver-microvisor
-	cargo test --quiet --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
-	cargo build --quiet -p bench
-	cargo test -p e2e
-	cargo test -p nomad-driver-microvisor
+test: build test-images bench-program test-packages ## run every test
+	$(call say,tests of each crate)
+	$(CHECKED) cargo test --profile bench --workspace --exclude e2e --exclude nomad-driver-microvisor
+	cargo test --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
+	$(call say,tests of the whole)
+	$(CHECKED) cargo test --profile bench -p e2e -p nomad-driver-microvisor
 
-test-nova: build test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
+test-nova: build bench-program test-images test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
+	scripts/verified record nova
 
 NOVA_TIMELINES := target/figures-nova/timelines.json
 figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 from 90 servers of a real Nova, to target/figures-nova (about 10 minutes)
@@ -61,10 +100,12 @@ figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 fr
 
 # Static, as the monitor is: Nomad's clients run it wherever they are.
 nomad-driver: ## build the task driver for HashiCorp Nomad
-	cargo rustc --release --quiet -p nomad-driver-microvisor --bin nomad-driver-microvisor -- -C target-feature=+crt-static -C relocation-model=static
+	$(call say,the driver for Nomad)
+	cargo rustc --release -p nomad-driver-microvisor --bin nomad-driver-microvisor -- $(STATIC)
 
-test-nomad: build nomad-driver nomad-packages ## run the tests of the driver for Nomad, against a real Nomad (about 4 minutes; 7 the first time)
+test-nomad: build test-images nomad-driver nomad-packages ## run the tests of the driver for Nomad, against a real Nomad (about 4 minutes; 7 the first time)
 	cd integrations/nomad/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
+	scripts/verified record nomad
 
 NOMAD_TIMELINES := target/figures-nomad/timelines.json
 figures-nomad: build bench-program nomad-driver nomad-packages test-packages ## draw figures 13, 16 and 17 from 90 tasks of a real Nomad, to target/figures-nomad (about 3 minutes)
@@ -75,11 +116,12 @@ figures-nomad: build bench-program nomad-driver nomad-packages test-packages ## 
 lint: ## check formatting and run clippy
 	cargo fmt --check
 	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p netpipe -p netpipe-protocol -p hello -p template -p clickos -p tests -p redis -p redis-load -p redis-engine
-	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cd guests && cargo clippy --quiet --workspace -- -D warnings
+	$(CHECKED) cargo clippy --profile bench --workspace --all-targets -- -D warnings
+	cd guests && cargo clippy --release --workspace -- -D warnings
 
 bench-program:
-	cargo build --release --quiet -p bench
+	$(call say,the measurements microvisor-bench)
+	cargo build --release -p bench
 
 bench: build bench-program ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
 	$(RELEASE)/microvisor-bench spec $(BENCH)

@@ -204,7 +204,17 @@ fn pause(text: &str) -> Result<f64, String> {
     seconds(text).and_then(|s| if s >= 0.1 { Ok(s) } else { Err("is less than a tenth of a second".into()) })
 }
 
+/// A panic of any thread ends the program. It is built to unwind, as tests have to, so that both share what is compiled.
+fn abort_at_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        report(info);
+        std::process::abort();
+    }));
+}
+
 fn main() -> ExitCode {
+    abort_at_panic();
     let begun = Tsc::now();
     let line = match Line::try_parse() {
         Ok(line) => line,

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program as `cargo build` makes it, with the programs that it measures beside it: nothing here is timed, and an
-/// optimized one takes minutes to link.
+/// A copy of the program in a folder of its own, with the programs that it measures beside it.
 static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
     let (folder, name) = (root().join("target/figures-test"), "microvisor-bench");
     let _ = fs::remove_dir_all(&folder);
@@ -21,7 +20,7 @@ static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
     for name in ["microvisor", "microvisor-vmm", "microvisor-switch", "microvisor-node"] {
         symlink(program(name), folder.join(name)).expect("new");
     }
-    fs::copy(root().join("target/debug").join(name), folder.join(name)).expect("make test builds it");
+    fs::copy(program(name), folder.join(name)).expect("new");
     folder.join(name)
 });
 

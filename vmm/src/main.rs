@@ -12,7 +12,10 @@ use vmm::options::{self, Command, HELP, Options, ReportTo};
 fn main() -> ExitCode {
     let begun = Tsc::now();
     // No backtrace: it would open files, which no thread may once the guest runs.
-    std::panic::set_hook(Box::new(|info| say(&info.to_string())));
+    std::panic::set_hook(Box::new(|info| {
+        say(&info.to_string());
+        std::process::abort();
+    }));
     let (options, prepared) = match options::parse(std::env::args_os()) {
         Ok(Command::Run(options)) => (options, None),
         Ok(Command::Prepared(fd, options)) => (options, Some(fd)),
