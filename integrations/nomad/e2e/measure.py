@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 
-from place import ADDRESS, CLIENT, IMAGES, NETWORK, PONG, RELEASE, SUBNET, Place, eventually
+from place import ADDRESS, CLIENT, IMAGES, NETWORK, PONG, RELEASE, SERVER, SUBNET, Place, eventually
 
 STOCK, TUNED, MOCK = 'Nomad', 'Nomad, tuned', "Nomad with its mock driver"
 GUEST, MAC = f'{SUBNET}.200', '02:00:00:00:02:00'
@@ -38,7 +38,7 @@ class Meter:
         self.place = place
         self.found = {}
         self.news = threading.Condition()
-        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--node', place.socket, '--print']
+        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--server', SERVER, '--node', place.socket, '--print']
         self.process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.read, daemon=True).start()
         time.sleep(1)

@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from place import ADDRESS, CLIENT, EXAMPLES, IMAGES, OUTSIDE, PONG, RELEASE, Place, eventually, quiet, run
+from place import ADDRESS, CLIENT, EXAMPLES, IMAGES, OUTSIDE, PONG, RELEASE, SERVER, Place, eventually, quiet, run
 
 PLACE = Place()
 
@@ -200,7 +200,7 @@ class Tasks(Case):
 
 class Timelines(Case):
     def test_a_timeline_goes_from_the_registration_to_the_first_packet(self):
-        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--node', PLACE.socket]
+        words = [RELEASE / 'nomad-driver-microvisor', 'timeline', '--nomad', CLIENT, '--server', SERVER, '--node', PLACE.socket]
         collector = subprocess.Popen([str(word) for word in words])
         self.addCleanup(collector.wait)
         self.addCleanup(collector.terminate)

@@ -2,7 +2,7 @@
 //! their instances, so that `microvisor timeline ALLOC` goes from the job's registration to the first packet.
 //!
 //! Two streams of the local client's agent say it all: the event stream (job, evaluation, plan, allocation) and the log at trace level
-//! (every hook); a third, of the server's log, says more of the scheduler where it may be read. [`moments`] gathers them by
+//! (every hook); a third, a server's log, says more of the scheduler. [`moments`] gathers them by
 //! allocation, [`mapping`] has Nomad's names and what they are in the general model, [`agent`] asks.
 
 pub mod agent;
@@ -34,6 +34,9 @@ struct Options {
     /// The local client's agent; a token is taken from NOMAD_TOKEN
     #[arg(long, env = "NOMAD_ADDR", default_value = "http://127.0.0.1:4646")]
     nomad: String,
+    /// A server's agent, whose log says when a request came and how long the scheduler took
+    #[arg(long)]
+    server: Option<String>,
     /// The node's socket
     #[arg(long, env = "MICROVISOR_NODE", default_value = SOCKET)]
     node: String,
@@ -57,8 +60,7 @@ impl Source {
     fn path(self) -> &'static str {
         match self {
             Self::Events => "/v1/event/stream?topic=Job&topic=Evaluation&topic=Allocation",
-            Self::Client => "/v1/agent/monitor?log_level=trace&log_json=true&plain=true",
-            Self::Server => "/v1/agent/monitor?log_level=trace&log_json=true&plain=true&server_id=leader",
+            Self::Client | Self::Server => "/v1/agent/monitor?log_level=trace&log_json=true&plain=true",
         }
     }
 }
@@ -115,8 +117,12 @@ pub async fn main(words: &[String]) -> Result<(), String> {
     let node = Node::at(&options.node);
     let collector = Arc::new(Mutex::new(Collector::default()));
     let (to, mut found) = unbounded_channel();
-    for source in [Source::Events, Source::Client, Source::Server] {
+    for source in [Source::Events, Source::Client] {
         tokio::spawn(follow(agent.clone(), source, collector.clone(), to.clone()));
+    }
+    if let Some(server) = &options.server {
+        let server = Agent::at(server, std::env::var("NOMAD_TOKEN").ok())?;
+        tokio::spawn(follow(server, Source::Server, collector.clone(), to.clone()));
     }
     while let Some(found) = found.recv().await {
         tokio::spawn(tell(node.clone(), options.print, collector.clone(), found));
