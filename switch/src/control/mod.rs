@@ -101,7 +101,12 @@ pub enum Event {
         /// Whether it is up now.
         up: bool,
     },
-    /// A port's peer was dropped.
+    /// A port's device failed and was opened again.
+    Restored {
+        /// Its name.
+        port: String,
+    },
+    /// A port's peer was dropped, or its device failed.
     Dropped {
         /// PortConfig.
         port: String,

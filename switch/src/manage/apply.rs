@@ -3,6 +3,7 @@
 
 use super::carrier::interface;
 use super::devices::{self, Opened};
+use super::reopen::Reopening;
 use super::{Error, PortRecord, Switch, tables};
 use crate::config::{Config, DeviceConfig, Diff, PortConfig, diff};
 use crate::control::Request;
@@ -118,7 +119,15 @@ impl Switch {
             match devices::open(name, port, id, self.threads.notifying(thread)) {
                 Ok(Opened { device, peer }) => {
                     let config = port.clone();
-                    let managed = PortRecord { id, config, thread, shared, peer, last_error: None };
+                    let managed = PortRecord {
+                        id,
+                        config,
+                        thread,
+                        shared,
+                        peer,
+                        reopening: Reopening::default(),
+                        last_error: None,
+                    };
                     opened.push((name.clone(), managed, device));
                 }
                 Err(e) => {

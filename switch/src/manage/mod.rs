@@ -9,6 +9,7 @@ mod bonds;
 mod carrier;
 mod devices;
 mod peers;
+mod reopen;
 mod server;
 mod show;
 mod tables;
@@ -22,9 +23,10 @@ use crate::forward::tables::Tables;
 use crate::port::{PortError, PortEvent, PortId};
 use crate::worker::Command;
 use bonds::Bonds;
-use carrier::Carriers;
+use carrier::{Carriers, interface};
 use peers::Peer;
 use polling::{Event as Ready, Events, Poller};
+use reopen::Reopening;
 use server::Server;
 use std::collections::BTreeMap;
 use std::io;
@@ -76,6 +78,9 @@ struct PortRecord {
     thread: usize,
     shared: Arc<Shared>,
     peer: Peer,
+    /// When a device of the kernel that has failed is opened again, and how often.
+    reopening: Reopening,
+    /// Why its device or its last peer was let go.
     last_error: Option<String>,
 }
 
@@ -174,6 +179,7 @@ impl Switch {
             self.handle_port_events();
             self.take_carriers();
             self.connect_clients();
+            self.reopen_devices();
             self.run_bonds();
             self.answer_requests();
             self.threads.watch();
@@ -184,8 +190,9 @@ impl Switch {
         let now = Instant::now();
         let until = |at: Instant| at.saturating_duration_since(now);
         let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
+        let reopen = self.ports.values().filter_map(|p| p.reopening.next()).map(until).min();
         let lacp = self.bonds.deadline().map(until);
-        [next, lacp].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
+        [next, reopen, lacp].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
     }
 
     fn tell(&self, port: PortId, command: Command) {
@@ -237,6 +244,9 @@ impl Switch {
         let by_itself = matches!(why, PortError::Closed);
         let Some((name, managed)) = self.named(id) else { return };
         managed.last_error = (!by_itself).then(|| reason.clone());
+        if interface(&managed.config.device).is_some() {
+            managed.reopening.schedule(Instant::now());
+        }
         let port = name.clone();
         if !by_itself {
             eprintln!("microvisor-switch: port {port}: {reason}");

@@ -1,6 +1,5 @@
 //! What is shown of a switch.
 
-use super::peers::Peer;
 use super::server::Reply;
 use super::{PortRecord, Switch};
 use crate::capture::{CaptureSink, QUEUE};
@@ -79,7 +78,7 @@ impl Switch {
             segment: p.config.segment.clone(),
             trunk: p.config.trunk.iter().map(|(v, s)| (v.0, s.clone())).collect(),
             link_of: master.map(|m| m.name.clone()),
-            last_error: p.last_error.clone().filter(|_| !matches!(p.peer, Peer::None)),
+            last_error: p.last_error.clone(),
             counters: p.shared.read(matches!(p.config.device, DeviceConfig::VhostUser { .. })),
             bond: self.bond_status(name),
         }

@@ -73,11 +73,15 @@ impl Tap {
             shared.sent_bytes.add((n as u64).saturating_sub(HEADER as u64));
             return Ok(WriteOutcome::Done);
         }
-        match io::Error::last_os_error() {
-            e if e.kind() == io::ErrorKind::WouldBlock => return Ok(WriteOutcome::Full),
-            e if e.raw_os_error() == Some(libc::EINVAL) => shared.count_drops(Reason::Malformed, 1),
-            e if e.raw_os_error() == Some(libc::EIO) => shared.count_drops(Reason::Down, 1),
-            e => return Err(e.into()),
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => return Ok(WriteOutcome::Full),
+            // The device is gone.
+            Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENXIO) => return Err(error.into()),
+            Some(libc::EIO | libc::ENETDOWN) => shared.count_drops(Reason::Down, 1),
+            Some(libc::ENOBUFS | libc::ENOMEM | libc::EINTR) => shared.count_drops(Reason::Full, 1),
+            // The packet's fault: its sender has taken its memory away, or its header makes no sense.
+            _ => shared.count_drops(Reason::Malformed, 1),
         }
         Ok(WriteOutcome::Done)
     }
@@ -177,7 +181,9 @@ impl Device for Tap {
             if n < 0 {
                 let e = io::Error::last_os_error();
                 return match e.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::OutOfMemory => {
+                        Ok(())
+                    }
                     _ => Err(e.into()),
                 };
             }

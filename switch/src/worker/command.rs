@@ -1,7 +1,7 @@
 //! Commands to a thread, and what it does with slow-path messages.
 
 use super::handoff::{Handoff, HandoffKind};
-use super::{PortState, Running};
+use super::{PollState, PortState, Running};
 use crate::capture::CaptureSink;
 use crate::counters::Reason;
 use crate::forward::SlowPathMessage;
@@ -44,6 +44,8 @@ pub enum Command {
     Connected(PortId, UnixStream),
     /// The kernel says that a port's link is up or down.
     Carrier(PortId, bool),
+    /// Another device takes the place of a port's, which has failed.
+    Replace(PortId, Box<dyn Device>),
     /// A frame of the switch's own, to be sent as it is.
     Send(PortId, Vec<u8>),
     /// A capture of a port's packets begins, or ends.
@@ -64,11 +66,22 @@ impl Running {
                 Command::Change(change) => self.change(change),
                 Command::Connected(port, stream) => self.connected(port, stream),
                 Command::Carrier(port, up) => {
-                    if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+                    if let Some(Some(state)) = self.ports.get_mut(port.index())
+                        && state.poll != PollState::Failed
+                    {
                         state.device.carrier(up);
                         self.start_polling(port);
                     }
                     self.check_link(port);
+                }
+                Command::Replace(port, device) => {
+                    if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {
+                        state.device.disconnect(self.worker.wake.for_port(port));
+                        self.forget_lists(port);
+                        // Its descriptor takes long to close.
+                        self.worker.wake.retire(Box::new(state.device));
+                        self.start_device(port, device);
+                    }
                 }
                 Command::Send(port, bytes) => self.send_own(port, &bytes, Offload::default(), 0),
                 Command::Capture(port, sink) => {
@@ -97,28 +110,40 @@ impl Running {
                 state.device.disconnect(self.worker.wake.for_port(port));
                 gone.push(state.device);
             }
-            self.polled.retain(|&p| p != port);
-            self.unflushed.retain(|&p| p != port);
-            self.backlogged.retain(|&p| p != port);
+            self.forget_lists(port);
         }
         self.tables = change.tables;
         self.ports.resize_with(self.tables.ports.len(), || None);
-        for (port, mut device) in change.added {
-            let started = device.begin(self.worker.wake.for_port(port));
-            self.ports[port.index()] = Some(PortState::new(device));
-            if let Err(e) = started {
-                self.port_failed(port, e.into());
-            }
-            self.start_polling(port);
-            self.check_link(port);
+        for (port, device) in change.added {
+            self.start_device(port, device);
         }
         self.release_holds();
         // Who asked waits for this, unless the switch ends.
         let _ = change.done.send(gone);
     }
 
+    fn start_device(&mut self, port: PortId, mut device: Box<dyn Device>) {
+        let started = device.begin(self.worker.wake.for_port(port));
+        self.ports[port.index()] = Some(PortState::new(device));
+        if let Err(e) = started {
+            self.port_failed(port, e.into());
+        }
+        self.start_polling(port);
+        self.check_link(port);
+    }
+
+    /// Takes a port from the lists of those with something to do.
+    fn forget_lists(&mut self, port: PortId) {
+        for list in [&mut self.polled, &mut self.unflushed, &mut self.backlogged] {
+            list.retain(|&p| p != port);
+        }
+    }
+
     fn connected(&mut self, port: PortId, stream: UnixStream) {
         let Some(Some(state)) = self.ports.get_mut(port.index()) else { return };
+        if state.poll == PollState::Failed {
+            state.poll = PollState::Armed;
+        }
         if let Err(e) = state.device.connected(stream, self.worker.wake.for_port(port)) {
             self.port_failed(port, e.into());
         }

@@ -50,6 +50,9 @@ enum PollState {
     Polled,
     /// It does not poll: the device wakes it.
     Armed,
+    /// The device has failed, which has been told: nothing is asked of it until a peer connects anew or another device
+    /// takes its place.
+    Failed,
 }
 
 /// What a turn at a port came to.
@@ -134,6 +137,9 @@ struct Running {
     unflushed: Vec<PortId>,
     /// Ports that packets wait for.
     backlogged: Vec<PortId>,
+    /// Ports that failed while a batch was worked on: they are let go when it is done, since its packets may lie in
+    /// their memory.
+    failed: Vec<(PortId, PortError)>,
     /// The batch that is being worked on; `None` while it is.
     batch: Option<Box<Batch>>,
     holds: Holds,
@@ -159,6 +165,7 @@ impl Worker {
             polled: Vec::new(),
             unflushed: Vec::new(),
             backlogged: Vec::new(),
+            failed: Vec::new(),
             batch: Some(Box::default()),
             holds: Holds::default(),
             events: Vec::new(),
@@ -194,6 +201,9 @@ impl Running {
             let came = self.take_handoffs();
             if !self.backlogged.is_empty() {
                 self.drain_backlogs();
+            }
+            if !self.failed.is_empty() {
+                self.let_failed_go();
             }
             self.flush();
             turn = turn.wrapping_add(1);
@@ -259,7 +269,18 @@ impl Running {
             }
         };
         self.batch = Some(batch);
+        if !self.failed.is_empty() {
+            self.let_failed_go();
+            return self.outcome(port);
+        }
         outcome
+    }
+
+    /// Lets ports go that failed while a batch was worked on.
+    fn let_failed_go(&mut self) {
+        for (port, why) in std::mem::take(&mut self.failed) {
+            self.port_failed(port, why);
+        }
     }
 
     /// Whether a port is still on the list of polled ports.
@@ -413,7 +434,7 @@ impl Running {
                 }
                 schedule_flush(&mut self.unflushed, state, to);
             }
-            Err(e) => self.port_failed(to, e),
+            Err(e) => self.failed.push((to, e)),
         }
     }
 
@@ -536,7 +557,7 @@ impl Running {
     fn start_polling(&mut self, port: PortId) {
         let Some(Some(state)) = self.ports.get_mut(port.index()) else { return };
         state.last_packet = self.now.nanos;
-        if state.poll != PollState::Polled {
+        if state.poll == PollState::Armed {
             state.poll = PollState::Polled;
             state.device.disarm();
             self.polled.push(port);
@@ -547,7 +568,8 @@ impl Running {
     fn check_link(&mut self, port: PortId) {
         let tables = Arc::clone(&self.tables);
         let Some(entry) = tables.port(port) else { return };
-        let up = self.ports.get(port.index()).and_then(Option::as_ref).is_some_and(|o| o.device.is_up());
+        let state = self.ports.get(port.index()).and_then(Option::as_ref);
+        let up = state.is_some_and(|s| s.poll != PollState::Failed && s.device.is_up());
         if up == entry.shared.is_up() {
             return;
         }
@@ -561,9 +583,13 @@ impl Running {
     }
 
     fn port_failed(&mut self, port: PortId, why: PortError) {
-        if let Some(Some(state)) = self.ports.get_mut(port.index()) {
-            state.device.disconnect(self.worker.wake.for_port(port));
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return };
+        if state.poll == PollState::Failed {
+            return;
         }
+        state.poll = PollState::Failed;
+        state.device.disconnect(self.worker.wake.for_port(port));
+        self.polled.retain(|&p| p != port);
         self.check_link(port);
         self.tell(PortEvent::PortError(port, why));
     }
@@ -581,3 +607,6 @@ fn schedule_flush(unflushed: &mut Vec<PortId>, state: &mut PortState, port: Port
         unflushed.push(port);
     }
 }
+
+#[cfg(test)]
+mod tests;
