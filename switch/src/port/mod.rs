@@ -106,6 +106,10 @@ pub trait Device: Send {
     /// Sends frames of a batch, in order, as far as there is room; how many.
     fn send(&mut self, batch: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError>;
 
+    /// The frame that [`Device::send`] had no room for is not sent again: what remembers how much of it has gone out
+    /// forgets it.
+    fn forget_position(&mut self) {}
+
     /// Everything sent and given back since the last time becomes visible to the peer; `true` if a part does not yet,
     /// and the call is to be repeated soon.
     fn flush(&mut self, shared: &Shared) -> Result<bool, PortError> {

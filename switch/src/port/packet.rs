@@ -284,12 +284,15 @@ impl Device for Packet {
         }
         let out = which[odd];
         if let Some(frame) = batch.frames().get(usize::from(out.frame)) {
-            self.finisher.each(batch, frame, out.vlan, shared, |bytes| match send_whole(&self.fd, bytes) {
-                Ok(()) => {
-                    shared.sent.add(1);
-                    shared.sent_bytes.add(bytes.len() as u64);
+            self.finisher.each(batch, frame, out.vlan, shared, |bytes| {
+                match send_whole(&self.fd, bytes) {
+                    Ok(()) => {
+                        shared.sent.add(1);
+                        shared.sent_bytes.add(bytes.len() as u64);
+                    }
+                    Err(_) => shared.count_drops(Reason::Full, 1),
                 }
-                Err(_) => shared.count_drops(Reason::Full, 1),
+                true
             });
         }
         Ok(odd + 1 + self.send(batch, &which[odd + 1..], shared)?)

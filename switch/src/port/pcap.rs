@@ -89,6 +89,7 @@ impl Device for Pcap {
                     let header = words.map(u32::to_le_bytes);
                     written = writer.write_all(header.as_flattened()).and_then(|()| writer.write_all(packet));
                 }
+                true
             });
             written?;
         }

@@ -95,16 +95,26 @@ impl Tap {
         shared: &Shared,
     ) -> Result<WriteOutcome, PortError> {
         let header = NetHeader::default();
-        let mut outcome = Ok(WriteOutcome::Done);
-        self.finisher.each(batch, frame, vlan, shared, |bytes| {
-            if matches!(outcome, Ok(WriteOutcome::Full) | Err(_)) {
-                return;
+        let mut failed = None;
+        let all = self.finisher.each(batch, frame, vlan, shared, |bytes| {
+            if failed.is_some() {
+                return true;
             }
             let ranges = [as_bytes(&header), bytes]
                 .map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() });
-            outcome = Self::write(&self.fd, &ranges, shared);
+            match Self::write(&self.fd, &ranges, shared) {
+                Ok(outcome) => matches!(outcome, WriteOutcome::Done),
+                Err(e) => {
+                    failed = Some(e);
+                    true
+                }
+            }
         });
-        outcome
+        match failed {
+            Some(e) => Err(e),
+            None if all => Ok(WriteOutcome::Done),
+            None => Ok(WriteOutcome::Full),
+        }
     }
 }
 
@@ -216,6 +226,10 @@ impl Device for Tap {
             }
         }
         Ok(which.len())
+    }
+
+    fn forget_position(&mut self) {
+        self.finisher.forget_position();
     }
 
     fn arm(&mut self, wake: &Wake) -> Result<bool, PortError> {

@@ -127,6 +127,9 @@ impl Running {
             }
             state.backlog.expire(&entry.shared, now);
             waits = !state.backlog.is_empty();
+            if !waits {
+                state.device.forget_position();
+            }
         }
         self.batch = Some(batch);
         if let Some(e) = broken {

@@ -179,6 +179,10 @@ impl Device for Vhost {
         self.session.as_ref().map_or(0, Session::room)
     }
 
+    fn forget_position(&mut self) {
+        self.outbound.forget_position();
+    }
+
     fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
         match self.session.as_mut().and_then(|s| s.ring(FROM_GUEST)) {
             Some((ring, _)) => Ok(ring.arm()?),
@@ -227,6 +231,7 @@ impl Device for Vhost {
 
     fn disconnect(&mut self, wake: &Wake) {
         self.taken.clear();
+        self.outbound.forget_position();
         if let Some(session) = self.session.take() {
             session.close(wake);
         }

@@ -9,6 +9,7 @@ use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
 use crate::offload::{Abilities, Finished, Offload, finish};
 use crate::port::PortError;
+use crate::port::finisher::Position;
 use crate::port::vhost::memory::Memory;
 use abi::net::NetHeader;
 
@@ -68,6 +69,7 @@ pub struct Outbound {
     merged: Vec<(u16, u32)>,
     whole: Vec<u8>,
     scratch: Vec<u8>,
+    position: Position,
 }
 
 impl Default for Outbound {
@@ -79,11 +81,17 @@ impl Default for Outbound {
             merged: Vec::with_capacity(MERGED),
             whole: Vec::new(),
             scratch: Vec::new(),
+            position: Position::default(),
         }
     }
 }
 
 impl Outbound {
+    /// The next frame is another one than the one that was interrupted.
+    pub fn forget_position(&mut self) {
+        self.position = Position::default();
+    }
+
     /// Sends frames as far as there is room; how many.
     pub fn send(
         &mut self,
@@ -178,10 +186,17 @@ impl Outbound {
         whole.clear();
         batch.copy_out(frame, 0, &mut whole);
         let tag = frame.tag_bytes(vlan);
-        let mut outcome = Ok(ChainOutcome::Yes);
-        let finished = finish(&mut whole, frame.offload, abilities, &mut scratch, &mut |bytes, _| {
+        let (mut outcome, mut position) = (Ok(ChainOutcome::Yes), self.position);
+        let mut malformed = false;
+        let produce = |to: &mut dyn FnMut(&[u8])| {
+            let finished =
+                finish(&mut whole, frame.offload, abilities, &mut scratch, &mut |bytes, _| to(bytes));
+            malformed = finished == Finished::Malformed;
+        };
+        position.go_on(produce, |bytes| {
             if !matches!(outcome, Ok(ChainOutcome::Yes)) {
-                return;
+                // The frame is given up, or the port is.
+                return true;
             }
             let (addresses, rest) = bytes.split_at(bytes.len().min(12));
             let tag: &[u8] = if vlan == 0 { &[] } else { &tag };
@@ -189,9 +204,11 @@ impl Outbound {
             let packet = Packet { header: PLAIN, start: [addresses, tag, rest], length };
             outcome = self.write(to, &packet, &[]);
             *packets += u64::from(matches!(outcome, Ok(ChainOutcome::Yes)));
+            !matches!(outcome, Ok(ChainOutcome::Full))
         });
+        self.position = position;
         (self.whole, self.scratch) = (whole, scratch);
-        if finished == Finished::Malformed {
+        if malformed {
             shared.count_drops(Reason::Malformed, 1);
         }
         outcome

@@ -121,18 +121,19 @@ impl Device for Xdp {
         let rings = &mut self.rings;
         for (done, out) in which.iter().enumerate() {
             let Some(frame) = batch.frames().get(usize::from(out.frame)) else { break };
-            let mut full = false;
-            self.finisher.each(batch, frame, out.vlan, shared, |bytes| {
+            let all = self.finisher.each(batch, frame, out.vlan, shared, |bytes| {
                 if bytes.len() > FRAME {
                     shared.count_drops(Reason::TooLong, 1);
-                } else if rings.send(bytes) {
+                    return true;
+                }
+                let sent = rings.send(bytes);
+                if sent {
                     shared.sent.add(1);
                     shared.sent_bytes.add(bytes.len() as u64);
-                } else {
-                    full = true;
                 }
+                sent
             });
-            if full {
+            if !all {
                 return Ok(done);
             }
         }
@@ -152,6 +153,10 @@ impl Device for Xdp {
             before = unsent;
         }
         Ok(false)
+    }
+
+    fn forget_position(&mut self) {
+        self.finisher.forget_position();
     }
 
     fn arm(&mut self, wake: &Wake) -> Result<bool, PortError> {
