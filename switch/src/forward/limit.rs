@@ -22,6 +22,11 @@ impl TokenBucket {
         Self { rate: rate.max(1), burst, tokens: burst, fraction: 0, filled: 0 }
     }
 
+    /// Tokens a second.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
     #[inline]
     fn fill(&mut self, now: Nanos) {
         let passed = now.saturating_sub(self.filled);

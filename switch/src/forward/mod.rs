@@ -136,7 +136,10 @@ impl Forwarder {
             let segments = port.native.iter().chain(port.trunk.iter().map(|(_, s)| s));
             let rate =
                 segments.filter_map(|&s| new.segment(s)).map(|s| s.flood_limit).filter(|&r| r > 0).min();
-            state.flood = rate.map(|r| TokenBucket::new(r, (r / 10).max(32)));
+            // A bucket keeps its level while its rate stays.
+            if state.flood.as_ref().map(TokenBucket::rate) != rate {
+                state.flood = rate.map(|r| TokenBucket::new(r, (r / 10).max(32)));
+            }
             state.point_to_point_to = point_to_point_to(new, id, port);
         }
     }
@@ -416,4 +419,42 @@ fn point_to_point_to(tables: &Tables, id: PortId, port: &PortEntry) -> Option<Po
     let other = segment.members.iter().find(|m| m.port != id).filter(|m| m.vlan == 0)?.port;
     let far = tables.port(other)?;
     (far.bond.is_none() && far.mirror.is_none()).then_some(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_bucket_keeps_its_level_when_the_configuration_changes() {
+        let segment = SegmentEntry {
+            name: "s".to_owned(),
+            point_to_point: false,
+            answers: false,
+            flood_limit: 10,
+            members: Vec::new(),
+        };
+        let port = PortEntry {
+            name: "p".to_owned(),
+            thread: 0,
+            shared: Default::default(),
+            native: Some(SegmentId(0)),
+            trunk: Vec::new(),
+            bound_to: None,
+            mtu: 1500,
+            bond: None,
+            master: None,
+            mirror: None,
+            assigned: false,
+            rate_in: Rate::default(),
+            rate_out: Rate::default(),
+        };
+        let tables = Tables { ports: vec![Some(port)], segments: vec![segment], ..Tables::default() };
+        let mut forwarder = Forwarder::new([1, 3]);
+        forwarder.change(&Tables::default(), &tables);
+        let bucket = |f: &mut Forwarder| f.ports[0].flood.as_mut().unwrap().take(1, 0);
+        while bucket(&mut forwarder) {}
+        forwarder.change(&tables, &tables);
+        assert!(!bucket(&mut forwarder), "it is still empty");
+    }
 }

@@ -60,6 +60,8 @@ enum PollState {
 enum PollOutcome {
     /// The port is polled in the next turn as well.
     StaysPolled,
+    /// The same, but it is over its rate: there is nothing to do for it yet.
+    OverRate,
     /// The port has left the list of polled ports.
     Left,
 }
@@ -192,10 +194,12 @@ impl Running {
             }
             let mut limited = None;
             let before = self.received;
-            let mut at = 0;
+            let (mut at, mut over_rate) = (0, 0);
             while let Some(&port) = self.polled.get(at) {
-                if self.poll_port(port, &mut limited) == PollOutcome::StaysPolled {
-                    at += 1;
+                match self.poll_port(port, &mut limited) {
+                    PollOutcome::StaysPolled => at += 1,
+                    PollOutcome::OverRate => (at, over_rate) = (at + 1, over_rate + 1),
+                    PollOutcome::Left => {}
                 }
             }
             let came = self.take_handoffs();
@@ -207,7 +211,7 @@ impl Running {
             }
             self.flush();
             turn = turn.wrapping_add(1);
-            if self.polled.is_empty() && !came && self.worker.poll != Poll::Always {
+            if self.polled.len() <= over_rate && !came && self.worker.poll != Poll::Always {
                 self.sleep(limited);
             } else {
                 let idle = self.received == before && !came;
@@ -241,7 +245,7 @@ impl Running {
             if wait > 0 {
                 *limited = Some(limited.map_or(wait, |l: u64| l.min(wait)));
                 state.last_packet = self.now.nanos;
-                return PollOutcome::StaysPolled;
+                return PollOutcome::OverRate;
             }
         }
         if let Some(to) = self.forwarder.point_to_point_to(port) {

@@ -52,12 +52,29 @@ fn entry() -> PortEntry {
     }
 }
 
-#[test]
-fn a_device_that_is_gone_is_told_of_once_and_the_thread_goes_on() {
+/// A thread with one port, whose link and errors are told to `events`.
+struct Started {
+    commands: Sender<Command>,
+    command_pending: Arc<AtomicBool>,
+    wakeup: std::os::fd::OwnedFd,
+    events: Receiver<PortEvent>,
+    thread: std::thread::JoinHandle<()>,
+    _kept: (Receiver<SlowPathMessage>, Receiver<Box<dyn std::any::Any + Send>>),
+}
+
+impl Started {
+    fn tell(&self, command: Command) {
+        self.commands.send(command).unwrap();
+        self.command_pending.store(true, Ordering::Release);
+        wake::signal(&self.wakeup).unwrap();
+    }
+}
+
+fn start(entry: PortEntry, device: Box<dyn Device>) -> Started {
     let (commands, received) = channel();
     let (events_in, events) = channel();
-    let (slow_path, _slow_path) = sync_channel(8);
-    let (retired, _retired) = channel();
+    let (slow_path, slow) = sync_channel(8);
+    let (retired, gone) = channel();
     let wake = Wake::new(retired).unwrap();
     let wakeup = wake.wakeup().unwrap();
     let command_pending = Arc::new(AtomicBool::new(false));
@@ -77,24 +94,75 @@ fn a_device_that_is_gone_is_told_of_once_and_the_thread_goes_on() {
         keys: [1, 3],
     };
     let thread = std::thread::spawn(move || worker.run());
-    let tell = |command| {
-        commands.send(command).unwrap();
-        command_pending.store(true, Ordering::Release);
-        wake::signal(&wakeup).unwrap();
-    };
+    let running = Started { commands, command_pending, wakeup, events, thread, _kept: (slow, gone) };
     let (done, changed) = channel();
-    let tables = Arc::new(Tables { ports: vec![Some(entry())], ..Tables::default() });
-    let added: Vec<(PortId, Box<dyn Device>)> = vec![(PortId(0), Box::new(Gone))];
-    tell(Command::Change(Change { tables, added, removed: Vec::new(), done }));
+    let tables = Arc::new(Tables { ports: vec![Some(entry)], ..Tables::default() });
+    let added: Vec<(PortId, Box<dyn Device>)> = vec![(PortId(0), device)];
+    running.tell(Command::Change(Change { tables, added, removed: Vec::new(), done }));
     changed.recv_timeout(Duration::from_secs(10)).unwrap();
+    running
+}
+
+/// A device that always has a packet.
+struct Busy(Sender<i32>);
+
+impl Device for Busy {
+    fn receive(&mut self, batch: &mut Batch) -> Result<(), PortError> {
+        batch.push_bytes(&[0; 60], Default::default());
+        Ok(())
+    }
+
+    fn send(&mut self, _: &Batch, which: &[Outgoing], _: &Shared) -> Result<usize, PortError> {
+        Ok(which.len())
+    }
+
+    fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
+        Ok(true)
+    }
+
+    fn is_up(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, _: &Wake) -> io::Result<()> {
+        let _ = self.0.send(rustix::thread::gettid().as_raw_nonzero().get());
+        Ok(())
+    }
+
+    fn disconnect(&mut self, _: &Wake) {}
+}
+
+#[test]
+fn a_port_over_its_rate_lets_its_thread_sleep() {
+    let (to, thread) = channel();
+    let mut entry = entry();
+    entry.rate_in.packets = 10;
+    let started = start(entry, Box::new(Busy(to)));
+    let path = format!("/proc/self/task/{}/schedstat", thread.recv().unwrap());
+    let used = || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    std::thread::sleep(Duration::from_millis(200));
+    let before = used();
+    std::thread::sleep(Duration::from_secs(2));
+    // Nanoseconds of a CPU.
+    assert!(used() - before < 200_000_000, "{}", used() - before);
+    started.tell(Command::End);
+    started.thread.join().unwrap();
+}
+
+#[test]
+fn a_device_that_is_gone_is_told_of_once_and_the_thread_goes_on() {
+    let started = start(entry(), Box::new(Gone));
     std::thread::sleep(Duration::from_millis(200));
     // What the kernel says of the interface does not bring a dead descriptor back.
-    tell(Command::Carrier(PortId(0), true));
+    started.tell(Command::Carrier(PortId(0), true));
     let (to, known) = channel();
-    tell(Command::Probe(to));
+    started.tell(Command::Probe(to));
     known.recv_timeout(Duration::from_secs(10)).unwrap();
-    tell(Command::End);
-    thread.join().unwrap();
-    let errors = events.try_iter().filter(|e| matches!(e, PortEvent::PortError(..))).count();
+    started.tell(Command::End);
+    started.thread.join().unwrap();
+    let errors = started.events.try_iter().filter(|e| matches!(e, PortEvent::PortError(..))).count();
     assert_eq!(errors, 1);
 }
