@@ -15,7 +15,7 @@ use crate::bond::Spread;
 use crate::capture::CaptureSink;
 use crate::counters::Reason;
 use crate::frame::{Batch, Frame, Outgoing};
-use crate::headers::{ETHERNET, ETHERTYPE_SLOW, Mac};
+use crate::headers::{ETHERNET, ETHERTYPE_SLOW, Mac, is_tag};
 use crate::offload::Offload;
 use crate::port::PortId;
 use fdb::{Fdb, Learned, SegmentId};
@@ -148,6 +148,11 @@ impl Forwarder {
     #[inline]
     fn emit(&mut self, packet: &PacketContext<'_>, to: &Member) {
         let Some(port) = packet.tables.port(to.port) else { return };
+        // Without a tag of ours, one of the sender's would name a VLAN of the trunk.
+        if to.vlan == 0 && !port.trunk.is_empty() && is_tag(packet.frame.ethertype()) {
+            port.shared.count_drops(Reason::Vlan, 1);
+            return;
+        }
         let out = Outgoing { frame: packet.index, vlan: to.vlan };
         if let Some(bond) = &port.bond {
             match bond.spread() {
@@ -392,11 +397,14 @@ fn classify(tables: &Tables, port: &PortEntry, frame: &mut Frame) -> Result<Segm
         }
         return match frame.take_tag() {
             // A tag with number 0 is only a priority (IEEE 802.1Q section 6.9).
+            Some(0) if is_tag(frame.ethertype()) => Err(Reason::Vlan),
             None | Some(0) => Ok(native),
             Some(_) => Err(Reason::Vlan),
         };
     }
     match frame.take_tag() {
+        // What is behind a priority tag would become the outer tag.
+        Some(0) if is_tag(frame.ethertype()) => Err(Reason::Vlan),
         None | Some(0) => port.native.ok_or(Reason::Vlan),
         Some(vlan) => {
             let place = port.trunk.binary_search_by_key(&vlan, |t| t.0).map_err(|_| Reason::Vlan)?;
@@ -418,28 +426,26 @@ fn point_to_point_to(tables: &Tables, id: PortId, port: &PortEntry) -> Option<Po
     }
     let other = segment.members.iter().find(|m| m.port != id).filter(|m| m.vlan == 0)?.port;
     let far = tables.port(other)?;
-    (far.bond.is_none() && far.mirror.is_none()).then_some(other)
+    (far.bond.is_none() && far.mirror.is_none() && far.trunk.is_empty()).then_some(other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_flood_bucket_keeps_its_level_when_the_configuration_changes() {
-        let segment = SegmentEntry {
-            name: "s".to_owned(),
-            point_to_point: false,
-            answers: false,
-            flood_limit: 10,
-            members: Vec::new(),
-        };
-        let port = PortEntry {
+    fn segment(ports: &[u16]) -> SegmentEntry {
+        let members = ports.iter().map(|&p| Member { port: PortId(p), vlan: 0 }).collect();
+        let name = "s".to_owned();
+        SegmentEntry { name, point_to_point: false, answers: false, flood_limit: 10, members }
+    }
+
+    fn port(native: u32, trunk: &[(u16, SegmentId)]) -> PortEntry {
+        PortEntry {
             name: "p".to_owned(),
             thread: 0,
             shared: Default::default(),
-            native: Some(SegmentId(0)),
-            trunk: Vec::new(),
+            native: Some(SegmentId(native)),
+            trunk: trunk.to_vec(),
             bound_to: None,
             mtu: 1500,
             bond: None,
@@ -448,13 +454,45 @@ mod tests {
             assigned: false,
             rate_in: Rate::default(),
             rate_out: Rate::default(),
-        };
-        let tables = Tables { ports: vec![Some(port)], segments: vec![segment], ..Tables::default() };
+        }
+    }
+
+    #[test]
+    fn a_flood_bucket_keeps_its_level_when_the_configuration_changes() {
+        let tables =
+            Tables { ports: vec![Some(port(0, &[]))], segments: vec![segment(&[0])], ..Tables::default() };
         let mut forwarder = Forwarder::new([1, 3]);
         forwarder.change(&Tables::default(), &tables);
         let bucket = |f: &mut Forwarder| f.ports[0].flood.as_mut().unwrap().take(1, 0);
         while bucket(&mut forwarder) {}
         forwarder.change(&tables, &tables);
         assert!(!bucket(&mut forwarder), "it is still empty");
+    }
+
+    #[test]
+    fn no_tag_of_a_sender_takes_a_frame_into_another_vlan() {
+        // An access port, and a trunk whose native segment is the same: an inner tag would be the outer one there.
+        let trunk = port(0, &[(5, SegmentId(1))]);
+        let tables = Tables {
+            ports: vec![Some(port(0, &[])), Some(trunk)],
+            segments: vec![segment(&[0, 1]), segment(&[])],
+            ..Tables::default()
+        };
+        tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
+        let leaves = |tags: &[u8]| {
+            let mut forwarder = Forwarder::new([1, 3]);
+            forwarder.change(&Tables::default(), &tables);
+            let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], tags, &[8, 0], &[0; 46]].concat();
+            let mut batch = Batch::default();
+            batch.push_bytes(&frame, Offload::default());
+            forwarder.forward(&tables, PortId(0), &mut batch, Now::default());
+            forwarder.next_out().is_some()
+        };
+        assert!(leaves(&[]));
+        assert!(leaves(&[0x81, 0, 0xe0, 0]), "a priority tag is no VLAN");
+        assert!(!leaves(&[0x81, 0, 0, 5]));
+        for inner in [[0x81, 0, 0, 5], [0x88, 0xa8, 0, 5]] {
+            assert!(!leaves(&[&[0x81, 0, 0, 0][..], &inner].concat()));
+        }
     }
 }
