@@ -1,6 +1,6 @@
 //! The manual of elements, from what is written on their types.
 
-use crate::output;
+use crate::output::{self, Failure};
 use click::element::Class;
 use machine::status;
 use serde::Serialize;
@@ -95,38 +95,23 @@ impl Page {
 }
 
 /// `microvisor elements`
-pub fn elements(name: Option<&str>, json: bool, write: Option<&Path>) -> u8 {
+pub fn elements(name: Option<&str>, json: bool, write: Option<&Path>) -> Result<(), Failure> {
     let pages = pages();
     if let Some(folder) = write {
-        return match write_all(&pages, folder) {
-            Ok(()) => 0,
-            Err(e) => {
-                output::complain(&format!("{}: {e}", folder.display()), None);
-                status::HOST
-            }
-        };
+        let failed = |e| Failure::new(format!("{}: {e}", folder.display()), status::HOST);
+        return write_all(&pages, folder).map_err(failed);
     }
     let Some(name) = name else {
-        if json {
-            output::json(&pages);
-        } else {
-            print!("{}", list(&pages));
-        }
-        return 0;
+        return if json { output::json(&pages) } else { output::print(list(&pages)) };
     };
     let Some(page) = pages.iter().find(|p| p.name == name) else {
         let near = pages.iter().find(|p| p.name.eq_ignore_ascii_case(name));
         let hint = near
-            .map_or("see what there is: microvisor elements".to_owned(), |p| format!("there is {}", p.name));
-        output::complain(&format!("no element named {name}"), Some(&hint));
-        return status::CONFIGURATION_REFUSED;
+            .map_or("list all elements: microvisor elements".to_owned(), |p| format!("there is {}", p.name));
+        let message = format!("there is no element named {name}");
+        return Err(Failure::new(message, status::CONFIGURATION_REFUSED).hint(hint));
     };
-    if json {
-        output::json(page);
-    } else {
-        print!("{}", page.markdown());
-    }
-    0
+    if json { output::json(page) } else { output::print(page.markdown()) }
 }
 
 fn by_subject(pages: &[Page]) -> BTreeMap<&str, Vec<&Page>> {

@@ -40,7 +40,7 @@ impl Config {
             Ok(bytes) => Ok(Self { name, bytes }),
             Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::Permission {
                 doing: format!("read {name}"),
-                hint: "make the file readable for you".into(),
+                hint: "make the file readable for your user".into(),
             }),
             Err(e) => Err(Error::Configuration(format!("{name}: {e}"))),
         }
@@ -53,7 +53,7 @@ pub fn find(what: &str, config: Option<&Path>) -> Result<Wanted, Error> {
     if path.extension().is_some_and(|e| e == "click") {
         if config.is_some() {
             return Err(Error::Configuration(format!(
-                "{what} is a configuration already: --config is one too many"
+                "{what} is a configuration itself, so --config cannot be given as well"
             )));
         }
         let config = Some(Config::read(path)?);

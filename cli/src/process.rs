@@ -1,9 +1,17 @@
-//! The few things about processes that the standard library does not offer.
+//! What the standard library does not offer about processes and terminals: the only `unsafe` code of this crate.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// A program of MicroVisor: the one beside this program, or else the one on the PATH.
+pub fn sibling(name: &str) -> PathBuf {
+    let here = std::env::current_exe().ok();
+    let beside = here.as_deref().and_then(Path::parent).map(|folder| folder.join(name));
+    beside.filter(|p| p.is_file()).unwrap_or_else(|| name.into())
+}
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -17,7 +25,7 @@ pub fn memory_file() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Lets a descriptor pass to the next process that is started.
+/// Lets the next process that is started inherit a descriptor.
 pub fn hand_over(fd: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: plain system calls on an open descriptor.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)

@@ -4,20 +4,21 @@
 mod port;
 mod show;
 
-use crate::output::{complain, json};
+use crate::output::{self, Failure, json};
 use clap::Subcommand;
 use machine::status;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use switch::config::Config;
 use switch::control::{CallError, Client, Request, Response, Status};
 
-/// Longest that a switch takes to answer: a change may open many devices.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a switch may take to answer: a change may open many devices.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Arguments of `microvisor switch`.
 #[derive(clap::Args)]
+#[command(after_help = "Example: microvisor switch show")]
 pub struct SwitchOptions {
     /// Control socket of the switch
     #[arg(long, global = true, default_value = "/run/microvisor/switch.sock", env = "MICROVISOR_SWITCH")]
@@ -25,6 +26,7 @@ pub struct SwitchOptions {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
+    /// What to do
     #[command(subcommand)]
     command: SwitchCommand,
 }
@@ -32,24 +34,30 @@ pub struct SwitchOptions {
 #[derive(Subcommand)]
 enum SwitchCommand {
     /// Show all ports
+    #[command(after_help = "Example: microvisor switch show")]
     Show,
     /// Show, add or remove a port
+    #[command(after_help = "Example: microvisor switch port show vm1")]
     Port {
+        /// What to do
         #[command(subcommand)]
         command: PortCommand,
     },
-    /// Show bonds and their links, with what LACP knows
+    /// Show bonds and their links, with the state of LACP
+    #[command(after_help = "Example: microvisor switch bond")]
     Bond {
         /// Name of a bond; all if left out
         name: Option<String>,
     },
     /// Show which addresses are behind which ports
+    #[command(after_help = "Example: microvisor switch fdb --segment blue")]
     Fdb {
-        /// Only this segment
+        /// Show this segment only
         #[arg(long)]
         segment: Option<String>,
     },
-    /// Show counters, with every reason for a dropped packet
+    /// Show counters, with every reason for which packets were dropped
+    #[command(after_help = "Example: microvisor switch counters vm1")]
     Counters {
         /// Name of a port; all if left out
         port: Option<String>,
@@ -57,13 +65,14 @@ enum SwitchCommand {
     /// Write a port's packets to standard output as pcapng, until interrupted
     #[command(after_help = "Example: microvisor switch capture vm1 | tshark -r -")]
     Capture {
-        /// Name of the port; a bond stands for all its links
+        /// Name of the port; the name of a bond captures all its links
         port: String,
-        /// Bytes of each packet
+        /// Most bytes to keep of each packet
         #[arg(long, default_value_t = 262_144)]
         snap: usize,
     },
-    /// Make the switch be as a file says, all at once or not at all, and print what changed
+    /// Apply a configuration file, all of it or nothing, and print what changed
+    #[command(after_help = "Example: microvisor switch apply --dry-run switch.toml")]
     Apply {
         /// Configuration (TOML)
         file: PathBuf,
@@ -71,108 +80,125 @@ enum SwitchCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Print the configuration as it is
+    /// Print the present configuration
+    #[command(after_help = "Example: microvisor switch config > switch.toml")]
     Config,
-    /// Print what happens, one line an event, until interrupted
+    /// Print events, one per line, until interrupted
+    #[command(after_help = "Example: microvisor switch events")]
     Events,
 }
 
 #[derive(Subcommand)]
 enum PortCommand {
     /// Show one port
+    #[command(after_help = "Example: microvisor switch port show vm1")]
     Show {
-        /// Its name
+        /// Name of the port
         name: String,
     },
-    /// Add a port, or change the one that has this name
+    /// Add a port, or change the one of this name
+    #[command(
+        after_help = "Example: microvisor switch port add vm1 --vhost-user /run/vm1.sock --segment blue"
+    )]
     Add(Box<port::NewPort>),
     /// Remove a port
+    #[command(after_help = "Example: microvisor switch port remove vm1")]
     Remove {
-        /// Its name
+        /// Name of the port
         name: String,
     },
 }
 
-enum Failed {
-    Call(CallError),
-    Said { message: String, hint: Option<&'static str>, status: u8 },
+fn refused(message: impl std::fmt::Display) -> Failure {
+    Failure::new(message, status::CONFIGURATION_REFUSED)
 }
 
-impl From<CallError> for Failed {
-    fn from(e: CallError) -> Self {
-        Failed::Call(e)
-    }
-}
-
-fn refused(message: String) -> Failed {
-    Failed::Said { message, hint: None, status: status::CONFIGURATION_REFUSED }
-}
-
-/// Does what is asked; the exit status.
-pub fn switch(options: &SwitchOptions) -> u8 {
-    match obey(options) {
-        Ok(()) => 0,
-        Err(Failed::Said { message, hint, status }) => {
-            complain(&message, hint);
-            status
+/// Why the switch could not be asked, or what it refused.
+fn failed(socket: &Path) -> impl Fn(CallError) -> Failure {
+    move |e| match e {
+        CallError::Refused(message) => refused(message),
+        CallError::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(format!("{}: {e}", socket.display()), status::PERMISSION).hint("run as root")
         }
-        Err(Failed::Call(CallError::Refused(message))) => {
-            complain(&message, None);
-            status::CONFIGURATION_REFUSED
-        }
-        Err(Failed::Call(CallError::Io(e))) if e.kind() == io::ErrorKind::PermissionDenied => {
-            complain(&format!("{}: {e}", options.socket.display()), Some("run as root"));
-            status::PERMISSION
-        }
-        Err(Failed::Call(CallError::Io(e)))
+        CallError::Io(e)
             if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&e.kind()) =>
         {
-            let message = format!("no switch listens on {}", options.socket.display());
-            complain(
-                &message,
-                Some("start one: microvisor-switch --config FILE; or name its socket: --socket PATH"),
-            );
-            status::HOST
+            Failure::new(format!("no switch listens on {}", socket.display()), status::HOST)
+                .hint("start one: microvisor-switch --config FILE; or name its socket: --socket PATH")
         }
-        Err(Failed::Call(e)) => {
-            complain(&e.to_string(), None);
-            status::MONITOR
-        }
+        e => Failure::new(e, status::MONITOR),
     }
 }
 
-fn obey(options: &SwitchOptions) -> Result<(), Failed> {
-    let as_json = options.json;
-    let mut client = match &options.command {
-        // A file that is no configuration is no matter for the switch.
-        SwitchCommand::Apply { file, dry_run } => {
-            let config = read(file)?;
-            let request = Request::Apply { config: Box::new(config), dry_run: *dry_run };
-            return change(&mut Client::connect(&options.socket)?, &request, as_json);
+/// A connection to a switch.
+struct Switch<'a> {
+    client: Client,
+    socket: &'a Path,
+    json: bool,
+}
+
+impl<'a> Switch<'a> {
+    fn connect(options: &'a SwitchOptions) -> Result<Self, Failure> {
+        let client = Client::connect(&options.socket).map_err(failed(&options.socket))?;
+        Ok(Self { client, socket: &options.socket, json: options.json })
+    }
+
+    fn call(&mut self, request: &Request) -> Result<Response, Failure> {
+        self.client.call(request, TIMEOUT).map_err(failed(self.socket))
+    }
+
+    fn status(&mut self) -> Result<Box<Status>, Failure> {
+        match self.call(&Request::Show)? {
+            Response::Status(status) => Ok(status),
+            _ => Err(unexpected()),
         }
-        _ => Client::connect(&options.socket)?,
-    };
+    }
+
+    fn change(&mut self, request: &Request) -> Result<(), Failure> {
+        match self.call(request)? {
+            Response::Changed(diff) => self.print(&diff, || diff.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn print(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json { json(value) } else { output::print(text()) }
+    }
+}
+
+fn unexpected() -> Failure {
+    Failure::new("the switch gave an answer that does not fit", status::MONITOR)
+}
+
+/// `microvisor switch`
+pub fn switch(options: &SwitchOptions) -> Result<(), Failure> {
+    if let SwitchCommand::Apply { file, dry_run } = &options.command {
+        // The file is checked before the switch is asked.
+        let request = Request::Apply { config: Box::new(read(file)?), dry_run: *dry_run };
+        return Switch::connect(options)?.change(&request);
+    }
+    let mut switch = Switch::connect(options)?;
     match &options.command {
         SwitchCommand::Show => {
-            let status = status_of(&mut client)?;
-            print(as_json, &status, || show::ports(&status));
+            let status = switch.status()?;
+            switch.print(&status, || show::ports(&status))?;
         }
         SwitchCommand::Port { command: PortCommand::Show { name } } => {
-            let status = status_of(&mut client)?;
+            let status = switch.status()?;
             let port = status.ports.iter().find(|p| p.name == *name);
             let port = port.ok_or_else(|| refused(format!("there is no port {name}")))?;
-            print(as_json, port, || show::port(port));
+            switch.print(port, || show::port(port))?;
         }
         SwitchCommand::Port { command: PortCommand::Add(new) } => {
             let port = new.port().map_err(refused)?;
             let request = Request::PutPort { name: new.name().to_owned(), port: Box::new(port) };
-            change(&mut client, &request, as_json)?;
+            switch.change(&request)?;
         }
         SwitchCommand::Port { command: PortCommand::Remove { name } } => {
-            change(&mut client, &Request::DeletePort { name: name.clone() }, as_json)?;
+            switch.change(&Request::DeletePort { name: name.clone() })?;
         }
         SwitchCommand::Bond { name } => {
-            let status = status_of(&mut client)?;
+            let status = switch.status()?;
             let wanted = |p: &&switch::control::PortStatus| {
                 p.bond.is_some() && name.as_ref().is_none_or(|n| *n == p.name)
             };
@@ -180,34 +206,34 @@ fn obey(options: &SwitchOptions) -> Result<(), Failed> {
             if let (Some(name), true) = (name, bonds.is_empty()) {
                 return Err(refused(format!("there is no bond {name}")));
             }
-            print(as_json, &bonds, || bonds.iter().map(|b| show::bond(b)).collect());
+            switch.print(&bonds, || bonds.iter().map(|b| show::bond(b)).collect())?;
         }
         SwitchCommand::Fdb { segment } => {
-            let Response::Addresses { mut addresses } = client.call(&Request::Addresses, PATIENCE)? else {
-                return Err(refused("the switch gave another answer than was asked for".into()));
+            let Response::Addresses { mut addresses } = switch.call(&Request::Addresses)? else {
+                return Err(unexpected());
             };
             addresses.retain(|a| segment.as_ref().is_none_or(|s| *s == a.segment));
-            print(as_json, &addresses, || show::addresses(&addresses));
+            switch.print(&addresses, || show::addresses(&addresses))?;
         }
         SwitchCommand::Counters { port } => {
-            let mut status = status_of(&mut client)?;
+            let mut status = switch.status()?;
             status.ports.retain(|p| port.as_ref().is_none_or(|n| *n == p.name));
             if let (Some(port), true) = (port, status.ports.is_empty()) {
                 return Err(refused(format!("there is no port {port}")));
             }
-            print(as_json, &status.ports, || show::counters(&status.ports));
+            switch.print(&status.ports, || show::counters(&status.ports))?;
         }
-        SwitchCommand::Capture { port, snap } => capture(client, port, *snap)?,
+        SwitchCommand::Capture { port, snap } => capture(switch, port, *snap)?,
         SwitchCommand::Config => {
-            let Response::Config(config) = client.call(&Request::Config, PATIENCE)? else {
-                return Err(refused("the switch gave another answer than was asked for".into()));
+            let Response::Config(config) = switch.call(&Request::Config)? else {
+                return Err(unexpected());
             };
-            print(as_json, &config, || toml::to_string_pretty(&config).unwrap_or_default());
+            switch.print(&config, || toml::to_string_pretty(&config).unwrap_or_default())?;
         }
         SwitchCommand::Events => {
-            client.call(&Request::Events, PATIENCE)?;
+            switch.call(&Request::Events)?;
             loop {
-                json(&client.event(None)?);
+                json(&switch.client.event(None).map_err(failed(switch.socket))?)?;
             }
         }
         SwitchCommand::Apply { .. } => {}
@@ -215,53 +241,26 @@ fn obey(options: &SwitchOptions) -> Result<(), Failed> {
     Ok(())
 }
 
-fn status_of(client: &mut Client) -> Result<Box<Status>, Failed> {
-    match client.call(&Request::Show, PATIENCE)? {
-        Response::Status(status) => Ok(status),
-        _ => Err(refused("the switch gave another answer than was asked for".into())),
-    }
-}
-
-fn read(file: &Path) -> Result<Config, Failed> {
+fn read(file: &Path) -> Result<Config, Failure> {
     let text = std::fs::read_to_string(file).map_err(|e| refused(format!("{}: {e}", file.display())))?;
     Config::from_toml(&text).map_err(|e| refused(format!("{}: {e}", file.display())))
 }
 
-fn change(client: &mut Client, request: &Request, as_json: bool) -> Result<(), Failed> {
-    if let Response::Changed(diff) = client.call(request, PATIENCE)? {
-        print(as_json, &diff, || diff.to_string());
-    }
-    Ok(())
-}
-
-fn print(as_json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
-    if as_json {
-        json(value);
-    } else {
-        // A reader that is gone wants no more.
-        let _ = io::stdout().lock().write_all(text().as_bytes());
-    }
-}
-
-fn capture(mut client: Client, port: &str, snap: usize) -> Result<(), Failed> {
+fn capture(mut switch: Switch<'_>, port: &str, snap: usize) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
-        return Err(Failed::Said {
-            message: "pcapng is nothing for a terminal".into(),
-            hint: Some(
-                "read it: microvisor switch capture PORT | tshark -r -; or keep it: ... > FILE.pcapng",
-            ),
-            status: status::CONFIGURATION_REFUSED,
-        });
+        return Err(refused("a terminal cannot show pcapng")
+            .hint("pipe it: microvisor switch capture PORT | tshark -r -; or keep it: ... > FILE.pcapng"));
     }
-    client.call(&Request::Capture { port: port.to_owned(), snap }, PATIENCE)?;
-    let mut packets = client.into_stream()?;
-    let mut out = io::stdout().lock();
+    switch.call(&Request::Capture { port: port.to_owned(), snap })?;
+    let Switch { client, socket, .. } = switch;
+    let mut packets = client.into_stream().map_err(failed(socket))?;
     let mut chunk = vec![0; 1 << 16];
     loop {
-        let n = io::Read::read(&mut packets, &mut chunk).map_err(CallError::Io)?;
-        // The switch has ended, or nobody reads any more.
-        if n == 0 || out.write_all(&chunk[..n]).and_then(|()| out.flush()).is_err() {
-            return Ok(());
+        match io::Read::read(&mut packets, &mut chunk) {
+            // The switch has ended.
+            Ok(0) => return Ok(()),
+            Ok(n) => output::print(&chunk[..n])?,
+            Err(e) => return Err(failed(socket)(CallError::Io(e))),
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct NewPort {
     name: String,
     #[command(flatten)]
     behind: Behind,
-    /// Connect to the vhost-user socket instead of making it
+    /// Connect to the vhost-user socket instead of listening on it
     #[arg(long, requires = "vhost_user")]
     client: bool,
     /// Network namespace of the TAP or interface
@@ -23,40 +23,40 @@ pub struct NewPort {
     /// Queue of the interface (AF_XDP)
     #[arg(long, default_value_t = 0)]
     queue: u32,
-    /// pcap file that packets go out to
+    /// pcap file to write outgoing packets to
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// Segment of packets without tag
+    /// Segment of packets without a VLAN tag
     #[arg(long)]
     segment: Option<String>,
-    /// Segment of a VLAN
+    /// Segment of packets with a VLAN tag; may be repeated
     #[arg(long, value_name = "VLAN=SEGMENT", value_parser = vlan)]
     trunk: Vec<(Vlan, String)>,
-    /// The peer's Ethernet address
+    /// Ethernet address of the peer
     #[arg(long)]
     mac: Option<Mac>,
-    /// An IP address of the peer
+    /// IP address of the peer; may be repeated
     #[arg(long)]
     address: Vec<IpAddr>,
-    /// Drop what comes from other addresses
+    /// Drop packets from other addresses than these
     #[arg(long)]
     anti_spoofing: bool,
     /// Largest packet without its Ethernet header, bytes
     #[arg(long, default_value_t = 1500)]
     mtu: u16,
-    /// Do checksums and segmentation here
+    /// Compute checksums and segment packets in the switch
     #[arg(long)]
     no_offload: bool,
-    /// Megabits a second that may come in
+    /// Most megabits per second from the peer
     #[arg(long, value_name = "MBIT")]
     limit_in: Option<f64>,
-    /// Megabits a second that may go out
+    /// Most megabits per second to the peer
     #[arg(long, value_name = "MBIT")]
     limit_out: Option<f64>,
-    /// PortConfig that gets a copy of all packets
+    /// Port that receives a copy of every packet
     #[arg(long, value_name = "PORT")]
     mirror: Option<String>,
-    /// Thread that serves it
+    /// Thread that serves the port
     #[arg(long)]
     thread: Option<usize>,
 }
@@ -64,19 +64,19 @@ pub struct NewPort {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Behind {
-    /// A guest, by a vhost-user socket
+    /// vhost-user socket of a guest
     #[arg(long, value_name = "PATH")]
     vhost_user: Option<PathBuf>,
-    /// A TAP device, made if absent
+    /// TAP device, created if it does not exist
     #[arg(long, value_name = "NAME")]
     tap: Option<String>,
-    /// A network interface, by packet sockets
+    /// Network interface, by packet sockets
     #[arg(long, value_name = "INTERFACE")]
     packet: Option<String>,
-    /// A network interface, by AF_XDP
+    /// Network interface, by AF_XDP
     #[arg(long, value_name = "INTERFACE")]
     xdp: Option<String>,
-    /// A pcap file that packets come in from; with --write, another that they go out to
+    /// pcap file to read incoming packets from
     #[arg(long, value_name = "FILE")]
     read: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ fn vlan(text: &str) -> Result<(Vlan, String), String> {
 }
 
 impl NewPort {
-    /// Its name.
+    /// Name of the port.
     pub fn name(&self) -> &str {
         &self.name
     }

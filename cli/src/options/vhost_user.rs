@@ -1,41 +1,38 @@
-//! Net devices on a switch, by its vhost-user socket.
+//! `--net`: a net device on a switch, by its vhost-user socket.
 
-use crate::network::{mac_for, prefixed};
+use super::values::{address, mac_for, pair, prefixed};
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
 /// `vhost-user=SOCKET[,KEY=VALUE ...]` of `--net`.
 #[derive(Clone, Debug)]
-pub struct SwitchOptions {
-    /// What the monitor gets.
+pub struct VhostUserOption {
+    /// The device as the monitor's command line has it: KEY=VALUE each.
     pub device: Vec<String>,
 }
 
-impl FromStr for SwitchOptions {
+impl FromStr for VhostUserOption {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
         let first = parts.next().unwrap_or_default();
         let socket = first.strip_prefix("vhost-user=").or_else(|| first.strip_prefix("vhost-user:"));
-        let socket = socket.filter(|s| !s.is_empty()).ok_or("begins with vhost-user=SOCKET")?;
+        let socket = socket.filter(|s| !s.is_empty()).ok_or("must begin with vhost-user=SOCKET")?;
         // The monitor may run in another folder.
         let path = std::path::absolute(Path::new(socket)).map_err(|e| format!("{socket}: {e}"))?;
         let mut device = vec![format!("vhost-user={}", path.display())];
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or(format!("{part:?} is not KEY=VALUE"))?;
+            let (key, value) = pair(part)?;
             let family = |address: IpAddr| if address.is_ipv4() { "ipv4" } else { "ipv6" };
             match key {
                 "guest" => device.push(format!("{}={value}", family(prefixed(value)?.0))),
-                "gateway" => {
-                    let gateway = value.parse().map_err(|_| format!("{value:?} is no address"))?;
-                    device.push(format!("{}-gateway={value}", family(gateway)));
-                }
+                "gateway" => device.push(format!("{}-gateway={value}", family(address(value)?))),
                 "server" | "wait" | "mac" | "mtu" | "queue" | "offload" => device.push(part.into()),
                 _ => {
                     return Err(format!(
-                        "{key:?} is none of server, wait, guest, gateway, mac, mtu, queue, offload"
+                        "unknown key {key:?}; known are server, wait, guest, gateway, mac, mtu, queue, offload"
                     ));
                 }
             }
@@ -53,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_full_option_is_read() {
-        let o: SwitchOptions =
+        let o: VhostUserOption =
             "vhost-user=/run/s,server=on,guest=10.0.0.1/24,gateway=fd00::1".parse().unwrap();
         let wanted = ["vhost-user=/run/s", "server=on", "ipv4=10.0.0.1/24", "ipv6-gateway=fd00::1"];
         assert_eq!(o.device[..4], wanted);
@@ -65,7 +62,7 @@ mod tests {
         for text in
             ["", "tap=x", "vhost-user=", "vhost-user=/s,guest=1", "vhost-user=/s,x=y", "vhost-user=/s,on"]
         {
-            assert!(text.parse::<SwitchOptions>().is_err(), "{text}");
+            assert!(text.parse::<VhostUserOption>().is_err(), "{text}");
         }
     }
 }

@@ -1,27 +1,28 @@
-//! `microvisor top`: a table of the node's instances that is drawn anew.
+//! `microvisor top`: a table of the node's instances, updated again and again.
 
-use crate::node;
-use crate::output;
-use ::node::client::Client;
-use ::node::model::Instance;
-use machine::status;
+use super::instances;
+use crate::output::{self, Failure};
+use node::client::Client;
+use node::model::Instance;
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use switch::control::{PortStatus, Status};
 
 /// Ticks of a process's CPU time in a second, as Linux shows them to programs (USER_HZ).
 const TICKS: f64 = 100.0;
 
-/// What a monitor has used so far.
+/// What an instance has used so far.
 #[derive(Clone, Copy, Default)]
 struct Used {
+    /// CPU time, ticks.
     ticks: u64,
+    /// Packets to the guest.
     received: u64,
+    /// Packets from the guest.
     sent: u64,
 }
 
-/// Columns, as wide as their words.
 const HEADINGS: [&str; 8] = ["NAME", "STATE", "CPU %", "MEMORY KIB", "RX P/S", "TX P/S", "DROPS", "RESTARTS"];
 
 /// CPU time of a process, ticks (proc_pid_stat(5), fields 14 and 15).
@@ -31,46 +32,33 @@ fn ticks(pid: u32) -> u64 {
     rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
-/// A process's own and shared memory, its share of the latter, KiB (proc_pid_smaps_rollup(5)).
+/// Memory of a process, KiB: its own, and its share of what it shares (PSS, proc_pid_smaps(5)).
 fn memory(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     text.lines().find_map(|l| l.strip_prefix("Pss:"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// Draws the table every `interval`, `count` times or until it is interrupted.
-pub fn top(interval: Duration, count: Option<u64>) -> u8 {
-    let client = match Client::required() {
-        Ok(client) => client,
-        Err(e) => return node::refuse(&e),
-    };
+/// Prints the table every `interval`, `count` times or until it is interrupted.
+pub fn top(interval: Duration, count: Option<u64>) -> Result<(), Failure> {
+    let client = Client::required()?;
     let clears = std::io::stdout().is_terminal();
     let mut before: HashMap<String, Used> = HashMap::new();
-    let mut looked = Instant::now();
-    for look in 0.. {
-        if count.is_some_and(|count| look >= count) {
-            break;
-        }
-        if look > 0 {
+    let mut sampled = Instant::now();
+    for sample in 0..count.unwrap_or(u64::MAX) {
+        if sample > 0 {
             std::thread::sleep(interval);
         }
-        let ports = match client.get::<Status>("/v1/switch") {
-            Ok(status) => status.ports,
-            Err(e) => return node::refuse(&e),
-        };
-        let passed = looked.elapsed().as_secs_f64().max(1e-3);
-        looked = Instant::now();
-        let instances = node::instances();
+        let ports = client.get::<Status>("/v1/switch")?.ports;
+        let passed = sampled.elapsed().as_secs_f64().max(1e-3);
+        sampled = Instant::now();
+        let instances = instances::all();
         let rows: Vec<Vec<String>> =
-            instances.iter().map(|i| row(i, &ports, &mut before, passed, look == 0)).collect();
+            instances.iter().map(|i| row(i, &ports, &mut before, passed, sample == 0)).collect();
         before.retain(|name, _| instances.iter().any(|i| i.name == *name));
         let table = output::table(&HEADINGS, &rows);
-        let text = if clears { format!("\x1b[H\x1b[2J{table}") } else { format!("{table}\n") };
-        // A reader that is gone wants no more.
-        if std::io::stdout().lock().write_all(text.as_bytes()).is_err() {
-            return status::HOST;
-        }
+        output::print(if clears { format!("\x1b[H\x1b[2J{table}") } else { format!("{table}\n") })?;
     }
-    0
+    Ok(())
 }
 
 fn row(

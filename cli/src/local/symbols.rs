@@ -1,13 +1,13 @@
-//! Addresses in a guest's words: function, file and line, from the image or the debug file beside it.
+//! Names the place of a fault: function, file and line, from the image or the debug file beside it.
 
 use addr2line::Loader;
 use machine::ending::Fault;
 use std::path::Path;
 
-/// Frames of inlined functions shown for one address.
+/// Most inlined functions that are shown for one address.
 const FRAMES: usize = 4;
 
-/// The fault with the place it happened at, where the image says.
+/// The fault in words, with its place if the image has debug information.
 pub fn explain(fault: &Fault, image: &Path) -> String {
     let text = fault.to_string();
     let Some(place) = fault.registers.and_then(|r| place(r.rip, image)) else { return text };

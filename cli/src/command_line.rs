@@ -1,0 +1,210 @@
+//! The command line: every command with its options, help and an example.
+
+use crate::instance::click::ClickCommand;
+use crate::instance::timeline::Forms;
+use crate::node::images::ImageCommand;
+use crate::node::networks::NetCommand;
+use crate::node::tokens::TokenCommand;
+use crate::options::{RunOptions, values};
+use crate::switch::SwitchOptions;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const STATUSES: &str = "\
+Example: microvisor run hello
+
+Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused, 122 configuration or command line \
+refused, 123 permission missing, 124 the host lacks something or it is in use, 125 MicroVisor failed, 128 + n \
+stopped by signal n.";
+
+/// Run network functions in virtual machines that start in milliseconds
+#[derive(Parser)]
+#[command(name = "microvisor", version, max_term_width = 100, after_help = STATUSES)]
+pub struct CommandLine {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a Click file or a guest image in a virtual machine of its own
+    Run(Box<RunOptions>),
+    /// List instances
+    #[command(after_help = "Example: microvisor ps")]
+    Ps {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask instances to stop, and kill those that do not
+    #[command(after_help = "Example: microvisor stop firewall --grace 10")]
+    Stop {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// How long they may take to stop, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = values::seconds)]
+        grace: f64,
+    },
+    /// Attach to the console of an instance; Ctrl-] leaves it
+    #[command(after_help = "Example: microvisor console firewall")]
+    Console {
+        /// Name of the instance
+        name: String,
+    },
+    /// Read and write handlers of an instance's Click elements, or replace its configuration
+    #[command(after_help = "Example: microvisor click firewall read passed.count")]
+    Click {
+        /// Name of the instance
+        name: String,
+        /// What to do
+        #[command(subcommand)]
+        command: ClickCommand,
+    },
+    /// List the elements of Click files, or print the manual page of one
+    #[command(after_help = "Example: microvisor elements IPFilter")]
+    Elements {
+        /// Name of an element
+        name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write all pages to a folder
+        #[arg(long, value_name = "FOLDER", conflicts_with_all = ["name", "json"])]
+        write: Option<PathBuf>,
+    },
+    /// Show what an image is and needs, or the state of a running instance
+    #[command(after_help = "Example: microvisor inspect clickos")]
+    Inspect {
+        /// Image file, name of a built-in image, or name of an instance
+        what: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start the node, the daemon that runs instances on request; `microvisor node --help` lists its options
+    #[command(disable_help_flag = true, after_help = "Example: microvisor node --check")]
+    Node {
+        /// Options of microvisor-node
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Start instances of the node that do not run
+    #[command(after_help = "Example: microvisor start firewall")]
+    Start {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Stop instances of the node and start them again
+    #[command(after_help = "Example: microvisor reboot firewall")]
+    Reboot {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Pause the guests of instances of the node
+    #[command(after_help = "Example: microvisor pause firewall")]
+    Pause {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Resume paused guests
+    #[command(after_help = "Example: microvisor resume firewall")]
+    Resume {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Delete instances of the node
+    #[command(after_help = "Example: microvisor rm --force firewall")]
+    Rm {
+        /// Names of instances
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// End those that run
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Print the last console output of an instance of the node
+    #[command(after_help = "Example: microvisor logs firewall")]
+    Logs {
+        /// Name of the instance
+        name: String,
+    },
+    /// Manage networks of the node
+    #[command(after_help = "Example: microvisor net create blue --subnet 10.0.0.0/24")]
+    Net {
+        /// What to do
+        #[command(subcommand)]
+        command: NetCommand,
+    },
+    /// Manage images of the node
+    #[command(after_help = "Example: microvisor image import router.elf")]
+    Image {
+        /// What to do
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// Manage tokens for the node's API over TCP
+    #[command(after_help = "Example: microvisor token create monitoring --role read")]
+    Token {
+        /// What to do
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Print what happened on the node
+    #[command(after_help = "Example: microvisor events --follow")]
+    Events {
+        /// Keep printing events as they happen
+        #[arg(long, short)]
+        follow: bool,
+        /// Print JSON, one event per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a running switch, or change it
+    Switch(Box<SwitchOptions>),
+    /// Show where the time of an instance's start went
+    #[command(after_help = "Example: microvisor timeline firewall")]
+    Timeline {
+        /// Name of the instance
+        #[arg(required_unless_present = "stats", conflicts_with = "stats")]
+        name: Option<String>,
+        /// Show percentiles of every phase over the node's last instances
+        #[arg(long)]
+        stats: bool,
+        /// How many instances to include
+        #[arg(long, requires = "stats", default_value_t = 100)]
+        last: usize,
+        /// The form
+        #[command(flatten)]
+        forms: Forms,
+    },
+    /// Watch the node's instances: state, CPU, memory, packets, drops
+    #[command(after_help = "Example: microvisor top --interval 5")]
+    Top {
+        /// Seconds between updates
+        #[arg(long, short, value_name = "SECONDS", default_value_t = 1.0, value_parser = values::interval)]
+        interval: f64,
+        /// End after this many updates
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        count: Option<u64>,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example: microvisor completion bash > /etc/bash_completion.d/microvisor")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command, to a folder
+    #[command(after_help = "Example: microvisor man /usr/local/share/man/man1")]
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}

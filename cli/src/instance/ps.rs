@@ -1,0 +1,64 @@
+//! `microvisor ps`: the instances of this host.
+
+use super::{call, up_words};
+use crate::local::directory::Record;
+use crate::local::list;
+use crate::node::instances;
+use crate::output::{self, Failure};
+use machine::control::{Request, Response};
+use machine::timeline::unix_ns;
+use node::model::Instance;
+use std::time::Duration;
+
+const HEADINGS: [&str; 7] = ["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATION", "NETWORK"];
+
+/// `microvisor ps`
+pub fn ps(json: bool) -> Result<(), Failure> {
+    let local = list::running();
+    let on_node = instances::all();
+    if json {
+        let on_node = on_node.iter().filter_map(|i| serde_json::to_value(i).ok());
+        let local = local.iter().filter_map(|r| serde_json::to_value(r).ok());
+        return output::json(&local.chain(on_node).collect::<Vec<serde_json::Value>>());
+    }
+    let mut rows: Vec<Vec<String>> = local.iter().map(local_row).collect();
+    rows.extend(on_node.iter().map(node_row));
+    output::print(output::table(&HEADINGS, &rows))
+}
+
+fn since(unix: u64) -> String {
+    up_words(Duration::from_nanos(unix_ns().saturating_sub(unix)))
+}
+
+fn local_row(r: &Record) -> Vec<String> {
+    let state = match call(&r.name, &Request::Inspect) {
+        Ok(Response::Instance(i)) if i.ready => "ready",
+        Ok(_) => "starting",
+        Err(_) => "?",
+    };
+    vec![
+        r.name.clone(),
+        state.into(),
+        since(r.started_unix_ns),
+        r.pid.to_string(),
+        r.image.clone(),
+        r.config.clone().unwrap_or_else(|| "-".into()),
+        r.taps.join(","),
+    ]
+}
+
+fn node_row(i: &Instance) -> Vec<String> {
+    let devices = i.devices.iter().map(|d| match d.address {
+        Some(address) => format!("{}={address}", d.network),
+        None => d.network.clone(),
+    });
+    vec![
+        i.name.clone(),
+        i.state.name().into(),
+        since(i.created_unix_ns),
+        i.pid.map_or("-".into(), |pid| pid.to_string()),
+        i.image.clone(),
+        "node".into(),
+        devices.collect::<Vec<_>>().join(","),
+    ]
+}

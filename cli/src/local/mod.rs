@@ -1,0 +1,36 @@
+//! `microvisor run` without the node: everything is checked before anything is made, then one monitor is started and
+//! watched to its end.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `prepare` | checks the options and makes what a monitor needs |
+//! | `tap` | opens TAPs |
+//! | [`directory`], [`list`] | run directories: one instance's, and all of them |
+//! | `monitor` | starts the monitor and reads its report |
+//! | `foreground`, `background` | supervise it, here or in a process of its own |
+//! | `outcome`, `symbols` | tell how it ended |
+
+mod background;
+pub mod directory;
+mod foreground;
+pub mod list;
+mod monitor;
+mod outcome;
+mod prepare;
+mod symbols;
+mod tap;
+
+use crate::options::RunOptions;
+use crate::output::Failure;
+use machine::timeline::Tsc;
+use outcome::Output;
+
+/// Runs an instance; the exit status of the command. `begun`: when the command was started.
+pub fn run(o: &RunOptions, begun: Tsc) -> Result<u8, Failure> {
+    let output = Output { json: o.json, timeline: o.timeline };
+    match prepare::prepare(o, begun) {
+        Ok(monitor) if o.detach => background::run(monitor, output),
+        Ok(monitor) => foreground::run(monitor, output),
+        Err(e) => output.refused(&e.to_string(), e.hint(), e.status()),
+    }
+}

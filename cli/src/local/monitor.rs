@@ -1,0 +1,125 @@
+//! A monitor process: its start, and its report until it ends.
+
+use super::directory::{Record, RunDirectory};
+use super::outcome::{Outcome, in_words, lost};
+use crate::output::note;
+use crate::process;
+use machine::report::Report;
+use machine::status;
+use machine::timeline::Tsc;
+use machine::timeline::{Phase, Timeline};
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// Longest line of a report, bytes.
+const LINE_MAXIMUM: u64 = 16 << 20;
+
+/// All that a monitor is given, ready to start.
+#[derive(Debug)]
+pub struct Monitor {
+    /// Its run directory, removed with this value.
+    pub directory: RunDirectory,
+    /// What `ps` shows of it.
+    pub record: Record,
+    /// Image file, for symbols.
+    pub image: PathBuf,
+    /// Command line, without the program.
+    pub arguments: Vec<String>,
+    /// Descriptors that the command line names.
+    pub keep: Vec<OwnedFd>,
+    /// Phases of the start that are over, with their begin and end.
+    pub phases: Vec<(Phase, Tsc, Tsc)>,
+}
+
+/// A monitor that runs.
+pub struct Running {
+    /// Its process.
+    pub child: Child,
+    report: BufReader<PipeReader>,
+    phases: Vec<(Phase, Tsc, Tsc)>,
+}
+
+/// The monitor's program: beside this one, or else on the PATH.
+fn program() -> PathBuf {
+    process::sibling("microvisor-vmm")
+}
+
+/// What to say if the monitor's program does not start.
+pub fn cannot_start(e: &io::Error) -> Outcome {
+    Outcome {
+        status: status::HOST,
+        message: format!("cannot start {}: {e}", program().display()),
+        hint: Some("install microvisor-vmm beside microvisor, or put it on the PATH".into()),
+        ending: None,
+        timeline: None,
+    }
+}
+
+impl Monitor {
+    /// Starts the monitor. `console`: whether standard input and `output` are the guest's console.
+    pub fn start(&mut self, console: bool, output: Stdio) -> io::Result<Running> {
+        let (report, to) = io::pipe()?;
+        let to = OwnedFd::from(to);
+        process::hand_over(&to)?;
+        for fd in &self.keep {
+            process::hand_over(fd)?;
+        }
+        let mut command = Command::new(program());
+        command.args(&self.arguments);
+        command.args(["--report", &to.as_raw_fd().to_string()]);
+        command.args(["--origin", &Tsc::now().0.to_string(), "--die-with-parent"]);
+        if !console {
+            command.args(["--console", "off"]).stdin(Stdio::null());
+        }
+        let child = command.stdout(output).spawn()?;
+        // From here on only the monitor holds the TAPs: they end with it.
+        self.keep.clear();
+        self.record.pid = child.id();
+        self.directory.record(&self.record)?;
+        Ok(Running { child, report: BufReader::new(report), phases: std::mem::take(&mut self.phases) })
+    }
+}
+
+impl Running {
+    /// The next line of the report.
+    fn next(&mut self) -> Option<Report> {
+        let mut line = String::new();
+        let n = (&mut self.report).take(LINE_MAXIMUM).read_line(&mut line).ok()?;
+        (n > 0).then(|| serde_json::from_str(&line).ok()).flatten()
+    }
+
+    /// The monitor's timeline, with the phases before it.
+    fn whole(&self, monitor: Timeline) -> Timeline {
+        let origin = self.phases.first().map_or(monitor.origin, |p| p.1);
+        let mut whole = Timeline::new(origin, monitor.tsc_hz);
+        whole.spans = self.phases.iter().map(|&(p, start, end)| whole.span(p, start, end)).collect();
+        whole.append(monitor);
+        whole
+    }
+
+    /// Follows the report to its end; `ready` is called once, if the guest gets that far.
+    pub fn follow(mut self, image: &Path, mut ready: impl FnMut(&Timeline)) -> Outcome {
+        let mut end = None;
+        while let Some(report) = self.next() {
+            match report {
+                Report::Ready { timeline } => ready(&self.whole(timeline)),
+                Report::DeviceLost { device, message } => note(format!("net device {device}: {message}\n")),
+                last => end = Some(last),
+            }
+        }
+        let exit = self.child.wait();
+        match end {
+            Some(Report::Refused { message, hint, status }) => {
+                Outcome { status, message, hint, ending: None, timeline: None }
+            }
+            Some(Report::End { ending, status, timeline, .. }) => {
+                let message = in_words(&ending, status, image);
+                let timeline = Some(self.whole(timeline));
+                Outcome { status, message, hint: None, ending: Some(ending), timeline }
+            }
+            _ => lost(exit),
+        }
+    }
+}

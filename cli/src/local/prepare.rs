@@ -1,0 +1,104 @@
+//! Checks the options of a run, and makes all that its monitor is given.
+
+use super::directory::{Record, RunDirectory};
+use super::monitor::Monitor;
+use super::tap;
+use crate::images::{self, Config, Wanted};
+use crate::options::RunOptions;
+use crate::process;
+use click::Source;
+use machine::error::Error;
+use machine::timeline::Phase;
+use machine::timeline::{Tsc, unix_ns};
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// Everything that can be refused is refused before anything is made.
+pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
+    let understood = Tsc::now();
+    let Wanted { image, config } = images::find(&o.what, o.config.as_deref())?;
+    let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
+    let devices = o.tap.len() + o.net.len();
+    image.accepts(memory, devices, config.is_some())?;
+    if let Some(config) = &config
+        && image.config_format() == "click"
+    {
+        check_click(config, &o.set, devices)?;
+    }
+    let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
+    let found = Tsc::now();
+    let taps = o.tap.iter().map(tap::open).collect::<Result<Vec<OwnedFd>, _>>()?;
+    let connected = Tsc::now();
+
+    let mut arguments: Vec<String> = vec!["--image".into(), absolute(&image.path)];
+    let mut keep: Vec<OwnedFd> = Vec::new();
+    if let Some(config) = &config {
+        let file = memory_file(&config.bytes)?;
+        arguments.extend(["--config".into(), format!("/proc/self/fd/{}", file.as_raw_fd())]);
+        keep.push(file);
+    }
+    for (name, value) in &o.set {
+        arguments.extend(["--set".into(), format!("{name}={value}")]);
+    }
+    for (tap, fd) in o.tap.iter().zip(&taps) {
+        arguments.extend(["--net".into(), format!("fd={},{}", fd.as_raw_fd(), tap.device.join(","))]);
+    }
+    for net in &o.net {
+        arguments.extend(["--net".into(), net.device.join(",")]);
+    }
+    keep.extend(taps);
+    arguments.extend(["--memory".into(), (memory >> 20).max(1).to_string()]);
+    arguments.extend(["--poll".into(), o.poll.clone()]);
+    arguments.extend(["--control".into(), directory.socket().display().to_string()]);
+    let record = Record {
+        name: directory.name().into(),
+        image: image.name(),
+        config: config.map(|c| c.name),
+        taps: o.tap.iter().map(|t| &t.name).chain(o.net.iter().map(|n| &n.device[0])).cloned().collect(),
+        pid: 0,
+        started_unix_ns: unix_ns(),
+    };
+    let phases = vec![
+        (Phase::Request, begun, understood),
+        (Phase::Image, understood, found),
+        (Phase::Network, found, connected),
+    ];
+    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases })
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Refuses a Click file that cannot run, or that uses more than `given` net devices.
+fn check_click(config: &Config, variables: &[(String, String)], given: usize) -> Result<(), Error> {
+    let text = std::str::from_utf8(&config.bytes).map_err(|e| {
+        Error::Configuration(format!("{}: byte {} is not UTF-8 text", config.name, e.valid_up_to()))
+    })?;
+    let source = Source { name: &config.name, text };
+    let checked = click::check(&source, variables)
+        .map_err(|d| Error::Configuration(d.to_string().trim_end().to_owned()))?;
+    let devices = checked.devices();
+    if devices.len() > given {
+        let s = if devices.len() == 1 { "" } else { "s" };
+        return Err(Error::Configuration(format!(
+            "{} uses {} net device{s} ({}), but {given} {} given; add --tap NAME or --net vhost-user=SOCKET for each",
+            config.name,
+            devices.len(),
+            devices.join(", "),
+            if given == 1 { "is" } else { "are" },
+        )));
+    }
+    Ok(())
+}
+
+/// The configuration as it was checked, in a file that nobody can change.
+fn memory_file(bytes: &[u8]) -> Result<OwnedFd, Error> {
+    let file =
+        process::memory_file().map_err(|source| Error::System { doing: "keep the configuration", source })?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes).map_err(|source| Error::System { doing: "keep the configuration", source })?;
+    Ok(file.into())
+}

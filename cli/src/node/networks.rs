@@ -1,0 +1,127 @@
+//! `microvisor net`: networks of the node.
+
+use super::escaped;
+use crate::output::{self, Failure};
+use clap::{Args, Subcommand};
+use node::client::Client;
+use node::model::{HostPort, Network, Uplink};
+use switch::config::BondMode;
+
+/// What can be done with networks.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NetCommand {
+    /// List networks
+    #[command(after_help = "Example: microvisor net ls")]
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Create a network
+    #[command(
+        after_help = "Example: microvisor net create blue --subnet 10.0.0.0/24 --gateway 10.0.0.1 \\\n    \
+        --host blue --address 10.0.0.1/24"
+    )]
+    Create(Box<NetworkOptions>),
+    /// Delete networks that no instance uses
+    #[command(after_help = "Example: microvisor net rm blue")]
+    Rm {
+        /// Names of networks
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Options of `microvisor net create`.
+#[derive(Args, Clone, Debug)]
+pub struct NetworkOptions {
+    /// Name of the network
+    name: String,
+    /// Subnet that instances get their addresses from, such as 10.0.0.0/24
+    #[arg(long)]
+    subnet: Option<ipnet::Ipv4Net>,
+    /// Default gateway of instances
+    #[arg(long)]
+    gateway: Option<std::net::Ipv4Addr>,
+    /// Connect the host to the network by a TAP of this name
+    #[arg(long, value_name = "TAP")]
+    host: Option<String>,
+    /// Address of the host on that TAP, with the length of its prefix
+    #[arg(long, value_name = "A/LEN", requires = "host")]
+    address: Option<ipnet::Ipv4Net>,
+    /// Network namespace of the TAP
+    #[arg(long, requires = "host")]
+    netns: Option<String>,
+    /// Interface that connects the network to the outside; several form a bond
+    #[arg(long, value_name = "INTERFACE")]
+    uplink: Vec<String>,
+    /// Mode of the bond
+    #[arg(long, requires = "uplink", value_parser = bond_mode, value_name = "active-backup|balance-xor|broadcast|802.3ad")]
+    bond: Option<BondMode>,
+    /// Connect exactly two ports, without learning addresses
+    #[arg(long)]
+    point_to_point: bool,
+    /// Largest packet, bytes
+    #[arg(long, default_value_t = 1500)]
+    mtu: u16,
+}
+
+fn bond_mode(text: &str) -> Result<BondMode, String> {
+    let wrong = |_| "use active-backup, balance-xor, broadcast or 802.3ad".into();
+    serde_json::from_value(text.into()).map_err(wrong)
+}
+
+impl NetworkOptions {
+    fn network(&self) -> Network {
+        let host = |tap| HostPort { tap, netns: self.netns.clone(), address: self.address };
+        let uplink = Uplink {
+            interfaces: self.uplink.clone(),
+            netns: None,
+            mode: self.bond,
+            take_over: false,
+            taken: None,
+        };
+        Network {
+            name: self.name.clone(),
+            subnet: self.subnet,
+            gateway: self.gateway,
+            host: self.host.clone().map(host),
+            uplink: (!self.uplink.is_empty()).then_some(uplink),
+            point_to_point: self.point_to_point,
+            mtu: self.mtu,
+        }
+    }
+}
+
+fn table(networks: &[Network]) -> String {
+    let dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let row = |n: &Network| {
+        vec![
+            n.name.clone(),
+            dash(n.subnet.map(|s| s.to_string())),
+            dash(n.gateway.map(|g| g.to_string())),
+            dash(n.host.as_ref().map(|h| h.tap.clone())),
+            dash(n.uplink.as_ref().map(|u| u.interfaces.join(","))),
+        ]
+    };
+    let rows: Vec<Vec<String>> = networks.iter().map(row).collect();
+    output::table(&["NAME", "SUBNET", "GATEWAY", "HOST", "UPLINK"], &rows)
+}
+
+/// `microvisor net`
+pub fn net(command: &NetCommand) -> Result<(), Failure> {
+    let client = Client::required()?;
+    match command {
+        NetCommand::Ls { json } => {
+            let networks: Vec<Network> = client.get("/v1/networks")?;
+            if *json { output::json(&networks) } else { output::print(table(&networks)) }
+        }
+        NetCommand::Create(options) => {
+            client.post::<Network>("/v1/networks", &options.network())?;
+            Ok(())
+        }
+        NetCommand::Rm { names } => {
+            output::each(names, |name| Ok(client.delete(&format!("/v1/networks/{}", escaped(name)))?))
+        }
+    }
+}
