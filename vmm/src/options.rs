@@ -35,7 +35,7 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --console on|off   guest console on standard input and output; default on
       --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
       --origin TSC       time stamp counter when the start was asked for
-      --die-with-parent  end when the starting process ends
+      --die-with-parent[=PID]  end when the starting process ends, or has ended already if it was PID
       --no-mounts        keep none of the mounts of the host; as root
       --prepared FD      make the virtual machine now, and wait at this socket for all other options; --control,
                          --report and --memory are given ahead, and the switch's sockets will be ./net0.sock and
@@ -122,7 +122,8 @@ pub struct Options {
     pub console: bool,
     pub report: Option<ReportTo>,
     pub origin: Option<Tsc>,
-    pub die_with_parent: bool,
+    /// Process that starts this one, and whose end ends it.
+    pub die_with_parent: Option<i32>,
     pub no_mounts: bool,
 }
 
@@ -257,7 +258,7 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         console: true,
         report: None,
         origin: None,
-        die_with_parent: false,
+        die_with_parent: None,
         no_mounts: false,
     };
     while let Some(argument) = parser.next()? {
@@ -273,7 +274,13 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("report") => o.report = Some(report(parser.value()?)),
             Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
             Long("no-mounts") => o.no_mounts = true,
-            Long("die-with-parent") => o.die_with_parent = true,
+            Long("die-with-parent") => {
+                // Without a number there is no way to tell that it ended before this line was read.
+                o.die_with_parent = Some(match parser.optional_value() {
+                    Some(pid) => pid.parse()?,
+                    None => machine::confine::privileges::parent(),
+                });
+            }
             Long("prepared") => prepared = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),

@@ -69,7 +69,8 @@ impl Monitor {
         let mut command = Command::new(program());
         command.args(&self.arguments);
         command.args(["--report", &to.as_raw_fd().to_string()]);
-        command.args(["--origin", &Tsc::now().0.to_string(), "--die-with-parent"]);
+        command.args(["--origin", &Tsc::now().0.to_string()]);
+        command.arg(format!("--die-with-parent={}", std::process::id()));
         if !console {
             command.args(["--console", "off"]).stdin(Stdio::null());
         }

@@ -30,8 +30,6 @@ pub struct Opened {
     pub(super) signals: Option<OwnedFd>,
     /// Random bytes for the guest.
     pub(super) random: [u8; 32],
-    /// The process that started this one.
-    parent: i32,
 }
 
 /// [`Opened`], in a process that can open nothing more.
@@ -58,7 +56,6 @@ impl Opened {
     /// `sockets` are those of the switch, to connect to.
     fn new(options: &Options, sockets: Vec<PathBuf>) -> Result<Self, Error> {
         let kvm = host::open_kvm()?;
-        let parent = privileges::parent();
         privileges::one_heap();
         // Before any thread: the connector is a process forked from this one.
         let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
@@ -75,14 +72,14 @@ impl Opened {
             .and_then(|mut f| f.read_exact(&mut random))
             .map_err(|source| Error::System { doing: "read random bytes", source })?;
         let (listener, signals) = (listener.transpose()?, Some(signals::stop_requests()?));
-        Ok(Self { kvm, connector, ends: Vec::new(), listener, signals, random, parent })
+        Ok(Self { kvm, connector, ends: Vec::new(), listener, signals, random })
     }
 
     /// Gives up all that opening took.
     pub fn drop_privileges(self, options: &Options) -> Result<Unprivileged, Error> {
         privileges::drop_all(options.no_mounts)?;
-        if options.die_with_parent {
-            privileges::die_with(self.parent)?;
+        if let Some(parent) = options.die_with_parent {
+            privileges::die_with(parent)?;
         }
         Ok(Unprivileged(self))
     }
