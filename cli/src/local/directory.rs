@@ -1,17 +1,21 @@
 //! The run directory of an instance: made when it starts, locked by the process that supervises it, removed at its end.
 
-use super::list::{root, sweep};
+use super::list::{is_running, remove, root, sweep};
 use machine::error::Error;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// File that the supervising process keeps locked.
 pub const LOCK: &str = "lock";
+/// What is in it: the proof that the folder is an instance's.
+pub const LOCK_MARKER: &[u8] = b"microvisor instance\n";
 /// File that holds the [`Record`].
 pub const RECORD: &str = "instance.json";
+/// The record while it is written.
+pub const RECORD_DRAFT: &str = ".record";
 /// Control socket of the monitor.
 pub const SOCKET: &str = "control.sock";
 /// Longest path of a Unix socket that the kernel takes, bytes.
@@ -50,9 +54,18 @@ impl RunDirectory {
         sweep(&root);
         if let Some(name) = wanted {
             check_name(name)?;
-            return Self::try_take(&root, name)?.ok_or_else(|| Error::Host {
-                problem: format!("an instance named {name} is running"),
-                hint: format!("choose another --name, or stop it: microvisor stop {name}"),
+            return Self::try_take(&root, name)?.ok_or_else(|| match is_running(name) {
+                true => Error::Host {
+                    problem: format!("an instance named {name} is running"),
+                    hint: format!("choose another --name, or stop it: microvisor stop {name}"),
+                },
+                false => Error::Host {
+                    problem: format!(
+                        "{} is in the way and is not an instance's folder",
+                        root.join(name).display()
+                    ),
+                    hint: "choose another --name".into(),
+                },
             });
         }
         let stem = tidy(stem);
@@ -76,7 +89,11 @@ impl RunDirectory {
         // The folder appears complete and locked, so that nobody sweeps it while it is made.
         let draft = root.join(format!(".{name}.{}", std::process::id()));
         DirBuilder::new().mode(0o700).create(&draft).map_err(|e| cannot_make(&draft, &e))?;
-        let lock = File::create(draft.join(LOCK)).and_then(|f| f.lock().map(|()| f));
+        let lock = File::create(draft.join(LOCK)).and_then(|mut file| {
+            file.lock()?;
+            file.write_all(LOCK_MARKER)?;
+            Ok(file)
+        });
         let taken = lock.and_then(|lock| {
             fs::rename(&draft, &path)?;
             Ok(lock)
@@ -84,7 +101,7 @@ impl RunDirectory {
         match taken {
             Ok(lock) => Ok(Some(Self { name: name.into(), path, _lock: lock })),
             Err(e) => {
-                let _ = fs::remove_dir_all(&draft);
+                remove(&draft);
                 match e.kind() {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => Ok(None),
                     _ => Err(cannot_make(&path, &e)),
@@ -103,9 +120,14 @@ impl RunDirectory {
         self.path.join(SOCKET)
     }
 
+    /// Leaves the directory to the process that was split off, which has the lock as well.
+    pub fn hand_over(self) {
+        std::mem::forget(self);
+    }
+
     /// Writes down what the instance is.
     pub fn record(&self, record: &Record) -> io::Result<()> {
-        let draft = self.path.join(".record");
+        let draft = self.path.join(RECORD_DRAFT);
         fs::write(&draft, serde_json::to_vec_pretty(record)?)?;
         fs::rename(draft, self.path.join(RECORD))
     }
@@ -113,7 +135,7 @@ impl RunDirectory {
 
 impl Drop for RunDirectory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
 }
 

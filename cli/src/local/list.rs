@@ -1,8 +1,9 @@
 //! The instances that run without the node: found by their run directories, without a daemon.
 
-use super::directory::{LOCK, RECORD, Record, SOCKET, check_name};
-use std::fs::{self, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use super::directory::{LOCK, LOCK_MARKER, RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,22 +20,43 @@ pub fn root() -> PathBuf {
     }
 }
 
-/// Whether the supervisor of a run directory is gone. The lock says so, not a process number, which may be another's
-/// by now.
-fn is_stale(path: &Path) -> bool {
-    match OpenOptions::new().read(true).open(path.join(LOCK)) {
-        Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-        Err(_) => !path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")),
+/// Takes the lock of a run directory whose supervisor is gone. The lock says so, not a process number, which may be
+/// another's by now. A folder without a lock that this program made is no instance's.
+fn lock_of_dead(path: &Path) -> Option<File> {
+    let lock = path.join(LOCK);
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&lock).ok()?;
+    let mut marker = Vec::new();
+    (&mut file).take(LOCK_MARKER.len() as u64 + 1).read_to_end(&mut marker).ok()?;
+    if marker != LOCK_MARKER || file.try_lock().is_err() {
+        return None;
+    }
+    // It may have been removed, and the name taken anew, before it was locked.
+    let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(&lock).ok()?);
+    ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(file)
+}
+
+/// Removes a run directory: the files of an instance, and the folder if nothing else is in it.
+pub fn remove(path: &Path) {
+    // The lock goes last: without it, nobody would know whose the rest was.
+    for name in [SOCKET, RECORD, RECORD_DRAFT, LOCK] {
+        let _ = fs::remove_file(path.join(name));
+    }
+    let _ = fs::remove_dir(path);
+}
+
+/// Removes run directories whose supervisor was killed, and nothing else.
+pub fn sweep(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if let Some(_lock) = lock_of_dead(&entry.path()) {
+            remove(&entry.path());
+        }
     }
 }
 
-/// Removes run directories whose supervisor was killed.
-pub fn sweep(root: &Path) {
-    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        if is_stale(&entry.path()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
+/// Whether a folder is the run directory of an instance that runs.
+fn is_live(path: &Path) -> bool {
+    path.join(LOCK).is_file() && lock_of_dead(path).is_none()
 }
 
 /// All running instances, by name.
@@ -45,6 +67,7 @@ pub fn running() -> Vec<Record> {
         .into_iter()
         .flatten()
         .flatten()
+        .filter(|entry| is_live(&entry.path()))
         .filter_map(|entry| serde_json::from_slice(&fs::read(entry.path().join(RECORD)).ok()?).ok())
         .collect();
     records.sort_by(|a, b| a.name.cmp(&b.name));
@@ -54,7 +77,7 @@ pub fn running() -> Vec<Record> {
 /// Whether an instance of this name runs without the node.
 pub fn is_running(name: &str) -> bool {
     let path = root().join(name);
-    check_name(name).is_ok() && path.is_dir() && !is_stale(&path)
+    check_name(name).is_ok() && is_live(&path)
 }
 
 /// The control socket of an instance that runs without the node.
@@ -66,7 +89,7 @@ pub fn socket(name: &str) -> Option<PathBuf> {
 pub fn wait_gone(name: &str, timeout: Duration) -> bool {
     let path = root().join(name);
     let deadline = Instant::now() + timeout;
-    while path.is_dir() && !is_stale(&path) {
+    while is_live(&path) {
         if Instant::now() >= deadline {
             return false;
         }
