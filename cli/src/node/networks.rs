@@ -1,6 +1,7 @@
 //! `microvisor net`: networks of the node.
 
 use super::escaped;
+use crate::options::values;
 use crate::output::{self, Failure};
 use clap::{Args, Subcommand};
 use node::client::Client;
@@ -62,7 +63,7 @@ pub struct NetworkOptions {
     #[arg(long)]
     point_to_point: bool,
     /// Largest packet, bytes
-    #[arg(long, default_value_t = 1500)]
+    #[arg(long, default_value_t = 1500, value_parser = values::mtu)]
     mtu: u16,
 }
 

@@ -1,9 +1,12 @@
 //! `--tap`: a net device on a TAP of the host.
 
-use super::values::{address, mac_for, pair, prefixed};
+use super::values::{self, address, mac_for, pair, prefixed};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// Longest name of an interface, bytes (IFNAMSIZ without its end).
+const NAME_MAXIMUM: usize = 15;
 
 /// `NAME[,KEY=VALUE ...]` of `--tap`.
 #[derive(Clone, Debug)]
@@ -29,6 +32,11 @@ impl FromStr for TapOption {
         if name.is_empty() || name.contains('=') {
             return Err("must begin with the name of the TAP: NAME[,KEY=VALUE ...]".into());
         }
+        if name.len() > NAME_MAXIMUM || name.contains(['/', ' ']) {
+            return Err(format!(
+                "{name:?} cannot name a TAP: use at most {NAME_MAXIMUM} characters, no / or blank"
+            ));
+        }
         let mut o = Self { name, netns: None, addresses: Vec::new(), mtu: 1500, device: Vec::new() };
         for part in parts {
             let (key, value) = pair(part)?;
@@ -44,11 +52,11 @@ impl FromStr for TapOption {
                     let family = if address(value)?.is_ipv4() { "ipv4" } else { "ipv6" };
                     o.device.push(format!("{family}-gateway={value}"));
                 }
-                "mtu" => {
-                    o.mtu =
-                        value.parse().ok().filter(|&m| m >= 68).ok_or("mtu is a number from 68 to 65535")?;
+                "mtu" => o.mtu = values::mtu(value)?,
+                "mac" | "queue" | "offload" => {
+                    values::device(key, value)?;
+                    o.device.push(part.into());
                 }
-                "mac" | "queue" | "offload" => o.device.push(part.into()),
                 _ => {
                     return Err(format!(
                         "unknown key {key:?}; known are netns, address, guest, gateway, mac, mtu, queue, offload"
@@ -80,9 +88,21 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "a=b", "t0,address=10.0.0.1", "t0,address=10.0.0.1/33", "t0,x=y", "t0,mtu=1", "t0,word"]
-        {
+        for text in [
+            "",
+            "a=b",
+            "t0,address=10.0.0.1",
+            "t0,address=10.0.0.1/33",
+            "t0,x=y",
+            "t0,mtu=1",
+            "t0,word",
+            "t0,mac=zz",
+            "t0,mac=01:00:00:00:00:00",
+            "t0,queue=100",
+            "t0,mtu=65522",
+            "t0,offload=maybe",
+            "a-name-that-is-far-too-long",
+        ] {
             assert!(text.parse::<TapOption>().is_err(), "{text}");
         }
     }

@@ -57,6 +57,42 @@ pub fn interval(text: &str) -> Result<f64, String> {
     seconds(text).and_then(|s| if s >= 0.1 { Ok(s) } else { Err("is less than a tenth of a second".into()) })
 }
 
+/// Checks the value of a device's key that the monitor is given as it is typed.
+pub fn device(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "mac" => vmm::options::parse_mac(value).map(drop).ok_or_else(|| {
+            format!("mac: {value:?} is not the address of one device, such as 02:00:00:00:00:01")
+        }),
+        "queue" => match value.parse::<u32>() {
+            Ok(n) if n.is_power_of_two() && (8..=1024).contains(&n) => Ok(()),
+            _ => Err(format!("queue: {value:?} is not a power of two from 8 to 1024")),
+        },
+        "mtu" => mtu(value).map(drop),
+        "wait" => {
+            value.parse::<u32>().map(drop).map_err(|_| format!("wait: {value:?} is not a number of seconds"))
+        }
+        _ => switched(value).map(drop).map_err(|e| format!("{key}: {e}")),
+    }
+}
+
+/// Largest layer-3 packet, bytes: at least what IPv4 asks for (RFC 791), and at most what the kernel lets a TAP have.
+pub fn mtu(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(mtu) if (68..=65521).contains(&mtu) => Ok(mtu),
+        _ => Err(format!("mtu: {text:?} is not a number from 68 to 65521")),
+    }
+}
+
+/// Microseconds that an idle guest polls, or `always`.
+pub fn poll(text: &str) -> Result<String, String> {
+    let most = u32::MAX / 1000 - 1;
+    match text.parse::<u32>() {
+        Ok(us) if us <= most => Ok(text.into()),
+        _ if text == "always" => Ok(text.into()),
+        _ => Err(format!("is neither `always` nor a number of microseconds up to {most}")),
+    }
+}
+
 /// A link-layer address that is always the same for the same name.
 pub fn mac_for(name: &str) -> String {
     let m = machine::net::mac_from(name);

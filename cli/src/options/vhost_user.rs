@@ -1,6 +1,6 @@
 //! `--net`: a net device on a switch, by its vhost-user socket.
 
-use super::values::{address, mac_for, pair, prefixed};
+use super::values::{self, address, mac_for, pair, prefixed};
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -29,7 +29,10 @@ impl FromStr for VhostUserOption {
             match key {
                 "guest" => device.push(format!("{}={value}", family(prefixed(value)?.0))),
                 "gateway" => device.push(format!("{}-gateway={value}", family(address(value)?))),
-                "server" | "wait" | "mac" | "mtu" | "queue" | "offload" => device.push(part.into()),
+                "server" | "wait" | "mac" | "mtu" | "queue" | "offload" => {
+                    values::device(key, value)?;
+                    device.push(part.into());
+                }
                 _ => {
                     return Err(format!(
                         "unknown key {key:?}; known are server, wait, guest, gateway, mac, mtu, queue, offload"
@@ -59,9 +62,19 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in
-            ["", "tap=x", "vhost-user=", "vhost-user=/s,guest=1", "vhost-user=/s,x=y", "vhost-user=/s,on"]
-        {
+        for text in [
+            "",
+            "tap=x",
+            "vhost-user=",
+            "vhost-user=/s,guest=1",
+            "vhost-user=/s,x=y",
+            "vhost-user=/s,on",
+            "vhost-user=/s,mac=zz",
+            "vhost-user=/s,queue=100",
+            "vhost-user=/s,mtu=65522",
+            "vhost-user=/s,server=maybe",
+            "vhost-user=/s,wait=soon",
+        ] {
             assert!(text.parse::<VhostUserOption>().is_err(), "{text}");
         }
     }
