@@ -1,5 +1,8 @@
 //! A run in the background: the command returns once the guest is ready. A small process stays behind, which waits for
 //! the monitor's end and removes its run directory.
+//!
+//! The instance belongs to the command until it has printed the name and said so. If the command is killed before, or
+//! cannot print, the process in the background ends the instance: nobody would know of it.
 
 use super::directory::Record;
 use super::foreground::pass_signals_on;
@@ -8,13 +11,20 @@ use super::outcome::{Event, Outcome, Output, lost};
 use crate::output::{self, Failure};
 use crate::process;
 use machine::timeline::Timeline;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the process in the background tells the command that started it.
+/// Longest message between the two processes, bytes.
+const MESSAGE_MAXIMUM: u64 = 16 << 20;
+/// What the command says once the instance is known to its user.
+const TAKEN: u8 = b'T';
+
+/// What the process in the background tells the command that started it, a line.
 #[derive(serde::Serialize, serde::Deserialize)]
-enum News {
+enum Message {
     /// The guest is ready.
     Ready { record: Record, timeline: Timeline },
     /// It did not get that far.
@@ -23,66 +33,92 @@ enum News {
 
 /// Starts an instance; the exit status of the command.
 pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
-    let (mut told, mut tell) = match io::pipe() {
-        Ok(pipe) => pipe,
+    let (here, there) = match UnixStream::pair() {
+        Ok(pair) => pair,
         Err(e) => return output.finish(cannot_start(&e)),
     };
     match process::split() {
         Err(e) => output.finish(cannot_start(&e)),
         Ok(None) => {
-            drop(told);
-            supervise(&mut monitor, &mut tell);
+            drop(here);
+            supervise(&mut monitor, &there);
             drop(monitor);
             std::process::exit(0)
         }
         Ok(Some(_)) => {
-            drop(tell);
-            // The run directory is the child's now.
-            std::mem::forget(monitor.directory);
-            let mut answer = Vec::new();
-            let read = told.read_to_end(&mut answer);
-            match read.ok().and_then(|_| serde_json::from_slice::<News>(&answer).ok()) {
-                Some(News::Ready { record, timeline }) => {
-                    if output.json {
-                        output.started(&record)?;
-                        output::json(&Event::Ready { timeline: &timeline })?;
-                    } else {
-                        output::print(format!("{}\n", record.name))?;
-                        output.timeline(&timeline);
-                    }
-                    Ok(0)
-                }
-                Some(News::Ended(outcome)) => output.finish(outcome),
-                None => output.finish(lost(Err(io::Error::other("its supervisor said nothing")))),
+            drop(there);
+            let Monitor { directory, keep, .. } = monitor;
+            directory.hand_over();
+            drop(keep);
+            let told = tell(&here, output);
+            if told.is_err() {
+                // The other process ends the instance, and then itself.
+                let _ = here.shutdown(std::net::Shutdown::Write);
+                let _ = (&here).take(MESSAGE_MAXIMUM).read_to_end(&mut Vec::new());
             }
+            told
         }
     }
 }
 
-fn supervise(monitor: &mut Monitor, tell: &mut io::PipeWriter) {
+/// Tells the user what the process in the background says.
+fn tell(mut from: &UnixStream, output: Output) -> Result<u8, Failure> {
+    let mut line = String::new();
+    let read = BufReader::new(from.take(MESSAGE_MAXIMUM)).read_line(&mut line);
+    match read.ok().and_then(|_| serde_json::from_str::<Message>(&line).ok()) {
+        Some(Message::Ready { record, timeline }) => {
+            if output.json {
+                output.started(&record)?;
+                output::json(&Event::Ready { timeline: &timeline })?;
+            } else {
+                output::print(format!("{}\n", record.name))?;
+                output.timeline(&timeline);
+            }
+            from.write_all(&[TAKEN]).map(|()| 0).map_err(Failure::Output)
+        }
+        Some(Message::Ended(outcome)) => output.finish(outcome),
+        None => output.finish(lost(Err(io::Error::other("its supervisor said nothing")))),
+    }
+}
+
+/// Watches the monitor to its end.
+fn supervise(monitor: &mut Monitor, command: &UnixStream) {
     let mut ready = false;
+    let ended = Arc::new(AtomicBool::new(false));
     let outcome = match monitor.start(false, Stdio::null()) {
         Err(e) => cannot_start(&e),
         Ok(running) => {
-            let _ = pass_signals_on(monitor.record.pid);
+            let pid = monitor.record.pid;
+            if let Ok(command) = command.try_clone() {
+                let ended = ended.clone();
+                std::thread::spawn(move || end_unless_taken(&command, pid, &ended));
+            }
+            let _ = pass_signals_on(pid);
             let record = monitor.record.clone();
             running.follow(&monitor.image.clone(), |timeline| {
                 ready = true;
-                say(tell, &News::Ready { record: record.clone(), timeline: timeline.clone() });
+                say(command, &Message::Ready { record: record.clone(), timeline: timeline.clone() });
             })
         }
     };
+    ended.store(true, Ordering::Release);
     if !ready {
-        say(tell, &News::Ended(outcome));
+        say(command, &Message::Ended(outcome));
     }
 }
 
-fn say(tell: &mut io::PipeWriter, news: &News) {
-    let bytes = serde_json::to_vec(news).unwrap_or_default();
-    // The command that started this may be gone; the instance goes on.
-    let _ = tell.write_all(&bytes);
-    // The command waits for the end of the pipe.
-    if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
-        *tell = io::PipeWriter::from(OwnedFd::from(null));
+/// Kills the monitor if the command goes away before it has taken the instance.
+fn end_unless_taken(mut command: &UnixStream, pid: u32, ended: &AtomicBool) {
+    let mut byte = [0];
+    let taken = matches!(command.read(&mut byte), Ok(1)) && byte[0] == TAKEN;
+    if !taken && !ended.load(Ordering::Acquire) {
+        process::send_signal(pid, libc::SIGKILL);
     }
+}
+
+fn say(mut command: &UnixStream, message: &Message) {
+    let mut line = serde_json::to_vec(message).unwrap_or_default();
+    line.push(b'\n');
+    // A command that is gone has left nobody to tell.
+    let _ = command.write_all(&line);
 }
