@@ -2,6 +2,8 @@
 
 use super::{Refusal, call, profile, unexpected};
 use crate::images::Config;
+use crate::local::list;
+use crate::node::instances;
 use crate::options::values;
 use crate::output::{self, Failure};
 use clap::Subcommand;
@@ -59,7 +61,7 @@ pub fn read(name: &str, handler: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Writes a handler.
+/// Writes a handler of the instance that runs now.
 pub fn write(name: &str, handler: &str, value: &str) -> Result<(), Refusal> {
     call(name, &Request::Write { handler: handler.into(), value: value.into() }).map(drop)
 }
@@ -81,8 +83,36 @@ fn handlers(name: &str, element: Option<&str>) -> Result<(), Failure> {
     output::print(output::table(&["HANDLER", "MODE"], &rows))
 }
 
+/// Changes an instance of the node: the node has to know, or its next start would undo it.
+fn change_on_node(name: &str, command: &ClickCommand) -> Option<Result<(), Failure>> {
+    match command {
+        ClickCommand::Swap { file } => Some(
+            Config::read(file)
+                .map_err(Failure::from)
+                .and_then(|config| instances::configure(name, &String::from_utf8_lossy(&config.bytes))),
+        ),
+        ClickCommand::Write { handler, value } => {
+            Some(instances::write_handler(name, handler, value).and_then(|value| print_value(&value)))
+        }
+        _ => None,
+    }
+}
+
+fn print_value(value: &str) -> Result<(), Failure> {
+    match value {
+        "" => Ok(()),
+        value => output::print(format!("{}\n", value.trim_end_matches('\n'))),
+    }
+}
+
 /// `microvisor click`
 pub fn click(name: &str, command: &ClickCommand) -> Result<(), Failure> {
+    if !list::is_running(name)
+        && instances::has(name)
+        && let Some(changed) = change_on_node(name, command)
+    {
+        return changed;
+    }
     let request = match command {
         ClickCommand::Handlers { element } => return handlers(name, element.as_deref()),
         ClickCommand::Profile { during, json } => {
@@ -98,8 +128,7 @@ pub fn click(name: &str, command: &ClickCommand) -> Result<(), Failure> {
         }
     };
     match call(name, &request)? {
-        Response::Done { value } if value.is_empty() => Ok(()),
-        Response::Done { value } => output::print(format!("{}\n", value.trim_end_matches('\n'))),
+        Response::Done { value } => print_value(&value),
         _ => Err(unexpected(name)),
     }
 }

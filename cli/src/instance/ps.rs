@@ -15,15 +15,22 @@ const HEADINGS: [&str; 7] = ["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATI
 /// `microvisor ps`
 pub fn ps(json: bool) -> Result<(), Failure> {
     let local = list::running();
-    let on_node = instances::all();
+    // What is known is shown, even if the node does not answer.
+    let (on_node, missing) =
+        match instances::expected().and_then(|node| node.map_or(Ok(Vec::new()), |n| instances::all(&n))) {
+            Ok(on_node) => (on_node, Ok(())),
+            Err(failure) => (Vec::new(), Err(failure)),
+        };
     if json {
         let on_node = on_node.iter().filter_map(|i| serde_json::to_value(i).ok());
         let local = local.iter().filter_map(|r| serde_json::to_value(r).ok());
-        return output::json(&local.chain(on_node).collect::<Vec<serde_json::Value>>());
+        output::json(&local.chain(on_node).collect::<Vec<serde_json::Value>>())?;
+        return missing;
     }
     let mut rows: Vec<Vec<String>> = local.iter().map(local_row).collect();
     rows.extend(on_node.iter().map(node_row));
-    output::print(output::table(&HEADINGS, &rows))
+    output::print(output::table(&HEADINGS, &rows))?;
+    missing
 }
 
 fn since(unix: u64) -> String {

@@ -51,7 +51,7 @@ pub fn top(interval: Duration, count: Option<u64>) -> Result<(), Failure> {
         let ports = client.get::<Status>("/v1/switch")?.ports;
         let passed = sampled.elapsed().as_secs_f64().max(1e-3);
         sampled = Instant::now();
-        let instances = instances::all();
+        let instances = instances::all(&client)?;
         let rows: Vec<Vec<String>> =
             instances.iter().map(|i| row(i, &ports, &mut before, passed, sample == 0)).collect();
         before.retain(|name, _| instances.iter().any(|i| i.name == *name));
