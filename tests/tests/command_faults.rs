@@ -1,0 +1,170 @@
+//! What `microvisor` does when its output goes nowhere, when it is killed, when it is asked for nonsense, and when the
+//! node that it asks is not there.
+
+use e2e::{RunFolder, eventually, is_alive, root, run, unique};
+use machine::status;
+use std::fs::{self, File};
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Status of a command whose reader went away: 128 + SIGPIPE.
+const BROKEN_PIPE: i32 = 128 + libc::SIGPIPE;
+
+/// Runs a command with this standard output; its exit status and standard error.
+fn with_output(command: &mut Command, output: Stdio) -> (i32, String) {
+    let child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().expect("it starts");
+    let outcome = e2e::finish(child);
+    (outcome.status, outcome.err)
+}
+
+/// A pipe that nobody reads.
+fn broken_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn full_disk() -> Stdio {
+    File::options().write(true).open("/dev/full").expect("it is always there").into()
+}
+
+/// Every command that there is, as its words: the manual pages are made from the same definitions.
+fn every_command(folder: &RunFolder) -> Vec<Vec<String>> {
+    let to = std::env::temp_dir().join(unique("man"));
+    fs::create_dir(&to).expect("new");
+    folder.run(&["man", &to.display().to_string()]).ends(0, "");
+    let pages = fs::read_dir(&to).expect("it was written").flatten();
+    let names = pages.map(|p| p.file_name().to_string_lossy().trim_end_matches(".1").to_owned());
+    let commands: Vec<Vec<String>> =
+        names.map(|n| n.split('-').skip(1).map(str::to_owned).collect()).collect();
+    let _ = fs::remove_dir_all(&to);
+    commands
+}
+
+#[test]
+fn every_command_notices_that_its_output_is_not_taken() {
+    let folder = RunFolder::new();
+    let mut lines: Vec<Vec<String>> = every_command(&folder);
+    assert!(lines.len() > 30, "{lines:?}");
+    // `node` hands its options to the daemon, which prints its own help.
+    lines.retain(|l| l.first().is_none_or(|word| word != "node" && word != "help") && !l.contains(&"help".into()));
+    lines.iter_mut().for_each(|line| line.push("--help".into()));
+    let more = ["ps", "ps --json", "elements", "elements Queue", "inspect hello", "inspect hello --json", "completion bash"];
+    lines.extend(more.iter().map(|line| line.split(' ').map(str::to_owned).collect()));
+    for line in lines {
+        let words: Vec<&str> = line.iter().map(String::as_str).collect();
+        let (status, err) = with_output(&mut folder.microvisor(&words), broken_pipe());
+        assert_eq!((status, err.as_str()), (BROKEN_PIPE, ""), "{words:?}");
+        let (status, err) = with_output(&mut folder.microvisor(&words), full_disk());
+        assert_eq!(status, i32::from(status::HOST), "{words:?}: {err}");
+        assert!(err.contains("cannot write to standard output"), "{words:?}: {err}");
+    }
+}
+
+#[test]
+fn instance_whose_name_cannot_be_printed_is_ended() {
+    for output in [broken_pipe(), full_disk()] {
+        let folder = RunFolder::new();
+        let line = ["run", "target/test-images/echoes-console", "--detach", "--name", "unknown"];
+        let (status, err) = with_output(&mut folder.microvisor(&line), output);
+        assert!(status == BROKEN_PIPE || status == i32::from(status::HOST), "{status} {err}");
+        assert_eq!(folder.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn killed_command_leaves_no_instance_that_nobody_knows() {
+    // A run of all tests tries a few; COMMAND_KILLS=600 tries more.
+    let tries: u64 = std::env::var("COMMAND_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let folder = RunFolder::new();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for number in 0..tries {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let (signal, detach) = ([libc::SIGKILL, libc::SIGTERM][(random & 1) as usize], random & 2 == 0);
+        let mut line = vec!["run", "target/test-images/echoes-console", "--name", "victim"];
+        line.extend(detach.then_some("--detach"));
+        let mut child = folder
+            .microvisor(&line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        std::thread::sleep(Duration::from_micros(random % 20_000));
+        // SAFETY: a plain system call on a child that was not waited for.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        let status = child.wait().expect("a child");
+        let mut name = String::new();
+        let _ = child.stdout.take().expect("piped").read_to_string(&mut name);
+        if status.success() {
+            folder.run(&["stop", "victim"]).ends(0, "");
+        }
+        eventually(&format!("try {number}: nothing is left ({status}, {name:?})"), || {
+            let listed = folder.run(&["ps", "--json"]).out;
+            listed.trim() == "[]" && folder.left().is_empty()
+        });
+    }
+}
+
+#[test]
+fn ps_removes_nothing_but_what_dead_instances_left() {
+    let folder = RunFolder::new();
+    let others = [folder.0.join("node"), folder.0.join("somebody")];
+    for other in &others {
+        fs::create_dir(other).expect("new");
+        fs::write(other.join("precious"), "").expect("written");
+    }
+    fs::write(others[1].join("lock"), "").expect("written");
+    folder.run(&["ps"]).ends(0, "");
+    let image = "target/test-images/exits";
+    folder.run(&["run", image]).ends(0, "");
+    folder.run(&["run", image, "--name", "node"]).ends(status::HOST, "not an instance's folder");
+    for other in &others {
+        assert!(other.join("precious").is_file(), "{} was removed", other.display());
+        fs::remove_dir_all(other).expect("it is there");
+    }
+}
+
+#[test]
+fn options_that_are_wrong_are_refused_in_their_own_terms() {
+    let folder = RunFolder::new();
+    let image = "target/test-images/serves-tcp";
+    for (option, value, says) in [
+        ("--tap", "t0,mac=zz", "mac: \"zz\""),
+        ("--tap", "t0,queue=100", "queue: \"100\" is not a power of two"),
+        ("--tap", "t0,mtu=65522", "from 68 to 65521"),
+        ("--tap", "t0,offload=maybe", "offload: \"maybe\" is neither on nor off"),
+        ("--net", "vhost-user=/s,mac=zz", "mac: \"zz\""),
+        ("--net", "vhost-user=/s,wait=soon", "wait: \"soon\""),
+        ("--poll", "foo", "neither `always` nor a number"),
+        ("--memory", "0", "--memory"),
+    ] {
+        folder.run(&["run", image, option, value]).ends(status::CONFIGURATION_REFUSED, says);
+    }
+    folder
+        .run(&["run", "firewall.click", "--network", "blue", "--poll", "50"])
+        .ends(status::CONFIGURATION_REFUSED, "--poll");
+    assert!(folder.left().is_empty());
+}
+
+#[test]
+fn ps_says_that_its_node_does_not_answer() {
+    let folder = RunFolder::new();
+    let nowhere = root().join("target/no-such-node.sock");
+    let outcome = run(folder.microvisor(&["ps"]).env("MICROVISOR_NODE", nowhere));
+    outcome.ends(status::HOST, "the node does not answer");
+    assert!(outcome.out.contains("NAME"), "{outcome:?}");
+}
+
+#[test]
+fn monitor_whose_starter_has_ended_already_ends() {
+    let mut dead = Command::new("true").spawn().expect("it starts");
+    let pid = dead.id();
+    dead.wait().expect("a child");
+    assert!(!is_alive(pid));
+    let mut monitor = e2e::monitor("exits", "");
+    run(monitor.arg(format!("--die-with-parent={pid}"))).ends(status::HOST, "has ended");
+}
