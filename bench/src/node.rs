@@ -3,7 +3,7 @@
 use crate::ping::{answer, ping_socket};
 use crate::sample::{Sample, Unit, quantile};
 use crate::{bare, pss, stop};
-use ::node::client::Client;
+use api::client::Client;
 use e2e::net::Namespace;
 use e2e::node::Node;
 use e2e::{eventually, run};

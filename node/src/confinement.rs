@@ -1,8 +1,8 @@
 //! What keeps a monitor apart from the rest of the host, made before the first is asked for.
 
 use crate::cgroup::{Cgroups, Group};
-use crate::problem::Problem;
 use crate::process::spawn::{Cage, empty_network, privileged};
+use api::Problem;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! What happens: told to who listens, and written down by a thread of its own, so that nobody waits for the store.
 
-use crate::model::Event;
-use crate::problem::Problem;
 use crate::store::Store;
+use api::Problem;
+use api::event::Event;
 use machine::timeline::unix_ns;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +70,7 @@ impl Events {
     /// What happened after an event, oldest first, at most `most`.
     pub fn after(&self, event: u64, most: usize) -> Result<Vec<Event>, Problem> {
         self.flush();
-        self.store.events(event, most)
+        Ok(self.store.events(event, most)?)
     }
 
     /// What happens from now on.

@@ -1,6 +1,6 @@
 //! What the node runs on, as the kernel says (proc(5): meminfo, uptime).
 
-use crate::model::Host;
+use api::status::Host;
 
 /// The host, now.
 pub fn host() -> Host {

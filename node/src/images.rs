@@ -1,8 +1,9 @@
 //! Guest images: those that come with MicroVisor, and imported ones, kept by what is in them.
 
-use crate::model::{Image, is_name};
-use crate::problem::Problem;
 use crate::store::Store;
+use api::Problem;
+use api::image::Image;
+use api::instance::is_name;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write as _;

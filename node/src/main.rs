@@ -2,10 +2,10 @@
 
 #![deny(unsafe_code)]
 
+use api::Problem;
 use clap::Parser;
-use node::api::{self, Peer};
+use node::http::{self, Peer};
 use node::node::Node;
-use node::problem::Problem;
 use node::process;
 use node::settings::Settings;
 use node::tls::Tls;
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         }
     };
     if options.openapi {
-        println!("{}", api::document());
+        println!("{}", http::document());
         return ExitCode::SUCCESS;
     }
     let settings = match options.settings.read() {
@@ -125,7 +125,7 @@ async fn run(settings: Settings) -> ExitCode {
     else {
         return fail("signals cannot be waited for", None, HOST);
     };
-    let router = api::router(node.clone());
+    let router = http::router(node.clone());
     let remote = match remote(&node.settings).await {
         Ok(remote) => remote,
         Err(e) => {

@@ -1,6 +1,6 @@
 //! TLS over TCP: handshakes go on beside each other, and who does not finish one in time is dropped.
 
-use crate::problem::Problem;
+use api::Problem;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -8,9 +8,9 @@ use super::rounds::{Effort, Run};
 use super::testbed::node::Node;
 use super::testbed::process::{Error, failed, need, until};
 use super::timelines::{Instantiations, read};
+use api::phases::{ORCHESTRATORS, Orchestrator, Place, meaning, orchestrator, place};
+use api::timeline::Timeline;
 use machine::timeline::{Phase, Span};
-use node::model::Timeline;
-use node::phases::{ORCHESTRATORS, Orchestrator, Place, meaning, orchestrator, place};
 
 /// Figure 10.
 pub fn model(_: &mut Run) -> Result<Draft, Error> {
@@ -284,8 +284,8 @@ fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::timeline::External;
     use machine::timeline::{Timeline as Spans, Tsc};
-    use node::model::External;
 
     #[test]
     fn an_orchestrators_phases_stand_before_the_nodes() {

@@ -1,8 +1,8 @@
 //! Timelines of instantiations: those that a run measures once for several figures, and those measured elsewhere.
 
 use super::testbed::process::{Error, failed};
-use node::model::Timeline;
-use node::phases::orchestrator;
+use api::phases::orchestrator;
+use api::timeline::Timeline;
 use std::path::Path;
 
 /// Timelines of instances that were made alternately.

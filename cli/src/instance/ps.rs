@@ -5,9 +5,9 @@ use crate::local::directory::Record;
 use crate::local::list;
 use crate::node::instances;
 use crate::output::{self, Failure};
+use api::instance::Instance;
 use machine::control::{Request, Response};
 use machine::timeline::unix_ns;
-use node::model::Instance;
 use std::time::Duration;
 
 const HEADINGS: [&str; 7] = ["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATION", "NETWORK"];

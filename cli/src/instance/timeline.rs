@@ -4,9 +4,9 @@ use super::{call, unexpected};
 use crate::local::list;
 use crate::node::instances;
 use crate::output::{self, Failure};
+use api::trace;
 use clap::Args;
 use machine::control::{Request, Response};
-use node::trace;
 
 /// The form in which a timeline is printed.
 #[derive(Args, Clone, Copy, Debug)]

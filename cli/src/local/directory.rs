@@ -158,7 +158,7 @@ fn make_folder(root: &Path) -> Result<(), Error> {
 
 /// Refuses names that would leave the folder.
 pub fn check_name(name: &str) -> Result<(), Error> {
-    if node::model::is_name(name) {
+    if api::instance::is_name(name) {
         return Ok(());
     }
     Err(Error::Configuration(format!(

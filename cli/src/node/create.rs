@@ -3,9 +3,9 @@
 use crate::images::Config;
 use crate::options::RunOptions;
 use crate::output::{self, Failure};
+use api::client::Client;
+use api::instance::{Instance, InstanceSpec, OnDemand, Restart};
 use machine::status;
-use node::client::Client;
-use node::model::{Instance, InstanceSpec, OnDemand, Restart};
 use std::path::Path;
 
 /// Creates an instance, and waits until it is ready.

@@ -1,9 +1,9 @@
 //! `microvisor events`: what happened on the node.
 
 use crate::output::{self, Failure};
+use api::client::Client;
+use api::event::Event;
 use machine::timeline::unix_ns;
-use node::client::Client;
-use node::model::Event;
 use std::time::Duration;
 
 /// Most events of a page of the API.

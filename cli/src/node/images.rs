@@ -2,11 +2,11 @@
 
 use super::escaped;
 use crate::output::{self, Failure};
+use api::client::Method;
+use api::client::{Body, Client};
+use api::image::Image;
 use clap::Subcommand;
-use hyper::Method;
 use machine::status;
-use node::client::{Body, Client};
-use node::model::Image;
 use std::path::{Path, PathBuf};
 
 /// What can be done with images.
@@ -61,7 +61,7 @@ fn import(client: &Client, file: &Path, name: Option<&str>, id: Option<&str>) ->
     };
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let name = name.unwrap_or(&stem);
-    if !node::model::is_name(name) {
+    if !api::instance::is_name(name) {
         return Err(refused(format!("{name:?} cannot name an image")).hint("choose another: --name"));
     }
     let mut query = format!("name={name}");

@@ -2,11 +2,12 @@
 
 use super::escaped;
 use crate::output::{self, Failure};
-use hyper::Method;
+use api::client::Method;
+use api::client::{Body, Client, SOCKET};
+use api::instance::Instance;
+use api::instance::Instances;
+use api::timeline::Timeline;
 use machine::status;
-use node::api::instances::Instances;
-use node::client::{Body, Client, SOCKET};
-use node::model::{Instance, Timeline};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub fn expected() -> Result<Option<Client>, Failure> {
 /// Path of an instance in the API, and below it.
 fn path(name: &str, below: &str) -> String {
     // A name that cannot be one is not sent: it would be another path.
-    let name = if node::model::is_name(name) { name } else { "-" };
+    let name = if api::instance::is_name(name) { name } else { "-" };
     format!("/v1/instances/{name}{below}")
 }
 

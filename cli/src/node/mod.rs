@@ -18,8 +18,8 @@ pub mod tokens;
 pub mod top;
 
 use crate::output::Failure;
+use api::problem::Problem;
 use machine::status;
-use node::problem::Problem;
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {

@@ -3,9 +3,9 @@
 use super::escaped;
 use crate::options::values;
 use crate::output::{self, Failure};
+use api::client::Client;
+use api::network::{HostPort, Network, Uplink};
 use clap::{Args, Subcommand};
-use node::client::Client;
-use node::model::{HostPort, Network, Uplink};
 use switch::config::BondMode;
 
 /// What can be done with networks.

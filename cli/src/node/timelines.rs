@@ -1,8 +1,8 @@
 //! `microvisor timeline --stats`: percentiles of every phase, over many instances.
 
 use crate::output::{self, Failure};
-use node::api::timelines::Statistics;
-use node::client::Client;
+use api::client::Client;
+use api::timeline::Statistics;
 
 /// `microvisor timeline --stats`, over the last `last` instances.
 pub fn statistics(last: usize, json: bool) -> Result<(), Failure> {

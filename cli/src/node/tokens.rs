@@ -2,9 +2,9 @@
 
 use super::escaped;
 use crate::output::{self, Failure};
+use api::client::Client;
+use api::token::{Role, Secret, Token};
 use clap::Subcommand;
-use node::api::access::{Role, Secret, Token};
-use node::client::Client;
 use std::str::FromStr;
 
 /// What can be done with tokens.

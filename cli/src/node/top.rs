@@ -2,8 +2,8 @@
 
 use super::instances;
 use crate::output::{self, Failure};
-use node::client::Client;
-use node::model::Instance;
+use api::client::Client;
+use api::instance::Instance;
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! `--network` and `--restart`: what the node is asked for.
 
 use super::values::{pair, switched};
-use node::model::{DeviceSpec, Restart};
+use api::instance::{DeviceSpec, Restart};
 use std::str::FromStr;
 
 /// `NAME[,KEY=VALUE ...]` of `--network`: a net device on one of the node's networks.

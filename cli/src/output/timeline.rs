@@ -1,8 +1,8 @@
 //! A timeline as bars.
 
+use api::trace::Flat;
 use machine::timeline::Timeline;
 use machine::timeline::{Tsc, unix_ns};
-use node::trace::Flat;
 
 /// Characters of the longest bar.
 const WIDTH: u64 = 48;
@@ -32,9 +32,9 @@ pub fn bars(phases: &[Flat]) -> String {
 }
 
 /// The timeline of an instance without the node, in the node's form.
-pub fn of_monitor(name: &str, timeline: &Timeline) -> node::model::Timeline {
+pub fn of_monitor(name: &str, timeline: &Timeline) -> api::timeline::Timeline {
     let age = Tsc::now().since(timeline.origin, timeline.tsc_hz);
-    node::model::Timeline {
+    api::timeline::Timeline {
         instance: Default::default(),
         name: name.into(),
         request: String::new(),

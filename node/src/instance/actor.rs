@@ -4,11 +4,12 @@ use super::launch::{self, Launched, REPORT, SOCKET, clean};
 use super::prepare::{Prepared, prepare};
 use super::report::Reader;
 use super::{Arrival, Ask, Handle, control};
-use crate::model::{Instance, InstanceSpec, Restart, State, Timeline};
 use crate::node::{Node, after};
-use crate::problem::Problem;
 use crate::process::Process;
 use crate::store::{Row, Running};
+use api::Problem;
+use api::instance::{Instance, InstanceSpec, Restart, State};
+use api::timeline::Timeline;
 use machine::ending::Ending;
 use machine::report::Report;
 use machine::timeline as model;
@@ -147,7 +148,7 @@ impl Actor {
             }
         }
         self.withdraw();
-        let outcome = self.node.store.remove_instance(self.instance.id);
+        let outcome = self.node.store.remove_instance(self.instance.id).map_err(Problem::from);
         self.node.forget(self.instance.id);
         self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
         for waiting in self.deleting.drain(..) {

@@ -1,6 +1,6 @@
 //! Questions to a running instance's monitor.
 
-use crate::problem::Problem;
+use api::Problem;
 use machine::control::{CallError, Client, RefusalKind, Request, Response};
 use std::io::Read;
 use std::path::{Path, PathBuf};

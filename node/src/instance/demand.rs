@@ -1,8 +1,8 @@
 //! Instances on demand: the first packet for one starts it, and one that has sent nothing for a while is retired.
 
 use super::{Arrival, Handle};
-use crate::model::{OnDemand, State};
 use crate::node::Node;
+use api::instance::{OnDemand, State};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,12 +3,14 @@
 use super::prepare::Prepared;
 use super::report::Reader;
 use crate::cgroup::Group;
-use crate::model::{Device, Flavor, Instance, InstanceSpec, Network};
 use crate::node::Node;
-use crate::problem::Problem;
 use crate::process::spawn::{Cage, Program, spawn};
 use crate::process::{Process, program};
 use crate::store::Running;
+use api::Problem;
+use api::flavor::Flavor;
+use api::instance::{Device, Instance, InstanceSpec};
+use api::network::Network;
 use machine::timeline::{Phase, Tsc};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};

@@ -11,8 +11,9 @@ pub mod prepare;
 pub mod report;
 pub mod shells;
 
-use crate::model::{Instance, State, Timeline};
-use crate::problem::Problem;
+use api::Problem;
+use api::instance::{Instance, State};
+use api::timeline::Timeline;
 use machine::timeline::{Phase, Tsc, unix_ns};
 use std::path::PathBuf;
 use std::time::Duration;

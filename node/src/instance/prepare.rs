@@ -2,10 +2,13 @@
 
 use super::Arrival;
 use crate::images::Found;
-use crate::model::{Flavor, InstanceSpec, is_name};
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::flavor::Flavor;
+use api::instance::{InstanceSpec, is_name};
+use api::problem::Diagnostic;
 use click::Source;
+use click::diagnostic::Diagnostics;
 
 /// All that was found for an instance.
 pub struct Prepared {
@@ -71,7 +74,7 @@ pub fn check_click(text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
     let variables: Vec<(String, String)> =
         spec.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let source = Source { name: "config", text };
-    let checked = click::check(&source, &variables).map_err(|d| Problem::configuration(&d))?;
+    let checked = click::check(&source, &variables).map_err(|d| refused(&d))?;
     let used = checked.devices();
     if used.len() > spec.devices.len() {
         return Err(Problem::invalid(format!(
@@ -83,4 +86,19 @@ pub fn check_click(text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
         .hint("add a device for each, with its network"));
     }
     Ok(())
+}
+
+/// What is wrong with a configuration, by place.
+pub fn diagnostics(wrong: &Diagnostics) -> Vec<Diagnostic> {
+    let place = |d: &click::diagnostic::Diagnostic| Diagnostic {
+        line: d.line,
+        column: d.column,
+        message: d.message.clone(),
+    };
+    wrong.list.iter().map(place).collect()
+}
+
+/// The refusal of a configuration.
+fn refused(wrong: &Diagnostics) -> Problem {
+    Problem::configuration(wrong.to_string().trim_end(), diagnostics(wrong))
 }

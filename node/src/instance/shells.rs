@@ -4,9 +4,9 @@
 use super::launch::{REPORT, SOCKET, cannot, log_file};
 use crate::cgroup::Group;
 use crate::confinement::Confinement;
-use crate::problem::Problem;
 use crate::process::spawn::{Program, spawn};
 use crate::process::{Process, program};
+use api::Problem;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};

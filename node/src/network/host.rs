@@ -1,7 +1,7 @@
 //! The host's own end of a network.
 
 use super::host_mac;
-use crate::model::HostPort;
+use api::network::HostPort;
 use futures_util::TryStreamExt;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use std::io;

@@ -3,12 +3,14 @@
 
 use super::{instance_port, own_ports, segment};
 use crate::events::Events;
-use crate::model::{Device, Flavor, Network, State};
-use crate::problem::Problem;
 use crate::process::spawn::{Program, spawn};
 use crate::process::{Process, program};
 use crate::settings::Settings;
 use crate::store::Store;
+use api::Problem;
+use api::flavor::Flavor;
+use api::instance::{Device, State};
+use api::network::Network;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};

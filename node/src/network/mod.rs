@@ -8,8 +8,10 @@ pub mod takeover;
 pub use host::set_up;
 pub use keeper::Keeper;
 
-use crate::model::{Device, DeviceSpec, Flavor, HostPort, Network, Uplink};
-use crate::problem::Problem;
+use api::Problem;
+use api::flavor::Flavor;
+use api::instance::{Device, DeviceSpec};
+use api::network::{HostPort, Network, Uplink};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use switch::config::{
@@ -126,7 +128,7 @@ fn is_interface(name: &str) -> bool {
 
 /// Refuses a network that contradicts itself.
 pub fn check(network: &Network) -> Result<(), Problem> {
-    if !crate::model::is_name(&network.name) {
+    if !api::instance::is_name(&network.name) {
         return Err(Problem::invalid(format!(
             "{:?} cannot name a network: letters, digits, - _ . and at most 63",
             network.name

@@ -1,7 +1,7 @@
 //! An interface of the host, in a namespace that another program has made perhaps, whose address an instance gets: what is
 //! sent to that address reaches the guest, of every protocol.
 
-use crate::model::{Network, Taken, Uplink};
+use api::network::{Network, Taken, Uplink};
 use futures_util::TryStreamExt;
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};

@@ -1,8 +1,9 @@
 //! Instances, the addresses that they have, and the requests that they answer.
 
+use super::Error;
 use super::{Store, read, write};
-use crate::model::{Instance, InstanceSpec};
-use crate::problem::Problem;
+use api::Problem;
+use api::instance::{Instance, InstanceSpec};
 use machine::timeline::{Phase, Tsc};
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,7 @@ impl Store {
         spec: &InstanceSpec,
         instance: &Instance,
         request: Option<(&str, &str)>,
-    ) -> Result<bool, Problem> {
+    ) -> Result<bool, Error> {
         let mut db = self.db();
         let t = db.transaction()?;
         let id = instance.id.to_string();
@@ -85,7 +86,8 @@ impl Store {
                 return Err(Problem::conflict(format!(
                     "{address} on {} belongs to another instance",
                     d.network
-                )));
+                ))
+                .into());
             }
         }
         if let Some((key, body)) = request {
@@ -100,7 +102,7 @@ impl Store {
     }
 
     /// What an idempotency key has led to.
-    pub fn seen(&self, key: &str) -> Result<Option<Seen>, Problem> {
+    pub fn seen(&self, key: &str) -> Result<Option<Seen>, Error> {
         let db = self.db();
         let found = db.query_row("SELECT body, instance FROM requests WHERE key = ?", [key], |r| {
             Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
@@ -111,7 +113,7 @@ impl Store {
     }
 
     /// Addresses of a network that are taken.
-    pub fn addresses(&self, network: &str) -> Result<Vec<Ipv4Addr>, Problem> {
+    pub fn addresses(&self, network: &str) -> Result<Vec<Ipv4Addr>, Error> {
         let db = self.db();
         let mut statement = db.prepare_cached("SELECT address FROM addresses WHERE network = ?")?;
         let rows = statement.query_map([network], |r| r.get::<_, String>(0))?;
@@ -119,7 +121,7 @@ impl Store {
     }
 
     /// Writes down what became of an instance, and its monitor.
-    pub fn update(&self, instance: &Instance, running: Option<&Running>) -> Result<(), Problem> {
+    pub fn update(&self, instance: &Instance, running: Option<&Running>) -> Result<(), Error> {
         let sql = "UPDATE instances SET instance = ?, running = ? WHERE id = ?";
         let values = params![write(instance), running.map(write), instance.id.to_string()];
         self.db().prepare_cached(sql)?.execute(values)?;
@@ -127,27 +129,27 @@ impl Store {
     }
 
     /// Keeps the last words of an instance that ended.
-    pub fn set_console(&self, id: Uuid, console: &str) -> Result<(), Problem> {
+    pub fn set_console(&self, id: Uuid, console: &str) -> Result<(), Error> {
         let sql = "UPDATE instances SET console = ? WHERE id = ?";
         self.db().prepare_cached(sql)?.execute(params![console, id.to_string()])?;
         Ok(())
     }
 
     /// The last words of an instance's last run.
-    pub fn console(&self, id: Uuid) -> Result<String, Problem> {
+    pub fn console(&self, id: Uuid) -> Result<String, Error> {
         let sql = "SELECT console FROM instances WHERE id = ?";
         Ok(self.db().prepare_cached(sql)?.query_row([id.to_string()], |r| r.get(0))?)
     }
 
     /// Keeps what is wished for from now on.
-    pub fn set_spec(&self, id: Uuid, spec: &InstanceSpec) -> Result<(), Problem> {
+    pub fn set_spec(&self, id: Uuid, spec: &InstanceSpec) -> Result<(), Error> {
         self.db()
             .execute("UPDATE instances SET spec = ? WHERE id = ?", params![write(spec), id.to_string()])?;
         Ok(())
     }
 
     /// All instances, in the order of creation.
-    pub fn instances(&self) -> Result<Vec<Row>, Problem> {
+    pub fn instances(&self) -> Result<Vec<Row>, Error> {
         let db = self.db();
         let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM instances ORDER BY id"))?;
         let rows = statement.query_map([], row)?;
@@ -155,7 +157,7 @@ impl Store {
     }
 
     /// Instances after an id, in the order of creation, at most `most`.
-    pub fn page(&self, after: &str, most: usize) -> Result<Vec<Instance>, Problem> {
+    pub fn page(&self, after: &str, most: usize) -> Result<Vec<Instance>, Error> {
         let db = self.db();
         let mut statement =
             db.prepare_cached("SELECT instance FROM instances WHERE id > ? ORDER BY id LIMIT ?")?;
@@ -164,14 +166,14 @@ impl Store {
     }
 
     /// An instance by its name or id.
-    pub fn instance(&self, name: &str) -> Result<Row, Problem> {
+    pub fn instance(&self, name: &str) -> Result<Row, Error> {
         let sql = format!("SELECT {COLUMNS} FROM instances WHERE name = ?1 OR id = ?1");
         let found = self.db().prepare_cached(&sql)?.query_row([name], row).optional()?;
-        found.ok_or_else(|| Problem::absent("instance", name))
+        found.ok_or_else(|| Problem::absent("instance", name).into())
     }
 
     /// Forgets an instance; its addresses are free again.
-    pub fn remove_instance(&self, id: Uuid) -> Result<(), Problem> {
+    pub fn remove_instance(&self, id: Uuid) -> Result<(), Error> {
         self.db().prepare_cached("DELETE FROM instances WHERE id = ?")?.execute([id.to_string()])?;
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! What outlives the daemon, in SQLite (write-ahead log): what is wished for, what runs, how it came to be, what happened.
 //! One connection; every call is short.
 
+mod error;
 mod instances;
 mod timelines;
 mod tokens;
 
+pub use error::Error;
 pub use instances::{Row, Running};
 
-use crate::model::{Event, Flavor, Network};
-use crate::problem::Problem;
+use api::Problem;
+use api::event::Event;
+use api::flavor::Flavor;
+use api::network::Network;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,7 +86,7 @@ fn write(value: &impl Serialize) -> String {
 
 impl Store {
     /// Opens the store in a folder, and brings it to this version.
-    pub fn open(folder: &Path) -> Result<Self, Problem> {
+    pub fn open(folder: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let mut connection = Connection::open(folder.join("node.db"))?;
         // Nobody else may open it: that keeps a second daemon away, and spares locks.
@@ -97,7 +101,8 @@ impl Store {
                 folder.display(),
                 MIGRATIONS.len()
             ))
-            .hint("start the newer program that made it"));
+            .hint("start the newer program that made it")
+            .into());
         }
         for (index, migration) in MIGRATIONS.iter().enumerate().skip(version) {
             let transaction = connection.transaction()?;
@@ -113,12 +118,12 @@ impl Store {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put<T: Serialize>(&self, table: Named, name: &str, value: &T) -> Result<bool, Problem> {
+    fn put<T: Serialize>(&self, table: Named, name: &str, value: &T) -> Result<bool, Error> {
         let sql = format!("INSERT OR IGNORE INTO {} (name, spec) VALUES (?, ?)", table.table());
         Ok(self.db().prepare_cached(&sql)?.execute(params![name, write(value)])? == 1)
     }
 
-    fn all<T: DeserializeOwned>(&self, table: Named) -> Result<Vec<T>, Problem> {
+    fn all<T: DeserializeOwned>(&self, table: Named) -> Result<Vec<T>, Error> {
         let sql = format!("SELECT spec FROM {} ORDER BY name", table.table());
         let db = self.db();
         let mut statement = db.prepare_cached(&sql)?;
@@ -126,7 +131,7 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn one<T: DeserializeOwned>(&self, table: Named, name: &str) -> Result<Option<T>, Problem> {
+    fn one<T: DeserializeOwned>(&self, table: Named, name: &str) -> Result<Option<T>, Error> {
         let sql = format!("SELECT spec FROM {} WHERE name = ?", table.table());
         let db = self.db();
         let mut statement = db.prepare_cached(&sql)?;
@@ -134,49 +139,49 @@ impl Store {
     }
 
     /// Forgets a network or flavor; whether there was one.
-    pub fn forget(&self, table: Named, name: &str) -> Result<bool, Problem> {
+    pub fn forget(&self, table: Named, name: &str) -> Result<bool, Error> {
         let sql = format!("DELETE FROM {} WHERE name = ?", table.table());
         Ok(self.db().prepare_cached(&sql)?.execute([name])? == 1)
     }
 
     /// Keeps a network; `false` if the name is taken.
-    pub fn put_network(&self, network: &Network) -> Result<bool, Problem> {
+    pub fn put_network(&self, network: &Network) -> Result<bool, Error> {
         self.put(Named::Networks, &network.name, network)
     }
 
     /// All networks, by name.
-    pub fn networks(&self) -> Result<Vec<Network>, Problem> {
+    pub fn networks(&self) -> Result<Vec<Network>, Error> {
         self.all(Named::Networks)
     }
 
     /// A network.
-    pub fn network(&self, name: &str) -> Result<Network, Problem> {
-        self.one(Named::Networks, name)?.ok_or_else(|| Problem::absent("network", name))
+    pub fn network(&self, name: &str) -> Result<Network, Error> {
+        self.one(Named::Networks, name)?.ok_or_else(|| Problem::absent("network", name).into())
     }
 
     /// Keeps a flavor; `false` if the name is taken.
-    pub fn put_flavor(&self, flavor: &Flavor) -> Result<bool, Problem> {
+    pub fn put_flavor(&self, flavor: &Flavor) -> Result<bool, Error> {
         self.put(Named::Flavors, &flavor.name, flavor)
     }
 
     /// All flavors, by name.
-    pub fn flavors(&self) -> Result<Vec<Flavor>, Problem> {
+    pub fn flavors(&self) -> Result<Vec<Flavor>, Error> {
         self.all(Named::Flavors)
     }
 
     /// A flavor.
-    pub fn flavor(&self, name: &str) -> Result<Flavor, Problem> {
-        self.one(Named::Flavors, name)?.ok_or_else(|| Problem::absent("flavor", name))
+    pub fn flavor(&self, name: &str) -> Result<Flavor, Error> {
+        self.one(Named::Flavors, name)?.ok_or_else(|| Problem::absent("flavor", name).into())
     }
 
     /// Keeps an imported image's name; `false` if it is taken.
-    pub fn put_image(&self, name: &str, id: &str, size: u64) -> Result<bool, Problem> {
+    pub fn put_image(&self, name: &str, id: &str, size: u64) -> Result<bool, Error> {
         let sql = "INSERT OR IGNORE INTO images (name, id, size) VALUES (?, ?, ?)";
         Ok(self.db().prepare_cached(sql)?.execute(params![name, id, size as i64])? == 1)
     }
 
     /// Imported images: names and ids.
-    pub fn images(&self) -> Result<Vec<(String, String)>, Problem> {
+    pub fn images(&self) -> Result<Vec<(String, String)>, Error> {
         let db = self.db();
         let mut statement = db.prepare_cached("SELECT name, id FROM images ORDER BY name")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -184,7 +189,7 @@ impl Store {
     }
 
     /// Forgets an imported image; whether its bytes belong to no other name.
-    pub fn forget_image(&self, name: &str) -> Result<Option<(String, bool)>, Problem> {
+    pub fn forget_image(&self, name: &str) -> Result<Option<(String, bool)>, Error> {
         let db = self.db();
         let id: Option<String> =
             db.query_row("SELECT id FROM images WHERE name = ?", [name], |row| row.get(0)).optional()?;
@@ -196,7 +201,7 @@ impl Store {
     }
 
     /// Writes down what happened; the oldest beyond `kept` go.
-    pub fn add_events(&self, events: &[Event], kept: u64) -> Result<(), Problem> {
+    pub fn add_events(&self, events: &[Event], kept: u64) -> Result<(), Error> {
         let mut db = self.db();
         let t = db.transaction()?;
         for e in events {
@@ -212,13 +217,13 @@ impl Store {
     }
 
     /// Number of the last event; 0 if nothing happened yet.
-    pub fn last_event(&self) -> Result<u64, Problem> {
+    pub fn last_event(&self) -> Result<u64, Error> {
         let last: i64 = self.db().query_row("SELECT coalesce(max(seq), 0) FROM events", [], |r| r.get(0))?;
         Ok(last as u64)
     }
 
     /// What happened after an event, oldest first, at most `most`.
-    pub fn events(&self, after: u64, most: usize) -> Result<Vec<Event>, Problem> {
+    pub fn events(&self, after: u64, most: usize) -> Result<Vec<Event>, Error> {
         let db = self.db();
         let mut statement = db.prepare_cached(
             "SELECT seq, at, kind, subject, detail FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -236,13 +241,13 @@ impl Store {
     }
 
     /// A fact of the node's own: the switch's process, say.
-    pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Problem> {
+    pub fn fact<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         let sql = "SELECT value FROM facts WHERE name = ?";
         Ok(self.db().query_row(sql, [name], |row| read(&row.get::<_, String>(0)?)).optional()?)
     }
 
     /// Writes such a fact down.
-    pub fn set_fact(&self, name: &str, value: &impl Serialize) -> Result<(), Problem> {
+    pub fn set_fact(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
         let sql = "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         self.db().execute(sql, params![name, write(value)])?;
         Ok(())

@@ -1,8 +1,9 @@
 //! How instances came to be.
 
+use super::Error;
 use super::{Store, read, write};
-use crate::model::{External, Timeline};
-use crate::problem::Problem;
+use api::Problem;
+use api::timeline::{External, Timeline};
 use rusqlite::{Row, params};
 use uuid::Uuid;
 
@@ -30,7 +31,7 @@ const COLUMNS: &str = "instance, name, request, begun, timeline, (
 
 impl Store {
     /// Keeps how an instance came to be; a later one of the same request takes its place.
-    pub fn put_timeline(&self, t: &Timeline) -> Result<(), Problem> {
+    pub fn put_timeline(&self, t: &Timeline) -> Result<(), Error> {
         let db = self.db();
         let changed = db
             .prepare_cached("UPDATE timelines SET timeline = ? WHERE instance = ? AND request = ?")?
@@ -57,7 +58,7 @@ impl Store {
     }
 
     /// How an instance came to be the last time.
-    pub fn timeline(&self, instance: Uuid) -> Result<Option<Timeline>, Problem> {
+    pub fn timeline(&self, instance: Uuid) -> Result<Option<Timeline>, Error> {
         let db = self.db();
         let sql = format!("SELECT {COLUMNS} FROM timelines t WHERE instance = ? ORDER BY seq DESC LIMIT 1");
         let mut statement = db.prepare_cached(&sql)?;
@@ -66,7 +67,7 @@ impl Store {
     }
 
     /// The last timelines, newest first.
-    pub fn timelines(&self, most: usize) -> Result<Vec<Timeline>, Problem> {
+    pub fn timelines(&self, most: usize) -> Result<Vec<Timeline>, Error> {
         let db = self.db();
         let sql = format!("SELECT {COLUMNS} FROM timelines t ORDER BY seq DESC LIMIT ?");
         let mut statement = db.prepare_cached(&sql)?;
@@ -75,12 +76,12 @@ impl Store {
     }
 
     /// Adds phases of others to the last start of an instance, at most [`EXTERNAL`] in all.
-    pub fn add_external(&self, instance: Uuid, phases: &[External]) -> Result<(), Problem> {
+    pub fn add_external(&self, instance: Uuid, phases: &[External]) -> Result<(), Error> {
         let Some(last) = self.timeline(instance)? else {
-            return Err(Problem::conflict("the instance was never started"));
+            return Err(Problem::conflict("the instance was never started").into());
         };
         if last.external.len() + phases.len() > EXTERNAL {
-            return Err(Problem::invalid(format!("at most {EXTERNAL} phases of others")));
+            return Err(Problem::invalid(format!("at most {EXTERNAL} phases of others")).into());
         }
         let mut db = self.db();
         let t = db.transaction()?;

@@ -1,19 +1,19 @@
 //! Tokens, by the digest of what only their owner knows.
 
+use super::Error;
 use super::Store;
-use crate::api::access::{Role, Token};
-use crate::problem::Problem;
+use api::token::{Role, Token};
 use rusqlite::{OptionalExtension, params};
 
 impl Store {
     /// Keeps a token; `false` if the name is taken.
-    pub fn add_token(&self, token: &Token, digest: &str) -> Result<bool, Problem> {
+    pub fn add_token(&self, token: &Token, digest: &str) -> Result<bool, Error> {
         let sql = "INSERT OR IGNORE INTO tokens (name, role, digest) VALUES (?, ?, ?)";
         Ok(self.db().execute(sql, params![token.name, super::write(&token.role), digest])? == 1)
     }
 
     /// All tokens, by name.
-    pub fn tokens(&self) -> Result<Vec<Token>, Problem> {
+    pub fn tokens(&self) -> Result<Vec<Token>, Error> {
         let db = self.db();
         let mut statement = db.prepare_cached("SELECT name, role FROM tokens ORDER BY name")?;
         let rows = statement
@@ -22,7 +22,7 @@ impl Store {
     }
 
     /// What the token with this digest is good for.
-    pub fn role(&self, digest: &str) -> Result<Option<Role>, Problem> {
+    pub fn role(&self, digest: &str) -> Result<Option<Role>, Error> {
         let sql = "SELECT role FROM tokens WHERE digest = ?";
         let db = self.db();
         let mut statement = db.prepare_cached(sql)?;
@@ -30,7 +30,7 @@ impl Store {
     }
 
     /// Forgets a token; whether there was one.
-    pub fn remove_token(&self, name: &str) -> Result<bool, Problem> {
+    pub fn remove_token(&self, name: &str) -> Result<bool, Error> {
         Ok(self.db().execute("DELETE FROM tokens WHERE name = ?", [name])? == 1)
     }
 }

@@ -2,8 +2,11 @@
 
 use super::namespace::Folder;
 use super::process::{Error, Running, failed, own, run, until};
-use node::client::Client;
-use node::model::{Instance, Network, State, Status, Timeline};
+use api::client::Client;
+use api::instance::{Instance, State};
+use api::network::Network;
+use api::status::Status;
+use api::timeline::Timeline;
 use serde_json::json;
 use std::process::Command;
 

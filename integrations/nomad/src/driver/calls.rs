@@ -10,7 +10,7 @@ use crate::proto::drivers::*;
 use crate::schema::job::{self, Job};
 use crate::task::stats::{Meter, Seen, packets};
 use crate::task::{Kept, Task, bridge, label, start, wish};
-use ::node::model::Instance;
+use api::instance::Instance;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,13 +2,13 @@
 
 pub mod watch;
 
-use ::node::api::instances::Instances;
-use ::node::model::Event;
-use ::node::model::Flavor;
-use ::node::model::Network;
-use ::node::model::Status;
-use ::node::model::{Instance, InstanceSpec};
-use ::node::problem::Problem;
+use api::Problem;
+use api::event::Event;
+use api::flavor::Flavor;
+use api::instance::Instances;
+use api::instance::{Instance, InstanceSpec};
+use api::network::Network;
+use api::status::Status;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -299,7 +299,7 @@ impl Node {
     }
 
     /// Adds an orchestrator's phases to an instance's timeline.
-    pub async fn add_phases(&self, name: &str, phases: &[::node::model::External]) -> Result<(), Fault> {
+    pub async fn add_phases(&self, name: &str, phases: &[::api::timeline::External]) -> Result<(), Fault> {
         let path = format!("/v1/instances/{name}/timeline/phases");
         self.bytes(Call { body: json(&phases), ..call(Method::POST, &path) }).await.map(drop)
     }

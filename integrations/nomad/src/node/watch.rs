@@ -1,7 +1,7 @@
 //! What happens on the node, for all who wait for something there: one connection, whatever their number.
 
 use super::Node;
-use ::node::model::Event;
+use api::event::Event;
 use std::time::Duration;
 use tokio::sync::broadcast;
 

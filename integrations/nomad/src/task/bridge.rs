@@ -4,8 +4,8 @@
 
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
-use ::node::model::DeviceSpec;
-use ::node::model::{Network, Uplink};
+use api::instance::DeviceSpec;
+use api::network::{Network, Uplink};
 use std::path::Path;
 
 /// Nomad's interface in the namespace.

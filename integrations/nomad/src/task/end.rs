@@ -2,7 +2,7 @@
 
 use super::now;
 use crate::proto::drivers::ExitResult;
-use ::node::model::{Instance, State};
+use api::instance::{Instance, State};
 
 /// The end of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]

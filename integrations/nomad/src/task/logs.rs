@@ -5,7 +5,7 @@
 use super::Task;
 use crate::node::Fault;
 use crate::proto::drivers::TaskConfig;
-use ::node::model::State;
+use api::instance::State;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

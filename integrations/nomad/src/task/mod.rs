@@ -15,7 +15,7 @@ pub mod wish;
 use crate::node::watch::{News, Watch};
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
-use ::node::model::Instance;
+use api::instance::Instance;
 use end::Ended;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

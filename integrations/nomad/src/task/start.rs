@@ -6,7 +6,7 @@ use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
 use crate::schema::agent::Agent;
 use crate::schema::job::Job;
-use ::node::model::{Instance, State};
+use api::instance::{Instance, State};
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

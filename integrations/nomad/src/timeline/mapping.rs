@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn every_phase_is_in_the_general_model() {
-        let nomad = ::node::phases::orchestrator(SOURCE).unwrap();
+        let nomad = api::phases::orchestrator(SOURCE).unwrap();
         for phase in PHASES.iter().map(|p| p.name).chain(HOOKS.iter().map(|(_, phase)| *phase)) {
             assert!(nomad.phase(phase).is_some(), "{phase}");
         }

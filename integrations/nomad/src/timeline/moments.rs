@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::mapping::{self, Phase};
-use ::node::model::External;
+use api::timeline::External;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;

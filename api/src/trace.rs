@@ -1,7 +1,7 @@
 //! Timelines in the forms that other tools read: flat, as Chrome's trace viewer has them (Trace Event Format), and as
 //! OpenTelemetry has them (OTLP 1.x, JSON encoding).
 
-use crate::model::{External, Timeline};
+use crate::timeline::{External, Timeline};
 use machine::timeline::Span;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -116,7 +116,8 @@ pub fn otlp(t: &Timeline) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use machine::timeline::{Phase, Timeline as Spans, Tsc};
+    use machine::timeline::Tsc;
+    use machine::timeline::{Phase, Timeline as Spans};
 
     fn timeline() -> Timeline {
         let mut spans = Spans::new(Tsc(0), 1_000_000_000);

@@ -2,9 +2,9 @@
 
 use super::{Query, created};
 use crate::images::LONGEST;
-use crate::model::Image;
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::image::Image;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};

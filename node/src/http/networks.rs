@@ -1,11 +1,11 @@
 //! `/v1/networks`: segments of the switch.
 
 use super::{Body, created};
-use crate::model::Network;
 use crate::network::{check, takeover};
 use crate::node::Node;
-use crate::problem::Problem;
 use crate::store::Named;
+use api::Problem;
+use api::network::Network;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

@@ -2,10 +2,11 @@
 
 use super::{Body, created};
 use crate::cgroup::SHARES_RANGE;
-use crate::model::{Flavor, is_name};
 use crate::node::Node;
-use crate::problem::Problem;
 use crate::store::Named;
+use api::Problem;
+use api::flavor::Flavor;
+use api::instance::is_name;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

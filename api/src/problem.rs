@@ -1,13 +1,11 @@
 //! How the API says no: problems as RFC 9457 has them.
 
-use crate::api::access::Role;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use crate::token::Role;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Why a request was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[error("{detail}")]
 pub struct Problem {
     /// Which kind: `urn:microvisor:` and a word that stays the same.
@@ -24,12 +22,13 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Where a configuration is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub errors: Vec<Place>,
+    pub errors: Vec<Diagnostic>,
 }
 
 /// A place in a configuration, and what is wrong there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Place {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Diagnostic {
     /// Line, from 1.
     pub line: usize,
     /// Column, from 1, in characters.
@@ -39,11 +38,11 @@ pub struct Place {
 }
 
 impl Problem {
-    fn new(kind: &str, title: &str, status: StatusCode, detail: impl Into<String>) -> Self {
+    fn new(kind: &str, title: &str, status: u16, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:microvisor:{kind}"),
             title: title.into(),
-            status: status.as_u16(),
+            status,
             detail: detail.into(),
             hint: None,
             errors: Vec::new(),
@@ -52,68 +51,57 @@ impl Problem {
 
     /// The request makes no sense.
     pub fn invalid(detail: impl Into<String>) -> Self {
-        Self::new("invalid", "The request is not valid", StatusCode::UNPROCESSABLE_ENTITY, detail)
+        Self::new("invalid", "The request is not valid", 422, detail)
     }
 
     /// Over TCP, without a token or with one that is not known.
     pub fn unauthorized() -> Self {
-        let status = StatusCode::UNAUTHORIZED;
-        Self::new("unauthorized", "Who are you?", status, "a request over TCP needs a token that is known")
-            .hint("have one made on the host: microvisor token create NAME; send it as Authorization: Bearer TOKEN")
+        Self::new("unauthorized", "Who are you?", 401, "a request over TCP needs a token that is known").hint(
+            "have one made on the host: microvisor token create NAME; send it as Authorization: Bearer TOKEN",
+        )
     }
 
     /// The token is not good for this.
     pub fn forbidden(has: Role, needed: Role) -> Self {
         let detail = format!("the token's role is {has:?}, and this takes {needed:?}").to_lowercase();
-        Self::new("forbidden", "The role does not suffice", StatusCode::FORBIDDEN, detail)
+        Self::new("forbidden", "The role does not suffice", 403, detail)
     }
 
     /// There is no such thing.
     pub fn absent(what: &str, name: &str) -> Self {
         let detail = format!("there is no {what} named {name}");
-        Self::new("absent", "There is no such thing", StatusCode::NOT_FOUND, detail)
+        Self::new("absent", "There is no such thing", 404, detail)
     }
 
     /// The name is taken.
     pub fn taken(what: &str, name: &str) -> Self {
         let detail = format!("there is a {what} named {name} already");
-        Self::new("taken", "The name is taken", StatusCode::CONFLICT, detail)
+        Self::new("taken", "The name is taken", 409, detail)
     }
 
     /// Not in this state, or not while others need it.
     pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::new("conflict", "Not in this state", StatusCode::CONFLICT, detail)
+        Self::new("conflict", "Not in this state", 409, detail)
     }
 
-    /// The configuration is refused, with the places that are wrong.
-    pub fn configuration(diagnostics: &click::diagnostic::Diagnostics) -> Self {
-        let detail = diagnostics.to_string().trim_end().to_owned();
-        let errors = diagnostics.list.iter();
-        let errors = errors.map(|d| Place { line: d.line, column: d.column, message: d.message.clone() });
-        Self {
-            errors: errors.collect(),
-            ..Self::new(
-                "configuration",
-                "The configuration is refused",
-                StatusCode::UNPROCESSABLE_ENTITY,
-                detail,
-            )
-        }
+    /// The configuration is refused: the message, and each place that is wrong.
+    pub fn configuration(detail: impl Into<String>, errors: Vec<Diagnostic>) -> Self {
+        Self { errors, ..Self::new("configuration", "The configuration is refused", 422, detail) }
     }
 
     /// The instance did not start, or does not answer.
     pub fn failed(detail: impl Into<String>) -> Self {
-        Self::new("failed", "It did not work", StatusCode::BAD_GATEWAY, detail)
+        Self::new("failed", "It did not work", 502, detail)
     }
 
     /// The host lacks something: room, a device, a permission.
     pub fn host(detail: impl Into<String>) -> Self {
-        Self::new("host", "The host lacks something", StatusCode::INSUFFICIENT_STORAGE, detail)
+        Self::new("host", "The host lacks something", 507, detail)
     }
 
     /// The node itself failed.
     pub fn node(detail: impl Into<String>) -> Self {
-        Self::new("node", "The node failed", StatusCode::INTERNAL_SERVER_ERROR, detail)
+        Self::new("node", "The node failed", 500, detail)
     }
 
     /// With the next step.
@@ -138,15 +126,6 @@ impl From<machine::error::Error> for Problem {
     }
 }
 
-impl From<rusqlite::Error> for Problem {
-    fn from(e: rusqlite::Error) -> Self {
-        match e.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => Self::host("no space is left for the store"),
-            _ => Self::node(format!("the store: {e}")),
-        }
-    }
-}
-
 impl From<switch::control::CallError> for Problem {
     fn from(e: switch::control::CallError) -> Self {
         match e {
@@ -158,8 +137,10 @@ impl From<switch::control::CallError> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+#[cfg(feature = "server")]
+impl axum_core::response::IntoResponse for Problem {
+    fn into_response(self) -> axum_core::response::Response {
+        use ureq::http::{HeaderValue, StatusCode, header};
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");

@@ -1,9 +1,9 @@
 //! `/v1/events`: what happened, and what happens.
 
 use super::Query;
-use crate::model::Event;
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::event::Event;
 use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{self, KeepAlive, Sse};

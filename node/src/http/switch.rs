@@ -1,7 +1,7 @@
 //! `/v1/switch`: the switch as it is.
 
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
 use axum::Json;
 use axum::extract::State;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `/metrics`, as Prometheus reads it (text format 0.0.4).
 
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
 use axum::extract::State;
 use std::fmt::Write as _;
 use std::sync::Arc;

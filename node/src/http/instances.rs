@@ -4,16 +4,16 @@ use super::{Body, Query, created};
 use crate::images::digest;
 use crate::instance::prepare::{Prepared, prepare};
 use crate::instance::{Arrival, actor};
-use crate::model::{Instance, InstanceSpec, State as Life};
 use crate::network::settle;
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::instance::{Instance, InstanceSpec, Instances, State as Life};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use machine::timeline::{Phase, unix_ns};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -139,7 +139,7 @@ fn keep(
         for (number, wished) in spec.devices.iter().enumerate() {
             let network = node.store.network(&wished.network)?;
             let mut taken = node.store.addresses(&network.name)?;
-            let own = devices.iter().filter(|d: &&crate::model::Device| d.network == network.name);
+            let own = devices.iter().filter(|d: &&api::instance::Device| d.network == network.name);
             taken.extend(own.filter_map(|d| d.address));
             devices.push(settle(wished, &network, format!("{}-{number}", &short[8..]), &taken)?);
         }
@@ -160,7 +160,7 @@ fn keep(
             created_unix_ns: unix_ns(),
             ready_ns: None,
         };
-        match node.store.add_instance(spec, &instance, request) {
+        match node.store.add_instance(spec, &instance, request).map_err(Problem::from) {
             Ok(true) => return Ok(instance),
             Ok(false) => return Err(Problem::taken("instance", &name)),
             // Somebody else was given the address meanwhile: another will do, unless this one was asked for.
@@ -179,16 +179,6 @@ struct Page {
     after: String,
     /// At most so many
     limit: Option<usize>,
-}
-
-/// A page of instances.
-#[derive(Serialize, Deserialize, ToSchema)]
-pub struct Instances {
-    /// In the order of creation.
-    pub instances: Vec<Instance>,
-    /// Where the next page begins; none after the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Uuid>,
 }
 
 /// List instances, in the order of creation.

@@ -2,7 +2,7 @@
 
 use crate::images::digest;
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -14,10 +14,10 @@ mod switch;
 pub mod timelines;
 
 use crate::instance::Arrival;
-use crate::model::Status;
 use crate::node::Node;
-use crate::problem::Problem;
 use crate::tls::Tls;
+use api::Problem;
+use api::status::Status;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;

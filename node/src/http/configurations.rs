@@ -1,8 +1,9 @@
 //! `/v1/configurations/check`: what is wrong with a Click file, before anything is started.
 
 use super::Body;
+use crate::instance::prepare::diagnostics;
 use crate::node::Node;
-use crate::problem::{Place, Problem};
+use api::problem::{Diagnostic, Problem};
 use axum::Json;
 use click::Source;
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ struct Draft {
 #[derive(Serialize, ToSchema)]
 struct Checked {
     /// What is wrong, by place; nothing if it can run.
-    errors: Vec<Place>,
+    errors: Vec<Diagnostic>,
     /// Net devices that it uses, in order.
     devices: Vec<String>,
 }
@@ -50,6 +51,6 @@ async fn check(Body(draft): Body<Draft>) -> Json<Checked> {
             let devices = checked.devices().iter().map(ToString::to_string).collect();
             Checked { errors: Vec::new(), devices }
         }
-        Err(wrong) => Checked { errors: Problem::configuration(&wrong).errors, devices: Vec::new() },
+        Err(wrong) => Checked { errors: diagnostics(&wrong), devices: Vec::new() },
     })
 }

@@ -2,53 +2,19 @@
 
 use super::{Body, Peer, created};
 use crate::images::digest;
-use crate::model::is_name;
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::instance::is_name;
+use api::token::{Role, Secret, Token};
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::sync::Arc;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-
-/// What a token is good for; each holds those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Look at everything.
-    Read,
-    /// Create, change and delete instances.
-    Operate,
-    /// Networks, images, flavors and tokens too.
-    Admin,
-}
-
-/// A token that is wished for.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    /// Name, unique on the node.
-    pub name: String,
-    /// What it is good for.
-    pub role: Role,
-}
-
-/// A token that was made.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct Secret {
-    /// Its name.
-    pub name: String,
-    /// What it is good for.
-    pub role: Role,
-    /// The token itself: it is shown this once, and kept nowhere.
-    pub token: String,
-}
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
@@ -80,7 +46,7 @@ pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) 
     if !is_local && let Some(needed) = needed(request.method(), request.uri().path()) {
         let role = match bearer(request.headers()).map(|token| node.store.role(&digest(token.as_bytes()))) {
             Some(Ok(role)) => role,
-            Some(Err(e)) => return e.into_response(),
+            Some(Err(e)) => return Problem::from(e).into_response(),
             None => None,
         };
         match role {

@@ -1,17 +1,17 @@
 //! Timelines: how instances came to be, one by one and together.
 
 use super::{Body, Query};
-use crate::model::{External, Timeline};
 use crate::node::Node;
-use crate::problem::Problem;
+use api::Problem;
+use api::timeline::{External, Statistics, Timeline};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use machine::timeline::Span;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -86,21 +86,6 @@ impl Last {
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(q): Query<Last>) -> Result<Json<Vec<Timeline>>, Problem> {
     Ok(Json(node.store.timelines(q.count())?))
-}
-
-/// How long a phase takes.
-#[derive(Serialize, Deserialize, ToSchema)]
-pub struct Statistics {
-    /// The phase; `total` from the request to ready.
-    pub phase: String,
-    /// How often it was seen.
-    pub count: usize,
-    /// Half take no longer, nanoseconds.
-    pub p50_ns: u64,
-    /// Nine of ten take no longer.
-    pub p90_ns: u64,
-    /// Of a hundred, 99 take no longer.
-    pub p99_ns: u64,
 }
 
 fn collect(spans: &[Span], into: &mut Vec<(&'static str, u64)>) {

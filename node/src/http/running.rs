@@ -3,8 +3,8 @@
 use super::{Body, Query};
 use crate::instance::{Handle, control, prepare};
 use crate::node::Node;
-use crate::problem::Problem;
 use crate::process::usage;
+use api::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode};
@@ -83,7 +83,7 @@ async fn last(node: &Node, handle: &Handle) -> Result<String, Problem> {
     {
         return Ok(text);
     }
-    node.store.console(handle.id)
+    Ok(node.store.console(handle.id)?)
 }
 
 /// A handler's value.

@@ -1,0 +1,240 @@
+//! The API's client: blocking, over the node's Unix socket, or over TCP with a token.
+
+use crate::problem::Problem;
+use crate::unix::{NoResolver, UnixConnector};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use ureq::config::Config;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ureq::http::{Request, Response};
+use ureq::{Agent, SendBody};
+
+pub use ureq::http::Method;
+
+/// Variable that names the node: its socket's path, or an `http` or `https` URL.
+pub const SOCKET: &str = "MICROVISOR_NODE";
+/// Variable with the token for a URL.
+pub const TOKEN: &str = "MICROVISOR_TOKEN";
+const DEFAULT: &str = "/run/microvisor/node/api.sock";
+/// Longest answer that is read, bytes.
+const LONGEST: u64 = 64 << 20;
+/// How long a connection over TCP may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Asks one node. Every request has a connection of its own.
+pub struct Client {
+    agent: Agent,
+    /// What comes before each path, without a slash at the end.
+    base: String,
+    /// The node's socket, if it is reached by one.
+    socket: Option<PathBuf>,
+    /// The token that goes with each request.
+    token: Option<String>,
+}
+
+/// What a request carries.
+pub enum Body<'a> {
+    /// Nothing.
+    None,
+    /// A value, as JSON.
+    Json(&'a dyn Json),
+    /// Bytes as they are.
+    Bytes(Vec<u8>),
+}
+
+/// Anything that becomes JSON.
+pub trait Json {
+    /// As JSON.
+    fn json(&self) -> Vec<u8>;
+}
+
+impl<T: Serialize> Json for T {
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+fn broken(e: impl std::fmt::Display) -> Problem {
+    Problem::node(format!("the node does not answer as it should: {e}"))
+}
+
+fn unsent(e: ureq::Error) -> Problem {
+    match e {
+        ureq::Error::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            Problem::host("no permission to ask the node").hint("be root")
+        }
+        e => broken(e),
+    }
+}
+
+/// Answers are read whatever their status: a problem says more than its number.
+fn configuration() -> Config {
+    Config::builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_connections(0)
+        .proxy(None)
+        .timeout_connect(Some(CONNECT))
+        .build()
+}
+
+impl Client {
+    /// The node that the environment names, or else the one in the usual place, if it answers there.
+    pub fn find() -> Option<Self> {
+        match std::env::var(SOCKET) {
+            Ok(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                Some(Self::remote(&url, std::env::var(TOKEN).ok()))
+            }
+            _ => Self::at(std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from)),
+        }
+    }
+
+    /// The node with this socket, if it listens there.
+    pub fn at(socket: PathBuf) -> Option<Self> {
+        std::os::unix::net::UnixStream::connect(&socket).ok()?;
+        let agent = Agent::with_parts(configuration(), UnixConnector(socket.clone()), NoResolver);
+        Some(Self { agent, base: "http://node".into(), socket: Some(socket), token: None })
+    }
+
+    /// The node at a URL.
+    pub fn remote(url: &str, token: Option<String>) -> Self {
+        let agent = Agent::new_with_config(configuration());
+        Self { agent, base: url.trim_end_matches('/').into(), socket: None, token }
+    }
+
+    /// The same as [`Client::find`], or why there is none.
+    pub fn required() -> Result<Self, Problem> {
+        Self::find().ok_or_else(|| {
+            Problem::host("no node answers")
+                .hint(format!("start one: microvisor node; or name its socket in {SOCKET}"))
+        })
+    }
+
+    /// The node's run folder, where its instances' sockets are.
+    pub fn run_folder(&self) -> Option<&Path> {
+        self.socket.as_deref()?.parent()
+    }
+
+    fn send(&self, method: Method, path: &str, body: Body<'_>) -> Result<Response<ureq::Body>, Problem> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let (kind, bytes) = match body {
+            Body::None => (None, Vec::new()),
+            Body::Json(value) => (Some("application/json"), value.json()),
+            Body::Bytes(bytes) => (Some("application/octet-stream"), bytes),
+        };
+        let body = match kind {
+            Some(kind) => {
+                request = request.header(CONTENT_TYPE, kind);
+                SendBody::from_owned_reader(io::Cursor::new(bytes))
+            }
+            None => SendBody::none(),
+        };
+        let request = request.body(body).map_err(broken)?;
+        let mut response = self.agent.run(request).map_err(unsent)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let bytes = read(&mut response)?;
+        let status = response.status();
+        Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            let text = String::from_utf8_lossy(&bytes);
+            broken(format!("{status} {}", text.chars().take(200).collect::<String>()))
+        }))
+    }
+
+    /// Asks; the answer's body.
+    pub fn bytes(&self, method: Method, path: &str, body: Body<'_>) -> Result<Vec<u8>, Problem> {
+        read(&mut self.send(method, path, body)?)
+    }
+
+    /// Asks for something.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        serde_json::from_slice(&self.bytes(Method::GET, path, Body::None)?).map_err(broken)
+    }
+
+    /// Sends something; what became of it.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T, Problem> {
+        serde_json::from_slice(&self.bytes(Method::POST, path, Body::Json(value))?).map_err(broken)
+    }
+
+    /// Removes something.
+    pub fn delete(&self, path: &str) -> Result<(), Problem> {
+        self.bytes(Method::DELETE, path, Body::None).map(drop)
+    }
+
+    /// Follows server-sent events, `data` by `data`, for as long as `take` wants more.
+    pub fn follow(&self, path: &str, mut take: impl FnMut(&str) -> bool) -> Result<(), Problem> {
+        let body = self.send(Method::GET, path, Body::None)?.into_body();
+        for line in BufReader::new(body.into_reader()).lines() {
+            if let Some(data) = line.map_err(broken)?.strip_prefix("data:")
+                && !take(data.trim_start())
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(response: &mut Response<ureq::Body>) -> Result<Vec<u8>, Problem> {
+    response.body_mut().with_config().limit(LONGEST).read_to_vec().map_err(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    /// Answers one request with `answer` on a socket of its own; the request.
+    fn serve(answer: &'static str) -> (PathBuf, std::thread::JoinHandle<String>) {
+        let path = std::env::temp_dir().join(format!("mv-api-{}", uuid::Uuid::now_v7()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let serving = std::thread::spawn(move || {
+            // The first connection only asks whether somebody listens.
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            request.truncate(length);
+            String::from_utf8(request).unwrap()
+        });
+        (path, serving)
+    }
+
+    #[test]
+    fn events_that_come_in_pieces_are_taken_one_by_one() {
+        let (path, serving) = serve(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\nid: 1\nda\r\n9\r\nta: a\n\nda\r\n9\r\nta: bc\n\n\n\r\n0\r\n\r\n",
+        );
+        let mut taken = Vec::new();
+        let client = Client::at(path.clone()).unwrap();
+        client
+            .follow("/v1/events/watch", |data| {
+                taken.push(data.to_owned());
+                true
+            })
+            .unwrap();
+        assert_eq!(taken, ["a", "bc"]);
+        assert!(serving.join().unwrap().starts_with("GET /v1/events/watch HTTP/1.1\r\n"));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_refusal_is_the_problem_that_the_node_sent() {
+        let (path, serving) = serve(
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 89\r\n\r\n{\"type\":\"urn:microvisor:absent\",\"title\":\"t\",\"status\":404,\"detail\":\"there is no such thing\"}",
+        );
+        let problem = Client::at(path.clone()).unwrap().delete("/v1/networks/x").unwrap_err();
+        assert_eq!((problem.status, problem.detail.as_str()), (404, "there is no such thing"));
+        serving.join().unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,272 @@
+//! Instances: what is asked for, and what there is.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use switch::headers::Mac;
+use uuid::Uuid;
+
+/// Where an instance is in its life. [`State::may`] says what follows what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Its monitor is being started, or works towards the guest's word that it is ready.
+    Starting,
+    /// The guest said that it is ready.
+    Ready,
+    /// Its guest is kept from running.
+    Paused,
+    /// It was asked to stop.
+    Stopping,
+    /// It does not run; the first packet for it starts it.
+    Waiting,
+    /// It does not run, as was wished.
+    Stopped,
+    /// It does not run, which nobody wished.
+    Failed,
+}
+
+impl State {
+    /// Whether `next` may follow.
+    pub fn may(self, next: State) -> bool {
+        use State::{Failed, Paused, Ready, Starting, Stopped, Stopping, Waiting};
+        match (self, next) {
+            (Stopped | Failed | Waiting, Starting) => true,
+            (Starting, Ready) | (Ready, Paused) | (Paused, Ready) => true,
+            (Starting | Ready | Paused, Stopping | Failed | Stopped | Waiting) => true,
+            // A guest that ends by itself while it is restarted goes through `stopped` or `failed`.
+            (Stopping, Stopped | Waiting) => true,
+            (Stopped, Waiting) | (Waiting, Stopped) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a monitor belongs to it.
+    pub fn runs(self) -> bool {
+        matches!(self, State::Starting | State::Ready | State::Paused | State::Stopping)
+    }
+
+    /// As the API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Paused => "paused",
+            State::Stopping => "stopping",
+            State::Waiting => "waiting",
+            State::Stopped => "stopped",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// When an instance that ended is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Never.
+    #[default]
+    Never,
+    /// If it failed: a fault, a status that is not 0, a monitor that was killed.
+    OnFailure,
+    /// Whenever it ended without having been asked to.
+    Always,
+}
+
+/// An instance that is wished for: an image, its configuration, devices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InstanceSpec {
+    /// Name, unique on the node: letters, digits, `-`, `_`, `.`; made up if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Name or id of an image; `clickos` if left out.
+    #[serde(default = "clickos")]
+    pub image: String,
+    /// The configuration's text: a Click file for `clickos`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Variables of the Click file, or words for the guest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// Name of a flavor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flavor: Option<String>,
+    /// Guest memory in MiB; what the flavor says, or else the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// Net devices, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceSpec>,
+    /// Labels: words of the user's choice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: Restart,
+    /// Started by the first packet for it, and retired when it is idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemand>,
+}
+
+/// An instance that is there when it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OnDemand {
+    /// Seconds without a packet from it after which it is retired.
+    #[serde(default = "idle_s")]
+    #[cfg_attr(feature = "server", schema(minimum = 1))]
+    pub idle_s: u32,
+}
+
+fn idle_s() -> u32 {
+    60
+}
+
+fn clickos() -> String {
+    "clickos".into()
+}
+
+/// A net device that is wished for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DeviceSpec {
+    /// Network that it is on.
+    pub network: String,
+    /// Address; chosen from the network's subnet if left out and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
+    pub address: Option<Ipv4Addr>,
+    /// Length of the prefix that goes with the address; what the network's subnet has, or 32, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(maximum = 32))]
+    pub prefix: Option<u8>,
+    /// Default gateway that goes with the address; the network's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
+    pub gateway: Option<Ipv4Addr>,
+    /// Link-layer address; made up if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub mac: Option<Mac>,
+    /// Whether packets from other addresses than its own are dropped. Routers and bridges want `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anti_spoofing: Option<bool>,
+}
+
+/// An instance as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Instance {
+    /// Id: a UUID, in the order of creation.
+    pub id: Uuid,
+    /// Name.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Exit status of its last run (see the command's own page).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u8>,
+    /// Image.
+    pub image: String,
+    /// Guest memory in MiB.
+    pub memory_mib: u64,
+    /// Net devices.
+    pub devices: Vec<Device>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// Whether it is started by the first packet for it, and when it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_demand: Option<OnDemand>,
+    /// How often it was started again by itself.
+    pub restarts: u32,
+    /// Process of the monitor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// When it was created, nanoseconds since 1970.
+    pub created_unix_ns: u64,
+    /// From the request to ready, nanoseconds, of its last start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_ns: Option<u64>,
+}
+
+/// A net device as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Device {
+    /// Network.
+    pub network: String,
+    /// Port of the switch.
+    pub port: String,
+    /// Link-layer address.
+    #[cfg_attr(feature = "server", schema(value_type = String))]
+    pub mac: Mac,
+    /// Address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
+    pub address: Option<Ipv4Addr>,
+    /// Length of the subnet's prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// Default gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
+    pub gateway: Option<Ipv4Addr>,
+    /// Whether packets from other addresses are dropped.
+    pub anti_spoofing: bool,
+}
+
+/// A page of instances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Instances {
+    /// In the order of creation.
+    pub instances: Vec<Instance>,
+    /// Id after which the next page begins; none after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Uuid>,
+}
+
+/// Whether a name may be one: it becomes part of paths and commands.
+pub fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 63 && name.chars().all(fits)
+}
+
+impl Device {
+    /// Its addresses, for the switch.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.address.into_iter().map(IpAddr::V4).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_ended_can_only_start_or_wait_for_it() {
+        use State::{Failed, Paused, Ready, Starting, Stopped, Stopping, Waiting};
+        let all = [Starting, Ready, Paused, Stopping, Waiting, Stopped, Failed];
+        let next = |state: State| all.into_iter().filter(|&n| state.may(n)).collect::<Vec<State>>();
+        assert_eq!(next(Failed), [Starting]);
+        assert_eq!(next(Stopped), [Starting, Waiting]);
+    }
+
+    #[test]
+    fn names_that_would_leave_a_folder_are_none() {
+        for name in ["", ".", "..", "a/b", "-x", "a b", &"x".repeat(64)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
