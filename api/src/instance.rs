@@ -38,6 +38,8 @@ impl State {
             // A guest that ends by itself while it is restarted goes through `stopped` or `failed`.
             (Stopping, Stopped | Waiting) => true,
             (Stopped, Waiting) | (Waiting, Stopped) => true,
+            // A start that is refused before anything is made: its flavor is gone, say.
+            (Stopped | Waiting, Failed) => true,
             _ => false,
         }
     }
@@ -260,7 +262,7 @@ mod tests {
         let all = [Starting, Ready, Paused, Stopping, Waiting, Stopped, Failed];
         let next = |state: State| all.into_iter().filter(|&n| state.may(n)).collect::<Vec<State>>();
         assert_eq!(next(Failed), [Starting]);
-        assert_eq!(next(Stopped), [Starting, Waiting]);
+        assert_eq!(next(Stopped), [Starting, Waiting, Failed]);
     }
 
     #[test]

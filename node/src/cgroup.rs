@@ -187,9 +187,12 @@ impl Group {
     }
 }
 
-/// Shares of version 1, 2 to 262144, as a weight of version 2, 1 to 10000.
+/// Shares of version 1, 2 to 262144, as a weight of version 2, 1 to 10000: the curve of runc and crun, on which 2, 1024
+/// and 262144 shares, the least, the default and the most, are 1, 100 and 10000.
 fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(*SHARES_RANGE.start(), *SHARES_RANGE.end()) - 2) * 9999 / 262_142
+    let exponent = (shares.clamp(*SHARES_RANGE.start(), *SHARES_RANGE.end()) as f64).log2();
+    let weight = 10f64.powf((exponent * exponent + 125.0 * exponent) / 612.0 - 7.0 / 34.0);
+    (weight.ceil() as u64).clamp(1, 10_000)
 }
 
 #[cfg(test)]
@@ -215,6 +218,7 @@ mod tests {
 
     #[test]
     fn shares_become_weights() {
-        assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 39, 10_000));
+        assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 100, 10_000));
+        assert!(weight(512) < weight(1024) && weight(1024) < weight(2048));
     }
 }

@@ -10,6 +10,10 @@ use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind before it loses some.
 const BEHIND: usize = 4096;
+/// Numbers that are reserved at a time, so that the store is not written to for each.
+const BLOCK: u64 = 1000;
+/// The fact that says up to which number they are reserved.
+const RESERVED: &str = "events reserved";
 
 /// What the writer is told.
 enum Told {
@@ -21,6 +25,8 @@ enum Told {
 /// The number of the last event, and the way to the writer: taken together, so that events are written in order.
 struct Line {
     last: u64,
+    /// Numbers up to this one are reserved in the store: a later daemon gives none of them again.
+    reserved: u64,
     to: Sender<Told>,
 }
 
@@ -35,7 +41,9 @@ impl Events {
     /// Into a store, of which so many are kept.
     pub fn new(store: Arc<Store>, kept: u64) -> Result<Self, Problem> {
         let (to, told) = channel();
-        let line = Mutex::new(Line { last: store.last_event()?, to });
+        // Those that a killed daemon has told and not written are not given again.
+        let last = store.last_event()?.max(store.fact(RESERVED)?.unwrap_or(0));
+        let line = Mutex::new(Line { last, reserved: last, to });
         let writing = store.clone();
         std::thread::spawn(move || write(&writing, kept, &told));
         Ok(Self { store, line, to: broadcast::channel(BEHIND).0 })
@@ -45,6 +53,13 @@ impl Events {
     pub fn tell(&self, kind: &str, subject: &str, detail: serde_json::Value) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         line.last += 1;
+        if line.last > line.reserved {
+            let next = line.last + BLOCK;
+            match self.store.set_fact(RESERVED, &next) {
+                Ok(()) => line.reserved = next,
+                Err(e) => tracing::error!("numbers of events are not reserved: {e}"),
+            }
+        }
         let event = Event {
             seq: line.last,
             at_unix_ns: unix_ns(),
@@ -98,5 +113,31 @@ fn write(store: &Store, kept: u64, told: &Receiver<Told>) {
             // Who asked may not wait any more.
             let _ = to.send(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_were_told_are_not_given_again_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let seq = || {
+            let store = Arc::new(Store::open(folder.path()).unwrap());
+            let events = Events::new(store, 100).unwrap();
+            let mut listening = events.listen();
+            events.tell("a", "b", serde_json::Value::Null);
+            let told = listening.try_recv().unwrap().seq;
+            // As if it were killed before it was written.
+            events.flush();
+            events.store.forget_events().unwrap();
+            // The writer ends, and with it the last user of the store.
+            drop(events);
+            told
+        };
+        let first = seq();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(seq() > first);
     }
 }

@@ -106,7 +106,11 @@ impl Images {
     pub fn all(&self) -> Result<Vec<Image>, Problem> {
         let mut all: Vec<Image> = self.built_in.values().map(|f| f.image.clone()).collect();
         for (name, id) in self.store.images()? {
-            all.push(self.imported(&name, &id)?.image);
+            match self.imported(&name, &id) {
+                Ok(found) => all.push(found.image),
+                // One that is damaged hides no other.
+                Err(e) => tracing::error!(image = name, "{e}"),
+            }
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)
@@ -143,7 +147,11 @@ impl Images {
                 return Err(e);
             }
         }
-        if !self.store.put_image(name, &id, bytes.len() as u64)? {
+        let put = self.store.put_image(name, &id, bytes.len() as u64);
+        if !matches!(put, Ok(true)) && fresh {
+            let _ = std::fs::remove_file(&path);
+        }
+        if !put? {
             return Err(Problem::taken("image", name));
         }
         Ok(self.imported(name, &id)?.image)

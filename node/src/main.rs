@@ -9,9 +9,11 @@ use node::node::Node;
 use node::process;
 use node::settings::Settings;
 use node::tls::Tls;
+use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +40,12 @@ struct Options {
 const REFUSED: u8 = 122;
 /// Something on the host is missing or in use.
 const HOST: u8 = 124;
+
+/// Fewer descriptors than this are worth a warning: a thousand devices, with some to spare.
+const DESCRIPTORS: u64 = 8192;
+/// How long a daemon that was killed may take to be gone, and how often that is looked at.
+const PREDECESSOR: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(20);
 
 fn fail(message: &str, hint: Option<&str>, status: u8) -> ExitCode {
     eprintln!("microvisor-node: {message}");
@@ -79,11 +87,24 @@ fn main() -> ExitCode {
     }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter);
     if options.log_json {
         log.json().init();
     } else {
         log.init();
+    }
+    // The switch, which is started from here, has about seven descriptors a port.
+    match process::raise_descriptors() {
+        Ok(limit) if limit < DESCRIPTORS => tracing::warn!(
+            limit,
+            "few descriptors: enough for about {} devices; raise LimitNOFILE of the service",
+            limit / 8
+        ),
+        Ok(_) => {}
+        Err(e) => tracing::warn!("descriptors: {e}"),
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -98,7 +119,16 @@ async fn listen(path: &Path) -> Result<UnixListener, String> {
         std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     }
     let problem = |e: std::io::Error| format!("{}: {e}", path.display());
-    let listener = listener::bind(path).map_err(problem)?;
+    // A daemon that was killed holds its socket until the last of its threads has ended.
+    let deadline = tokio::time::Instant::now() + PREDECESSOR;
+    let listener = loop {
+        match listener::bind(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            outcome => break outcome.map_err(problem)?,
+        }
+    };
     listener.set_nonblocking(true).map_err(problem)?;
     let listener = UnixListener::from_std(listener).map_err(problem)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(problem)?;

@@ -90,7 +90,9 @@ impl Node {
 
     /// Takes an instance over from a former daemon.
     fn adopt(self: &Arc<Self>, row: Row) {
-        let process = row.running.as_ref().and_then(|r| Process::find(r.pid, r.began));
+        let boot = crate::host::boot();
+        let this_boot = row.running.as_ref().filter(|r| r.boot.is_empty() || r.boot == boot);
+        let process = this_boot.and_then(|r| Process::find(r.pid, r.began));
         let handle = actor::adopt(self.clone(), row, process);
         self.write().insert(handle.id, handle);
     }

@@ -29,14 +29,16 @@ fn needed(method: &Method, path: &str) -> Option<Role> {
         _ if path.starts_with("/v1/tokens") => Some(Role::Admin),
         _ if method == Method::GET || method == Method::HEAD => Some(Role::Read),
         _ if path == "/v1/instances" || path.starts_with("/v1/instances/") => Some(Role::Operate),
-        _ if path.starts_with("/v1/configurations/") => Some(Role::Read),
+        _ if path.starts_with("/v1/configurations/") => Some(Role::Operate),
         _ => Some(Role::Admin),
     }
 }
 
 /// The token of a request.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    // The scheme's case does not matter (RFC 9110, section 11.1).
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
 /// Lets through who may.
@@ -108,12 +110,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_scheme_of_a_token_has_any_case() {
+        for (value, token) in
+            [("Bearer a", Some("a")), ("bearer a", Some("a")), ("Basic a", None), ("a", None)]
+        {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(bearer(&headers), token, "{value}");
+        }
+    }
+
+    #[test]
     fn what_changes_the_node_takes_an_administrator() {
         assert_eq!(needed(&Method::GET, "/v1/instances"), Some(Role::Read));
         assert_eq!(needed(&Method::POST, "/v1/instances/a/stop"), Some(Role::Operate));
         assert_eq!(needed(&Method::POST, "/v1/networks"), Some(Role::Admin));
         assert_eq!(needed(&Method::GET, "/v1/tokens"), Some(Role::Admin));
         assert_eq!(needed(&Method::DELETE, "/v1/instancesx"), Some(Role::Admin));
+        assert_eq!(needed(&Method::POST, "/v1/configurations/check"), Some(Role::Operate));
         assert_eq!(needed(&Method::GET, "/metrics"), Some(Role::Read));
         assert_eq!(needed(&Method::GET, "/"), None);
     }

@@ -46,7 +46,8 @@ struct Checked {
 async fn check(Body(draft): Body<Draft>) -> Json<Checked> {
     let variables: Vec<(String, String)> = draft.variables.into_iter().collect();
     let source = Source { name: "config", text: &draft.config };
-    Json(match click::check(&source, &variables) {
+    // A large file takes a while, in which this thread must not keep others from being served.
+    Json(match tokio::task::block_in_place(|| click::check(&source, &variables)) {
         Ok(checked) => {
             let devices = checked.devices().iter().map(ToString::to_string).collect();
             Checked { errors: Vec::new(), devices }

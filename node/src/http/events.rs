@@ -6,8 +6,9 @@ use api::Problem;
 use api::event::Event;
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{self, KeepAlive, Sse};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,24 +45,49 @@ async fn list(State(node): State<Arc<Node>>, Query(q): Query<After>) -> Result<J
     Ok(Json(tokio::task::block_in_place(|| node.events.after(after, most))?))
 }
 
+fn sent(event: Event) -> sse::Event {
+    let data = serde_json::to_string(&event).unwrap_or_default();
+    sse::Event::default().id(event.seq.to_string()).event(event.kind).data(data)
+}
+
 /// What happens from now on, as server-sent events: `id` is the number, `event` the kind, `data` the event as JSON.
-#[utoipa::path(get, path = "/v1/events/watch", tag = "events", responses(
-    (status = 200, body = String, content_type = "text/event-stream")))]
-async fn watch(State(node): State<Arc<Node>>) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+///
+/// With the header `Last-Event-ID`, which browsers send when they connect again, first what happened after that one, as
+/// far as it is kept.
+#[utoipa::path(get, path = "/v1/events/watch", tag = "events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "Number of the last event that was seen")),
+    responses((status = 200, body = String, content_type = "text/event-stream")))]
+async fn watch(
+    State(node): State<Arc<Node>>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Problem> {
+    let seen = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    // Before what happened is read: nothing falls between the two.
     let listening = node.events.listen();
-    let stream = futures_util::stream::unfold(listening, |mut listening| async {
+    let mut missed = Vec::new();
+    if let Some(mut last) = seen {
+        tokio::task::block_in_place(|| {
+            while let page = node.events.after(last, PAGE.1)?
+                && let Some(newest) = page.last()
+            {
+                last = newest.seq;
+                missed.extend(page);
+            }
+            Ok::<(), Problem>(())
+        })?;
+    }
+    let last = missed.last().map_or(0, |event| event.seq);
+    let missed = futures_util::stream::iter(missed.into_iter().map(|event| Ok(sent(event))));
+    let stream = futures_util::stream::unfold(listening, move |mut listening| async move {
         loop {
             match listening.recv().await {
-                Ok(event) => {
-                    let data = serde_json::to_string(&event).unwrap_or_default();
-                    let sent = sse::Event::default().id(event.seq.to_string()).event(event.kind).data(data);
-                    return Some((Ok(sent), listening));
-                }
+                Ok(event) if event.seq <= last => {}
+                Ok(event) => return Some((Ok(sent(event)), listening)),
                 // It was too slow; the numbers show what it has missed.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
         }
     });
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    Ok(Sse::new(missed.chain(stream)).keep_alive(KeepAlive::default()))
 }

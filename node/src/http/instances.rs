@@ -6,6 +6,7 @@ use crate::instance::prepare::{Prepared, prepare};
 use crate::instance::{Arrival, actor};
 use crate::network::settle;
 use crate::node::Node;
+use crate::store::Error;
 use api::Problem;
 use api::instance::{Instance, InstanceSpec, Instances, State as Life};
 use axum::Json;
@@ -92,17 +93,20 @@ async fn create(
         if key.is_empty() || key.len() > 128 {
             return Err(Problem::invalid("an idempotency key has 1 to 128 characters"));
         }
-        if let Some(seen) = node.store.seen(key)? {
-            if seen.body != *digest {
-                return Err(Problem::invalid("this idempotency key came with another request before"));
-            }
-            let handle = node.instance(&seen.instance.to_string())?;
-            let instance = handle.view.borrow().clone();
-            return Ok(Json(instance).into_response());
+        if let Some(answer) = answered(&node, key, digest).await? {
+            return Ok(answer);
         }
     }
     let prepared = prepare(&node, &spec, arrival)?;
-    let instance = keep(&node, &spec, &prepared, key.zip(digest.as_deref()))?;
+    let instance = match keep(&node, &spec, &prepared, key.zip(digest.as_deref())) {
+        Ok(instance) => instance,
+        Err(Error::Repeated) => {
+            let again =
+                answered(&node, key.unwrap_or_default(), digest.as_deref().unwrap_or_default()).await?;
+            return again.ok_or_else(|| Problem::conflict("this idempotency key is in use"));
+        }
+        Err(e) => return Err(e.into()),
+    };
     let handle = actor::create(node.clone(), spec, instance);
     node.add(handle.clone());
     node.events.tell("instance.created", &handle.name, serde_json::Value::Null);
@@ -124,13 +128,33 @@ async fn create(
     }
 }
 
+/// The answer to a request whose idempotency key was used before, perhaps by one that is still at work.
+async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Response>, Problem> {
+    let Some(seen) = node.store.seen(key)? else { return Ok(None) };
+    if seen.body != digest {
+        return Err(Problem::invalid("this idempotency key came with another request before"));
+    }
+    let id = seen.instance.to_string();
+    // The other request may have written the instance down and not taken it in yet.
+    let mut handle = node.instance(&id);
+    for _ in 0..TRIES {
+        if handle.is_ok() || node.store.instance(&id).is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        handle = node.instance(&id);
+    }
+    let instance = handle?.until(|s| s != Life::Starting, PATIENCE).await;
+    Ok(Some(Json(instance).into_response()))
+}
+
 /// Writes a new instance down, with addresses that are its own.
 fn keep(
     node: &Node,
     spec: &InstanceSpec,
     prepared: &Prepared,
     request: Option<(&str, &str)>,
-) -> Result<Instance, Problem> {
+) -> Result<Instance, Error> {
     let id = Uuid::now_v7();
     let name = spec.name.clone().unwrap_or_else(|| node.name_for(spec, id));
     let short = id.simple().to_string();
@@ -160,15 +184,16 @@ fn keep(
             created_unix_ns: unix_ns(),
             ready_ns: None,
         };
-        match node.store.add_instance(spec, &instance, request).map_err(Problem::from) {
+        match node.store.add_instance(spec, &instance, request) {
             Ok(true) => return Ok(instance),
-            Ok(false) => return Err(Problem::taken("instance", &name)),
+            Ok(false) => return Err(Problem::taken("instance", &name).into()),
             // Somebody else was given the address meanwhile: another will do, unless this one was asked for.
-            Err(e) if e.kind.ends_with("conflict") && spec.devices.iter().any(|d| d.address.is_none()) => {}
+            Err(Error::Problem(e))
+                if e.kind.ends_with("conflict") && spec.devices.iter().any(|d| d.address.is_none()) => {}
             Err(e) => return Err(e),
         }
     }
-    Err(Problem::conflict("addresses are taken faster than they are found"))
+    Err(Problem::conflict("addresses are taken faster than they are found").into())
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -1,7 +1,6 @@
 //! `/metrics`, as Prometheus reads it (text format 0.0.4).
 
 use crate::node::Node;
-use api::Problem;
 use axum::extract::State;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ fn escaped(text: &str) -> String {
 
 /// Numbers for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "node", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(node): State<Arc<Node>>) -> Result<String, Problem> {
+pub async fn metrics(State(node): State<Arc<Node>>) -> String {
     let mut text = String::new();
     let mut family = |name: &str, kind: &str, help: &str, rows: Vec<(String, f64)>| {
         // Writing to a string does not fail.
@@ -36,7 +35,10 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> Result<String, Problem> {
         .filter_map(|i| Some((format!("{{instance=\"{}\"}}", escaped(&i.name)), i.ready_ns? as f64 / 1e9)))
         .collect();
     family("microvisor_instance_ready_seconds", "gauge", "From the request to ready, the last start.", ready);
-    let ports = node.keeper.status()?.ports;
+    let status = node.keeper.status();
+    let up = vec![(String::new(), f64::from(u8::from(status.is_ok())))];
+    family("microvisor_switch_up", "gauge", "Whether the switch answers.", up);
+    let ports = status.map(|s| s.ports).unwrap_or_default();
     let count = |value: fn(&switch::counters::Counters) -> u64| {
         let row = |p: &switch::control::PortStatus| {
             (format!("{{port=\"{}\"}}", escaped(&p.name)), value(&p.counters) as f64)
@@ -64,5 +66,5 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> Result<String, Problem> {
         "Packets dropped, by reason.",
         drops.collect(),
     );
-    Ok(text)
+    text
 }

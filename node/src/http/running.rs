@@ -159,8 +159,13 @@ async fn configure(
     if node.images.find(&row.spec.image)?.image.config_format == "click" {
         prepare::check_click(&new.config, &row.spec)?;
     }
-    control::call(handle.socket.clone(), Request::Configure { config: new.config.clone() }).await?;
-    handle.configured(new.config).await;
+    // To the end even if the client goes away: a swap that was made is the next start's, too.
+    let swap = tokio::spawn(async move {
+        control::call(handle.socket.clone(), Request::Configure { config: new.config.clone() }).await?;
+        handle.configured(new.config).await;
+        Ok::<(), Problem>(())
+    });
+    swap.await.map_err(|e| Problem::node(e.to_string()))??;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -105,7 +105,11 @@ pub fn adopt(node: Arc<Node>, row: Row, process: Option<Process>) -> Handle {
             }
             None
         }
-        (_, Some(running), report) => {
+        (process, Some(running), report) => {
+            if let Some(process) = process {
+                // Its folder is gone: nobody could reach it any more.
+                process.signal(libc::SIGKILL);
+            }
             let (mut actor, handle, asked) = begin(node, spec, instance, None);
             tokio::spawn(async move {
                 let lines = report.map(|mut r| r.lines()).unwrap_or_default();
@@ -122,6 +126,7 @@ pub fn adopt(node: Arc<Node>, row: Row, process: Option<Process>) -> Handle {
     }
     tokio::spawn(async move {
         actor.read();
+        actor.settle().await;
         actor.live(asked).await;
     });
     handle
@@ -143,17 +148,38 @@ impl Actor {
                 () = at(kill_at) => self.kill(),
                 () = at(again) => self.start_again(),
             }
-            if !self.deleting.is_empty() && self.run.is_none() {
-                break;
+            if !self.deleting.is_empty() && self.run.is_none() && self.remove() {
+                return;
             }
         }
+    }
+
+    /// Removes the instance, which does not run; `false` if the store keeps it: then it is still there and can be deleted
+    /// again.
+    fn remove(&mut self) -> bool {
         self.withdraw();
         let outcome = self.node.store.remove_instance(self.instance.id).map_err(Problem::from);
-        self.node.forget(self.instance.id);
-        self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
+        if outcome.is_ok() {
+            self.node.forget(self.instance.id);
+            self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
+        }
         for waiting in self.deleting.drain(..) {
             // Who asked may not wait any more.
             let _ = waiting.send(outcome.clone());
+        }
+        outcome.is_ok()
+    }
+
+    /// Makes an adopted guest run or rest as its row says: the daemon may have been killed between the two.
+    async fn settle(&self) {
+        let request = match self.instance.state {
+            State::Ready => machine::control::Request::Resume,
+            State::Paused => machine::control::Request::Pause,
+            _ => return,
+        };
+        if self.run.is_some() {
+            // One that is as it should be refuses.
+            let _ = control::call(self.node.folder(self.instance.id).join(SOCKET), request).await;
         }
     }
 
@@ -396,8 +422,11 @@ impl Actor {
         let whole = whole(&run.running, &self.instance, monitor);
         let ready = whole.timeline.spans.iter().find(|s| s.phase == model::Phase::Ready);
         self.instance.ready_ns = ready.map(|s| s.end_ns);
-        self.ready_at = Some(Instant::now());
-        self.becomes(State::Ready, None);
+        // A report is read from its beginning by each daemon: one that is paused stays so.
+        if self.instance.state == State::Starting {
+            self.ready_at = Some(Instant::now());
+            self.becomes(State::Ready, None);
+        }
         self.save(&whole);
     }
 

@@ -18,8 +18,9 @@ pub async fn wake(node: Arc<Node>, mut wanted: UnboundedReceiver<String>) {
     while let Some(port) = wanted.recv().await {
         let arrival = Arrival::now("packet");
         let of_port = |h: &Handle| {
+            // Its task knows best whether it waits: its state may be a step behind the announcement.
             let instance = h.view.borrow();
-            instance.state == State::Waiting && instance.devices.iter().any(|d| d.port == port)
+            instance.on_demand.is_some() && instance.devices.iter().any(|d| d.port == port)
         };
         if let Some(handle) = node.handles().into_iter().find(of_port) {
             handle.wake(arrival).await;

@@ -127,6 +127,8 @@ fn make(
         begun: arrival.begun,
         begun_unix_ns: arrival.begun_unix_ns,
         phases: arrival.phases,
+        boot: crate::host::boot(),
+        flavor,
     };
     Ok(Launched { process, report, running })
 }

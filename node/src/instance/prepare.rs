@@ -37,6 +37,12 @@ pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result
     if spec.labels.len() > WORDS || spec.variables.len() > WORDS {
         return Err(Problem::invalid(format!("more than {WORDS} labels or variables")));
     }
+    let words = spec.variables.iter().chain(&spec.labels).flat_map(|(name, value)| [name, value]);
+    if let Some(word) = words.into_iter().find(|word| word.contains(is_forbidden)) {
+        return Err(Problem::invalid(format!(
+            "{word:?}: control characters have no place in variables and labels"
+        )));
+    }
     let flavor = spec.flavor.as_ref().map(|name| node.store.flavor(name)).transpose()?;
     let image = node.images.find(&spec.image)?;
     let memory = spec.memory_mib.or_else(|| flavor.as_ref()?.memory_mib);
@@ -67,6 +73,12 @@ pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result
     }
     arrival.past(machine::timeline::Phase::Image);
     Ok(Prepared { image, flavor, memory_mib, arrival })
+}
+
+/// Control characters, a zero byte above all, which would end a word of a command line; tabs and ends of lines may stand
+/// in a value.
+fn is_forbidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\t' | '\n')
 }
 
 /// Checks a Click file by the code that runs it.

@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// After a start, before another shell is made: the start comes first.
 const PAUSE: Duration = Duration::from_millis(50);
+/// After one could not be made, before it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A prepared monitor.
 pub struct Shell {
@@ -127,17 +129,24 @@ impl Shells {
     /// Keeps as many as are wanted, for ever.
     pub async fn keep(&self) {
         loop {
+            let mut failed = false;
             while self.lock().len() < self.wanted {
                 match Shell::start(&self.folder, self.memory_mib, &self.confinement) {
                     Ok(shell) => self.lock().push_back(shell),
                     Err(e) => {
                         tracing::error!("prepare a monitor: {e}");
+                        failed = true;
                         break;
                     }
                 }
                 tokio::task::yield_now().await;
             }
-            self.taken.notified().await;
+            if failed {
+                // With none left nobody takes one: what failed is tried again by the clock.
+                let _ = tokio::time::timeout(AGAIN, self.taken.notified()).await;
+            } else {
+                self.taken.notified().await;
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -153,7 +153,10 @@ impl Keeper {
             }
             let mut new = Client::connect(&self.socket())?;
             let response = new.call(request, PATIENCE);
-            *client = Some(new);
+            // A connection whose answer is still to come would give it to the next caller.
+            if matches!(response, Ok(_) | Err(CallError::Refused(_))) {
+                *client = Some(new);
+            }
             Ok(response?)
         })
     }
@@ -185,10 +188,16 @@ impl Keeper {
                 let ports = row.instance.devices.iter().map(|d| (d.port.clone(), super::announced(d)));
                 config.announced.extend(ports);
             }
-            if row.running.is_none() {
+            let Some(running) = &row.running else { continue };
+            if !self.run.join("i").join(row.instance.id.to_string()).is_dir() {
+                // The host was started again, or somebody removed the folder: its actor finds out that it has ended.
                 continue;
             }
-            let flavor = row.spec.flavor.as_ref().and_then(|name| flavors.iter().find(|f| f.name == *name));
+            let flavor = running.flavor.as_ref();
+            let flavor = flavor.or_else(|| {
+                let name = row.spec.flavor.as_ref()?;
+                flavors.iter().find(|f| f.name == *name)
+            });
             for device in &row.instance.devices {
                 let Some(network) = networks.iter().find(|n| n.name == device.network) else { continue };
                 let socket = self.device_socket(row.instance.id, &device.port);

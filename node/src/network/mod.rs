@@ -12,6 +12,7 @@ use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{Device, DeviceSpec};
 use api::network::{HostPort, Network, Uplink};
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use switch::config::{
@@ -22,8 +23,6 @@ use switch::headers::Mac;
 /// Packets that wait for an instance on demand, and how long, milliseconds.
 const HELD: usize = 256;
 const HELD_MS: u64 = 5000;
-/// Most addresses that a subnet is searched for.
-const SEARCHED: usize = 1 << 16;
 
 fn port(device: DeviceConfig, network: &Network) -> PortConfig {
     PortConfig {
@@ -134,6 +133,10 @@ pub fn check(network: &Network) -> Result<(), Problem> {
             network.name
         )));
     }
+    if let Some(subnet) = network.subnet.filter(|s| s.trunc() != *s) {
+        return Err(Problem::invalid(format!("{subnet} has bits of a host set"))
+            .hint(format!("the subnet is {}", subnet.trunc())));
+    }
     let outside = |address: Ipv4Addr| network.subnet.is_some_and(|s| !s.contains(&address));
     let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
     for address in network.gateway.into_iter().chain(host) {
@@ -181,6 +184,7 @@ pub fn settle(
     let taken_over = network.uplink.as_ref().and_then(|u| u.taken.as_ref());
     let wished_address = wished.address.or(taken_over.map(|t| t.address));
     let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
+    let taken: HashSet<&Ipv4Addr> = taken.iter().collect();
     let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway || taken.contains(&a);
     let address = match (wished_address, network.subnet) {
         (Some(address), Some(subnet)) if !subnet.contains(&address) => {
@@ -189,12 +193,19 @@ pub fn settle(
                 network.name
             )));
         }
+        (Some(address), Some(subnet))
+            if subnet.prefix_len() < 31 && [subnet.network(), subnet.broadcast()].contains(&address) =>
+        {
+            return Err(Problem::invalid(format!(
+                "{address} is the address of {subnet} itself or of all in it"
+            )));
+        }
         (Some(address), _) if reserved(address) => {
             return Err(Problem::conflict(format!("{address} on {} belongs to another", network.name)));
         }
         (Some(address), _) => Some(address),
         (None, None) => None,
-        (None, Some(subnet)) => match subnet.hosts().take(SEARCHED).find(|&a| !reserved(a)) {
+        (None, Some(subnet)) => match subnet.hosts().find(|&a| !reserved(a)) {
             Some(free) => Some(free),
             None => return Err(Problem::host(format!("no address is free on {}", network.name))),
         },
@@ -254,6 +265,28 @@ mod tests {
         assert_eq!(device.mac.0[5], 7);
         assert!(settle(&wished, &network, "q".into(), &[Ipv4Addr::new(172, 26, 64, 7)]).is_err());
         assert!(check(&network).is_err(), "who asks may not say what was taken over");
+    }
+
+    #[test]
+    fn a_subnet_has_no_host_bits_and_its_first_and_last_address_are_nobody_s() {
+        let mut network = network();
+        for address in ["10.0.0.0", "10.0.0.7"] {
+            let address = Some(address.parse().unwrap());
+            let wished = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
+            assert!(settle(&wished, &network, "p".into(), &[]).is_err());
+        }
+        assert!(check(&network).is_ok());
+        network.subnet = Some("10.0.0.3/29".parse().unwrap());
+        assert!(check(&network).is_err());
+    }
+
+    #[test]
+    fn large_subnets_are_used_to_the_end() {
+        let network: Network = serde_json::from_str(r#"{"name": "n", "subnet": "10.0.0.0/15"}"#).unwrap();
+        let wished = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
+        let taken: Vec<Ipv4Addr> = network.subnet.unwrap().hosts().take(70_000).collect();
+        let next = settle(&wished, &network, "p".into(), &taken).unwrap().address;
+        assert_eq!(next, network.subnet.unwrap().hosts().nth(70_000));
     }
 
     #[test]

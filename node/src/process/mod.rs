@@ -83,6 +83,22 @@ impl Process {
     }
 }
 
+/// Raises how many descriptors may be open as far as the host allows; how many that is.
+pub fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid `rlimit`.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        limit.rlim_cur = limit.rlim_max;
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
 /// Takes what the kernel keeps of children that ended, for ever: who waits for one has its descriptor.
 pub async fn reap() -> io::Result<()> {
     let mut ended = signal(SignalKind::child())?;

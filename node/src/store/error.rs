@@ -8,6 +8,9 @@ pub enum Error {
     /// SQLite failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// An idempotency key has just been used by another request.
+    #[error("this idempotency key has just been used")]
+    Repeated,
     /// The request cannot be done with what is stored.
     #[error(transparent)]
     Problem(#[from] Problem),
@@ -17,6 +20,7 @@ impl From<Error> for Problem {
     fn from(e: Error) -> Self {
         let e = match e {
             Error::Problem(problem) => return problem,
+            Error::Repeated => return Self::conflict(e.to_string()),
             Error::Sqlite(e) => e,
         };
         match e.sqlite_error_code() {

@@ -3,6 +3,7 @@
 use super::Error;
 use super::{Store, read, write};
 use api::Problem;
+use api::flavor::Flavor;
 use api::instance::{Instance, InstanceSpec};
 use machine::timeline::{Phase, Tsc};
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
@@ -36,6 +37,12 @@ pub struct Running {
     pub begun_unix_ns: u64,
     /// Phases that were over when the monitor was started.
     pub phases: Vec<(Phase, Tsc, Tsc)>,
+    /// The flavor that it was started with, which may have been deleted since.
+    #[serde(default)]
+    pub flavor: Option<Flavor>,
+    /// The boot of the host that it was started in (`random(4)`); empty in rows of former versions.
+    #[serde(default)]
+    pub boot: String,
 }
 
 const COLUMNS: &str = "spec, instance, running";
@@ -69,6 +76,12 @@ impl Store {
         let mut db = self.db();
         let t = db.transaction()?;
         let id = instance.id.to_string();
+        if let Some((key, _)) = request
+            && t.prepare_cached("SELECT 1 FROM requests WHERE key = ?")?.exists([key])?
+        {
+            // Before the name, which the first of the two has taken.
+            return Err(Error::Repeated);
+        }
         let added = t
             .prepare_cached("INSERT OR IGNORE INTO instances (id, name, spec, instance) VALUES (?, ?, ?, ?)")?
             .execute(params![id, instance.name, write(spec), write(instance)])?;
@@ -91,8 +104,14 @@ impl Store {
             }
         }
         if let Some((key, body)) = request {
-            t.prepare_cached("INSERT INTO requests (key, body, instance, at) VALUES (?, ?, ?, ?)")?
+            let added = t
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO requests (key, body, instance, at) VALUES (?, ?, ?, ?)",
+                )?
                 .execute(params![key, body, id, instance.created_unix_ns as i64])?;
+            if added == 0 {
+                return Err(Error::Repeated);
+            }
             // A key is remembered for a day.
             let old = instance.created_unix_ns.saturating_sub(86_400_000_000_000) as i64;
             t.prepare_cached("DELETE FROM requests WHERE at < ?")?.execute([old])?;

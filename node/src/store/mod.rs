@@ -16,6 +16,7 @@ use api::network::Network;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -88,7 +89,14 @@ impl Store {
     /// Opens the store in a folder, and brings it to this version.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
-        let mut connection = Connection::open(folder.join("node.db"))?;
+        let file = folder.join("node.db");
+        // It holds every configuration: nobody but the node's user reads it. SQLite gives its log the same mode.
+        let private =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+        private
+            .and_then(|file| file.set_permissions(std::fs::Permissions::from_mode(0o600)))
+            .map_err(|e| Problem::host(format!("{}: {e}", file.display())))?;
+        let mut connection = Connection::open(&file)?;
         // Nobody else may open it: that keeps a second daemon away, and spares locks.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -214,6 +222,13 @@ impl Store {
             }
         }
         Ok(t.commit()?)
+    }
+
+    /// Forgets all events.
+    #[cfg(test)]
+    pub fn forget_events(&self) -> Result<(), Error> {
+        self.db().execute_batch("DELETE FROM events; DELETE FROM sqlite_sequence")?;
+        Ok(())
     }
 
     /// Number of the last event; 0 if nothing happened yet.
