@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_refusal_is_the_problem_that_the_node_sent() {
         let (path, serving) = serve(
-            "HTTP/1.1 404 Not Found\r\ncontent-length: 89\r\n\r\n{\"type\":\"urn:microvisor:absent\",\"title\":\"t\",\"status\":404,\"detail\":\"there is no such thing\"}",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 91\r\n\r\n{\"type\":\"urn:microvisor:absent\",\"title\":\"t\",\"status\":404,\"detail\":\"there is no such thing\"}",
         );
         let problem = Client::at(path.clone()).unwrap().delete("/v1/networks/x").unwrap_err();
         assert_eq!((problem.status, problem.detail.as_str()), (404, "there is no such thing"));
