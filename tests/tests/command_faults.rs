@@ -13,7 +13,8 @@ const BROKEN_PIPE: i32 = 128 + libc::SIGPIPE;
 
 /// Runs a command with this standard output; its exit status and standard error.
 fn with_output(command: &mut Command, output: Stdio) -> (i32, String) {
-    let child = command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().expect("it starts");
+    let child =
+        command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().expect("it starts");
     let outcome = e2e::finish(child);
     (outcome.status, outcome.err)
 }
@@ -48,9 +49,19 @@ fn every_command_notices_that_its_output_is_not_taken() {
     let mut lines: Vec<Vec<String>> = every_command(&folder);
     assert!(lines.len() > 30, "{lines:?}");
     // `node` hands its options to the daemon, which prints its own help.
-    lines.retain(|l| l.first().is_none_or(|word| word != "node" && word != "help") && !l.contains(&"help".into()));
+    lines.retain(|l| {
+        l.first().is_none_or(|word| word != "node" && word != "help") && !l.contains(&"help".into())
+    });
     lines.iter_mut().for_each(|line| line.push("--help".into()));
-    let more = ["ps", "ps --json", "elements", "elements Queue", "inspect hello", "inspect hello --json", "completion bash"];
+    let more = [
+        "ps",
+        "ps --json",
+        "elements",
+        "elements Queue",
+        "inspect hello",
+        "inspect hello --json",
+        "completion bash",
+    ];
     lines.extend(more.iter().map(|line| line.split(' ').map(str::to_owned).collect()));
     for line in lines {
         let words: Vec<&str> = line.iter().map(String::as_str).collect();
