@@ -21,6 +21,12 @@ fn mib(meminfo: &str, name: &str) -> u64 {
     kib.unwrap_or(0) / 1024
 }
 
+/// Which boot of the host this is: process numbers and start times of another one mean nothing (random(4)).
+pub fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,10 +42,4 @@ mod tests {
         let text = "MemTotal:       24576 kB\nMemFree:  1 kB\n";
         assert_eq!((mib(text, "MemTotal:"), mib(text, "MemAvailable:")), (24, 0));
     }
-}
-
-/// Which boot of the host this is: process numbers and start times of another one mean nothing (random(4)).
-pub fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
 }
