@@ -123,10 +123,10 @@ pub struct PortConfig {
     /// Whether checksums and segmentation may be left to the other side.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub offload: bool,
-    /// RateLimit on what comes in from the peer: it is made to wait.
+    /// Rate limit on what comes in from the peer: it is made to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_in: Option<RateLimit>,
-    /// RateLimit on what goes out to the peer: what is more is dropped.
+    /// Rate limit on what goes out to the peer: what is more is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_out: Option<RateLimit>,
     /// The port that gets a copy of all its packets.
@@ -300,7 +300,7 @@ pub enum LacpRate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AnnouncedConfig {
-    /// SegmentConfig.
+    /// Segment.
     pub segment: String,
     /// Ethernet address.
     pub mac: Mac,

@@ -96,7 +96,7 @@ pub enum Response {
 pub enum Event {
     /// A port's link came up or went down.
     Link {
-        /// PortConfig.
+        /// Port.
         port: String,
         /// Whether it is up now.
         up: bool,
@@ -108,7 +108,7 @@ pub enum Event {
     },
     /// A port's peer was dropped, or its device failed.
     Dropped {
-        /// PortConfig.
+        /// Port.
         port: String,
         /// Why.
         reason: String,
@@ -194,7 +194,7 @@ pub struct BondStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinkStatus {
-    /// PortConfig.
+    /// Port.
     pub port: String,
     /// Carrier.
     pub up: bool,
@@ -212,7 +212,7 @@ pub struct Address {
     pub segment: String,
     /// Ethernet address.
     pub mac: Mac,
-    /// PortConfig that it is behind.
+    /// Port that it is behind.
     pub port: String,
     /// Seconds since it was last seen; none if it is fixed.
     pub age_s: Option<u32>,

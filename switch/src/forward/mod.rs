@@ -38,9 +38,9 @@ pub enum SlowPathMessage {
 #[derive(Default)]
 pub struct ForwardingState {
     flood: Option<TokenBucket>,
-    /// RateLimiter on what comes in.
+    /// Rate limit on what comes in.
     pub limit_in: RateLimiter,
-    /// RateLimiter on what goes out.
+    /// Rate limit on what goes out.
     pub limit_out: RateLimiter,
     /// Where copies of its packets go while somebody looks.
     pub capture: Option<CaptureSink>,

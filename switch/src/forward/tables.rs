@@ -64,7 +64,7 @@ pub struct Binding {
 /// A place where a segment comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// PortEntry.
+    /// Port.
     pub port: PortId,
     /// Its VLAN there; 0 for none.
     pub vlan: u16,
@@ -88,7 +88,7 @@ pub struct SegmentEntry {
 /// An address whose owner may not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnouncedEntry {
-    /// SegmentEntry.
+    /// Segment.
     pub segment: SegmentId,
     /// Its Ethernet address.
     pub mac: Mac,

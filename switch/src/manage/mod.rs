@@ -1,4 +1,5 @@
-//! The switch's own thread: it makes what is configured so, and stuck_checks after what the data plane leaves to others.
+//! The switch's own thread: it applies the configuration, and does what the data
+//! plane leaves to it.
 //! `apply` changes the configuration, `tables` makes the data plane's tables from it, `devices` opens what stands behind
 //! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
 //! hears from the kernel about interfaces, `server` speaks with those who ask, `threads` starts the data plane and

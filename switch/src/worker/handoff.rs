@@ -57,10 +57,10 @@ pub struct Inbox {
 
 /// A queue to a thread that sleeps when `sleeping` says so and is woken by `wakeup`.
 pub fn queue(sleeping: Arc<AtomicBool>, wakeup: OwnedFd) -> (Outbox, Inbox) {
-    let (parcels_in, parcels_out) = RingBuffer::new(QUEUE);
+    let (handoffs_in, handoffs_out) = RingBuffer::new(QUEUE);
     let (empties_in, empties_out) = RingBuffer::new(QUEUE);
-    let outbox = Outbox { handoffs: parcels_in, empties: empties_out, sleeping, wakeup, fresh: false };
-    (outbox, Inbox { handoffs: parcels_out, empties: empties_in })
+    let outbox = Outbox { handoffs: handoffs_in, empties: empties_out, sleeping, wakeup, fresh: false };
+    (outbox, Inbox { handoffs: handoffs_out, empties: empties_in })
 }
 
 impl Outbox {
