@@ -35,7 +35,7 @@ fn instance_words(name: &str, i: &Instance) -> String {
         if let Some(back_end) = net.vhost_user {
             let state = if back_end.connected { "connected" } else { "not connected" };
             text.push_str(&format!(
-                "net {n}     vhost-user, {state}, {} switches so far\n",
+                "net {n}     vhost-user, {state}, {} so far\n",
                 back_end.back_ends
             ));
             continue;
