@@ -34,10 +34,7 @@ fn instance_words(name: &str, i: &Instance) -> String {
     for (n, net) in i.net.iter().enumerate() {
         if let Some(back_end) = net.vhost_user {
             let state = if back_end.connected { "connected" } else { "not connected" };
-            text.push_str(&format!(
-                "net {n}     vhost-user, {state}, {} so far\n",
-                back_end.back_ends
-            ));
+            text.push_str(&format!("net {n}     vhost-user, {state}, {} so far\n", back_end.back_ends));
             continue;
         }
         text.push_str(&format!(
