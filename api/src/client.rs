@@ -88,12 +88,12 @@ impl Client {
             Ok(url) if url.starts_with("http://") || url.starts_with("https://") => {
                 Some(Self::remote(&url, std::env::var(TOKEN).ok()))
             }
-            _ => Self::at(std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from)),
+            _ => Self::on_socket(std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from)),
         }
     }
 
     /// The node with this socket, if it listens there.
-    pub fn at(socket: PathBuf) -> Option<Self> {
+    pub fn on_socket(socket: PathBuf) -> Option<Self> {
         std::os::unix::net::UnixStream::connect(&socket).ok()?;
         let agent = Agent::with_parts(configuration(), UnixConnector(socket.clone()), NoResolver);
         Some(Self { agent, base: "http://node".into(), socket: Some(socket), token: None })
@@ -215,7 +215,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n8\r\nid: 1\nda\r\n9\r\nta: a\n\nda\r\n9\r\nta: bc\n\n\n\r\n0\r\n\r\n",
         );
         let mut taken = Vec::new();
-        let client = Client::at(path.clone()).unwrap();
+        let client = Client::on_socket(path.clone()).unwrap();
         client
             .follow("/v1/events/watch", |data| {
                 taken.push(data.to_owned());
@@ -232,7 +232,7 @@ mod tests {
         let (path, serving) = serve(
             "HTTP/1.1 404 Not Found\r\ncontent-length: 91\r\n\r\n{\"type\":\"urn:microvisor:absent\",\"title\":\"t\",\"status\":404,\"detail\":\"there is no such thing\"}",
         );
-        let problem = Client::at(path.clone()).unwrap().delete("/v1/networks/x").unwrap_err();
+        let problem = Client::on_socket(path.clone()).unwrap().delete("/v1/networks/x").unwrap_err();
         assert_eq!((problem.status, problem.detail.as_str()), (404, "there is no such thing"));
         serving.join().unwrap();
         std::fs::remove_file(path).unwrap();

@@ -21,9 +21,9 @@ pub enum State {
     Stopping,
     /// It does not run; the first packet for it starts it.
     Waiting,
-    /// It does not run, as was wished.
+    /// It does not run, as was asked.
     Stopped,
-    /// It does not run, which nobody wished.
+    /// It does not run, which nobody asked for.
     Failed,
 }
 
@@ -77,7 +77,7 @@ pub enum Restart {
     Always,
 }
 
-/// An instance that is wished for: an image, its configuration, devices.
+/// What an instance shall be: an image, its configuration, devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -133,7 +133,7 @@ fn clickos() -> String {
     "clickos".into()
 }
 
-/// A net device that is wished for.
+/// What a net device shall be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -169,30 +169,30 @@ pub struct Instance {
     pub id: Uuid,
     /// Name.
     pub name: String,
-    /// Where it is in its life.
+    /// What it does now.
     pub state: State,
-    /// Why it failed.
+    /// Why it failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Exit status of its last run (see the command's own page).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u8>,
-    /// Image.
+    /// Name or id of its image, as it was asked for.
     pub image: String,
-    /// Guest memory in MiB.
+    /// Guest memory, MiB.
     pub memory_mib: u64,
     /// Net devices.
     pub devices: Vec<Device>,
-    /// Labels.
+    /// The user's labels.
     pub labels: BTreeMap<String, String>,
     /// When it is started again.
     pub restart: Restart,
     /// Whether it is started by the first packet for it, and when it is retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
-    /// How often it was started again by itself.
+    /// How many times the restart policy has started it.
     pub restarts: u32,
-    /// Process of the monitor.
+    /// Process number of its monitor, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// When it was created, nanoseconds since 1970.
@@ -206,21 +206,21 @@ pub struct Instance {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Device {
-    /// Network.
+    /// Name of its network.
     pub network: String,
-    /// Port of the switch.
+    /// Name of its port on the switch.
     pub port: String,
     /// Link-layer address.
     #[cfg_attr(feature = "server", schema(value_type = String))]
     pub mac: Mac,
-    /// Address.
+    /// IPv4 address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub address: Option<Ipv4Addr>,
-    /// Length of the subnet's prefix.
+    /// Length of the subnet's prefix, bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
-    /// Default gateway.
+    /// IPv4 address of the default gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub gateway: Option<Ipv4Addr>,

@@ -3,28 +3,28 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How the node is.
+/// State of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Version of the program.
     pub version: String,
-    /// Process.
+    /// Process number of the daemon.
     pub pid: u32,
-    /// When it was started, nanoseconds since 1970.
+    /// When the daemon was started, nanoseconds since 1970.
     pub started_unix_ns: u64,
-    /// Instances by state.
+    /// Number of instances in each state.
     pub instances: BTreeMap<String, usize>,
-    /// Process of the switch.
+    /// Process number of the switch; none while it does not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<u32>,
-    /// How often the switch was started again.
+    /// How many times this daemon has restarted the switch.
     pub switch_restarts: u32,
-    /// Prepared monitors that are ready.
-    pub shells: usize,
-    /// Prepared monitors that are kept.
-    pub shells_kept: usize,
-    /// What it runs on.
+    /// Prepared monitors that are ready for a start request.
+    pub prepared: usize,
+    /// Prepared monitors that the node tries to have.
+    pub prepared_target: usize,
+    /// The host that the node runs on.
     pub host: Host,
 }
 
@@ -32,12 +32,12 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Host {
-    /// Processors.
+    /// Number of processors that are online.
     pub cpus: usize,
     /// Memory, MiB.
     pub memory_mib: u64,
-    /// Memory that could be had, MiB.
+    /// Memory that new programs can have without swapping, MiB.
     pub available_mib: u64,
-    /// Seconds since it was started.
+    /// Time since the host booted, seconds.
     pub uptime_s: u64,
 }

@@ -47,8 +47,8 @@ impl Site {
         Self { client, node, host, socket }
     }
 
-    fn create(&self, wish: &Value) -> Value {
-        self.client.post("/v1/instances", wish).unwrap_or_else(|e| stop(&format!("create: {e}"), 1))
+    fn create(&self, spec: &Value) -> Value {
+        self.client.post("/v1/instances", spec).unwrap_or_else(|e| stop(&format!("create: {e}"), 1))
     }
 
     fn delete(&self, name: &str) {
@@ -60,14 +60,14 @@ impl Site {
     /// From a request to the first answer, to a client that pings already and knows the Ethernet address.
     fn first_answer(&self) -> Duration {
         self.host.ip(&["neigh", "replace", ADDRESS, "lladdr", MAC, "dev", "blue"]);
-        let wish = wish(
+        let spec = spec(
             &json!({ "name": "fw", "devices": [{ "network": "blue", "address": ADDRESS, "mac": MAC }] }),
         );
         let (begun, answered) = std::thread::scope(|threads| {
             let answered = threads.spawn(|| self.host.inside(|| answer(&self.socket, ADDRESS, INTERVAL)));
             std::thread::sleep(Duration::from_millis(2));
             let begun = Instant::now();
-            self.create(&wish);
+            self.create(&spec);
             (begun, answered.join().unwrap_or(begun))
         });
         self.delete("fw");
@@ -76,9 +76,9 @@ impl Site {
 
     /// From the one ping that there is to its answer: nobody runs at the address, nor is its Ethernet address known.
     fn on_demand(&self) -> Duration {
-        let wish = wish(&json!({ "name": "fw", "on_demand": { "idle_s": 3600 },
+        let spec = spec(&json!({ "name": "fw", "on_demand": { "idle_s": 3600 },
             "devices": [{ "network": "blue", "address": ADDRESS, "mac": MAC }] }));
-        self.create(&wish);
+        self.create(&spec);
         run(&mut self.host.command(&["ip", "neigh", "flush", "dev", "blue"]));
         let begun = Instant::now();
         let took =
@@ -89,11 +89,11 @@ impl Site {
 }
 
 fn client(node: &Node) -> Client {
-    Client::at(node.folder.join("run/api.sock")).unwrap_or_else(|| stop("the node does not answer", 1))
+    Client::on_socket(node.folder.join("run/api.sock")).unwrap_or_else(|| stop("the node does not answer", 1))
 }
 
-fn wish(more: &Value) -> Value {
-    e2e::node::wish("firewall.click", more)
+fn spec(more: &Value) -> Value {
+    e2e::node::spec("firewall.click", more)
 }
 
 pub fn measure(rounds: usize) -> Vec<Sample> {
@@ -107,11 +107,11 @@ fn starts(rounds: usize) -> Vec<Sample> {
     let row = |what: &str| Sample::new(format!("firewall, {what}, to the first ping"), Unit::Millis);
     let [mut cold, mut warm, mut demand] =
         ["request, cold", "request, prepared", "its first packet"].map(row);
-    let (plain, prepared) = (Site::new(&[]), Site::new(&["--shells", "4"]));
+    let (plain, prepared) = (Site::new(&[]), Site::new(&["--prepared", "4"]));
     for _ in 0..rounds {
         cold.push_time(plain.first_answer());
-        eventually("shells are ready", || {
-            prepared.client.get::<Value>("/v1/status").is_ok_and(|status| status["shells"] == 4)
+        eventually("monitors are prepared", || {
+            prepared.client.get::<Value>("/v1/status").is_ok_and(|status| status["prepared"] == 4)
         });
         std::thread::sleep(Duration::from_millis(20));
         warm.push_time(prepared.first_answer());
@@ -146,7 +146,7 @@ fn many() -> [Sample; 6] {
     yardstick.push(bare_programs());
     let site = Site::new(&[]);
     let before = available();
-    let times = each(|index| drop(site.create(&wish(&json!({ "name": format!("n{index}") })))));
+    let times = each(|index| drop(site.create(&spec(&json!({ "name": format!("n{index}") })))));
     ratio.push(slowdown(&times));
     times[..SOME].iter().for_each(|&t| first.push(t));
     std::thread::sleep(Duration::from_secs(2));
@@ -231,8 +231,8 @@ fn at_once() -> Sample {
             threads.spawn(move || {
                 let client = client(node);
                 for index in 0..each {
-                    let wish = wish(&json!({ "name": format!("c{number}-{index}") }));
-                    let made = client.post::<Value>("/v1/instances", &wish);
+                    let spec = spec(&json!({ "name": format!("c{number}-{index}") }));
+                    let made = client.post::<Value>("/v1/instances", &spec);
                     let state = made.as_ref().map(|i| i["state"].clone());
                     if !state.is_ok_and(|state| state == "ready") {
                         failed.lock().map(|mut all| all.push(format!("{made:?}"))).unwrap_or_default();

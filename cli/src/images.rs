@@ -7,7 +7,7 @@ use vmm::image::builtin;
 
 /// What a person asked to run.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct Selection {
     /// The image, checked.
     pub image: Image,
     /// Its configuration: file name and text.
@@ -48,7 +48,7 @@ impl Config {
 }
 
 /// Finds what `what` names: a guest image by path or name, or a Click file, which `clickos` runs.
-pub fn find(what: &str, config: Option<&Path>) -> Result<Wanted, Error> {
+pub fn find(what: &str, config: Option<&Path>) -> Result<Selection, Error> {
     let path = Path::new(what);
     if path.extension().is_some_and(|e| e == "click") {
         if config.is_some() {
@@ -57,12 +57,12 @@ pub fn find(what: &str, config: Option<&Path>) -> Result<Wanted, Error> {
             )));
         }
         let config = Some(Config::read(path)?);
-        return Ok(Wanted { image: builtin::by_name("clickos")?, config });
+        return Ok(Selection { image: builtin::by_name("clickos")?, config });
     }
     let image = if path.components().count() > 1 || path.is_file() {
         Image::open(path)?
     } else {
         builtin::by_name(what)?
     };
-    Ok(Wanted { image, config: config.map(Config::read).transpose()? })
+    Ok(Selection { image, config: config.map(Config::read).transpose()? })
 }

@@ -45,4 +45,4 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 pub use element::{DeviceFacts, DeviceId, Host, Nanos};
 pub use handlers::HandlerError;
 pub use packet::{Batch, Packet};
-pub use router::{Checked, Progress, Router, check};
+pub use router::{Checked, Misfit, Progress, Router, check, check_for};

@@ -38,6 +38,36 @@ impl Checked {
     }
 }
 
+/// Why a configuration does not fit a machine.
+#[derive(Debug)]
+pub enum Misfit {
+    /// It is wrong in itself.
+    Configuration(Diagnostics),
+    /// It uses more net devices than there are. The message says which, and begins with the name of its source.
+    Devices(String),
+}
+
+/// Checks a configuration as [`check`] does, for a machine with `given` net devices.
+pub fn check_for(
+    source: &Source<'_>,
+    variables: &[(String, String)],
+    given: usize,
+) -> Result<Checked, Misfit> {
+    let checked = check(source, variables).map_err(Misfit::Configuration)?;
+    let used = checked.devices();
+    if used.len() > given {
+        let s = if used.len() == 1 { "" } else { "s" };
+        let are = if given == 1 { "is" } else { "are" };
+        let names = used.join(", ");
+        return Err(Misfit::Devices(format!(
+            "{} uses {} net device{s} ({names}), but {given} {are} given",
+            source.name,
+            used.len(),
+        )));
+    }
+    Ok(checked)
+}
+
 /// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
 /// address.
 pub fn check(source: &Source<'_>, variables: &[(String, String)]) -> Result<Checked, Diagnostics> {

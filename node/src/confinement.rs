@@ -1,7 +1,7 @@
 //! What keeps a monitor apart from the rest of the host, made before the first is asked for.
 
 use crate::cgroup::{Cgroups, Group};
-use crate::process::spawn::{Cage, empty_network, privileged};
+use crate::process::spawn::{Sandbox, empty_network, privileged};
 use api::Problem;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -30,7 +30,7 @@ impl Confinement {
     }
 
     /// What a monitor is started in.
-    pub fn cage<'a>(&'a self, group: Option<&'a Group>) -> Option<Cage<'a>> {
-        self.network.as_ref().map(|network| Cage { network, group })
+    pub fn sandbox<'a>(&'a self, group: Option<&'a Group>) -> Option<Sandbox<'a>> {
+        self.network.as_ref().map(|network| Sandbox { network, group })
     }
 }

@@ -1,4 +1,4 @@
-//! What happens: told to who listens, and written down by a thread of its own, so that nobody waits for the store.
+//! What happens: sent to who listens, and written down by a thread of its own, so that nobody waits for the store.
 
 use crate::store::Store;
 use api::Problem;
@@ -15,8 +15,8 @@ const BLOCK: u64 = 1000;
 /// The fact that says up to which number they are reserved.
 const RESERVED: &str = "events reserved";
 
-/// What the writer is told.
-enum Told {
+/// What the writer is sent.
+enum Message {
     Event(Event),
     /// Say when all before is written.
     Flush(SyncSender<()>),
@@ -27,7 +27,7 @@ struct Line {
     last: u64,
     /// Numbers up to this one are reserved in the store: a later daemon gives none of them again.
     reserved: u64,
-    to: Sender<Told>,
+    to: Sender<Message>,
 }
 
 /// Where events go.
@@ -40,17 +40,17 @@ pub struct Events {
 impl Events {
     /// Into a store, of which so many are kept.
     pub fn new(store: Arc<Store>, kept: u64) -> Result<Self, Problem> {
-        let (to, told) = channel();
-        // Those that a killed daemon has told and not written are not given again.
+        let (to, messages) = channel();
+        // Those that a killed daemon has emitted and not written are not given again.
         let last = store.last_event()?.max(store.fact(RESERVED)?.unwrap_or(0));
         let line = Mutex::new(Line { last, reserved: last, to });
         let writing = store.clone();
-        std::thread::spawn(move || write(&writing, kept, &told));
+        std::thread::spawn(move || write(&writing, kept, &messages));
         Ok(Self { store, line, to: broadcast::channel(BEHIND).0 })
     }
 
     /// Something happened.
-    pub fn tell(&self, kind: &str, subject: &str, detail: serde_json::Value) {
+    pub fn emit(&self, kind: &str, subject: &str, detail: serde_json::Value) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         line.last += 1;
         if line.last > line.reserved {
@@ -68,15 +68,15 @@ impl Events {
             detail,
         };
         // The writer lives as long as this does. Without a listener there is nobody to tell.
-        let _ = line.to.send(Told::Event(event.clone()));
+        let _ = line.to.send(Message::Event(event.clone()));
         let _ = self.to.send(event);
     }
 
     /// Waits until all that happened is written down.
     pub fn flush(&self) {
         let (to, written) = sync_channel(1);
-        let asked = self.line.lock().unwrap_or_else(PoisonError::into_inner).to.send(Told::Flush(to));
-        if asked.is_ok() {
+        let sent = self.line.lock().unwrap_or_else(PoisonError::into_inner).to.send(Message::Flush(to));
+        if sent.is_ok() {
             // A writer that has ended has nothing left to write.
             let _ = written.recv();
         }
@@ -95,13 +95,13 @@ impl Events {
 }
 
 /// Writes what comes, as much at a time as there is.
-fn write(store: &Store, kept: u64, told: &Receiver<Told>) {
-    while let Ok(first) = told.recv() {
+fn write(store: &Store, kept: u64, messages: &Receiver<Message>) {
+    while let Ok(first) = messages.recv() {
         let (mut events, mut waiting) = (Vec::new(), Vec::new());
-        for told in std::iter::once(first).chain(told.try_iter()) {
-            match told {
-                Told::Event(event) => events.push(event),
-                Told::Flush(to) => waiting.push(to),
+        for message in std::iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::Event(event) => events.push(event),
+                Message::Flush(to) => waiting.push(to),
             }
         }
         if !events.is_empty()
@@ -127,14 +127,14 @@ mod tests {
             let store = Arc::new(Store::open(folder.path()).unwrap());
             let events = Events::new(store, 100).unwrap();
             let mut listening = events.listen();
-            events.tell("a", "b", serde_json::Value::Null);
-            let told = listening.try_recv().unwrap().seq;
+            events.emit("a", "b", serde_json::Value::Null);
+            let emitted = listening.try_recv().unwrap().seq;
             // As if it were killed before it was written.
             events.flush();
             events.store.forget_events().unwrap();
             // The writer ends, and with it the last user of the store.
             drop(events);
-            told
+            emitted
         };
         let first = seq();
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -15,9 +15,9 @@ use vmm::image::Image as Guest;
 /// Longest image that is imported, bytes.
 pub const LONGEST: usize = 256 << 20;
 
-/// An image, found.
+/// An image whose file was opened and checked.
 #[derive(Clone)]
-pub struct Found {
+pub struct OpenImage {
     /// What the API says of it.
     pub image: Image,
     /// Its file.
@@ -30,9 +30,9 @@ pub struct Found {
 pub struct Images {
     store: Arc<Store>,
     folder: PathBuf,
-    built_in: HashMap<String, Found>,
+    built_in: HashMap<String, OpenImage>,
     /// Imported ones that were opened, by id.
-    opened: Mutex<HashMap<String, Found>>,
+    opened: Mutex<HashMap<String, OpenImage>>,
 }
 
 /// SHA-256 in hexadecimal.
@@ -44,7 +44,7 @@ pub fn digest(bytes: &[u8]) -> String {
     })
 }
 
-fn found(name: &str, path: &Path, id: String, size: u64, built_in: bool) -> Result<Found, Problem> {
+fn open_image(name: &str, path: &Path, id: String, size: u64, built_in: bool) -> Result<OpenImage, Problem> {
     let guest = Guest::open(path)?;
     let image = Image {
         name: name.into(),
@@ -54,7 +54,7 @@ fn found(name: &str, path: &Path, id: String, size: u64, built_in: bool) -> Resu
         memory_mib: guest.note.memory_default >> 20,
         config_format: guest.config_format(),
     };
-    Ok(Found { image, path: path.into(), guest: Arc::new(guest) })
+    Ok(OpenImage { image, path: path.into(), guest: Arc::new(guest) })
 }
 
 impl Images {
@@ -65,26 +65,29 @@ impl Images {
         let mut built_in = HashMap::new();
         for (name, path) in vmm::image::builtin::all() {
             let read = std::fs::read(&path).map_err(|e| Problem::host(format!("{}: {e}", path.display())))?;
-            built_in.insert(name.clone(), found(&name, &path, digest(&read), read.len() as u64, true)?);
+            built_in.insert(name.clone(), open_image(&name, &path, digest(&read), read.len() as u64, true)?);
         }
         Ok(Self { store, folder, built_in, opened: Mutex::default() })
     }
 
-    fn imported(&self, name: &str, id: &str) -> Result<Found, Problem> {
+    fn imported(&self, name: &str, id: &str) -> Result<OpenImage, Problem> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = opened.get(id) {
-            return Ok(Found { image: Image { name: name.into(), ..found.image.clone() }, ..found.clone() });
+            return Ok(OpenImage {
+                image: Image { name: name.into(), ..found.image.clone() },
+                ..found.clone()
+            });
         }
         let path = self.folder.join(id);
         let size =
             std::fs::metadata(&path).map_err(|e| Problem::node(format!("{}: {e}", path.display())))?.len();
-        let new = found(name, &path, id.into(), size, false)?;
+        let new = open_image(name, &path, id.into(), size, false)?;
         opened.insert(id.into(), new.clone());
         Ok(new)
     }
 
     /// An image by name or id.
-    pub fn find(&self, name: &str) -> Result<Found, Problem> {
+    pub fn find(&self, name: &str) -> Result<OpenImage, Problem> {
         if let Some(found) =
             self.built_in.get(name).or_else(|| self.built_in.values().find(|f| f.image.id == name))
         {
@@ -140,7 +143,7 @@ impl Images {
                 .and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
             let kept = written
                 .map_err(cannot)
-                .and_then(|()| found(name, &draft, id.clone(), bytes.len() as u64, false))
+                .and_then(|()| open_image(name, &draft, id.clone(), bytes.len() as u64, false))
                 .and_then(|_| std::fs::rename(&draft, &path).map_err(cannot));
             if let Err(e) = kept {
                 let _ = std::fs::remove_file(&draft);

@@ -171,7 +171,7 @@ async fn run(settings: Settings) -> ExitCode {
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
-    node.shells.close().await;
+    node.prepared.close().await;
     node.confinement.groups.close();
     node.events.flush();
     // It may have been removed by others.

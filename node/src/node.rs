@@ -3,10 +3,10 @@
 use crate::confinement::Confinement;
 use crate::events::Events;
 use crate::images::Images;
+use crate::instance::prepared::PreparedPool;
 use crate::instance::report::Watcher;
-use crate::instance::shells::Shells;
 use crate::instance::{Handle, actor, demand};
-use crate::network::Keeper;
+use crate::network::SwitchSupervisor;
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::store::{Row, Store};
@@ -19,29 +19,29 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
-/// The image that shells have memory for.
+/// The image that prepared monitors have memory for.
 const DEFAULT_IMAGE: &str = "clickos";
 /// Events that are kept unless told otherwise.
 const EVENTS: u64 = 100_000;
 
 /// A node.
 pub struct Node {
-    /// What it was told.
+    /// Options and configuration file.
     pub settings: Settings,
-    /// What outlives it.
+    /// State that outlives the daemon.
     pub store: Arc<Store>,
-    /// What happens.
+    /// Events, for listeners and the store.
     pub events: Arc<Events>,
     /// Guest images.
     pub images: Images,
-    /// The switch.
-    pub keeper: Arc<Keeper>,
-    /// What monitors are kept in.
+    /// The switch's supervisor.
+    pub switch: Arc<SwitchSupervisor>,
+    /// Namespaces and control groups of monitors.
     pub confinement: Arc<Confinement>,
-    /// Monitors' reports.
+    /// Watches the files of monitors' reports.
     pub watcher: Watcher,
-    /// Prepared monitors.
-    pub shells: Shells,
+    /// Monitors that are prepared for the next starts.
+    pub prepared: PreparedPool,
     instances: RwLock<HashMap<Uuid, Handle>>,
     started_unix_ns: u64,
     tsc_hz: u64,
@@ -55,21 +55,25 @@ impl Node {
         let store = Arc::new(Store::open(settings.state())?);
         let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS))?);
         let images = Images::open(store.clone(), settings.state())?;
-        let keeper = Keeper::begin(&settings, store.clone(), events.clone()).await?;
+        let switch = SwitchSupervisor::begin(&settings, store.clone(), events.clone()).await?;
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
         let memory_mib = images.find(DEFAULT_IMAGE).map_or(0, |found| found.image.memory_mib);
         let confinement = Arc::new(Confinement::begin(settings.run())?);
-        let shells =
-            Shells::new(settings.shells.unwrap_or(0), memory_mib.max(1), folder.clone(), confinement.clone());
+        let prepared = PreparedPool::new(
+            settings.prepared.unwrap_or(0),
+            memory_mib.max(1),
+            folder.clone(),
+            confinement.clone(),
+        );
         let node = Arc::new(Self {
             settings,
             store,
             events,
             images,
-            keeper,
+            switch,
             confinement,
             watcher,
-            shells,
+            prepared,
             instances: RwLock::default(),
             started_unix_ns: unix_ns(),
             tsc_hz: measure().await,
@@ -80,11 +84,11 @@ impl Node {
         for row in rows {
             node.adopt(row);
         }
-        tokio::spawn(demand::wake(node.clone(), node.keeper.listen()));
+        tokio::spawn(demand::wake(node.clone(), node.switch.listen()));
         tokio::spawn(demand::retire(node.clone()));
         let keeping = node.clone();
-        tokio::spawn(async move { keeping.shells.keep().await });
-        node.events.tell("node.started", "node", serde_json::Value::Null);
+        tokio::spawn(async move { keeping.prepared.keep().await });
+        node.events.emit("node.started", "node", serde_json::Value::Null);
         Ok(node)
     }
 
@@ -149,10 +153,10 @@ impl Node {
             pid: std::process::id(),
             started_unix_ns: self.started_unix_ns,
             instances,
-            switch: self.keeper.pid(),
-            switch_restarts: self.keeper.restarts(),
-            shells: self.shells.ready(),
-            shells_kept: self.settings.shells.unwrap_or(0),
+            switch: self.switch.pid(),
+            switch_restarts: self.switch.restarts(),
+            prepared: self.prepared.ready(),
+            prepared_target: self.settings.prepared.unwrap_or(0),
             host: crate::host::host(),
         }
     }

@@ -36,7 +36,7 @@ pub struct Settings {
     pub switch_cpus: Vec<usize>,
     /// Monitors that are kept prepared, so that a start need not make one; each takes about 2 MiB [default: 0]
     #[arg(long, value_name = "COUNT")]
-    pub shells: Option<usize>,
+    pub prepared: Option<usize>,
     /// Events kept in the store [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
@@ -62,7 +62,7 @@ pub enum BadSettings {
 /// Longest path of a Unix socket that the kernel takes.
 const SOCKET_PATH_MAXIMUM: usize = 107;
 /// Most prepared monitors.
-const SHELLS_MAXIMUM: usize = 1000;
+const PREPARED_MAXIMUM: usize = 1000;
 /// The longest name in an instance's folder, its own number included.
 const LONGEST: &str = "i/00000000-0000-0000-0000-000000000000/control.sock";
 
@@ -86,7 +86,7 @@ impl Settings {
                     } else {
                         self.switch_cpus
                     },
-                    shells: self.shells.or(file.shells),
+                    prepared: self.prepared.or(file.prepared),
                     events: self.events.or(file.events),
                     config: self.config,
                 }
@@ -96,8 +96,8 @@ impl Settings {
         if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
             return Err(BadSettings::Long(run.clone()));
         }
-        if settings.shells.is_some_and(|count| count > SHELLS_MAXIMUM) {
-            return Err(BadSettings::Wrong("shells: at most 1000"));
+        if settings.prepared.is_some_and(|count| count > PREPARED_MAXIMUM) {
+            return Err(BadSettings::Wrong("prepared: at most 1000"));
         }
         if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
             return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// What to ask for to have an instance of an example on the network `blue`, with more wishes.
-pub fn wish(example: &str, more: &Value) -> Value {
+/// The specification of an instance of an example on the network `blue`, with more fields.
+pub fn spec(example: &str, more: &Value) -> Value {
     let path = root().join("examples").join(example);
     let config = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut wish = json!({ "config": config, "devices": [{ "network": "blue" }] });
+    let mut spec = json!({ "config": config, "devices": [{ "network": "blue" }] });
     for (key, value) in more.as_object().into_iter().flatten() {
-        wish[key] = value.clone();
+        spec[key] = value.clone();
     }
-    wish
+    spec
 }
 
 /// A running node.

@@ -1,7 +1,7 @@
 //! What a guest that owns its monitor can reach: the monitor's own threads try, at a tracer's word.
 
 use e2e::eventually;
-use e2e::node::{Node, wish};
+use e2e::node::{Node, spec};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -12,9 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 fn start(node: &Node, name: &str, more: &Value) -> u32 {
-    let mut wish = wish("mirror.click", more);
-    wish["name"] = name.into();
-    let instance = node.post("/v1/instances", &wish).is(201);
+    let mut spec = spec("mirror.click", more);
+    spec["name"] = name.into();
+    let instance = node.post("/v1/instances", &spec).is(201);
     instance["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("it runs")
 }
 
@@ -93,10 +93,10 @@ fn controlled(pid: u32, controller: &str, first: &str, second: &str) -> u64 {
 
 #[test]
 fn monitors_have_users_namespaces_and_limits_of_their_own() {
-    let node = site(&["--shells", "1"]);
+    let node = site(&["--prepared", "1"]);
     node.post("/v1/flavors", &json!({ "name": "small", "cpu_shares": 2, "memory_mib": 4 })).is(201);
     node.post("/v1/flavors", &json!({ "name": "none", "cpu_shares": 1 })).is(422);
-    eventually("a shell is there", || node.get("/v1/status").json["shells"] == 1);
+    eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
     let (warm, cold) =
         (start(&node, "warm", &json!({ "flavor": "small" })), start(&node, "cold", &json!({})));
     for pid in [warm, cold] {
@@ -114,18 +114,18 @@ fn monitors_have_users_namespaces_and_limits_of_their_own() {
 
 #[test]
 fn groups_go_with_their_instances() {
-    let mut node = site(&["--shells", "1"]);
-    eventually("a shell is there", || node.get("/v1/status").json["shells"] == 1);
+    let mut node = site(&["--prepared", "1"]);
+    eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
     let before = node.groups();
     start(&node, "a", &json!({}));
-    eventually("another shell is there", || node.groups() == 2 * before);
+    eventually("another monitor is prepared", || node.groups() == 2 * before);
     node.ask("DELETE", "/v1/instances/a?force=true", None, &[]).is(204);
     eventually("its groups are gone", || node.groups() == before);
     let pid = start(&node, "b", &json!({}));
     node.kill();
     e2e::signal(pid, "KILL");
     node.start();
-    eventually("nothing but a shell's is there", || node.groups() == before);
+    eventually("nothing but a prepared monitor's is there", || node.groups() == before);
     node.end();
     assert_eq!(node.groups(), 0);
     node.start();

@@ -29,10 +29,10 @@ impl Site {
         Self { node, host }
     }
 
-    /// Creates a firewall with more wishes.
+    /// Creates a firewall with more of its specification.
     #[track_caller]
     fn create(&self, name: &str, more: &Value) -> Value {
-        self.node.post("/v1/instances", &wish(name, more)).is(201)
+        self.node.post("/v1/instances", &spec(name, more)).is(201)
     }
 
     fn pings(&self, instance: &Value) -> bool {
@@ -44,10 +44,10 @@ impl Site {
     }
 }
 
-fn wish(name: &str, more: &Value) -> Value {
-    let mut wish = e2e::node::wish("firewall.click", more);
-    wish["name"] = name.into();
-    wish
+fn spec(name: &str, more: &Value) -> Value {
+    let mut spec = e2e::node::spec("firewall.click", more);
+    spec["name"] = name.into();
+    spec
 }
 
 fn kill(pid: &Value) {
@@ -67,11 +67,11 @@ fn phases(timeline: &Value) -> Vec<String> {
 
 #[test]
 fn prepared_monitors_take_orders() {
-    let mut site = Site::with(&["--shells", "2"]);
-    let ready = |site: &Site| site.node.get("/v1/status").json["shells"] == 2;
-    eventually("two shells are ready", || ready(&site));
+    let mut site = Site::with(&["--prepared", "2"]);
+    let ready = |site: &Site| site.node.get("/v1/status").json["prepared"] == 2;
+    eventually("two monitors are prepared", || ready(&site));
     for number in 0..5 {
-        eventually("two shells are ready", || ready(&site));
+        eventually("two monitors are prepared", || ready(&site));
         let name = format!("f{number}");
         let made = site.create(&name, &json!({ "variables": { "LONG": "x".repeat(1500) } }));
         assert!(site.pings(&made));
@@ -86,19 +86,19 @@ fn prepared_monitors_take_orders() {
     site.node.post("/v1/instances/f0/reboot", &Value::Null).is(200);
     kill(&site.node.get("/v1/status").json["switch"]);
     eventually("it answers again", || site.pings(&large));
-    // Shells end with the daemon, instances do not.
+    // Prepared monitors end with the daemon, instances do not.
     site.node.kill();
     let folder = site.node.folder.join("run/i");
-    let shells = || {
+    let prepared = || {
         let found = run(Command::new("pgrep").args(["-f", "microvisor-vmm --prepared 0"]));
         let cwd = |pid: &str| std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         found.out.lines().filter(|pid| cwd(pid).starts_with(&folder)).count()
     };
     // Those that became instances keep their command line.
-    eventually("what waits has ended", || shells() <= 7);
+    eventually("what waits has ended", || prepared() <= 7);
     site.node.start();
     assert!(site.pings(&large));
-    let bad = site.node.post("/v1/instances", &wish("bad", &json!({ "image": "redis" })));
+    let bad = site.node.post("/v1/instances", &spec("bad", &json!({ "image": "redis" })));
     assert_eq!(bad.status, 422, "{bad:?}");
 }
 
@@ -120,7 +120,7 @@ fn the_first_packet_starts_an_instance_on_demand() {
     let address = made["devices"][0]["address"].as_str().unwrap_or_default();
     assert!(!site.host.pings(address, 1), "what was stopped stays so");
     let other = json!({ "on_demand": { "idle_s": 0 } });
-    assert_eq!(site.node.post("/v1/instances", &wish("x", &other)).status, 422);
+    assert_eq!(site.node.post("/v1/instances", &spec("x", &other)).status, 422);
 }
 
 #[test]
@@ -311,24 +311,24 @@ fn a_timeline_goes_from_the_request_to_the_first_packet() {
 #[test]
 fn what_cannot_run_is_refused_with_its_place_and_nothing_is_left() {
     let site = Site::new();
-    let post = |wish: &Value| site.node.post("/v1/instances", wish);
-    let broken = post(&wish("a", &json!({ "config": "FromDevice(eth0) -> Nonsense -> Discard;" }))).is(422);
+    let post = |spec: &Value| site.node.post("/v1/instances", spec);
+    let broken = post(&spec("a", &json!({ "config": "FromDevice(eth0) -> Nonsense -> Discard;" }))).is(422);
     assert_eq!(
         (&broken["errors"][0]["line"], &broken["errors"][0]["column"]),
         (&json!(1), &json!(21)),
         "{broken}"
     );
-    post(&wish("a", &json!({ "devices": [] }))).is(422);
-    post(&wish("a", &json!({ "devices": [{ "network": "red" }] }))).is(404);
-    post(&wish("a", &json!({ "image": "nothing" }))).is(404);
-    post(&wish("a", &json!({ "flavor": "huge" }))).is(404);
-    post(&wish("../a", &Value::Null)).is(422);
-    post(&wish("a", &json!({ "memory_mib": 1u64 << 40 }))).is(422);
-    post(&wish("a", &json!({ "nonsense": 1 }))).is(422);
-    post(&wish("a", &json!({ "devices": [{ "network": "blue", "address": "10.81.0.1" }] }))).is(409);
+    post(&spec("a", &json!({ "devices": [] }))).is(422);
+    post(&spec("a", &json!({ "devices": [{ "network": "red" }] }))).is(404);
+    post(&spec("a", &json!({ "image": "nothing" }))).is(404);
+    post(&spec("a", &json!({ "flavor": "huge" }))).is(404);
+    post(&spec("../a", &Value::Null)).is(422);
+    post(&spec("a", &json!({ "memory_mib": 1u64 << 40 }))).is(422);
+    post(&spec("a", &json!({ "nonsense": 1 }))).is(422);
+    post(&spec("a", &json!({ "devices": [{ "network": "blue", "address": "10.81.0.1" }] }))).is(409);
     assert_eq!(site.node.get("/v1/instances").is(200)["instances"], json!([]));
     site.create("a", &Value::Null);
-    post(&wish("a", &Value::Null)).is(409);
+    post(&spec("a", &Value::Null)).is(409);
     site.node.ask("DELETE", "/v1/networks/blue", None, &[]).is(409);
     site.node.get("/v1/nothing").is(404);
 }
@@ -336,11 +336,11 @@ fn what_cannot_run_is_refused_with_its_place_and_nothing_is_left() {
 #[test]
 fn a_request_sent_twice_makes_one_instance() {
     let site = Site::new();
-    let send = |wish: &Value| site.node.ask("POST", "/v1/instances", Some(wish), &["Idempotency-Key: k"]);
-    let wished = wish("a", &Value::Null);
+    let send = |spec: &Value| site.node.ask("POST", "/v1/instances", Some(spec), &["Idempotency-Key: k"]);
+    let wished = spec("a", &Value::Null);
     let first = send(&wished).is(201);
     assert_eq!(send(&wished).is(200)["id"], first["id"]);
-    send(&wish("b", &Value::Null)).is(422);
+    send(&spec("b", &Value::Null)).is(422);
 }
 
 #[test]
@@ -455,8 +455,8 @@ fn an_image_is_imported_checked_and_removed() {
     assert_eq!(import(&hello, "mine"), "201");
     assert_eq!(import(&hello, "mine"), "409");
     assert_eq!(import("/etc/passwd", "other"), "422");
-    let wish = json!({ "name": "h", "image": "mine" });
-    let made = site.node.post("/v1/instances?wait=none", &wish).is(201);
+    let spec = json!({ "name": "h", "image": "mine" });
+    let made = site.node.post("/v1/instances?wait=none", &spec).is(201);
     assert_eq!(made["image"], "mine");
     eventually("it has ended", || site.instance("h")["state"] == "stopped");
     assert!(

@@ -95,7 +95,7 @@ struct TimedPhase {
 
 /// What of a timeline a figure shows.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct PhaseFilter {
     /// Of the node's and the monitor's phases.
     own: fn(&Span) -> Vec<Span>,
     /// Of an orchestrator's, by the phase of the model.
@@ -103,8 +103,8 @@ struct Wanted {
 }
 
 /// Phases of a timeline: those of a source, and the node's.
-fn phases_of(t: &Timeline, source: &str, wanted: Wanted) -> Vec<TimedPhase> {
-    let own = t.timeline.spans.iter().flat_map(wanted.own).map(|span| TimedPhase {
+fn phases_of(t: &Timeline, source: &str, filter: PhaseFilter) -> Vec<TimedPhase> {
+    let own = t.timeline.spans.iter().flat_map(filter.own).map(|span| TimedPhase {
         phase: span.phase.name().into(),
         model: span.phase.name().into(),
         source: "microvisor".into(),
@@ -113,7 +113,7 @@ fn phases_of(t: &Timeline, source: &str, wanted: Wanted) -> Vec<TimedPhase> {
     });
     let others = t.external.iter().filter(|p| p.source == source).filter_map(|p| {
         let model = orchestrator(source).and_then(|o| o.phase(&p.name));
-        (wanted.others)(model).then(|| TimedPhase {
+        (filter.others)(model).then(|| TimedPhase {
             phase: p.name.clone(),
             model: model.map_or_else(String::new, |phase| phase.name().into()),
             source: p.source.clone(),
@@ -223,9 +223,9 @@ fn parts(span: &Span) -> Vec<Span> {
 }
 
 /// From the request to ready.
-const WHOLE: Wanted = Wanted { own: top, others: |_| true };
+const WHOLE: PhaseFilter = PhaseFilter { own: top, others: |_| true };
 /// What a host does.
-const PARTS: Wanted = Wanted {
+const PARTS: PhaseFilter = PhaseFilter {
     own: parts,
     others: |phase| matches!(phase, Some(Phase::Image | Phase::Network | Phase::Spawn)),
 };
@@ -245,12 +245,12 @@ pub fn spawning(run: &mut Run, source: &str) -> Result<Draft, Error> {
     )
 }
 
-fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Result<Draft, Error> {
+fn instantiations(run: &mut Run, source: &str, filter: PhaseFilter, what: &str) -> Result<Draft, Error> {
     let elsewhere = read(run.effort.timelines.as_deref(), source)?;
     let count = count(&run.effort);
     let measured = measured(run)?;
     let made = |label: &str, timelines: &[Timeline], source: &str| {
-        let all: Vec<Vec<TimedPhase>> = timelines.iter().map(|t| phases_of(t, source, wanted)).collect();
+        let all: Vec<Vec<TimedPhase>> = timelines.iter().map(|t| phases_of(t, source, filter)).collect();
         stack(label.to_owned(), &all)
     };
     let mut stacks: Vec<Option<Stack>> =
@@ -259,7 +259,7 @@ fn instantiations(run: &mut Run, source: &str, wanted: Wanted, what: &str) -> Re
     stacks.push(made("The node, prepared monitor", &measured.prepared, ""));
     let mut compared = vec![
         what.to_owned(),
-        format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --shells 1, which has taken effect again before each. Programs run where the scheduler puts them."),
+        format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --prepared 1, which has taken effect again before each. Programs run where the scheduler puts them."),
         "A bar is as long as the median of its phase, and as far behind the one before it as in the median; the line beneath is the whole, from the 10th to the 90th percentile. White is time that no phase claims.".into(),
     ];
     let missing = if elsewhere.is_empty() {

@@ -3,10 +3,10 @@
 use super::directory::{Record, RunDirectory};
 use super::monitor::Monitor;
 use super::tap;
-use crate::images::{self, Config, Wanted};
+use crate::images::{self, Config, Selection};
 use crate::options::RunOptions;
 use crate::process;
-use click::Source;
+use click::{Misfit, Source};
 use machine::error::Error;
 use machine::timeline::Phase;
 use machine::timeline::{Tsc, unix_ns};
@@ -17,14 +17,14 @@ use std::path::Path;
 /// Everything that can be refused is refused before anything is made.
 pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let understood = Tsc::now();
-    let Wanted { image, config } = images::find(&o.what, o.config.as_deref())?;
+    let Selection { image, config } = images::find(&o.what, o.config.as_deref())?;
     let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
     let devices = o.tap.len() + o.net.len();
     image.accepts(memory, devices, config.is_some())?;
     if let Some(config) = &config
         && image.config_format() == "click"
     {
-        check_click(config, &o.set, devices)?;
+        check_config(config, &o.set, devices)?;
     }
     let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
@@ -73,25 +73,19 @@ fn absolute(path: &Path) -> String {
 }
 
 /// Refuses a Click file that cannot run, or that uses more than `given` net devices.
-fn check_click(config: &Config, variables: &[(String, String)], given: usize) -> Result<(), Error> {
+fn check_config(config: &Config, variables: &[(String, String)], given: usize) -> Result<(), Error> {
     let text = std::str::from_utf8(&config.bytes).map_err(|e| {
         Error::Configuration(format!("{}: byte {} is not UTF-8 text", config.name, e.valid_up_to()))
     })?;
     let source = Source { name: &config.name, text };
-    let checked = click::check(&source, variables)
-        .map_err(|d| Error::Configuration(d.to_string().trim_end().to_owned()))?;
-    let devices = checked.devices();
-    if devices.len() > given {
-        let s = if devices.len() == 1 { "" } else { "s" };
-        return Err(Error::Configuration(format!(
-            "{} uses {} net device{s} ({}), but {given} {} given; add --tap NAME or --net vhost-user=SOCKET for each",
-            config.name,
-            devices.len(),
-            devices.join(", "),
-            if given == 1 { "is" } else { "are" },
-        )));
+    match click::check_for(&source, variables, given) {
+        Ok(_) => Ok(()),
+        Err(Misfit::Configuration(d)) => Err(Error::Configuration(d.to_string().trim_end().to_owned())),
+        Err(Misfit::Devices(message)) => {
+            let advice = "add --tap NAME or --net vhost-user=SOCKET for each";
+            Err(Error::Configuration(format!("{message}; {advice}")))
+        }
     }
-    Ok(())
 }
 
 /// The configuration as it was checked, in a file that nobody can change.

@@ -39,7 +39,7 @@ pub fn expected() -> Result<Option<Client>, Failure> {
     let is_named = named.is_some();
     let socket = named.unwrap_or_else(|| DEFAULT.into());
     match UnixStream::connect(&socket) {
-        Ok(_) => Ok(Client::at(socket)),
+        Ok(_) => Ok(Client::on_socket(socket)),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             let message = format!("no permission to ask the node at {}", socket.display());
             Err(Failure::new(message, status::PERMISSION).hint("run as root"))

@@ -140,12 +140,12 @@ class Place:
         folder = self.folder / 'node'
         folder.mkdir(exist_ok=True)
         self.processes.start('node', [RELEASE / 'microvisor-node', '--run', folder / 'run', '--state', folder / 'state',
-                                      '--shells', self.prepared])
+                                      '--prepared', self.prepared])
         self.processes.await_('node', lambda: self.node_status())
         eventually('monitors are prepared', self.has_prepared)
 
     def has_prepared(self):
-        return self.node_status()['shells'] == self.prepared
+        return self.node_status()['prepared'] == self.prepared
 
     def kill_node(self):
         self.kill('node')

@@ -24,7 +24,7 @@ STOCK, TUNED, FAKE = 'Nova', 'Nova, tuned', 'Nova with its fake driver'
 TURNED = tuple(name for name in KNOBS if name != 'no-notifications')
 WARM_UP = 3
 TURN = 10
-SHELLS = 4
+PREPARED = 4
 
 
 class Meter:
@@ -100,9 +100,9 @@ def total(timeline):
 
 def turn(site, meter, kind, count):
     site.cloud.turn(TURNED if kind == TUNED else ())
-    shells = SHELLS if kind == TUNED else 0
-    if shells != site.shells:
-        site.restart_node(shells)
+    prepared = PREPARED if kind == TUNED else 0
+    if prepared != site.prepared:
+        site.restart_node(prepared)
     site.compute('fake.FakeDriver' if kind == FAKE else None)
     for _ in range(WARM_UP):
         meter.one(kind != FAKE)
@@ -129,10 +129,10 @@ def ready(site):
 
 
 def knobs(site, servers):
-    def case(label, names=(), shells=0, cached=True):
+    def case(label, names=(), prepared=0, cached=True):
         site.cloud.turn(names)
-        if shells != site.shells:
-            site.restart_node(shells)
+        if prepared != site.prepared:
+            site.restart_node(prepared)
         site.compute()
         found = []
         for _ in range(WARM_UP + servers):
@@ -146,10 +146,10 @@ def knobs(site, servers):
 
     case('none')
     case('without the image', cached=False)
-    case('prepared monitors', shells=SHELLS)
+    case('prepared monitors', prepared=PREPARED)
     for name in KNOBS:
         case(name, (name,))
-    case('all', tuple(KNOBS), SHELLS)
+    case('all', tuple(KNOBS), PREPARED)
     case('none, again')
 
 

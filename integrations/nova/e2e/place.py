@@ -42,9 +42,9 @@ def eventually(what, condition, seconds=60):
 
 
 class Site:
-    def __init__(self, shells=0):
+    def __init__(self, prepared=0):
         self.cloud = Cloud()
-        self.shells = shells
+        self.prepared = prepared
         self.folder = self.cloud.folder / 'node'
         self.socket = self.folder / 'run' / 'api.sock'
 
@@ -76,15 +76,15 @@ class Site:
     def start_node(self):
         self.folder.mkdir(exist_ok=True)
         self.cloud.processes.start('node', [RELEASE / 'microvisor-node', '--run', self.folder / 'run', '--state', self.folder / 'state',
-                                            '--shells', self.shells])
+                                            '--prepared', self.prepared])
         eventually('the node answers', self.answers)
 
-    def restart_node(self, shells):
+    def restart_node(self, prepared):
         """The next daemon finds all again."""
         self.cloud.processes.stop(['node'])
-        self.shells = shells
+        self.prepared = prepared
         self.start_node()
-        eventually('monitors are prepared', lambda: self.node.get('/v1/status')['shells'] == shells)
+        eventually('monitors are prepared', lambda: self.node.get('/v1/status')['prepared'] == prepared)
 
     def answers(self):
         from nova_microvisor import client

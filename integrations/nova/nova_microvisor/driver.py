@@ -141,7 +141,7 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _traits(self, status):
         networks = [network['name'] for network in self.node.get('/v1/networks')]
         own = {wishes.network_trait(name) for name in networks if not name.startswith(wishes.network_name(''))}
-        return {TRAIT, *own} | ({TRAIT_PREPARED} if status['shells_kept'] else set())
+        return {TRAIT, *own} | ({TRAIT_PREPARED} if status['prepared_target'] else set())
 
     def get_host_uptime(self):
         seconds = self.node.get('/v1/status')['host']['uptime_s']

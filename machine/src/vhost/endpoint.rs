@@ -44,15 +44,15 @@ impl Endpoint {
     }
 
     /// A connection, waited for so long.
-    pub fn connect(&self, patience: Duration) -> Result<UnixStream, VhostError> {
-        let deadline = Instant::now() + patience;
+    pub fn connect(&self, timeout: Duration) -> Result<UnixStream, VhostError> {
+        let deadline = Instant::now() + timeout;
         loop {
             let late = Instant::now() >= deadline;
             match (self.try_connect(), self) {
                 (Ok(Some(stream)), _) => return Ok(stream),
                 (Err(e), _) if late => return Err(e),
                 (Ok(None), Self::Server(_, path)) if late => {
-                    return Err(VhostError::Unvisited { path: path.clone(), seconds: patience.as_secs() });
+                    return Err(VhostError::Unvisited { path: path.clone(), seconds: timeout.as_secs() });
                 }
                 _ => std::thread::sleep(PAUSE),
             }

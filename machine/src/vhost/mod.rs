@@ -2,7 +2,7 @@
 //! speaks for it.
 //!
 //! [`endpoint`] comes by connections, with a [`connector`] where that takes a privilege that this process has given
-//! up; `conversation` asks and tells within a deadline; [`negotiation`] holds the order of the messages; [`thread`] sees
+//! up; `requests` asks and tells within a deadline; [`negotiation`] holds the order of the messages; [`thread`] sees
 //! that a back end is there for as long as the guest runs. Packets pass none of them: the guest's doorbells are the
 //! back end's kicks, and its calls wake the guest.
 //!
@@ -11,9 +11,9 @@
 //! end had not given back is handed to the new one again, so no packet is lost half way, and one may come twice.
 
 pub mod connector;
-mod conversation;
 pub mod endpoint;
 pub mod negotiation;
+mod requests;
 pub mod thread;
 mod watchdog;
 

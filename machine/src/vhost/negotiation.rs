@@ -1,6 +1,6 @@
 //! The order of the messages: what a back end can do, then all that it needs to begin, or to go on.
 
-use super::conversation::Talk;
+use super::requests::Requester;
 use super::watchdog::Watchdog;
 use super::{OWN, VhostError, usable};
 use crate::memory::{GuestPhys, Region};
@@ -19,34 +19,35 @@ use vhost_user::message::{Inflight, MemoryRegion, Request, RingAddresses, RingEv
 use vhost_user::{FEATURE_PROTOCOL, protocol};
 
 /// How long a back end may take for each of the two parts.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Parts of the protocol that are of use here. One region of memory needs no slots (`CONFIGURE_MEM_SLOTS`).
 const PROTOCOL: u64 = protocol::REPLY_ACK | protocol::MTU | protocol::INFLIGHT_SHMFD;
 
 /// A conversation whose back end has said what it can do.
-pub struct Introduced {
-    talk: Talk,
+pub struct Session {
+    requester: Requester,
     /// Feature bits of virtio that it offers.
     pub offered: u64,
     protocol: u64,
 }
 
 /// Asks a new back end what it can do.
-pub fn introduce(stream: UnixStream) -> Result<Introduced, VhostError> {
-    let mut talk = Talk::new(stream, PATIENCE)?;
-    talk.tell("to be owned", &Request::SetOwner, &[])?;
-    let offered = talk.ask_word("which features it offers", &Request::GetFeatures)?;
+pub fn open_session(stream: UnixStream) -> Result<Session, VhostError> {
+    let mut requester = Requester::new(stream, TIMEOUT)?;
+    requester.send("to be owned", &Request::SetOwner, &[])?;
+    let offered = requester.request_u64("which features it offers", &Request::GetFeatures)?;
     if offered & FEATURE_VERSION_1 == 0 {
         return Err(VhostError::Legacy);
     }
     let mut protocol = 0;
     if offered & FEATURE_PROTOCOL != 0 {
-        let asked = talk.ask_word("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
+        let asked =
+            requester.request_u64("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
         protocol = asked & PROTOCOL;
-        talk.tell("its parts of the protocol", &Request::SetProtocolFeatures(protocol), &[])?;
-        talk.acknowledged = protocol & protocol::REPLY_ACK != 0;
+        requester.send("its parts of the protocol", &Request::SetProtocolFeatures(protocol), &[])?;
+        requester.acknowledged = protocol & protocol::REPLY_ACK != 0;
     }
-    Ok(Introduced { talk, offered, protocol })
+    Ok(Session { requester, offered, protocol })
 }
 
 /// What a back end works on, the same for each that comes.
@@ -71,35 +72,35 @@ pub struct Device {
 
 impl Device {
     /// Has a back end begin, or go on from where the last one had come to.
-    pub fn attach(&mut self, introduced: Introduced) -> Result<Attached, VhostError> {
-        let Introduced { mut talk, offered, protocol } = introduced;
-        talk.extend(PATIENCE);
+    pub fn attach(&mut self, session: Session) -> Result<Attached, VhostError> {
+        let Session { mut requester, offered, protocol } = session;
+        requester.extend(TIMEOUT);
         let missing = self.features & !usable(offered);
         if missing != 0 {
             return Err(VhostError::Less(feature_names(missing).join(", ")));
         }
         if protocol & protocol::INFLIGHT_SHMFD != 0 {
-            self.share_inflight(&mut talk)?;
+            self.share_inflight(&mut requester)?;
         }
         let features = (self.features & !OWN) | (offered & FEATURE_PROTOCOL);
-        talk.tell("the features", &Request::SetFeatures(features), &[])?;
+        requester.send("the features", &Request::SetFeatures(features), &[])?;
         if protocol & protocol::MTU != 0 {
-            talk.tell("the MTU", &Request::SetMtu(self.mtu.into()), &[])?;
+            requester.send("the MTU", &Request::SetMtu(self.mtu.into()), &[])?;
         }
         let start = self.memory.start().0;
         // Rings are named by the guest's addresses: where memory lies in this process is nobody's business.
         let region = MemoryRegion { guest: start, length: self.memory.length(), user: start, offset: 0 };
-        talk.tell("the memory", &Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
+        requester.send("the memory", &Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
         for index in 0..self.queues.len() {
-            self.give_ring(&mut talk, index)?;
+            self.set_up_ring(&mut requester, index)?;
         }
         if offered & FEATURE_PROTOCOL != 0 {
             for index in 0..self.queues.len() as u32 {
                 let on = RingState { index, value: 1 };
-                talk.tell("a ring to be enabled", &Request::SetRingEnable(on), &[])?;
+                requester.send("a ring to be enabled", &Request::SetRingEnable(on), &[])?;
             }
         }
-        Ok(Attached(talk))
+        Ok(Attached(requester))
     }
 
     /// Signals kicks and call ahead of a back end: for what the guest rang while nobody listened, and what the last
@@ -112,13 +113,13 @@ impl Device {
         }
     }
 
-    fn share_inflight(&mut self, talk: &mut Talk) -> Result<(), VhostError> {
+    fn share_inflight(&mut self, requester: &mut Requester) -> Result<(), VhostError> {
         if self.inflight.is_none() {
             let queues = self.queues.len() as u16;
             let queue_size = self.queues[0].size as u16;
             let wanted = Inflight { size: 0, offset: 0, queues, queue_size };
             let name = "for the inflight area";
-            let mut message = talk.ask(name, &Request::GetInflight(wanted))?;
+            let mut message = requester.request(name, &Request::GetInflight(wanted))?;
             let area = Inflight::parse(&message.payload)?;
             let Some(file) = message.descriptors.pop().filter(|_| message.descriptors.is_empty()) else {
                 return Err(VhostError::Confused(name));
@@ -128,21 +129,21 @@ impl Device {
         }
         match &self.inflight {
             Some((area, file)) => {
-                talk.tell("the inflight area", &Request::SetInflight(*area), &[file.as_fd()])
+                requester.send("the inflight area", &Request::SetInflight(*area), &[file.as_fd()])
             }
             None => Ok(()),
         }
     }
 
-    fn give_ring(&self, talk: &mut Talk, index: usize) -> Result<(), VhostError> {
+    fn set_up_ring(&self, requester: &mut Requester, index: usize) -> Result<(), VhostError> {
         let queue = &self.queues[index];
         let used = GuestPhys(queue.used + USED_INDEX);
         // Where an in-order back end had come to; 0 for a guest that has not run yet.
         let base = self.memory.word16(used).map_err(|_| VhostError::Ring(used))?.load(Ordering::Acquire);
         let (ring, event) = (index as u32, RingEvent { index: index as u8, none: false });
         let state = |value| RingState { index: ring, value };
-        talk.tell("a ring's size", &Request::SetRingSize(state(queue.size)), &[])?;
-        talk.tell("a ring's base", &Request::SetRingBase(state(base.into())), &[])?;
+        requester.send("a ring's size", &Request::SetRingSize(state(queue.size)), &[])?;
+        requester.send("a ring's base", &Request::SetRingBase(state(base.into())), &[])?;
         let addresses = RingAddresses {
             index: ring,
             flags: 0,
@@ -151,14 +152,14 @@ impl Device {
             available: queue.available,
             log: 0,
         };
-        talk.tell("a ring's addresses", &Request::SetRingAddresses(addresses), &[])?;
-        talk.tell("a ring's call", &Request::SetRingCall(event), &[self.call.as_fd()])?;
-        talk.tell("a ring's kick", &Request::SetRingKick(event), &[self.kicks[index].as_fd()])
+        requester.send("a ring's addresses", &Request::SetRingAddresses(addresses), &[])?;
+        requester.send("a ring's call", &Request::SetRingCall(event), &[self.call.as_fd()])?;
+        requester.send("a ring's kick", &Request::SetRingKick(event), &[self.kicks[index].as_fd()])
     }
 }
 
 /// A back end at work.
-pub struct Attached(Talk);
+pub struct Attached(Requester);
 
 impl Attached {
     /// Waits until it is gone.

@@ -2,7 +2,7 @@
 
 use super::VhostError;
 use super::endpoint::Endpoint;
-use super::negotiation::{Attached, Device, Introduced, introduce};
+use super::negotiation::{Attached, Device, Session, open_session};
 use super::watchdog::Watchdog;
 use crate::confine::seccomp;
 use crate::error::Error;
@@ -40,8 +40,8 @@ pub struct Port {
 
 impl Port {
     /// Gives the first back end all that it needs. The guest does not run yet.
-    pub fn begin(&mut self, introduced: Introduced) -> Result<Attached, VhostError> {
-        let attached = self.device.attach(introduced)?;
+    pub fn begin(&mut self, session: Session) -> Result<Attached, VhostError> {
+        let attached = self.device.attach(session)?;
         self.worked();
         Ok(attached)
     }
@@ -105,9 +105,9 @@ impl Port {
                     continue;
                 }
             };
-            let attached = introduce(stream).and_then(|introduced| {
+            let attached = open_session(stream).and_then(|session| {
                 self.device.signal(watchdog);
-                self.device.attach(introduced)
+                self.device.attach(session)
             });
             match attached {
                 Ok(attached) => {

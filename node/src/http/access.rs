@@ -70,9 +70,9 @@ pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) 
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json")))]
-async fn create(State(node): State<Arc<Node>>, Body(wished): Body<Token>) -> Result<Response, Problem> {
-    if !is_name(&wished.name) {
-        return Err(Problem::invalid(format!("{:?} cannot name a token", wished.name)));
+async fn create(State(node): State<Arc<Node>>, Body(requested): Body<Token>) -> Result<Response, Problem> {
+    if !is_name(&requested.name) {
+        return Err(Problem::invalid(format!("{:?} cannot name a token", requested.name)));
     }
     let mut random = [0; 32];
     std::fs::File::open("/dev/urandom")
@@ -80,10 +80,10 @@ async fn create(State(node): State<Arc<Node>>, Body(wished): Body<Token>) -> Res
         .map_err(|e| Problem::host(format!("/dev/urandom: {e}")))?;
     // A digest of what nobody can guess is as good as that.
     let token = format!("mv-{}", digest(&random));
-    if !node.store.add_token(&wished, &digest(token.as_bytes()))? {
-        return Err(Problem::taken("token", &wished.name));
+    if !node.store.add_token(&requested, &digest(token.as_bytes()))? {
+        return Err(Problem::taken("token", &requested.name));
     }
-    let Token { name, role } = wished;
+    let Token { name, role } = requested;
     Ok(created(Secret { name, role, token }))
 }
 

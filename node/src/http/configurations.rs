@@ -1,7 +1,7 @@
 //! `/v1/configurations/check`: what is wrong with a Click file, before anything is started.
 
 use super::Body;
-use crate::instance::prepare::diagnostics;
+use crate::instance::plan::diagnostics;
 use crate::node::Node;
 use api::problem::{Diagnostic, Problem};
 use axum::Json;

@@ -61,11 +61,11 @@ async fn watch(
     State(node): State<Arc<Node>>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, Problem> {
-    let seen = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let last_known = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     // Before what happened is read: nothing falls between the two.
     let listening = node.events.listen();
     let mut missed = Vec::new();
-    if let Some(mut last) = seen {
+    if let Some(mut last) = last_known {
         tokio::task::block_in_place(|| {
             while let page = node.events.after(last, PAGE.1)?
                 && let Some(newest) = page.last()

@@ -54,7 +54,7 @@ async fn import(
         };
         node.images.import(&how.name, &bytes, how.id.as_deref())
     })?;
-    node.events.tell("image.imported", &image.name, serde_json::json!({ "id": image.id }));
+    node.events.emit("image.imported", &image.name, serde_json::json!({ "id": image.id }));
     Ok(created(image))
 }
 

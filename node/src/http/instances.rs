@@ -2,9 +2,9 @@
 
 use super::{Body, Query, created};
 use crate::images::digest;
-use crate::instance::prepare::{Prepared, prepare};
-use crate::instance::{Arrival, actor};
-use crate::network::settle;
+use crate::instance::plan::{Plan, plan};
+use crate::instance::{RequestTrace, actor};
+use crate::network::allocate;
 use crate::node::Node;
 use crate::store::Error;
 use api::Problem;
@@ -23,7 +23,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 /// How long a request waits for an instance to become what it shall.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Instances of a page, unless told otherwise, and at the most.
 const PAGE: (usize, usize) = (100, 1000);
 /// Tries for an address that nobody else took meanwhile.
@@ -81,12 +81,12 @@ struct Creation {
     (status = 507, description = "The host lacks something", body = Problem, content_type = "application/problem+json")))]
 async fn create(
     State(node): State<Arc<Node>>,
-    mut arrival: Arrival,
+    mut trace: RequestTrace,
     Query(how): Query<Creation>,
     headers: HeaderMap,
     Body(spec): Body<InstanceSpec>,
 ) -> Result<Response, Problem> {
-    arrival.past(Phase::Request);
+    trace.past(Phase::Request);
     let key = headers.get("idempotency-key").map(|v| v.to_str().unwrap_or_default());
     let digest = key.map(|_| digest(&serde_json::to_vec(&spec).unwrap_or_default()));
     if let (Some(key), Some(digest)) = (key, &digest) {
@@ -97,8 +97,8 @@ async fn create(
             return Ok(answer);
         }
     }
-    let prepared = prepare(&node, &spec, arrival)?;
-    let instance = match keep(&node, &spec, &prepared, key.zip(digest.as_deref())) {
+    let plan = plan(&node, &spec, trace)?;
+    let instance = match keep(&node, &spec, &plan, key.zip(digest.as_deref())) {
         Ok(instance) => instance,
         Err(Error::Repeated) => {
             let again =
@@ -109,7 +109,7 @@ async fn create(
     };
     let handle = actor::create(node.clone(), spec, instance);
     node.add(handle.clone());
-    node.events.tell("instance.created", &handle.name, serde_json::Value::Null);
+    node.events.emit("instance.created", &handle.name, serde_json::Value::Null);
     let on_demand = handle.view.borrow().on_demand.is_some();
     if how.defer || on_demand {
         if !how.defer {
@@ -118,9 +118,9 @@ async fn create(
         let instance = handle.view.borrow().clone();
         return Ok(created(instance));
     }
-    handle.launch(prepared).await?;
+    handle.launch(plan).await?;
     let wanted = move |s: Life| how.wait == Wait::None || s != Life::Starting;
-    let instance = handle.until(wanted, PATIENCE).await;
+    let instance = handle.until(wanted, TIMEOUT).await;
     match (instance.state, &instance.reason) {
         (Life::Failed, Some(reason)) => Err(Problem::failed(format!("{} failed: {reason}", instance.name))
             .hint(format!("its last words: microvisor logs {}", instance.name))),
@@ -130,11 +130,11 @@ async fn create(
 
 /// The answer to a request whose idempotency key was used before, perhaps by one that is still at work.
 async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Response>, Problem> {
-    let Some(seen) = node.store.seen(key)? else { return Ok(None) };
-    if seen.body != digest {
+    let Some(known) = node.store.known_request(key)? else { return Ok(None) };
+    if known.body != digest {
         return Err(Problem::invalid("this idempotency key came with another request before"));
     }
-    let id = seen.instance.to_string();
+    let id = known.instance.to_string();
     // The other request may have written the instance down and not taken it in yet.
     let mut handle = node.instance(&id);
     for _ in 0..TRIES {
@@ -144,7 +144,7 @@ async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Respons
         tokio::time::sleep(Duration::from_millis(1)).await;
         handle = node.instance(&id);
     }
-    let instance = handle?.until(|s| s != Life::Starting, PATIENCE).await;
+    let instance = handle?.until(|s| s != Life::Starting, TIMEOUT).await;
     Ok(Some(Json(instance).into_response()))
 }
 
@@ -152,7 +152,7 @@ async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Respons
 fn keep(
     node: &Node,
     spec: &InstanceSpec,
-    prepared: &Prepared,
+    plan: &Plan,
     request: Option<(&str, &str)>,
 ) -> Result<Instance, Error> {
     let id = Uuid::now_v7();
@@ -160,12 +160,12 @@ fn keep(
     let short = id.simple().to_string();
     for _ in 0..TRIES {
         let mut devices = Vec::with_capacity(spec.devices.len());
-        for (number, wished) in spec.devices.iter().enumerate() {
-            let network = node.store.network(&wished.network)?;
+        for (number, requested) in spec.devices.iter().enumerate() {
+            let network = node.store.network(&requested.network)?;
             let mut taken = node.store.addresses(&network.name)?;
             let own = devices.iter().filter(|d: &&api::instance::Device| d.network == network.name);
             taken.extend(own.filter_map(|d| d.address));
-            devices.push(settle(wished, &network, format!("{}-{number}", &short[8..]), &taken)?);
+            devices.push(allocate(requested, &network, format!("{}-{number}", &short[8..]), &taken)?);
         }
         let instance = Instance {
             id,
@@ -174,7 +174,7 @@ fn keep(
             reason: None,
             status: None,
             image: spec.image.clone(),
-            memory_mib: prepared.memory_mib,
+            memory_mib: plan.memory_mib,
             devices,
             labels: spec.labels.clone(),
             restart: spec.restart,
@@ -260,13 +260,13 @@ async fn delete(
     (status = 507, body = Problem, content_type = "application/problem+json")))]
 async fn start(
     State(node): State<Arc<Node>>,
-    mut arrival: Arrival,
+    mut trace: RequestTrace,
     Path(name): Path<String>,
 ) -> Result<Json<Instance>, Problem> {
-    arrival.past(Phase::Request);
+    trace.past(Phase::Request);
     let handle = node.instance(&name)?;
-    handle.start(arrival).await?;
-    Ok(Json(handle.until(|s| s != Life::Starting, PATIENCE).await))
+    handle.start(trace).await?;
+    Ok(Json(handle.until(|s| s != Life::Starting, TIMEOUT).await))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -296,7 +296,7 @@ async fn stop(
 ) -> Result<Json<Instance>, Problem> {
     let handle = node.instance(&name)?;
     handle.stop(how.grace()).await?;
-    Ok(Json(handle.until(|s| !s.runs(), how.grace() + PATIENCE).await))
+    Ok(Json(handle.until(|s| !s.runs(), how.grace() + TIMEOUT).await))
 }
 
 /// Keep a ready instance's guest from running. Its packets wait in its queues, as many as have room.
@@ -337,15 +337,15 @@ async fn pause_or_resume(node: &Node, name: &str, pause: bool) -> Result<Json<In
     (status = 507, body = Problem, content_type = "application/problem+json")))]
 async fn reboot(
     State(node): State<Arc<Node>>,
-    mut arrival: Arrival,
+    mut trace: RequestTrace,
     Path(name): Path<String>,
     Query(how): Query<Stopping>,
 ) -> Result<Json<Instance>, Problem> {
-    arrival.past(Phase::Request);
+    trace.past(Phase::Request);
     let handle = node.instance(&name)?;
     let pid = handle.view.borrow().pid;
-    handle.reboot(arrival, how.grace()).await?;
-    let deadline = tokio::time::Instant::now() + how.grace() + PATIENCE;
+    handle.reboot(trace, how.grace()).await?;
+    let deadline = tokio::time::Instant::now() + how.grace() + TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         let instance = handle.until(|s| s == Life::Ready || s == Life::Failed, left).await;

@@ -35,7 +35,7 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> String {
         .filter_map(|i| Some((format!("{{instance=\"{}\"}}", escaped(&i.name)), i.ready_ns? as f64 / 1e9)))
         .collect();
     family("microvisor_instance_ready_seconds", "gauge", "From the request to ready, the last start.", ready);
-    let status = node.keeper.status();
+    let status = node.switch.status();
     let up = vec![(String::new(), f64::from(u8::from(status.is_ok())))];
     family("microvisor_switch_up", "gauge", "Whether the switch answers.", up);
     let ports = status.map(|s| s.ports).unwrap_or_default();

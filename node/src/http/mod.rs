@@ -13,7 +13,7 @@ mod running;
 mod switch;
 pub mod timelines;
 
-use crate::instance::Arrival;
+use crate::instance::RequestTrace;
 use crate::node::Node;
 use crate::tls::Tls;
 use api::Problem;
@@ -153,12 +153,12 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok());
     let given = given.filter(|id| !id.is_empty() && id.len() <= 128).map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("req-{}", Uuid::now_v7()));
-    let mut arrival = Arrival { request: id.clone(), begun, begun_unix_ns, phases: Vec::new() };
+    let mut trace = RequestTrace { request: id.clone(), begun, begun_unix_ns, phases: Vec::new() };
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let (uid, address) = peer.map_or((None, None), |p| (p.uid, p.address.map(|a| a.to_string())));
-    arrival.past(Phase::Authorize);
+    trace.past(Phase::Authorize);
     let what = format!("{} {}", request.method(), request.uri().path());
-    request.extensions_mut().insert(arrival);
+    request.extensions_mut().insert(trace);
     let mut response = next.run(request).await;
     let hz = node.tsc_hz();
     let took_us = Tsc::now().since(begun, hz) / 1000;
@@ -169,11 +169,11 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     response
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Arrival {
+impl<S: Send + Sync> FromRequestParts<S> for RequestTrace {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get().cloned().ok_or_else(|| Problem::node("a request without arrival"))
+        parts.extensions.get().cloned().ok_or_else(|| Problem::node("a request without its arrival"))
     }
 }
 

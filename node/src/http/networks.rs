@@ -34,14 +34,14 @@ async fn create(
         return Err(Problem::taken("network", &network.name));
     }
     if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
-        let found = tokio::task::block_in_place(|| takeover::take(uplink));
+        let taken = tokio::task::block_in_place(|| takeover::take(uplink));
         let refused = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Problem { detail: e.to_string(), ..Problem::absent("interface", "") }
             }
             _ => Problem::conflict(e.to_string()),
         };
-        found.map_err(refused)?.apply(&mut network);
+        taken.map_err(refused)?.apply(&mut network);
     }
     let give_back = || match tokio::task::block_in_place(|| takeover::give_back(&network)) {
         Ok(()) => {}
@@ -51,14 +51,14 @@ async fn create(
         give_back();
         return Err(Problem::taken("network", &network.name));
     }
-    if let Err(e) = node.keeper.apply() {
+    if let Err(e) = node.switch.apply() {
         node.store.forget(Named::Networks, &network.name)?;
         give_back();
-        node.keeper.apply()?;
+        node.switch.apply()?;
         // What it wishes for is not there, or in use.
         return Err(if e.status == 507 { Problem::conflict(e.detail) } else { e });
     }
-    node.events.tell("network.created", &network.name, serde_json::Value::Null);
+    node.events.emit("network.created", &network.name, serde_json::Value::Null);
     Ok(created(network))
 }
 
@@ -90,10 +90,10 @@ async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Resu
     if !node.store.forget(Named::Networks, &name)? {
         return Err(Problem::absent("network", &name));
     }
-    node.keeper.apply()?;
+    node.switch.apply()?;
     if let Err(e) = tokio::task::block_in_place(|| takeover::give_back(&network)) {
         tracing::warn!("network {name}: its interface has not got its address back: {e}");
     }
-    node.events.tell("network.deleted", &name, serde_json::Value::Null);
+    node.events.emit("network.deleted", &name, serde_json::Value::Null);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 //! What can be asked of an instance that runs: its console, its handlers, another configuration.
 
 use super::{Body, Query};
-use crate::instance::{Handle, control, prepare};
+use crate::instance::{Handle, control, plan};
 use crate::node::Node;
 use crate::process::usage;
 use api::Problem;
@@ -157,7 +157,7 @@ async fn configure(
     let handle = node.instance(&name)?;
     let row = node.store.instance(&handle.id.to_string())?;
     if node.images.find(&row.spec.image)?.image.config_format == "click" {
-        prepare::check_click(&new.config, &row.spec)?;
+        plan::check_config(&new.config, &row.spec)?;
     }
     // To the end even if the client goes away: a swap that was made is the next start's, too.
     let swap = tokio::spawn(async move {
@@ -184,9 +184,9 @@ async fn inspect(
     match control::call(socket, Request::Inspect).await? {
         Response::Instance(i) => {
             let usage = usage::of(i.pid);
-            let mut seen = serde_json::to_value(i).unwrap_or_default();
-            seen["usage"] = serde_json::to_value(usage).unwrap_or_default();
-            Ok(Json(seen))
+            let mut inspected = serde_json::to_value(i).unwrap_or_default();
+            inspected["usage"] = serde_json::to_value(usage).unwrap_or_default();
+            Ok(Json(inspected))
         }
         _ => Err(Problem::node("the monitor answered something else")),
     }

@@ -1,9 +1,9 @@
 //! One instance's life: the only place where its state changes.
 
 use super::launch::{self, Launched, REPORT, SOCKET, clean};
-use super::prepare::{Prepared, prepare};
+use super::plan::{Plan, plan};
 use super::report::Reader;
-use super::{Arrival, Ask, Handle, control};
+use super::{Command, Handle, RequestTrace, control};
 use crate::node::{Node, after};
 use crate::process::Process;
 use crate::store::{Row, Running};
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Before an instance that ended is started again: doubled each time, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// An instance that was ready for so long begins with the shortest pause again.
-const SETTLED: Duration = Duration::from_secs(60);
+const STABLE: Duration = Duration::from_secs(60);
 
 /// A monitor at work.
 struct Run {
@@ -48,7 +48,7 @@ struct Actor {
     pause: Duration,
     ready_at: Option<Instant>,
     /// Started again as soon as it has stopped.
-    reboot: Option<Arrival>,
+    reboot: Option<RequestTrace>,
     /// It stops because it was idle.
     retiring: bool,
     /// Gone as soon as it has ended.
@@ -60,11 +60,11 @@ fn begin(
     spec: InstanceSpec,
     instance: Instance,
     run: Option<Run>,
-) -> (Actor, Handle, mpsc::Receiver<Ask>) {
-    let (ask, asked) = mpsc::channel(WAITING);
-    let (view, seen) = watch::channel(instance.clone());
+) -> (Actor, Handle, mpsc::Receiver<Command>) {
+    let (commands, received) = mpsc::channel(WAITING);
+    let (view, observed) = watch::channel(instance.clone());
     let socket = node.folder(instance.id).join(SOCKET);
-    let handle = Handle { id: instance.id, name: instance.name.clone(), view: seen, socket, ask };
+    let handle = Handle { id: instance.id, name: instance.name.clone(), view: observed, socket, commands };
     let actor = Actor {
         node,
         spec,
@@ -78,13 +78,13 @@ fn begin(
         retiring: false,
         deleting: Vec::new(),
     };
-    (actor, handle, asked)
+    (actor, handle, received)
 }
 
 /// A new instance, which does not run yet.
 pub fn create(node: Arc<Node>, spec: InstanceSpec, instance: Instance) -> Handle {
-    let (actor, handle, asked) = begin(node, spec, instance, None);
-    tokio::spawn(actor.live(asked));
+    let (actor, handle, received) = begin(node, spec, instance, None);
+    tokio::spawn(actor.live(received));
     handle
 }
 
@@ -110,43 +110,43 @@ pub fn adopt(node: Arc<Node>, row: Row, process: Option<Process>) -> Handle {
                 // Its folder is gone: nobody could reach it any more.
                 process.signal(libc::SIGKILL);
             }
-            let (mut actor, handle, asked) = begin(node, spec, instance, None);
+            let (mut actor, handle, received) = begin(node, spec, instance, None);
             tokio::spawn(async move {
                 let lines = report.map(|mut r| r.lines()).unwrap_or_default();
                 actor.ended(&running, lines.into_iter().last());
-                actor.live(asked).await;
+                actor.live(received).await;
             });
             return handle;
         }
     };
     let unborn = run.is_none() && was == State::Starting;
-    let (mut actor, handle, asked) = begin(node, spec, instance, run);
+    let (mut actor, handle, received) = begin(node, spec, instance, run);
     if unborn {
         actor.again = Some(Instant::now());
     }
     tokio::spawn(async move {
         actor.read();
         actor.settle().await;
-        actor.live(asked).await;
+        actor.live(received).await;
     });
     handle
 }
 
 impl Actor {
-    async fn live(mut self, mut asked: mpsc::Receiver<Ask>) {
+    async fn live(mut self, mut received: mpsc::Receiver<Command>) {
         loop {
             let kill_at = self.run.as_ref().and_then(|r| r.kill_at);
             let again = self.again.filter(|_| self.run.is_none());
             let run = self.run.as_ref();
             tokio::select! {
-                ask = asked.recv() => match ask {
-                    Some(ask) => self.answer(ask).await,
+                command = received.recv() => match command {
+                    Some(command) => self.execute(command).await,
                     None => return,
                 },
                 () = changed(run) => self.read(),
                 () = ended(run) => self.over(),
-                () = at(kill_at) => self.kill(),
-                () = at(again) => self.start_again(),
+                () = sleep_until(kill_at) => self.kill(),
+                () = sleep_until(again) => self.start_again(),
             }
             if !self.deleting.is_empty() && self.run.is_none() && self.remove() {
                 return;
@@ -161,7 +161,7 @@ impl Actor {
         let outcome = self.node.store.remove_instance(self.instance.id).map_err(Problem::from);
         if outcome.is_ok() {
             self.node.forget(self.instance.id);
-            self.node.events.tell("instance.deleted", &self.instance.name, serde_json::Value::Null);
+            self.node.events.emit("instance.deleted", &self.instance.name, serde_json::Value::Null);
         }
         for waiting in self.deleting.drain(..) {
             // Who asked may not wait any more.
@@ -183,18 +183,18 @@ impl Actor {
         }
     }
 
-    async fn answer(&mut self, ask: Ask) {
-        match ask {
-            Ask::Launch(prepared, to) => {
-                let outcome = self.launch(*prepared);
+    async fn execute(&mut self, command: Command) {
+        match command {
+            Command::Launch(plan, to) => {
+                let outcome = self.launch(*plan);
                 let _ = to.send(outcome);
             }
-            Ask::Start(arrival, to) => {
+            Command::Start(trace, to) => {
                 self.pause = PAUSES.0;
-                let outcome = self.start(arrival);
+                let outcome = self.start(trace);
                 let _ = to.send(outcome);
             }
-            Ask::Stop(grace, to) => {
+            Command::Stop(grace, to) => {
                 self.again = None;
                 self.retiring = false;
                 let outcome = match self.instance.state {
@@ -207,35 +207,35 @@ impl Actor {
                 };
                 let _ = to.send(outcome);
             }
-            Ask::Reboot(arrival, grace, to) => {
+            Command::Reboot(trace, grace, to) => {
                 let outcome = match self.stop(grace).await {
                     Ok(()) => {
-                        self.reboot = Some(arrival);
+                        self.reboot = Some(trace);
                         Ok(())
                     }
-                    Err(_) => self.start(arrival),
+                    Err(_) => self.start(trace),
                 };
                 let _ = to.send(outcome);
             }
-            Ask::Wait(to) => {
+            Command::Wait(to) => {
                 let outcome = self.wait();
                 let _ = to.send(outcome);
             }
-            Ask::Wake(arrival) => {
+            Command::Wake(trace) => {
                 if self.instance.state == State::Waiting {
-                    self.start_or_fail(arrival);
+                    self.start_or_fail(trace);
                 }
             }
-            Ask::Retire => {
+            Command::Retire => {
                 if self.instance.state == State::Ready && self.stop(GRACE).await.is_ok() {
                     self.retiring = true;
                 }
             }
-            Ask::Pause(pause, to) => {
+            Command::Pause(pause, to) => {
                 let outcome = self.pause(pause).await;
                 let _ = to.send(outcome);
             }
-            Ask::Delete(force, to) => {
+            Command::Delete(force, to) => {
                 if self.run.is_some() && !force {
                     let name = &self.instance.name;
                     let problem = Problem::conflict(format!("{name} is {}", self.instance.state.name()));
@@ -246,11 +246,11 @@ impl Actor {
                 self.deleting.push(to);
                 self.kill();
             }
-            Ask::Timeline(to) => {
+            Command::Timeline(to) => {
                 let outcome = self.timeline().await;
                 let _ = to.send(outcome);
             }
-            Ask::Configured(config) => {
+            Command::Configured(config) => {
                 self.spec.config = Some(config);
                 if let Err(e) = self.node.store.set_spec(self.instance.id, &self.spec) {
                     tracing::error!(instance = self.instance.name, "{e}");
@@ -272,7 +272,7 @@ impl Actor {
             Some(reason) => serde_json::json!({ "reason": reason }),
             None => serde_json::Value::Null,
         };
-        self.node.events.tell(&format!("instance.{}", next.name()), &self.instance.name, detail);
+        self.node.events.emit(&format!("instance.{}", next.name()), &self.instance.name, detail);
     }
 
     fn keep(&mut self) {
@@ -282,22 +282,22 @@ impl Actor {
         self.view.send_replace(self.instance.clone());
     }
 
-    fn start(&mut self, arrival: Arrival) -> Result<(), Problem> {
+    fn start(&mut self, trace: RequestTrace) -> Result<(), Problem> {
         if self.run.is_some() {
             let (name, state) = (&self.instance.name, self.instance.state.name());
             return Err(Problem::conflict(format!("{name} is {state} already")));
         }
         self.again = None;
-        let prepared = prepare(&self.node, &self.spec, arrival)?;
-        self.launch(prepared)
+        let plan = plan(&self.node, &self.spec, trace)?;
+        self.launch(plan)
     }
 
-    fn launch(&mut self, prepared: Prepared) -> Result<(), Problem> {
-        self.instance.memory_mib = prepared.memory_mib;
+    fn launch(&mut self, plan: Plan) -> Result<(), Problem> {
+        self.instance.memory_mib = plan.memory_mib;
         (self.instance.status, self.instance.ready_ns) = (None, None);
         // Written down first: a daemon that is killed now leaves the wish behind.
         self.becomes(State::Starting, None);
-        match launch::launch(&self.node, &self.spec, &self.instance, prepared) {
+        match launch::launch(&self.node, &self.spec, &self.instance, plan) {
             Ok(Launched { process, report, running }) => {
                 self.run = Some(Run { process, report, running, kill_at: None, end: None });
                 self.instance.pid = self.run.as_ref().map(|r| r.process.pid);
@@ -316,12 +316,12 @@ impl Actor {
     fn start_again(&mut self) {
         self.again = None;
         self.instance.restarts += 1;
-        self.start_or_fail(Arrival::now("restart"));
+        self.start_or_fail(RequestTrace::now("restart"));
     }
 
     /// Starts; nobody waits for the answer.
-    fn start_or_fail(&mut self, arrival: Arrival) {
-        if let Err(e) = self.start(arrival) {
+    fn start_or_fail(&mut self, trace: RequestTrace) {
+        if let Err(e) = self.start(trace) {
             self.becomes(State::Failed, Some(e.to_string()));
             self.plan_again();
         }
@@ -332,7 +332,7 @@ impl Actor {
         if self.spec.restart == Restart::Never || !self.deleting.is_empty() {
             return;
         }
-        if self.ready_at.take().is_some_and(|at| at.elapsed() > SETTLED) {
+        if self.ready_at.take().is_some_and(|at| at.elapsed() > STABLE) {
             self.pause = PAUSES.0;
         }
         self.again = Some(Instant::now() + self.pause);
@@ -357,7 +357,7 @@ impl Actor {
     /// Announces its addresses: the first packet for one of them starts it.
     fn wait(&mut self) -> Result<(), Problem> {
         for device in &self.instance.devices {
-            self.node.keeper.announce(device)?;
+            self.node.switch.announce(device)?;
         }
         self.becomes(State::Waiting, None);
         Ok(())
@@ -369,7 +369,7 @@ impl Actor {
             return;
         }
         for device in &self.instance.devices {
-            if let Err(e) = self.node.keeper.withdraw(&device.port) {
+            if let Err(e) = self.node.switch.withdraw(&device.port) {
                 tracing::debug!(port = device.port, "{e}");
             }
         }
@@ -500,8 +500,8 @@ impl Actor {
         }
         self.instance.pid = None;
         self.keep();
-        if let Some(arrival) = self.reboot.take()
-            && let Err(e) = self.start(arrival)
+        if let Some(trace) = self.reboot.take()
+            && let Err(e) = self.start(trace)
         {
             tracing::warn!(instance = self.instance.name, "{e}");
         }
@@ -538,7 +538,7 @@ async fn ended(run: Option<&Run>) {
     }
 }
 
-async fn at(when: Option<Instant>) {
+async fn sleep_until(when: Option<Instant>) {
     match when {
         Some(when) => tokio::time::sleep_until(when).await,
         None => std::future::pending().await,

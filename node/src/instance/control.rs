@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 /// How long a monitor may take for an answer: its guest may be slow.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a console that are kept.
 const CONSOLE: u64 = 64 << 10;
 
@@ -26,7 +26,7 @@ fn failed(e: &CallError) -> Problem {
 
 /// Asks once.
 pub async fn call(socket: PathBuf, request: Request) -> Result<Response, Problem> {
-    let asked = tokio::task::spawn_blocking(move || Client::connect(&socket)?.call(&request, PATIENCE));
+    let asked = tokio::task::spawn_blocking(move || Client::connect(&socket)?.call(&request, TIMEOUT));
     match asked.await.map_err(|e| Problem::node(e.to_string()))?.map_err(|e| failed(&e))? {
         Response::Refused { kind, message } => Err(match kind {
             RefusalKind::NotFound => Problem::absent("handler", &message),
@@ -64,7 +64,7 @@ impl Following {
 
 /// Follows a console from a place on: the number of bytes that were seen before.
 pub async fn follow(socket: &Path, from: u64) -> Result<Following, Problem> {
-    let asked = tokio::time::timeout(PATIENCE, attach(socket)).await;
+    let asked = tokio::time::timeout(TIMEOUT, attach(socket)).await;
     let (begins, stream) =
         asked.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))?;
     Ok(Following { offset: begins.max(from), stream, skip: from.saturating_sub(begins) })
@@ -93,7 +93,7 @@ pub async fn console(socket: PathBuf) -> Result<String, Problem> {
 
 fn read_console(socket: &Path) -> Result<String, CallError> {
     let mut client = Client::connect(socket)?;
-    if !matches!(client.call(&Request::Console, PATIENCE)?, Response::Done { .. }) {
+    if !matches!(client.call(&Request::Console, TIMEOUT)?, Response::Done { .. }) {
         return Ok(String::new());
     }
     let (mut bytes, stream) = client.into_console();

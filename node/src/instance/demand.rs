@@ -1,6 +1,6 @@
 //! Instances on demand: the first packet for one starts it, and one that has sent nothing for a while is retired.
 
-use super::{Arrival, Handle};
+use super::{Handle, RequestTrace};
 use crate::node::Node;
 use api::instance::{OnDemand, State};
 use std::collections::HashMap;
@@ -16,27 +16,27 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Starts what is wanted: names of ports that packets wait for.
 pub async fn wake(node: Arc<Node>, mut wanted: UnboundedReceiver<String>) {
     while let Some(port) = wanted.recv().await {
-        let arrival = Arrival::now("packet");
+        let trace = RequestTrace::now("packet");
         let of_port = |h: &Handle| {
             // Its task knows best whether it waits: its state may be a step behind the announcement.
             let instance = h.view.borrow();
             instance.on_demand.is_some() && instance.devices.iter().any(|d| d.port == port)
         };
         if let Some(handle) = node.handles().into_iter().find(of_port) {
-            handle.wake(arrival).await;
+            handle.wake(trace).await;
         }
     }
 }
 
 /// Packets that an instance had sent, and since when it has sent no more.
-struct Seen {
+struct Activity {
     packets: u64,
     since: Instant,
 }
 
 /// Retires what is idle, for ever.
 pub async fn retire(node: Arc<Node>) {
-    let mut seen: HashMap<Uuid, Seen> = HashMap::new();
+    let mut activity: HashMap<Uuid, Activity> = HashMap::new();
     loop {
         tokio::time::sleep(LOOK).await;
         let ready = node.handles().into_iter().filter_map(|h| {
@@ -47,19 +47,19 @@ pub async fn retire(node: Arc<Node>) {
             Some((h, Duration::from_secs(idle_s.into()), ports))
         });
         let ready: Vec<(Handle, Duration, Vec<String>)> = ready.collect();
-        seen.retain(|id, _| ready.iter().any(|(h, ..)| h.id == *id));
+        activity.retain(|id, _| ready.iter().any(|(h, ..)| h.id == *id));
         if ready.is_empty() {
             continue;
         }
-        let Ok(status) = node.keeper.status() else { continue };
+        let Ok(status) = node.switch.status() else { continue };
         let sent: HashMap<&str, u64> =
             status.ports.iter().map(|p| (p.name.as_str(), p.counters.received)).collect();
         for (handle, idle, ports) in ready {
             let packets = ports.iter().filter_map(|p| sent.get(p.as_str())).sum();
             let now = Instant::now();
-            let last = seen.entry(handle.id).or_insert(Seen { packets, since: now });
+            let last = activity.entry(handle.id).or_insert(Activity { packets, since: now });
             if last.packets != packets {
-                *last = Seen { packets, since: now };
+                *last = Activity { packets, since: now };
             } else if last.since.elapsed() >= idle {
                 handle.retire().await;
             }

@@ -1,10 +1,10 @@
 //! Makes a monitor's surroundings, and starts it.
 
-use super::prepare::Prepared;
+use super::plan::Plan;
 use super::report::Reader;
 use crate::cgroup::Group;
 use crate::node::Node;
-use crate::process::spawn::{Cage, Program, spawn};
+use crate::process::spawn::{Program, Sandbox, spawn};
 use crate::process::{Process, program};
 use crate::store::Running;
 use api::Problem;
@@ -37,9 +37,9 @@ pub fn launch(
     node: &Node,
     spec: &InstanceSpec,
     instance: &Instance,
-    prepared: Prepared,
+    plan: Plan,
 ) -> Result<Launched, Problem> {
-    let launched = make(node, spec, instance, prepared);
+    let launched = make(node, spec, instance, plan);
     if launched.is_err() {
         clean(node, instance);
     }
@@ -49,7 +49,7 @@ pub fn launch(
 /// Takes down what [`launch`] has made.
 pub fn clean(node: &Node, instance: &Instance) {
     for device in &instance.devices {
-        if let Err(e) = node.keeper.delete(&device.port) {
+        if let Err(e) = node.switch.delete(&device.port) {
             tracing::debug!(port = device.port, "{e}");
         }
     }
@@ -58,20 +58,15 @@ pub fn clean(node: &Node, instance: &Instance) {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-fn make(
-    node: &Node,
-    spec: &InstanceSpec,
-    instance: &Instance,
-    prepared: Prepared,
-) -> Result<Launched, Problem> {
-    let Prepared { image, flavor, memory_mib, mut arrival } = prepared;
+fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Result<Launched, Problem> {
+    let Plan { image, flavor, memory_mib, mut trace } = plan;
     let folder = node.folder(instance.id);
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    let takes_shell = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true);
-    let mut shell = if takes_shell { node.shells.take() } else { None };
-    let made = match &mut shell {
-        Some(shell) => shell.move_to(&folder),
+    let takes_prepared = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true);
+    let mut monitor = if takes_prepared { node.prepared.take() } else { None };
+    let made = match &mut monitor {
+        Some(monitor) => monitor.move_to(&folder),
         None => DirBuilder::new().mode(0o700).create(&folder),
     };
     made.map_err(|e| cannot(&folder, &e))?;
@@ -87,7 +82,7 @@ fn make(
     }
     for device in &instance.devices {
         let network = node.store.network(&device.network)?;
-        let socket = node.keeper.put(instance.id, device, &network, flavor.as_ref())?;
+        let socket = node.switch.put(instance.id, device, &network, flavor.as_ref())?;
         add("--net", net_option(device, &network, flavor.as_ref(), &socket));
     }
     if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
@@ -97,36 +92,36 @@ fn make(
     add("--console", "off".into());
     let report = folder.join(REPORT);
     let report = Reader::open(&node.watcher, &report).map_err(|e| cannot(&report, &e))?;
-    arrival.past(Phase::Network);
+    trace.past(Phase::Network);
     add("--origin", Tsc::now().0.to_string());
     let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
     let limit = |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, memory_mib << 20));
-    let ordered = shell.map(|shell| {
-        limit(shell.group())?;
+    let requested = monitor.map(|monitor| {
+        limit(monitor.group())?;
         let file = config.as_ref().map(File::open).transpose()?;
-        shell.order(&arguments, &image.guest.file, file.as_ref())
+        monitor.start_guest(&arguments, &image.guest.file, file.as_ref())
     });
-    let process = match ordered {
+    let process = match requested {
         Some(Ok(process)) => process,
         other => {
             if let Some(Err(e)) = other {
-                tracing::warn!("a prepared monitor took no order: {e}");
+                tracing::warn!("a prepared monitor took no start request: {e}");
                 let _ = std::fs::remove_file(folder.join(SOCKET));
                 node.confinement.groups.remove(&folder);
             }
             let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
             limit(group.as_ref()).map_err(|e| cannot(&folder, &e))?;
-            let cage = node.confinement.cage(group.as_ref());
-            start(&folder, &image.path, config.as_deref(), &arguments, cage.as_ref())?
+            let sandbox = node.confinement.sandbox(group.as_ref());
+            start(&folder, &image.path, config.as_deref(), &arguments, sandbox.as_ref())?
         }
     };
     let running = Running {
         pid: process.pid,
         began: process.began,
-        request: arrival.request,
-        begun: arrival.begun,
-        begun_unix_ns: arrival.begun_unix_ns,
-        phases: arrival.phases,
+        request: trace.request,
+        begun: trace.begun,
+        begun_unix_ns: trace.begun_unix_ns,
+        phases: trace.phases,
         boot: crate::host::boot(),
         flavor,
     };
@@ -139,7 +134,7 @@ fn start(
     image: &Path,
     config: Option<&Path>,
     arguments: &[String],
-    cage: Option<&Cage<'_>>,
+    sandbox: Option<&Sandbox<'_>>,
 ) -> Result<Process, Problem> {
     let log = log_file(folder)?;
     let (control, report) = (folder.join(SOCKET), folder.join(REPORT));
@@ -150,7 +145,7 @@ fn start(
     words.push("--no-mounts".as_ref());
     let path = program("microvisor-vmm");
     let program = Program { path: &path, arguments: &words, folder: None, input: None, output: &log };
-    spawn(&program, cage).map_err(|e| {
+    spawn(&program, sandbox).map_err(|e| {
         Problem::host(format!("start the monitor: {e}"))
             .hint("microvisor-vmm is installed beside microvisor-node")
     })

@@ -1,15 +1,15 @@
 //! Instances. Each has a task of its own ([`actor`]), which alone changes its state and starts and ends its monitor;
-//! others ask it through a [`Handle`] and watch what it comes to. [`prepare`] refuses what cannot run before anything is
-//! made, [`launch`] makes a monitor's surroundings and starts it, or has one of the prepared [`shells`] run it, [`report`] reads what
+//! others ask it through a [`Handle`] and watch what it comes to. [`plan`] refuses what cannot run before anything is
+//! made, [`launch`] makes a monitor's surroundings and starts it, or has one of the [`prepared`] monitors run it, [`report`] reads what
 //! monitors say, [`demand`] starts what a packet wants and retires what is idle.
 
 pub mod actor;
 pub mod control;
 pub mod demand;
 pub mod launch;
-pub mod prepare;
+pub mod plan;
+pub mod prepared;
 pub mod report;
-pub mod shells;
 
 use api::Problem;
 use api::instance::{Instance, State};
@@ -20,9 +20,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-/// How a request arrived: where a timeline begins.
+/// A request from its arrival on: where a timeline begins.
 #[derive(Clone, Debug)]
-pub struct Arrival {
+pub struct RequestTrace {
     /// The request's id.
     pub request: String,
     /// When it arrived.
@@ -33,7 +33,7 @@ pub struct Arrival {
     pub phases: Vec<(Phase, Tsc, Tsc)>,
 }
 
-impl Arrival {
+impl RequestTrace {
     /// Now, from the node itself.
     pub fn now(why: &str) -> Self {
         let request = format!("{why}-{}", Uuid::now_v7().simple());
@@ -47,20 +47,20 @@ impl Arrival {
     }
 }
 
-/// What an instance's task is asked.
-pub enum Ask {
+/// What an instance's task is told to do.
+pub enum Command {
     /// Start with what was found for it already.
-    Launch(Box<prepare::Prepared>, oneshot::Sender<Result<(), Problem>>),
+    Launch(Box<plan::Plan>, oneshot::Sender<Result<(), Problem>>),
     /// Start, if it does not run.
-    Start(Arrival, oneshot::Sender<Result<(), Problem>>),
+    Start(RequestTrace, oneshot::Sender<Result<(), Problem>>),
     /// Stop, if it runs; its monitor is killed after the grace period.
     Stop(Duration, oneshot::Sender<Result<(), Problem>>),
     /// Stop and start.
-    Reboot(Arrival, Duration, oneshot::Sender<Result<(), Problem>>),
+    Reboot(RequestTrace, Duration, oneshot::Sender<Result<(), Problem>>),
     /// Be started by the first packet, if it does not run.
     Wait(oneshot::Sender<Result<(), Problem>>),
     /// Start, for a packet came.
-    Wake(Arrival),
+    Wake(RequestTrace),
     /// Stop, and wait for the next packet.
     Retire,
     /// Let its guest run no longer, or on.
@@ -69,7 +69,7 @@ pub enum Ask {
     Delete(bool, oneshot::Sender<Result<(), Problem>>),
     /// How did it come to be?
     Timeline(oneshot::Sender<Result<Timeline, Problem>>),
-    /// Another configuration was taken: it is wished for from now on.
+    /// Another configuration was taken: the next start has it as well.
     Configured(String),
 }
 
@@ -84,7 +84,7 @@ pub struct Handle {
     pub view: watch::Receiver<Instance>,
     /// Its monitor's control socket, while it runs.
     pub socket: PathBuf,
-    ask: mpsc::Sender<Ask>,
+    commands: mpsc::Sender<Command>,
 }
 
 fn gone(name: &str) -> Problem {
@@ -92,78 +92,78 @@ fn gone(name: &str) -> Problem {
 }
 
 impl Handle {
-    async fn ask<T>(
+    async fn request<T>(
         &self,
-        question: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Ask,
+        command: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Command,
     ) -> Result<T, Problem> {
         let (to, from) = oneshot::channel();
-        self.ask.send(question(to)).await.map_err(|_| gone(&self.name))?;
+        self.commands.send(command(to)).await.map_err(|_| gone(&self.name))?;
         from.await.map_err(|_| gone(&self.name))?
     }
 
     /// Starts it.
-    pub async fn start(&self, arrival: Arrival) -> Result<(), Problem> {
-        self.ask(|to| Ask::Start(arrival, to)).await
+    pub async fn start(&self, trace: RequestTrace) -> Result<(), Problem> {
+        self.request(|to| Command::Start(trace, to)).await
     }
 
     /// Starts it with what was found for it already.
-    pub async fn launch(&self, prepared: prepare::Prepared) -> Result<(), Problem> {
-        self.ask(|to| Ask::Launch(Box::new(prepared), to)).await
+    pub async fn launch(&self, plan: plan::Plan) -> Result<(), Problem> {
+        self.request(|to| Command::Launch(Box::new(plan), to)).await
     }
 
     /// Asks it to stop.
     pub async fn stop(&self, grace: Duration) -> Result<(), Problem> {
-        self.ask(|to| Ask::Stop(grace, to)).await
+        self.request(|to| Command::Stop(grace, to)).await
     }
 
     /// Asks it to stop and start again.
-    pub async fn reboot(&self, arrival: Arrival, grace: Duration) -> Result<(), Problem> {
-        self.ask(|to| Ask::Reboot(arrival, grace, to)).await
+    pub async fn reboot(&self, trace: RequestTrace, grace: Duration) -> Result<(), Problem> {
+        self.request(|to| Command::Reboot(trace, grace, to)).await
     }
 
     /// Has it wait for its first packet.
     pub async fn wait(&self) -> Result<(), Problem> {
-        self.ask(Ask::Wait).await
+        self.request(Command::Wait).await
     }
 
     /// Starts it if it waits for a packet.
-    pub async fn wake(&self, arrival: Arrival) {
+    pub async fn wake(&self, trace: RequestTrace) {
         // One that is gone needs no packet.
-        let _ = self.ask.send(Ask::Wake(arrival)).await;
+        let _ = self.commands.send(Command::Wake(trace)).await;
     }
 
     /// Stops it until the next packet.
     pub async fn retire(&self) {
         // One that is gone has stopped.
-        let _ = self.ask.send(Ask::Retire).await;
+        let _ = self.commands.send(Command::Retire).await;
     }
 
     /// Keeps its guest from running, or lets it run on.
     pub async fn pause(&self, pause: bool) -> Result<(), Problem> {
-        self.ask(|to| Ask::Pause(pause, to)).await
+        self.request(|to| Command::Pause(pause, to)).await
     }
 
     /// Removes it.
     pub async fn delete(&self, force: bool) -> Result<(), Problem> {
-        self.ask(|to| Ask::Delete(force, to)).await
+        self.request(|to| Command::Delete(force, to)).await
     }
 
     /// How it came to be.
     pub async fn timeline(&self) -> Result<Timeline, Problem> {
-        self.ask(Ask::Timeline).await
+        self.request(Command::Timeline).await
     }
 
-    /// What is wished for has changed.
+    /// Another configuration was taken.
     pub async fn configured(&self, config: String) {
-        // One that is gone has no wishes.
-        let _ = self.ask.send(Ask::Configured(config)).await;
+        // One that is gone needs no configuration.
+        let _ = self.commands.send(Command::Configured(config)).await;
     }
 
-    /// Waits until it is as wanted, or as long as `patience`; what it is then. One that is gone is as it was last.
-    pub async fn until(&self, wanted: impl Fn(State) -> bool, patience: Duration) -> Instance {
+    /// Waits until it is as wanted, or as long as `timeout`; what it is then. One that is gone is as it was last.
+    pub async fn until(&self, wanted: impl Fn(State) -> bool, timeout: Duration) -> Instance {
         let mut view = self.view.clone();
         let waiting = view.wait_for(|i| wanted(i.state));
-        let outcome = tokio::time::timeout(patience, waiting).await;
+        let outcome = tokio::time::timeout(timeout, waiting).await;
         drop(outcome);
         self.view.borrow().clone()
     }

@@ -8,18 +8,18 @@ use std::io;
 
 /// Gives a TAP, here or in a namespace, its link-layer address and its IP address.
 pub fn set_up(host: &HostPort) -> io::Result<()> {
-    let give = || {
+    let configure = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(give(host))
+        runtime.block_on(configure_interface(host))
     };
     // A thread of its own: this one belongs to another runtime.
     std::thread::scope(|scope| {
-        let there = scope.spawn(|| switch::netns::inside(host.netns.as_deref(), give));
+        let there = scope.spawn(|| switch::netns::inside(host.netns.as_deref(), configure));
         there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-async fn give(host: &HostPort) -> io::Result<()> {
+async fn configure_interface(host: &HostPort) -> io::Result<()> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     let driver = tokio::spawn(connection);
     let link = handle.link().get().match_name(host.tap.clone()).execute().try_next().await;

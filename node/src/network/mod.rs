@@ -1,12 +1,12 @@
-//! Networks: what they are on the switch, and which addresses of theirs are free. `keeper` keeps the switch itself, `host` is the
+//! Networks: what they are on the switch, and which addresses of theirs are free. `supervisor` keeps the switch itself, `host` is the
 //! host's own end of a network, `takeover` an interface whose address an instance gets.
 
 mod host;
-mod keeper;
+mod supervisor;
 pub mod takeover;
 
 pub use host::set_up;
-pub use keeper::Keeper;
+pub use supervisor::SwitchSupervisor;
 
 use api::Problem;
 use api::flavor::Flavor;
@@ -174,19 +174,19 @@ fn made_up(network: &Network, port: &str, address: Option<Ipv4Addr>) -> Mac {
     Mac(machine::net::mac_from(&name))
 }
 
-/// What becomes of a wished-for device: its addresses. `taken` are those of others on its network.
-pub fn settle(
-    wished: &DeviceSpec,
+/// A device from its specification, with addresses. `taken` are those of others on its network.
+pub fn allocate(
+    requested: &DeviceSpec,
     network: &Network,
     port: String,
     taken: &[Ipv4Addr],
 ) -> Result<Device, Problem> {
     let taken_over = network.uplink.as_ref().and_then(|u| u.taken.as_ref());
-    let wished_address = wished.address.or(taken_over.map(|t| t.address));
+    let asked_address = requested.address.or(taken_over.map(|t| t.address));
     let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
     let taken: HashSet<&Ipv4Addr> = taken.iter().collect();
     let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway || taken.contains(&a);
-    let address = match (wished_address, network.subnet) {
+    let address = match (asked_address, network.subnet) {
         (Some(address), Some(subnet)) if !subnet.contains(&address) => {
             return Err(Problem::invalid(format!(
                 "{address} is not in {subnet}, the subnet of {}",
@@ -210,21 +210,21 @@ pub fn settle(
             None => return Err(Problem::host(format!("no address is free on {}", network.name))),
         },
     };
-    if address.is_none() && (wished.prefix.is_some() || wished.gateway.is_some()) {
+    if address.is_none() && (requested.prefix.is_some() || requested.gateway.is_some()) {
         return Err(Problem::invalid("a prefix and a gateway go with an address"));
     }
-    if wished.prefix.is_some_and(|length| length > 32) {
+    if requested.prefix.is_some_and(|length| length > 32) {
         return Err(Problem::invalid("a prefix has at most 32 bits"));
     }
-    let prefix = wished.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
+    let prefix = requested.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
     Ok(Device {
         network: network.name.clone(),
-        mac: wished.mac.or(taken_over.map(|t| t.mac)).unwrap_or_else(|| made_up(network, &port, address)),
+        mac: requested.mac.or(taken_over.map(|t| t.mac)).unwrap_or_else(|| made_up(network, &port, address)),
         port,
         address,
         prefix: address.map(|_| prefix),
-        gateway: wished.gateway.or(network.gateway).filter(|_| address.is_some()),
-        anti_spoofing: wished.anti_spoofing.unwrap_or(!network.point_to_point),
+        gateway: requested.gateway.or(network.gateway).filter(|_| address.is_some()),
+        anti_spoofing: requested.anti_spoofing.unwrap_or(!network.point_to_point),
     })
 }
 
@@ -242,9 +242,9 @@ mod tests {
 
     #[test]
     fn addresses_are_given_out_until_none_is_left() {
-        let (network, wished) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
+        let (network, requested) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
         let mut taken = Vec::new();
-        while let Ok(d) = settle(&wished, &network, "p".into(), &taken) {
+        while let Ok(d) = allocate(&requested, &network, "p".into(), &taken) {
             taken.extend(d.address);
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
@@ -258,12 +258,12 @@ mod tests {
                 "take_over": true, "taken": {"address": "172.26.64.7", "mac": "02:00:00:00:00:07"}}}"#,
         )
         .unwrap();
-        let wished = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
-        let device = settle(&wished, &network, "p".into(), &[]).unwrap();
+        let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
+        let device = allocate(&requested, &network, "p".into(), &[]).unwrap();
         assert_eq!(device.address, Some(Ipv4Addr::new(172, 26, 64, 7)));
         assert_eq!((device.prefix, device.gateway), (Some(20), Some(Ipv4Addr::new(172, 26, 64, 1))));
         assert_eq!(device.mac.0[5], 7);
-        assert!(settle(&wished, &network, "q".into(), &[Ipv4Addr::new(172, 26, 64, 7)]).is_err());
+        assert!(allocate(&requested, &network, "q".into(), &[Ipv4Addr::new(172, 26, 64, 7)]).is_err());
         assert!(check(&network).is_err(), "who asks may not say what was taken over");
     }
 
@@ -272,8 +272,8 @@ mod tests {
         let mut network = network();
         for address in ["10.0.0.0", "10.0.0.7"] {
             let address = Some(address.parse().unwrap());
-            let wished = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
-            assert!(settle(&wished, &network, "p".into(), &[]).is_err());
+            let requested = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
+            assert!(allocate(&requested, &network, "p".into(), &[]).is_err());
         }
         assert!(check(&network).is_ok());
         network.subnet = Some("10.0.0.3/29".parse().unwrap());
@@ -283,32 +283,33 @@ mod tests {
     #[test]
     fn large_subnets_are_used_to_the_end() {
         let network: Network = serde_json::from_str(r#"{"name": "n", "subnet": "10.0.0.0/15"}"#).unwrap();
-        let wished = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
+        let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
         let taken: Vec<Ipv4Addr> = network.subnet.unwrap().hosts().take(70_000).collect();
-        let next = settle(&wished, &network, "p".into(), &taken).unwrap().address;
+        let next = allocate(&requested, &network, "p".into(), &taken).unwrap().address;
         assert_eq!(next, network.subnet.unwrap().hosts().nth(70_000));
     }
 
     #[test]
     fn an_address_that_is_given_again_has_the_same_link_layer_address() {
-        let (network, wished) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
-        let [a, b] = ["p", "q"].map(|port| settle(&wished, &network, port.into(), &[]).unwrap());
+        let (network, requested) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
+        let [a, b] = ["p", "q"].map(|port| allocate(&requested, &network, port.into(), &[]).unwrap());
         assert_eq!((a.address, a.mac), (b.address, b.mac));
-        let other = settle(&wished, &network, "p".into(), &[a.address.unwrap()]).unwrap();
+        let other = allocate(&requested, &network, "p".into(), &[a.address.unwrap()]).unwrap();
         assert_ne!(a.mac, other.mac);
     }
 
     #[test]
     fn a_device_may_bring_its_subnet() {
         let network: Network = serde_json::from_str(r#"{"name": "n"}"#).unwrap();
-        let wished = |json: &str| serde_json::from_str::<DeviceSpec>(json).unwrap();
-        let all = wished(r#"{"network": "n", "address": "10.1.0.5", "prefix": 24, "gateway": "10.1.0.1"}"#);
-        let device = settle(&all, &network, "p".into(), &[]).unwrap();
+        let requested = |json: &str| serde_json::from_str::<DeviceSpec>(json).unwrap();
+        let all =
+            requested(r#"{"network": "n", "address": "10.1.0.5", "prefix": 24, "gateway": "10.1.0.1"}"#);
+        let device = allocate(&all, &network, "p".into(), &[]).unwrap();
         assert_eq!((device.prefix, device.gateway), (Some(24), Some(Ipv4Addr::new(10, 1, 0, 1))));
         for refused in
             [r#"{"network": "n", "prefix": 24}"#, r#"{"network": "n", "address": "10.1.0.5", "prefix": 33}"#]
         {
-            assert!(settle(&wished(refused), &network, "p".into(), &[]).is_err());
+            assert!(allocate(&requested(refused), &network, "p".into(), &[]).is_err());
         }
     }
 
@@ -317,8 +318,8 @@ mod tests {
         let network = network();
         for address in ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.9"] {
             let address = Some(address.parse().unwrap());
-            let wished = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
-            assert!(settle(&wished, &network, "p".into(), &["10.0.0.5".parse().unwrap()]).is_err());
+            let requested = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
+            assert!(allocate(&requested, &network, "p".into(), &["10.0.0.5".parse().unwrap()]).is_err());
         }
     }
 }

@@ -14,7 +14,7 @@ use switch::headers::Mac;
 
 /// What an interface had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct InterfaceAddress {
     address: Ipv4Net,
     gateway: Option<Ipv4Addr>,
     mac: Mac,
@@ -85,7 +85,7 @@ async fn gateway(handle: &Handle, index: u32) -> io::Result<Option<Ipv4Addr>> {
 }
 
 /// Takes what an interface has: from now on the host does not answer there.
-pub fn take(uplink: &Uplink) -> io::Result<Found> {
+pub fn take(uplink: &Uplink) -> io::Result<InterfaceAddress> {
     let Some(interface) = uplink.interfaces.first() else { return Err(absent("name", "the uplink")) };
     there(uplink, async |handle| {
         let (index, mac) = link(handle, interface).await?;
@@ -97,7 +97,7 @@ pub fn take(uplink: &Uplink) -> io::Result<Found> {
         for one in addresses {
             handle.address().del(one).execute().await.map_err(io::Error::other)?;
         }
-        Ok(Found { address, gateway, mac })
+        Ok(InterfaceAddress { address, gateway, mac })
     })
 }
 
@@ -122,7 +122,7 @@ pub fn give_back(network: &Network) -> io::Result<()> {
     })
 }
 
-impl Found {
+impl InterfaceAddress {
     /// The network whose uplink it was.
     pub fn apply(&self, network: &mut Network) {
         network.subnet = Some(self.address.trunc());

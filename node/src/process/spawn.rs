@@ -35,7 +35,7 @@ pub struct Program<'a> {
 }
 
 /// What it is kept in.
-pub struct Cage<'a> {
+pub struct Sandbox<'a> {
     /// A network namespace.
     pub network: &'a OwnedFd,
     /// Its control group.
@@ -56,29 +56,29 @@ struct Child {
 }
 
 /// Starts a program in a process group of its own: with namespaces of its own for processes and for System V's and
-/// POSIX's ways to talk, where it is caged.
-pub fn spawn(program: &Program<'_>, cage: Option<&Cage<'_>>) -> io::Result<Process> {
+/// POSIX's IPC, if it has a sandbox.
+pub fn spawn(program: &Program<'_>, sandbox: Option<&Sandbox<'_>>) -> io::Result<Process> {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::from);
     let mut words = vec![text(program.path.as_os_str())?];
     for argument in program.arguments {
         words.push(text(argument)?);
     }
-    let tasks = cage.and_then(|c| c.group).map_or(Vec::new(), Group::tasks);
+    let tasks = sandbox.and_then(|c| c.group).map_or(Vec::new(), Group::tasks);
     let mut child = Child {
         path: words[0].clone(),
         arguments: words.iter().map(|w| w.as_ptr()).chain([null()]).collect(),
         folder: program.folder.map(|f| text(f.as_os_str())).transpose()?,
         tasks: tasks.iter().map(|p| text(p.as_os_str())).collect::<Result<_, _>>()?,
-        network: cage.map(|c| c.network.as_raw_fd()),
+        network: sandbox.map(|c| c.network.as_raw_fd()),
         input: program.input.map(AsRawFd::as_raw_fd),
         output: program.output.as_raw_fd(),
         error: 0,
     };
     let mut flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64 | CLONE_CLEAR_SIGHAND;
     let mut cgroup = 0;
-    if let Some(cage) = cage {
+    if let Some(sandbox) = sandbox {
         flags |= (libc::CLONE_NEWPID | libc::CLONE_NEWIPC) as u64;
-        if let Some(unified) = cage.group.and_then(Group::unified) {
+        if let Some(unified) = sandbox.group.and_then(Group::unified) {
             flags |= CLONE_INTO_CGROUP;
             cgroup = unified.as_raw_fd() as u64;
         }
@@ -223,12 +223,12 @@ mod tests {
     use super::*;
     use std::io::{Read, Seek};
 
-    async fn says(program: &Path, words: &[&str], cage: Option<&Cage<'_>>) -> io::Result<String> {
+    async fn says(program: &Path, words: &[&str], sandbox: Option<&Sandbox<'_>>) -> io::Result<String> {
         let mut output = tempfile::tempfile()?;
         let arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
         let program =
             Program { path: program, arguments: &arguments, folder: None, input: None, output: &output };
-        spawn(&program, cage)?.ended().await;
+        spawn(&program, sandbox)?.ended().await;
         let mut text = String::new();
         output.rewind()?;
         output.read_to_string(&mut text)?;
@@ -252,9 +252,9 @@ mod tests {
             return;
         }
         let network = empty_network().unwrap();
-        let cage = Cage { network: &network, group: None };
+        let sandbox = Sandbox { network: &network, group: None };
         let script = "echo $$; cut -d: -f1 /proc/net/dev | tail -n +3 | tr -d ' \\n'";
-        let text = says(Path::new("sh"), &["-c", script], Some(&cage)).await.unwrap();
+        let text = says(Path::new("sh"), &["-c", script], Some(&sandbox)).await.unwrap();
         assert_eq!(text, "1\nlo");
     }
 }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 /// An instance as it is kept.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was wished for.
+    /// What it shall be.
     pub spec: InstanceSpec,
-    /// What became of it.
+    /// What it is.
     pub instance: Instance,
     /// Its monitor, if it has one.
     pub running: Option<Running>,
@@ -25,13 +25,13 @@ pub struct Row {
 /// What is needed to find a monitor again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Running {
-    /// Process.
+    /// Its process number.
     pub pid: u32,
-    /// When it began, in the kernel's ticks.
+    /// When the process began, clock ticks since boot (`proc_pid_stat(5)`, field 22).
     pub began: u64,
-    /// The request that it answers.
+    /// Id of the request that started it.
     pub request: String,
-    /// When that arrived.
+    /// When the request arrived, on the time stamp counter.
     pub begun: Tsc,
     /// The same, nanoseconds since 1970.
     pub begun_unix_ns: u64,
@@ -58,7 +58,7 @@ fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
 
 /// An idempotency key was used before.
 #[derive(Debug)]
-pub struct Seen {
+pub struct KnownRequest {
     /// Digest of the body that it came with.
     pub body: String,
     /// The instance that was made.
@@ -121,14 +121,14 @@ impl Store {
     }
 
     /// What an idempotency key has led to.
-    pub fn seen(&self, key: &str) -> Result<Option<Seen>, Error> {
+    pub fn known_request(&self, key: &str) -> Result<Option<KnownRequest>, Error> {
         let db = self.db();
         let found = db.query_row("SELECT body, instance FROM requests WHERE key = ?", [key], |r| {
             Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
         });
         let Some((body, instance)) = found.optional()? else { return Ok(None) };
         let instance = instance.parse().map_err(|e| Problem::node(format!("the store: {e}")))?;
-        Ok(Some(Seen { body, instance }))
+        Ok(Some(KnownRequest { body, instance }))
     }
 
     /// Addresses of a network that are taken.

@@ -8,7 +8,7 @@ use abi::virtqueue::{available_bytes, descriptors_bytes, used_bytes};
 use machine::error::Error;
 
 /// What decides the layout, beside the image.
-pub struct Wanted {
+pub struct LayoutRequest {
     /// Guest memory, bytes.
     pub memory: u64,
     /// Bytes of command line.
@@ -64,39 +64,39 @@ impl Cursor {
 
 impl Layout {
     /// Places the parts, or says how much memory would do.
-    pub fn new(image: &Image, wanted: &Wanted) -> Result<Self, Error> {
+    pub fn new(image: &Image, request: &LayoutRequest) -> Result<Self, Error> {
         let mut at = Cursor(image.data_end());
         at.take(PAGE_SIZE);
         let stack = at.take(image.note.stack_size);
         at.take(PAGE_SIZE);
         let boot = at.take(size_of::<BootPage>() as u64).base;
         at.next_page();
-        let command_line = at.take(wanted.command_line);
-        let config = at.take(wanted.config);
+        let command_line = at.take(request.command_line);
+        let config = at.take(request.config);
         at.next_page();
         let guest_page = at.take(PAGE_SIZE).base;
         let control_page = at.take(size_of::<ControlPage>() as u64).base;
         at.next_page();
-        let mut queues = Vec::with_capacity(wanted.queue_sizes.len());
-        for (device, &size) in wanted.queue_sizes.iter().enumerate() {
+        let mut queues = Vec::with_capacity(request.queue_sizes.len());
+        for (device, &size) in request.queue_sizes.iter().enumerate() {
             let pair = [0, 1].map(|queue| Self::queue(&mut at, device as u32, queue, size));
             queues.push(pair);
         }
         let to_host = at.take(RING_SIZE.into());
         let to_guest = at.take(RING_SIZE.into());
         at.next_page();
-        let end = DATA_BASE + wanted.memory;
+        let end = DATA_BASE + request.memory;
         let heap_least = image.note.heap_touched.max(PAGE_SIZE);
         if at.0.saturating_add(heap_least) > end {
             let needed = (at.0.saturating_sub(DATA_BASE)).saturating_add(heap_least).div_ceil(1 << 10);
             return Err(Error::image(format!(
                 "{} with this configuration needs {needed} KiB of memory, not {}",
                 image.name(),
-                wanted.memory >> 10
+                request.memory >> 10
             )));
         }
         let heap = Range { base: at.0, length: end - at.0 };
-        let memory = Range { base: DATA_BASE, length: wanted.memory };
+        let memory = Range { base: DATA_BASE, length: request.memory };
         Ok(Self {
             memory,
             stack,

@@ -7,7 +7,7 @@ use machine::error::Error;
 use machine::net::{FEATURES, agree, mac_from, tap};
 use machine::vhost::connector::Connector;
 use machine::vhost::endpoint::Endpoint;
-use machine::vhost::negotiation::{Introduced, introduce};
+use machine::vhost::negotiation::{Session, open_session};
 use machine::vhost::{self, VhostError};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub enum Carrier {
     /// A TAP.
     Tap(OwnedFd),
     /// A back end that has said what it can do, and where its successors come from.
-    Vhost(Endpoint, Introduced),
+    Vhost(Endpoint, Session),
 }
 
 impl End {
@@ -54,8 +54,8 @@ impl End {
         nets.iter().map(open).collect()
     }
 
-    /// Settles what the guest can have. `wanted` are the image's features. A back end is met here, for the first time.
-    pub fn settle(self, number: usize, net: &NetOptions, wanted: u64) -> Result<OpenNet, Error> {
+    /// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time.
+    pub fn negotiate(self, number: usize, net: &NetOptions, wanted: u64) -> Result<OpenNet, Error> {
         let (carrier, features, name) = match self {
             End::Tap(tap) => {
                 let features = agree(FEATURES, wanted, net.offload);
@@ -64,11 +64,11 @@ impl End {
                 (Carrier::Tap(tap), features, name)
             }
             End::Vhost(endpoint) => {
-                let introduced = endpoint.connect(Duration::from_secs(net.wait)).and_then(introduce);
-                let introduced = introduced.map_err(|e| vhost_error(number, &e))?;
-                let features = agree(vhost::usable(introduced.offered), wanted, net.offload);
+                let session = endpoint.connect(Duration::from_secs(net.wait)).and_then(open_session);
+                let session = session.map_err(|e| vhost_error(number, &e))?;
+                let features = agree(vhost::usable(session.offered), wanted, net.offload);
                 let name = net.vhost_user.as_ref().map(|path| path.display().to_string());
-                (Carrier::Vhost(endpoint, introduced), features, name.unwrap_or_default())
+                (Carrier::Vhost(endpoint, session), features, name.unwrap_or_default())
             }
         };
         Ok(OpenNet { carrier, device: net_device(net, &name, features), queue: net.queue })

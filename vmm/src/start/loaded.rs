@@ -11,7 +11,7 @@ use crate::channel::{FreeMemory, GuestChannel};
 use crate::cpu::processor::entry_registers;
 use crate::image::Image;
 use crate::memory_map::boot_page::{Contents, boot_page};
-use crate::memory_map::layout::{Layout, Wanted};
+use crate::memory_map::layout::{Layout, LayoutRequest};
 use crate::memory_map::page_tables;
 use crate::options::Options;
 use abi::boot::{BootPage, NetDevice};
@@ -167,7 +167,7 @@ impl Made {
             ends = End::open_all(&options.nets, self.opened.connector.as_ref())?;
         }
         let ends = ends.into_iter().zip(&options.nets).enumerate();
-        let nets = ends.map(|(number, (end, net))| end.settle(number, net, image.note.net_features));
+        let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, image.note.net_features));
         let nets = nets.collect::<Result<_, _>>()?;
         let words = options.words.iter().flat_map(|w| w.bytes().chain([0])).collect();
         Ok(Instance { image, config: config.unwrap_or_default(), words, memory, nets })
@@ -188,7 +188,7 @@ impl Made {
                     let device = TapNet::new(tap, &memory.guest, *queues, features).map_err(broken)?;
                     devices.taps.push(TapPort { number, device, kicks });
                 }
-                Carrier::Vhost(endpoint, introduced) => {
+                Carrier::Vhost(endpoint, session) => {
                     let call = EventFd::new()?;
                     // A back end starts a ring when it is kicked. Nobody else has these eventfds yet.
                     kicks.iter().chain([&call]).for_each(EventFd::signal);
@@ -208,7 +208,7 @@ impl Made {
                     };
                     let health = Arc::new(Health::default());
                     let mut port = Port { number, endpoint, device, health: health.clone() };
-                    let attached = port.begin(introduced).map_err(|e| vhost_error(number, &e))?;
+                    let attached = port.begin(session).map_err(|e| vhost_error(number, &e))?;
                     port.keep(attached, self.threads.confined_to.clone())?;
                     self.threads.count += 1;
                     devices.vhosts.push(VhostPort { number, health });
@@ -225,13 +225,13 @@ impl Memory {
     fn new(instance: &Instance, ahead: Option<(Region, OwnedFd)>) -> Result<(Self, Phases), Error> {
         let begun = Tsc::now();
         let Instance { image, config, words, memory, nets } = instance;
-        let wanted = Wanted {
+        let request = LayoutRequest {
             memory: *memory,
             command_line: words.len() as u64,
             config: config.len() as u64,
             queue_sizes: nets.iter().map(|n| n.queue).collect(),
         };
-        let layout = Layout::new(image, &wanted)?;
+        let layout = Layout::new(image, &request)?;
         let (guest, file) = match ahead {
             Some(made) => made,
             None => guest_memory(*memory)?,

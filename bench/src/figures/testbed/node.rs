@@ -19,14 +19,14 @@ pub struct Node {
 
 impl Node {
     /// Starts it, with so many prepared monitors.
-    pub fn start(shells: usize) -> Result<Self, Error> {
+    pub fn start(prepared: usize) -> Result<Self, Error> {
         let folder = Folder::new()?;
         let mut command = Command::new(own("microvisor-node"));
         command.arg("--run").arg(folder.0.join("run")).arg("--state").arg(folder.0.join("state"));
-        let daemon = Running::quiet(command.args(["--shells", &shells.to_string()]))?;
+        let daemon = Running::quiet(command.args(["--prepared", &prepared.to_string()]))?;
         let mut client = None;
         until("the node answers", 10, || {
-            client = Client::at(folder.0.join("run/api.sock"));
+            client = Client::on_socket(folder.0.join("run/api.sock"));
             client.as_ref().is_some_and(|client| client.get::<Status>("/v1/status").is_ok())
         })?;
         let Some(client) = client else { return failed("the node does not answer") };
@@ -38,7 +38,7 @@ impl Node {
 
     /// Whether so many monitors are prepared.
     pub fn has_shells(&self, wanted: usize) -> bool {
-        self.client.get::<Status>("/v1/status").is_ok_and(|status| status.shells == wanted)
+        self.client.get::<Status>("/v1/status").is_ok_and(|status| status.prepared == wanted)
     }
 
     /// Makes an instance, which waits until it is ready, and removes it.

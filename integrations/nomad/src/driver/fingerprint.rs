@@ -60,7 +60,7 @@ pub async fn look(settings: &Settings, seen: bool) -> FingerprintResponse {
         (".version", text(&status.version)),
         (".cpu_level", text(level(&cpuinfo))),
         (".networks", text(names)),
-        (".prepared", number(status.shells_kept as u64, "")),
+        (".prepared", number(status.prepared_target as u64, "")),
         (".cpus", number(status.host.cpus as u64, "")),
         (".memory", number(status.host.memory_mib, "MiB")),
     ];

@@ -22,7 +22,7 @@ use switch::control::{CallError, Client, Event, Request, Response};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long the switch may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new one may take until it listens.
 const BEGINNING: Duration = Duration::from_secs(5);
 /// Before it is started again.
@@ -31,13 +31,13 @@ const FACT: &str = "switch";
 
 /// What is written down of it.
 #[derive(Serialize, Deserialize)]
-struct Found {
+struct SwitchProcess {
     pid: u32,
     began: u64,
 }
 
-/// The keeper.
-pub struct Keeper {
+/// The switch as the node runs it.
+pub struct SwitchSupervisor {
     store: Arc<Store>,
     events: Arc<Events>,
     run: PathBuf,
@@ -47,14 +47,14 @@ pub struct Keeper {
     restarts: AtomicU32,
 }
 
-impl Keeper {
+impl SwitchSupervisor {
     /// Finds or starts the switch.
     pub async fn begin(
         settings: &Settings,
         store: Arc<Store>,
         events: Arc<Events>,
     ) -> Result<Arc<Self>, Problem> {
-        let keeper = Arc::new(Self {
+        let supervisor = Arc::new(Self {
             store,
             events,
             run: settings.run().to_owned(),
@@ -63,15 +63,15 @@ impl Keeper {
             process: Mutex::new(None),
             restarts: AtomicU32::new(0),
         });
-        let found: Option<Found> = keeper.store.fact(FACT)?;
-        let process = match found.and_then(|f| Process::find(f.pid, f.began)) {
+        let recorded: Option<SwitchProcess> = supervisor.store.fact(FACT)?;
+        let process = match recorded.and_then(|f| Process::find(f.pid, f.began)) {
             Some(process) => Arc::new(process),
-            None => keeper.start().await?,
+            None => supervisor.start().await?,
         };
-        keeper.apply()?;
-        keeper.set_process(process.clone());
-        tokio::spawn(keeper.clone().keep(process));
-        Ok(keeper)
+        supervisor.apply()?;
+        supervisor.set_process(process.clone());
+        tokio::spawn(supervisor.clone().keep(process));
+        Ok(supervisor)
     }
 
     fn set_process(&self, process: Arc<Process>) {
@@ -115,7 +115,7 @@ impl Keeper {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        self.store.set_fact(FACT, &Found { pid: process.pid, began: process.began })?;
+        self.store.set_fact(FACT, &SwitchProcess { pid: process.pid, began: process.began })?;
         Ok(process)
     }
 
@@ -124,7 +124,7 @@ impl Keeper {
         loop {
             process.ended().await;
             self.restarts.fetch_add(1, Ordering::Relaxed);
-            self.events.tell("switch.ended", "switch", serde_json::json!({ "pid": process.pid }));
+            self.events.emit("switch.ended", "switch", serde_json::json!({ "pid": process.pid }));
             loop {
                 tokio::time::sleep(PAUSE).await;
                 match self.start().await.and_then(|p| self.apply().map(|()| p)) {
@@ -136,7 +136,7 @@ impl Keeper {
                 }
             }
             self.set_process(process.clone());
-            self.events.tell("switch.started", "switch", serde_json::json!({ "pid": process.pid }));
+            self.events.emit("switch.started", "switch", serde_json::json!({ "pid": process.pid }));
         }
     }
 
@@ -145,14 +145,14 @@ impl Keeper {
         tokio::task::block_in_place(|| {
             let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(c) = client.as_mut() {
-                match c.call(request, PATIENCE) {
+                match c.call(request, TIMEOUT) {
                     Ok(response) => return Ok(response),
                     Err(e @ CallError::Refused(_)) => return Err(e.into()),
                     Err(_) => *client = None,
                 }
             }
             let mut new = Client::connect(&self.socket())?;
-            let response = new.call(request, PATIENCE);
+            let response = new.call(request, TIMEOUT);
             // A connection whose answer is still to come would give it to the next caller.
             if matches!(response, Ok(_) | Err(CallError::Refused(_))) {
                 *client = Some(new);
@@ -206,7 +206,7 @@ impl Keeper {
         }
         self.call(&Request::Apply { config: Box::new(config), dry_run: false })?;
         for network in &networks {
-            give(network)?;
+            set_up_host_port(network)?;
         }
         Ok(())
     }
@@ -249,10 +249,10 @@ impl Keeper {
         std::thread::spawn(move || {
             loop {
                 let listening =
-                    Client::connect(&socket).and_then(|mut c| c.call(&Request::Events, PATIENCE).map(|_| c));
+                    Client::connect(&socket).and_then(|mut c| c.call(&Request::Events, TIMEOUT).map(|_| c));
                 let mut client = listening.ok();
                 // What was wanted before this side listened.
-                let waiting = Client::connect(&socket).and_then(|mut c| c.call(&Request::Show, PATIENCE));
+                let waiting = Client::connect(&socket).and_then(|mut c| c.call(&Request::Show, TIMEOUT));
                 if let Ok(Response::Status(status)) = waiting {
                     for held in status.held.into_iter().filter(|h| h.packets > 0) {
                         if to.send(held.announced).is_err() {
@@ -279,7 +279,7 @@ impl Keeper {
     }
 }
 
-fn give(network: &Network) -> Result<(), Problem> {
+fn set_up_host_port(network: &Network) -> Result<(), Problem> {
     let Some(host) = &network.host else { return Ok(()) };
     super::set_up(host).map_err(|e| Problem::host(format!("{}: {e}", host.tap)))
 }

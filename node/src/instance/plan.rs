@@ -1,32 +1,32 @@
 //! Refuses what cannot run, before anything is made for it.
 
-use super::Arrival;
-use crate::images::Found;
+use super::RequestTrace;
+use crate::images::OpenImage;
 use crate::node::Node;
 use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{InstanceSpec, is_name};
 use api::problem::Diagnostic;
-use click::Source;
 use click::diagnostic::Diagnostics;
+use click::{Misfit, Source};
 
-/// All that was found for an instance.
-pub struct Prepared {
+/// All that a start needs, found and checked.
+pub struct Plan {
     /// Its image.
-    pub image: Found,
+    pub image: OpenImage,
     /// Its flavor.
     pub flavor: Option<Flavor>,
     /// Its memory, MiB.
     pub memory_mib: u64,
     /// The request, with the image's phase over.
-    pub arrival: Arrival,
+    pub trace: RequestTrace,
 }
 
 /// Most labels and variables.
 const WORDS: usize = 256;
 
 /// Finds image and flavor, and checks that they fit each other and the configuration.
-pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result<Prepared, Problem> {
+pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result<Plan, Problem> {
     if let Some(name) = &spec.name
         && !is_name(name)
     {
@@ -68,11 +68,11 @@ pub fn prepare(node: &Node, spec: &InstanceSpec, mut arrival: Arrival) -> Result
         }
     }
     match &spec.config {
-        Some(text) if image.image.config_format == "click" => check_click(text, spec)?,
+        Some(text) if image.image.config_format == "click" => check_config(text, spec)?,
         _ => {}
     }
-    arrival.past(machine::timeline::Phase::Image);
-    Ok(Prepared { image, flavor, memory_mib, arrival })
+    trace.past(machine::timeline::Phase::Image);
+    Ok(Plan { image, flavor, memory_mib, trace })
 }
 
 /// Control characters, a zero byte above all, which would end a word of a command line; tabs and ends of lines may stand
@@ -81,23 +81,20 @@ fn is_forbidden(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n')
 }
 
-/// Checks a Click file by the code that runs it.
-pub fn check_click(text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
+/// Refuses a Click file that cannot run as `spec` says.
+pub fn check_config(text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
     let variables: Vec<(String, String)> =
         spec.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let source = Source { name: "config", text };
-    let checked = click::check(&source, &variables).map_err(|d| refused(&d))?;
-    let used = checked.devices();
-    if used.len() > spec.devices.len() {
-        return Err(Problem::invalid(format!(
-            "the configuration uses {} net devices ({}), and {} are given",
-            used.len(),
-            used.join(", "),
-            spec.devices.len()
-        ))
-        .hint("add a device for each, with its network"));
+    match click::check_for(&source, &variables, spec.devices.len()) {
+        Ok(_) => Ok(()),
+        Err(Misfit::Configuration(wrong)) => {
+            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong)))
+        }
+        Err(Misfit::Devices(message)) => {
+            Err(Problem::invalid(message).hint("add a device for each, with its network"))
+        }
     }
-    Ok(())
 }
 
 /// What is wrong with a configuration, by place.
@@ -108,9 +105,4 @@ pub fn diagnostics(wrong: &Diagnostics) -> Vec<Diagnostic> {
         message: d.message.clone(),
     };
     wrong.list.iter().map(place).collect()
-}
-
-/// The refusal of a configuration.
-fn refused(wrong: &Diagnostics) -> Problem {
-    Problem::configuration(wrong.to_string().trim_end(), diagnostics(wrong))
 }

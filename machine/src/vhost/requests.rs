@@ -1,4 +1,4 @@
-//! One conversation, message by message, none of which may take longer than its deadline.
+//! Requests and their replies on one connection, none of which may take longer than its deadline.
 
 use super::VhostError;
 use crate::eventfd::ready;
@@ -9,44 +9,44 @@ use std::time::{Duration, Instant};
 use vhost_user::message::{REPLY, Request};
 use vhost_user::socket::{Connection, Message};
 
-/// A conversation.
-pub struct Talk {
+/// Sends requests to a back end and waits for their replies.
+pub struct Requester {
     connection: Connection,
     deadline: Instant,
-    /// Every request is answered.
+    /// Whether the back end acknowledges every request (`VHOST_USER_PROTOCOL_F_REPLY_ACK`).
     pub acknowledged: bool,
 }
 
-impl Talk {
-    /// Begins one, all of which has to be over in so long.
-    pub fn new(stream: UnixStream, patience: Duration) -> Result<Self, VhostError> {
+impl Requester {
+    /// On a connection; everything has to be over within `timeout`.
+    pub fn new(stream: UnixStream, timeout: Duration) -> Result<Self, VhostError> {
         stream.set_nonblocking(true).map_err(VhostError::Socket)?;
         let connection = Connection::new(stream);
-        Ok(Self { connection, deadline: Instant::now() + patience, acknowledged: false })
+        Ok(Self { connection, deadline: Instant::now() + timeout, acknowledged: false })
     }
 
-    /// Gives what follows a time of its own.
-    pub fn extend(&mut self, patience: Duration) {
-        self.deadline = Instant::now() + patience;
+    /// Gives what follows `timeout` from now on.
+    pub fn extend(&mut self, timeout: Duration) {
+        self.deadline = Instant::now() + timeout;
     }
 
-    /// Asks; the answer.
-    pub fn ask(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
+    /// Sends a request; its reply.
+    pub fn request(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
         self.connection.send(request.code(), &request.emit(), &[], false)?;
         self.answer(name, request)
     }
 
-    /// Asks for a word.
-    pub fn ask_word(&mut self, name: &'static str, request: &Request) -> Result<u64, VhostError> {
-        let message = self.ask(name, request)?;
+    /// Sends a request whose reply is a 64-bit number; that number.
+    pub fn request_u64(&mut self, name: &'static str, request: &Request) -> Result<u64, VhostError> {
+        let message = self.request(name, request)?;
         match message.payload.first_chunk() {
             Some(word) if message.payload.len() == 8 => Ok(u64::from_ne_bytes(*word)),
             _ => Err(VhostError::Confused(name)),
         }
     }
 
-    /// Tells, and waits for the answer if there is one to each request.
-    pub fn tell(
+    /// Sends a request, and waits for its reply if the back end acknowledges each one.
+    pub fn send(
         &mut self,
         name: &'static str,
         request: &Request,
@@ -86,7 +86,7 @@ impl Talk {
         }
     }
 
-    /// Waits until the conversation ends. There is nothing that a back end has to say by itself.
+    /// Waits until the connection ends. There is nothing that a back end has to say by itself.
     pub fn until_closed(mut self) -> VhostError {
         loop {
             match self.connection.receive() {
@@ -112,10 +112,10 @@ mod tests {
     const SOON: Duration = Duration::from_millis(300);
 
     /// A front end whose peer does something.
-    fn against(peer: impl FnOnce(UnixStream) + Send + 'static) -> Talk {
+    fn against(peer: impl FnOnce(UnixStream) + Send + 'static) -> Requester {
         let (front, back) = UnixStream::pair().unwrap();
         spawn(move || peer(back));
-        Talk::new(front, SOON).unwrap()
+        Requester::new(front, SOON).unwrap()
     }
 
     fn message(code: u32, flags: u32, payload: &[u8]) -> Vec<u8> {
@@ -123,11 +123,11 @@ mod tests {
     }
 
     fn asked(bytes: Vec<u8>) -> Result<u64, VhostError> {
-        let mut talk = against(move |mut s| {
+        let mut requester = against(move |mut s| {
             s.write_all(&bytes).unwrap();
             std::thread::sleep(2 * SOON);
         });
-        talk.ask_word("features", &Request::GetFeatures)
+        requester.request_u64("features", &Request::GetFeatures)
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_trickles_is_given_up_in_time() {
-        let mut talk = against(|mut s| {
+        let mut requester = against(|mut s| {
             // A byte each 20 ms, of a message of 12 + 8 bytes.
             for byte in message(1, VERSION | REPLY, &[0; 8]) {
                 if s.write_all(&[byte]).is_err() {
@@ -161,7 +161,7 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let outcome = talk.ask_word("features", &Request::GetFeatures);
+        let outcome = requester.request_u64("features", &Request::GetFeatures);
         assert!(matches!(outcome, Err(VhostError::Silent(_))), "{outcome:?}");
         assert!(begun.elapsed() < SOON + Duration::from_millis(150), "{:?}", begun.elapsed());
     }
@@ -170,7 +170,7 @@ mod tests {
     fn a_silent_peer_is_given_up_and_a_gone_one_noticed() {
         assert!(matches!(asked(vec![]), Err(VhostError::Silent("features"))));
         assert!(matches!(asked(vec![1, 0, 0]), Err(VhostError::Silent("features"))));
-        let gone = against(drop).ask_word("features", &Request::GetFeatures);
+        let gone = against(drop).request_u64("features", &Request::GetFeatures);
         assert!(matches!(gone, Err(VhostError::Closed | VhostError::Socket(_))), "{gone:?}");
     }
 
@@ -178,12 +178,12 @@ mod tests {
     fn an_acknowledged_request_can_be_refused() {
         let request = Request::SetRingSize(RingState { index: 0, value: 8 });
         for (word, granted) in [(0u64, true), (1, false)] {
-            let mut talk = against(move |mut s| {
+            let mut requester = against(move |mut s| {
                 s.write_all(&message(8, VERSION | REPLY, &word.to_ne_bytes())).unwrap();
                 std::thread::sleep(SOON);
             });
-            talk.acknowledged = true;
-            assert_eq!(talk.tell("the ring's size", &request, &[]).is_ok(), granted);
+            requester.acknowledged = true;
+            assert_eq!(requester.send("the ring's size", &request, &[]).is_ok(), granted);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Prepared monitors: virtual machine, memory, threads and confinement are there, image and configuration come when an
-//! instance is started. A shell ends when the daemon does: nobody could order it any more.
+//! instance is started. A prepared monitor ends when the daemon does: nobody could send it a start request any more.
 
 use super::launch::{REPORT, SOCKET, cannot, log_file};
 use crate::cgroup::Group;
@@ -19,32 +19,33 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// After a start, before another shell is made: the start comes first.
+/// After a start, before another monitor is prepared: the start comes first.
 const PAUSE: Duration = Duration::from_millis(50);
 /// After one could not be made, before it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A prepared monitor.
-pub struct Shell {
+pub struct PreparedMonitor {
     process: Process,
-    order: UnixStream,
+    /// Where its start request is sent.
+    requests: UnixStream,
     folder: PathBuf,
     group: Option<Group>,
 }
 
 /// All of them.
-pub struct Shells {
+pub struct PreparedPool {
     wanted: usize,
     memory_mib: u64,
     folder: PathBuf,
     confinement: Arc<Confinement>,
-    ready: Mutex<VecDeque<Shell>>,
+    ready: Mutex<VecDeque<PreparedMonitor>>,
     taken: Notify,
 }
 
-impl Shell {
+impl PreparedMonitor {
     fn start(parent: &Path, memory_mib: u64, confinement: &Confinement) -> Result<Self, Problem> {
-        let folder = parent.join(format!("shell-{}", Uuid::now_v7()));
+        let folder = parent.join(format!("prepared-{}", Uuid::now_v7()));
         let cannot = |e: std::io::Error| cannot(&folder, &e);
         DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
@@ -62,9 +63,9 @@ impl Shell {
             input: Some(&input),
             output: &output,
         };
-        let process = spawn(&program, confinement.cage(group.as_ref()).as_ref());
+        let process = spawn(&program, confinement.sandbox(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
-        Ok(Self { process, order: ours, folder, group })
+        Ok(Self { process, requests: ours, folder, group })
     }
 
     /// Gives its folder another place; what is open there stays open.
@@ -79,33 +80,33 @@ impl Shell {
         self.group.as_ref()
     }
 
-    /// Has it run a guest.
-    pub fn order(
+    /// Sends it the start request: it runs a guest from now on.
+    pub fn start_guest(
         self,
         arguments: &[String],
         image: &File,
         config: Option<&File>,
     ) -> std::io::Result<Process> {
-        vmm::start::prepared::request_start(&self.order, arguments, image, config)?;
+        vmm::start::prepared::request_start(&self.requests, arguments, image, config)?;
         Ok(self.process)
     }
 
     /// Ends it: it has nothing to do.
     async fn end(self, confinement: Arc<Confinement>) {
-        drop(self.order);
+        drop(self.requests);
         self.process.ended().await;
         confinement.groups.remove(&self.folder);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Shells {
-    /// A place for so many shells, each with guest memory of so many MiB.
+impl PreparedPool {
+    /// A place for so many monitors, each with guest memory of so many MiB.
     pub fn new(wanted: usize, memory_mib: u64, folder: PathBuf, confinement: Arc<Confinement>) -> Self {
         Self { wanted, memory_mib, folder, confinement, ready: Mutex::default(), taken: Notify::new() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Shell>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<PreparedMonitor>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,15 +115,15 @@ impl Shells {
         self.lock().len()
     }
 
-    /// A shell, if there is one that lives.
-    pub fn take(&self) -> Option<Shell> {
+    /// A prepared monitor, if there is one that lives.
+    pub fn take(&self) -> Option<PreparedMonitor> {
         loop {
-            let shell = self.lock().pop_front()?;
+            let monitor = self.lock().pop_front()?;
             self.taken.notify_one();
-            if !shell.process.is_over() {
-                return Some(shell);
+            if !monitor.process.is_over() {
+                return Some(monitor);
             }
-            tokio::spawn(shell.end(self.confinement.clone()));
+            tokio::spawn(monitor.end(self.confinement.clone()));
         }
     }
 
@@ -131,8 +132,8 @@ impl Shells {
         loop {
             let mut failed = false;
             while self.lock().len() < self.wanted {
-                match Shell::start(&self.folder, self.memory_mib, &self.confinement) {
-                    Ok(shell) => self.lock().push_back(shell),
+                match PreparedMonitor::start(&self.folder, self.memory_mib, &self.confinement) {
+                    Ok(monitor) => self.lock().push_back(monitor),
                     Err(e) => {
                         tracing::error!("prepare a monitor: {e}");
                         failed = true;
@@ -154,7 +155,7 @@ impl Shells {
     /// Ends them all.
     pub async fn close(&self) {
         let all = std::mem::take(&mut *self.lock());
-        let all = all.into_iter().map(|shell| shell.end(self.confinement.clone()));
+        let all = all.into_iter().map(|monitor| monitor.end(self.confinement.clone()));
         futures_util::future::join_all(all).await;
     }
 }
