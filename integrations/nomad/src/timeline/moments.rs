@@ -184,7 +184,10 @@ impl Collector {
     fn server(&mut self, line: &Value) {
         let Some(at) = moment(text(line, "@timestamp")) else { return };
         let message = text(line, "@message");
-        if message == "http request complete" && text(line, "path").starts_with("/v1/jobs") {
+        if text(line, "@module") == "http"
+            && message == "request complete"
+            && text(line, "path").starts_with("/v1/jobs")
+        {
             if ["PUT", "POST"].contains(&text(line, "method")) {
                 let begun = at.saturating_sub(line["duration"].as_u64().unwrap_or(0));
                 self.requests.push_back((begun, at));
@@ -268,7 +271,7 @@ mod tests {
         };
         take(&mut collector, Source::Events, &evaluation("pending"));
         take(&mut collector, Source::Events, &evaluation("complete"));
-        let request = json!({ "@message": "http request complete", "method": "PUT", "path": "/v1/jobs", "duration": 500,
+        let request = json!({ "@module": "http", "@message": "request complete", "method": "PUT", "path": "/v1/jobs", "duration": 350,
             "@timestamp": "1970-01-01T00:16:40.000000400Z" });
         take(&mut collector, Source::Server, &request);
         let hook = |what: &str, name: Option<&str>, end: &str| {
