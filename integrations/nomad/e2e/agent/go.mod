@@ -5,6 +5,7 @@ go 1.21
 require (
 	github.com/hashicorp/nomad v1.6.3
 	github.com/mitchellh/cli v1.1.5
+	google.golang.org/protobuf v1.31.0
 )
 
 require (
@@ -257,7 +258,6 @@ require (
 	google.golang.org/appengine v1.6.7 // indirect
 	google.golang.org/genproto v0.0.0-20230110181048-76db0878b65f // indirect
 	google.golang.org/grpc v1.53.0 // indirect
-	google.golang.org/protobuf v1.31.0 // indirect
 	gopkg.in/fsnotify.v1 v1.4.7 // indirect
 	gopkg.in/resty.v1 v1.12.0 // indirect
 	gopkg.in/square/go-jose.v2 v2.6.0 // indirect

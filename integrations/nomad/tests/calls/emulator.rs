@@ -1,8 +1,6 @@
 //! A client of Nomad's, as far as a plugin sees one: it starts the driver, reads its line, asks it over gRPC. Below it is a real
 //! node with real guests.
 
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
-
 use e2e::node::Node;
 use hyper_util::rt::TokioIo;
 use nomad_driver_microvisor::plugin::COOKIE;
@@ -18,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// Answers pings.
 pub const PONG: &str = include_str!("../../../../bench/src/figures/pong.click");
@@ -122,11 +120,6 @@ impl Plugin {
     pub fn kill(mut self) {
         self.process.kill().expect("it ran");
         self.process.wait().expect("it ran");
-    }
-
-    /// Its process number.
-    pub fn pid(&self) -> u32 {
-        self.process.id()
     }
 
     /// Whether it has ended.
@@ -319,6 +312,12 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// The code that something was refused with.
 pub fn code<T: std::fmt::Debug>(outcome: Result<T, Status>) -> Code {
     outcome.expect_err("it is refused").code()
+}
+
+/// What comes next of a stream, not waited for for ever.
+pub async fn next<T>(stream: &mut Streaming<T>) -> T {
+    let next = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
+    next.expect("something comes").expect("it is no error").expect("it is not the end")
 }
 
 /// Messages as they are.

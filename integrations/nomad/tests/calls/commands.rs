@@ -1,0 +1,72 @@
+//! What is asked of a running task: signals, and the commands of `nomad alloc exec`.
+
+use crate::emulator::{Allocation, PONG, Plugin, code, instances, node};
+use nomad_driver_microvisor::proto::drivers::*;
+use serde_json::json;
+use tonic::Code;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_swap_pause_and_end() {
+    let node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let allocation = Allocation::new();
+    allocation.write("local/a.click", PONG);
+    let task = allocation.task(json!({ "config_file": "local/a.click" }));
+    plugin.start(&task).await.unwrap();
+    let pid = instances(&node)[0]["pid"].clone();
+    allocation.write("local/a.click", PONG.replace("ICMPPingResponder", "c :: Counter -> ICMPPingResponder"));
+    plugin.signal(&task, "SIGHUP").await.unwrap();
+    assert_eq!(plugin.exec(&task, &["read", "c.count"]).await, ("0\n".into(), 0));
+    allocation.write("local/a.click", "Nonsense;");
+    let refused = plugin.signal(&task, "SIGHUP").await.unwrap_err();
+    assert!(refused.message().contains("1:1"), "{refused}");
+    assert_eq!(plugin.exec(&task, &["c.count"]).await.1, 0, "what ran does not go on");
+    assert_eq!(instances(&node)[0]["pid"], pid);
+    plugin.signal(&task, "SIGSTOP").await.unwrap();
+    assert_eq!(instances(&node)[0]["state"], "paused");
+    plugin.signal(&task, "SIGCONT").await.unwrap();
+    assert_eq!(code(plugin.signal(&task, "SIGUSR1").await), Code::InvalidArgument);
+    let waiting = plugin.wait(&task);
+    plugin.signal(&task, "SIGTERM").await.unwrap();
+    waiting.await.unwrap().unwrap();
+    plugin.destroy(&task, false).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_reach_handlers() {
+    let node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let allocation = Allocation::new();
+    let text = PONG.replace("ICMPPingResponder", "c :: Counter -> ICMPPingResponder");
+    let task = allocation.task(json!({ "config": text }));
+    plugin.start(&task).await.unwrap();
+    assert_eq!(plugin.exec(&task, &["write", "c.reset", "1"]).await, (String::new(), 0));
+    assert_eq!(plugin.exec(&task, &["read", "absent.count"]).await.1, 1);
+    assert_eq!(plugin.exec(&task, &["ls"]).await.1, 127);
+    let setup = exec_task_streaming_request::Setup {
+        task_id: task.id.clone(),
+        command: vec!["shell".into()],
+        tty: false,
+    };
+    let first = ExecTaskStreamingRequest { setup: Some(setup), ..Default::default() };
+    let typed = |data: &str, close| ExecTaskStreamingRequest {
+        stdin: Some(ExecTaskStreamingIoOperation { data: data.into(), close }),
+        ..Default::default()
+    };
+    let input = tokio_stream::iter([
+        first,
+        typed("read c.co", false),
+        typed("unt\nstatus\n", false),
+        typed("", true),
+    ]);
+    let mut answers = plugin.driver.exec_task_streaming(input).await.unwrap().into_inner();
+    let (mut output, mut status) = (Vec::new(), None);
+    while let Some(answer) = answers.message().await.unwrap() {
+        output.extend(answer.stdout.map(|o| o.data).unwrap_or_default());
+        status = answer.exited.then(|| answer.result.unwrap().exit_code).or(status);
+    }
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.starts_with("0\n") && output.contains("\"state\": \"ready\""), "{output}");
+    assert_eq!(status, Some(0));
+    plugin.destroy(&task, true).await.unwrap();
+}
