@@ -1,11 +1,12 @@
 //! Network namespaces, and interfaces in them by the oldest and simplest of the kernel's ways.
 #![allow(unsafe_code)]
 
+use crate::headers::Mac;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::LinkNameSpaceType;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where a namespace is: a path, or a name as `ip netns` has it.
@@ -45,8 +46,8 @@ fn request_socket() -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?)
 }
 
-fn request(socket: &OwnedFd, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
-    // SAFETY: `request` is what these calls read and write.
+fn request(socket: BorrowedFd<'_>, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
+    // SAFETY: `request`, and what it points to, is what these calls read and write.
     if unsafe { libc::ioctl(socket.as_raw_fd(), code, std::ptr::from_mut(request)) } < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -58,18 +59,18 @@ fn request(socket: &OwnedFd, code: libc::Ioctl, request: &mut libc::ifreq) -> io
 pub fn bring_up(name: &str, mtu: u16) -> io::Result<()> {
     let socket = request_socket()?;
     let mut request = interface_request(name);
-    self::request(&socket, libc::SIOCGIFMTU, &mut request)?;
+    self::request(socket.as_fd(), libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: the call before has filled in this member.
     if unsafe { request.ifr_ifru.ifru_mtu } != i32::from(mtu) {
         request.ifr_ifru.ifru_mtu = mtu.into();
-        self::request(&socket, libc::SIOCSIFMTU, &mut request)?;
+        self::request(socket.as_fd(), libc::SIOCSIFMTU, &mut request)?;
     }
-    self::request(&socket, libc::SIOCGIFFLAGS, &mut request)?;
+    self::request(socket.as_fd(), libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: as above.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     if i32::from(flags) & libc::IFF_UP == 0 {
         request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
-        self::request(&socket, libc::SIOCSIFFLAGS, &mut request)?;
+        self::request(socket.as_fd(), libc::SIOCSIFFLAGS, &mut request)?;
     }
     Ok(())
 }
@@ -81,12 +82,44 @@ pub fn index(name: &str) -> io::Result<u32> {
         .map_err(|e| io::Error::new(e.kind(), format!("interface {name}: {e}")))
 }
 
-/// Whether an interface of this thread's namespace is up and has carrier.
-pub fn has_carrier(name: &str) -> io::Result<bool> {
+/// An interface's Ethernet address in this thread's namespace.
+pub fn hardware_address(name: &str) -> io::Result<Mac> {
     let socket = request_socket()?;
     let mut request = interface_request(name);
-    self::request(&socket, libc::SIOCGIFFLAGS, &mut request)?;
+    self::request(socket.as_fd(), libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: the call has filled in this member.
+    let bytes = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
+    Ok(Mac(std::array::from_fn(|i| bytes[i] as u8)))
+}
+
+/// Linux `include/uapi/linux/ethtool.h`: `struct ethtool_value` and the command that asks for carrier.
+#[repr(C)]
+struct EthtoolValue {
+    command: u32,
+    value: u32,
+}
+const ETHTOOL_GLINK: u32 = 0xa;
+
+/// Whether an interface of this thread's namespace is up and has carrier.
+pub fn has_carrier(name: &str) -> io::Result<bool> {
+    has_carrier_at(request_socket()?.as_fd(), name)
+}
+
+/// Whether an interface is up and has carrier, in the namespace of a socket of any kind.
+///
+/// The driver is asked: the kernel's own flag (`IFF_RUNNING`) follows up to a second late, when another interface has
+/// changed shortly before.
+pub fn has_carrier_at(socket: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    let mut request = interface_request(name);
+    self::request(socket, libc::SIOCGIFFLAGS, &mut request)?;
     // SAFETY: the call has filled in this member.
     let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-    Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
+    let mut link = EthtoolValue { command: ETHTOOL_GLINK, value: 0 };
+    request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut link).cast();
+    let carrier = match self::request(socket, libc::SIOCETHTOOL, &mut request) {
+        Ok(()) => link.value != 0,
+        // A driver that does not say.
+        Err(_) => flags & libc::IFF_RUNNING != 0,
+    };
+    Ok(flags & libc::IFF_UP != 0 && carrier)
 }

@@ -35,6 +35,12 @@ impl Namespace {
         ip(&[&["-n", &self.name], arguments].concat());
     }
 
+    /// Gives a device an address.
+    #[track_caller]
+    pub fn address(&self, device: &str, address: &str) {
+        self.ip(&["addr", "add", address, "dev", device]);
+    }
+
     /// A command that runs in it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");

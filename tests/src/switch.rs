@@ -1,5 +1,6 @@
 //! Switches for tests, each with a folder of its own, ended with this.
 
+use crate::net::Namespace;
 use crate::{Outcome, eventually, finish, program, run, signal, start, unique};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -71,8 +72,22 @@ impl Switch {
     /// Lets it be as a configuration says.
     #[track_caller]
     pub fn apply(&self, config: &str) {
-        let config = Config::from_toml(&self.here(config)).expect("a configuration");
-        self.ask(&Request::Apply { config: Box::new(config), dry_run: false });
+        self.apply_config(&Config::from_toml(&self.here(config)).expect("a configuration"));
+    }
+
+    /// Its configuration.
+    #[track_caller]
+    pub fn config(&self) -> Config {
+        match self.ask(&Request::Config) {
+            Response::Config(config) => *config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Lets it be as a configuration says.
+    #[track_caller]
+    pub fn apply_config(&self, config: &Config) {
+        self.ask(&Request::Apply { config: Box::new(config.clone()), dry_run: false });
     }
 
     /// How it is.
@@ -123,6 +138,12 @@ impl Switch {
         signal(child.id(), "TERM");
         finish(child)
     }
+}
+
+/// The configuration of a port that is a TAP of the same name in a namespace, and what else it says.
+pub fn tap(name: &str, host: &Namespace, rest: &str) -> String {
+    let netns = &host.name;
+    format!("[ports.{name}]\ndevice = {{ tap = {{ name = \"{name}\", netns = \"{netns}\" }} }}\n{rest}\n")
 }
 
 impl Drop for Switch {

@@ -76,13 +76,7 @@ pub fn own_ports(network: &Network) -> Vec<(String, PortConfig)> {
             for (interface, link) in interfaces.iter().zip(&links) {
                 ports.push((link.clone(), PortConfig { segment: None, ..port(packet(interface), network) }));
             }
-            let bond = BondConfig {
-                links,
-                mode: mode.unwrap_or(BondMode::ActiveBackup),
-                hash: Default::default(),
-                lacp_rate: Default::default(),
-                primary: None,
-            };
+            let bond = BondConfig::new(links, mode.unwrap_or(BondMode::ActiveBackup));
             ports.push((name, port(DeviceConfig::Bond(bond), network)));
         }
     }

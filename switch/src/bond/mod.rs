@@ -50,6 +50,15 @@ impl Distribution {
         }
     }
 
+    /// Flows stay where another distribution has them, as far as its links are links of this one.
+    pub fn take_over(&self, old: &Self) {
+        for (bucket, before) in self.buckets.iter().zip(&old.buckets) {
+            let link = old.links.get(usize::from(before.load(Ordering::Relaxed)));
+            let place = link.and_then(|link| self.links.iter().position(|l| l == link));
+            bucket.store(place.map_or(NONE, |p| p as u16), Ordering::Relaxed);
+        }
+    }
+
     /// The links.
     pub fn links(&self) -> &[PortId] {
         &self.links
@@ -131,6 +140,31 @@ mod tests {
         let after = buckets(&d);
         assert!(before.iter().zip(&after).all(|(b, a)| *b == 2 || b == a));
         assert!(after.iter().all(|&b| b != 2));
+    }
+
+    #[test]
+    fn flows_stay_when_a_link_is_added_or_removed() {
+        let of =
+            |links: &[u16]| Distribution::new(links.iter().copied().map(PortId).collect(), Spread::Layer34);
+        let (two, three) = (of(&[5, 7]), of(&[3, 5, 7]));
+        two.set(3, 3);
+        three.take_over(&two);
+        let moved = |d: &Distribution, before: &[Option<PortId>]| {
+            let after = buckets(d).into_iter().map(|b| d.links.get(usize::from(b)).copied());
+            after.zip(before).filter(|(a, b)| a != *b).count()
+        };
+        let ports = |d: &Distribution| -> Vec<_> {
+            buckets(d).into_iter().map(|b| d.links.get(usize::from(b)).copied()).collect()
+        };
+        let before = ports(&two);
+        assert_eq!(moved(&three, &before), 0);
+        three.set(7, 7);
+        // The share of the link that came, and no more.
+        assert_eq!(moved(&three, &before), 86);
+        let (one, before) = (of(&[7]), ports(&three));
+        one.take_over(&three);
+        one.set(1, 1);
+        assert_eq!(moved(&one, &before), before.iter().filter(|p| **p != Some(PortId(7))).count());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What contradicts itself, found before anything is changed.
 
-use super::{Config, DeviceConfig, Polling, PortConfig};
+use super::{BondMode, Config, DeviceConfig, Polling, PortConfig};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::num::NonZero;
@@ -74,6 +74,20 @@ impl Config {
             let place = format!("ports.{name}.device.bond");
             if bond.links.is_empty() || bond.links.len() > LINKS {
                 return wrong(place, format!("has {} links, must have 1 to {LINKS}", bond.links.len()));
+            }
+            if !(1..=bond.links.len()).contains(&bond.min_links) {
+                return wrong(
+                    place,
+                    format!("min-links must be 1 to {}, its number of links", bond.links.len()),
+                );
+            }
+            if bond.system_id.is_some_and(|id| id.is_group() || id == crate::headers::Mac::ZERO) {
+                return wrong(place, "system-id must be the address of one system");
+            }
+            if bond.mode != BondMode::Lacp
+                && (bond.lacp_fallback || bond.system_id.is_some() || bond.system_priority != u16::MAX)
+            {
+                return wrong(place, "lacp-fallback, system-id and system-priority need mode 802.3ad");
             }
             if let Some(p) = &bond.primary
                 && !bond.links.contains(p)
@@ -259,6 +273,10 @@ mod tests {
             (tap("x", s), "no segment a"),
             (format!("{wire}{}{}{}", tap("x", s), tap("y", s), tap("z", s)), "has 3 ports"),
             (bond.to_owned(), "no port x"),
+            (bond.replace(" } }", ", min-links = 2 } }"), "min-links"),
+            (bond.replace(" } }", ", min-links = 0 } }"), "min-links"),
+            (bond.replace(" } }", ", lacp-fallback = true } }"), "802.3ad"),
+            (bond.replace("broadcast\"", "802.3ad\", system-id = \"01:00:00:00:00:00\""), "one system"),
             (format!("{a}{bond}{}", tap("x", s)), "belong there"),
             (tap("x", "anti-spoofing = true"), "needs mac"),
             (tap("x", "mac = \"01:00:00:00:00:00\""), "group address"),

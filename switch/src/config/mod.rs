@@ -256,6 +256,54 @@ pub struct BondConfig {
     /// Active-backup: the link that is used while it is up. Left out: the first that came up, for as long as it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
+    /// Links that must be able to carry packets; with fewer, the bond is down.
+    #[serde(default = "min_links", skip_serializing_if = "is_min_links")]
+    pub min_links: usize,
+    /// 802.3ad: the system identifier. Left out: one made from the machine's identifier and the bond's devices, the same
+    /// after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_id: Option<Mac>,
+    /// 802.3ad: the system priority; smaller is higher.
+    #[serde(default = "system_priority", skip_serializing_if = "is_system_priority")]
+    pub system_priority: u16,
+    /// 802.3ad: while no link has a partner, the first link that is up carries packets.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lacp_fallback: bool,
+}
+
+impl BondConfig {
+    /// A bond with the default of everything else.
+    pub fn new(links: Vec<String>, mode: BondMode) -> Self {
+        Self {
+            links,
+            mode,
+            hash: BondHash::default(),
+            lacp_rate: LacpRate::default(),
+            primary: None,
+            min_links: min_links(),
+            system_id: None,
+            system_priority: system_priority(),
+            lacp_fallback: false,
+        }
+    }
+}
+
+fn min_links() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_min_links(value: &usize) -> bool {
+    *value == min_links()
+}
+
+fn system_priority() -> u16 {
+    u16::MAX
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_system_priority(value: &u16) -> bool {
+    *value == system_priority()
 }
 
 /// How links work together.

@@ -1,6 +1,6 @@
 //! ARP for IPv4 over Ethernet (RFC 826).
 
-use super::{ETHERNET, ETHERTYPE_ARP, Mac, be16};
+use super::{ETHERNET, ETHERTYPE_ARP, ETHERTYPE_RARP, Mac, be16};
 use std::net::Ipv4Addr;
 
 /// Bytes of an ARP packet with its Ethernet header.
@@ -54,6 +54,18 @@ impl Arp {
     pub fn answer(&self, mac: Mac) -> Self {
         Self { request: false, sender: (mac, self.target.1), target: self.sender }
     }
+}
+
+/// A reverse ARP request (RFC 903) by which a station's bridges learn where it is: who has this Ethernet address?
+pub fn reverse_request(mac: Mac) -> [u8; 60] {
+    let mut f = [0; 60];
+    f[..6].copy_from_slice(&Mac::BROADCAST.0);
+    f[6..12].copy_from_slice(&mac.0);
+    f[12..14].copy_from_slice(&ETHERTYPE_RARP.to_be_bytes());
+    f[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 3]);
+    f[22..28].copy_from_slice(&mac.0);
+    f[32..38].copy_from_slice(&mac.0);
+    f
 }
 
 #[cfg(test)]

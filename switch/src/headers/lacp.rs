@@ -8,6 +8,8 @@ pub const DESTINATION: Mac = Mac([0x01, 0x80, 0xc2, 0x00, 0x00, 0x02]);
 /// Bytes of a message with its Ethernet header.
 pub const LENGTH: usize = ETHERNET + 110;
 const SUBTYPE: u8 = 1;
+/// Subtype of the marker protocol (6.5).
+const MARKER: u8 = 2;
 
 /// Bits of a port's state (6.4.2.3).
 pub mod state {
@@ -128,6 +130,22 @@ impl Lacpdu {
     }
 }
 
+/// The answer to a marker request (6.5.4): the same message as a response, from `source`.
+pub fn marker_response(frame: &[u8], source: Mac) -> Option<[u8; LENGTH]> {
+    // Subtype, version, and a TLV of type 1 (marker information) and length 16.
+    if be16(frame, 12) != ETHERTYPE_SLOW || frame.get(ETHERNET..ETHERNET + 4)? != [MARKER, 1, 1, 16] {
+        return None;
+    }
+    let mut f = [0; LENGTH];
+    f[..6].copy_from_slice(&DESTINATION.0);
+    f[6..12].copy_from_slice(&source.0);
+    // Port, system, transaction, two bytes of padding.
+    f[12..32].copy_from_slice(frame.get(12..32)?);
+    // Type 2: a response.
+    f[16] = 2;
+    Some(f)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +165,21 @@ mod tests {
     fn what_is_emitted_is_parsed() {
         let pdu = Lacpdu { actor: side(1), partner: side(2) };
         assert_eq!(Lacpdu::parse(&pdu.emit(Mac([2, 0, 0, 0, 0, 9]))), Some(pdu));
+    }
+
+    #[test]
+    fn a_marker_request_is_answered_and_nothing_else_is() {
+        let (asker, own) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
+        let mut request = [0; LENGTH];
+        request[..6].copy_from_slice(&DESTINATION.0);
+        request[6..12].copy_from_slice(&asker.0);
+        request[12..18].copy_from_slice(&[0x88, 0x09, 2, 1, 1, 16]);
+        request[18..32].copy_from_slice(&[0, 7, 2, 0, 0, 0, 0, 1, 0xde, 0xad, 0xbe, 0xef, 0, 0]);
+        let response = marker_response(&request, own).unwrap();
+        assert_eq!((&response[6..12], &response[12..18]), (&own.0[..], &[0x88, 0x09, 2, 1, 2, 16][..]));
+        assert_eq!(response[18..], request[18..]);
+        assert_eq!(marker_response(&response, own), None, "a response is not answered");
+        assert!((0..32).all(|n| marker_response(&request[..n], own).is_none()));
     }
 
     #[test]

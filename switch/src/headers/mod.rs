@@ -14,6 +14,8 @@ use std::str::FromStr;
 pub const ETHERTYPE_IPV4: u16 = 0x0800;
 /// Ethertype of ARP.
 pub const ETHERTYPE_ARP: u16 = 0x0806;
+/// Ethertype of reverse ARP (RFC 903).
+pub const ETHERTYPE_RARP: u16 = 0x8035;
 /// Ethertype of IPv6.
 pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// Ethertype of LACP and its like (IEEE 802.3 annex 57A).

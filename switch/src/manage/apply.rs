@@ -136,6 +136,7 @@ impl Switch {
                 }
             }
         }
+        self.leave_links(&wanted);
         let gone: Vec<String> =
             self.ports.keys().filter(|n| !wanted.ports.contains_key(*n)).cloned().collect();
         let removed: Vec<PortRecord> = gone.iter().filter_map(|n| self.ports.remove(n)).collect();

@@ -1,4 +1,5 @@
-//! Changes of network interfaces from the kernel (rtnetlink's link group), one socket for each namespace with such ports.
+//! Carrier of network interfaces: changes as the kernel tells of them (rtnetlink's link group), one socket for each
+//! namespace with such ports. The kernel may tell up to a second late, so links of bonds are looked at besides.
 
 use super::{Switch, devices, key};
 use crate::config::DeviceConfig;
@@ -9,7 +10,11 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How often links of bonds are looked at, as a bond of Linux does with `miimon`.
+const LINK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Sockets by namespace.
 #[derive(Default)]
@@ -17,6 +22,8 @@ pub struct Carriers {
     sockets: Vec<(Option<String>, OwnedFd)>,
     /// Whether an interface may have changed since the last check of all.
     changed: bool,
+    /// When links of bonds are looked at again; none without such links.
+    next_look: Option<Instant>,
 }
 
 /// A netlink socket that is told of every change of an interface.
@@ -65,16 +72,44 @@ pub fn interface(device: &DeviceConfig) -> Option<(&str, Option<&str>)> {
     }
 }
 
+impl Carriers {
+    /// Whether a port's interface is up and has carrier; one that is gone has none.
+    fn of(&self, device: &DeviceConfig) -> Option<bool> {
+        let (name, netns) = interface(device)?;
+        let socket = self.sockets.iter().find(|(n, _)| n.as_deref() == netns);
+        let up = socket.and_then(|(_, socket)| netns::has_carrier_at(socket.as_fd(), name).ok());
+        // The namespace may be another one of the same name.
+        let up = up.or_else(|| netns::inside(netns, || netns::has_carrier(name)).ok());
+        Some(up.unwrap_or(false))
+    }
+
+    /// When links of bonds are looked at again.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// There are, or are not, links of bonds that have to be looked at.
+    pub fn look_at_links(&mut self, needed: bool) {
+        self.next_look = needed.then(Instant::now);
+    }
+}
+
 impl Switch {
-    /// Checks the carrier of every port's interface if one may have changed.
+    /// Checks the carrier of every port's interface if one may have changed, and of links of bonds when it is time.
     pub(super) fn take_carriers(&mut self) {
-        if !std::mem::take(&mut self.carriers.changed) {
+        let all = std::mem::take(&mut self.carriers.changed);
+        let look = self.carriers.next_look.is_some_and(|at| Instant::now() >= at);
+        if look {
+            self.carriers.next_look = Some(Instant::now() + LINK_INTERVAL);
+        }
+        if !all && !look {
             return;
         }
         for managed in self.ports.values() {
-            let Some((name, netns)) = interface(&managed.config.device) else { continue };
-            // An interface that is gone is down.
-            let up = netns::inside(netns, || netns::has_carrier(name)).unwrap_or(false);
+            if !all && !self.bonds.has_link(managed.id) {
+                continue;
+            }
+            let Some(up) = self.carriers.of(&managed.config.device) else { continue };
             if up != managed.shared.is_up() {
                 self.threads.tell(managed.thread, Command::Carrier(managed.id, up));
             }

@@ -193,7 +193,8 @@ impl Switch {
         let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
         let reopen = self.ports.values().filter_map(|p| p.reopening.next()).map(until).min();
         let lacp = self.bonds.deadline().map(until);
-        [next, reopen, lacp].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
+        let look = self.carriers.next_look().map(until);
+        [next, reopen, lacp, look].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
     }
 
     fn tell(&self, port: PortId, command: Command) {
@@ -218,7 +219,11 @@ impl Switch {
         }
         while let Some(message) = self.threads.slow_path_message() {
             match message {
-                SlowPathMessage::Slow(id, bytes) => self.bonds.receive_pdu(id, &bytes),
+                SlowPathMessage::Slow(id, bytes) => {
+                    if let Some(answer) = self.bonds.receive_slow(id, &bytes) {
+                        self.tell(id, Command::Send(id, answer));
+                    }
+                }
                 SlowPathMessage::Wanted(place, _) => {
                     if let Some(a) = self.tables.announced.get(place) {
                         self.server.tell(&Event::Wanted { announced: a.name.clone() });
@@ -280,6 +285,7 @@ impl Switch {
 
 impl Drop for Switch {
     fn drop(&mut self) {
+        self.leave_links(&Config::default());
         let names: Vec<String> = self.ports.keys().cloned().collect();
         for name in names {
             if let Some(port) = self.ports.get(&name) {

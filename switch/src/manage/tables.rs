@@ -63,8 +63,14 @@ pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables
             masters.extend(links.iter().map(|&l| (l, managed.id)));
             let spread = spread(b.mode, b.hash);
             let before = old.port(managed.id).and_then(|p| p.bond.clone());
-            let same = before.filter(|d| d.links() == links && d.spread() == spread);
-            bond = Some(same.unwrap_or_else(|| Arc::new(Distribution::new(links, spread))));
+            bond = Some(match before {
+                Some(same) if same.links() == links && same.spread() == spread => same,
+                before => {
+                    let new = Distribution::new(links, spread);
+                    before.iter().for_each(|old| new.take_over(old));
+                    Arc::new(new)
+                }
+            });
         }
         let native = c.segment.as_deref().and_then(|s| segment_ids.get(s)).copied();
         let trunk: Vec<(u16, SegmentId)> =

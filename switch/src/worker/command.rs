@@ -8,12 +8,16 @@ use crate::forward::SlowPathMessage;
 use crate::forward::fdb::AddressEntry;
 use crate::forward::tables::Tables;
 use crate::frame::Outgoing;
+use crate::headers::arp::reverse_request;
 use crate::offload::Offload;
 use crate::port::{Device, PortId};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
+
+/// Most addresses that are announced when a bond changes its link.
+const ANNOUNCEMENTS: usize = 1024;
 
 /// A change of everything at once.
 pub struct Change {
@@ -48,6 +52,13 @@ pub enum Command {
     Replace(PortId, Box<dyn Device>),
     /// A frame of the switch's own, to be sent as it is.
     Send(PortId, Vec<u8>),
+    /// A bond's packets go out by another link from now on: bridges there have to learn who is behind it.
+    Announce {
+        /// The bond.
+        bond: PortId,
+        /// The link.
+        link: PortId,
+    },
     /// A capture of a port's packets begins, or ends.
     Capture(PortId, Option<CaptureSink>),
     /// A port has come up at another thread: what waits for it may go.
@@ -84,6 +95,7 @@ impl Running {
                     }
                 }
                 Command::Send(port, bytes) => self.send_own(port, &bytes, Offload::default(), 0),
+                Command::Announce { bond, link } => self.announce(bond, link),
                 Command::Capture(port, sink) => {
                     if let Some(state) = self.forwarder.ports.get_mut(port.index()) {
                         state.capture = sink;
@@ -159,6 +171,23 @@ impl Running {
             self.send(&tables, &batch, port, &[Outgoing { frame: 0, vlan }]);
         }
         self.batch.get_or_insert(batch);
+    }
+
+    /// Sends a reverse ARP request (RFC 903) from each address of the bond's segments that is not behind the bond.
+    fn announce(&mut self, bond: PortId, link: PortId) {
+        let tables = Arc::clone(&self.tables);
+        let known = self.forwarder.fdb.show(self.now.seconds).into_iter().filter(|a| a.port != bond);
+        let frames: Vec<([u8; 60], u16)> = known
+            .filter_map(|a| {
+                let members = &tables.segment(a.segment)?.members;
+                let vlan = members.iter().find(|m| m.port == bond)?.vlan;
+                Some((reverse_request(a.mac), vlan))
+            })
+            .take(ANNOUNCEMENTS)
+            .collect();
+        for (frame, vlan) in frames {
+            self.send_own(link, &frame, Offload::default(), vlan);
+        }
     }
 
     /// Hands on the slow-path messages that forwarding has left.

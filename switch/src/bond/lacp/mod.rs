@@ -88,11 +88,11 @@ pub struct LinkSnapshot {
 }
 
 impl Link {
-    /// A link that is down. `fast`: the partner shall transmit every second.
-    pub fn new(system: Mac, key: u16, port: u16, fast: bool) -> Self {
+    /// A link that is down, number `port` of a system. `fast`: the partner shall transmit every second.
+    pub fn new((system_priority, system): (u16, Mac), key: u16, port: u16, fast: bool) -> Self {
         let timeout = if fast { state::SHORT_TIMEOUT } else { 0 };
         let actor = Side {
-            system_priority: 0xffff,
+            system_priority,
             system,
             key,
             port_priority: 0xff,
@@ -148,6 +148,22 @@ impl Link {
         }
     }
 
+    /// The partner shall transmit every second, or need not.
+    pub fn set_fast(&mut self, fast: bool) {
+        if self.actor.has(state::SHORT_TIMEOUT) != fast {
+            self.actor.set(state::SHORT_TIMEOUT, fast);
+            self.need_to_transmit = true;
+        }
+    }
+
+    /// The link leaves the bond: the last message to its partner, so that it need not wait for a time-out.
+    pub fn leave(&mut self, now: Millis) -> Option<Lacpdu> {
+        self.selection = Selection::Unselected;
+        self.run_machines(now);
+        self.actor.set(state::AGGREGATION, false);
+        self.up.then_some(Lacpdu { actor: self.actor, partner: self.partner })
+    }
+
     /// The message that is to be sent now, if there is one.
     pub fn transmit(&mut self, now: Millis) -> Option<Lacpdu> {
         if !self.need_to_transmit || !self.up || self.periodic == Periodic::NoPeriodic {
@@ -168,6 +184,11 @@ impl Link {
             .then(|| self.sent.first().map_or(now, |&at| at + FAST_PERIODIC));
         let deadlines = [self.current_while, self.periodic_at, self.wait_while, held_back];
         deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether nobody has been heard for so long that nobody is there.
+    pub fn has_no_partner(&self) -> bool {
+        self.actor.has(state::DEFAULTED)
     }
 
     /// Whether packets that come in by this link count.

@@ -33,17 +33,18 @@ fn group_of(link: &Link) -> Option<Group> {
     Some((p.system_priority, p.system, p.key, alone))
 }
 
-/// Selects among all links of a bond. The group that carries packets now stays unless another has more links.
+/// Selects among all links of a bond. The group that carries packets now stays unless another has more links; of equal
+/// ones, a link that says that it stands alone does not take the place of an aggregate.
 pub fn select(links: &mut [Link]) {
     let mut sizes: BTreeMap<Group, (usize, usize)> = BTreeMap::new();
     for link in links.iter() {
         if let Some(group) = group_of(link) {
             let size = sizes.entry(group).or_default();
             size.0 += 1;
-            size.1 += usize::from(link.selection == Selection::Selected);
+            size.1 += usize::from(link.distributes());
         }
     }
-    let best = sizes.iter().max_by_key(|(_, size)| **size).map(|(group, _)| *group);
+    let best = sizes.iter().max_by_key(|(group, size)| (**size, group.3.is_none())).map(|(group, _)| *group);
     for link in links {
         link.selection = match group_of(link) {
             None => Selection::Unselected,

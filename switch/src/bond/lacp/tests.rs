@@ -15,7 +15,7 @@ fn mac(n: u8) -> Mac {
 
 impl World {
     fn new(links: usize, fast: bool) -> Self {
-        let side = |n: u8| (0..links as u16).map(|p| Link::new(mac(n), 1, p + 1, fast)).collect();
+        let side = |n: u8| (0..links as u16).map(|p| Link::new((0xffff, mac(n)), 1, p + 1, fast)).collect();
         let mut w = Self { sides: [side(1), side(2)], cut: vec![false; links], now: 0, heard: 0 };
         for side in &mut w.sides {
             side.iter_mut().for_each(|l| l.carrier(true, 0));
@@ -97,7 +97,7 @@ fn slow_links_speak_every_thirty_seconds_and_are_missed_after_ninety() {
 #[test]
 fn of_two_partners_the_one_with_more_links_is_selected() {
     let mut w = World::new(3, true);
-    w.sides[1][0] = Link::new(mac(9), 1, 1, true);
+    w.sides[1][0] = Link::new((0xffff, mac(9)), 1, 1, true);
     let now = w.now;
     w.sides[1][0].carrier(true, now);
     w.pass(6000);
@@ -107,7 +107,7 @@ fn of_two_partners_the_one_with_more_links_is_selected() {
 
 #[test]
 fn a_loop_is_no_partner() {
-    let mut link = Link::new(mac(1), 1, 1, true);
+    let mut link = Link::new((0xffff, mac(1)), 1, 1, true);
     link.carrier(true, 0);
     for now in (0..10_000).step_by(100) {
         select(std::slice::from_mut(&mut link));
@@ -117,6 +117,55 @@ fn a_loop_is_no_partner() {
         }
     }
     assert!(!link.collects() && link.receive == Receive::Defaulted);
+}
+
+#[test]
+fn a_link_that_is_put_on_standby_is_detached() {
+    let mut w = World::new(1, true);
+    w.pass(5000);
+    let link = &mut w.sides[0][0];
+    assert_eq!(link.mux, Mux::Distributing);
+    link.selection = Selection::Standby;
+    link.run_machines(w.now);
+    // It waits detached from the aggregator: out of synchronization.
+    assert_eq!(link.mux, Mux::Waiting);
+    assert!(!link.actor.has(state::SYNCHRONIZATION) && !link.collects() && !link.distributes());
+}
+
+#[test]
+fn a_partner_with_a_stale_view_is_answered_at_once() {
+    let mut w = World::new(1, false);
+    w.pass(10_000);
+    let link = &mut w.sides[0][0];
+    assert!(link.transmit(w.now).is_none());
+    for stale in [
+        |s: &mut Side| s.set(state::SYNCHRONIZATION, false),
+        |s: &mut Side| s.key += 1,
+        |s: &mut Side| s.port_priority += 1,
+    ] {
+        w.now += 5000;
+        let mut pdu = Lacpdu { actor: link.partner, partner: link.actor };
+        link.receive_pdu(&pdu, w.now);
+        assert!(link.transmit(w.now).is_none());
+        stale(&mut pdu.partner);
+        link.receive_pdu(&pdu, w.now);
+        assert_eq!(link.transmit(w.now).map(|p| p.actor), Some(link.actor));
+    }
+}
+
+#[test]
+fn the_partner_of_a_link_that_leaves_hears_of_it() {
+    let mut w = World::new(2, false);
+    w.pass(5000);
+    let now = w.now;
+    let last = w.sides[0][1].leave(now).unwrap();
+    w.sides[1][1].receive_pdu(&last, now);
+    select(&mut w.sides[1]);
+    w.sides[1][1].run_machines(now);
+    w.sides[1][0].run_machines(now);
+    assert_eq!(w.distributing(1), [true, false], "and the other link goes on");
+    assert_eq!(w.sides[0][1].carrier(false, now), ());
+    assert_eq!(w.sides[0][1].leave(now), None);
 }
 
 proptest! {
@@ -141,7 +190,7 @@ proptest! {
 
     #[test]
     fn any_message_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..130)) {
-        let mut link = Link::new(mac(1), 1, 1, true);
+        let mut link = Link::new((0xffff, mac(1)), 1, 1, true);
         link.carrier(true, 0);
         let mut frame = vec![0; 12];
         frame.extend([0x88, 0x09, 1, 1, 1, 20]);
