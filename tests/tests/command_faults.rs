@@ -112,8 +112,11 @@ fn killed_command_leaves_no_instance_that_nobody_knows() {
         let _ = child.stdout.take().expect("piped").read_to_string(&mut name);
         if status.success() {
             folder.run(&["stop", "victim"]).ends(0, "");
+        } else if !name.is_empty() {
+            // Killed after it had printed the name: the instance is known, and may have been left running.
+            folder.run(&["stop", "victim"]);
         }
-        eventually(&format!("try {number}: nothing is left ({status}, {name:?})"), || {
+        eventually(&format!("try {number}: nothing is left ({status}, {name:?}, detach {detach})"), || {
             let listed = folder.run(&["ps", "--json"]).out;
             listed.trim() == "[]" && folder.left().is_empty()
         });
@@ -136,6 +139,33 @@ fn ps_removes_nothing_but_what_dead_instances_left() {
     for other in &others {
         assert!(other.join("precious").is_file(), "{} was removed", other.display());
         fs::remove_dir_all(other).expect("it is there");
+    }
+}
+
+#[test]
+fn a_folder_whose_maker_was_killed_is_removed() {
+    // What is left when a command is killed while it makes or removes a folder. No process has this number.
+    let folder = RunFolder::new();
+    let made = |name: &str, file: Option<&str>| {
+        fs::create_dir(folder.0.join(name)).expect("new");
+        file.map(|file| fs::write(folder.0.join(name).join(file), "").expect("written"));
+    };
+    made(".empty.4194304", None);
+    made(".early.4194304", Some("lock"));
+    made(".others.4194304", Some("precious"));
+    let own = format!(".own.{}", std::process::id());
+    made(&own, Some("lock"));
+    eventually("they are removed", || {
+        folder.run(&["ps"]).ends(0, "");
+        let mut left = folder.left();
+        left.sort();
+        left == [".others.4194304".to_owned(), own.clone()]
+    });
+    for left in [".others.4194304/precious", &format!("{own}/lock")] {
+        fs::remove_file(folder.0.join(left)).expect("it is there");
+    }
+    for left in [".others.4194304", &own] {
+        fs::remove_dir(folder.0.join(left)).expect("it is there");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The run directory of an instance: made when it starts, locked by the process that supervises it, removed at its end.
 
-use super::list::{is_running, remove, root, sweep};
+use super::list::{is_running, remove, root, sweep, unfinished_name};
 use machine::error::Error;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
@@ -87,7 +87,7 @@ impl RunDirectory {
             )));
         }
         // The folder appears complete and locked, so that nobody sweeps it while it is made.
-        let draft = root.join(format!(".{name}.{}", std::process::id()));
+        let draft = root.join(unfinished_name(name));
         DirBuilder::new().mode(0o700).create(&draft).map_err(|e| cannot_make(&draft, &e))?;
         let lock = File::create(draft.join(LOCK)).and_then(|mut file| {
             file.lock()?;

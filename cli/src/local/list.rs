@@ -1,6 +1,7 @@
 //! The instances that run without the node: found by their run directories, without a daemon.
 
 use super::directory::{LOCK, LOCK_MARKER, RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -36,10 +37,40 @@ fn lock_of_dead(path: &Path) -> Option<File> {
     ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(file)
 }
 
+/// The name that a run directory has while it is made or removed: its process may be killed at any step of that.
+pub fn unfinished_name(name: &str) -> String {
+    format!(".{name}.{}", std::process::id())
+}
+
+/// How long a process that this namespace does not know may take to make or remove a run directory.
+const UNFINISHED_GRACE: Duration = Duration::from_secs(2);
+
+/// Whether a folder was being made or removed by a process that is gone: by its name, and because nothing is in it but
+/// files of an instance, whose lock nobody holds.
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).and_then(|n| n.strip_prefix('.'));
+    let pid = name.and_then(|n| n.rsplit_once('.')).and_then(|(_, pid)| pid.parse::<u32>().ok());
+    let Some(pid) = pid.filter(|pid| !Path::new("/proc").join(pid.to_string()).exists()) else {
+        return false;
+    };
+    let (Ok(folder), Ok(entries)) = (fs::symlink_metadata(path), fs::read_dir(path)) else { return false };
+    let old = folder.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= UNFINISHED_GRACE));
+    let free = File::open(path.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok());
+    old && pid != 0 && free && entries.flatten().all(|e| FILES.iter().any(|f| e.file_name() == *f))
+}
+
+/// All files of a run directory. The lock goes last: without it, nobody would know whose the rest was.
+const FILES: [&str; 4] = [SOCKET, RECORD, RECORD_DRAFT, LOCK];
+
 /// Removes a run directory: the files of an instance, and the folder if nothing else is in it.
 pub fn remove(path: &Path) {
-    // The lock goes last: without it, nobody would know whose the rest was.
-    for name in [SOCKET, RECORD, RECORD_DRAFT, LOCK] {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let unfinished = name.filter(|n| !n.starts_with('.')).map(|n| path.with_file_name(unfinished_name(n)));
+    let path = match unfinished {
+        Some(unfinished) if fs::rename(path, &unfinished).is_ok() => &unfinished.clone(),
+        _ => path,
+    };
+    for name in FILES {
         let _ = fs::remove_file(path.join(name));
     }
     let _ = fs::remove_dir(path);
@@ -48,8 +79,10 @@ pub fn remove(path: &Path) {
 /// Removes run directories whose supervisor was killed, and nothing else.
 pub fn sweep(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        if let Some(_lock) = lock_of_dead(&entry.path()) {
-            remove(&entry.path());
+        let path = entry.path();
+        let lock = lock_of_dead(&path);
+        if lock.is_some() || is_unfinished(&path) {
+            remove(&path);
         }
     }
 }
