@@ -148,7 +148,9 @@ fn a_folder_whose_maker_was_killed_is_removed() {
     let folder = RunFolder::new();
     let made = |name: &str, file: Option<&str>| {
         fs::create_dir(folder.0.join(name)).expect("new");
-        file.map(|file| fs::write(folder.0.join(name).join(file), "").expect("written"));
+        if let Some(file) = file {
+            fs::write(folder.0.join(name).join(file), "").expect("written");
+        }
     };
     made(".empty.4194304", None);
     made(".early.4194304", Some("lock"));
