@@ -1,0 +1,36 @@
+//! Memory that driver and device share, as this side reaches it.
+#![allow(unsafe_code)]
+
+use core::ptr::NonNull;
+
+/// Address space of a queue: the addresses that its descriptors name, and where they lie in this program.
+///
+/// # Safety
+/// All `length` bytes from the answer of [`Memory::translate`] on can be read and written, by raw copies and by atomic
+/// accesses, as long as the implementor lives and is not changed. No reference to them exists meanwhile.
+pub unsafe trait Memory {
+    /// Where `length` bytes from `address` on lie in this program; `None` unless all of them lie there in one piece.
+    fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>>;
+}
+
+/// A guest's own memory, which it names by the same addresses as its devices do.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnMemory(());
+
+impl OwnMemory {
+    /// This program's address space.
+    ///
+    /// # Safety
+    /// Every address that is asked for is one of memory as [`Memory`] promises it.
+    pub const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+// SAFETY: promised to `new`.
+unsafe impl Memory for OwnMemory {
+    #[inline]
+    fn translate(&self, address: u64, _: u64) -> Option<NonNull<u8>> {
+        NonNull::new(address as *mut u8)
+    }
+}
