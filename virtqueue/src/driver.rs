@@ -63,7 +63,8 @@ impl DriverQueue {
             parts,
             event_index,
             fresh: 0,
-            free: Vec::new(),
+            // All that it can ever hold: nothing is allocated while packets are moved.
+            free: Vec::with_capacity(parts.size().into()),
             next_available: 0,
             published: 0,
             next_used: 0,
@@ -136,7 +137,9 @@ impl DriverQueue {
         self.broken.is_none() && self.returned() != 0
     }
 
-    /// The next buffer that has come back: its descriptor, and the bytes that the device wrote (2.7.14).
+    /// The next buffer that has come back: its descriptor, and the bytes that the device wrote (2.7.14), which may be
+    /// more than the buffer has. A device that lies may name a descriptor twice while others are in flight: the owner,
+    /// who has the buffers, finds that out and calls [`DriverQueue::refuse`].
     #[inline]
     pub fn take(&mut self) -> Option<(u16, u32)> {
         if self.broken.is_some() {
