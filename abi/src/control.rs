@@ -71,6 +71,28 @@ pub struct MessageHeader {
     pub id: u64,
 }
 
+impl MessageHeader {
+    /// The header as it travels, little-endian.
+    pub const fn emit(&self) -> [u8; 16] {
+        let fields = self.length as u128
+            | (self.kind as u128) << 32
+            | (self.status as u128) << 48
+            | (self.id as u128) << 64;
+        fields.to_le_bytes()
+    }
+
+    /// What travelled.
+    pub const fn parse(bytes: [u8; 16]) -> Self {
+        let fields = u128::from_le_bytes(bytes);
+        Self {
+            length: fields as u32,
+            kind: (fields >> 32) as u16,
+            status: (fields >> 48) as u16,
+            id: (fields >> 64) as u64,
+        }
+    }
+}
+
 /// To guest: bytes typed at the console.
 pub const CONSOLE_INPUT: u16 = 1;
 /// To guest: stop soon. Payload: grace period in milliseconds (`u32`), after which the guest is ended.

@@ -41,7 +41,6 @@ pub mod net;
 mod panic;
 pub mod random;
 pub mod registers;
-pub mod ring;
 
 pub use entry::{ExitCode, exit};
 #[doc(hidden)]

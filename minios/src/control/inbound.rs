@@ -1,9 +1,9 @@
 //! Receiving a message. It may arrive in pieces, be of an unknown kind, or be too long for the heap.
 
-use crate::ring::Consumer;
 use abi::control as message;
 use abi::control::{MESSAGE_MAXIMUM, MessageHeader};
 use alloc::vec::Vec;
+use virtqueue::stream::Consumer;
 
 const HEADER: usize = size_of::<MessageHeader>();
 
@@ -24,19 +24,13 @@ impl Inbound {
     }
 
     pub fn fields(&self) -> MessageHeader {
-        let h = &self.header;
-        MessageHeader {
-            length: u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
-            kind: u16::from_le_bytes([h[4], h[5]]),
-            status: u16::from_le_bytes([h[6], h[7]]),
-            id: u64::from_le_bytes([h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]]),
-        }
+        MessageHeader::parse(self.header)
     }
 
-    /// Reads on; returns whether the message is complete.
+    /// Reads on; returns whether the message is complete. A monitor that breaks the ring's rules is read no further.
     pub fn advance(&mut self, ring: &mut Consumer) -> bool {
         if self.header_received < HEADER {
-            self.header_received += ring.read(&mut self.header[self.header_received..]);
+            self.header_received += ring.read(&mut self.header[self.header_received..]).unwrap_or(0);
             if self.header_received < HEADER {
                 return false;
             }
@@ -61,7 +55,7 @@ impl Inbound {
         let mut chunk = [0; 512];
         while self.payload_left > 0 {
             let length = self.payload_left.min(chunk.len());
-            let n = ring.read(&mut chunk[..length]);
+            let n = ring.read(&mut chunk[..length]).unwrap_or(0);
             if n == 0 {
                 return false;
             }

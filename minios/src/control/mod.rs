@@ -13,7 +13,6 @@ use crate::clock::{self, Instant, Tsc};
 use crate::global::Global;
 use crate::heap;
 use crate::registers;
-use crate::ring::{Consumer, Producer};
 use abi::control as message;
 use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader};
 use abi::registers::DOORBELL_CONTROL;
@@ -24,6 +23,7 @@ use core::time::Duration;
 use inbound::Inbound;
 pub use request::{Reply, Request, RequestHandler, unsupported};
 use request::{header, parse};
+use virtqueue::stream::{Consumer, Producer};
 
 const HEADER: usize = size_of::<MessageHeader>();
 /// Console input kept for a guest that does not read it, bytes.
@@ -77,6 +77,21 @@ impl Control {
         }
     }
 
+    /// Bytes that the ring has room for; none once the monitor has broken its rules.
+    fn room(&self) -> usize {
+        self.to_host.room().unwrap_or(0)
+    }
+
+    /// Writes bytes into the ring, as many as fit.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.to_host.write(bytes).unwrap_or(0)
+    }
+
+    /// Bytes that have arrived; none once the monitor has broken its rules.
+    fn waiting(&self) -> usize {
+        self.to_guest.waiting().unwrap_or(0)
+    }
+
     /// Writes console text into the ring, or behind a reply that waits; drops it if neither has room.
     fn console(&mut self, text: &[u8]) {
         let header = header(text.len(), message::CONSOLE_OUTPUT, 0, 0);
@@ -90,13 +105,13 @@ impl Control {
             return;
         }
         if self.dropped_bytes > 0 && !self.report_dropped(HEADER + text.len())
-            || self.to_host.room() < HEADER + text.len()
+            || self.room() < HEADER + text.len()
         {
             self.dropped_bytes += text.len();
             return;
         }
-        self.to_host.write(&header);
-        self.to_host.write(text);
+        self.write(&header);
+        self.write(text);
         self.publish();
     }
 
@@ -107,12 +122,12 @@ impl Control {
         let parts =
             [&b"["[..], decimal(self.dropped_bytes, &mut digits), b" bytes of console output lost]\n"];
         let length = parts.iter().map(|p| p.len()).sum::<usize>();
-        if self.to_host.room() < HEADER + length + more {
+        if self.room() < HEADER + length + more {
             return false;
         }
-        self.to_host.write(&header(length, message::CONSOLE_OUTPUT, 0, 0));
+        self.write(&header(length, message::CONSOLE_OUTPUT, 0, 0));
         for part in parts {
-            self.to_host.write(part);
+            self.write(part);
         }
         self.dropped_bytes = 0;
         self.publish();
@@ -129,7 +144,7 @@ impl Control {
     /// Writes as much of the backlog as fits into the ring.
     fn flush_backlog(&mut self) {
         while !self.backlog.is_empty() {
-            let n = self.to_host.write(self.backlog.as_slices().0);
+            let n = self.to_host.write(self.backlog.as_slices().0).unwrap_or(0);
             self.backlog.drain(..n);
             if n == 0 {
                 return;
@@ -158,7 +173,7 @@ impl Control {
     /// The next complete request. Handles messages of other kinds on the way.
     fn next_request(&mut self) -> Option<(u16, u64, Option<Vec<u8>>)> {
         loop {
-            if self.to_guest.waiting() == 0 {
+            if self.waiting() == 0 {
                 return None;
             }
             let whole = self.inbound.advance(&mut self.to_guest);
@@ -228,7 +243,10 @@ pub(crate) unsafe fn init(page: u64) {
     // SAFETY: the monitor has laid out the page and both rings, for this side's use as long as the guest runs.
     let (out, to_guest) = unsafe {
         let (to_host, to_guest) = ((*page).to_host_bytes, (*page).to_guest_bytes);
-        (Producer::new(&raw mut (*page).to_host, to_host), Consumer::new(&raw mut (*page).to_guest, to_guest))
+        (
+            Producer::new(&raw mut (*page).to_host, to_host.base as *mut u8, to_host.length),
+            Consumer::new(&raw mut (*page).to_guest, to_guest.base as *mut u8, to_guest.length),
+        )
     };
     CONTROL.with(|control| (control.to_host, control.to_guest) = (out, to_guest));
 }
@@ -239,7 +257,7 @@ pub fn poll(handler: &mut dyn RequestHandler) -> bool {
     loop {
         let request = CONTROL.with(|control| {
             control.flush_backlog();
-            worked |= control.to_guest.waiting() > 0;
+            worked |= control.waiting() > 0;
             control.next_request()
         });
         let Some((kind, id, payload)) = request else { break };
@@ -266,7 +284,7 @@ pub(crate) fn flush_doorbell() {
 
 /// Whether something has arrived, or the backlog can be written.
 pub(crate) fn has_work() -> bool {
-    CONTROL.with(|c| c.to_guest.waiting() > 0 || (!c.backlog.is_empty() && c.to_host.room() > 0))
+    CONTROL.with(|c| c.waiting() > 0 || (!c.backlog.is_empty() && c.room() > 0))
 }
 
 /// Asks the monitor for a wake-up when [`has_work`] becomes true, or takes that back.
@@ -302,7 +320,7 @@ pub(crate) fn drain_before_exit() {
         CONTROL.try_with(|control| {
             control.to_host.wait(true);
             control.flush_backlog();
-            let full = control.to_host.room() < EXIT_MESSAGE_ROOM;
+            let full = control.room() < EXIT_MESSAGE_ROOM;
             if full {
                 control.doorbell_pending = true;
                 control.ring();
@@ -318,11 +336,11 @@ pub(crate) fn drain_before_exit() {
 /// Sends ranges of the heap that hold nothing; `false` if the ring has no room for them now.
 pub(crate) fn send_free_ranges(ranges: &[u8]) -> bool {
     CONTROL.with(|control| {
-        if !control.backlog.is_empty() || control.to_host.room() < HEADER + ranges.len() {
+        if !control.backlog.is_empty() || control.room() < HEADER + ranges.len() {
             return false;
         }
-        control.to_host.write(&header(ranges.len(), message::FREE_RANGES, 0, 1));
-        control.to_host.write(ranges);
+        control.write(&header(ranges.len(), message::FREE_RANGES, 0, 1));
+        control.write(ranges);
         control.publish();
         control.ring();
         true
@@ -369,7 +387,18 @@ pub(crate) fn await_input(waker: &Waker) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::tests::pair;
+    use abi::control::RingPositions;
+
+    /// Both ends of one stream of `size` bytes.
+    fn pair(size: usize) -> (Producer, Consumer) {
+        // SAFETY: words of integers.
+        let positions: *mut RingPositions = Box::leak(Box::new(unsafe { core::mem::zeroed() }));
+        let bytes = vec![0u8; size].leak().as_mut_ptr();
+        // SAFETY: leaked just now, so there for good; one producer, one consumer.
+        unsafe {
+            (Producer::new(positions, bytes, size as u64), Consumer::new(positions, bytes, size as u64))
+        }
+    }
 
     /// A guest's end, and the monitor's ends of both streams.
     fn control(size: usize) -> (Control, Consumer, Producer) {
@@ -380,7 +409,7 @@ mod tests {
 
     fn read(ring: &mut Consumer) -> Vec<u8> {
         let mut bytes = vec![0; 1 << 16];
-        let n = ring.read(&mut bytes);
+        let n = ring.read(&mut bytes).unwrap();
         bytes.truncate(n);
         bytes
     }
@@ -433,7 +462,7 @@ mod tests {
         .concat();
         let mut requests = Vec::new();
         for byte in bytes {
-            host.write(&[byte]);
+            host.write(&[byte]).unwrap();
             host.publish();
             requests.extend(control.next_request());
         }
@@ -445,15 +474,15 @@ mod tests {
     fn what_is_unknown_or_too_long_is_skipped() {
         let (mut control, _, mut host) = control(64);
         let long = MESSAGE_MAXIMUM as usize + 1;
-        host.write(&header(4, 999, 0, 1));
-        host.write(b"what");
-        host.write(&header(long, message::CONFIGURE, 0, 2));
+        host.write(&header(4, 999, 0, 1)).unwrap();
+        host.write(b"what").unwrap();
+        host.write(&header(long, message::CONFIGURE, 0, 2)).unwrap();
         host.publish();
         assert_eq!(control.next_request(), None);
         let mut left = long;
         let mut found = None;
         while found.is_none() {
-            left -= host.write(&vec![0; left.min(4096)]);
+            left -= host.write(&vec![0; left.min(4096)]).unwrap();
             host.publish();
             found = control.next_request();
         }

@@ -59,12 +59,7 @@ pub fn unsupported(_: Request<'_>) -> Reply {
 
 /// The header of a message to the monitor.
 pub(super) fn header(length: usize, kind: u16, status: u16, id: u64) -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    bytes[4..6].copy_from_slice(&kind.to_le_bytes());
-    bytes[6..8].copy_from_slice(&status.to_le_bytes());
-    bytes[8..].copy_from_slice(&id.to_le_bytes());
-    bytes
+    MessageHeader { length: length as u32, kind, status, id }.emit()
 }
 
 /// A request from a message of its kind.

@@ -1,9 +1,9 @@
 //! Net devices: virtio-net on queues that were ready before the guest was entered.
 //!
-//! [`virtqueue`] moves descriptors, [`queue`] moves packets that somebody owns, [`Device`] is a pair of queues. A
-//! guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] puts smoltcp on a device,
-//! with whatever offloads were agreed on, [`stack`] runs it under the executor, and
-//! [`listener`] serves thousands of connections to one port.
+//! The crate `virtqueue` moves descriptors, [`queue`] moves packets that somebody owns, [`Device`] is a pair of queues.
+//! A guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] puts smoltcp on a device,
+//! with whatever offloads were agreed on, [`stack`] runs it under the executor, and [`listener`] serves thousands of
+//! connections to one port.
 
 pub mod checksum;
 #[cfg(feature = "tcpip")]
@@ -13,7 +13,6 @@ pub mod phy;
 pub mod queue;
 #[cfg(feature = "tcpip")]
 pub mod stack;
-pub mod virtqueue;
 
 use crate::boot;
 use crate::global::Global;

@@ -2,15 +2,16 @@
 #![allow(unsafe_code)]
 
 use super::HEADER;
-use super::virtqueue::Virtqueue;
 use crate::idle::Source;
 use crate::registers;
 use abi::boot::Queue;
+use abi::net::FEATURE_EVENT_IDX;
 use abi::virtqueue::DESCRIPTOR_WRITE;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+use virtqueue::{Addresses, BadQueue, DriverQueue, OwnMemory, Parts};
 
 /// Memory that a device may work on while the queue owns the value.
 ///
@@ -36,8 +37,12 @@ pub enum Direction {
 
 /// One of a device's two queues.
 pub struct PacketQueue<B: Buffer> {
-    ring: Virtqueue,
+    ring: DriverQueue,
     direction: Direction,
+    /// Index of the doorbell that tells the device of new buffers.
+    doorbell: u32,
+    /// Rings a doorbell.
+    notify: fn(u32),
     /// By descriptor: the buffer in flight, and the length of its area.
     flying: ManuallyDrop<Vec<Option<(B, u32)>>>,
 }
@@ -45,13 +50,25 @@ pub struct PacketQueue<B: Buffer> {
 /// A queue of the boot page. The caller has made sure that it is opened once.
 pub(super) fn open<B: Buffer>(queue: &Queue, features: u64, direction: Direction) -> Option<PacketQueue<B>> {
     // SAFETY: the monitor laid the queue out, and `Device::open` gives each device to one driver.
-    let ring = unsafe { Virtqueue::new(queue, features, registers::ring) }?;
-    Some(PacketQueue::new(ring, direction))
+    unsafe { PacketQueue::new(queue, features, direction, registers::ring) }.ok()
 }
 
 impl<B: Buffer> PacketQueue<B> {
-    fn new(ring: Virtqueue, direction: Direction) -> Self {
-        Self { ring, direction, flying: ManuallyDrop::new(Vec::new()) }
+    /// # Safety
+    /// The three parts lie where `queue` says, writable, for good, and no other driver uses them.
+    unsafe fn new(
+        queue: &Queue,
+        features: u64,
+        direction: Direction,
+        notify: fn(u32),
+    ) -> Result<Self, BadQueue> {
+        // SAFETY: only asked for the parts, which the caller promises.
+        let memory = unsafe { OwnMemory::new() };
+        let parts = Parts::locate(&memory, queue.size, Addresses::from(queue))?;
+        // SAFETY: promised by the caller.
+        let ring = unsafe { DriverQueue::new(parts, features & FEATURE_EVENT_IDX != 0) };
+        let flying = ManuallyDrop::new(Vec::new());
+        Ok(Self { ring, direction, doorbell: queue.doorbell, notify, flying })
     }
 
     /// Gives a buffer to the device, which sees it at [`PacketQueue::publish`]. It comes straight back if the ring is
@@ -81,7 +98,9 @@ impl<B: Buffer> PacketQueue<B> {
 
     /// Shows the device what was put, with one doorbell at the most.
     pub fn publish(&mut self) {
-        self.ring.publish();
+        if self.ring.publish() {
+            (self.notify)(self.doorbell);
+        }
     }
 
     /// The next buffer that the device has done with, and how many bytes of it (header included) it filled.
@@ -90,7 +109,7 @@ impl<B: Buffer> PacketQueue<B> {
         match self.flying.get_mut(usize::from(id)).and_then(Option::take) {
             Some((buffer, length)) => Some((buffer, written.min(length) as usize)),
             None => {
-                self.ring.break_off();
+                self.ring.refuse(id);
                 None
             }
         }
@@ -108,7 +127,7 @@ impl<B: Buffer> PacketQueue<B> {
 
     /// Whether the device broke the rules of the ring: it will not be heard of again.
     pub fn is_broken(&self) -> bool {
-        self.ring.is_broken()
+        self.ring.broken().is_some()
     }
 }
 
@@ -168,22 +187,78 @@ unsafe impl Buffer for Frame {
 
 #[cfg(test)]
 mod tests {
-    use super::super::virtqueue::tests::Model;
     use super::*;
+    use abi::virtqueue::{
+        USED_INDEX, USED_RING, UsedElement, available_bytes, descriptors_bytes, used_bytes,
+    };
+    use std::cell::Cell;
+    use virtqueue::{Chain, DeviceQueue};
+
+    thread_local!(static RUNG: Cell<u32> = const { Cell::new(0) });
+
+    /// A queue in memory that is leaked, and its device.
+    struct Host {
+        queue: Queue,
+        device: DeviceQueue,
+    }
+
+    impl Host {
+        fn new(size: u32, direction: Direction) -> Self {
+            let leak = |bytes: u64| vec![0u128; bytes.div_ceil(16) as usize].leak().as_ptr() as u64;
+            let queue = Queue {
+                descriptors: leak(descriptors_bytes(size)),
+                available: leak(available_bytes(size)),
+                used: leak(used_bytes(size)),
+                size,
+                doorbell: 1,
+            };
+            let direction = match direction {
+                Direction::Receive => virtqueue::Direction::ToDriver,
+                Direction::Transmit => virtqueue::Direction::FromDriver,
+            };
+            RUNG.set(0);
+            // SAFETY: the parts are leaked, and every test makes one device.
+            let device = unsafe {
+                let parts = Parts::locate(&OwnMemory::new(), size, Addresses::from(&queue)).unwrap();
+                DeviceQueue::new(parts, direction, false, 0)
+            };
+            Self { queue, device }
+        }
+
+        fn driver(&self, direction: Direction) -> PacketQueue<Frame> {
+            // SAFETY: as for the device; every test makes one driver.
+            unsafe { PacketQueue::new(&self.queue, 0, direction, |_| RUNG.set(RUNG.get() + 1)) }.unwrap()
+        }
+
+        /// The next buffer that the driver has made available.
+        fn pop(&mut self) -> Chain {
+            assert!(self.device.waiting().unwrap() > 0);
+            // SAFETY: asked for the buffers of frames, which the driver keeps.
+            let chain = self.device.peek(&unsafe { OwnMemory::new() }, 0, |_, _| ()).unwrap();
+            self.device.take(1);
+            chain
+        }
+
+        fn push(&mut self, id: u16, written: u32) {
+            self.device.give_back(id, written);
+            self.device.publish();
+        }
+    }
 
     #[test]
     fn a_buffer_comes_back_as_what_it_was() {
-        let mut device = Model::new(4, 0);
-        let mut queue = PacketQueue::new(device.driver(0), Direction::Receive);
+        let mut host = Host::new(4, Direction::Receive);
+        let mut queue = host.driver(Direction::Receive);
         for length in [100, 200] {
             assert!(queue.put(Frame::new(length).unwrap()).is_ok());
         }
         queue.publish();
-        let (first, _) = device.pop().unwrap();
-        let (second, descriptor) = device.pop().unwrap();
-        assert_eq!((descriptor.length, descriptor.flags), (200, DESCRIPTOR_WRITE));
-        device.push(second.into(), 60);
-        device.push(first.into(), u32::MAX);
+        queue.publish();
+        assert_eq!(RUNG.get(), 1, "one doorbell for both");
+        let (first, second) = (host.pop(), host.pop());
+        assert_eq!(second.length, 200);
+        host.push(second.head, 60);
+        host.push(first.head, u32::MAX);
         let (frame, length) = queue.take().unwrap();
         assert_eq!((frame.capacity(), length), (200, 60));
         let (frame, length) = queue.take().unwrap();
@@ -192,23 +267,40 @@ mod tests {
 
     #[test]
     fn a_buffer_returned_twice_breaks_the_queue() {
-        let mut device = Model::new(4, 0);
-        let mut queue = PacketQueue::new(device.driver(0), Direction::Transmit);
+        let mut host = Host::new(4, Direction::Transmit);
+        let mut queue = host.driver(Direction::Transmit);
         for _ in 0..2 {
             assert!(queue.put(Frame::new(64).unwrap()).is_ok());
         }
         queue.publish();
-        device.push(0, 0);
-        device.push(0, 0);
+        host.push(0, 0);
+        host.push(0, 0);
         assert!(queue.take().is_some());
         assert!(queue.take().is_none());
         assert!(queue.is_broken());
     }
 
     #[test]
+    fn a_device_that_returns_what_it_did_not_get_is_left_alone() {
+        for id in [1, 4, u32::MAX] {
+            let host = Host::new(4, Direction::Transmit);
+            let mut queue = host.driver(Direction::Transmit);
+            assert!(queue.put(Frame::new(64).unwrap()).is_ok());
+            queue.publish();
+            // SAFETY: words of the leaked ring.
+            unsafe {
+                ((host.queue.used + USED_RING) as *mut UsedElement).write(UsedElement { id, length: 1 });
+                ((host.queue.used + USED_INDEX) as *mut u16).write_volatile(1);
+            }
+            assert!(queue.take().is_none());
+            assert!(queue.is_broken() && !queue.has_work());
+        }
+    }
+
+    #[test]
     fn a_full_ring_gives_the_buffer_back() {
-        let device = Model::new(4, 0);
-        let mut queue = PacketQueue::new(device.driver(0), Direction::Transmit);
+        let host = Host::new(4, Direction::Transmit);
+        let mut queue = host.driver(Direction::Transmit);
         for _ in 0..4 {
             assert!(queue.put(Frame::new(64).unwrap()).is_ok());
         }
