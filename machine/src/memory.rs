@@ -8,6 +8,7 @@ use crate::error::Error;
 use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 /// An address in the guest-physical space (and, the map being an identity, in the guest's virtual space).
@@ -42,6 +43,8 @@ pub struct Region {
     start: GuestPhys,
     host: *mut u8,
     length: usize,
+    /// Whether this process may write to it.
+    writable: bool,
 }
 
 // SAFETY: a `Region` is an address range; all access through it is by raw copies and atomics, from any thread.
@@ -84,21 +87,21 @@ impl Region {
         let length = length as usize;
         let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
         let host = map(length, libc::PROT_READ | libc::PROT_WRITE, flags, fd.as_raw_fd())?;
-        Ok((Self { start, host, length }, fd))
+        Ok((Self { start, host, length, writable: true }, fd))
     }
 
     /// Memory of this process alone.
     pub fn private(start: GuestPhys, length: u64) -> Result<Self, Error> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         let host = map(length as usize, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
-        Ok(Self { start, host, length: length as usize })
+        Ok(Self { start, host, length: length as usize, writable: true })
     }
 
     /// The first `length` bytes of a file, read-only and shared with every other mapping of it.
     pub fn file(start: GuestPhys, length: u64, file: &impl AsRawFd) -> Result<Self, Error> {
         let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
         let host = map(length as usize, libc::PROT_READ, flags, file.as_raw_fd())?;
-        Ok(Self { start, host, length: length as usize })
+        Ok(Self { start, host, length: length as usize, writable: false })
     }
 
     /// First guest address of the region.
@@ -240,6 +243,15 @@ impl Region {
     }
 }
 
+// SAFETY: the range lies in the mapping, which can be written and stays until the region is dropped; all access to it is
+// by raw copies and atomics.
+unsafe impl virtqueue::Memory for Region {
+    #[inline]
+    fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>> {
+        self.pointer(GuestPhys(address), length).ok().filter(|_| self.writable).and_then(NonNull::new)
+    }
+}
+
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the mapping is this region's own, and pointers into it do not outlive the region by contract of
@@ -257,12 +269,6 @@ pub unsafe trait Plain: Copy {}
 unsafe impl Plain for abi::boot::BootPage {}
 // SAFETY: as above.
 unsafe impl Plain for abi::boot::Range {}
-// SAFETY: as above.
-unsafe impl Plain for abi::control::MessageHeader {}
-// SAFETY: as above.
-unsafe impl Plain for abi::virtqueue::Descriptor {}
-// SAFETY: as above.
-unsafe impl Plain for abi::virtqueue::UsedElement {}
 // SAFETY: as above.
 unsafe impl Plain for abi::net::NetHeader {}
 // SAFETY: as above.
@@ -292,6 +298,15 @@ mod tests {
             assert!(r.pointer(GuestPhys(address), length).is_err(), "{address:#x} {length:#x}");
         }
         assert!(r.pointer(GuestPhys(0x1000_0000), 0x10000).is_ok());
+    }
+
+    #[test]
+    fn no_queue_lies_in_memory_that_is_read_only() {
+        use virtqueue::Memory;
+        let (_region, fd) = Region::shared(GuestPhys(0), 0x2000).unwrap();
+        let image = Region::file(GuestPhys(0), 0x2000, &fd).unwrap();
+        assert!(region().translate(0x1000_0000, 16).is_some());
+        assert!(image.translate(0, 16).is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{NETS, RECEIVE_KICK, TAP, TRANSMIT_KICK};
 use crate::ending::{Ending, Fault};
 use crate::eventfd::EventFd;
 use crate::net::device::{Left, TapNet};
-use crate::net::virtqueue::RingError;
+use virtqueue::RingError;
 
 /// Passes over a transmit queue after the guest's end: as many as the longest queue takes.
 const LAST_PASSES: usize = 8;

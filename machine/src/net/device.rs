@@ -2,21 +2,23 @@
 #![allow(unsafe_code)]
 
 use super::Counters;
-use super::virtqueue::{Buffer, Chain, DeviceQueue, Direction, RingError};
 use crate::memory::Region;
 use abi::boot::Queue;
 use abi::net::*;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use virtqueue::{Addresses, BadQueue, Chain, DeviceQueue, Direction, Parts, RingError};
 
 const HEADER: usize = size_of::<NetHeader>();
 /// Header, Ethernet with a VLAN tag, and the largest IP packet.
 const PACKET_MAXIMUM: usize = HEADER + 18 + 65535;
 /// Packets moved before other work gets its turn.
 const BATCH: usize = 128;
-/// Buffers gathered for one packet.
+/// Buffers gathered for one packet, beyond which no chain is added.
 const GATHER: usize = 64;
+/// Most ranges of one read or write of a TAP: `IOV_MAX`, and no queue of ours has more descriptors.
+const RANGES: usize = 1024;
 
 /// What a pass over a queue left behind.
 #[derive(Debug)]
@@ -45,13 +47,17 @@ pub struct TapNet {
     mergeable: bool,
     large: bool,
     guest_checksum: bool,
-    buffers: Vec<Buffer>,
-    chains: Vec<(Chain, usize)>,
+    /// Buffers of the packet at hand, as `readv` and `writev` take them.
+    buffers: Vec<libc::iovec>,
+    /// Chains that they belong to, while a packet is received.
+    chains: Vec<Chain>,
     /// Totals.
     pub counters: Counters,
+    /// Where queues and buffers lie. Dropped after the queues.
+    memory: Arc<Region>,
 }
 
-// SAFETY: the pointers in `buffers` are to guest memory, which the queues keep mapped and any thread may use.
+// SAFETY: the pointers in `buffers` are to guest memory, which the device keeps mapped and any thread may use.
 unsafe impl Send for TapNet {}
 
 impl TapNet {
@@ -61,22 +67,28 @@ impl TapNet {
         memory: &Arc<Region>,
         queues: [Queue; 2],
         features: u64,
-    ) -> Result<Self, RingError> {
+    ) -> Result<Self, BadQueue> {
         let event_index = features & FEATURE_EVENT_IDX != 0;
-        let queue = |q, direction| DeviceQueue::new(memory.clone(), q, direction, event_index);
-        let receive = queue(queues[0], Direction::ToGuest);
+        let queue = |q: &Queue, direction| {
+            let parts = Parts::locate(&**memory, q.size, Addresses::from(q))?;
+            // SAFETY: the parts lie in guest memory, which the device holds; nobody else serves its queues.
+            Ok(unsafe { DeviceQueue::new(parts, direction, event_index, 0) })
+        };
+        let (receive, transmit) =
+            (queue(&queues[0], Direction::ToDriver)?, queue(&queues[1], Direction::FromDriver)?);
         // The TAP says when there is something to receive; until then new buffers are no news.
-        receive.disarm()?;
+        receive.disarm();
         Ok(Self {
             tap,
             receive,
-            transmit: queue(queues[1], Direction::FromGuest),
+            transmit,
             mergeable: features & FEATURE_MRG_RXBUF != 0,
             large: features & (FEATURE_GUEST_TSO4 | FEATURE_GUEST_TSO6) != 0,
             guest_checksum: features & FEATURE_GUEST_CSUM != 0,
             buffers: Vec::with_capacity(GATHER),
             chains: Vec::with_capacity(GATHER),
             counters: Counters::default(),
+            memory: memory.clone(),
         })
     }
 
@@ -87,16 +99,15 @@ impl TapNet {
 
     /// Moves packets from the guest to the TAP; whether the guest wants to be woken.
     pub fn transmit(&mut self) -> Result<(Left, bool), RingError> {
-        self.transmit.disarm()?;
+        self.transmit.disarm();
         let mut left = Left::More;
         for _ in 0..BATCH {
-            self.buffers.clear();
-            let Some(chain) = self.transmit.peek(0, &mut self.buffers)? else {
+            let Some(chain) = self.next_transmitted()? else {
                 left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
                 break;
             };
-            if !(HEADER..=PACKET_MAXIMUM).contains(&chain.length) {
-                return Err(RingError::Length { head: chain.head, length: chain.length as u64 });
+            if !(HEADER as u64..=PACKET_MAXIMUM as u64).contains(&chain.length) {
+                return Err(RingError::Length { head: chain.head, length: chain.length });
             }
             match self.vectored(libc::writev) {
                 Ok(_) => self.counters.transmitted += 1,
@@ -106,39 +117,47 @@ impl TapNet {
                 }
                 Err(_) => self.counters.refused += 1,
             }
-            self.transmit.complete(chain.head, 0)?;
+            complete(&mut self.transmit, chain.head, 0);
         }
-        Ok((left, self.transmit.publish()?))
+        Ok((left, publish(&mut self.transmit)))
     }
 
     /// Throws away what the guest transmits, for a device whose TAP is gone: its driver gets its buffers back. Whether
     /// the guest wants to be woken.
     pub fn discard(&mut self) -> Result<(Left, bool), RingError> {
-        self.transmit.disarm()?;
+        self.transmit.disarm();
         let mut left = Left::More;
         for _ in 0..BATCH {
-            self.buffers.clear();
-            let Some(chain) = self.transmit.peek(0, &mut self.buffers)? else {
+            let Some(chain) = self.next_transmitted()? else {
                 left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
                 break;
             };
             self.counters.refused += 1;
-            self.transmit.complete(chain.head, 0)?;
+            complete(&mut self.transmit, chain.head, 0);
         }
-        Ok((left, self.transmit.publish()?))
+        Ok((left, publish(&mut self.transmit)))
+    }
+
+    /// The next packet that the guest transmits, its buffers gathered.
+    fn next_transmitted(&mut self) -> Result<Option<Chain>, RingError> {
+        self.buffers.clear();
+        if self.transmit.waiting()? == 0 {
+            return Ok(None);
+        }
+        look_at(&self.transmit, &self.memory, 0, &mut self.buffers).map(Some)
     }
 
     /// Moves packets from the TAP to the guest; whether the guest wants to be woken.
     pub fn receive(&mut self) -> Result<(Left, bool), RingError> {
         let mut left = Left::More;
-        self.receive.disarm()?;
+        self.receive.disarm();
         for _ in 0..BATCH {
             if !self.gather()? {
                 left = if self.receive.arm(self.chains.len() as u16)? { Left::More } else { Left::NoBuffers };
                 break;
             }
             match self.vectored(libc::readv) {
-                Ok(n) if n >= HEADER => self.deliver(n)?,
+                Ok(n) if n >= HEADER => self.deliver(n),
                 Ok(_) => {}
                 Err(e) => {
                     left = if is_lost(&e) { Left::Lost(e) } else { Left::Nothing };
@@ -146,25 +165,30 @@ impl TapNet {
                 }
             }
         }
-        Ok((left, self.receive.publish()?))
+        Ok((left, publish(&mut self.receive)))
     }
 
     /// Gathers buffers enough for any packet; `false` if the guest has too few.
     fn gather(&mut self) -> Result<bool, RingError> {
         self.buffers.clear();
         self.chains.clear();
-        let wanted = if self.large && self.mergeable { PACKET_MAXIMUM } else { 1 };
+        let wanted = if self.large && self.mergeable { PACKET_MAXIMUM as u64 } else { 1 };
+        let waiting = self.receive.waiting()?;
         let mut total = 0;
         while total < wanted {
-            let before = self.buffers.len();
-            let Some(chain) = self.receive.peek(self.chains.len() as u16, &mut self.buffers)? else {
+            let ahead = self.chains.len() as u16;
+            if ahead >= waiting {
                 return Ok(false);
-            };
-            if chain.length < HEADER || (self.chains.is_empty() && self.buffers[before].iov_len < HEADER) {
-                return Err(RingError::Length { head: chain.head, length: chain.length as u64 });
+            }
+            let before = self.buffers.len();
+            let chain = look_at(&self.receive, &self.memory, ahead, &mut self.buffers)?;
+            if chain.length < HEADER as u64
+                || (self.chains.is_empty() && self.buffers[before].iov_len < HEADER)
+            {
+                return Err(RingError::Length { head: chain.head, length: chain.length });
             }
             total += chain.length;
-            self.chains.push((chain, chain.length));
+            self.chains.push(chain);
             if self.buffers.len() >= GATHER {
                 break;
             }
@@ -173,12 +197,12 @@ impl TapNet {
     }
 
     /// A packet of `n` bytes, header included, lies in the gathered buffers: hands them to the guest.
-    fn deliver(&mut self, n: usize) -> Result<(), RingError> {
-        let mut rest = n;
+    fn deliver(&mut self, n: usize) {
+        let mut rest = n as u64;
         let mut used = 0u16;
-        for (chain, capacity) in &self.chains {
-            let here = rest.min(*capacity);
-            self.receive.complete(chain.head, here as u32)?;
+        for chain in &self.chains {
+            let here = rest.min(chain.length);
+            complete(&mut self.receive, chain.head, here as u32);
             used += 1;
             rest -= here;
             if rest == 0 {
@@ -195,16 +219,44 @@ impl TapNet {
             }
         }
         self.counters.received += 1;
-        Ok(())
     }
 
+    /// Reads or writes the gathered buffers. There are more than one call takes only if the guest's chains share
+    /// descriptors: a packet then goes into the first of them.
     fn vectored(
         &self,
         call: unsafe extern "C" fn(i32, *const libc::iovec, i32) -> isize,
     ) -> io::Result<usize> {
-        let count = self.buffers.len() as i32;
+        let count = self.buffers.len().min(RANGES) as i32;
         // SAFETY: each vector is a range of guest memory that the queue has checked.
         let n = unsafe { call(self.tap.as_raw_fd(), self.buffers.as_ptr(), count) };
         if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
     }
+}
+
+/// Looks at the chain `ahead` places beyond the next one, which must be waiting; its buffers go to the end of `buffers`.
+fn look_at(
+    queue: &DeviceQueue,
+    memory: &Region,
+    ahead: u16,
+    buffers: &mut Vec<libc::iovec>,
+) -> Result<Chain, RingError> {
+    queue.peek(memory, ahead, |start, length| {
+        buffers.push(libc::iovec { iov_base: start.as_ptr().cast(), iov_len: length });
+    })
+}
+
+/// Takes the next chain and gives it back as used, `written` bytes filled in.
+fn complete(queue: &mut DeviceQueue, head: u16, written: u32) {
+    queue.take(1);
+    queue.give_back(head, written);
+}
+
+/// Shows the guest what was completed; whether it wants to be woken for it.
+fn publish(queue: &mut DeviceQueue) -> bool {
+    if queue.unannounced() == 0 {
+        return false;
+    }
+    queue.publish();
+    queue.wants_call()
 }

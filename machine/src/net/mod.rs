@@ -1,9 +1,9 @@
 //! Net devices (virtio 1.2, 5.1): feature bits, counters and addresses. [`device`] serves one whose other end is a TAP,
-//! which [`tap`] opens; [`virtqueue`] is the device's side of a ring. Devices over vhost-user are in [`crate::vhost`].
+//! which [`tap`] opens; the device's side of its queues is the crate `virtqueue`. Devices over vhost-user are in
+//! [`crate::vhost`].
 
 pub mod device;
 pub mod tap;
-pub mod virtqueue;
 
 use abi::net::*;
 

@@ -1,12 +1,12 @@
 //! The monitor's ends of the control ring (`abi::control`), in hostile memory.
+#![allow(unsafe_code)]
 
 use abi::boot::Range;
-use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader, RING_SIZE, RingPositions};
+use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader};
 use machine::memory::{GuestPhys, Outside, Region};
 use std::collections::VecDeque;
-use std::mem::offset_of;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use virtqueue::stream::{Consumer, Producer, Runaway};
 
 const HEADER: usize = size_of::<MessageHeader>();
 /// Bytes kept for a guest that does not read; more is refused.
@@ -18,8 +18,8 @@ const BURST: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// More is said to wait than the ring holds.
-    #[error("the control ring claims {0} waiting bytes of {RING_SIZE}")]
-    Runaway(u32),
+    #[error(transparent)]
+    Runaway(#[from] Runaway),
     /// A message longer than any may be.
     #[error("a control message of {0} bytes, of {MESSAGE_MAXIMUM} at most")]
     Length(u32),
@@ -28,37 +28,19 @@ pub enum ControlError {
     Ring(#[from] Outside),
 }
 
-/// One direction, seen from the monitor.
-struct Stream {
-    memory: Arc<Region>,
-    positions: GuestPhys,
-    bytes: Range,
-    /// The position that is the monitor's to write.
-    mine: u32,
-}
-
-impl Stream {
-    fn word(&self, offset: usize) -> Result<&std::sync::atomic::AtomicU32, Outside> {
-        self.memory.word32(self.positions.offset(offset as u64))
-    }
-
-    /// The one or two parts of `length` ring bytes from position `at`.
-    fn parts(&self, at: u32, length: u32) -> [(GuestPhys, usize); 2] {
-        let start = at % RING_SIZE;
-        let first = length.min(RING_SIZE - start);
-        let base = GuestPhys(self.bytes.base);
-        [(base.offset(start.into()), first as usize), (base, (length - first) as usize)]
-    }
-}
-
 /// Both directions.
 pub struct ControlRing {
-    inbound: Stream,
-    outbound: Stream,
+    inbound: Consumer,
+    outbound: Producer,
+    /// Messages for the guest that did not fit into the ring yet, bytes.
     backlog: VecDeque<u8>,
+    /// Header of the message that is arriving, of which `header_have` bytes are there.
     header: [u8; HEADER],
     header_have: usize,
+    /// Bytes of its payload that are still to come.
     payload_left: usize,
+    /// Where both streams lie. Dropped after them.
+    _memory: Arc<Region>,
 }
 
 /// Part of a message from the guest; console output arrives as it comes, replies piece by piece too.
@@ -80,22 +62,31 @@ impl ControlRing {
         to_guest: Range,
         to_host: Range,
     ) -> Result<Self, ControlError> {
-        let stream = |offset: usize, bytes| Stream {
-            memory: memory.clone(),
-            positions: GuestPhys(page + offset as u64),
-            bytes,
-            mine: 0,
+        let place = |address, length| memory.pointer(GuestPhys(address), length);
+        let length = size_of::<ControlPage>() as u64;
+        let outside = Outside { address: GuestPhys(page), length };
+        let page =
+            Some(place(page, length)?.cast::<ControlPage>()).filter(|p| p.is_aligned()).ok_or(outside)?;
+        let to_guest_bytes = place(to_guest.base, to_guest.length)?;
+        let to_host_bytes = place(to_host.base, to_host.length)?;
+        // SAFETY: page and bytes lie in guest memory, which stays as long as the value, since it holds the region. The
+        // page is aligned. The guest is the other end of both streams.
+        let (inbound, outbound) = unsafe {
+            (
+                Consumer::new(&raw mut (*page).to_host, to_host_bytes, to_host.length),
+                Producer::new(&raw mut (*page).to_guest, to_guest_bytes, to_guest.length),
+            )
         };
-        let ring = Self {
-            inbound: stream(offset_of!(ControlPage, to_host), to_host),
-            outbound: stream(offset_of!(ControlPage, to_guest), to_guest),
+        inbound.wait(true);
+        Ok(Self {
+            inbound,
+            outbound,
             backlog: VecDeque::new(),
             header: [0; HEADER],
             header_have: 0,
             payload_left: 0,
-        };
-        ring.inbound.word(offset_of!(RingPositions, consumer_waits))?.store(1, Ordering::Relaxed);
-        Ok(ring)
+            _memory: memory.clone(),
+        })
     }
 
     /// Queues a message; `false` if too much waits already.
@@ -105,10 +96,8 @@ impl ControlRing {
         {
             return false;
         }
-        self.backlog.extend((payload.len() as u32).to_le_bytes());
-        self.backlog.extend(kind.to_le_bytes());
-        self.backlog.extend([0; 2]);
-        self.backlog.extend(id.to_le_bytes());
+        let header = MessageHeader { length: payload.len() as u32, kind, status: 0, id };
+        self.backlog.extend(header.emit());
         self.backlog.extend(payload);
         true
     }
@@ -118,85 +107,46 @@ impl ControlRing {
         if self.backlog.is_empty() {
             return Ok(false);
         }
-        let out = &mut self.outbound;
         let mut moved = false;
         // Twice: with bytes left over, ask for the doorbell, then look once more.
         for _ in 0..2 {
-            let consumed = out.word(offset_of!(RingPositions, consumed))?.load(Ordering::Acquire);
-            let waiting = out.mine.wrapping_sub(consumed);
-            let room = RING_SIZE.checked_sub(waiting).ok_or(ControlError::Runaway(waiting))?;
-            if room > 0 && !self.backlog.is_empty() {
-                let length = room.min(self.backlog.len() as u32);
-                let bytes: Vec<u8> = self.backlog.drain(..length as usize).collect();
-                let mut rest = &bytes[..];
-                for (address, length) in out.parts(out.mine, length) {
-                    let (now, later) = rest.split_at(length);
-                    out.memory.write(address, now)?;
-                    rest = later;
-                }
-                out.mine = out.mine.wrapping_add(length);
-                out.word(offset_of!(RingPositions, produced))?.store(out.mine, Ordering::Release);
-                moved = true;
+            // A backlog lies in two pieces at the most, as the ring does.
+            for _ in 0..2 {
+                let written = self.outbound.write(self.backlog.as_slices().0)?;
+                self.backlog.drain(..written);
+                moved |= written > 0;
             }
-            let waits = out.word(offset_of!(RingPositions, producer_waits))?;
-            waits.store(u32::from(!self.backlog.is_empty()), Ordering::SeqCst);
+            self.outbound.publish();
+            self.outbound.wait(!self.backlog.is_empty());
             if self.backlog.is_empty() {
                 break;
             }
         }
-        fence(Ordering::SeqCst);
-        let reader = self.outbound.word(offset_of!(RingPositions, consumer_waits))?;
-        Ok(moved && reader.load(Ordering::Relaxed) != 0)
+        Ok(moved && self.outbound.consumer_waits())
     }
 
     /// Takes what the guest has sent, up to a bound, and hands it to `each`. The answer says whether the guest waits
     /// for room, and whether more is there already.
     pub fn drain(&mut self, mut each: impl FnMut(Piece<'_>)) -> Result<(bool, bool), ControlError> {
-        let sleeps = offset_of!(RingPositions, consumer_waits);
-        self.inbound.word(sleeps)?.store(0, Ordering::Relaxed);
+        self.inbound.wait(false);
         let mut taken = 0;
         let mut chunk = [0; 4096];
         let more = loop {
             if taken >= BURST {
                 break true;
             }
-            let length = self.take(&mut chunk)?;
+            let length = self.inbound.read(&mut chunk)?;
             if length > 0 {
                 taken += length;
                 self.split(&chunk[..length], &mut each)?;
                 continue;
             }
-            self.inbound.word(sleeps)?.store(1, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            if self.waiting()? == 0 {
+            self.inbound.wait(true);
+            if self.inbound.waiting()? == 0 {
                 break false;
             }
         };
-        fence(Ordering::SeqCst);
-        let writer = self.inbound.word(offset_of!(RingPositions, producer_waits))?;
-        Ok((taken > 0 && writer.load(Ordering::Relaxed) != 0, more))
-    }
-
-    fn waiting(&self) -> Result<u32, ControlError> {
-        let produced = self.inbound.word(offset_of!(RingPositions, produced))?.load(Ordering::Acquire);
-        let waiting = produced.wrapping_sub(self.inbound.mine);
-        if waiting > RING_SIZE { Err(ControlError::Runaway(waiting)) } else { Ok(waiting) }
-    }
-
-    fn take(&mut self, chunk: &mut [u8]) -> Result<usize, ControlError> {
-        let length = self.waiting()?.min(chunk.len() as u32);
-        if length == 0 {
-            return Ok(0);
-        }
-        let mut at = 0;
-        for (address, length) in self.inbound.parts(self.inbound.mine, length) {
-            self.inbound.memory.read(address, &mut chunk[at..at + length])?;
-            at += length;
-        }
-        self.inbound.mine = self.inbound.mine.wrapping_add(length);
-        let consumed = self.inbound.word(offset_of!(RingPositions, consumed))?;
-        consumed.store(self.inbound.mine, Ordering::Release);
-        Ok(length as usize)
+        Ok((taken > 0 && self.inbound.producer_waits(), more))
     }
 
     fn split(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Piece<'_>)) -> Result<(), ControlError> {
@@ -209,7 +159,7 @@ impl ControlRing {
                 if self.header_have < HEADER {
                     return Ok(());
                 }
-                let length = self.current().length;
+                let length = MessageHeader::parse(self.header).length;
                 if length > MESSAGE_MAXIMUM {
                     return Err(ControlError::Length(length));
                 }
@@ -221,7 +171,7 @@ impl ControlRing {
             let n = bytes.len().min(self.payload_left);
             self.payload_left -= n;
             let last = self.payload_left == 0;
-            each(Piece { header: self.current(), bytes: &bytes[..n], last });
+            each(Piece { header: MessageHeader::parse(self.header), bytes: &bytes[..n], last });
             bytes = &bytes[n..];
             if last {
                 self.header_have = 0;
@@ -229,21 +179,13 @@ impl ControlRing {
         }
         Ok(())
     }
-
-    fn current(&self) -> MessageHeader {
-        let h = &self.header;
-        MessageHeader {
-            length: u32::from_le_bytes([h[0], h[1], h[2], h[3]]),
-            kind: u16::from_le_bytes([h[4], h[5]]),
-            status: u16::from_le_bytes([h[6], h[7]]),
-            id: u64::from_le_bytes([h[8], h[9], h[10], h[11], h[12], h[13], h[14], h[15]]),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::control::RING_SIZE;
+    use std::sync::atomic::Ordering;
 
     const BASE: u64 = 0x1000_0000;
     const TO_HOST: u64 = BASE + 192;
@@ -275,7 +217,10 @@ mod tests {
     fn a_runaway_position_is_found() {
         let (memory, mut ring) = ring();
         memory.write(GuestPhys(TO_HOST), &(RING_SIZE + 1).to_le_bytes()).unwrap();
-        assert_eq!(ring.drain(|_| ()).unwrap_err(), ControlError::Runaway(RING_SIZE + 1));
+        assert_eq!(
+            ring.drain(|_| ()).unwrap_err(),
+            ControlError::Runaway(Runaway { waiting: RING_SIZE + 1, size: RING_SIZE })
+        );
     }
 
     #[test]
