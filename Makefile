@@ -26,7 +26,7 @@ FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help build images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,12 +81,16 @@ demo: packages ## start a firewall, send packets through it, show what happened,
 	$(call say,the demonstration)
 	@scripts/demo
 
-test: build test-images bench-program test-packages ## run every test
+test: build failpoints test-images bench-program test-packages ## run every test
 	$(call say,tests of each crate)
 	$(CHECKED) cargo test --profile bench --workspace --exclude e2e --exclude nomad-driver-microvisor
 	cargo test --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
 	$(call say,tests of the whole)
 	$(CHECKED) cargo test --profile bench -p e2e -p nomad-driver-microvisor
+
+failpoints: ## build the node with failpoints, for the tests that have it die
+	$(call say,the node with failpoints)
+	CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/failpoints cargo build --release -p node --features failpoints
 
 test-nova: build bench-program test-images test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v

@@ -36,7 +36,8 @@ impl State {
             (Starting, Ready) | (Ready, Paused) | (Paused, Ready) => true,
             (Starting | Ready | Paused, Stopping | Failed | Stopped | Waiting) => true,
             // A guest that ends by itself while it is restarted goes through `stopped` or `failed`.
-            (Stopping, Stopped | Waiting) => true,
+            // From stopping to starting: a reboot.
+            (Stopping, Stopped | Waiting | Starting) => true,
             (Stopped, Waiting) | (Waiting, Stopped) => true,
             // A start that is refused before anything is made: its flavor is gone, say.
             (Stopped | Waiting, Failed) => true,

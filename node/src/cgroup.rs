@@ -14,6 +14,8 @@ pub const SHARES_RANGE: std::ops::RangeInclusive<u64> = 2..=262_144;
 const MONITOR: u64 = 64 << 20;
 /// Before a group that is not empty yet is removed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often that is tried within the pause, when the daemon ends.
+const TRIES: u32 = 20;
 /// In an instance's folder: the name of its group.
 const NAME: &str = "cgroup";
 
@@ -106,9 +108,33 @@ impl Cgroups {
         }
     }
 
+    /// The processes of each group that a monitor has or had.
+    pub fn processes(&self) -> Vec<Vec<u32>> {
+        let mut all = Vec::new();
+        for (_, base) in &self.hierarchies {
+            for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+                // A file of the group itself has no such file in it.
+                let Ok(text) = fs::read_to_string(entry.path().join("cgroup.procs")) else { continue };
+                all.push(text.lines().filter_map(|line| line.parse().ok()).filter(|&pid| pid != 0).collect());
+            }
+        }
+        all
+    }
+
     /// Removes the node's groups, if nothing is in them any more.
     pub fn close(&self) {
         for (_, base) in &self.hierarchies {
+            for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let is_empty = || fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|t| t.is_empty());
+                // A process that has just ended is counted a moment longer.
+                for _ in 0..TRIES {
+                    if !is_empty() || fs::remove_dir(&path).is_ok() {
+                        break;
+                    }
+                    std::thread::sleep(PAUSE / TRIES);
+                }
+            }
             let _ = fs::remove_dir(base);
         }
     }

@@ -1,11 +1,12 @@
 //! Guest images: those that come with MicroVisor, and imported ones, kept by what is in them.
 
+use crate::failpoint;
 use crate::store::Store;
 use api::Problem;
 use api::image::Image;
 use api::instance::is_name;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,13 @@ impl Images {
         for (name, path) in vmm::image::builtin::all() {
             let read = std::fs::read(&path).map_err(|e| Problem::host(format!("{}: {e}", path.display())))?;
             built_in.insert(name.clone(), open_image(&name, &path, digest(&read), read.len() as u64, true)?);
+        }
+        // Files of imports that a former daemon did not finish.
+        let known: HashSet<String> = store.images()?.into_iter().map(|(_, id)| id).collect();
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if !entry.file_name().to_str().is_some_and(|id| known.contains(id)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
         }
         Ok(Self { store, folder, built_in, opened: Mutex::default() })
     }
@@ -150,6 +158,7 @@ impl Images {
                 return Err(e);
             }
         }
+        failpoint::reach("image::written");
         let put = self.store.put_image(name, &id, bytes.len() as u64);
         if !matches!(put, Ok(true)) && fresh {
             let _ = std::fs::remove_file(&path);
@@ -157,6 +166,7 @@ impl Images {
         if !put? {
             return Err(Problem::taken("image", name));
         }
+        failpoint::reach("image::kept");
         Ok(self.imported(name, &id)?.image)
     }
 

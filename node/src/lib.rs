@@ -13,7 +13,9 @@
 
 pub mod cgroup;
 pub mod confinement;
+mod desired;
 pub mod events;
+pub mod failpoint;
 pub mod host;
 pub mod http;
 pub mod images;

@@ -66,6 +66,7 @@ fn abort_at_panic() {
 
 fn main() -> ExitCode {
     abort_at_panic();
+    node::failpoint::set_up();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(e) => {

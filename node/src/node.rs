@@ -1,5 +1,6 @@
 //! Everything that a daemon has, and how it begins: what a former one has left is found again or cleared away.
 
+use crate::cgroup::Cgroups;
 use crate::confinement::Confinement;
 use crate::events::Events;
 use crate::images::Images;
@@ -7,7 +8,7 @@ use crate::instance::prepared::PreparedPool;
 use crate::instance::report::Watcher;
 use crate::instance::{Handle, actor, demand};
 use crate::network::SwitchSupervisor;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::settings::Settings;
 use crate::store::{Row, Store};
 use api::Problem;
@@ -79,7 +80,7 @@ impl Node {
             tsc_hz: measure().await,
         });
         let rows = node.store.instances()?;
-        clear(&folder, &rows).await;
+        clear(&folder, &rows, &node.confinement.groups).await;
         node.confinement.groups.clear(&folder);
         for row in rows {
             node.adopt(row);
@@ -96,9 +97,12 @@ impl Node {
     fn adopt(self: &Arc<Self>, row: Row) {
         let boot = crate::host::boot();
         let this_boot = row.running.as_ref().filter(|r| r.boot.is_empty() || r.boot == boot);
+        let rebooted = row.running.is_some() && this_boot.is_none();
         let process = this_boot.and_then(|r| Process::find(r.pid, r.began));
-        let handle = actor::adopt(self.clone(), row, process);
-        self.write().insert(handle.id, handle);
+        // Held meanwhile: its actor may remove it at once, which has to come after this.
+        let mut all = self.write();
+        let handle = actor::adopt(self.clone(), row, process, rebooted);
+        all.insert(handle.id, handle);
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Handle>> {
@@ -174,7 +178,7 @@ impl Node {
 }
 
 /// Ends monitors that no row knows, and removes folders that belong to nobody: a daemon was killed while it started them.
-async fn clear(folder: &Path, rows: &[Row]) {
+async fn clear(folder: &Path, rows: &[Row], groups: &Cgroups) {
     let known = |pid: u32| rows.iter().any(|r| r.running.as_ref().is_some_and(|run| run.pid == pid));
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else { continue };
@@ -183,8 +187,20 @@ async fn clear(folder: &Path, rows: &[Row]) {
             line.split(|&b| b == 0).filter_map(|word| std::str::from_utf8(word).ok()).map(Path::new);
         let is_monitor = words.next().is_some_and(|program| program.ends_with("microvisor-vmm"));
         let is_ours = is_monitor && words.any(|word| word.starts_with(folder));
-        if is_ours && !known(pid) && pid != std::process::id() {
+        // A monitor has a child that connects its devices to the next switch.
+        let is_known = known(pid) || process::parent(pid).is_some_and(known);
+        if is_ours && !is_known && pid != std::process::id() {
             tracing::warn!(pid, "a monitor that nobody knows is ended");
+            if let Some(process) = Process::open_any(pid) {
+                process.signal(libc::SIGKILL);
+                process.ended().await;
+            }
+        }
+    }
+    // A prepared monitor has no path of ours on its command line, and is found by its control group.
+    for pids in groups.processes().into_iter().filter(|pids| !pids.iter().any(|&pid| known(pid))) {
+        for pid in pids {
+            tracing::warn!(pid, "a process that nobody knows is ended");
             if let Some(process) = Process::open_any(pid) {
                 process.signal(libc::SIGKILL);
                 process.ended().await;

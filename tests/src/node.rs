@@ -21,6 +21,9 @@ pub struct Node {
     /// Its folder: `run`, `state`, `log`.
     pub folder: PathBuf,
     options: Vec<String>,
+    program: PathBuf,
+    /// Environment of the daemon from its next start on.
+    pub environment: Vec<(&'static str, String)>,
     daemon: Option<Child>,
 }
 
@@ -60,21 +63,71 @@ impl Node {
     /// Starts one with more options.
     #[track_caller]
     pub fn with(options: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(unique("nd"));
-        std::fs::create_dir(&folder).expect("new");
-        let mut new =
-            Self { folder, options: options.iter().map(ToString::to_string).collect(), daemon: None };
+        let mut new = Self::idle(program("microvisor-node"), options);
         new.start();
         new
+    }
+
+    /// Starts one whose daemon can die at a failpoint.
+    #[track_caller]
+    pub fn with_failpoints(options: &[&str]) -> Self {
+        let mut new = Self::idle(program("../failpoints/release/microvisor-node"), options);
+        // The other programs are not beside it.
+        let path = std::env::var("PATH").unwrap_or_default();
+        new.environment.push(("PATH", format!("{}:{path}", root().join("target/release").display())));
+        new.start();
+        new
+    }
+
+    /// One whose daemon is not started yet.
+    pub fn idle(program: PathBuf, options: &[&str]) -> Self {
+        let folder = std::env::temp_dir().join(unique("nd"));
+        std::fs::create_dir(&folder).expect("new");
+        let options = options.iter().map(ToString::to_string).collect();
+        Self { folder, options, program, environment: Vec::new(), daemon: None }
+    }
+
+    /// Kills the daemon, and starts it again so that it dies at a failpoint.
+    #[track_caller]
+    pub fn arm(&mut self, failpoint: &str) {
+        self.kill();
+        self.environment.push(("FAILPOINTS", format!("{failpoint}=return")));
+        self.start();
+        self.environment.pop();
+    }
+
+    /// Waits until the daemon has died by itself.
+    #[track_caller]
+    pub fn dies(&mut self) {
+        let daemon = self.daemon.as_mut().expect("it was started");
+        eventually("the daemon has died", || daemon.try_wait().is_ok_and(|status| status.is_some()));
+        self.daemon = None;
+    }
+
+    /// Processes of its monitors, prepared ones among them.
+    pub fn monitors(&self) -> Vec<u32> {
+        let own =
+            format!("/sys/fs/cgroup/*/{0}/*/cgroup.procs /sys/fs/cgroup/{0}/*/cgroup.procs", self.group());
+        let listed = run(Command::new("sh").args(["-c", &format!("cat {own} 2>/dev/null")])).out;
+        let mut pids: Vec<u32> = listed.lines().filter_map(|line| line.parse().ok()).collect();
+        // Each is the first process of a namespace, and may have children.
+        pids.retain(|pid| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
+        });
+        pids.sort_unstable();
+        pids.dedup();
+        pids
     }
 
     /// Starts the daemon, again perhaps.
     #[track_caller]
     pub fn start(&mut self) {
         let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log"));
-        let mut command = Command::new(program("microvisor-node"));
+        let mut command = Command::new(&self.program);
         command.arg("--run").arg(self.folder.join("run")).arg("--state").arg(self.folder.join("state"));
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("MICROVISOR_IMAGES", root().join("target/images"));
         self.daemon = Some(command.spawn().expect("it starts"));
         eventually("the node answers", || self.get("/v1/status").status == 200);
@@ -99,6 +152,12 @@ impl Node {
     /// The name of its control groups.
     pub fn group(&self) -> String {
         format!("microvisor{}", self.folder.join("run").to_string_lossy().replace('/', "-"))
+    }
+
+    /// How many control groups a monitor has: one in each hierarchy.
+    pub fn groups_of_one(&self) -> usize {
+        let own = ["/sys/fs/cgroup", "-maxdepth", "2", "-type", "d", "-name", &self.group()];
+        run(Command::new("find").args(own)).out.lines().count()
     }
 
     /// How many control groups its monitors have.

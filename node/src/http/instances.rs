@@ -1,12 +1,14 @@
 //! `/v1/instances`: create, look, start, stop, reboot, delete.
 
 use super::{Body, Query, created};
+use crate::desired::{Desired, Goal};
+use crate::failpoint;
 use crate::images::digest;
 use crate::instance::plan::{Plan, plan};
 use crate::instance::{RequestTrace, actor};
 use crate::network::allocate;
 use crate::node::Node;
-use crate::store::Error;
+use crate::store::{Error, Row};
 use api::Problem;
 use api::instance::{Instance, InstanceSpec, Instances, State as Life};
 use axum::Json;
@@ -98,8 +100,13 @@ async fn create(
         }
     }
     let plan = plan(&node, &spec, trace)?;
-    let instance = match keep(&node, &spec, &plan, key.zip(digest.as_deref())) {
-        Ok(instance) => instance,
+    let goal = match (how.defer, spec.on_demand) {
+        (true, _) => Goal::Stopped,
+        (false, Some(_)) => Goal::Waiting,
+        (false, None) => Goal::Running,
+    };
+    let row = match keep(&node, spec, &plan, goal, key.zip(digest.as_deref())) {
+        Ok(row) => row,
         Err(Error::Repeated) => {
             let again =
                 answered(&node, key.unwrap_or_default(), digest.as_deref().unwrap_or_default()).await?;
@@ -107,7 +114,8 @@ async fn create(
         }
         Err(e) => return Err(e.into()),
     };
-    let handle = actor::create(node.clone(), spec, instance);
+    failpoint::reach("create::kept");
+    let handle = actor::create(node.clone(), row);
     node.add(handle.clone());
     node.events.emit("instance.created", &handle.name, serde_json::Value::Null);
     let on_demand = handle.view.borrow().on_demand.is_some();
@@ -118,7 +126,10 @@ async fn create(
         let instance = handle.view.borrow().clone();
         return Ok(created(instance));
     }
-    handle.launch(plan).await?;
+    // It is started even if the client goes away.
+    let launched = handle.clone();
+    let launched = tokio::spawn(async move { launched.launch(plan).await });
+    launched.await.map_err(|e| Problem::node(e.to_string()))??;
     let wanted = move |s: Life| how.wait == Wait::None || s != Life::Starting;
     let instance = handle.until(wanted, TIMEOUT).await;
     match (instance.state, &instance.reason) {
@@ -151,12 +162,13 @@ async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Respons
 /// Writes a new instance down, with addresses that are its own.
 fn keep(
     node: &Node,
-    spec: &InstanceSpec,
+    spec: InstanceSpec,
     plan: &Plan,
+    goal: Goal,
     request: Option<(&str, &str)>,
-) -> Result<Instance, Error> {
+) -> Result<Row, Error> {
     let id = Uuid::now_v7();
-    let name = spec.name.clone().unwrap_or_else(|| node.name_for(spec, id));
+    let name = spec.name.clone().unwrap_or_else(|| node.name_for(&spec, id));
     let short = id.simple().to_string();
     for _ in 0..TRIES {
         let mut devices = Vec::with_capacity(spec.devices.len());
@@ -184,8 +196,9 @@ fn keep(
             created_unix_ns: unix_ns(),
             ready_ns: None,
         };
-        match node.store.add_instance(spec, &instance, request) {
-            Ok(true) => return Ok(instance),
+        let row = Row { spec: spec.clone(), desired: Desired::new(goal), instance, running: None };
+        match node.store.add_instance(&row, request) {
+            Ok(true) => return Ok(row),
             Ok(false) => return Err(Problem::taken("instance", &name).into()),
             // Somebody else was given the address meanwhile: another will do, unless this one was asked for.
             Err(Error::Problem(e))
@@ -343,15 +356,8 @@ async fn reboot(
 ) -> Result<Json<Instance>, Problem> {
     trace.past(Phase::Request);
     let handle = node.instance(&name)?;
-    let pid = handle.view.borrow().pid;
     handle.reboot(trace, how.grace()).await?;
-    let deadline = tokio::time::Instant::now() + how.grace() + TIMEOUT;
-    loop {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let instance = handle.until(|s| s == Life::Ready || s == Life::Failed, left).await;
-        if instance.pid != pid || left.is_zero() {
-            return Ok(Json(instance));
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    // Until the new run is ready, or has ended: the old one is `stopping` until the new one is `starting`.
+    let ends = |s| s != Life::Stopping && s != Life::Starting;
+    Ok(Json(handle.until(ends, how.grace() + TIMEOUT).await))
 }

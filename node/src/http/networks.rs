@@ -1,6 +1,7 @@
 //! `/v1/networks`: segments of the switch.
 
 use super::{Body, created};
+use crate::failpoint;
 use crate::network::{check, takeover};
 use crate::node::Node;
 use crate::store::Named;
@@ -51,13 +52,15 @@ async fn create(
         give_back();
         return Err(Problem::taken("network", &network.name));
     }
-    if let Err(e) = node.switch.apply() {
+    failpoint::reach("network::kept");
+    if let Err(e) = node.switch.apply(Some(&network.name)) {
         node.store.forget(Named::Networks, &network.name)?;
         give_back();
-        node.switch.apply()?;
+        node.switch.apply(None)?;
         // What it wishes for is not there, or in use.
         return Err(if e.status == 507 { Problem::conflict(e.detail) } else { e });
     }
+    failpoint::reach("network::applied");
     node.events.emit("network.created", &network.name, serde_json::Value::Null);
     Ok(created(network))
 }
@@ -90,7 +93,9 @@ async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Resu
     if !node.store.forget(Named::Networks, &name)? {
         return Err(Problem::absent("network", &name));
     }
-    node.switch.apply()?;
+    failpoint::reach("network::forgotten");
+    node.switch.apply(None)?;
+    failpoint::reach("network::removed");
     if let Err(e) = tokio::task::block_in_place(|| takeover::give_back(&network)) {
         tracing::warn!("network {name}: its interface has not got its address back: {e}");
     }

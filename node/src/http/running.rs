@@ -159,13 +159,7 @@ async fn configure(
     if node.images.find(&row.spec.image)?.image.config_format == "click" {
         plan::check_config(&new.config, &row.spec)?;
     }
-    // To the end even if the client goes away: a swap that was made is the next start's, too.
-    let swap = tokio::spawn(async move {
-        control::call(handle.socket.clone(), Request::Configure { config: new.config.clone() }).await?;
-        handle.configured(new.config).await;
-        Ok::<(), Problem>(())
-    });
-    swap.await.map_err(|e| Problem::node(e.to_string()))??;
+    handle.configure(new.config).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

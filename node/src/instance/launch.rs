@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use super::report::Reader;
 use crate::cgroup::Group;
+use crate::failpoint;
 use crate::node::Node;
 use crate::process::spawn::{Program, Sandbox, spawn};
 use crate::process::{Process, program};
@@ -85,6 +86,7 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         let socket = node.switch.put(instance.id, device, &network, flavor.as_ref())?;
         add("--net", net_option(device, &network, flavor.as_ref(), &socket));
     }
+    failpoint::reach("start::ports");
     if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
         add("--poll", poll.to_string());
     }

@@ -1,15 +1,17 @@
 //! Instances. Each has a task of its own ([`actor`]), which alone changes its state and starts and ends its monitor;
 //! others ask it through a [`Handle`] and watch what it comes to. [`plan`] refuses what cannot run before anything is
-//! made, [`launch`] makes a monitor's surroundings and starts it, or has one of the [`prepared`] monitors run it, [`report`] reads what
+//! made, [`steps`] brings it to its desired state, [`outcome`] takes in what becomes of it, [`launch`] makes a monitor's surroundings and starts it, or has one of the [`prepared`] monitors run it, [`report`] reads what
 //! monitors say, [`demand`] starts what a packet wants and retires what is idle.
 
 pub mod actor;
 pub mod control;
 pub mod demand;
 pub mod launch;
+mod outcome;
 pub mod plan;
 pub mod prepared;
 pub mod report;
+mod steps;
 
 use api::Problem;
 use api::instance::{Instance, State};
@@ -69,8 +71,8 @@ pub enum Command {
     Delete(bool, oneshot::Sender<Result<(), Problem>>),
     /// How did it come to be?
     Timeline(oneshot::Sender<Result<Timeline, Problem>>),
-    /// Another configuration was taken: the next start has it as well.
-    Configured(String),
+    /// Run another configuration, now and after the next start.
+    Configure(String, oneshot::Sender<Result<(), Problem>>),
 }
 
 /// An instance, for others.
@@ -153,10 +155,9 @@ impl Handle {
         self.request(Command::Timeline).await
     }
 
-    /// Another configuration was taken.
-    pub async fn configured(&self, config: String) {
-        // One that is gone needs no configuration.
-        let _ = self.commands.send(Command::Configured(config)).await;
+    /// Has it run another configuration, now and after the next start.
+    pub async fn configure(&self, config: String) -> Result<(), Problem> {
+        self.request(|to| Command::Configure(config, to)).await
     }
 
     /// Waits until it is as wanted, or as long as `timeout`; what it is then. One that is gone is as it was last.

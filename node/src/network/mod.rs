@@ -119,6 +119,20 @@ fn is_interface(name: &str) -> bool {
     fits && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace())
 }
 
+/// An interface or a namespace that a network needs and that is not there.
+pub fn what_is_missing(network: &Network) -> Option<String> {
+    let inside = |netns: &Option<String>, names: &[String]| {
+        let look = || names.iter().try_for_each(|name| switch::netns::index(name).map(drop));
+        switch::netns::inside(netns.as_deref(), look).err().map(|e| match netns {
+            Some(netns) => format!("{netns}: {e}"),
+            None => e.to_string(),
+        })
+    };
+    // The switch makes the host's TAP, where there is a namespace for it.
+    let host = network.host.as_ref().and_then(|host| inside(&host.netns, &[]));
+    host.or_else(|| network.uplink.as_ref().and_then(|uplink| inside(&uplink.netns, &uplink.interfaces)))
+}
+
 /// Refuses a network that contradicts itself.
 pub fn check(network: &Network) -> Result<(), Problem> {
     if !api::instance::is_name(&network.name) {

@@ -12,12 +12,13 @@ use api::flavor::Flavor;
 use api::instance::{Device, State};
 use api::network::Network;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use switch::config::{Config, PortConfig};
+use switch::config::{AnnouncedConfig, Config, PortConfig};
 use switch::control::{CallError, Client, Event, Request, Response};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -27,6 +28,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const BEGINNING: Duration = Duration::from_secs(5);
 /// Before it is started again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a switch that answers no more may take to end, when the node begins.
+const ENDING: Duration = Duration::from_secs(1);
+/// Switches that are tried when the node begins.
+const TRIES: u32 = 3;
 const FACT: &str = "switch";
 
 /// What is written down of it.
@@ -45,6 +50,16 @@ pub struct SwitchSupervisor {
     client: Mutex<Option<Client>>,
     process: Mutex<Option<Arc<Process>>>,
     restarts: AtomicU32,
+    /// Locked while a change of them is sent to the switch: it gets changes in the order in which they are made.
+    instances: Mutex<InstancePorts>,
+}
+
+/// What instances have on the switch, by the names of their ports.
+#[derive(Default)]
+struct InstancePorts {
+    ports: BTreeMap<String, PortConfig>,
+    /// Addresses without a port, whose first packet starts an instance.
+    announced: BTreeMap<String, AnnouncedConfig>,
 }
 
 impl SwitchSupervisor {
@@ -62,13 +77,25 @@ impl SwitchSupervisor {
             client: Mutex::new(None),
             process: Mutex::new(None),
             restarts: AtomicU32::new(0),
+            instances: Mutex::default(),
         });
+        supervisor.recall()?;
         let recorded: Option<SwitchProcess> = supervisor.store.fact(FACT)?;
-        let process = match recorded.and_then(|f| Process::find(f.pid, f.began)) {
-            Some(process) => Arc::new(process),
-            None => supervisor.start().await?,
+        let mut recorded = recorded.and_then(|f| Process::find(f.pid, f.began)).map(Arc::new);
+        let mut tries = TRIES;
+        let process = loop {
+            let process = match recorded.take() {
+                Some(process) => process,
+                None => supervisor.adopt_or_start().await?,
+            };
+            let Err(e) = supervisor.apply(None) else { break process };
+            // One that was killed a moment ago may still have taken the connection.
+            let ended = tokio::time::timeout(ENDING, process.ended()).await.is_ok();
+            tries -= 1;
+            if !ended || tries == 0 {
+                return Err(e);
+            }
         };
-        supervisor.apply()?;
         supervisor.set_process(process.clone());
         tokio::spawn(supervisor.clone().keep(process));
         Ok(supervisor)
@@ -91,6 +118,17 @@ impl SwitchSupervisor {
     /// Its control socket.
     fn socket(&self) -> PathBuf {
         self.run.join("switch.sock")
+    }
+
+    /// A switch that listens already and that the store does not know is adopted: a second could not listen beside it.
+    async fn adopt_or_start(&self) -> Result<Arc<Process>, Problem> {
+        let connected = tokio::net::UnixStream::connect(self.socket()).await;
+        let pid = connected.ok().and_then(|stream| stream.peer_cred().ok()?.pid());
+        let listening = pid.and_then(|pid| Process::open_any(pid.unsigned_abs())).filter(|p| !p.is_over());
+        let Some(process) = listening else { return self.start().await };
+        tracing::warn!(pid = process.pid, "a switch that listens already is adopted");
+        self.store.set_fact(FACT, &SwitchProcess { pid: process.pid, began: process.began })?;
+        Ok(Arc::new(process))
     }
 
     async fn start(&self) -> Result<Arc<Process>, Problem> {
@@ -127,7 +165,7 @@ impl SwitchSupervisor {
             self.events.emit("switch.ended", "switch", serde_json::json!({ "pid": process.pid }));
             loop {
                 tokio::time::sleep(PAUSE).await;
-                match self.start().await.and_then(|p| self.apply().map(|()| p)) {
+                match self.adopt_or_start().await.and_then(|p| self.apply(None).map(|()| p)) {
                     Ok(new) => {
                         process = new;
                         break;
@@ -169,24 +207,75 @@ impl SwitchSupervisor {
         }
     }
 
-    /// Makes it what the store says, all at once.
-    pub fn apply(&self) -> Result<(), Problem> {
+    fn instances(&self) -> MutexGuard<'_, InstancePorts> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it what the store and the instances' ports say, all at once. A network whose interfaces or namespaces are
+    /// gone is without its own ports then, unless it is the one named: without those it is refused.
+    pub fn apply(&self, essential: Option<&str>) -> Result<(), Problem> {
+        // Held until the switch has it: no port is put or deleted between the snapshot and its use.
+        let instances = self.instances();
         let Response::Config(now) = self.call(&Request::Config)? else {
             return Err(Problem::node("the switch answered something else"));
         };
         let mut config = Config { switch: now.switch, ..Config::default() };
-        let mut networks = self.store.networks()?;
-        // One whose namespace is gone, as another program's may be, must not keep the others from what they shall be.
-        networks.retain(|network| !super::takeover::is_gone(network));
+        let networks = self.store.networks()?;
         for network in &networks {
             config.segments.insert(network.name.clone(), segment(network));
             config.ports.extend(own_ports(network));
         }
-        let flavors = self.store.flavors()?;
+        let is_there = |network: &String| networks.iter().any(|n| n.name == *network);
+        for (name, port) in &instances.ports {
+            if port.segment.as_ref().is_some_and(is_there) {
+                config.ports.insert(name.clone(), port.clone());
+            }
+        }
+        for (name, announced) in &instances.announced {
+            if is_there(&announced.segment) {
+                config.announced.insert(name.clone(), announced.clone());
+            }
+        }
+        if let Err(e) = self.call(&Request::Apply { config: Box::new(config.clone()), dry_run: false }) {
+            let others = networks.iter().filter(|n| Some(n.name.as_str()) != essential);
+            let degraded: Vec<(&Network, String)> =
+                others.filter_map(|n| super::what_is_missing(n).map(|missing| (n, missing))).collect();
+            if degraded.is_empty() {
+                return Err(e);
+            }
+            for (network, missing) in &degraded {
+                self.degraded(network, missing);
+                for (port, _) in own_ports(network) {
+                    config.ports.remove(&port);
+                }
+            }
+            self.call(&Request::Apply { config: Box::new(config), dry_run: false })?;
+        }
+        drop(instances);
+        for network in &networks {
+            match set_up_host_port(network) {
+                Err(e) if Some(network.name.as_str()) == essential => return Err(e),
+                Err(e) => self.degraded(network, &e.detail),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a network has lost an interface; the rest works.
+    fn degraded(&self, network: &Network, reason: &str) {
+        tracing::warn!(network = network.name, "degraded: {reason}");
+        self.events.emit("network.degraded", &network.name, serde_json::json!({ "reason": reason }));
+    }
+
+    /// Takes in the ports of instances that a former daemon has left.
+    fn recall(&self) -> Result<(), Problem> {
+        let (networks, flavors) = (self.store.networks()?, self.store.flavors()?);
+        let mut instances = self.instances();
         for row in self.store.instances()? {
             if row.instance.state == State::Waiting {
-                let ports = row.instance.devices.iter().map(|d| (d.port.clone(), super::announced(d)));
-                config.announced.extend(ports);
+                let announced = row.instance.devices.iter().map(|d| (d.port.clone(), super::announced(d)));
+                instances.announced.extend(announced);
             }
             let Some(running) = &row.running else { continue };
             if !self.run.join("i").join(row.instance.id.to_string()).is_dir() {
@@ -201,12 +290,9 @@ impl SwitchSupervisor {
             for device in &row.instance.devices {
                 let Some(network) = networks.iter().find(|n| n.name == device.network) else { continue };
                 let socket = self.device_socket(row.instance.id, &device.port);
-                config.ports.insert(device.port.clone(), instance_port(device, network, flavor, socket));
+                let port = instance_port(device, network, flavor, socket);
+                instances.ports.insert(device.port.clone(), port);
             }
-        }
-        self.call(&Request::Apply { config: Box::new(config), dry_run: false })?;
-        for network in &networks {
-            set_up_host_port(network)?;
         }
         Ok(())
     }
@@ -226,19 +312,36 @@ impl SwitchSupervisor {
         flavor: Option<&Flavor>,
     ) -> Result<PathBuf, Problem> {
         let socket = self.device_socket(instance, &device.port);
-        let port: Box<PortConfig> = Box::new(instance_port(device, network, flavor, socket.clone()));
-        self.call(&Request::PutPort { name: device.port.clone(), port })?;
-        Ok(socket)
+        let port = instance_port(device, network, flavor, socket.clone());
+        let name = device.port.clone();
+        let mut instances = self.instances();
+        instances.ports.insert(name.clone(), port.clone());
+        let announced = instances.announced.remove(&name);
+        let outcome = self.call(&Request::PutPort { name: name.clone(), port: Box::new(port) });
+        if outcome.is_err() {
+            instances.ports.remove(&name);
+            instances.announced.extend(announced.map(|a| (name, a)));
+        }
+        outcome.map(|_| socket)
     }
 
     /// Has packets for a device's address wait for its port, and be told of the first.
     pub fn announce(&self, device: &Device) -> Result<(), Problem> {
         let (name, announced) = (device.port.clone(), super::announced(device));
-        self.call(&Request::Announce { name, announced }).map(drop)
+        let mut instances = self.instances();
+        instances.announced.insert(name.clone(), announced.clone());
+        let outcome = self.call(&Request::Announce { name: name.clone(), announced });
+        if outcome.is_err() {
+            instances.announced.remove(&name);
+        }
+        outcome.map(drop)
     }
 
     /// An announced address less.
     pub fn withdraw(&self, port: &str) -> Result<(), Problem> {
+        let mut instances = self.instances();
+        // What could not be withdrawn now is not there after the next change.
+        instances.announced.remove(port);
         self.call(&Request::Withdraw { name: port.into() }).map(drop)
     }
 
@@ -275,6 +378,8 @@ impl SwitchSupervisor {
 
     /// A port less.
     pub fn delete(&self, port: &str) -> Result<(), Problem> {
+        let mut instances = self.instances();
+        instances.ports.remove(port);
         self.call(&Request::DeletePort { name: port.into() }).map(drop)
     }
 }

@@ -31,6 +31,13 @@ fn began(pid: u32) -> io::Result<u64> {
     field.ok_or_else(|| io::Error::other("/proc/PID/stat is not as it should be"))
 }
 
+/// The parent of a process: field 4 of /proc/PID/stat.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
 impl Process {
     fn open(pid: u32) -> io::Result<Self> {
         // SAFETY: a plain system call; the descriptor that it returns has no other owner.

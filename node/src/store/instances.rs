@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::{Store, read, write};
+use crate::desired::Desired;
 use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{Instance, InstanceSpec};
@@ -16,6 +17,8 @@ use uuid::Uuid;
 pub struct Row {
     /// What it shall be.
     pub spec: InstanceSpec,
+    /// What it shall become.
+    pub desired: Desired,
     /// What it is.
     pub instance: Instance,
     /// Its monitor, if it has one.
@@ -45,13 +48,15 @@ pub struct Running {
     pub boot: String,
 }
 
-const COLUMNS: &str = "spec, instance, running";
+const COLUMNS: &str = "spec, instance, running, desired";
 
 fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let running: Option<String> = r.get(2)?;
+    let (running, desired): (Option<String>, Option<String>) = (r.get(2)?, r.get(3)?);
+    let instance: Instance = read(&r.get::<_, String>(1)?)?;
     Ok(Row {
         spec: read(&r.get::<_, String>(0)?)?,
-        instance: read(&r.get::<_, String>(1)?)?,
+        desired: desired.map_or(Ok(Desired::of(instance.state)), |text| read(&text))?,
+        instance,
         running: running.map(|text| read(&text)).transpose()?,
     })
 }
@@ -69,8 +74,7 @@ impl Store {
     /// Keeps a new instance with its addresses, all or nothing; `false` if the name is taken.
     pub fn add_instance(
         &self,
-        spec: &InstanceSpec,
-        instance: &Instance,
+        Row { spec, desired, instance, .. }: &Row,
         request: Option<(&str, &str)>,
     ) -> Result<bool, Error> {
         let mut db = self.db();
@@ -83,8 +87,10 @@ impl Store {
             return Err(Error::Repeated);
         }
         let added = t
-            .prepare_cached("INSERT OR IGNORE INTO instances (id, name, spec, instance) VALUES (?, ?, ?, ?)")?
-            .execute(params![id, instance.name, write(spec), write(instance)])?;
+            .prepare_cached(
+                "INSERT OR IGNORE INTO instances (id, name, spec, instance, desired) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute(params![id, instance.name, write(spec), write(instance), write(desired)])?;
         if added == 0 {
             return Ok(false);
         }
@@ -139,10 +145,15 @@ impl Store {
         Ok(rows.filter_map(|text| text.ok()?.parse().ok()).collect())
     }
 
-    /// Writes down what became of an instance, and its monitor.
-    pub fn update(&self, instance: &Instance, running: Option<&Running>) -> Result<(), Error> {
-        let sql = "UPDATE instances SET instance = ?, running = ? WHERE id = ?";
-        let values = params![write(instance), running.map(write), instance.id.to_string()];
+    /// Writes down what became of an instance, its monitor, and what it shall be.
+    pub fn update(
+        &self,
+        instance: &Instance,
+        running: Option<&Running>,
+        desired: &Desired,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE instances SET instance = ?, running = ?, desired = ? WHERE id = ?";
+        let values = params![write(instance), running.map(write), write(desired), instance.id.to_string()];
         self.db().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
@@ -160,10 +171,11 @@ impl Store {
         Ok(self.db().prepare_cached(sql)?.query_row([id.to_string()], |r| r.get(0))?)
     }
 
-    /// Keeps what is wished for from now on.
-    pub fn set_spec(&self, id: Uuid, spec: &InstanceSpec) -> Result<(), Error> {
-        self.db()
-            .execute("UPDATE instances SET spec = ? WHERE id = ?", params![write(spec), id.to_string()])?;
+    /// Writes down what an instance shall be from now on, before anything is done for it.
+    pub fn intend(&self, id: Uuid, spec: &InstanceSpec, desired: &Desired) -> Result<(), Error> {
+        let sql = "UPDATE instances SET spec = ?, desired = ? WHERE id = ?";
+        let values = params![write(spec), write(desired), id.to_string()];
+        self.db().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 

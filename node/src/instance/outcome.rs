@@ -1,0 +1,141 @@
+//! What a monitor reports, and what becomes of its instance when it has ended.
+
+use super::actor::Actor;
+use super::control;
+use super::launch::{SOCKET, clean};
+use crate::desired::{Desired, Goal};
+use crate::failpoint;
+use crate::node::after;
+use crate::store::Running;
+use api::Problem;
+use api::instance::{Instance, State};
+use api::timeline::Timeline;
+use machine::ending::Ending;
+use machine::report::Report;
+use machine::timeline as model;
+use tokio::time::Instant;
+
+impl Actor {
+    /// Reads what the monitor has said.
+    pub(super) fn read(&mut self) {
+        let Some(run) = &mut self.run else { return };
+        for report in run.report.lines() {
+            match report {
+                Report::Ready { timeline } => self.ready(timeline),
+                Report::DeviceLost { device, message } => {
+                    tracing::warn!(instance = self.instance.name, "net device {device} is lost: {message}");
+                }
+                end => {
+                    if let Some(run) = &mut self.run {
+                        run.end = Some(end);
+                    }
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, monitor: model::Timeline) {
+        let Some(run) = &self.run else { return };
+        let whole = whole(&run.running, &self.instance, monitor);
+        let ready = whole.timeline.spans.iter().find(|s| s.phase == model::Phase::Ready);
+        self.instance.ready_ns = ready.map(|s| s.end_ns);
+        // A report is read from its beginning by each daemon: one that is paused stays so.
+        if self.instance.state == State::Starting {
+            failpoint::reach("start::ready");
+            self.ready_at = Some(Instant::now());
+            self.becomes(State::Ready, None);
+        }
+        self.save(&whole);
+    }
+
+    fn save(&self, timeline: &Timeline) {
+        if let Err(e) = self.node.store.put_timeline(timeline) {
+            tracing::error!(instance = self.instance.name, "{e}");
+        }
+    }
+
+    pub(super) async fn timeline(&mut self) -> Result<Timeline, Problem> {
+        if let Some(run) = &self.run {
+            let socket = self.node.folder(self.instance.id).join(SOCKET);
+            if let Ok(machine::control::Response::Timeline(t)) =
+                control::call(socket, machine::control::Request::Timeline).await
+            {
+                self.save(&whole(&run.running, &self.instance, t));
+            }
+        }
+        let kept = self.node.store.timeline(self.instance.id)?;
+        kept.ok_or_else(|| Problem::conflict(format!("{} was never started", self.instance.name)))
+    }
+
+    /// The monitor has ended.
+    pub(super) fn over(&mut self) {
+        self.read();
+        let Some(mut run) = self.run.take() else { return };
+        run.report.close(&self.node.watcher);
+        self.ended(&run.running, run.end, false);
+    }
+
+    /// A run has ended, with the last line of its report if there is one. `rebooted`: with the host.
+    pub(super) fn ended(&mut self, running: &Running, end: Option<Report>, rebooted: bool) {
+        failpoint::reach("end::seen");
+        clean(&self.node, &self.instance);
+        failpoint::reach("end::cleaned");
+        let (state, reason) = match end {
+            _ if rebooted => (State::Stopped, Some("the host was started again".into())),
+            Some(Report::End { ending, status, timeline, console }) => {
+                self.save(&whole(running, &self.instance, timeline));
+                if let Err(e) = self.node.store.set_console(self.instance.id, &console) {
+                    tracing::error!(instance = self.instance.name, "{e}");
+                }
+                self.instance.status = Some(status);
+                match ending {
+                    Ending::Exit { code: 0 } => (State::Stopped, None),
+                    Ending::Exit { code } => {
+                        (State::Failed, Some(format!("the guest exited with code {code}")))
+                    }
+                    Ending::Fault(fault) => (State::Failed, Some(fault.to_string())),
+                    Ending::Killed => (State::Failed, Some("it was killed".into())),
+                    Ending::Monitor { message } => (State::Failed, Some(message)),
+                }
+            }
+            Some(Report::Refused { message, status, .. }) => {
+                self.instance.status = Some(status);
+                (State::Failed, Some(message))
+            }
+            _ => (after(self.instance.state), Some("its monitor was killed".into())),
+        };
+        self.instance.pid = None;
+        if self.desired.goal == Goal::Waiting {
+            // Its addresses are announced next.
+            self.becomes(State::Stopped, None);
+        } else if !self.desired.runs() {
+            self.withdraw();
+            self.becomes(State::Stopped, None);
+        } else if self.desired.fresh_run {
+            // It is started again next; until then it counts as stopping.
+            self.keep();
+        } else if self.spec.on_demand.is_some() && state == State::Stopped && !rebooted {
+            self.desired = Desired::new(Goal::Waiting);
+            self.becomes(State::Stopped, None);
+        } else {
+            self.apply_policy(state == State::Failed || rebooted);
+            self.becomes(state, reason);
+        }
+    }
+}
+
+/// A monitor's timeline with the phases before it.
+fn whole(running: &Running, instance: &Instance, monitor: model::Timeline) -> Timeline {
+    let mut timeline = model::Timeline::new(running.begun, monitor.tsc_hz);
+    timeline.spans =
+        running.phases.iter().map(|&(phase, start, end)| timeline.span(phase, start, end)).collect();
+    timeline.append(monitor);
+    Timeline {
+        instance: instance.id,
+        name: instance.name.clone(),
+        request: running.request.clone(),
+        begun_unix_ns: running.begun_unix_ns,
+        timeline,
+        external: Vec::new(),
+    }
+}
