@@ -22,6 +22,9 @@ say = @printf '\n[%d:%02d] %s\n' $$(( ($$(date +%s) - $(BEGUN)) / 60 )) $$(( ($$
 STATIC := -C target-feature=+crt-static -C relocation-model=static
 # The switch is optimised with its dependencies as one unit.
 FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+# Whatever is built, packages are selected as a whole workspace: dependencies have the same features each time, and are
+# compiled once.
+PROGRAM := cargo build --release --workspace --bin
 # Tests are compiled beside the programs, whose dependencies they share, and their own programs are put elsewhere.
 CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
 
@@ -35,7 +38,7 @@ build: packages binaries images ## build the programs and the guest images
 
 command:
 	$(call say,the command microvisor)
-	cargo build --release -p cli
+	$(PROGRAM) microvisor
 
 monitor: command
 	$(call say,the monitor microvisor-vmm)
@@ -43,7 +46,7 @@ monitor: command
 
 binaries: monitor
 	$(call say,the node and the program click)
-	cargo build --release -p node -p click-host
+	$(PROGRAM) microvisor-node --bin click
 	$(call say,the switch)
 	$(FAT) cargo build --release -p switch --bin microvisor-switch
 
@@ -82,15 +85,14 @@ demo: packages ## start a firewall, send packets through it, show what happened,
 	@scripts/demo
 
 test: build failpoints test-images bench-program test-packages ## run every test
-	$(call say,tests of each crate)
-	$(CHECKED) cargo test --profile bench --workspace --exclude e2e --exclude nomad-driver-microvisor
+	$(call say,tests of what guests run)
 	cargo test --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
-	$(call say,tests of the whole)
-	$(CHECKED) cargo test --profile bench -p e2e -p nomad-driver-microvisor
+	$(call say,tests of each crate and of the whole)
+	$(CHECKED) cargo test --profile bench --workspace
 
 failpoints: ## build the node with failpoints, for the tests that have it die
 	$(call say,the node with failpoints)
-	CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/failpoints cargo build --release -p node --features failpoints
+	CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/failpoints cargo build --profile bench --workspace --bin microvisor-node --features node/failpoints
 
 test-nova: build bench-program test-images test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
@@ -125,7 +127,7 @@ lint: ## check formatting and run clippy
 
 bench-program:
 	$(call say,the measurements microvisor-bench)
-	cargo build --release -p bench
+	$(PROGRAM) microvisor-bench
 
 bench: build bench-program ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
 	$(RELEASE)/microvisor-bench spec $(BENCH)
