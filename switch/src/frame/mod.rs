@@ -8,7 +8,8 @@ mod piece;
 pub use arena::{Arena, LARGEST};
 pub use piece::Piece;
 
-use crate::headers::{Mac, be16};
+use crate::headers::ip::{Layout, TCP};
+use crate::headers::{ETHERNET, Mac, be16, is_tag};
 use crate::offload::Offload;
 
 /// Bytes of a packet that are copied before anything is decided: Ethernet, IPv6 and TCP headers with options, and all
@@ -90,6 +91,27 @@ impl Frame {
     #[inline]
     pub fn ethertype(&self) -> u16 {
         be16(self.head(), 12)
+    }
+
+    /// Whether each packet that it is to become is no longer than an MTU allows. VLAN tags do not count, two at the most
+    /// (IEEE 802.3, 3.2.7: envelope frames).
+    #[inline]
+    pub fn fits(&self, mtu: usize) -> bool {
+        self.length() <= mtu + ETHERNET || self.fits_with_tags(mtu)
+    }
+
+    #[cold]
+    fn fits_with_tags(&self, mtu: usize) -> bool {
+        let head = self.head();
+        let tags = (0..2).take_while(|n| is_tag(be16(head, 12 + n * TAG))).count() * TAG;
+        let longest = mtu + ETHERNET + tags;
+        let Some(payload) = self.offload.segment() else { return self.length() <= longest };
+        // Headers that are not all in the head are more than any sender has.
+        let headers = Layout::of(head).filter(|l| l.protocol == TCP).and_then(|l| {
+            let offset = head.get(l.transport + 12)?;
+            Some(l.transport + usize::from(offset >> 4) * 4)
+        });
+        headers.is_some_and(|headers| headers + payload <= longest)
     }
 
     /// Takes the tag off, if there is one: the VLAN number, and `tag` holds the whole tag.
@@ -247,6 +269,7 @@ pub struct Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::net::{GSO_TCPV4, HEADER_NEEDS_CHECKSUM, NetHeader};
 
     fn tagged() -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..12).collect();
@@ -265,6 +288,56 @@ mod tests {
         let mut out = Vec::new();
         batch.copy_out(&batch.frames()[0], 100, &mut out);
         assert_eq!(out, tagged());
+    }
+
+    fn fits(bytes: &[u8], offload: Offload, mtu: usize) -> bool {
+        let mut batch = Batch::default();
+        batch.push_bytes(bytes, offload);
+        batch.frames()[0].fits(mtu)
+    }
+
+    #[test]
+    fn tags_do_not_count_and_no_more_than_two_are_tags() {
+        let frame = |tags: &[[u8; 4]], payload: usize| {
+            [&[2; 12][..], &tags.concat(), &[0x88, 0xb5], &vec![0; payload]].concat()
+        };
+        let (customer, service) = ([0x81, 0, 0, 5], [0x88, 0xa8, 0, 7]);
+        for tags in [&[][..], &[customer], &[service, customer]] {
+            assert!(fits(&frame(tags, 1500), Offload::default(), 1500), "{tags:?}");
+            assert!(!fits(&frame(tags, 1501), Offload::default(), 1500), "{tags:?}");
+        }
+        assert!(!fits(&frame(&[service, customer, customer], 1500), Offload::default(), 1500));
+    }
+
+    #[test]
+    fn of_a_large_packet_each_segment_counts() {
+        // 40 bytes of IP and TCP headers, 20 more of TCP options.
+        for (tag, options, size, mtu, expected) in [
+            (false, 0, 1460, 1500, true),
+            (false, 0, 1461, 1500, false),
+            (false, 20, 1440, 1500, true),
+            (false, 20, 1460, 1500, false),
+            (true, 0, 1460, 1500, true),
+            (false, 0, 8960, 1500, false),
+            (false, 0, 8960, 9000, true),
+        ] {
+            let mut bytes = vec![2; 12];
+            if tag {
+                bytes.extend([0x81, 0, 0, 5]);
+            }
+            bytes.extend([8, 0, 0x45, 0, 0x20, 0, 0, 0, 0, 0, 64, TCP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            bytes.extend([0; 12]);
+            bytes.extend([((20 + options) / 4) << 4, 0x10]);
+            bytes.resize(20_000, 0);
+            let header = NetHeader {
+                flags: HEADER_NEEDS_CHECKSUM,
+                gso_type: GSO_TCPV4,
+                gso_size: size,
+                ..NetHeader::default()
+            };
+            let offload = Offload::from_header(&header).unwrap();
+            assert_eq!(fits(&bytes, offload, mtu), expected, "{tag} {options} {size} {mtu}");
+        }
     }
 
     #[test]

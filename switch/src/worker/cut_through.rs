@@ -3,6 +3,7 @@
 
 use super::{PollOutcome, RECEIVER_FULL_TIMEOUT_NS, Running, schedule_flush};
 use crate::forward::tables::Tables;
+use crate::frame::TAG;
 use crate::headers::ETHERNET;
 use crate::port::{CutThrough, PortError, PortId};
 
@@ -22,7 +23,8 @@ impl Running {
         if !other.device.is_up() || !other.backlog.is_empty() {
             return None;
         }
-        let longest = usize::from(far_entry.mtu) + ETHERNET;
+        // What nobody parses may have two tags.
+        let longest = usize::from(far_entry.mtu) + ETHERNET + 2 * TAG;
         let source = state.device.source()?;
         let taken = match other.device.cut_through_from(&source, longest, &far_entry.shared)? {
             Ok(taken) => taken,
