@@ -1,4 +1,4 @@
-//! What a port has done and why it has not. One thread writes a port's counters, any may read them.
+//! What a port has done and why it has not. The thread that owns a port writes its counters; drops are counted by any.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -96,7 +96,8 @@ pub struct Shared {
     pub sent_bytes: Counter,
     /// The rings of a vhost-user port: 0 to the peer, 1 from it.
     pub queues: [Queue; 2],
-    drops: [Counter; Reason::ALL.len()],
+    /// By any thread: the one that the packet came in by may not be the one that it would have left by.
+    drops: [AtomicU64; Reason::ALL.len()],
     /// Whether the link is up.
     pub link: AtomicBool,
 }
@@ -105,7 +106,7 @@ impl Shared {
     /// Counts packets that went nowhere.
     #[inline]
     pub fn count_drops(&self, reason: Reason, packets: u64) {
-        self.drops[reason as usize].add(packets);
+        self.drops[reason as usize].fetch_add(packets, Ordering::Relaxed);
     }
 
     /// Whether the link is up.
@@ -116,7 +117,10 @@ impl Shared {
 
     /// The numbers now, of a port with rings or without.
     pub fn read(&self, has_rings: bool) -> Counters {
-        let drops = Reason::ALL.iter().map(|&r| (r, self.drops[r as usize].get())).filter(|&(_, n)| n > 0);
+        let drops = Reason::ALL
+            .iter()
+            .map(|&r| (r, self.drops[r as usize].load(Ordering::Relaxed)))
+            .filter(|&(_, n)| n > 0);
         Counters {
             received: self.received.get(),
             received_bytes: self.received_bytes.get(),

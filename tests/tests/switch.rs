@@ -25,6 +25,27 @@ fn hosts_reach_each_other_and_are_learned() {
 }
 
 #[test]
+fn an_address_in_use_stays_known_to_all_threads() {
+    let (a, b, c) = (Namespace::new(), Namespace::new(), Namespace::new());
+    let thread = |n| format!("{S}\nthread = {n}");
+    let switch = Switch::new(&format!(
+        "[switch]\nthreads = 2\nageing-s = 2\n[segments.s]\n{}{}{}",
+        tap("ta", &a, &thread(0)),
+        tap("tb", &b, &thread(1)),
+        tap("tc", &c, &thread(1))
+    ));
+    a.address("ta", "10.1.0.1/24");
+    b.address("tb", "10.1.0.2/24");
+    assert!(a.pings("10.1.0.2", 5));
+    let before = switch.port("tc").counters.sent;
+    let ping = run(&mut a.command(&["ping", "-q", "-c", "70", "-i", "0.1", "10.1.0.2"]));
+    ping.ends(0, "");
+    // Hosts ask for each other now and then, and nothing else is for everybody.
+    let flooded = switch.port("tc").counters.sent - before;
+    assert!(flooded < 20, "{flooded} packets of others came to a third host");
+}
+
+#[test]
 fn a_port_without_offloads_gets_whole_segments() {
     let (a, b) = (Namespace::new(), Namespace::new());
     let plain = "segment = \"s\"\noffload = false";

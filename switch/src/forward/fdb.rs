@@ -10,6 +10,8 @@ use crate::port::PortId;
 pub struct SegmentId(pub u32);
 
 const WAYS: usize = 4;
+/// How often in its ageing time an address that is in use is told to the other threads.
+const REFRESHES: u32 = 4;
 /// Places that are looked at for entries that have aged when a port is at its limit.
 const AGEING_STEP: usize = 2;
 
@@ -37,6 +39,8 @@ const EMPTY: Entry = Entry { mac: 0, segment: 0, seen: 0, port: 0, kind: Kind::E
 pub enum Learned {
     /// It was known.
     Known,
+    /// It was known, and other threads are to hear that it is still in use.
+    Refreshed,
     /// It is new, or has moved.
     New,
     /// The port has as many as it may, or there is no place.
@@ -137,8 +141,11 @@ impl Fdb {
                         return Learned::Known;
                     }
                     if e.port == port.0 {
+                        // The first frame in each part of the ageing time.
+                        let part = (self.ageing / REFRESHES).max(1);
+                        let refreshed = e.seen / part != now / part;
                         e.seen = now;
-                        return Learned::Known;
+                        return if refreshed { Learned::Refreshed } else { Learned::Known };
                     }
                     return self.moved(place, mac, segment, port, now);
                 }
@@ -307,8 +314,11 @@ mod tests {
         let mut f = fdb();
         assert_eq!(f.learn(S, mac(1), PortId(3), 0), Learned::New);
         assert_eq!(f.learn(S, mac(1), PortId(3), 5), Learned::Known);
-        assert_eq!(f.find(S, mac(1), 5), Some(PortId(3)));
-        assert_eq!(f.find(SegmentId(2), mac(1), 5), None);
+        // Other threads hear of it four times in the ageing time of 300 seconds, however many frames there are.
+        let told = (6..306).filter(|&at| f.learn(S, mac(1), PortId(3), at) == Learned::Refreshed);
+        assert_eq!(told.count(), 4);
+        assert_eq!(f.find(S, mac(1), 305), Some(PortId(3)));
+        assert_eq!(f.find(SegmentId(2), mac(1), 305), None);
     }
 
     #[test]

@@ -284,7 +284,9 @@ impl Forwarder {
             return Err(Reason::LinkLocal);
         }
         let source = frame.source();
-        if !source.is_group() && self.fdb.learn(id, source, from, now.seconds) == Learned::New && self.shares
+        if !source.is_group()
+            && matches!(self.fdb.learn(id, source, from, now.seconds), Learned::New | Learned::Refreshed)
+            && self.shares
         {
             self.slow_path.push(SlowPathMessage::Learned(id, source, from));
         }

@@ -205,8 +205,7 @@ impl Running {
                 }
                 SlowPathMessage::Learned(segment, mac, port) => {
                     for outbox in self.worker.outboxes.iter_mut().flatten() {
-                        let kind = HandoffKind::Learned(segment, mac, port);
-                        outbox.put(Handoff { kind, bytes: Vec::new(), offload: Offload::default() });
+                        outbox.tell(HandoffKind::Learned(segment, mac, port));
                     }
                 }
                 slow @ SlowPathMessage::Slow(..) => {

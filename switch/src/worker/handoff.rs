@@ -18,12 +18,21 @@ const QUEUE: usize = 512;
 /// What a handoff is.
 #[derive(Debug)]
 pub enum HandoffKind {
-    /// A packet to be sent at a port, with a VLAN.
-    Packet(PortId, u16),
+    /// A packet to be sent.
+    Packet {
+        /// The port where it leaves.
+        to: PortId,
+        /// VLAN to tag it with; 0 for none.
+        vlan: u16,
+        /// The tag that it came with, whose priority it keeps; 0 if none.
+        tag: u16,
+    },
     /// An announced address, by its place in the list, is wanted; its packet, if there are bytes.
     Wanted(usize),
-    /// An address was learned.
+    /// An address was learned, or is still in use.
     Learned(SegmentId, Mac, PortId),
+    /// A port is down: what was learned at it is forgotten.
+    Forgotten(PortId),
 }
 
 /// A packet, or a message without one.
@@ -72,13 +81,19 @@ impl Outbox {
         let mut bytes = self.empties.pop().unwrap_or_default();
         bytes.clear();
         batch.copy_out(frame, 0, &mut bytes);
-        self.put(Handoff { kind: HandoffKind::Packet(to, vlan), bytes, offload: frame.offload })
+        let kind = HandoffKind::Packet { to, vlan, tag: frame.tag };
+        self.put(Handoff { kind, bytes, offload: frame.offload })
     }
 
     /// Sends anything across; `false` if the queue is full.
-    pub fn put(&mut self, parcel: Handoff) -> bool {
+    pub fn put(&mut self, handoff: Handoff) -> bool {
         self.fresh = true;
-        self.handoffs.push(parcel).is_ok()
+        self.handoffs.push(handoff).is_ok()
+    }
+
+    /// Sends a message without a packet. Of an overload some are lost; what matters is sent again.
+    pub fn tell(&mut self, kind: HandoffKind) {
+        self.put(Handoff { kind, bytes: Vec::new(), offload: Offload::default() });
     }
 
     /// Wakes the other thread if it sleeps and there is something for it.

@@ -398,11 +398,7 @@ impl Running {
             return;
         }
         let forwarding = &mut self.forwarder.ports[to.index()];
-        let longest = usize::from(entry.mtu) + crate::headers::ETHERNET;
-        let fits = |o: &Outgoing| {
-            let frame = &batch.frames()[usize::from(o.frame)];
-            frame.length() <= longest || frame.offload.segment().is_some_and(|s| s <= usize::from(entry.mtu))
-        };
+        let fits = |o: &Outgoing| batch.frames()[usize::from(o.frame)].fits(usize::from(entry.mtu));
         let plain = forwarding.limit_out.is_none() && forwarding.capture.is_none() && list.iter().all(fits);
         let kept;
         let list = if plain {
@@ -472,12 +468,15 @@ impl Running {
                 };
                 came = true;
                 match kind {
-                    HandoffKind::Packet(to, vlan) => {
+                    HandoffKind::Packet { to, vlan, tag } => {
                         if !batch.push_bytes(&bytes, offload) {
                             batch.clear();
                             batch.push_bytes(&bytes, offload);
                         }
                         let frame = batch.len().saturating_sub(1) as u16;
+                        if let Some(frame) = batch.frames_mut().last_mut() {
+                            frame.tag = tag;
+                        }
                         self.send(&tables, &batch, to, &[Outgoing { frame, vlan }]);
                         self.worker.inboxes[index].recycle(bytes);
                     }
@@ -488,6 +487,7 @@ impl Running {
                     HandoffKind::Learned(segment, mac, port) => {
                         self.forwarder.fdb.learn(segment, mac, port, self.now.seconds);
                     }
+                    HandoffKind::Forgotten(port) => self.forwarder.fdb.forget_port(port),
                 }
             }
             self.batch = Some(batch);
@@ -583,6 +583,9 @@ impl Running {
             self.release_holds();
         } else {
             self.forwarder.fdb.forget_port(port);
+            for outbox in self.worker.outboxes.iter_mut().flatten() {
+                outbox.tell(HandoffKind::Forgotten(port));
+            }
         }
     }
 
