@@ -76,7 +76,9 @@ pub fn mapping(canvas: &mut Canvas, columns: &[String], rows: &[Vec<String>]) ->
     let x = |column: usize| if column == 0 { left } else { left + first + (column - 1) as f64 * wide };
     let top = TOP - 14.0;
     for (n, heading) in columns.iter().enumerate() {
-        canvas.bold((x(n) + 10.0, top + 22.0), 11.5, Anchor::Start, heading);
+        for (above, line) in wrap(heading, 11.5, wide - 14.0).iter().rev().enumerate() {
+            canvas.bold((x(n) + 10.0, top + 22.0 - 14.0 * above as f64), 11.5, Anchor::Start, line);
+        }
     }
     let place = |row: usize| top + 36.0 + row as f64 * high;
     for column in 1..columns.len() {

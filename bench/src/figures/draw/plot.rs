@@ -1,6 +1,6 @@
 //! Drawings of numbers: lines, bars, and bars of phases.
 
-use super::canvas::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, wrap};
+use super::canvas::{Anchor, Canvas, FAINT, GRID, INK, TOP, WIDTH, width_of, wrap};
 use super::style;
 use crate::figures::data::{Axis, Better, Group, PhaseTime, Scale, Series, Stack, Stat};
 
@@ -280,7 +280,7 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
             canvas.rect((from, top), ((to - from).max(0.8), LANE - 4.0), colour(&p.model), "white", 0.0);
             let is_dark = !matches!(colour(&p.model), "#f0e442" | "#e69f00" | "#56b4e9" | "#bbbbbb");
             let ink = if is_dark { "white" } else { INK };
-            if to - from > super::canvas::width_of(&p.phase, 12.0) + 6.0 {
+            if to - from > width_of(&p.phase, 12.0) + 6.0 {
                 canvas.text(((from + to) / 2.0, top + 20.0), 12.0, Anchor::Middle, ink, &p.phase);
             }
         }
@@ -294,6 +294,9 @@ pub fn stacks(canvas: &mut Canvas, value: &Axis, stacks: &[Stack]) -> f64 {
     table(canvas, value, stacks, bottom + 64.0)
 }
 
+/// What follows the unit at the head of the table.
+const HEADING: &str = " (10th to 90th percentile)";
+
 /// Every phase in numbers.
 fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
     let mut rows: Vec<&PhaseTime> = Vec::new();
@@ -303,16 +306,33 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
             rows.push(p);
         }
     }
-    let wide = (WIDTH - 214.0) / stacks.len().max(1) as f64;
-    let column = |n: usize| 190.0 + (n as f64 + 1.0) * wide;
-    let cell = |stat: &Stat| match stat.n {
+    let whose = |row: &PhaseTime| match row.source.as_str() {
+        "microvisor" => row.phase.clone(),
+        source => format!("{}, {source}", row.phase),
+    };
+    let widest = |texts: &mut dyn Iterator<Item = String>, size| {
+        texts.map(|text| width_of(&text, size)).fold(0.0, f64::max)
+    };
+    let first =
+        62.0 + widest(&mut rows.iter().map(|row| whose(row)), 12.5).max(width_of(HEADING, 11.5) - 22.0);
+    let wide = (WIDTH - 24.0 - first) / stacks.len().max(1) as f64;
+    let column = |n: usize| first + (n as f64 + 1.0) * wide;
+    let range = |stat: &Stat| match stat.n {
         1 => digits(stat.median),
         _ => format!("{}  ({} to {})", digits(stat.median), digits(stat.p10), digits(stat.p90)),
     };
+    let all = || stacks.iter().flat_map(|s| s.phases.iter().map(|p| &p.stat).chain([&s.total]));
+    // What does not fit beside its neighbour is written smaller, or without its spread.
+    let sizes = [12.5, 11.0, 9.5];
+    let fits = |size: &&f64| widest(&mut all().map(range), **size) + 12.0 < wide;
+    let size = sizes.iter().find(fits).copied();
+    let has_ranges = size.is_some();
+    let cell = |stat: &Stat| if has_ranges { range(stat) } else { digits(stat.median) };
+    let size = size.unwrap_or(sizes[0]);
     let names: Vec<Vec<String>> = stacks.iter().map(|s| wrap(&s.label, 12.0, wide - 16.0)).collect();
     let lines = names.iter().map(Vec::len).max().unwrap_or(1);
     let mut y = top + 16.0 * (lines - 1) as f64;
-    let heading = format!("{} (10th to 90th percentile)", value.unit);
+    let heading = format!("{}{}", value.unit, if has_ranges { HEADING } else { " (median)" });
     canvas.text((24.0, y), 11.5, Anchor::Start, FAINT, &heading);
     for (n, name) in names.iter().enumerate() {
         for (above, line) in name.iter().rev().enumerate() {
@@ -322,14 +342,10 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
     for row in rows {
         y += 20.0;
         canvas.rect((24.0, y - 11.0), (14.0, 14.0), colour(&row.model), "none", 2.0);
-        let whose = match row.source.as_str() {
-            "microvisor" => row.phase.clone(),
-            source => format!("{}, {source}", row.phase),
-        };
-        canvas.text((46.0, y), 12.5, Anchor::Start, INK, &whose);
+        canvas.text((46.0, y), 12.5, Anchor::Start, INK, &whose(row));
         for (n, stack) in stacks.iter().enumerate() {
             if let Some(p) = stack.phases.iter().find(|p| is_same(p, row)) {
-                canvas.text((column(n), y), 12.5, Anchor::End, INK, &cell(&p.stat));
+                canvas.text((column(n), y), size, Anchor::End, INK, &cell(&p.stat));
             }
         }
     }
@@ -337,7 +353,7 @@ fn table(canvas: &mut Canvas, value: &Axis, stacks: &[Stack], top: f64) -> f64 {
     canvas.line((24.0, y - 17.0), (WIDTH - 24.0, y - 17.0), INK, 1.0, "");
     canvas.bold((46.0, y), 12.5, Anchor::Start, "the whole");
     for (n, stack) in stacks.iter().enumerate() {
-        canvas.bold((column(n), y), 12.5, Anchor::End, &cell(&stack.total));
+        canvas.bold((column(n), y), size, Anchor::End, &cell(&stack.total));
     }
     y + 30.0
 }
