@@ -30,6 +30,7 @@ pub fn schema() -> Spec {
         ("on_demand_s", with_default("on_demand_s", "number", "0")),
         ("prepared", attribute("prepared", "bool")),
         ("anti_spoofing", attribute("anti_spoofing", "bool")),
+        ("allocation_address", attribute("allocation_address", "bool")),
     ])
 }
 
@@ -76,6 +77,8 @@ pub struct Job {
     pub prepared: Option<bool>,
     /// In bridge mode: whether packets from other addresses than the allocation's are dropped.
     pub anti_spoofing: Option<bool>,
+    /// In bridge mode: whether the guest has the allocation's address, which one task of a group can have.
+    pub allocation_address: Option<bool>,
 }
 
 /// A network of the node that a task is on.

@@ -175,6 +175,8 @@ impl Wish {
         let isolation = config.network_isolation_spec.as_ref();
         let mode = isolation.map_or(NetworkIsolationMode::Host, |i| i.mode());
         let namespace = match mode {
+            // Another task of the group has its address.
+            NetworkIsolationMode::Group if job.allocation_address == Some(false) => None,
             NetworkIsolationMode::Group => {
                 let path = isolation.map(|i| i.path.clone()).filter(|p| !p.is_empty());
                 Some(PathBuf::from(path.ok_or("the allocation has no network namespace")?))
@@ -268,6 +270,24 @@ mod tests {
         assert_eq!(Wish::of(&config("fw"), &less, &Agent::default()).unwrap().spec.memory_mib, Some(8));
         let more = Job { memory_mib: 64, ..job };
         assert!(Wish::of(&config("fw"), &more, &Agent::default()).is_err());
+    }
+
+    #[test]
+    fn a_task_may_leave_the_allocation_s_address_to_another() {
+        let isolation = crate::proto::drivers::NetworkIsolationSpec {
+            mode: NetworkIsolationMode::Group.into(),
+            path: "/run/netns/a".into(),
+            ..Default::default()
+        };
+        let config = TaskConfig { network_isolation_spec: Some(isolation), ..config("fw") };
+        let agent = Agent { network: "blue".into(), ..Agent::default() };
+        let of = |allocation_address| {
+            let job = Job { image: "clickos".into(), allocation_address, ..Job::default() };
+            Wish::of(&config, &job, &agent).unwrap()
+        };
+        assert!(of(None).namespace.is_some() && of(None).spec.devices.is_empty());
+        assert!(of(Some(false)).namespace.is_none());
+        assert_eq!(of(Some(false)).spec.devices[0].network, "blue");
     }
 
     #[test]
