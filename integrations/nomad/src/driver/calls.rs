@@ -8,8 +8,10 @@ use crate::proto::drivers::fingerprint_response::HealthState;
 use crate::proto::drivers::network_isolation_spec::NetworkIsolationMode;
 use crate::proto::drivers::*;
 use crate::schema::job::{self, Job};
+use crate::task::start::Started;
 use crate::task::stats::{Meter, Seen, packets};
-use crate::task::{Kept, Task, bridge, label, start, wish};
+use crate::task::{Kept, Task, bridge, label, now, start, wish};
+use crate::timeline::mapping;
 use api::instance::Instance;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,6 +113,22 @@ fn remove_later(driver: Driver, task: Arc<Task>) {
     });
 }
 
+/// Says that a task runs: to Nomad, and to those who look at its timeline. `call` is from when to when Nomad asked.
+async fn report(driver: Driver, task: Arc<Task>, started: Started, call: (u64, u64)) {
+    let Started { instance, asked_unix_ns, .. } = started;
+    let ready = instance.ready_ns.map_or(0.0, |ns| ns as f64 / 1e6);
+    let text = format!("{} {} after {ready:.1} ms: {}", instance.name, instance.state.name(), at(&instance));
+    driver.tell(&task.config, text);
+    task.look().await;
+    let phases = [(mapping::START, call), (mapping::NODE, asked_unix_ns)];
+    let phases =
+        phases.map(|(phase, (start_unix_ns, end_unix_ns))| phase.external(start_unix_ns, end_unix_ns));
+    // One that waits for its first packet has no timeline yet.
+    if let Err(e) = task.node.add_phases(&task.kept.name, &phases).await {
+        tracing::debug!(task = task.id, "no phases were added: {e}");
+    }
+}
+
 fn running() -> Status {
     Status::failed_precondition("the task runs: stop it first, or force")
 }
@@ -176,6 +194,7 @@ impl Service for Driver {
     }
 
     async fn start_task(&self, asked: Request<StartTaskRequest>) -> Done<StartTaskResponse> {
+        let begun = now();
         let config =
             asked.into_inner().task.ok_or_else(|| Status::invalid_argument("a start without a task"))?;
         if config.id.is_empty() || config.alloc_id.is_empty() {
@@ -191,21 +210,13 @@ impl Service for Driver {
                 } else {
                     Err(start::Failure::Job("the driver is disabled by the agent's configuration".into()))
                 };
-                let kept = started.map_err(|failure| {
+                let started = started.map_err(|failure| {
                     tracing::warn!(task = config.id, "not started: {failure}");
                     refusal::not_started(&failure)
                 })?;
+                let kept = started.kept.clone();
                 let task = self.follow(config.clone(), kept.clone());
-                let driver = self.clone();
-                tokio::spawn(async move {
-                    if let Ok(instance) = task.instance().await {
-                        let ready = instance.ready_ns.map_or(0.0, |ns| ns as f64 / 1e6);
-                        let how = instance.state.name();
-                        let text = format!("{} {how} after {ready:.1} ms: {}", instance.name, at(&instance));
-                        driver.tell(&task.config, text);
-                    }
-                    task.look().await;
-                });
+                tokio::spawn(report(self.clone(), task, started, (begun, now())));
                 kept
             }
         };

@@ -18,6 +18,9 @@ const IMAGE: u64 = 256 << 20;
 /// How long one that is there already is waited for, and how often it is looked at.
 const READY: (Duration, Duration) = (Duration::from_secs(20), Duration::from_millis(5));
 
+/// What to do about two tasks that want the same address.
+const ONE_ADDRESS: &str = "in bridge mode one task of a group has the allocation's address; write `allocation_address = false` into the others' config";
+
 /// Why a task was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -34,6 +37,16 @@ impl Failure {
     pub fn may_pass(&self) -> bool {
         matches!(self, Failure::Node(fault) if fault.may_pass())
     }
+}
+
+/// A task that was started.
+pub struct Started {
+    /// What its handle keeps.
+    pub kept: Kept,
+    /// The instance, as it was when it was there.
+    pub instance: Instance,
+    /// From when to when the node was asked for it, nanoseconds since 1970.
+    pub asked_unix_ns: (u64, u64),
 }
 
 /// Sizes that the node has been told of.
@@ -55,8 +68,13 @@ impl Known {
     }
 }
 
-/// Starts a task; what its handle keeps.
-pub async fn start(node: &Node, agent: &Agent, known: &Known, config: &TaskConfig) -> Result<Kept, Failure> {
+/// Starts a task.
+pub async fn start(
+    node: &Node,
+    agent: &Agent,
+    known: &Known,
+    config: &TaskConfig,
+) -> Result<Started, Failure> {
     let started_unix_ns = now();
     let job = Job::read(&config.msgpack_driver_config).map_err(Failure::Job)?;
     let mut wish = Wish::of(config, &job, agent).map_err(Failure::Job)?;
@@ -71,12 +89,20 @@ pub async fn start(node: &Node, agent: &Agent, known: &Known, config: &TaskConfi
             taken.then_some(name)
         }
     };
+    let asked = now();
     match create(node, known, &wish, config).await {
-        Ok(instance) => Ok(Kept { instance: instance.id, name: instance.name, bridge, started_unix_ns }),
+        Ok(instance) => {
+            let name = instance.name.clone();
+            let kept = Kept { instance: instance.id, name, bridge, started_unix_ns };
+            Ok(Started { kept, instance, asked_unix_ns: (asked, now()) })
+        }
         Err(e) => {
             if let Some(name) = &bridge {
                 // If the node is away, the next start finds the network as it is.
                 let _ = bridge::release(node, name).await;
+                if e.is("conflict") {
+                    return Err(Failure::Job(format!("{e}: {ONE_ADDRESS}")));
+                }
             }
             Err(e.into())
         }

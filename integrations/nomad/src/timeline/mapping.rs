@@ -1,11 +1,13 @@
 //! Nomad's phases by their names in timelines. What each is in the general model is in the node's table of components
 //! (`microvisor-bench fig11`), by the name up to a colon.
 
+use api::timeline::External;
+
 /// As the source of phases is called.
 pub const SOURCE: &str = "nomad";
 
 /// A phase of Nomad's.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Phase {
     /// Its name in timelines.
     pub name: &'static str,
@@ -17,8 +19,18 @@ const fn phase(name: &'static str, what: &'static str) -> Phase {
     Phase { name, what }
 }
 
-/// The server's and the client's phases, in order; hooks lie in the client's.
-pub const PHASES: [Phase; 8] = [REGISTER, QUEUE, SCHEDULER, PLAN, NOTICE, ALLOCATION, TASK, DRIVER];
+impl Phase {
+    /// The phase as the node takes it, moments in nanoseconds since 1970.
+    pub fn external(&self, start_unix_ns: u64, end_unix_ns: u64) -> External {
+        // Clocks of two hosts may differ.
+        let end_unix_ns = end_unix_ns.max(start_unix_ns);
+        External { source: SOURCE.into(), name: self.name.into(), start_unix_ns, end_unix_ns }
+    }
+}
+
+/// The server's and the client's phases, in order; hooks lie in the client's, the last two in the driver's.
+pub const PHASES: [Phase; 10] =
+    [REGISTER, QUEUE, SCHEDULER, PLAN, NOTICE, ALLOCATION, TASK, DRIVER, START, NODE];
 /// The API's request.
 pub const REGISTER: Phase = phase("register", "the request to the server's API: checked, written by Raft");
 /// The evaluation waits.
@@ -39,6 +51,15 @@ pub const TASK: Phase =
 pub const DRIVER: Phase = phase(
     "driver",
     "from the last hook until the task is said to have started: StartTask, and in it the node",
+);
+
+/// The driver's own part.
+pub const START: Phase =
+    phase("driver: start task", "StartTask, from its arrival in the plugin until its answer");
+/// The node's part of that.
+pub const NODE: Phase = phase(
+    "driver: node",
+    "from the driver's request to the node until the node has answered that the guest is ready",
 );
 
 /// Hooks that are more than the client's own housekeeping.

@@ -1,6 +1,6 @@
 //! A task from its start to its end.
 
-use crate::emulator::{Allocation, PONG, Plugin, code, instances, next, node};
+use crate::emulator::{Allocation, PONG, Plugin, code, eventually, instances, next, node};
 use nomad_driver_microvisor::proto::drivers::*;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -26,6 +26,13 @@ async fn a_task_starts_answers_and_ends() {
     assert!(event.message.contains("ready after") && event.message.contains("10.79.0."), "{event:?}");
     let status = plugin.inspect(&task).await.unwrap().task.unwrap();
     assert_eq!(status.state(), TaskState::Running);
+    // What the driver did is in the instance's timeline.
+    let name = instance["name"].as_str().unwrap().to_owned();
+    eventually("the driver's phases are told", || {
+        let timeline = node.get(&format!("/v1/instances/{name}/timeline")).is(200);
+        let phases = timeline["external"].as_array().cloned().unwrap_or_default();
+        phases.iter().map(|p| p["name"].clone()).collect::<Vec<_>>() == ["driver: start task", "driver: node"]
+    });
     // The same start again, as after an answer that never came.
     plugin.start(&task).await.unwrap();
     assert_eq!(instances(&node).len(), 1);
