@@ -8,7 +8,7 @@ import threading
 import time
 import unittest
 
-from place import ADDRESS, CLIENT, EXAMPLES, IMAGES, OUTSIDE, PONG, RELEASE, SERVER, Place, eventually, quiet, run
+from place import ADDRESS, CLIENT, EXAMPLES, IMAGES, OUTSIDE, PONG, RELEASE, SERVER, SUBNET, Place, eventually, quiet, run
 
 PLACE = Place()
 
@@ -180,6 +180,19 @@ class Tasks(Case):
         self.assertEqual(PLACE.address(allocation), before['devices'][0]['address'])
         self.assertTrue(PLACE.pings(PLACE.address(allocation)))
 
+    def test_in_bridge_mode_one_task_has_the_address_and_others_are_on_the_nodes_networks(self):
+        group = {'Networks': [{'Mode': 'bridge'}]}
+        second = PLACE.task(name='second', own={'allocation_address': False})
+        allocation = PLACE.run_one(PLACE.job('several', PLACE.task(name='first'), second, group=group))
+        address = PLACE.allocation(allocation)['NetworkStatus']['Address']
+        self.assertEqual(PLACE.address(allocation, 'first'), address)
+        other = PLACE.address(allocation, 'second')
+        self.assertTrue(other.startswith(f'{SUBNET}.'), other)
+        self.assertTrue(PLACE.pings(address) and PLACE.pings(other))
+        both = PLACE.job('both', PLACE.task(name='first'), PLACE.task(name='second'), group=group)
+        failed = PLACE.settles(both, 'failed')
+        self.assertTrue(any('allocation_address = false' in event for event in PLACE.events(failed)), PLACE.events(failed))
+
     def test_preemption(self):
         total = PLACE.nomad('GET', f'/v1/node/{PLACE.client_id}')['NodeResources']['Cpu']['CpuShares']
         most = {'CPU': int(total * 0.7), 'MemoryMB': 16}
@@ -215,7 +228,7 @@ class Timelines(Case):
             return {phase['name']: phase for phase in found.get('external', ())}
         found = eventually('the phases of Nomad are there', phases, 20)
         for name in ('register', 'evaluation', 'scheduler', 'plan', 'client: notice', 'client: allocation hooks', 'network-hook',
-                     'client: task hooks', 'client: logmon', 'template', 'driver'):
+                     'client: task hooks', 'client: logmon', 'template', 'driver', 'driver: start task', 'driver: node'):
             self.assertIn(name, found)
         tree = PLACE.microvisor('timeline', allocation[:8])
         for name in ('register', 'network-hook', 'driver', 'spawn', 'first-packet'):

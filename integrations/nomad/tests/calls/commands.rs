@@ -70,3 +70,25 @@ async fn commands_reach_handlers() {
     assert_eq!(status, Some(0));
     plugin.destroy(&task, true).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_to_a_task_that_ends_is_answered() {
+    let node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let allocation = Allocation::new();
+    for _ in 0..5 {
+        let task = allocation.pong();
+        plugin.start(&task).await.unwrap();
+        let (mut driver, task_id) = (plugin.driver.clone(), task.id.clone());
+        let signalling = tokio::spawn(async move {
+            let asked = SignalTaskRequest { task_id, signal: "SIGTERM".into() };
+            tokio::time::timeout(std::time::Duration::from_secs(10), driver.signal_task(asked)).await
+        });
+        plugin.stop(&task).await.unwrap();
+        let answered = signalling.await.unwrap().expect("it is answered");
+        let code = answered.map_or_else(|refused| refused.code(), |_| Code::Ok);
+        assert!([Code::Ok, Code::FailedPrecondition, Code::NotFound].contains(&code), "{code:?}");
+        plugin.destroy(&task, false).await.unwrap();
+    }
+    assert!(instances(&node).is_empty());
+}
