@@ -271,6 +271,18 @@ impl Fdb {
         self.remove(|e| e.port == port.0 && e.kind == Kind::Learned);
     }
 
+    /// Segments have other numbers from now on; what was learned in those that are gone is forgotten, and so are fixed
+    /// entries.
+    pub fn renumber(&mut self, number: impl Fn(SegmentId) -> Option<SegmentId>) {
+        let mut new = Fdb::new(self.buckets.len() * WAYS, self.ageing, self.port_limit, self.keys);
+        for e in self.buckets.iter().flatten().filter(|e| e.kind == Kind::Learned) {
+            if let Some(segment) = number(SegmentId(e.segment)) {
+                new.learn(segment, Mac::from_bits(e.mac), PortId(e.port), e.seen);
+            }
+        }
+        *self = new;
+    }
+
     /// Forgets fixed entries, and what was learned in segments or at ports that are gone.
     pub fn keep(&mut self, stays: impl Fn(SegmentId, PortId) -> bool) {
         self.remove(|e| e.kind == Kind::Fixed || !stays(SegmentId(e.segment), PortId(e.port)));

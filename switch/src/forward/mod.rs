@@ -21,6 +21,7 @@ use crate::port::PortId;
 use fdb::{Fdb, Learned, SegmentId};
 use limit::{Nanos, RateLimiter, TokenBucket};
 use neighbours::Question;
+use std::collections::HashMap;
 use tables::{Member, PortEntry, Rate, SegmentEntry, Tables};
 
 /// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
@@ -107,11 +108,19 @@ impl Forwarder {
             self.fdb.resize(new.addresses);
         }
         self.fdb.set_limits(new.ageing, new.learn_limit);
+        // Segments are numbered in the order of their names: a new one may move those behind it.
+        let numbers: HashMap<&str, u32> =
+            (0..).zip(&new.segments).map(|(n, s)| (s.name.as_str(), n)).collect();
+        let moved: Vec<Option<SegmentId>> =
+            old.segments.iter().map(|s| numbers.get(s.name.as_str()).copied().map(SegmentId)).collect();
+        if (0..).zip(&moved).any(|(n, to)| to.is_some_and(|to| to.0 != n)) {
+            self.fdb.renumber(|segment| moved.get(segment.0 as usize).copied().flatten());
+        }
         self.fdb.keep(|segment, port| {
-            let name = |t: &Tables| t.segment(segment).map(|s| s.name.clone());
             let same_port = old.port(port).map(|p| &p.name) == new.port(port).map(|p| &p.name);
             let in_it = |s: &SegmentEntry| s.members.iter().any(|m| m.port == port);
-            name(old) == name(new) && same_port && new.segment(segment).is_some_and(in_it)
+            let is_old = new.segment(segment).is_some_and(|s| old.segments.iter().any(|o| o.name == s.name));
+            is_old && same_port && new.segment(segment).is_some_and(in_it)
         });
         for &(segment, mac, port) in &new.fixed {
             self.fdb.fix(segment, mac, port);
@@ -432,69 +441,4 @@ fn point_to_point_to(tables: &Tables, id: PortId, port: &PortEntry) -> Option<Po
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn segment(ports: &[u16]) -> SegmentEntry {
-        let members = ports.iter().map(|&p| Member { port: PortId(p), vlan: 0 }).collect();
-        let name = "s".to_owned();
-        SegmentEntry { name, point_to_point: false, answers: false, flood_limit: 10, members }
-    }
-
-    fn port(native: u32, trunk: &[(u16, SegmentId)]) -> PortEntry {
-        PortEntry {
-            name: "p".to_owned(),
-            thread: 0,
-            shared: Default::default(),
-            native: Some(SegmentId(native)),
-            trunk: trunk.to_vec(),
-            bound_to: None,
-            mtu: 1500,
-            bond: None,
-            master: None,
-            mirror: None,
-            assigned: false,
-            rate_in: Rate::default(),
-            rate_out: Rate::default(),
-        }
-    }
-
-    #[test]
-    fn a_flood_bucket_keeps_its_level_when_the_configuration_changes() {
-        let tables =
-            Tables { ports: vec![Some(port(0, &[]))], segments: vec![segment(&[0])], ..Tables::default() };
-        let mut forwarder = Forwarder::new([1, 3]);
-        forwarder.change(&Tables::default(), &tables);
-        let bucket = |f: &mut Forwarder| f.ports[0].flood.as_mut().unwrap().take(1, 0);
-        while bucket(&mut forwarder) {}
-        forwarder.change(&tables, &tables);
-        assert!(!bucket(&mut forwarder), "it is still empty");
-    }
-
-    #[test]
-    fn no_tag_of_a_sender_takes_a_frame_into_another_vlan() {
-        // An access port, and a trunk whose native segment is the same: an inner tag would be the outer one there.
-        let trunk = port(0, &[(5, SegmentId(1))]);
-        let tables = Tables {
-            ports: vec![Some(port(0, &[])), Some(trunk)],
-            segments: vec![segment(&[0, 1]), segment(&[])],
-            ..Tables::default()
-        };
-        tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
-        let leaves = |tags: &[u8]| {
-            let mut forwarder = Forwarder::new([1, 3]);
-            forwarder.change(&Tables::default(), &tables);
-            let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], tags, &[8, 0], &[0; 46]].concat();
-            let mut batch = Batch::default();
-            batch.push_bytes(&frame, Offload::default());
-            forwarder.forward(&tables, PortId(0), &mut batch, Now::default());
-            forwarder.next_out().is_some()
-        };
-        assert!(leaves(&[]));
-        assert!(leaves(&[0x81, 0, 0xe0, 0]), "a priority tag is no VLAN");
-        assert!(!leaves(&[0x81, 0, 0, 5]));
-        for inner in [[0x81, 0, 0, 5], [0x88, 0xa8, 0, 5]] {
-            assert!(!leaves(&[&[0x81, 0, 0, 0][..], &inner].concat()));
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,203 @@
+//! Forwarding of single frames: flood limits, learned addresses, and VLAN tags at every kind of port.
+
+use super::*;
+use crate::headers::{ETHERTYPE_CTAG, ETHERTYPE_STAG};
+
+fn segment(ports: &[u16]) -> SegmentEntry {
+    let members = ports.iter().map(|&p| Member { port: PortId(p), vlan: 0 }).collect();
+    let name = "s".to_owned();
+    SegmentEntry { name, point_to_point: false, answers: false, flood_limit: 10, members }
+}
+
+fn port(native: u32, trunk: &[(u16, SegmentId)]) -> PortEntry {
+    PortEntry {
+        name: "p".to_owned(),
+        thread: 0,
+        shared: Default::default(),
+        native: Some(SegmentId(native)),
+        trunk: trunk.to_vec(),
+        bound_to: None,
+        mtu: 1500,
+        bond: None,
+        master: None,
+        mirror: None,
+        assigned: false,
+        rate_in: Rate::default(),
+        rate_out: Rate::default(),
+    }
+}
+
+#[test]
+fn a_flood_bucket_keeps_its_level_when_the_configuration_changes() {
+    let tables =
+        Tables { ports: vec![Some(port(0, &[]))], segments: vec![segment(&[0])], ..Tables::default() };
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &tables);
+    let bucket = |f: &mut Forwarder| f.ports[0].flood.as_mut().unwrap().take(1, 0);
+    while bucket(&mut forwarder) {}
+    forwarder.change(&tables, &tables);
+    assert!(!bucket(&mut forwarder), "it is still empty");
+}
+
+#[test]
+fn no_tag_of_a_sender_takes_a_frame_into_another_vlan() {
+    // An access port, and a trunk whose native segment is the same: an inner tag would be the outer one there.
+    let trunk = port(0, &[(5, SegmentId(1))]);
+    let tables = Tables {
+        ports: vec![Some(port(0, &[])), Some(trunk)],
+        segments: vec![segment(&[0, 1]), segment(&[])],
+        ..Tables::default()
+    };
+    tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
+    let leaves = |tags: &[u8]| {
+        let mut forwarder = Forwarder::new([1, 3]);
+        forwarder.change(&Tables::default(), &tables);
+        let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], tags, &[8, 0], &[0; 46]].concat();
+        let mut batch = Batch::default();
+        batch.push_bytes(&frame, Offload::default());
+        forwarder.forward(&tables, PortId(0), &mut batch, Now::default());
+        forwarder.next_out().is_some()
+    };
+    assert!(leaves(&[]));
+    assert!(leaves(&[0x81, 0, 0xe0, 0]), "a priority tag is no VLAN");
+    assert!(!leaves(&[0x81, 0, 0, 5]));
+    for inner in [[0x81, 0, 0, 5], [0x88, 0xa8, 0, 5]] {
+        assert!(!leaves(&[&[0x81, 0, 0, 0][..], &inner].concat()));
+    }
+}
+
+#[test]
+fn a_new_segment_takes_nothing_from_what_others_have_learned() {
+    let named = |name: &str| SegmentEntry { name: name.to_owned(), ..segment(&[0, 1]) };
+    let before = Tables {
+        ports: vec![Some(port(0, &[])), Some(port(0, &[]))],
+        segments: vec![named("m")],
+        learn_limit: 10,
+        ageing: 300,
+        addresses: 64,
+        ..Tables::default()
+    };
+    // Its name comes first, and so does its number.
+    let after = Tables {
+        ports: vec![Some(port(1, &[])), Some(port(1, &[]))],
+        segments: vec![named("a"), named("m")],
+        learn_limit: 10,
+        ageing: 300,
+        addresses: 64,
+        ..Tables::default()
+    };
+    let mac = Mac([2, 0, 0, 0, 0, 9]);
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &before);
+    forwarder.fdb.learn(SegmentId(0), mac, PortId(1), 0);
+    forwarder.change(&before, &after);
+    assert_eq!(forwarder.fdb.find(SegmentId(1), mac, 0), Some(PortId(1)));
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac, 0), None);
+    forwarder.change(&after, &before);
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac, 0), Some(PortId(1)));
+}
+
+/// Tags of a frame, outermost first, as (EtherType, VLAN ID).
+type Tags = &'static [(u16, u16)];
+
+const C: u16 = ETHERTYPE_CTAG;
+const S: u16 = ETHERTYPE_STAG;
+
+/// How a frame with these tags leaves by each kind of port, having come in by one kind; `None`: not at all.
+///
+/// Segment 0 is native at the access ports and at the trunks with a native segment, and VLAN 5 at the trunk without one.
+/// Segment 1 is VLAN 7 at the trunks.
+fn leaves(by: usize, tags: Tags) -> Vec<Option<Vec<(u16, u16)>>> {
+    let trunk = |native: Option<u32>, vlans: &[(u16, SegmentId)]| PortEntry {
+        native: native.map(SegmentId),
+        ..port(0, vlans)
+    };
+    let member = |port: u16, vlan: u16| Member { port: PortId(port), vlan };
+    let mut zero = segment(&[]);
+    zero.members = vec![member(0, 0), member(1, 0), member(2, 5), member(3, 0), member(4, 5), member(5, 0)];
+    let mut one = segment(&[]);
+    one.members = vec![member(2, 7), member(3, 7), member(4, 7), member(5, 7)];
+    let (five, seven) = ((5, SegmentId(0)), (7, SegmentId(1)));
+    let tables = Tables {
+        ports: vec![
+            // Each kind twice, so that a frame may leave by the kind that it came in by.
+            Some(port(0, &[])),
+            Some(port(0, &[])),
+            Some(trunk(None, &[five, seven])),
+            Some(trunk(Some(0), &[seven])),
+            Some(trunk(None, &[five, seven])),
+            Some(trunk(Some(0), &[seven])),
+        ],
+        segments: vec![zero, one],
+        ..Tables::default()
+    };
+    tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &tables);
+    let mut bytes = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1]].concat();
+    for (kind, vlan) in tags {
+        bytes.extend([kind.to_be_bytes(), (0x6000 | vlan).to_be_bytes()].concat());
+    }
+    bytes.extend([0x88, 0xb5]);
+    bytes.extend([0; 46]);
+    let mut batch = Batch::default();
+    batch.push_bytes(&bytes, Offload::default());
+    forwarder.forward(&tables, PortId(by as u16), &mut batch, Now::default());
+    let mut out = vec![None; 6];
+    while let Some((port, list)) = forwarder.next_out() {
+        let mut bytes = Vec::new();
+        batch.copy_out(&batch.frames()[0], list[0].vlan, &mut bytes);
+        let tag = |n: usize| {
+            let kind = crate::headers::be16(&bytes, 12 + 4 * n);
+            is_tag(kind).then(|| (kind, crate::headers::be16(&bytes, 14 + 4 * n) & 0xfff))
+        };
+        out[port.index()] = Some((0..).map_while(tag).collect());
+    }
+    // The access port, the trunk without and with a native segment, that it did not come in by.
+    [[0, 1], [2, 4], [3, 5]]
+        .iter()
+        .map(|pair| out[*pair.iter().find(|p| **p != by).unwrap()].clone())
+        .collect()
+}
+
+#[test]
+fn every_kind_of_frame_at_every_kind_of_port() {
+    const ACCESS: usize = 0;
+    const TRUNK: usize = 2;
+    const NATIVE: usize = 3;
+    let no: Option<Tags> = None;
+    let bare: Option<Tags> = Some(&[]);
+    let (five, seven): (Option<Tags>, Option<Tags>) = (Some(&[(C, 5)]), Some(&[(C, 7)]));
+    #[rustfmt::skip]
+    let cells: &[(usize, Tags, [Option<Tags>; 3])] = &[
+        // Came in by, with these tags; leaves an access port, a trunk, a trunk with a native segment.
+        (ACCESS, &[],               [bare, five, bare]),
+        // A priority tag is no VLAN (IEEE 802.1Q, 6.9).
+        (ACCESS, &[(C, 0)],         [bare, five, bare]),
+        (ACCESS, &[(C, 5)],         [no, no, no]),
+        (ACCESS, &[(C, 7)],         [no, no, no]),
+        // A service tag is payload to a customer bridge, but it never becomes the outer tag of a trunk's native VLAN.
+        (ACCESS, &[(S, 5)],         [Some(&[(S, 5)]), Some(&[(C, 5), (S, 5)]), no]),
+        (ACCESS, &[(C, 0), (C, 7)], [no, no, no]),
+        (ACCESS, &[(C, 0), (S, 7)], [no, no, no]),
+        (ACCESS, &[(C, 5), (C, 7)], [no, no, no]),
+        (TRUNK, &[],                [no, no, no]),
+        (TRUNK, &[(C, 0)],          [no, no, no]),
+        (TRUNK, &[(C, 5)],          [bare, five, bare]),
+        (TRUNK, &[(C, 7)],          [no, seven, seven]),
+        (TRUNK, &[(C, 9)],          [no, no, no]),
+        (TRUNK, &[(S, 5)],          [no, no, no]),
+        (TRUNK, &[(C, 7), (C, 9)],  [no, Some(&[(C, 7), (C, 9)]), Some(&[(C, 7), (C, 9)])]),
+        (TRUNK, &[(C, 5), (C, 7)],  [Some(&[(C, 7)]), Some(&[(C, 5), (C, 7)]), no]),
+        (NATIVE, &[],               [bare, five, bare]),
+        (NATIVE, &[(C, 0)],         [bare, five, bare]),
+        (NATIVE, &[(C, 5)],         [no, no, no]),
+        (NATIVE, &[(C, 7)],         [no, seven, seven]),
+        (NATIVE, &[(C, 0), (C, 7)], [no, no, no]),
+        (NATIVE, &[(C, 7), (S, 9)], [no, Some(&[(C, 7), (S, 9)]), Some(&[(C, 7), (S, 9)])]),
+    ];
+    for (by, tags, expected) in cells {
+        let expected: Vec<_> = expected.iter().map(|tags| tags.map(<[_]>::to_vec)).collect();
+        assert_eq!(leaves(*by, tags), expected, "in by port {by} with {tags:x?}");
+    }
+}
