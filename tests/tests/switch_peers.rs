@@ -141,19 +141,36 @@ impl Front {
 
     /// A descriptor of the ring that the guest transmits by.
     fn descriptor(&self, index: u64, address: u64, length: u32, flags: u16, next: u16) {
+        self.descriptor_of(1, index, address, length, flags, next);
+    }
+
+    fn descriptor_of(&self, ring: u64, index: u64, address: u64, length: u32, flags: u16, next: u16) {
         let mut d = address.to_le_bytes().to_vec();
         d.extend(length.to_le_bytes());
         d.extend(flags.to_le_bytes());
         d.extend(next.to_le_bytes());
-        self.write(0x10000 + 16 * index, &d);
+        self.write(0x10000 * ring + 16 * index, &d);
     }
 
-    /// Makes chains available.
+    /// Makes chains available in the ring that the guest transmits by.
     fn offer(&self, heads: &[u16], index: u16) {
+        self.offer_of(1, heads, index);
+    }
+
+    fn offer_of(&self, ring: u64, heads: &[u16], index: u16) {
         for (i, head) in heads.iter().enumerate() {
-            self.write(0x14004 + 2 * i as u64, &head.to_le_bytes());
+            self.write(0x10000 * ring + 0x4004 + 2 * i as u64, &head.to_le_bytes());
         }
-        self.write(0x14002, &index.to_le_bytes());
+        self.write(0x10000 * ring + 0x4002, &index.to_le_bytes());
+    }
+
+    /// A chain of `count` descriptors from 0 on: 12 bytes at `at`, then the bytes behind them, one a descriptor.
+    fn long_chain(&self, ring: u64, count: u16, at: u64, flags: u16) {
+        for i in 0..count {
+            let (address, length) = if i == 0 { (at, 12) } else { (at + 11 + u64::from(i), 1) };
+            let next = u16::from(i + 1 < count);
+            self.descriptor_of(ring, i.into(), GUEST + address, length, flags | next, i + 1);
+        }
     }
 }
 
@@ -212,23 +229,30 @@ fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
     let mut good = Good::new(&switch);
     type Attack = (&'static str, fn(&Front));
-    let attacks: [Attack; 7] = [
-        ("buffers", |f| {
+    let attacks: [Attack; 8] = [
+        ("loops", |f| {
+            // Three chains with one tail.
+            f.long_chain(1, 254, 0x40000, 0);
+            f.descriptor(254, GUEST + 0x40000, 12, 1, 1);
+            f.descriptor(255, GUEST + 0x40000, 12, 1, 1);
+            f.offer(&[0, 254, 255], 3);
+        }),
+        ("loops", |f| {
             f.descriptor(0, GUEST + 0x40000, 64, 1, 1);
             f.descriptor(1, GUEST + 0x40000, 64, 1, 0);
             f.offer(&[0], 1);
         }),
         ("more than 256 ahead", |f| f.offer(&[0], 999)),
         ("descriptor 700", |f| f.offer(&[700], 1)),
-        ("not in its memory", |f| {
+        ("are not in memory", |f| {
             f.descriptor(0, GUEST + SIZE - 8, 64, 0, 0);
             f.offer(&[0], 1);
         }),
-        ("not in its memory", |f| {
+        ("are not in memory", |f| {
             f.descriptor(0, u64::MAX - 4, 64, 0, 0);
             f.offer(&[0], 1);
         }),
-        ("has flags", |f| {
+        ("other direction", |f| {
             f.descriptor(0, GUEST + 0x40000, 64, 2, 0);
             f.offer(&[0], 1);
         }),
@@ -246,6 +270,38 @@ fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
         is_dropped(&switch, words);
         good.gets_through(&switch);
     }
+}
+
+#[test]
+fn a_chain_may_be_as_long_as_its_queue() {
+    use std::os::unix::fs::FileExt;
+    let switch = Switch::new(SERVER);
+    let mut good = Good::new(&switch);
+    let mut front = Front::new(&switch.folder.join("victim.sock"));
+    assert!(front.begin());
+    switch.is_up_soon("victim");
+    // 256 buffers to receive in, all but the first of one byte.
+    front.long_chain(0, 256, 0x60000, 2);
+    front.offer_of(0, &[0], 1);
+    good.gets_through(&switch);
+    eventually("the frame is written", || switch.port("victim").counters.sent == 1);
+    let frame = e2e::frames::frame(e2e::frames::EVERYONE, e2e::frames::mac(1), None, b"good");
+    let mut written = vec![0; frame.len()];
+    let memory = File::from(front.memory.try_clone().expect("a descriptor"));
+    memory.read_exact_at(&mut written, 0x60000 + 12).expect("read");
+    assert_eq!(written, frame);
+    // 256 buffers to transmit.
+    let frame = e2e::frames::frame(e2e::frames::EVERYONE, e2e::frames::mac(2), None, &[7; 241]);
+    assert_eq!(frame.len(), 255);
+    front.write(0x40000 + 12, &frame);
+    front.long_chain(1, 256, 0x40000, 0);
+    front.offer(&[0], 1);
+    assert!(front.ask(&Request::GetFeatures, &[]), "the peer keeps its port");
+    eventually("the frame is read", || switch.port("victim").counters.received_bytes == 255);
+    eventually("all of it is sent on", || {
+        let recorded = std::fs::read(switch.folder.join("out")).unwrap_or_default();
+        recorded.windows(frame.len()).any(|bytes| bytes == frame)
+    });
 }
 
 #[test]

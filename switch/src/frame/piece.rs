@@ -13,9 +13,6 @@ pub struct Piece {
 unsafe impl Send for Piece {}
 
 impl Piece {
-    /// No bytes.
-    pub const NONE: Piece = Piece { start: std::ptr::null(), length: 0 };
-
     /// A range.
     ///
     /// # Safety

@@ -2,7 +2,6 @@
 //! way.
 #![allow(unsafe_code)]
 
-use super::ring::{Chain, Ring};
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, LARGEST};
 use crate::headers::ETHERNET;
@@ -12,11 +11,12 @@ use crate::port::{CutThrough, CutThroughSource, PortError};
 use abi::net::NetHeader;
 use std::io;
 use std::os::fd::AsRawFd;
+use virtqueue::DeviceQueue;
 
 const HEADER: usize = size_of::<NetHeader>();
 /// Bytes read at a time, before others have their turn and a peer that sleeps is called.
 const BATCH_BYTES: usize = 4 * LARGEST;
-/// Ranges of one read, beyond which no chain is added; with the last chain's it stays under `IOV_MAX`, 1024.
+/// Ranges of one read, beyond which no chain is added, and most of one chain; so a read stays under `IOV_MAX`, 1024.
 const RANGES: usize = 512;
 
 /// A chain that a packet may be read into.
@@ -28,8 +28,8 @@ struct ChainRoom {
 }
 
 /// The reader's memory.
+#[derive(Default)]
 pub struct CutThroughReader {
-    chain: Chain,
     rooms: Vec<ChainRoom>,
     ranges: Vec<libc::iovec>,
 }
@@ -37,16 +37,10 @@ pub struct CutThroughReader {
 // SAFETY: the ranges are only used within a call, by the thread that has the port.
 unsafe impl Send for CutThroughReader {}
 
-impl Default for CutThroughReader {
-    fn default() -> Self {
-        Self { chain: Chain::EMPTY, rooms: Vec::new(), ranges: Vec::new() }
-    }
-}
-
 /// The peer that packets are read to.
 pub struct Peer<'a> {
     /// Its ring of empty buffers.
-    pub ring: &'a mut Ring,
+    pub ring: &'a mut DeviceQueue,
     /// Its memory.
     pub memory: &'a Memory,
     /// What it can take.
@@ -76,7 +70,8 @@ impl CutThroughReader {
         while taken.packets < BATCH as u64 && taken.bytes < BATCH_BYTES as u64 {
             let waiting = to.ring.waiting()?;
             while room < HEADER + LARGEST && seen < waiting && self.ranges.len() - at < RANGES {
-                room += self.add_chain(to, seen)?;
+                let Some(length) = self.add_chain(to, seen)? else { break };
+                room += length;
                 seen += 1;
             }
             if room < HEADER + LARGEST {
@@ -148,15 +143,20 @@ impl CutThroughReader {
         Ok(taken)
     }
 
-    /// Looks at the chain `ahead` places beyond the next one; how long it is.
-    fn add_chain(&mut self, to: &Peer<'_>, ahead: u16) -> Result<usize, PortError> {
-        to.ring.peek(to.memory, ahead, &mut self.chain)?;
-        let buffers = self.chain.buffers();
-        let ranges =
-            buffers.iter().map(|&(start, length)| libc::iovec { iov_base: start.cast(), iov_len: length });
-        self.ranges.extend(ranges);
-        let length = self.chain.length();
-        self.rooms.push(ChainRoom { head: self.chain.head, length, ranges: buffers.len() });
-        Ok(length)
+    /// Looks at the chain `ahead` places beyond the next one; how long it is. `None` if it has too many buffers to read
+    /// into at once.
+    fn add_chain(&mut self, to: &Peer<'_>, ahead: u16) -> Result<Option<usize>, PortError> {
+        let before = self.ranges.len();
+        let chain = to.ring.peek(to.memory, ahead, |start, length| {
+            self.ranges.push(libc::iovec { iov_base: start.as_ptr().cast(), iov_len: length });
+        })?;
+        let ranges = self.ranges.len() - before;
+        if ranges > RANGES {
+            self.ranges.truncate(before);
+            return Ok(None);
+        }
+        let length = chain.length as usize;
+        self.rooms.push(ChainRoom { head: chain.head, length, ranges });
+        Ok(Some(length))
     }
 }

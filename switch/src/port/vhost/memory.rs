@@ -5,6 +5,7 @@
 use super::guard::{Guard, Watched};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
 use vhost_user::message::MemoryRegion;
 
 /// Most regions that a peer may have.
@@ -169,30 +170,35 @@ impl Memory {
     pub fn is_broken(&self) -> bool {
         self.mappings.iter().any(|m| m.watched.is_broken())
     }
+}
 
+/// Where `length` bytes lie in a region that the peer knows as beginning at `first`.
+#[inline]
+fn within(m: &Mapping, first: u64, address: u64, length: u64) -> Option<NonNull<u8>> {
+    let at = address.wrapping_sub(first);
+    if at >= m.region.length || length > m.region.length - at {
+        return None;
+    }
+    // SAFETY: within the mapping, as just checked, and no mapping of the kernel's choice begins at 0.
+    Some(unsafe { NonNull::new_unchecked(m.host.add(at as usize)) })
+}
+
+// SAFETY: a range lies in one mapping, which can be written and stays until the table changes; all access to it is by raw
+// copies and atomics.
+unsafe impl virtqueue::Memory for Memory {
     /// Where a guest-physical range is mapped; `None` if it is not all in one region.
     #[inline]
-    pub fn guest(&self, address: u64, length: u64) -> Option<*mut u8> {
-        for m in &self.mappings {
-            let at = address.wrapping_sub(m.region.guest);
-            if at < m.region.length && length <= m.region.length - at {
-                // SAFETY: within the mapping, as just checked.
-                return Some(unsafe { m.host.add(at as usize) });
-            }
-        }
-        None
+    fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>> {
+        self.mappings.iter().find_map(|m| within(m, m.region.guest, address, length))
     }
+}
 
-    /// Where a range of the front end's addresses is mapped, aligned to `align`.
-    pub fn user(&self, address: u64, length: u64, align: usize) -> Option<*mut u8> {
-        for m in &self.mappings {
-            let at = address.wrapping_sub(m.region.user);
-            if at < m.region.length && length <= m.region.length - at {
-                // SAFETY: within the mapping, as just checked.
-                let host = unsafe { m.host.add(at as usize) };
-                return Some(host).filter(|h| h.addr() % align == 0);
-            }
-        }
-        None
+/// The same memory by the front end's own addresses, which it names its rings by.
+pub struct FrontEnd<'a>(pub &'a Memory);
+
+// SAFETY: as for `Memory`.
+unsafe impl virtqueue::Memory for FrontEnd<'_> {
+    fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>> {
+        self.0.mappings.iter().find_map(|m| within(m, m.region.user, address, length))
     }
 }

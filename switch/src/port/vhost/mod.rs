@@ -1,32 +1,36 @@
 //! A vhost-user back end for one network device with one queue pair: any front end (MicroVisor's monitor, QEMU, DPDK's
 //! virtio-user) connects, shares its memory, and its rings are served. `session` has the conversation, `memory` and
-//! `guard` the peer's memory, `ring` one ring, `outbound` what is written to the peer, `cut_through` what the kernel reads cut_through to it.
+//! `guard` the peer's memory, `chain` the buffers of one packet, `outbound` what is written to the peer, `cut_through`
+//! what the kernel reads straight to it.
+#![allow(unsafe_code)]
 
+mod chain;
 mod cut_through;
 mod guard;
 mod memory;
 mod outbound;
-mod ring;
 mod session;
 
 pub use memory::MemoryError;
-pub use ring::{BadRing, Ring, RingError};
 pub use session::Refused;
+pub use virtqueue::RingError;
 
+use super::tap::received;
 use super::{CutThrough, CutThroughSource, Device, PortError};
 use crate::counters::Shared;
 use crate::frame::{BATCH, Batch, HEAD, Outgoing, Piece};
 use crate::offload::{Abilities, Offload};
 use crate::worker::wake::{Interest, Wake};
+use chain::Chain;
 use cut_through::{CutThroughReader, Peer};
 use outbound::Outbound;
-use ring::{Buffer, CHAIN, Chain};
 use session::Session;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use virtqueue::Buffer;
 
 /// The queue that the guest receives from.
 const TO_GUEST: usize = 0;
@@ -39,6 +43,8 @@ const KICK: u16 = 1;
 const LONGEST: usize = crate::frame::LARGEST;
 /// Messages handled before other ports have their turn.
 const MESSAGES: usize = 8;
+/// Most pieces that a packet is handed on in: 64 KiB in pages, with some to spare. One in more buffers is put together.
+const PIECES: usize = 64;
 
 /// A vhost-user port.
 pub struct Vhost {
@@ -48,6 +54,8 @@ pub struct Vhost {
     taken: Vec<u16>,
     chain: Chain,
     buffers: Vec<Buffer>,
+    /// Pieces of the packet at hand.
+    pieces: Vec<Piece>,
     outbound: Outbound,
     cut_through: CutThroughReader,
 }
@@ -70,8 +78,9 @@ impl Vhost {
             session: None,
             settings,
             taken: Vec::with_capacity(BATCH),
-            chain: Chain::EMPTY,
+            chain: Chain::default(),
             buffers: Vec::with_capacity(BATCH),
+            pieces: Vec::with_capacity(PIECES),
             outbound: Outbound::default(),
             cut_through: CutThroughReader::default(),
         }
@@ -91,38 +100,49 @@ impl Device for Vhost {
         if count == 0 {
             return Ok(());
         }
-        let mut malformed = 0;
+        let (mut malformed, mut descriptors, before) = (0, 0, self.taken.len());
         ring.look_ahead(memory, count, &mut self.buffers)?;
         // The pieces stay mapped: the memory changes only when messages are handled, which is never between `receive` and
         // `release`.
         for (ahead, buffer) in self.buffers.iter().enumerate() {
             let chain = &mut self.chain;
             if buffer.start.is_null() {
-                ring.peek(memory, ahead as u16, chain)?;
+                chain.look_at(ring, memory, ahead as u16)?;
+                descriptors += chain.count();
+                if descriptors > ring.size().into() {
+                    // No two chains that are available share a descriptor.
+                    return Err(RingError::Loop(chain.head).into());
+                }
             } else {
-                chain.be(buffer);
+                // SAFETY: `look_ahead` has found it in the peer's memory just now.
+                unsafe { chain.be(buffer) };
             }
             let length = chain.length();
             if length < header_bytes || length > LONGEST {
-                let (head, buffers) = (chain.head, chain.buffers().len());
-                return Err(RingError::Chain { head, length, buffers }.into());
+                return Err(RingError::Length { head: chain.head, length: length as u64 }.into());
             }
-            self.taken.push(chain.head);
-            let header = outbound::read_header(chain, header_bytes);
             let bytes = length - header_bytes;
+            let header = outbound::read_header(chain, header_bytes);
             let Some(offload) = Offload::from_header(&header) else {
                 malformed += 1;
+                self.taken.push(chain.head);
                 continue;
             };
             if bytes <= HEAD {
-                batch.push(offload, bytes, |to| _ = chain.read_at(header_bytes, to), &[]);
-                continue;
+                batch.push(offload, bytes, |to| chain.read_at(header_bytes, to), &[]);
+            } else if chain.count() <= PIECES {
+                self.pieces.clear();
+                chain.pieces(header_bytes + HEAD, &mut self.pieces);
+                batch.push(offload, HEAD, |to| chain.read_at(header_bytes, to), &self.pieces);
+            } else {
+                // Where there is no room, it begins the next batch.
+                let Some(room) = batch.arena.room(0) else { break };
+                chain.read_at(header_bytes, &mut room[..bytes]);
+                received(batch, bytes, &header);
             }
-            let mut pieces = [Piece::NONE; CHAIN];
-            let n = chain.pieces(header_bytes + HEAD, &mut pieces);
-            batch.push(offload, HEAD, |to| _ = chain.read_at(header_bytes, to), &pieces[..n]);
+            self.taken.push(chain.head);
         }
-        ring.take(count);
+        ring.take((self.taken.len() - before) as u16);
         session.malformed += malformed;
         Ok(())
     }
@@ -185,7 +205,7 @@ impl Device for Vhost {
 
     fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
         match self.session.as_mut().and_then(|s| s.ring(FROM_GUEST)) {
-            Some((ring, _)) => Ok(ring.arm()?),
+            Some((ring, _)) => Ok(ring.arm(0)?),
             None => Ok(false),
         }
     }

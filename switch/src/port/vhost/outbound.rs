@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::TO_GUEST;
-use super::ring::{Buffer, Chain, Ring, copy};
+use super::chain::{Chain, copy};
 use super::session::Session;
 use crate::counters::{Reason, Shared};
 use crate::frame::{BATCH, Batch, Frame, Outgoing, TAG};
@@ -12,6 +12,7 @@ use crate::port::PortError;
 use crate::port::finisher::Position;
 use crate::port::vhost::memory::Memory;
 use abi::net::NetHeader;
+use virtqueue::{Buffer, DeviceQueue, RingError};
 
 const HEADER: usize = size_of::<NetHeader>();
 /// Most chains of one packet: 64 KiB in the smallest buffers that drivers use.
@@ -21,7 +22,7 @@ const MERGED: usize = 96;
 #[inline]
 pub fn read_header(chain: &Chain, bytes: usize) -> NetHeader {
     let mut raw = [0; HEADER];
-    chain.read(&mut raw[..bytes.min(HEADER)]);
+    chain.read_at(0, &mut raw[..bytes.min(HEADER)]);
     // SAFETY: `NetHeader` is `repr(C)` of 12 bytes of integers; every bit pattern is one.
     unsafe { std::mem::transmute::<[u8; HEADER], NetHeader>(raw) }
 }
@@ -61,24 +62,28 @@ struct Packet<'a> {
 
 /// The writer's memory.
 pub struct Outbound {
-    chain: Chain,
     /// Chains that were looked at ahead of their use, and which of them is next.
     ahead: Vec<Buffer>,
     next: usize,
     /// Chains of a packet that needs several: their heads and how much of each is filled.
     merged: Vec<(u16, u32)>,
+    /// First byte and length of each of their buffers.
+    buffers: Vec<(*mut u8, usize)>,
     whole: Vec<u8>,
     scratch: Vec<u8>,
     position: Position,
 }
 
+// SAFETY: the address ranges are only used within a call, by the thread that has the port.
+unsafe impl Send for Outbound {}
+
 impl Default for Outbound {
     fn default() -> Self {
         Self {
-            chain: Chain::EMPTY,
             ahead: Vec::with_capacity(BATCH),
             next: 0,
             merged: Vec::with_capacity(MERGED),
+            buffers: Vec::new(),
             whole: Vec::new(),
             scratch: Vec::new(),
             position: Position::default(),
@@ -106,7 +111,7 @@ impl Outbound {
             shared.count_drops(Reason::Down, which.len() as u64);
             return Ok(which.len());
         };
-        let mut to = Target { ring, memory, header_bytes, mergeable };
+        let mut to = Target { ring, memory, header_bytes, mergeable, walked: 0 };
         self.look_ahead(&mut to, which.len())?;
         let (mut sent, mut packets, mut bytes) = (0, 0, 0);
         for out in which {
@@ -272,6 +277,7 @@ impl Outbound {
         waiting: u16,
     ) -> Result<ChainOutcome, PortError> {
         self.merged.clear();
+        self.buffers.clear();
         let mut room = 0;
         while room < total {
             let n = self.merged.len();
@@ -281,12 +287,19 @@ impl Outbound {
             if n >= usize::from(waiting) {
                 return Ok(ChainOutcome::Full);
             }
-            to.ring.peek(to.memory, n as u16, &mut self.chain)?;
-            let length = self.chain.length();
-            let head = self.chain.head;
+            // Chains that are available at a time have no more descriptors together than the queue. Where they have, the
+            // peer has wound them around each other, and waits until the next turn for as long a walk.
+            if to.walked > to.ring.size().into() {
+                return Ok(ChainOutcome::Full);
+            }
+            let before = self.buffers.len();
+            let chain = to.ring.peek(to.memory, n as u16, |start, length| {
+                self.buffers.push((start.as_ptr(), length));
+            })?;
+            to.walked += self.buffers.len() - before;
+            let (head, length) = (chain.head, chain.length as usize);
             if length < to.header_bytes.max(1) {
-                let buffers = self.chain.buffers().len();
-                return Err(super::RingError::Chain { head, length, buffers }.into());
+                return Err(RingError::Length { head, length: chain.length }.into());
             }
             let filled = length.min(total - room);
             self.merged.push((head, filled as u32));
@@ -299,30 +312,22 @@ impl Outbound {
         header[8..].copy_from_slice(&high.to_le_bytes());
         let first = [&header[..to.header_bytes]];
         let starts = first.iter().chain(packet.start.iter()).map(|p| (p.as_ptr(), p.len()));
-        let mut sources = starts.chain(tail.iter().map(|p| (p.start(), p.length())));
-        let mut source = (std::ptr::null(), 0usize);
-        for n in 0..self.merged.len() {
-            let filled = self.merged[n].1 as usize;
-            // The peer may have changed the chain since it was measured: what no longer fits is not written.
-            to.ring.peek(to.memory, n as u16, &mut self.chain)?;
-            let mut at = 0;
-            while at < filled {
-                while source.1 == 0 {
-                    match sources.next() {
-                        Some(next) => source = next,
-                        None => break,
-                    }
+        let sources = starts.chain(tail.iter().map(|p| (p.start(), p.length())));
+        let mut buffers = self.buffers.iter().copied();
+        let (mut at, mut left) = (std::ptr::null_mut::<u8>(), 0);
+        'all: for (mut from, mut length) in sources {
+            while length > 0 {
+                while left == 0 {
+                    let Some(next) = buffers.next() else { break 'all };
+                    (at, left) = next;
                 }
-                let length = source.1.min(filled - at);
-                if length == 0 {
-                    break;
-                }
-                // SAFETY: the source is mapped, and `write_at` stays in the chain's buffers.
+                let n = length.min(left);
+                // SAFETY: `n` bytes from `from` on are mapped, and `n` from `at` on lie in a buffer that was checked.
                 unsafe {
-                    self.chain.write_at(at, source.0, length);
-                    source = (source.0.add(length), source.1 - length);
+                    copy(from, at, n);
+                    (from, at) = (from.add(n), at.add(n));
                 }
-                at += length;
+                (length, left) = (length - n, left - n);
             }
         }
         for &(head, filled) in &self.merged {
@@ -335,10 +340,12 @@ impl Outbound {
 
 /// Where packets are written to.
 struct Target<'a> {
-    ring: &'a mut Ring,
+    ring: &'a mut DeviceQueue,
     memory: &'a Memory,
     header_bytes: usize,
     mergeable: bool,
+    /// Descriptors of scattered packets that were looked at.
+    walked: usize,
 }
 
 /// The header of a packet for a peer with these abilities.

@@ -1,9 +1,9 @@
 //! One conversation with a front end: what was negotiated, the memory it shares, and its two rings. A ring runs once
 //! it has a size, addresses in known memory and a kick, and is enabled; anything that changes one of these stops it
 //! first and goes on from the index that it had come to.
+#![allow(unsafe_code)]
 
-use super::memory::Memory;
-use super::ring::Ring;
+use super::memory::{FrontEnd, Memory};
 use super::{FROM_GUEST, KICK, Settings, TO_GUEST};
 use crate::counters::Shared;
 use crate::offload::Abilities;
@@ -19,6 +19,7 @@ use std::os::unix::net::UnixStream;
 use vhost_user::message::{Request, RingAddresses, RingEvent, RingState};
 use vhost_user::socket::{self, Connection, Message};
 use vhost_user::{FEATURE_PROTOCOL, protocol};
+use virtqueue::{Addresses, BadQueue, DeviceQueue, Direction, Parts};
 
 /// Headers may share a descriptor with data (virtio 1.2 section 6, legacy).
 const FEATURE_ANY_LAYOUT: u64 = 1 << 27;
@@ -63,7 +64,7 @@ pub enum Refused {
     Memory(#[from] super::MemoryError),
     /// A ring.
     #[error(transparent)]
-    Ring(#[from] super::BadRing),
+    Ring(#[from] BadQueue),
     /// A request that is known and was not offered.
     #[error("request {0} was not offered")]
     NotOffered(u32),
@@ -79,7 +80,7 @@ struct Slot {
     /// A kick was set, with a descriptor or without.
     started: bool,
     enabled: bool,
-    ring: Option<Ring>,
+    ring: Option<DeviceQueue>,
 }
 
 /// The conversation.
@@ -114,7 +115,7 @@ impl Session {
 
     /// A ring and the memory that it is in, if it runs.
     #[inline]
-    pub fn ring(&mut self, index: usize) -> Option<(&mut Ring, &Memory)> {
+    pub fn ring(&mut self, index: usize) -> Option<(&mut DeviceQueue, &Memory)> {
         self.slots[index].ring.as_mut().map(|r| (r, &self.memory))
     }
 
@@ -160,7 +161,7 @@ impl Session {
     pub fn call_where_wanted(&mut self, settings: &Settings, shared: &Shared) -> Result<(), PortError> {
         for (slot, queue) in self.slots.iter_mut().zip(&shared.queues) {
             let Some(ring) = slot.ring.as_mut() else { continue };
-            queue.buffers.add(ring.unannounced());
+            queue.buffers.add(ring.unannounced().into());
             if ring.wants_call()
                 && let Some(call) = slot.call.as_ref()
             {
@@ -331,8 +332,12 @@ impl Session {
             if slot.ring.is_some() || !slot.started || !slot.enabled || slot.size == 0 {
                 continue;
             }
-            let to_peer = index == TO_GUEST;
-            let ring = Ring::new(&self.memory, slot.size, at, slot.base, event_index, to_peer)?;
+            let direction = if index == TO_GUEST { Direction::ToDriver } else { Direction::FromDriver };
+            let RingAddresses { descriptors, available, used, .. } = at;
+            let at = Addresses { descriptors, available, used };
+            let parts = Parts::locate(&FrontEnd(&self.memory), slot.size, at)?;
+            // SAFETY: rings are stopped before the memory that they lie in goes; the peer has no other device here.
+            let ring = unsafe { DeviceQueue::new(parts, direction, event_index, slot.base) };
             ring.disarm();
             slot.ring = Some(ring);
             if let (FROM_GUEST, Some(kick)) = (index, &slot.kick) {
@@ -357,7 +362,7 @@ impl Session {
 /// Takes a ring out of use; its slot remembers how far it was.
 fn stop(slot: &mut Slot, wake: &Wake) {
     if let Some(ring) = slot.ring.take() {
-        slot.base = ring.base();
+        slot.base = ring.next_available();
         if let Some(kick) = &slot.kick {
             wake.remove(kick.as_fd());
         }
