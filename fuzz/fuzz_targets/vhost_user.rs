@@ -12,7 +12,7 @@ use switch::counters::Shared;
 use switch::frame::{Batch, Outgoing};
 use switch::offload::Offload;
 use switch::port::vhost::{Settings, Vhost};
-use switch::port::{Device, PortId, Source};
+use switch::port::{CutThroughSource, Device, PortId};
 use switch::worker::wake::{Wake, event_fd};
 use vhost_user::message::{MemoryRegion, Request, RingAddresses, RingEvent, RingState};
 use vhost_user::socket::Connection;
@@ -67,15 +67,15 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let (said, inside) = bytes.split_at(bytes.len().min(usize::from(kind) * 2));
     let (Some(memory), Ok(event)) = (memory(inside), event_fd()) else { return };
-    let (Ok((front, back)), (graves, _buried)) = (UnixStream::pair(), channel()) else { return };
-    let (Ok(wake), Ok((near, far))) = (Wake::new(graves), UnixDatagram::pair()) else { return };
+    let (Ok((front, back)), (retired, _regions)) = (UnixStream::pair(), channel()) else { return };
+    let (Ok(wake), Ok((near, far))) = (Wake::new(retired), UnixDatagram::pair()) else { return };
     if [front.set_nonblocking(true), near.set_nonblocking(true), far.set_nonblocking(true)]
         .iter()
         .any(Result::is_err)
     {
         return;
     }
-    let settings = Settings { offload: kind & 1 == 0, calling: Default::default(), port: PortId(0) };
+    let settings = Settings { offload: kind & 1 == 0, notifying: Default::default(), port: PortId(0) };
     let (mut port, shared) = (Vhost::new(settings), Shared::default());
     if port.connected(back, &wake).is_err() {
         return;
@@ -112,8 +112,8 @@ fuzz_target!(|bytes: &[u8]| {
         let own = (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: 0 }).collect::<Vec<_>>();
         let also = port.send(&batch, &own, &shared);
         let _ = far.send(inside.get(..2000).unwrap_or(inside));
-        let source = Source { fd: near.as_fd() };
-        let straight = port.take_from(&source, 1514, &shared).and_then(Result::err);
+        let source = CutThroughSource { fd: near.as_fd() };
+        let straight = port.cut_through_from(&source, 1514, &shared).and_then(Result::err);
         if received.is_err()
             || sent.is_err()
             || also.is_err()
