@@ -6,6 +6,8 @@
 //! | [`device`] | takes chains, gives them back as used | the monitor (TAP), the switch (vhost-user) |
 //! | [`stream`] | producer and consumer of a byte stream | the monitor and guests |
 //!
+//! `fuzz/fuzz_targets/virtqueue.rs` has either side meet one that lies.
+//!
 //! Both sides work on [`Parts`]: where descriptor table, available ring and used ring lie, found once in a [`Memory`].
 //! A device asks that memory again for every buffer that a descriptor names.
 //!
