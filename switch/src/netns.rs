@@ -92,6 +92,20 @@ pub fn hardware_address(name: &str) -> io::Result<Mac> {
     Ok(Mac(std::array::from_fn(|i| bytes[i] as u8)))
 }
 
+/// The name of the driver of an interface of this thread's namespace.
+pub fn driver(name: &str) -> io::Result<String> {
+    // `struct ethtool_drvinfo`: the command, then 32 bytes of name.
+    let mut information = [0u32; 49];
+    information[0] = ETHTOOL_GDRVINFO;
+    let mut request = interface_request(name);
+    request.ifr_ifru.ifru_data = information.as_mut_ptr().cast();
+    self::request(request_socket()?.as_fd(), libc::SIOCETHTOOL, &mut request)?;
+    let bytes = information[1..9].iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0);
+    Ok(String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned())
+}
+
+const ETHTOOL_GDRVINFO: u32 = 3;
+
 /// Linux `include/uapi/linux/ethtool.h`: `struct ethtool_value` and the command that asks for carrier.
 #[repr(C)]
 struct EthtoolValue {

@@ -249,12 +249,14 @@ impl Switch {
         let reason = why.to_string();
         let by_itself = matches!(why, PortError::Closed);
         let Some((name, managed)) = self.named(id) else { return };
+        // A peer that does the same again and again is told of once.
+        let is_new = managed.last_error.as_ref() != Some(&reason);
         managed.last_error = (!by_itself).then(|| reason.clone());
         if interface(&managed.config.device).is_some() {
             managed.reopening.schedule(Instant::now());
         }
         let port = name.clone();
-        if !by_itself {
+        if !by_itself && is_new {
             eprintln!("microvisor-switch: port {port}: {reason}");
         }
         self.server.tell(&Event::Dropped { port, reason });

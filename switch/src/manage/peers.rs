@@ -5,6 +5,7 @@ use super::{Switch, devices, key};
 use crate::port::PortId;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// A connection that lasts so long was a good one: after it, the next try comes soon.
+const LASTING: Duration = Duration::from_secs(2);
 
 /// How a port's peer is found.
 pub enum Peer {
@@ -39,7 +42,19 @@ pub enum Peer {
         next: Option<Instant>,
         /// How long to wait after that.
         wait: Duration,
+        /// When it was last connected.
+        since: Instant,
     },
+}
+
+/// Connects to a socket without waiting for it: a listener that does not accept is tried again later.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 impl Peer {
@@ -53,7 +68,8 @@ impl Peer {
 
     /// Connects to a socket, as soon as there is one.
     pub fn client(path: PathBuf) -> Self {
-        Peer::Client { path, next: Some(Instant::now()), wait: FIRST_WAIT }
+        let now = Instant::now();
+        Peer::Client { path, next: Some(now), wait: FIRST_WAIT, since: now }
     }
 
     /// When something is to be tried again.
@@ -149,7 +165,10 @@ impl Switch {
                 }
                 managed.peer.watch_again(&poller, id);
             }
-            Peer::Client { next, wait, .. } => {
+            Peer::Client { next, wait, since, .. } => {
+                if since.elapsed() >= LASTING {
+                    *wait = FIRST_WAIT;
+                }
                 *next = Some(Instant::now() + *wait);
                 *wait = (*wait * 2).min(LONGEST_WAIT);
             }
@@ -170,9 +189,9 @@ impl Switch {
                     *next = None;
                     managed.peer.watch_again(&self.poller, managed.id);
                 }
-                Peer::Client { path, next, wait } => match UnixStream::connect(&*path) {
+                Peer::Client { path, next, wait, since } => match connect(path) {
                     Ok(stream) => {
-                        (*next, *wait) = (None, FIRST_WAIT);
+                        (*next, *since) = (None, now);
                         connected.push((managed.id, stream));
                     }
                     Err(_) => {

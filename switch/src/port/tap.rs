@@ -42,10 +42,13 @@ pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Res
         let header: libc::c_int = HEADER as libc::c_int;
         let little_endian: libc::c_int = 1;
         let able = if offload { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
+        // SAFETY: the call reads an `ifreq`.
+        if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw const request) } < 0 {
+            return Err(not_opened(name, io::Error::last_os_error()));
+        }
         // SAFETY: each call reads what it is given, of the size that it wants.
         let failed = unsafe {
-            libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw const request) < 0
-                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) < 0
+            libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) < 0
                 || libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETLE, &raw const little_endian) < 0
                 || libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(able)) < 0
         };
@@ -55,6 +58,25 @@ pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Res
         netns::bring_up(name, mtu)?;
         Ok(fd)
     })
+}
+
+/// Why the kernel does not give a TAP of this name, and what to do, as far as that can be told.
+fn not_opened(name: &str, error: io::Error) -> io::Error {
+    let problem = match error.raw_os_error() {
+        Some(libc::EBUSY) => format!("another process has the TAP {name} open"),
+        Some(libc::EINVAL) => match netns::driver(name).as_deref() {
+            Ok("tun") => format!(
+                "{name} is a TUN device, or a TAP with multi_queue, which has no port here; make it by: ip tuntap add \
+                 dev {name} mode tap"
+            ),
+            Ok(driver) => {
+                format!("{name} is no TAP but an interface of the driver {driver}: use device packet or xdp")
+            }
+            Err(_) => return error,
+        },
+        _ => return error,
+    };
+    io::Error::new(error.kind(), problem)
 }
 
 impl Tap {
