@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     abort_at_panic();
     let begun = Tsc::now();
     let outcome = match CommandLine::try_parse() {
-        Ok(line) => obey(line.command, begun),
+        Ok(line) => execute(line.command, begun),
         Err(e) => explain(&e),
     };
     ExitCode::from(outcome.unwrap_or_else(Failure::report))
@@ -63,7 +63,7 @@ fn explain(e: &clap::Error) -> Result<u8, Failure> {
 }
 
 /// Does what a command asks for; the exit status.
-fn obey(command: Command, begun: Tsc) -> Result<u8, Failure> {
+fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
     match command {
         Command::Run(options) if options.network.is_empty() => return local::run(&options, begun),
         Command::Run(options) => node::create::run(&options),

@@ -15,7 +15,7 @@ pub mod ovs;
 pub mod switch;
 
 /// Longest time that any one command of a test takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The repository.
 pub fn root() -> PathBuf {
@@ -64,7 +64,7 @@ fn status_of(output: &Output) -> i32 {
 
 /// Waits for a command, not for ever.
 pub fn finish(child: Child) -> Outcome {
-    finish_within(child, PATIENCE)
+    finish_within(child, TIMEOUT)
 }
 
 /// Waits for a command no longer than `patience`.
@@ -187,9 +187,9 @@ impl Drop for RunFolder {
 /// Waits until something holds.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not in {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

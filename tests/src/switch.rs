@@ -9,7 +9,7 @@ use switch::config::Config;
 use switch::control::{Client, PortStatus, Request, Response, Status};
 use switch::counters::Reason;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running switch.
 pub struct Switch {
@@ -38,7 +38,7 @@ impl Switch {
         command.arg("--config").arg(&file).arg("--control").arg(self.control());
         self.process = Some(start(&mut command));
         eventually("the switch answers", || {
-            Client::connect(&self.control()).is_ok_and(|mut c| c.call(&Request::Show, PATIENCE).is_ok())
+            Client::connect(&self.control()).is_ok_and(|mut c| c.call(&Request::Show, TIMEOUT).is_ok())
         });
     }
 
@@ -66,7 +66,7 @@ impl Switch {
     /// Asks it; the words of its refusal.
     pub fn try_ask(&self, request: &Request) -> Result<Response, String> {
         let mut client = Client::connect(&self.control()).map_err(|e| e.to_string())?;
-        client.call(request, PATIENCE).map_err(|e| e.to_string())
+        client.call(request, TIMEOUT).map_err(|e| e.to_string())
     }
 
     /// Lets it be as a configuration says.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A copy of the program in a folder of its own, with the programs that it measures beside it.
 static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -75,7 +75,7 @@ fn a_figure_is_numbers_and_pictures_and_leaves_nothing() {
     let out = Folder::new();
     let child = start(&mut bench(&["fig07", "fig10", "--quick", "--rounds", "1"], &out));
     let pid = child.id();
-    let outcome = finish_within(child, PATIENCE);
+    let outcome = finish_within(child, TIMEOUT);
     outcome.ends(0, "CPU 0");
     assert_eq!(left(pid), [""; 0]);
 
@@ -132,7 +132,7 @@ fn ctrl_c_takes_everything_down() {
         eventually("something is made", || !left(pid).is_empty());
         std::thread::sleep(Duration::from_millis(400));
         signal(pid, "INT");
-        let outcome = finish_within(child, PATIENCE);
+        let outcome = finish_within(child, TIMEOUT);
         assert_eq!(outcome.status, 130, "{outcome:?}");
         eventually("nothing is left", || left(pid).is_empty());
     }

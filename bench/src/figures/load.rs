@@ -6,10 +6,10 @@ use super::testbed::setup::{SERVER, Setup};
 use std::process::Command;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn said(what: &str, command: &mut Command) -> Result<Outcome, Error> {
-    let outcome = finish(command, PATIENCE)?;
+    let outcome = finish(command, TIMEOUT)?;
     if outcome.is_well {
         return Ok(outcome);
     }
@@ -30,7 +30,7 @@ pub fn iperf(testbed: &Testbed, streams: usize, amount: [&str; 2]) -> Result<f64
     let not_yet = ["server is busy", "unable to connect"];
     let mut again = 0;
     loop {
-        let outcome = finish(&mut testbed.load(&words), PATIENCE)?;
+        let outcome = finish(&mut testbed.load(&words), TIMEOUT)?;
         match received(&outcome.out) {
             Some(rate) => return Ok(rate / 1e9),
             None if again < 20 && not_yet.iter().any(|why| outcome.out.contains(why)) => {

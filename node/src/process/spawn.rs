@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caged_program_is_the_first_of_its_namespace_and_has_no_network() {
+    async fn a_sandboxed_program_is_the_first_of_its_namespace_and_has_no_network() {
         if !privileged() {
             return;
         }

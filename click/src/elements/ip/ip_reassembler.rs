@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 
 /// How long fragments wait for the others (RFC 1122, section 3.3.2).
-const PATIENCE: Nanos = 30_000_000_000;
+const REASSEMBLY_TIMEOUT: Nanos = 30_000_000_000;
 /// Fragments of one packet.
 const PIECES: usize = 1024;
 
@@ -171,7 +171,7 @@ impl Element for IPReassembler {
             }
         }
         if !self.waiting.is_empty() {
-            cx.wake_by(now.saturating_add(PATIENCE));
+            cx.wake_by(now.saturating_add(REASSEMBLY_TIMEOUT));
         }
         cx.output(0, out);
         cx.output(1, lost);
@@ -179,11 +179,11 @@ impl Element for IPReassembler {
 
     fn timer(&mut self, cx: &mut Context<'_>) {
         let (now, mut lost) = (cx.now(), Batch::new());
-        let old = |e: &(&Key, &Pieces)| now.saturating_sub(e.1.since) >= PATIENCE;
+        let old = |e: &(&Key, &Pieces)| now.saturating_sub(e.1.since) >= REASSEMBLY_TIMEOUT;
         let keys: Vec<Key> = self.waiting.iter().filter(old).map(|e| *e.0).collect();
         keys.iter().for_each(|key| self.give_up(key, &mut lost));
         if let Some(oldest) = self.waiting.values().map(|e| e.since).min() {
-            cx.wake_at(oldest.saturating_add(PATIENCE));
+            cx.wake_at(oldest.saturating_add(REASSEMBLY_TIMEOUT));
         }
         cx.output(1, lost);
     }
