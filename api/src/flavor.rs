@@ -15,6 +15,9 @@ pub struct Flavor {
     /// Share of the processors while they are contended, 2 to 262144; 1024 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_shares: Option<u64>,
+    /// Most processor time, percent of one processor: 50 is half of one, 200 are two; no limit without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u32>,
     /// Most megabits a second that each device may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_mbit: Option<f64>,

@@ -1,6 +1,7 @@
 //! Networks: segments of the switch with what belongs to them.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::net::Ipv4Addr;
 use switch::config::BondMode;
 
@@ -12,7 +13,7 @@ pub struct Network {
     /// Name, unique on the node.
     pub name: String,
     /// Subnet that instances get addresses from, `10.0.0.0/24`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "subnet", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub subnet: Option<ipnet::Ipv4Net>,
     /// Default gateway of instances.
@@ -31,6 +32,18 @@ pub struct Network {
     /// Largest packet, bytes.
     #[serde(default = "mtu")]
     pub mtu: u16,
+}
+
+/// An IPv4 subnet; one of IPv6 is refused in its own terms.
+fn subnet<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::Ipv4Net>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    match text.parse::<ipnet::IpNet>() {
+        Ok(ipnet::IpNet::V4(subnet)) => Ok(Some(subnet)),
+        Ok(ipnet::IpNet::V6(subnet)) => Err(D::Error::custom(format!(
+            "{subnet} is IPv6, and a network\'s subnet is IPv4: leave it out, and IPv6 passes by the guests\' own means"
+        ))),
+        Err(e) => Err(D::Error::custom(format!("{text:?} is no subnet such as 10.0.0.0/24: {e}"))),
+    }
 }
 
 fn mtu() -> u16 {
@@ -87,4 +100,20 @@ pub struct Taken {
     /// Its link-layer address.
     #[cfg_attr(feature = "server", schema(value_type = String))]
     pub mac: switch::headers::Mac,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_that_are_none_are_refused_in_their_own_terms() {
+        let read = |subnet: &str| {
+            serde_json::from_str::<Network>(&format!(r#"{{"name": "n", "subnet": {subnet}}}"#))
+        };
+        assert!(read("null").unwrap().subnet.is_none());
+        assert_eq!(read("\"10.0.0.0/24\"").unwrap().subnet.unwrap().prefix_len(), 24);
+        assert!(read("\"fd00::/64\"").unwrap_err().to_string().contains("is IPv6"));
+        assert!(read("\"10.0.0.0\"").unwrap_err().to_string().contains("no subnet"));
+    }
 }

@@ -10,6 +10,10 @@ use uuid::Uuid;
 
 /// Fewest and most shares of the processors; 1024 are an instance's without a flavor that says so.
 pub const SHARES_RANGE: std::ops::RangeInclusive<u64> = 2..=262_144;
+/// Least and most processor time that can be a limit, percent of one processor.
+pub const PERCENT_RANGE: std::ops::RangeInclusive<u32> = 1..=100_000;
+/// In every such period, microseconds, a group may use its limit.
+const PERIOD_US: u64 = 100_000;
 /// What a monitor may use beside the guest's memory, bytes.
 const MONITOR: u64 = 64 << 20;
 /// Before a group that is not empty yet is removed.
@@ -186,17 +190,28 @@ impl Group {
         first.map(|(_, path)| path.join("tasks")).collect()
     }
 
-    /// Its monitor's share, if it is not what all have, and memory for a guest of so many bytes.
-    pub fn limit(&self, shares: Option<u64>, guest: u64) -> io::Result<()> {
+    /// Its monitor's share, if it is not what all have, the most that it may use, percent of a processor, and memory for a
+    /// guest of so many bytes.
+    pub fn limit(&self, shares: Option<u64>, percent: Option<u32>, guest: u64) -> io::Result<()> {
         let memory_limit = guest + MONITOR;
         for (controls, folder) in &self.folders {
             let set = |file: &str, value: u64| fs::write(folder.join(file), value.to_string());
+            let quota = percent.map(|percent| u64::from(percent) * PERIOD_US / 100);
             match *controls {
-                Controls::Cpu => shares.map_or(Ok(()), |s| set("cpu.shares", s))?,
+                Controls::Cpu => {
+                    shares.map_or(Ok(()), |s| set("cpu.shares", s))?;
+                    if let Some(quota) = quota {
+                        set("cpu.cfs_period_us", PERIOD_US)?;
+                        set("cpu.cfs_quota_us", quota)?;
+                    }
+                }
                 Controls::Memory => set("memory.limit_in_bytes", memory_limit)?,
                 Controls::Unified { cpu, memory } => {
                     if let Some(shares) = shares.filter(|_| cpu) {
                         set("cpu.weight", weight(shares))?;
+                    }
+                    if let Some(quota) = quota.filter(|_| cpu) {
+                        fs::write(folder.join("cpu.max"), format!("{quota} {PERIOD_US}"))?;
                     }
                     if memory {
                         set("memory.max", memory_limit)?;

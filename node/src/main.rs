@@ -165,9 +165,8 @@ async fn run(settings: Settings) -> ExitCode {
         }
     };
     tracing::info!(socket = %socket.display(), "the node is ready");
-    let service = router.clone().into_make_service_with_connect_info::<Peer>();
     let served = tokio::select! {
-        outcome = axum::serve(listener, service) => outcome,
+        outcome = http::serve(listener, router.clone(), |stream, _| Peer::local(stream)) => outcome,
         outcome = serve(remote, router) => outcome,
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
@@ -202,10 +201,9 @@ async fn remote(settings: &Settings) -> Result<Remote, Problem> {
 }
 
 async fn serve(remote: Remote, router: axum::Router) -> std::io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<Peer>();
     match remote {
         Remote::Nowhere => std::future::pending().await,
-        Remote::Plain(listener) => axum::serve(listener, service).await,
-        Remote::Tls(tls) => axum::serve(tls, service).await,
+        Remote::Plain(listener) => http::serve(listener, router, |_, peer| Peer::remote(peer)).await,
+        Remote::Tls(tls) => http::serve(tls, router, |_, peer| Peer::remote(peer)).await,
     }
 }

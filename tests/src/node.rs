@@ -1,5 +1,6 @@
 //! Nodes for tests, each with folders of its own; nothing of them is left after this.
 
+use crate::net::Namespace;
 use crate::{Outcome, eventually, program, root, run, signal, unique};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Node {
     program: PathBuf,
     /// Environment of the daemon from its next start on.
     pub environment: Vec<(&'static str, String)>,
+    /// Where its daemon runs; here without one.
+    pub namespace: Option<Namespace>,
     daemon: Option<Child>,
 }
 
@@ -68,6 +71,15 @@ impl Node {
         new
     }
 
+    /// Starts one with more options in a namespace, from which nothing else can be reached.
+    #[track_caller]
+    pub fn within(namespace: Namespace, options: &[&str]) -> Self {
+        let mut new = Self::idle(program("microvisor-node"), options);
+        new.namespace = Some(namespace);
+        new.start();
+        new
+    }
+
     /// Starts one whose daemon can die at a failpoint.
     #[track_caller]
     pub fn with_failpoints(options: &[&str]) -> Self {
@@ -84,7 +96,7 @@ impl Node {
         let folder = std::env::temp_dir().join(unique("nd"));
         std::fs::create_dir(&folder).expect("new");
         let options = options.iter().map(ToString::to_string).collect();
-        Self { folder, options, program, environment: Vec::new(), daemon: None }
+        Self { folder, options, program, environment: Vec::new(), namespace: None, daemon: None }
     }
 
     /// Kills the daemon, and starts it again so that it dies at a failpoint.
@@ -129,7 +141,11 @@ impl Node {
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("MICROVISOR_IMAGES", root().join("target/images"));
-        self.daemon = Some(command.spawn().expect("it starts"));
+        let spawned = match &self.namespace {
+            Some(namespace) => namespace.inside(|| command.spawn()),
+            None => command.spawn(),
+        };
+        self.daemon = Some(spawned.expect("it starts"));
         eventually("the node answers", || self.get("/v1/status").status == 200);
     }
 

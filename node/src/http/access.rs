@@ -7,14 +7,20 @@ use api::Problem;
 use api::instance::is_name;
 use api::token::{Role, Secret, Token};
 use axum::Json;
+use axum::body::{Body as HttpResponseBody, HttpBody};
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// How long a stream may go on after its token was revoked.
+const REVOCATION: Duration = Duration::from_secs(1);
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
@@ -45,8 +51,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let is_local = peer.is_some_and(|p| p.uid.is_some());
+    let mut token = None;
     if !is_local && let Some(needed) = needed(request.method(), request.uri().path()) {
-        let role = match bearer(request.headers()).map(|token| node.store.role(&digest(token.as_bytes()))) {
+        token = bearer(request.headers()).map(|token| digest(token.as_bytes()));
+        let role = match token.as_ref().map(|token| node.store.role(token)) {
             Some(Ok(role)) => role,
             Some(Err(e)) => return Problem::from(e).into_response(),
             None => None,
@@ -61,7 +69,24 @@ pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) 
             Some(_) => {}
         }
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    match token {
+        // A stream, which may go on for ever.
+        Some(token) if response.body().size_hint().exact().is_none() => response.map(|body| {
+            HttpResponseBody::from_stream(body.into_data_stream().take_until(revoked(node, token)))
+        }),
+        _ => response,
+    }
+}
+
+/// Waits until a token is not valid any more.
+async fn revoked(node: Arc<Node>, token: String) {
+    loop {
+        tokio::time::sleep(REVOCATION).await;
+        if matches!(node.store.role(&token), Ok(None)) {
+            return;
+        }
+    }
 }
 
 /// Make a token for use over TCP.

@@ -1,7 +1,7 @@
 //! `/v1/flavors`: sizes by name.
 
 use super::{Body, created};
-use crate::cgroup::SHARES_RANGE;
+use crate::cgroup::{PERCENT_RANGE, SHARES_RANGE};
 use crate::node::Node;
 use crate::store::Named;
 use api::Problem;
@@ -34,6 +34,9 @@ async fn create(State(node): State<Arc<Node>>, Body(flavor): Body<Flavor>) -> Re
     }
     if flavor.cpu_shares.is_some_and(|shares| !SHARES_RANGE.contains(&shares)) {
         return Err(Problem::invalid("cpu_shares are 2 to 262144"));
+    }
+    if flavor.cpu_percent.is_some_and(|percent| !PERCENT_RANGE.contains(&percent)) {
+        return Err(Problem::invalid("cpu_percent is 1 to 100000"));
     }
     let rates = [flavor.send_mbit, flavor.receive_mbit];
     if rates.into_iter().flatten().any(|rate| !rate.is_finite() || rate <= 0.0) {

@@ -7,7 +7,7 @@ use api::Problem;
 use api::image::Image;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
@@ -45,8 +45,13 @@ struct Import {
 async fn import(
     State(node): State<Arc<Node>>,
     Query(how): Query<Import>,
-    bytes: Bytes,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let read = tokio::time::timeout(UPLOAD, Bytes::from_request(request, &())).await;
+    let late = || Problem { status: 408, ..Problem::invalid("the image did not come in time") };
+    let bytes = read
+        .map_err(|_| late())?
+        .map_err(|e| Problem { status: e.status().as_u16(), ..Problem::invalid(e.body_text()) })?;
     let image = tokio::task::block_in_place(|| {
         let bytes = match &how.url {
             Some(url) => fetch(url)?,
@@ -60,6 +65,11 @@ async fn import(
 
 /// How long a fetch may take.
 const FETCH: Duration = Duration::from_secs(300);
+/// How long its server may take to be found and to accept the connection, and to begin its answer.
+const FETCH_CONNECT: Duration = Duration::from_secs(5);
+const FETCH_ANSWER: Duration = Duration::from_secs(15);
+/// How long an image may take that comes as a body.
+const UPLOAD: Duration = Duration::from_secs(300);
 
 /// Fetches a file.
 fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
@@ -67,7 +77,13 @@ fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
         return Err(Problem::invalid("a URL begins with http:// or https://"));
     }
     let failed = |e: ureq::Error| Problem::failed(format!("{url}: {e}"));
-    let agent = ureq::Agent::config_builder().timeout_global(Some(FETCH)).build().new_agent();
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(FETCH))
+        .timeout_resolve(Some(FETCH_CONNECT))
+        .timeout_connect(Some(FETCH_CONNECT))
+        .timeout_recv_response(Some(FETCH_ANSWER))
+        .build()
+        .new_agent();
     let mut response = agent.get(url).call().map_err(failed)?;
     response.body_mut().with_config().limit(LONGEST as u64).read_to_vec().map_err(failed)
 }

@@ -10,28 +10,30 @@ mod metrics;
 mod networks;
 mod page;
 mod running;
+mod serve;
 mod switch;
 pub mod timelines;
 
+pub use serve::serve;
+
 use crate::instance::RequestTrace;
 use crate::node::Node;
-use crate::tls::Tls;
 use api::Problem;
 use api::status::Status;
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use machine::timeline::{Phase, Tsc, unix_ns};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::{TcpListener, UnixListener};
+use std::time::Duration;
+use tokio::net::UnixStream;
 use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,6 +43,8 @@ use uuid::Uuid;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest body except for images, bytes: a configuration of 4 MiB, escaped.
 const BODY: usize = 16 << 20;
+/// How long such a body may take.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -59,27 +63,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn remote(address: SocketAddr) -> Self {
+    /// Somebody over TCP.
+    pub fn remote(address: SocketAddr) -> Self {
         Self { uid: None, address: Some(address) }
     }
-}
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self::remote(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, Tls>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Tls>) -> Self {
-        Self::remote(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        // A peer whose user the kernel does not tell is still on this host, and was let in by the socket's permissions.
-        Self { uid: Some(stream.io().peer_cred().map_or(u32::MAX, |c| c.uid())), address: None }
+    /// A user of this host. One whom the kernel does not name was still let in by the socket's permissions.
+    pub fn local(stream: &UnixStream) -> Self {
+        Self { uid: Some(stream.peer_cred().map_or(u32::MAX, |c| c.uid())), address: None }
     }
 }
 
@@ -103,7 +94,16 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(configurations::router())
         .routes(routes!(metrics::metrics));
     describe_refusals(paths.get_openapi_mut());
+    describe_tokens(paths.get_openapi_mut());
     paths
+}
+
+/// On the Unix socket no token is needed, over TCP one is.
+fn describe_tokens(document: &mut utoipa::openapi::OpenApi) {
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", bearer);
+    let token = SecurityRequirement::new("token", [""; 0]);
+    document.security = Some(vec![SecurityRequirement::default(), token]);
 }
 
 /// What any request may get before it reaches its resource.
@@ -115,6 +115,9 @@ fn describe_refusals(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         let PathItem { get, put, post, delete, .. } = item;
         for operation in [get, put, post, delete].into_iter().flatten() {
+            // Functions of several resources have one name.
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}-{name}"));
             let answers = &mut operation.responses.responses;
             let mut may = |status: &str, why| {
                 answers.entry(status.into()).or_insert_with(|| RefOr::T(problem(why)));
@@ -123,6 +126,7 @@ fn describe_refusals(document: &mut utoipa::openapi::OpenApi) {
             may("403", "Over TCP: the token's role does not suffice");
             if operation.request_body.is_some() {
                 may("400", "The body is not JSON");
+                may("408", "The body did not come in time");
                 may("413", "The body is too long");
             }
         }
@@ -147,6 +151,25 @@ pub fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
+/// A request that is being answered. If its client goes away, that is logged: nobody else would name it.
+struct Unanswered {
+    /// Its id, until it is answered.
+    request: Option<String>,
+    what: String,
+    begun: Tsc,
+    /// Frequency of the time stamp counter, Hz.
+    hz: u64,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(request) = &self.request {
+            let took_us = Tsc::now().since(self.begun, self.hz) / 1000;
+            tracing::info!(request, what = self.what, took_us, "the client went away");
+        }
+    }
+}
+
 /// Stamps a request's arrival, asks who it is, and writes down what came of it.
 async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
     let (begun, begun_unix_ns) = (Tsc::now(), unix_ns());
@@ -159,8 +182,10 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     trace.past(Phase::Authorize);
     let what = format!("{} {}", request.method(), request.uri().path());
     request.extensions_mut().insert(trace);
-    let mut response = next.run(request).await;
     let hz = node.tsc_hz();
+    let mut unanswered = Unanswered { request: Some(id.clone()), what: what.clone(), begun, hz };
+    let mut response = next.run(request).await;
+    unanswered.request = None;
     let took_us = Tsc::now().since(begun, hz) / 1000;
     tracing::info!(request = id, uid, address, what, status = response.status().as_u16(), took_us);
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -184,7 +209,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
+        let read = tokio::time::timeout(BODY_TIME, Json::<T>::from_request(request, state)).await;
+        let late = || Problem { status: 408, ..Problem::invalid("the body did not come in time") };
+        match read.map_err(|_| late())? {
             Ok(Json(value)) => Ok(Self(value)),
             Err(e) => Err(Problem { status: e.status().as_u16(), ..Problem::invalid(e.body_text()) }),
         }
@@ -214,4 +241,22 @@ pub fn created<T: serde::Serialize>(value: T) -> Response {
 #[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = Status)))]
 async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
     Json(node.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_the_document_says_how_to_authenticate() {
+        let document: serde_json::Value = serde_json::from_str(&super::document()).unwrap();
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|p| p.as_object().unwrap());
+        let mut known = HashSet::new();
+        for (method, operation) in operations {
+            let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {operation}"));
+            assert!(known.insert(id.to_owned()), "{id} stands twice");
+        }
+        assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+        assert_eq!(document["security"][1]["token"], serde_json::json!([]));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Body, created};
 use crate::failpoint;
-use crate::network::{check, takeover};
+use crate::network::{check, routes_collide, takeover};
 use crate::node::Node;
 use crate::store::Named;
 use api::Problem;
@@ -33,6 +33,13 @@ async fn create(
     check(&network)?;
     if node.store.network(&network.name).is_ok() {
         return Err(Problem::taken("network", &network.name));
+    }
+    let others = node.store.networks()?;
+    if let Some(other) = others.iter().find(|other| routes_collide(other, &network)) {
+        return Err(Problem::conflict(format!(
+            "the subnet of {} meets that of {}, in which the same host has an address",
+            network.name, other.name
+        )));
     }
     if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
         let taken = tokio::task::block_in_place(|| takeover::take(uplink));

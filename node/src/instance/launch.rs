@@ -97,7 +97,9 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
     trace.past(Phase::Network);
     add("--origin", Tsc::now().0.to_string());
     let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
-    let limit = |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, memory_mib << 20));
+    let percent = flavor.as_ref().and_then(|f| f.cpu_percent);
+    let limit =
+        |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, percent, memory_mib << 20));
     let requested = monitor.map(|monitor| {
         limit(monitor.group())?;
         let file = config.as_ref().map(File::open).transpose()?;

@@ -119,6 +119,14 @@ fn is_interface(name: &str) -> bool {
     fits && !name.contains(|c: char| c == '/' || c == ':' || c == '\0' || c.is_whitespace())
 }
 
+/// Whether one host, or one of its namespaces, would have two ways to an address.
+pub fn routes_collide(one: &Network, other: &Network) -> bool {
+    let (Some(a), Some(b)) = (one.subnet, other.subnet) else { return false };
+    let (Some(here), Some(there)) = (&one.host, &other.host) else { return false };
+    let both = here.address.is_some() && there.address.is_some() && here.netns == there.netns;
+    both && (a.contains(&b) || b.contains(&a))
+}
+
 /// An interface or a namespace that a network needs and that is not there.
 pub fn what_is_missing(network: &Network) -> Option<String> {
     let inside = |netns: &Option<String>, names: &[String]| {
@@ -246,6 +254,19 @@ mod tests {
                 "host": {"tap": "t", "address": "10.0.0.2/29"}}"#,
         )
         .unwrap()
+    }
+
+    #[test]
+    fn one_host_has_one_way_to_a_subnet() {
+        let (one, mut other) = (network(), network());
+        assert!(routes_collide(&one, &other));
+        other.subnet = Some("10.0.0.0/16".parse().unwrap());
+        assert!(routes_collide(&one, &other) && routes_collide(&other, &one));
+        let mut elsewhere = other.clone();
+        elsewhere.host.as_mut().unwrap().netns = Some("tenant".into());
+        assert!(!routes_collide(&one, &elsewhere));
+        other.subnet = Some("10.1.0.0/16".parse().unwrap());
+        assert!(!routes_collide(&one, &other));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const SCENARIOS: &str = include_str!("scenarios.txt");
 /// Time without bytes after which a server is taken to have said all.
 const QUIET: Duration = Duration::from_millis(25);
+/// Time that a server has to say what the other has said already.
+const LATE: Duration = Duration::from_secs(3);
 
 /// The clients of a scenario at one of the servers.
 struct Clients<'a> {
@@ -57,7 +59,8 @@ impl Clients<'_> {
         Some(bytes.escape_ascii().to_string())
     }
 
-    fn step(&mut self, line: &str) -> Vec<String> {
+    /// Sends a line's command.
+    fn step(&mut self, line: &str) {
         let (name, command) = line.split_once(": ").expect("a client and a command");
         if name == "sleep" {
             sleep(Duration::from_secs_f64(command.parse().expect("seconds")));
@@ -66,7 +69,10 @@ impl Clients<'_> {
         } else {
             if !self.numbers.contains_key(name) {
                 self.send(name, b"CLIENT ID\r\n");
-                let number = self.received(name).expect("a number");
+                let (asked, mut number) = (Instant::now(), String::new());
+                while number.is_empty() && asked.elapsed() < LATE {
+                    number = self.received(name).expect("a number");
+                }
                 self.numbers.insert(name.to_owned(), number[1..].trim_end_matches("\\r\\n").to_owned());
             }
             let number = |word: &str| {
@@ -76,19 +82,20 @@ impl Clients<'_> {
             let words: Vec<String> = command.split(' ').map(number).collect();
             self.send(name, &encode(&words));
         }
+    }
+
+    /// Adds to what each client was sent.
+    fn hear(&mut self, said: &mut BTreeMap<String, String>) {
         let names: Vec<String> = self.open.keys().cloned().collect();
-        let mut said = Vec::new();
         for name in names {
-            match self.received(&name) {
-                Some(text) if text.is_empty() => {}
-                Some(text) => said.push(format!("{name}: {text}")),
-                None => {
-                    said.push(format!("{name}: closed"));
-                    self.open.remove(&name);
-                }
+            let text = self.received(&name).unwrap_or_else(|| {
+                self.open.remove(&name);
+                "closed".to_owned()
+            });
+            if !text.is_empty() {
+                said.entry(name).or_default().push_str(&text);
             }
         }
-        said
     }
 }
 
@@ -105,7 +112,16 @@ fn clients_together_are_answered_as_redis_does() {
             numbers: BTreeMap::new(),
         });
         for line in ["S: FLUSHALL"].into_iter().chain(scenario.lines()) {
-            let (a, b) = (native.step(line), other.step(line));
+            native.step(line);
+            other.step(line);
+            let (sent, mut a, mut b) = (Instant::now(), BTreeMap::new(), BTreeMap::new());
+            loop {
+                native.hear(&mut a);
+                other.hear(&mut b);
+                if a == b || sent.elapsed() > LATE {
+                    break;
+                }
+            }
             if a != b {
                 eprintln!("{line}\n  native {a:?}\n  guest  {b:?}\n  in {scenario:?}");
                 differences += 1;

@@ -136,6 +136,7 @@ fn flavor(config: &TaskConfig, job: &Job) -> Flavor {
         name: String::new(),
         memory_mib: None,
         cpu_shares: u64::try_from(shares).ok().filter(|&s| s > 0).map(|s| s.clamp(2, 262_144)),
+        cpu_percent: None,
         send_mbit: positive(job.send_mbit),
         receive_mbit: positive(job.receive_mbit),
         queue: Some(job.queue).filter(|&q| q != 0),
