@@ -98,8 +98,14 @@ fn peers_out_of_step_end_their_own_session_and_no_other() {
         [&warm_up[..], b"SyncMe\0\0\0\0", b"SyncMeSyncMeSyncMe", b"QUIT"].concat(),
     ];
     for bytes in &hostile {
-        let stream = line.namespace.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(5)));
-        let mut stream = stream.expect("the receiver listens");
+        // After a session the receiver listens again a moment later.
+        let mut connected = None;
+        eventually("the receiver listens", || {
+            let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5));
+            connected = line.namespace.inside(connect).ok();
+            connected.is_some()
+        });
+        let mut stream = connected.expect("it is connected");
         // The receiver may have hung up before it has all.
         let _ = stream.write_all(bytes);
         let _ = stream.shutdown(std::net::Shutdown::Write);
