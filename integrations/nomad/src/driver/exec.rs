@@ -7,6 +7,7 @@ use crate::proto::drivers::{
 use crate::task::Task;
 use crate::task::exec::{Command, INPUT, Lines, Outcome, Typed, run};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
@@ -49,17 +50,37 @@ async fn exit(to: &Answers, status: i32) -> Result<(), Gone> {
     answer(to, ExecTaskStreamingResponse { exited: true, result, ..Default::default() }).await
 }
 
-/// What comes next of the input; nothing at its end.
-async fn next(input: &mut Streaming<ExecTaskStreamingRequest>) -> Option<Vec<u8>> {
-    loop {
-        // A change of the terminal's size concerns nobody.
-        let Some(stdin) = input.message().await.ok()??.stdin else { continue };
-        if !stdin.data.is_empty() {
-            return Some(stdin.data);
+/// How long a stream stays open when all was said, for input that nobody wants. Nomad's client takes a stream that ended
+/// while it sends for an error, and forgets the exit status that it has not read yet.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// A command's standard input.
+struct Input {
+    messages: Streaming<ExecTaskStreamingRequest>,
+    /// Whether no more comes.
+    ended: bool,
+}
+
+impl Input {
+    /// What comes next; nothing at the end.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        while !self.ended {
+            let message = self.messages.message().await.ok().flatten();
+            // A change of the terminal's size concerns nobody.
+            let stdin = message.as_ref().and_then(|m| m.stdin.as_ref());
+            self.ended = message.is_none() || stdin.is_some_and(|stdin| stdin.close);
+            if let Some(stdin) = stdin.filter(|stdin| !stdin.data.is_empty()) {
+                return Some(stdin.data.clone());
+            }
         }
-        if stdin.close {
-            return None;
-        }
+        None
+    }
+
+    /// Takes the rest, for a while.
+    async fn linger(&mut self) {
+        let rest = async { while self.next().await.is_some() {} };
+        // An input that does not end has a client that has read all by now.
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
 }
 
@@ -67,25 +88,23 @@ async fn next(input: &mut Streaming<ExecTaskStreamingRequest>) -> Option<Vec<u8>
 pub async fn stream(
     task: Arc<Task>,
     setup: Setup,
-    mut input: Streaming<ExecTaskStreamingRequest>,
+    messages: Streaming<ExecTaskStreamingRequest>,
     to: Answers,
 ) {
-    // It is the client that is gone, who would have been told.
-    let _ = converse(&task, &setup, &mut input, &to).await;
+    let mut input = Input { messages, ended: false };
+    // Otherwise it is the client that is gone, who would have been told.
+    if converse(&task, &setup, &mut input, &to).await.is_ok() {
+        input.linger().await;
+    }
 }
 
-async fn converse(
-    task: &Task,
-    setup: &Setup,
-    input: &mut Streaming<ExecTaskStreamingRequest>,
-    to: &Answers,
-) -> Result<(), Gone> {
+async fn converse(task: &Task, setup: &Setup, input: &mut Input, to: &Answers) -> Result<(), Gone> {
     let outcome = match Command::of(&setup.command) {
         Ok(Command::Shell) => return shell(task, setup.tty, input, to).await,
         Ok(command) => {
             let mut all = Vec::new();
             if command.wants_input() {
-                while let Some(data) = next(input).await {
+                while let Some(data) = input.next().await {
                     all.extend(data);
                     if all.len() > INPUT {
                         break;
@@ -109,12 +128,7 @@ async fn converse(
 
 const PROMPT: &[u8] = b"> ";
 
-async fn shell(
-    task: &Task,
-    tty: bool,
-    input: &mut Streaming<ExecTaskStreamingRequest>,
-    to: &Answers,
-) -> Result<(), Gone> {
+async fn shell(task: &Task, tty: bool, input: &mut Input, to: &Answers) -> Result<(), Gone> {
     let mut lines = Lines::new(tty);
     let mut status = 0;
     let prompt = async || match tty {
@@ -124,7 +138,7 @@ async fn shell(
         false => Ok(()),
     };
     prompt().await?;
-    while let Some(data) = next(input).await {
+    while let Some(data) = input.next().await {
         for typed in lines.take(&data) {
             match typed {
                 Typed::Echo(seen) => {

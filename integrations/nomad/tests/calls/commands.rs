@@ -92,3 +92,29 @@ async fn a_signal_to_a_task_that_ends_is_answered() {
     }
     assert!(instances(&node).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_s_stream_stays_open_for_input_that_it_does_not_want() {
+    let node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let allocation = Allocation::new();
+    let task = allocation.pong();
+    plugin.start(&task).await.unwrap();
+    let setup = exec_task_streaming_request::Setup {
+        task_id: task.id.clone(),
+        command: vec!["status".into()],
+        tty: false,
+    };
+    let (to, input) = tokio::sync::mpsc::channel(4);
+    to.send(ExecTaskStreamingRequest { setup: Some(setup), ..Default::default() }).await.unwrap();
+    let input = tokio_stream::wrappers::ReceiverStream::new(input);
+    let mut answers = plugin.driver.exec_task_streaming(input).await.unwrap().into_inner();
+    while !answers.message().await.unwrap().expect("it says that it has exited").exited {}
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, answers.message()).await.is_err(), "the stream has ended");
+    let stdin = Some(ExecTaskStreamingIoOperation { data: Vec::new(), close: true });
+    to.send(ExecTaskStreamingRequest { stdin, ..Default::default() }).await.unwrap();
+    let end = tokio::time::timeout(soon, answers.message()).await.expect("the stream ends");
+    assert!(end.unwrap().is_none());
+    plugin.destroy(&task, true).await.unwrap();
+}
