@@ -65,6 +65,7 @@ class Place:
         self.prepared = prepared
         self.socket = self.folder / 'node' / 'run' / 'api.sock'
         self.processes = None
+        self.seen = set()
 
     # From nothing to a client that is ready, and back.
 
@@ -90,6 +91,11 @@ class Place:
                 self.stop_jobs()
             self.processes.stop(['client', 'server'])
             self.stop_node()
+        # A client that ends leaves namespaces of allocations, and 1.6 also those that a task's process still held.
+        for name in self.seen:
+            if pathlib.Path(f'/run/netns/{name}').exists():
+                run('ip', 'netns', 'delete', name)
+        self.seen.clear()
         if hasattr(self, 'home'):
             enter(f'/proc/self/fd/{self.home}')
             os.close(self.home)
@@ -395,6 +401,7 @@ class Place:
         self.nomad('DELETE', f'/v1/job/{job}?purge={str(purge).lower()}')
 
     def stop_jobs(self):
+        self.seen |= {allocation['ID'] for allocation in self.nomad('GET', '/v1/allocations') or ()}
         for job in self.nomad('GET', '/v1/jobs') or ():
             self.stop(job['ID'])
         eventually('the node has no instance', lambda: not self.instances(), 60)
