@@ -14,7 +14,7 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
 }
 
 /// The switch's ports, bonds and counters, as `microvisor switch show --json` has them.
-#[utoipa::path(get, path = "/v1/switch", tag = "networks", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/switch", tag = "switch", responses((status = 200, body = Object)))]
 async fn show(State(node): State<Arc<Node>>) -> Result<Json<switch::control::Status>, Problem> {
     Ok(Json(node.switch.status()?))
 }
