@@ -397,9 +397,6 @@ impl Keyspace {
                     .filter(|e| *e > now)
                     .min()
                     .unwrap_or(NEVER);
-                if let Some(due) = self.databases[db].shard_expiry_bounds.get_mut(shard) {
-                    *due = next;
-                }
                 // Shards are merged as they become empty: what is left of this one may have moved to another.
                 while let Some(entry) = self.databases[db].table.pop(shard, |entry| entry.expiry() <= now) {
                     self.removed(db, &entry);
@@ -407,8 +404,15 @@ impl Keyspace {
                     self.mark_watchers(db, entry.key());
                     self.signal_blocked(db, entry.key());
                 }
+                let database = &mut self.databases[db];
+                // One that was itself merged keeps its bound: its entries that are due are in another now.
+                if shard < database.table.shards()
+                    && let Some(bound) = database.shard_expiry_bounds.get_mut(shard)
+                {
+                    *bound = next;
+                }
                 // Merges while deleting have moved borders; they are kept right by `track_shards`.
-                self.databases[db].track_shards();
+                database.track_shards();
             }
             let database = &mut self.databases[db];
             database.expiry_bound = database.shard_expiry_bounds.iter().copied().min().unwrap_or(NEVER);
