@@ -15,6 +15,7 @@ use crate::timeline::mapping;
 use api::instance::Instance;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -238,7 +239,8 @@ impl Service for Driver {
         }
         let kept: Kept = rmp_serde::from_slice(&handle.driver_state)
             .map_err(|e| Status::invalid_argument(format!("the handle cannot be read: {e}")))?;
-        if self.find(&config.id).is_some() {
+        if let Some(task) = self.find(&config.id) {
+            task.recovered.store(true, Ordering::Relaxed);
             return Ok(Response::new(RecoverTaskResponse {}));
         }
         match self.settings().node.instance(&kept.instance.to_string()).await {
@@ -253,12 +255,19 @@ impl Service for Driver {
             // The node is away, and what it ran goes on. A second start would be worse than a short doubt.
             Err(e) => tracing::warn!(task = config.id, "recovered without a word of the node: {e}"),
         }
-        self.follow(config, kept);
+        self.follow(config, kept).recovered.store(true, Ordering::Relaxed);
         Ok(Response::new(RecoverTaskResponse {}))
     }
 
     async fn wait_task(&self, asked: Request<WaitTaskRequest>) -> Done<WaitTaskResponse> {
         let task = self.task(&asked.get_ref().task_id)?;
+        // A client that was killed before it had told its server that the task runs tells it with the next event only.
+        if task.recovered.swap(false, Ordering::Relaxed) && task.ended().is_none() {
+            self.tell(
+                &task.config,
+                "found again after a restart of the client or the driver; it has run on".into(),
+            );
+        }
         let ended = task.end().await;
         let err = ended.reason.clone().unwrap_or_default();
         Ok(Response::new(WaitTaskResponse { result: Some(ended.result()), err }))

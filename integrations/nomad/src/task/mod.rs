@@ -20,6 +20,7 @@ use end::Ended;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -70,6 +71,10 @@ pub struct Task {
     /// Where to ask.
     pub node: Node,
     ended: watch::Sender<Option<Ended>>,
+    /// Whether it was recovered, and Nomad has not been told so.
+    pub recovered: AtomicBool,
+    /// Whether it is being removed by us: what the node says of it meanwhile is no end of its own.
+    removing: AtomicBool,
     /// What a fast end does not overtake: the console's way to Nomad.
     logs: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -88,6 +93,8 @@ impl Task {
             kept,
             node,
             ended: watch::Sender::new(None),
+            recovered: AtomicBool::new(false),
+            removing: AtomicBool::new(false),
             logs: tokio::sync::Mutex::default(),
         });
         let news = watch.listen();
@@ -132,11 +139,11 @@ impl Task {
             Err(_) => None,
         };
         match ended {
-            Some(ended) => {
+            Some(ended) if !self.removing.load(Ordering::Relaxed) => {
                 self.finish(ended).await;
                 true
             }
-            None => self.ended().is_some(),
+            _ => self.ended().is_some(),
         }
     }
 
@@ -160,8 +167,12 @@ impl Task {
 
     /// Ends it and removes what is left. Done when nothing is left.
     pub async fn remove(&self) -> Result<(), Fault> {
+        self.removing.store(true, Ordering::Relaxed);
         match self.node.remove(self.kept.instance).await {
-            Err(e) if !e.is("absent") => return Err(e),
+            Err(e) if !e.is("absent") => {
+                self.removing.store(false, Ordering::Relaxed);
+                return Err(e);
+            }
             _ => {}
         }
         if let Some(network) = &self.kept.bridge {

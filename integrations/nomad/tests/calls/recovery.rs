@@ -39,7 +39,11 @@ async fn a_killed_plugin_loses_nothing() {
     assert_eq!(second.inspect(&task).await.unwrap().task.unwrap().state(), TaskState::Running);
     let asked = TaskStatsRequest { task_id: task.id.clone(), collection_interval: None };
     next(&mut second.driver.task_stats(asked).await.unwrap().into_inner()).await;
+    let mut events = second.driver.task_events(TaskEventsRequest {}).await.unwrap().into_inner();
     let waiting = second.wait(&task);
+    // Nomad's client passes on what it knows of the task with an event.
+    let event = next(&mut events).await;
+    assert!(event.message.contains("found again"), "{event:?}");
     second.stop(&task).await.unwrap();
     waiting.await.unwrap().unwrap();
     // What was logged before is not logged again.
