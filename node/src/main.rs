@@ -166,7 +166,7 @@ async fn run(settings: Settings) -> ExitCode {
     };
     tracing::info!(socket = %socket.display(), "the node is ready");
     let served = tokio::select! {
-        outcome = http::serve(listener, router.clone(), |stream, _| Peer::local(stream)) => outcome,
+        outcome = http::serve(listener, router.clone(), http::LOCAL, |stream, _| Peer::local(stream)) => outcome,
         outcome = serve(remote, router) => outcome,
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
@@ -203,7 +203,9 @@ async fn remote(settings: &Settings) -> Result<Remote, Problem> {
 async fn serve(remote: Remote, router: axum::Router) -> std::io::Result<()> {
     match remote {
         Remote::Nowhere => std::future::pending().await,
-        Remote::Plain(listener) => http::serve(listener, router, |_, peer| Peer::remote(peer)).await,
-        Remote::Tls(tls) => http::serve(tls, router, |_, peer| Peer::remote(peer)).await,
+        Remote::Plain(listener) => {
+            http::serve(listener, router, http::REMOTE, |_, peer| Peer::remote(peer)).await
+        }
+        Remote::Tls(tls) => http::serve(tls, router, http::REMOTE, |_, peer| Peer::remote(peer)).await,
     }
 }

@@ -14,7 +14,7 @@ mod serve;
 mod switch;
 pub mod timelines;
 
-pub use serve::serve;
+pub use serve::{LOCAL, REMOTE, serve};
 
 use crate::instance::RequestTrace;
 use crate::node::Node;

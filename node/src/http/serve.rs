@@ -12,18 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Most connections to one listener at a time; further ones wait in the kernel.
-const CONNECTIONS: usize = 512;
+/// Most connections of strangers at a time; further ones wait in the kernel.
+pub const REMOTE: usize = 512;
+/// Most connections of this host's users, of whom an orchestrator's driver has one open for each console that it follows.
+pub const LOCAL: usize = 16_384;
 /// How long the head of a request may take, and how long a connection may be idle before it.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// Serves all who connect, for ever. `peer` says who it is.
+/// Serves all who connect, so many at a time, for ever. `peer` says who it is.
 pub async fn serve<L: Listener>(
     mut listener: L,
     router: Router,
+    connections: usize,
     peer: impl Fn(&L::Io, L::Addr) -> Peer,
 ) -> std::io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(connections));
     while let Ok(place) = places.clone().acquire_owned().await {
         let (io, address) = listener.accept().await;
         let info = axum::Extension(ConnectInfo(peer(&io, address)));
