@@ -113,14 +113,13 @@ impl Forwarder {
             (0..).zip(&new.segments).map(|(n, s)| (s.name.as_str(), n)).collect();
         let moved: Vec<Option<SegmentId>> =
             old.segments.iter().map(|s| numbers.get(s.name.as_str()).copied().map(SegmentId)).collect();
-        if (0..).zip(&moved).any(|(n, to)| to.is_some_and(|to| to.0 != n)) {
+        if (0..).zip(&moved).any(|(n, to)| *to != Some(SegmentId(n))) {
             self.fdb.renumber(|segment| moved.get(segment.0 as usize).copied().flatten());
         }
         self.fdb.keep(|segment, port| {
             let same_port = old.port(port).map(|p| &p.name) == new.port(port).map(|p| &p.name);
             let in_it = |s: &SegmentEntry| s.members.iter().any(|m| m.port == port);
-            let is_old = new.segment(segment).is_some_and(|s| old.segments.iter().any(|o| o.name == s.name));
-            is_old && same_port && new.segment(segment).is_some_and(in_it)
+            same_port && new.segment(segment).is_some_and(in_it)
         });
         for &(segment, mac, port) in &new.fixed {
             self.fdb.fix(segment, mac, port);

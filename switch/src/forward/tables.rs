@@ -22,7 +22,7 @@ pub struct Rate {
 }
 
 /// A port.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PortEntry {
     /// Its name.
     pub name: String,

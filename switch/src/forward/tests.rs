@@ -12,18 +12,10 @@ fn segment(ports: &[u16]) -> SegmentEntry {
 fn port(native: u32, trunk: &[(u16, SegmentId)]) -> PortEntry {
     PortEntry {
         name: "p".to_owned(),
-        thread: 0,
-        shared: Default::default(),
         native: Some(SegmentId(native)),
         trunk: trunk.to_vec(),
-        bound_to: None,
         mtu: 1500,
-        bond: None,
-        master: None,
-        mirror: None,
-        assigned: false,
-        rate_in: Rate::default(),
-        rate_out: Rate::default(),
+        ..PortEntry::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which links of each bond carry packets: by carrier, and by LACP where it is spoken.
 
+use super::Switch;
 use super::carrier::interface;
-use super::{PortRecord, Switch};
 use crate::bond::Distribution;
 use crate::bond::lacp::{Link, LinkSnapshot, Millis, select};
 use crate::config::{BondConfig, BondMode, Config, DeviceConfig, LacpRate};
@@ -181,11 +181,6 @@ impl Bonds {
         marker_response(frame, bond.sources[i]).map(Vec::from)
     }
 
-    /// Whether a port is a link of a bond.
-    pub fn has_link(&self, port: PortId) -> bool {
-        self.bonds.iter().any(|b| b.links.contains(&port))
-    }
-
     /// When something is to be done at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let now = self.now();
@@ -281,9 +276,10 @@ impl Switch {
             bonds.push(bond);
         }
         self.bonds.bonds = bonds;
+        let links = self.bonds.bonds.iter().flat_map(|b| &b.settings.links);
         let of_the_kernel =
-            |p: &PortRecord| interface(&p.config.device).is_some() && self.bonds.has_link(p.id);
-        self.carriers.look_at_links(self.ports.values().any(of_the_kernel));
+            links.filter(|link| self.ports.get(*link).is_some_and(|p| interface(&p.config.device).is_some()));
+        self.carriers.look_at(of_the_kernel.cloned().collect());
         self.run_bonds();
     }
 

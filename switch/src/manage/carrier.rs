@@ -1,7 +1,7 @@
 //! Carrier of network interfaces: changes as the kernel tells of them (rtnetlink's link group), one socket for each
 //! namespace with such ports. The kernel may tell up to a second late, so links of bonds are looked at besides.
 
-use super::{Switch, devices, key};
+use super::{PortRecord, Switch, devices, key};
 use crate::config::DeviceConfig;
 use crate::netns;
 use crate::worker::Command;
@@ -22,7 +22,9 @@ pub struct Carriers {
     sockets: Vec<(Option<String>, OwnedFd)>,
     /// Whether an interface may have changed since the last check of all.
     changed: bool,
-    /// When links of bonds are looked at again; none without such links.
+    /// Names of the ports that are links of bonds.
+    links: Vec<String>,
+    /// When these are looked at again; none without such links.
     next_look: Option<Instant>,
 }
 
@@ -88,9 +90,10 @@ impl Carriers {
         self.next_look
     }
 
-    /// There are, or are not, links of bonds that have to be looked at.
-    pub fn look_at_links(&mut self, needed: bool) {
-        self.next_look = needed.then(Instant::now);
+    /// These ports are links of bonds, and are looked at from now on.
+    pub fn look_at(&mut self, links: Vec<String>) {
+        self.next_look = (!links.is_empty()).then(Instant::now);
+        self.links = links;
     }
 }
 
@@ -102,17 +105,18 @@ impl Switch {
         if look {
             self.carriers.next_look = Some(Instant::now() + LINK_INTERVAL);
         }
-        if !all && !look {
-            return;
+        if all {
+            self.ports.values().for_each(|managed| self.take_carrier(managed));
+        } else if look {
+            let links = self.carriers.links.iter().filter_map(|link| self.ports.get(link));
+            links.for_each(|managed| self.take_carrier(managed));
         }
-        for managed in self.ports.values() {
-            if !all && !self.bonds.has_link(managed.id) {
-                continue;
-            }
-            let Some(up) = self.carriers.of(&managed.config.device) else { continue };
-            if up != managed.shared.is_up() {
-                self.threads.tell(managed.thread, Command::Carrier(managed.id, up));
-            }
+    }
+
+    fn take_carrier(&self, managed: &PortRecord) {
+        let Some(up) = self.carriers.of(&managed.config.device) else { return };
+        if up != managed.shared.is_up() {
+            self.threads.tell(managed.thread, Command::Carrier(managed.id, up));
         }
     }
 }

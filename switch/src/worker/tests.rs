@@ -4,6 +4,7 @@ use super::wake::{Wake, event_fd};
 use super::*;
 use crate::counters::Shared;
 use crate::forward::tables::PortEntry;
+use crate::frame::Outgoing;
 use std::io;
 use std::sync::mpsc::{channel, sync_channel};
 
@@ -35,21 +36,7 @@ impl Device for Gone {
 }
 
 fn entry() -> PortEntry {
-    PortEntry {
-        name: "p".to_owned(),
-        thread: 0,
-        shared: Arc::default(),
-        native: None,
-        trunk: Vec::new(),
-        bound_to: None,
-        mtu: 1500,
-        bond: None,
-        master: None,
-        mirror: None,
-        assigned: false,
-        rate_in: Default::default(),
-        rate_out: Default::default(),
-    }
+    PortEntry { name: "p".to_owned(), mtu: 1500, ..PortEntry::default() }
 }
 
 /// A thread with one port, whose link and errors are told to `events`.
