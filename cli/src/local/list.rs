@@ -3,7 +3,7 @@
 use super::directory::{LOCK, LOCK_MARKER, RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,19 +21,22 @@ pub fn root() -> PathBuf {
     }
 }
 
+/// Opens a run directory's lock. Whatever else has that name is not waited for.
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path.join(LOCK))
+}
+
 /// Takes the lock of a run directory whose supervisor is gone. The lock says so, not a process number, which may be
 /// another's by now. A folder without a lock that this program made is no instance's.
 fn lock_of_dead(path: &Path) -> Option<File> {
-    let lock = path.join(LOCK);
-    let mut file =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&lock).ok()?;
+    let mut file = open_lock(path).ok()?;
     let mut marker = Vec::new();
     (&mut file).take(LOCK_MARKER.len() as u64 + 1).read_to_end(&mut marker).ok()?;
     if marker != LOCK_MARKER || file.try_lock().is_err() {
         return None;
     }
     // It may have been removed, and the name taken anew, before it was locked.
-    let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(&lock).ok()?);
+    let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path.join(LOCK)).ok()?);
     ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(file)
 }
 
@@ -50,13 +53,18 @@ const UNFINISHED_GRACE: Duration = Duration::from_secs(2);
 fn is_unfinished(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str).and_then(|n| n.strip_prefix('.'));
     let pid = name.and_then(|n| n.rsplit_once('.')).and_then(|(_, pid)| pid.parse::<u32>().ok());
-    let Some(pid) = pid.filter(|pid| !Path::new("/proc").join(pid.to_string()).exists()) else {
+    let gone = |pid: u32| pid != 0 && !Path::new("/proc").join(pid.to_string()).exists();
+    if !pid.is_some_and(gone) {
         return false;
-    };
+    }
     let (Ok(folder), Ok(entries)) = (fs::symlink_metadata(path), fs::read_dir(path)) else { return false };
     let old = folder.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= UNFINISHED_GRACE));
-    let free = File::open(path.join(LOCK)).map_or(true, |lock| lock.try_lock().is_ok());
-    old && pid != 0 && free && entries.flatten().all(|e| FILES.iter().any(|f| e.file_name() == *f))
+    // Killed before it made the lock, it has left none.
+    let free = match open_lock(path) {
+        Ok(lock) => lock.try_lock().is_ok(),
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    };
+    old && free && entries.flatten().all(|e| FILES.iter().any(|f| e.file_name() == *f))
 }
 
 /// All files of a run directory. The lock goes last: without it, nobody would know whose the rest was.
@@ -64,12 +72,11 @@ const FILES: [&str; 4] = [SOCKET, RECORD, RECORD_DRAFT, LOCK];
 
 /// Removes a run directory: the files of an instance, and the folder if nothing else is in it.
 pub fn remove(path: &Path) {
-    let name = path.file_name().and_then(OsStr::to_str);
-    let unfinished = name.filter(|n| !n.starts_with('.')).map(|n| path.with_file_name(unfinished_name(n)));
-    let path = match unfinished {
-        Some(unfinished) if fs::rename(path, &unfinished).is_ok() => &unfinished.clone(),
-        _ => path,
-    };
+    let name = path.file_name().and_then(OsStr::to_str).filter(|name| !name.starts_with('.'));
+    let unfinished = name.map(|name| path.with_file_name(unfinished_name(name)));
+    // Under that name the next command removes what is left if this one is killed.
+    let renamed = unfinished.filter(|unfinished| fs::rename(path, unfinished).is_ok());
+    let path = renamed.as_deref().unwrap_or(path);
     for name in FILES {
         let _ = fs::remove_file(path.join(name));
     }
