@@ -73,6 +73,18 @@ impl Input<'_> {
     fn word(&mut self) -> Option<u16> {
         Some(u16::from_le_bytes([self.next()?, self.next()?]))
     }
+
+    /// The next call of the queue. What the other side writes into shared memory before it is written.
+    fn call(&mut self, shared: &Shared) -> Option<u8> {
+        loop {
+            let what = self.next()?;
+            if what & 0xc0 != 0xc0 {
+                return Some(what);
+            }
+            let (at, byte) = (self.word()?, self.next()?);
+            shared.set(at.into(), byte);
+        }
+    }
 }
 
 /// A device whose driver lies.
@@ -83,12 +95,7 @@ fn device(shared: &Shared, size: u32, event_index: bool, direction: Direction, i
     let allowed = [AT.used..AT.used + used_bytes(size)];
     let (first, mut given) = (queue.next_used(), 0u16);
     let mut ahead = Vec::new();
-    while let Some(what) = input.next() {
-        if what & 0xc0 == 0xc0 {
-            let (Some(at), Some(byte)) = (input.word(), input.next()) else { return };
-            shared.set(at.into(), byte);
-            continue;
-        }
+    while let Some(what) = input.call(shared) {
         shared.bounded(&allowed, || {
             let Ok(waiting) = queue.waiting() else { return };
             assert!(u32::from(waiting) <= size);
@@ -140,12 +147,7 @@ fn driver(shared: &Shared, size: u32, event_index: bool, input: &mut Input<'_>) 
         AT.descriptors..AT.descriptors + descriptors_bytes(size),
         AT.available..AT.available + available_bytes(size),
     ];
-    while let Some(what) = input.next() {
-        if what & 0xc0 == 0xc0 {
-            let (Some(at), Some(byte)) = (input.word(), input.next()) else { return };
-            shared.set(at.into(), byte);
-            continue;
-        }
+    while let Some(what) = input.call(shared) {
         shared.bounded(&allowed, || {
             let (flying, broken) = (queue.in_flight(), queue.broken());
             assert!(flying <= queue.size());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -67,8 +67,24 @@ pub fn finish(child: Child) -> Outcome {
     finish_within(child, TIMEOUT)
 }
 
-/// Waits for a command no longer than `patience`.
-pub fn finish_within(mut child: Child, patience: Duration) -> Outcome {
+/// Waits for a command; one that has not ended in time is killed, and has no status.
+pub fn ends_within(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match child.try_wait().expect("a child can be waited for") {
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+            ended => return ended,
+        }
+    }
+}
+
+/// Waits for a command no longer than `timeout`.
+pub fn finish_within(mut child: Child, timeout: Duration) -> Outcome {
     let reader = |pipe: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -80,17 +96,8 @@ pub fn finish_within(mut child: Child, patience: Duration) -> Outcome {
     };
     let out = reader(child.stdout.take().map(|p| Box::new(p) as _));
     let err = reader(child.stderr.take().map(|p| Box::new(p) as _));
-    let deadline = Instant::now() + patience;
-    let status = loop {
-        match child.try_wait().expect("a child can be waited for") {
-            Some(status) => break status,
-            None if Instant::now() > deadline => {
-                let _ = child.kill();
-                panic!("a command did not end in {patience:?}");
-            }
-            None => std::thread::sleep(Duration::from_millis(2)),
-        }
-    };
+    let status = ends_within(&mut child, timeout);
+    let status = status.unwrap_or_else(|| panic!("a command did not end in {timeout:?}"));
     let bytes = |thread: std::thread::JoinHandle<Vec<u8>>| {
         String::from_utf8_lossy(&thread.join().expect("a reader does not panic")).into_owned()
     };

@@ -2,11 +2,11 @@
 
 use e2e::net::Namespace;
 use e2e::node::Node;
-use e2e::root;
+use e2e::{ends_within, root};
 use serde_json::json;
 use std::fs::File;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest time of the whole; it usually takes a tenth of it.
 const DEADLINE: Duration = Duration::from_secs(240);
@@ -48,18 +48,7 @@ fn answers_are_as_described_whatever_is_asked() {
     let output = File::create(&said).expect("a file");
     command.current_dir(&node.folder).stdin(Stdio::null()).stderr(output.try_clone().expect("a file"));
     let mut child = command.stdout(output).spawn().expect("it starts");
-    let deadline = Instant::now() + DEADLINE;
-    let status = loop {
-        match child.try_wait().expect("it is ours") {
-            Some(status) => break Some(status),
-            None if Instant::now() > deadline => {
-                let _ = child.kill();
-                let _ = child.wait();
-                break None;
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+    let status = ends_within(&mut child, DEADLINE);
     let said = std::fs::read_to_string(said).unwrap_or_default();
     let slowest = slowest(&node.log());
     let status =
