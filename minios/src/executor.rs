@@ -18,6 +18,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
+/// Tasks that spawn tasks that spawn tasks, run in one round at the most.
+const GENERATIONS: usize = 8;
+
 /// Work that is polled in every round and wakes tasks by their wakers, such as a TCP/IP stack.
 pub trait Driver: Source {
     /// Does the work that there is; returns whether there was any.
@@ -144,16 +147,25 @@ fn poll_until_ready<T>(main: impl Future<Output = T>) -> T {
                 return result;
             }
         }
-        tasks.retain_mut(|task| {
-            if !task.woken.take() {
-                return true;
+        // New tasks run before the drivers do: what they listen for may have come already.
+        let mut polled = core::mem::take(&mut tasks);
+        for _ in 0..GENERATIONS {
+            polled.retain_mut(|task| {
+                if !task.woken.take() {
+                    return true;
+                }
+                worked = true;
+                let waker = Waker::from(task.woken.clone());
+                task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+            });
+            tasks.append(&mut polled);
+            ADDED.with(|added| polled.append(&mut added.tasks));
+            if polled.is_empty() {
+                break;
             }
-            worked = true;
-            let waker = Waker::from(task.woken.clone());
-            task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
-        });
+        }
+        tasks.append(&mut polled);
         ADDED.with(|added| {
-            tasks.append(&mut added.tasks);
             timers.append(&mut added.timers);
             drivers.append(&mut added.drivers);
             if let Some(newer) = added.handler.take() {
