@@ -253,6 +253,9 @@ impl Listener {
         let mut packet = One { packet: Some((received, transmission)), capabilities };
         let Some((ends, opens)) = class else {
             self.interface.poll_ingress_single(now, &mut packet, &mut self.others);
+            if let Some(neighbour) = self.phy.answered() {
+                self.touch_those_behind(neighbour);
+            }
             return true;
         };
         let number = match self.by_ends.get(&ends) {
@@ -279,6 +282,32 @@ impl Listener {
             list(&mut self.touched, connection, number);
         }
         true
+    }
+
+    /// Connections whose packets may have waited for a neighbour's answer.
+    fn touch_those_behind(&mut self, neighbour: IpAddress) {
+        let info = self.phy.info();
+        let all = match neighbour {
+            // Its gateway's answer may be what all others wait for.
+            IpAddress::Ipv4(ip) => ip.octets() == info.ipv4_gateway,
+            IpAddress::Ipv6(ip) => ip.octets() == info.ipv6_gateway,
+        };
+        let touched: Vec<usize> = if all {
+            self.by_ends.values().copied().collect()
+        } else {
+            let lowest = match neighbour {
+                IpAddress::Ipv4(_) => IpAddress::v4(0, 0, 0, 0),
+                IpAddress::Ipv6(_) => IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0),
+            };
+            let from = Ends { remote: (neighbour, 0), local: lowest };
+            let of_it = self.by_ends.range(from..).take_while(|(ends, _)| ends.remote.0 == neighbour);
+            of_it.map(|(_, number)| *number).collect()
+        };
+        for number in touched {
+            if let Some(Some(connection)) = self.connections.get_mut(number) {
+                list(&mut self.touched, connection, number);
+            }
+        }
     }
 
     /// Sends what a connection has to send.

@@ -2,12 +2,14 @@
 //!
 //! The crate `virtqueue` moves descriptors, [`queue`] moves packets that somebody owns, [`Device`] is a pair of queues.
 //! A guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] puts smoltcp on a device,
-//! with whatever offloads were agreed on, [`stack`] runs it under the executor, and [`listener`] serves thousands of
-//! connections to one port.
+//! with whatever offloads were agreed on and tells it of neighbours that have sent something, [`stack`] runs it under the
+//! executor, and [`listener`] serves thousands of connections to one port.
 
 pub mod checksum;
 #[cfg(feature = "tcpip")]
 pub mod listener;
+#[cfg(feature = "tcpip")]
+mod neighbours;
 #[cfg(feature = "tcpip")]
 pub mod phy;
 pub mod queue;

@@ -9,6 +9,7 @@
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
 //! | `MRG_RXBUF` | | page-sized buffers, several a packet, in guests with a small heap |
 
+use super::neighbours::Neighbours;
 use super::queue::{Frame, PacketQueue};
 use super::{Device, HEADER, checksum};
 use crate::boot;
@@ -20,6 +21,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroUsize;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
+use smoltcp::wire::IpAddress;
 
 /// Largest Ethernet frame that a large segment makes: its IP packet has 65,535 bytes.
 const LARGE: usize = 14 + 65_535;
@@ -34,6 +36,8 @@ const POSTED_BYTES: usize = 1 << 20;
 /// Heap from which on each buffer has room for the largest packet, bytes: none is put together from pieces then, which
 /// would be a copy more.
 const ROOMY: u64 = 32 << 20;
+/// Neighbours that smoltcp knows at the most.
+pub(super) const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
 /// Frames kept for the next packets, of each size.
 const KEPT: usize = 64;
 
@@ -61,6 +65,8 @@ impl Phy {
             features: device.info.features,
             current: Packet::None,
             merged: Vec::new(),
+            neighbours: Neighbours::new(device.info),
+            introduction: Vec::new(),
         };
         // A small guest does without many large buffers.
         let bytes = if roomy { POSTED_LARGE * most } else { POSTED_BYTES };
@@ -87,9 +93,16 @@ impl Phy {
         self.info
     }
 
+    /// Who has answered a question since this was asked last: what waited for it can be sent.
+    pub(super) fn answered(&mut self) -> Option<IpAddress> {
+        self.receiver.neighbours.answered()
+    }
+
     /// Shows the device what was put, and takes back what it has transmitted. Belongs after every poll of the stack.
     pub fn flush(&mut self) {
-        self.receiver.release();
+        if !self.receiver.is_introduced() {
+            self.receiver.release();
+        }
         self.receiver.queue.publish();
         self.transmitter.queue.publish();
         self.transmitter.reclaim();
@@ -99,7 +112,7 @@ impl Phy {
 impl Source for Phy {
     fn has_work(&self) -> bool {
         let freed = self.transmitter.blocked && self.transmitter.queue.has_work();
-        freed || self.receiver.queue.has_work()
+        freed || self.receiver.is_introduced() || self.receiver.queue.has_work()
     }
 
     fn arm(&mut self) {
@@ -129,9 +142,38 @@ struct Receiver {
     features: u64,
     current: Packet,
     merged: Vec<u8>,
+    neighbours: Neighbours,
+    /// What is said of the sender of the packet at hand, before the packet itself; empty if nothing is.
+    introduction: Vec<u8>,
 }
 
 impl Receiver {
+    /// Whether the sender of the packet at hand has been introduced, and the packet is to come.
+    fn is_introduced(&self) -> bool {
+        !self.introduction.is_empty()
+    }
+
+    /// Goes on to the next packet, or to what is said of its sender; whether there is one.
+    fn advance(&mut self, now: Instant) -> bool {
+        if self.is_introduced() {
+            self.introduction.clear();
+            return true;
+        }
+        if !self.next() {
+            return false;
+        }
+        let bytes = match &self.current {
+            Packet::None => &[],
+            Packet::One(frame) => &frame.bytes()[HEADER..],
+            Packet::Merged => &self.merged[..],
+        };
+        // Empty before, and again after the packet itself was shown.
+        if let Some(introduction) = self.neighbours.meet(bytes, now) {
+            self.introduction = introduction;
+        }
+        true
+    }
+
     fn has(&self, feature: u64) -> bool {
         self.features & feature != 0
     }
@@ -151,6 +193,7 @@ impl Receiver {
     /// The packet at hand.
     fn bytes(&self) -> &[u8] {
         match &self.current {
+            _ if self.is_introduced() => &self.introduction,
             Packet::None => &[],
             Packet::One(frame) => &frame.bytes()[HEADER..],
             Packet::Merged => &self.merged,
@@ -359,8 +402,8 @@ impl phy::Device for Phy {
     type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Transmission<'a>;
 
-    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmission<'_>)> {
-        if !self.transmitter.has_room() || !self.receiver.next() {
+    fn receive(&mut self, now: Instant) -> Option<(Received<'_>, Transmission<'_>)> {
+        if !self.transmitter.has_room() || !self.receiver.advance(now) {
             return None;
         }
         let transmission = Transmission { transmitter: &mut self.transmitter, segment: None };

@@ -1,0 +1,295 @@
+//! Learns neighbours from what reaches the guest.
+//!
+//! A switch may answer ARP for a guest, which then never hears the question that would tell it its peer's address. It
+//! takes that from the first packet instead: smoltcp is shown an answer (RFC 826, RFC 4861 section 4.4) that says what the
+//! packet's addresses say, and then the packet. Only packets to the guest itself from its own subnet teach, only where
+//! nothing is known yet: an answer of the peer itself always goes before.
+
+use super::phy::ENTRIES;
+use abi::boot::NetDevice;
+use alloc::vec::Vec;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
+    Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv6Address,
+    Ipv6Cidr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+};
+
+/// How long a neighbour is known that nothing is heard from: a little less than in smoltcp, which is never thought to know
+/// one that it has forgotten.
+const LIFETIME: Duration = Duration::from_secs(59);
+
+struct Neighbour {
+    ip: IpAddress,
+    mac: EthernetAddress,
+    /// When it was heard of last.
+    heard: Instant,
+}
+
+/// What smoltcp knows, and what it is to be told.
+pub(super) struct Neighbours {
+    mac: EthernetAddress,
+    ipv4: Option<Ipv4Cidr>,
+    ipv6: Option<Ipv6Cidr>,
+    known: Vec<Neighbour>,
+    /// Who has answered since [`Neighbours::answered`] was asked.
+    answered: Option<IpAddress>,
+}
+
+impl Neighbours {
+    pub fn new(info: &NetDevice) -> Self {
+        let (ipv4, ipv6) = (Ipv4Address::from(info.ipv4), Ipv6Address::from(info.ipv6));
+        Self {
+            mac: EthernetAddress(info.mac),
+            ipv4: (!ipv4.is_unspecified()).then(|| Ipv4Cidr::new(ipv4, info.ipv4_prefix.min(32))),
+            ipv6: (!ipv6.is_unspecified()).then(|| Ipv6Cidr::new(ipv6, info.ipv6_prefix.min(128))),
+            known: Vec::new(),
+            answered: None,
+        }
+    }
+
+    /// Who has answered a question since this was asked last, and was not known.
+    pub fn answered(&mut self) -> Option<IpAddress> {
+        self.answered.take()
+    }
+
+    /// Looks at a frame that has come. What smoltcp is to be shown before it, if it has to know its sender to answer.
+    pub fn meet(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
+        let frame = EthernetFrame::new_checked(frame).ok()?;
+        if frame.ethertype() != EthernetProtocol::Arp && frame.dst_addr() != self.mac {
+            return None;
+        }
+        let from = frame.src_addr();
+        match frame.ethertype() {
+            EthernetProtocol::Arp => {
+                let arp = ArpRepr::parse(&ArpPacket::new_checked(frame.payload()).ok()?).ok()?;
+                let ArpRepr::EthernetIpv4 {
+                    source_hardware_addr,
+                    source_protocol_addr,
+                    target_protocol_addr,
+                    ..
+                } = arp
+                else {
+                    return None;
+                };
+                if target_protocol_addr == self.ipv4?.address() && self.is_near(source_protocol_addr.into()) {
+                    self.tells(source_protocol_addr.into(), source_hardware_addr, now);
+                }
+                None
+            }
+            EthernetProtocol::Ipv4 => {
+                let source = Ipv4Packet::new_checked(frame.payload()).ok()?.src_addr();
+                self.learn(source.into(), from, now).then(|| self.arp(source, from)).flatten()
+            }
+            EthernetProtocol::Ipv6 => {
+                let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+                let source = packet.src_addr();
+                if packet.next_header() == IpProtocol::Icmpv6
+                    && packet.hop_limit() == 255
+                    && matches!(packet.payload().first(), Some(135 | 136))
+                {
+                    // It says itself who it is.
+                    if self.is_near(source.into()) {
+                        self.tells(source.into(), from, now);
+                    }
+                    return None;
+                }
+                self.learn(source.into(), from, now).then(|| self.advertisement(source, from)).flatten()
+            }
+            _ => None,
+        }
+    }
+
+    fn is_near(&self, ip: IpAddress) -> bool {
+        let subnet = match ip {
+            IpAddress::Ipv4(_) => self.ipv4.map(IpCidr::Ipv4),
+            IpAddress::Ipv6(_) => self.ipv6.map(IpCidr::Ipv6),
+        };
+        ip.is_unicast() && subnet.is_some_and(|s| s.contains_addr(&ip) && s.address() != ip)
+    }
+
+    /// A neighbour has told its address to smoltcp as well.
+    fn tells(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
+        if !mac.is_unicast() {
+            return;
+        }
+        // Nothing waits for one that was known.
+        if !self.known.iter().any(|n| n.ip == ip && now < n.heard + LIFETIME) {
+            self.answered = Some(ip);
+        }
+        self.note(ip, mac, now);
+    }
+
+    /// Whether smoltcp has to be told of a packet's sender.
+    fn learn(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) -> bool {
+        let known = self.known.iter_mut().find(|n| n.ip == ip && now < n.heard + LIFETIME);
+        if let Some(known) = known {
+            if known.mac == mac {
+                known.heard = now;
+            }
+            return false;
+        }
+        let news = mac.is_unicast() && self.is_near(ip);
+        if news {
+            self.note(ip, mac, now);
+        }
+        news
+    }
+
+    /// Writes a neighbour down, in place of the one that was not heard of for longest if there is no room: as smoltcp
+    /// does.
+    fn note(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
+        self.known.retain(|n| n.ip != ip);
+        if self.known.len() >= ENTRIES {
+            let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.heard).map(|(at, _)| at);
+            oldest.map(|at| self.known.swap_remove(at));
+        }
+        self.known.push(Neighbour { ip, mac, heard: now });
+    }
+
+    fn frame(&self, from: EthernetAddress, ethertype: EthernetProtocol, length: usize) -> Vec<u8> {
+        let header = EthernetRepr { src_addr: from, dst_addr: self.mac, ethertype };
+        let mut bytes = alloc::vec![0; header.buffer_len() + length];
+        header.emit(&mut EthernetFrame::new_unchecked(&mut bytes));
+        bytes
+    }
+
+    /// An ARP reply of that neighbour.
+    fn arp(&self, ip: Ipv4Address, mac: EthernetAddress) -> Option<Vec<u8>> {
+        let reply = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Reply,
+            source_hardware_addr: mac,
+            source_protocol_addr: ip,
+            target_hardware_addr: self.mac,
+            target_protocol_addr: self.ipv4?.address(),
+        };
+        let mut bytes = self.frame(mac, EthernetProtocol::Arp, reply.buffer_len());
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+        reply.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+        Some(bytes)
+    }
+
+    /// A neighbour advertisement of that neighbour.
+    fn advertisement(&self, ip: Ipv6Address, mac: EthernetAddress) -> Option<Vec<u8>> {
+        let to = self.ipv6?.address();
+        let told = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+            flags: NdiscNeighborFlags::SOLICITED,
+            target_addr: ip,
+            lladdr: Some(mac.into()),
+        });
+        let header = Ipv6Repr {
+            src_addr: ip,
+            dst_addr: to,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: told.buffer_len(),
+            hop_limit: 255,
+        };
+        let mut bytes = self.frame(mac, EthernetProtocol::Ipv6, header.buffer_len() + told.buffer_len());
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+        let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
+        header.emit(&mut packet);
+        let mut message = Icmpv6Packet::new_unchecked(packet.payload_mut());
+        told.emit(&ip, &to, &mut message, &ChecksumCapabilities::default());
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+    const PEER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+    const OTHER: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 3]);
+
+    fn neighbours() -> Neighbours {
+        let own: Ipv6Address = "fd00::1".parse().unwrap();
+        Neighbours {
+            mac: OWN,
+            ipv4: Some(Ipv4Cidr::new(Ipv4Address::new(10, 0, 0, 1), 24)),
+            ipv6: Some(Ipv6Cidr::new(own, 64)),
+            known: Vec::new(),
+            answered: None,
+        }
+    }
+
+    fn packet(from: EthernetAddress, to: EthernetAddress, source: IpAddress) -> Vec<u8> {
+        let (ethertype, length) = match source {
+            IpAddress::Ipv4(_) => (EthernetProtocol::Ipv4, 20),
+            IpAddress::Ipv6(_) => (EthernetProtocol::Ipv6, 40),
+        };
+        let header = EthernetRepr { src_addr: from, dst_addr: to, ethertype };
+        let mut bytes = alloc::vec![0; 14 + length];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+        header.emit(&mut frame);
+        match source {
+            IpAddress::Ipv4(source) => {
+                let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
+                packet.set_version(4);
+                packet.set_header_len(20);
+                packet.set_total_len(20);
+                packet.set_src_addr(source);
+            }
+            IpAddress::Ipv6(source) => {
+                let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
+                packet.set_version(6);
+                packet.set_src_addr(source);
+            }
+        }
+        bytes
+    }
+
+    fn at(seconds: i64) -> Instant {
+        Instant::from_secs(seconds)
+    }
+
+    fn ip(text: &str) -> IpAddress {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn sender_of_the_first_packet_is_told_once() {
+        for source in ["10.0.0.9", "fd00::9"] {
+            let mut neighbours = neighbours();
+            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(1)).is_some());
+            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(2)).is_none());
+            // What is known is not changed by a packet, until it is too old.
+            assert!(neighbours.meet(&packet(OTHER, OWN, ip(source)), at(3)).is_none());
+            assert!(neighbours.meet(&packet(OTHER, OWN, ip(source)), at(62)).is_some());
+        }
+    }
+
+    #[test]
+    fn strangers_teach_nothing() {
+        let mut neighbours = neighbours();
+        for source in ["10.0.1.9", "0.0.0.0", "10.0.0.1", "255.255.255.255", "fd01::9", "::", "fd00::1"] {
+            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(1)).is_none(), "{source}");
+        }
+        assert!(neighbours.meet(&packet(PEER, EthernetAddress::BROADCAST, ip("10.0.0.9")), at(1)).is_none());
+        assert!(neighbours.meet(&packet(EthernetAddress::BROADCAST, OWN, ip("10.0.0.9")), at(1)).is_none());
+    }
+
+    #[test]
+    fn an_answer_is_news_and_what_is_told_is_well_formed() {
+        let mut neighbours = neighbours();
+        let reply = neighbours.arp(Ipv4Address::new(10, 0, 0, 9), PEER).unwrap();
+        assert!(neighbours.meet(&reply, at(1)).is_none());
+        assert_eq!(neighbours.answered(), Some(ip("10.0.0.9")));
+        assert!(neighbours.meet(&packet(PEER, OWN, ip("10.0.0.9")), at(2)).is_none());
+        let IpAddress::Ipv6(six) = ip("fd00::9") else { unreachable!() };
+        let told = neighbours.advertisement(six, PEER).unwrap();
+        assert!(neighbours.meet(&told, at(1)).is_none());
+        assert_eq!(neighbours.answered(), Some(ip("fd00::9")));
+        assert_eq!(neighbours.answered(), None);
+    }
+
+    #[test]
+    fn no_more_are_known_than_there_is_room_for() {
+        let mut neighbours = neighbours();
+        for n in 2..=250 {
+            neighbours.meet(&packet(PEER, OWN, IpAddress::v4(10, 0, 0, n)), at(n.into()));
+        }
+        assert_eq!(neighbours.known.len(), ENTRIES);
+    }
+}
