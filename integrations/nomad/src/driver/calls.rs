@@ -10,7 +10,7 @@ use crate::proto::drivers::*;
 use crate::schema::job::{self, Job};
 use crate::task::start::Started;
 use crate::task::stats::{Meter, Seen, packets};
-use crate::task::{Kept, Task, bridge, label, now, start, wish};
+use crate::task::{Kept, Task, bridge, label, now, request, start};
 use crate::timeline::mapping;
 use api::instance::Instance;
 use std::pin::Pin;
@@ -79,7 +79,7 @@ impl Driver {
                 "a configuration that is no file cannot be read again: use config_file",
             ));
         }
-        let text = wish::configuration(&task.config, &job).map_err(Status::failed_precondition)?;
+        let text = request::configuration(&task.config, &job).map_err(Status::failed_precondition)?;
         let text = text.unwrap_or_default();
         match task.node.configure(task.kept.instance, &text).await {
             Ok(()) => {
@@ -401,14 +401,14 @@ impl Service for Driver {
     async fn exec_task(&self, asked: Request<ExecTaskRequest>) -> Done<ExecTaskResponse> {
         let asked = asked.into_inner();
         let task = self.task(&asked.task_id)?;
-        let patience = duration(asked.timeout, Duration::from_secs(10)).min(Duration::from_secs(600));
+        let timeout = duration(asked.timeout, Duration::from_secs(10)).min(Duration::from_secs(600));
         let run = async {
             match crate::task::exec::Command::of(&asked.command) {
                 Ok(command) => crate::task::exec::run(&task, command, b"").await,
                 Err(outcome) => outcome,
             }
         };
-        let outcome = tokio::time::timeout(patience, run).await;
+        let outcome = tokio::time::timeout(timeout, run).await;
         let outcome = outcome.map_err(|_| Status::deadline_exceeded("the command took too long"))?;
         Ok(Response::new(ExecTaskResponse {
             stdout: outcome.output,

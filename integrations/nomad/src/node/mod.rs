@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// Where the node's socket usually is.
 pub const SOCKET: &str = "/run/microvisor/node/api.sock";
 /// How long an answer may take, unless what is asked for takes longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a start, which the node answers within 20 s.
 const START: Duration = Duration::from_secs(25);
 /// For an image that the node fetches.
@@ -77,7 +77,7 @@ struct Call<'a> {
     path: &'a str,
     headers: &'a [(&'static str, &'a str)],
     body: Content,
-    patience: Duration,
+    timeout: Duration,
 }
 
 enum Content {
@@ -91,7 +91,7 @@ fn json(value: &impl Serialize) -> Content {
 }
 
 fn call(method: Method, path: &str) -> Call<'_> {
-    Call { method, path, headers: &[], body: Content::None, patience: PATIENCE }
+    Call { method, path, headers: &[], body: Content::None, timeout: ANSWER_TIMEOUT }
 }
 
 /// One node. Every request has a connection of its own.
@@ -147,10 +147,10 @@ impl Node {
     }
 
     async fn bytes(&self, call: Call<'_>) -> Result<Bytes, Fault> {
-        let patience = call.patience;
+        let timeout = call.timeout;
         let answer = async { self.read(self.send(call).await?).await };
-        let late = |_| self.unreachable(format!("no answer within {patience:?}"));
-        tokio::time::timeout(patience, answer).await.map_err(late)?
+        let late = |_| self.unreachable(format!("no answer within {timeout:?}"));
+        tokio::time::timeout(timeout, answer).await.map_err(late)?
     }
 
     async fn value<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Fault> {
@@ -172,7 +172,7 @@ impl Node {
         let call = Call {
             headers: &headers,
             body: json(spec),
-            patience: START,
+            timeout: START,
             ..call(Method::POST, "/v1/instances")
         };
         self.value(call).await
@@ -201,7 +201,7 @@ impl Node {
     pub async fn stop(&self, id: Uuid, grace: Duration) -> Result<Instance, Fault> {
         let grace = grace.min(Duration::from_secs(600));
         let path = format!("/v1/instances/{id}/stop?grace_ms={}", grace.as_millis());
-        self.value(Call { patience: grace + START, ..call(Method::POST, &path) }).await
+        self.value(Call { timeout: grace + START, ..call(Method::POST, &path) }).await
     }
 
     /// Removes an instance, whether it runs or not.
@@ -284,14 +284,13 @@ impl Node {
     /// Imports an image of these bytes, unless there is one of the name.
     pub async fn import(&self, name: &str, bytes: Vec<u8>) -> Result<(), Fault> {
         let path = format!("/v1/images?name={}", escaped(name));
-        self.imported(Call { body: Content::Bytes(bytes), patience: FETCH, ..call(Method::POST, &path) })
-            .await
+        self.imported(Call { body: Content::Bytes(bytes), timeout: FETCH, ..call(Method::POST, &path) }).await
     }
 
     /// Has the node fetch an image, which must have this digest.
     pub async fn import_from(&self, name: &str, url: &str, digest: &str) -> Result<(), Fault> {
         let path = format!("/v1/images?name={}&url={}&id={digest}", escaped(name), escaped(url));
-        self.imported(Call { patience: FETCH, ..call(Method::POST, &path) }).await
+        self.imported(Call { timeout: FETCH, ..call(Method::POST, &path) }).await
     }
 
     async fn imported(&self, call: Call<'_>) -> Result<(), Fault> {
@@ -329,7 +328,7 @@ impl Node {
     /// An instance's console from a place on, for as long as it runs.
     pub async fn console_from(&self, id: Uuid, from: u64) -> Result<Console, Fault> {
         let path = format!("/v1/instances/{id}/console?follow=true&from={from}");
-        let sent = tokio::time::timeout(PATIENCE, self.send(call(Method::GET, &path))).await;
+        let sent = tokio::time::timeout(ANSWER_TIMEOUT, self.send(call(Method::GET, &path))).await;
         let response = sent.map_err(|_| self.unreachable("no console in time"))??;
         let number = |name: &str| response.headers().get(name)?.to_str().ok()?.parse().ok();
         let (offset, run) =

@@ -62,20 +62,20 @@ impl Presence {
     }
 
     /// How long the plugin stays when nobody is connected: its client may be started again and look for it.
-    pub fn stay(&self, patience: Duration) {
-        self.alone.store(patience.as_millis() as u64, Ordering::Relaxed);
+    pub fn stay(&self, timeout: Duration) {
+        self.alone.store(timeout.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Done when nobody has been connected for too long.
     async fn alone(&self) {
         let mut alone = Duration::ZERO;
         loop {
-            let patience = Duration::from_millis(self.alone.load(Ordering::Relaxed));
-            if alone >= patience {
-                tracing::info!("nobody has been connected for {patience:?}: ending; tasks live on");
+            let timeout = Duration::from_millis(self.alone.load(Ordering::Relaxed));
+            if alone >= timeout {
+                tracing::info!("nobody has been connected for {timeout:?}: ending; tasks live on");
                 return;
             }
-            let step = (patience / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
+            let step = (timeout / 10).clamp(Duration::from_millis(5), Duration::from_secs(1));
             tokio::time::sleep(step).await;
             let connected = self.connected.load(Ordering::Relaxed) > 0;
             alone = if connected { Duration::ZERO } else { alone + step };

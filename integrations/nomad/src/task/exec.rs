@@ -1,6 +1,6 @@
 //! The commands of `nomad alloc exec`: a guest has no programs, but handlers.
 
-use super::{Task, wish};
+use super::{Task, request};
 use crate::node::Fault;
 use std::fmt::Write as _;
 
@@ -113,7 +113,7 @@ pub async fn run(task: &Task, command: Command, input: &[u8]) -> Outcome {
         }
         Command::Swap(None) => Outcome::of(node.configure(id, &read_input()).await.map(|()| Vec::new())),
         Command::Swap(Some(path)) => {
-            let text = wish::file(&task.config, &path)
+            let text = request::file(&task.config, &path)
                 .and_then(|file| std::fs::read_to_string(file).map_err(|e| format!("{path}: {e}")));
             match text {
                 Ok(text) => Outcome::of(node.configure(id, &text).await.map(|()| Vec::new())),

@@ -1,6 +1,6 @@
 //! One task: an instance of the node, followed from its start to its end.
 //!
-//! [`wish`] makes of Nomad's configuration what the node is asked for, [`bridge`] gives the guest an allocation's address,
+//! [`request`] makes of Nomad's configuration what the node is asked for, [`bridge`] gives the guest an allocation's address,
 //! [`start`] has the node make it, [`end`] says how it ended, [`logs`] carries its console to Nomad, [`stats`] what it uses, [`exec`] are the
 //! commands of `nomad alloc exec`.
 
@@ -8,9 +8,9 @@ pub mod bridge;
 pub mod end;
 pub mod exec;
 pub mod logs;
+pub mod request;
 pub mod start;
 pub mod stats;
-pub mod wish;
 
 use crate::node::watch::{News, Watch};
 use crate::node::{Fault, Node};
@@ -122,7 +122,7 @@ impl Task {
 
     /// Its folder: what a path in its configuration is relative to.
     pub fn folder(&self) -> PathBuf {
-        wish::folder(&self.config)
+        request::folder(&self.config)
     }
 
     /// The instance, as the node has it.

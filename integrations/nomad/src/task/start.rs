@@ -1,6 +1,6 @@
 //! Has the node make a task's instance: exactly one, however often Nomad asks and whoever was killed meanwhile.
 
-use super::wish::{Source, Wish, digest};
+use super::request::{Request, Source, digest};
 use super::{Kept, bridge, label, now};
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
@@ -77,20 +77,20 @@ pub async fn start(
 ) -> Result<Started, Failure> {
     let started_unix_ns = now();
     let job = Job::read(&config.msgpack_driver_config).map_err(Failure::Job)?;
-    let mut wish = Wish::of(config, &job, agent).map_err(Failure::Job)?;
-    fetch(node, &mut wish).await?;
-    let bridge = match &wish.namespace {
+    let mut request = Request::of(config, &job, agent).map_err(Failure::Job)?;
+    fetch(node, &mut request).await?;
+    let bridge = match &request.namespace {
         None => None,
         Some(namespace) => {
             let name = bridge::name(config);
             let device = bridge::take(node, &name, namespace, job.anti_spoofing).await?;
             let taken = device.is_some();
-            wish.spec.devices.splice(0..0, device);
+            request.spec.devices.splice(0..0, device);
             taken.then_some(name)
         }
     };
     let asked = now();
-    match create(node, known, &wish, config).await {
+    match create(node, known, &request, config).await {
         Ok(instance) => {
             let name = instance.name.clone();
             let kept = Kept { instance: instance.id, name, bridge, started_unix_ns };
@@ -110,12 +110,12 @@ pub async fn start(
 }
 
 /// Has the node have the image.
-async fn fetch(node: &Node, wish: &mut Wish) -> Result<(), Failure> {
-    match &wish.source {
+async fn fetch(node: &Node, request: &mut Request) -> Result<(), Failure> {
+    match &request.source {
         Source::Node => Ok(()),
         Source::Url(url, digest) => {
-            if !node.has_image(&wish.spec.image).await? {
-                node.import_from(&wish.spec.image, url, digest).await?;
+            if !node.has_image(&request.spec.image).await? {
+                node.import_from(&request.spec.image, url, digest).await?;
             }
             Ok(())
         }
@@ -130,22 +130,27 @@ async fn fetch(node: &Node, wish: &mut Wish) -> Result<(), Failure> {
             if !node.has_image(&name).await? {
                 node.import(&name, bytes).await?;
             }
-            wish.spec.image = name;
+            request.spec.image = name;
             Ok(())
         }
     }
 }
 
-async fn create(node: &Node, known: &Known, wish: &Wish, config: &TaskConfig) -> Result<Instance, Fault> {
-    let name = wish.spec.name.clone().unwrap_or_default();
-    if !known.has(&wish.flavor.name) {
-        node.flavor(&wish.flavor).await?;
-        known.add(&wish.flavor.name);
+async fn create(
+    node: &Node,
+    known: &Known,
+    request: &Request,
+    config: &TaskConfig,
+) -> Result<Instance, Fault> {
+    let name = request.spec.name.clone().unwrap_or_default();
+    if !known.has(&request.flavor.name) {
+        node.flavor(&request.flavor).await?;
+        known.add(&request.flavor.name);
     }
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        let refused = match node.create(&wish.spec, &config.id).await {
+        let refused = match node.create(&request.spec, &config.id).await {
             Ok(instance) => return Ok(instance),
             Err(e) => e,
         };
@@ -157,10 +162,10 @@ async fn create(node: &Node, known: &Known, wish: &Wish, config: &TaskConfig) ->
         if tries == 0 {
             return Err(refused);
         }
-        if refused.is("absent") && known.has(&wish.flavor.name) {
+        if refused.is("absent") && known.has(&request.flavor.name) {
             // Is it the size that is gone? Then it is put there again.
             known.clear();
-            node.flavor(&wish.flavor).await?;
+            node.flavor(&request.flavor).await?;
         } else if refused.is("taken") {
             match node.instance(&name).await {
                 Ok(there) if there.labels.get(label::ID) == Some(&config.id) => {

@@ -98,7 +98,7 @@ async fn tell(node: Node, print: bool, collector: Arc<Mutex<Collector>>, found: 
         let line = serde_json::json!({ "alloc": found.allocation, "task": found.task, "job": found.job, "phases": phases });
         println!("{line}");
     }
-    let name = crate::task::wish::instance_name(&found.task, &found.allocation);
+    let name = crate::task::request::instance_name(&found.task, &found.allocation);
     for _ in 0..TRIES.0 {
         match node.add_phases(&name, &phases).await {
             // Another driver's task, or one that waits for its first packet.

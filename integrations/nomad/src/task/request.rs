@@ -18,7 +18,7 @@ const NAME: usize = 63;
 const LONGEST: u64 = 4 << 20;
 
 /// What a task needs of the node.
-pub struct Wish {
+pub struct Request {
     /// The instance.
     pub spec: InstanceSpec,
     /// Its size, by a name made of what it says.
@@ -75,9 +75,9 @@ pub fn instance_name(task: &str, allocation: &str) -> String {
 
 /// A file of the task: in its folder, or in the folder that its allocation's tasks share.
 pub fn file(config: &TaskConfig, path: &str) -> Result<PathBuf, String> {
-    let wished = Path::new(path);
-    let climbs = wished.components().any(|c| matches!(c, Component::ParentDir));
-    let found = if wished.is_absolute() { wished.to_owned() } else { folder(config).join(wished) };
+    let asked = Path::new(path);
+    let climbs = asked.components().any(|c| matches!(c, Component::ParentDir));
+    let found = if asked.is_absolute() { asked.to_owned() } else { folder(config).join(asked) };
     let parent = Path::new(&config.alloc_dir);
     if climbs || !found.starts_with(parent) {
         return Err(format!("{path}: not in the task's folder"));
@@ -111,19 +111,19 @@ fn parsed<T: std::str::FromStr>(key: &str, text: &str) -> Result<Option<T>, Stri
     text.parse().map(Some).map_err(|_| format!("network: {key}: {text:?} is no {key}"))
 }
 
-fn device(wished: &Attachment) -> Result<DeviceSpec, String> {
+fn device(asked: &Attachment) -> Result<DeviceSpec, String> {
     Ok(DeviceSpec {
-        network: wished.name.clone(),
-        address: parsed("address", &wished.address)?,
-        prefix: Some(wished.prefix).filter(|&p| p != 0),
-        gateway: parsed("gateway", &wished.gateway)?,
-        mac: serde_json::from_value(if wished.mac.is_empty() {
+        network: asked.name.clone(),
+        address: parsed("address", &asked.address)?,
+        prefix: Some(asked.prefix).filter(|&p| p != 0),
+        gateway: parsed("gateway", &asked.gateway)?,
+        mac: serde_json::from_value(if asked.mac.is_empty() {
             serde_json::Value::Null
         } else {
-            wished.mac.as_str().into()
+            asked.mac.as_str().into()
         })
-        .map_err(|_| format!("network: mac: {:?} is no link-layer address", wished.mac))?,
-        anti_spoofing: wished.anti_spoofing,
+        .map_err(|_| format!("network: mac: {:?} is no link-layer address", asked.mac))?,
+        anti_spoofing: asked.anti_spoofing,
     })
 }
 
@@ -169,7 +169,7 @@ fn image(config: &TaskConfig, job: &Job) -> Result<(String, Source), String> {
     Ok((job.image.clone(), Source::Node))
 }
 
-impl Wish {
+impl Request {
     /// What a task needs; or what is wrong with what it says.
     pub fn of(config: &TaskConfig, job: &Job, agent: &Agent) -> Result<Self, String> {
         let (image, source) = image(config, job)?;
@@ -265,12 +265,12 @@ mod tests {
     #[test]
     fn resources_become_memory_and_shares() {
         let job = Job { image: "clickos".into(), config: "x".into(), ..Job::default() };
-        let wish = Wish::of(&config("fw"), &job, &Agent::default()).unwrap();
-        assert_eq!((wish.spec.memory_mib, wish.flavor.cpu_shares), (Some(32), Some(100)));
+        let request = Request::of(&config("fw"), &job, &Agent::default()).unwrap();
+        assert_eq!((request.spec.memory_mib, request.flavor.cpu_shares), (Some(32), Some(100)));
         let less = Job { memory_mib: 8, ..job.clone() };
-        assert_eq!(Wish::of(&config("fw"), &less, &Agent::default()).unwrap().spec.memory_mib, Some(8));
+        assert_eq!(Request::of(&config("fw"), &less, &Agent::default()).unwrap().spec.memory_mib, Some(8));
         let more = Job { memory_mib: 64, ..job };
-        assert!(Wish::of(&config("fw"), &more, &Agent::default()).is_err());
+        assert!(Request::of(&config("fw"), &more, &Agent::default()).is_err());
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         let agent = Agent { network: "blue".into(), ..Agent::default() };
         let of = |allocation_address| {
             let job = Job { image: "clickos".into(), allocation_address, ..Job::default() };
-            Wish::of(&config, &job, &agent).unwrap()
+            Request::of(&config, &job, &agent).unwrap()
         };
         assert!(of(None).namespace.is_some() && of(None).spec.devices.is_empty());
         assert!(of(Some(false)).namespace.is_none());
@@ -315,7 +315,10 @@ mod tests {
     fn addresses_that_are_none_are_refused_with_their_key() {
         let wrong = |key: &str, attachment: Attachment| {
             let job = Job { network: vec![attachment], image: "x".into(), ..Job::default() };
-            assert!(Wish::of(&config("fw"), &job, &Agent::default()).err().unwrap().contains(key), "{key}");
+            assert!(
+                Request::of(&config("fw"), &job, &Agent::default()).err().unwrap().contains(key),
+                "{key}"
+            );
         };
         wrong("address", Attachment { address: "10.0.0".into(), ..Attachment::default() });
         wrong("mac", Attachment { mac: "zz".into(), ..Attachment::default() });
