@@ -6,7 +6,7 @@ use super::Task;
 use crate::node::Fault;
 use crate::proto::drivers::TaskConfig;
 use api::instance::State;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -77,8 +77,8 @@ struct Fifo {
 }
 
 impl Fifo {
-    fn new(path: &str) -> Self {
-        Self { path: path.into(), sender: None }
+    fn new(path: PathBuf) -> Self {
+        Self { path, sender: None }
     }
 
     async fn open(&mut self) -> &mut Sender {
@@ -127,23 +127,24 @@ pub async fn carry(task: Arc<Task>) {
     if task.config.stdout_path.is_empty() {
         return;
     }
-    let errors = task.config.stderr_path.clone();
-    // Nomad's logger opens both FIFOs; a guest has one console.
-    let other = tokio::spawn(async move {
-        let mut fifo = Fifo::new(&errors);
-        if Path::new(&errors).is_absolute() {
-            fifo.open().await;
-        }
-        std::future::pending::<()>().await;
-    });
-    write(&task).await;
-    other.abort();
+    // Nomad's logger waits for a writer of both FIFOs, though a guest has one console, and it may be silent. They are closed with
+    // this future, however that ends.
+    let paths = [&task.config.stdout_path, &task.config.stderr_path].map(PathBuf::from);
+    let mut fifos = paths.clone().map(Fifo::new);
+    let [output, errors] = &mut fifos;
+    let opened = async { tokio::join!(output.open(), errors.open()) };
+    tokio::select! {
+        () = async { drop(opened.await); std::future::pending().await } => {}
+        () = write(&task) => {}
+    }
+    // A guest that ended fast was followed for too short a time to find the logger.
+    drop(paths.map(|path| OpenOptions::new().open_sender(path)));
 }
 
 async fn write(task: &Task) {
     let id = task.kept.instance;
     let mut place = Place::take(&task.config);
-    let mut fifo = Fifo::new(&task.config.stdout_path);
+    let mut fifo = Fifo::new(PathBuf::from(&task.config.stdout_path));
     let mut tail: Vec<u8> = Vec::new();
     loop {
         match task.node.console_from(id, place.offset).await {
@@ -213,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        let mut fifo = Fifo::new(path.to_str().unwrap());
+        let mut fifo = Fifo::new(path.clone());
         let writing = tokio::spawn(async move { fifo.write(b"hello").await });
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(!writing.is_finished());

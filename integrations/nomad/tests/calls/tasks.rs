@@ -117,6 +117,30 @@ async fn a_guest_that_dies_is_a_task_that_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_logger_hears_the_end_of_both_fifos_whether_or_not_the_guest_spoke() {
+    let node = node();
+    let mut plugin = Plugin::new(&node).await;
+    let silent = Allocation::new();
+    // Nobody reads the output of the second, which has more to say than a FIFO holds.
+    let unheard = Allocation::new();
+    let words = format!("{PONG}\nScript(print \"{}\", goto begin);", "x".repeat(4000));
+    for (allocation, task, kinds) in [
+        (&silent, silent.pong(), &["stdout", "stderr"][..]),
+        (&unheard, unheard.task(json!({ "config": words })), &["stderr"][..]),
+    ] {
+        let ended = kinds.iter().map(|kind| {
+            let path = allocation.fifo(kind);
+            std::thread::spawn(move || std::fs::read(path).map(|text| text.len()))
+        });
+        let ended: Vec<_> = ended.collect();
+        plugin.start(&task).await.unwrap();
+        plugin.stop(&task).await.unwrap();
+        eventually("the FIFOs are closed", || ended.iter().all(std::thread::JoinHandle::is_finished));
+        plugin.destroy(&task, false).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_task_is_heard_of_at_once() {
     let node = node();
     let mut plugin = Plugin::new(&node).await;
