@@ -30,6 +30,8 @@ WARM_UP = 2
 TURN = 10
 PREPARED = 4
 PORT = 7979
+# Guests of the job that is updated.
+FLEET = 4
 # Connections that are tried at the same time.
 MOST = 500
 
@@ -211,6 +213,33 @@ def knobs(place, count):
             print(line(label, map(first_packet, tasks.turn(kind, count))), flush=True)
     meter.close()
     server.shutdown()
+    for parallel in (1, FLEET):
+        took = [update(place, parallel, turn) for turn in range(-(-count // 3))]
+        print(line(f'update of {FLEET} guests, max_parallel = {parallel}', took), flush=True)
+
+
+def update(place, parallel, turn):
+    """Milliseconds from an update's registration until all guests of a job run the new version and Nomad takes them for healthy."""
+    name = f'fleet-{parallel}-{turn}'
+    healthy = {'MaxParallel': parallel, 'HealthCheck': 'task_states', 'MinHealthyTime': 10**8, 'HealthyDeadline': 60 * 10**9,
+               'ProgressDeadline': 120 * 10**9}
+
+    def version(number):
+        task = place.task(PONG, Meta={'version': str(number)}, Env={'VERSION': str(number)})
+        return place.job(name, task, count=FLEET, group={'Update': healthy})
+
+    def deployed(number):
+        found = place.nomad('GET', f'/v1/job/{name}/deployment')
+        return found and found['JobVersion'] == number and found['Status'] == 'successful'
+    place.register(version(0))
+    eventually('the first version runs', lambda: deployed(0), 60)
+    began = time.time_ns()
+    place.register(version(1))
+    eventually('the second version runs', lambda: deployed(1), 120)
+    took = (time.time_ns() - began) / 1e6
+    place.stop(name)
+    eventually('it is gone', lambda: not place.instances())
+    return took
 
 
 def connected(port, seconds=20):
