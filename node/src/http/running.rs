@@ -79,7 +79,7 @@ async fn console(
 
 async fn last(node: &Node, handle: &Handle) -> Result<String, Problem> {
     if handle.view.borrow().state.runs()
-        && let Ok(text) = control::console(handle.socket.clone()).await
+        && let Ok(text) = control::console(&handle.socket).await
     {
         return Ok(text);
     }

@@ -52,6 +52,8 @@ pub(super) struct Actor {
     pub trace: Option<RequestTrace>,
     /// Its creator is about to send [`Command::Launch`].
     pub launch_follows: bool,
+    /// How many wait for its forced deletion.
+    pub killers: watch::Receiver<u32>,
     /// Who waits until it is gone.
     pub deleting: Vec<oneshot::Sender<Result<(), Problem>>>,
     /// It was removed from the store.
@@ -63,7 +65,9 @@ fn begin(node: Arc<Node>, row: Row, run: Option<Run>) -> (Actor, Handle, mpsc::R
     let (commands, received) = mpsc::channel(WAITING);
     let (view, observed) = watch::channel(instance.clone());
     let socket = node.folder(instance.id).join(SOCKET);
-    let handle = Handle { id: instance.id, name: instance.name.clone(), view: observed, socket, commands };
+    let (killers, forced) = watch::channel(0);
+    let (id, name) = (instance.id, instance.name.clone());
+    let handle = Handle { id, name, view: observed, socket, commands, killers };
     let actor = Actor {
         node,
         spec,
@@ -75,6 +79,7 @@ fn begin(node: Arc<Node>, row: Row, run: Option<Run>) -> (Actor, Handle, mpsc::R
         retry_at: None,
         trace: None,
         launch_follows: false,
+        killers: forced,
         deleting: Vec::new(),
         gone: false,
     };

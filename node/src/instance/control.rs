@@ -1,16 +1,18 @@
 //! Questions to a running instance's monitor.
 
 use api::Problem;
-use machine::control::{CallError, Client, RefusalKind, Request, Response};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use machine::control::{CallError, LINE_MAXIMUM, RefusalKind, Request, Response};
+use std::path::Path;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 
-/// How long a monitor may take for an answer: its guest may be slow.
+/// How long a monitor may take for an answer, from the connection to its last byte: its guest may be slow.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a console that are kept.
 const CONSOLE: u64 = 64 << 10;
+/// A console that has said nothing for so long has said what it had to say.
+const QUIET: Duration = Duration::from_millis(20);
 
 fn failed(e: &CallError) -> Problem {
     match e {
@@ -25,9 +27,8 @@ fn failed(e: &CallError) -> Problem {
 }
 
 /// Asks once.
-pub async fn call(socket: PathBuf, request: Request) -> Result<Response, Problem> {
-    let asked = tokio::task::spawn_blocking(move || Client::connect(&socket)?.call(&request, TIMEOUT));
-    match asked.await.map_err(|e| Problem::node(e.to_string()))?.map_err(|e| failed(&e))? {
+pub async fn call(socket: impl AsRef<Path>, request: Request) -> Result<Response, Problem> {
+    match exchange(socket.as_ref(), &request).await?.0 {
         Response::Refused { kind, message } => Err(match kind {
             RefusalKind::NotFound => Problem::absent("handler", &message),
             RefusalKind::Busy | RefusalKind::Ended => Problem::conflict(message),
@@ -37,11 +38,29 @@ pub async fn call(socket: PathBuf, request: Request) -> Result<Response, Problem
     }
 }
 
+/// Asks, and takes in an answer of bounded length in bounded time, whoever the monitor is by now.
+async fn exchange(socket: &Path, request: &Request) -> Result<(Response, BufReader<UnixStream>), Problem> {
+    let asked = tokio::time::timeout(TIMEOUT, async {
+        let mut stream = BufReader::new(UnixStream::connect(socket).await?);
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        let mut answer = Vec::new();
+        let read = (&mut stream).take(LINE_MAXIMUM as u64).read_until(b'\n', &mut answer).await?;
+        match read {
+            0 => Err(CallError::Ended),
+            LINE_MAXIMUM => Err(CallError::TooLong),
+            _ => Ok((serde_json::from_slice(&answer)?, stream)),
+        }
+    });
+    asked.await.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))
+}
+
 /// A console that goes on.
 pub struct Following {
     /// Bytes of this run that were written before the first that comes.
     pub offset: u64,
-    stream: tokio::io::BufReader<tokio::net::UnixStream>,
+    stream: BufReader<UnixStream>,
     skip: u64,
 }
 
@@ -64,41 +83,29 @@ impl Following {
 
 /// Follows a console from a place on: the number of bytes that were seen before.
 pub async fn follow(socket: &Path, from: u64) -> Result<Following, Problem> {
-    let asked = tokio::time::timeout(TIMEOUT, attach(socket)).await;
-    let (begins, stream) =
-        asked.map_err(|_| Problem::failed("the monitor does not answer"))?.map_err(|e| failed(&e))?;
+    let (begins, stream) = attach(socket).await?;
     Ok(Following { offset: begins.max(from), stream, skip: from.saturating_sub(begins) })
 }
 
-async fn attach(socket: &Path) -> Result<(u64, tokio::io::BufReader<tokio::net::UnixStream>), CallError> {
-    let mut stream = tokio::io::BufReader::new(tokio::net::UnixStream::connect(socket).await?);
-    let mut line = serde_json::to_vec(&Request::Console)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
-    let mut answer = String::new();
-    if stream.read_line(&mut answer).await? == 0 {
-        return Err(CallError::Ended);
-    }
-    match serde_json::from_str(&answer)? {
-        Response::Done { value } => Ok((value.parse().unwrap_or(0), stream)),
-        _ => Err(CallError::Ended),
+async fn attach(socket: &Path) -> Result<(u64, BufReader<UnixStream>), Problem> {
+    match exchange(socket, &Request::Console).await? {
+        (Response::Done { value }, stream) => Ok((value.parse().unwrap_or(0), stream)),
+        _ => Err(failed(&CallError::Ended)),
     }
 }
 
 /// The last of a console, as far as the monitor has kept it.
-pub async fn console(socket: PathBuf) -> Result<String, Problem> {
-    let read = tokio::task::spawn_blocking(move || read_console(&socket));
-    read.await.map_err(|e| Problem::node(e.to_string()))?.map_err(|e| failed(&e))
-}
-
-fn read_console(socket: &Path) -> Result<String, CallError> {
-    let mut client = Client::connect(socket)?;
-    if !matches!(client.call(&Request::Console, TIMEOUT)?, Response::Done { .. }) {
-        return Ok(String::new());
-    }
-    let (mut bytes, stream) = client.into_console();
+pub async fn console(socket: &Path) -> Result<String, Problem> {
+    let (_, stream) = attach(socket).await?;
+    let mut bytes = Vec::new();
     // What was said before comes at once; what is said from now on is not waited for.
-    stream.set_read_timeout(Some(Duration::from_millis(20)))?;
-    let _ = stream.take(CONSOLE).read_to_end(&mut bytes);
+    let read = async {
+        let mut stream = stream.take(CONSOLE);
+        while tokio::time::timeout(QUIET, stream.read_buf(&mut bytes))
+            .await
+            .is_ok_and(|n| n.is_ok_and(|n| n > 0))
+        {}
+    };
+    let _ = tokio::time::timeout(TIMEOUT, read).await;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

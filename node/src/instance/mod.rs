@@ -87,6 +87,8 @@ pub struct Handle {
     /// Its monitor's control socket, while it runs.
     pub socket: PathBuf,
     commands: mpsc::Sender<Command>,
+    /// How many wait for its forced deletion: its task waits for no answer of its monitor then.
+    killers: watch::Sender<u32>,
 }
 
 fn gone(name: &str) -> Problem {
@@ -145,9 +147,20 @@ impl Handle {
         self.request(|to| Command::Pause(pause, to)).await
     }
 
-    /// Removes it.
+    /// Removes it. With `force` nothing that its monitor is asked for is waited for any more.
     pub async fn delete(&self, force: bool) -> Result<(), Problem> {
-        self.request(|to| Command::Delete(force, to)).await
+        if !force {
+            return self.request(|to| Command::Delete(false, to)).await;
+        }
+        let handle = self.clone();
+        // Whoever asks may go away.
+        let deletion = tokio::spawn(async move {
+            handle.killers.send_modify(|n| *n += 1);
+            let outcome = handle.request(|to| Command::Delete(true, to)).await;
+            handle.killers.send_modify(|n| *n -= 1);
+            outcome
+        });
+        deletion.await.map_err(|e| Problem::node(e.to_string()))?
     }
 
     /// How it came to be.

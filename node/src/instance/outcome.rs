@@ -1,8 +1,7 @@
 //! What a monitor reports, and what becomes of its instance when it has ended.
 
 use super::actor::Actor;
-use super::control;
-use super::launch::{SOCKET, clean};
+use super::launch::clean;
 use crate::desired::{Desired, Goal};
 use crate::failpoint;
 use crate::node::after;
@@ -10,8 +9,10 @@ use crate::store::Running;
 use api::Problem;
 use api::instance::{Instance, State};
 use api::timeline::Timeline;
+use machine::control::{Request, Response};
 use machine::ending::Ending;
 use machine::report::Report;
+use machine::status;
 use machine::timeline as model;
 use tokio::time::Instant;
 
@@ -31,6 +32,10 @@ impl Actor {
                     }
                 }
             }
+        }
+        if self.run.as_ref().is_some_and(|run| run.report.is_too_long() && !run.ending) {
+            tracing::warn!(instance = self.instance.name, "its monitor's report has no end: it is killed");
+            self.kill();
         }
     }
 
@@ -55,13 +60,10 @@ impl Actor {
     }
 
     pub(super) async fn timeline(&mut self) -> Result<Timeline, Problem> {
-        if let Some(run) = &self.run {
-            let socket = self.node.folder(self.instance.id).join(SOCKET);
-            if let Ok(machine::control::Response::Timeline(t)) =
-                control::call(socket, machine::control::Request::Timeline).await
-            {
-                self.save(&whole(&run.running, &self.instance, t));
-            }
+        if let Some(run) = &self.run
+            && let Ok(Response::Timeline(t)) = self.ask(Request::Timeline).await
+        {
+            self.save(&whole(&run.running, &self.instance, t));
         }
         let kept = self.node.store.timeline(self.instance.id)?;
         kept.ok_or_else(|| Problem::conflict(format!("{} was never started", self.instance.name)))
@@ -72,7 +74,14 @@ impl Actor {
         self.read();
         let Some(mut run) = self.run.take() else { return };
         run.report.close(&self.node.watcher);
-        self.ended(&run.running, run.end, false);
+        let end = run.end.or_else(|| {
+            run.report.is_too_long().then(|| Report::Refused {
+                message: "its monitor's report had no end, and it was killed".into(),
+                hint: None,
+                status: status::MONITOR,
+            })
+        });
+        self.ended(&run.running, end, false);
     }
 
     /// A run has ended, with the last line of its report if there is one. `rebooted`: with the host.

@@ -10,8 +10,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// Longest line, bytes: a timeline and the last of a console, escaped.
-const LINE: usize = 1 << 20;
+/// Longest report, bytes: two timelines, the last of a console, escaped, and a few lost devices.
+const LENGTH: u64 = 4 << 20;
+/// What is read at once, bytes.
+const PIECE: u64 = 1 << 20;
 
 /// Watches all reports.
 pub struct Watcher {
@@ -80,24 +82,31 @@ impl Reader {
         }
     }
 
-    /// The lines that have come since the last time.
+    /// The lines that have come since the last time. Of a report that is too long only the beginning is read.
     pub fn lines(&mut self) -> Vec<Report> {
-        let mut more = Vec::new();
-        let read = self
-            .file
-            .seek(SeekFrom::Start(self.read))
-            .and_then(|_| (&mut self.file).take(LINE as u64).read_to_end(&mut more));
-        self.read += read.unwrap_or(0) as u64;
-        self.rest.extend(more);
         let mut lines = Vec::new();
-        while let Some(end) = self.rest.iter().position(|&b| b == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            match serde_json::from_slice(&line) {
-                Ok(report) => lines.push(report),
-                Err(e) => tracing::warn!("a line of a report makes no sense: {e}"),
+        while !self.is_too_long() {
+            let read = self
+                .file
+                .seek(SeekFrom::Start(self.read))
+                .and_then(|_| (&mut self.file).take(PIECE).read_to_end(&mut self.rest));
+            let Ok(read @ 1..) = read else { break };
+            self.read += read as u64;
+            let whole = self.rest.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+            for line in self.rest[..whole].split_inclusive(|&b| b == b'\n') {
+                match serde_json::from_slice(line) {
+                    Ok(report) => lines.push(report),
+                    Err(e) => tracing::warn!("a line of a report makes no sense: {e}"),
+                }
             }
+            self.rest.drain(..whole);
         }
         lines
+    }
+
+    /// Whether it is longer than any monitor's.
+    pub fn is_too_long(&self) -> bool {
+        self.read >= LENGTH
     }
 
     /// Nothing more is expected.
@@ -105,5 +114,31 @@ impl Reader {
         if let Some((wd, _)) = self.watch.take() {
             watcher.forget(wd);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[tokio::test]
+    async fn a_report_is_read_line_by_line_and_no_further_than_it_may_be_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        let mut reader = Reader::open(&Watcher::new().unwrap(), &path).unwrap();
+        let mut file = File::options().append(true).open(&path).unwrap();
+        let line = br#"{"report":"device-lost","device":1,"message":"gone"}"#;
+        file.write_all(line).unwrap();
+        assert!(reader.lines().is_empty());
+        file.write_all(b"\nnonsense\n").unwrap();
+        file.write_all(line).unwrap();
+        file.write_all(b"\n").unwrap();
+        assert_eq!(reader.lines().len(), 2);
+        for _ in 0..8 {
+            file.write_all(&[b'x'; 1 << 20]).unwrap();
+        }
+        assert!(reader.lines().is_empty());
+        assert!(reader.is_too_long() && reader.rest.len() as u64 <= LENGTH + PIECE);
     }
 }

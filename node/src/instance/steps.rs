@@ -8,7 +8,7 @@ use crate::desired::{Desired, Goal, Step};
 use crate::failpoint;
 use api::Problem;
 use api::instance::{Restart, State};
-use machine::control::Request;
+use machine::control::{Request, Response};
 use machine::timeline::unix_ns;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -200,16 +200,30 @@ impl Actor {
         }
     }
 
+    /// Asks the monitor, and waits for its answer unless the instance is to be gone.
+    pub(super) async fn ask(&self, request: Request) -> Result<Response, Problem> {
+        let mut killers = self.killers.clone();
+        let socket = self.node.folder(self.instance.id).join(SOCKET);
+        tokio::select! {
+            biased;
+            Ok(_) = killers.wait_for(|n| *n > 0) => {
+                Err(Problem::conflict(format!("{} is being deleted", self.instance.name)))
+            }
+            answer = control::call(socket, request) => answer,
+        }
+    }
+
     async fn ask_to_stop(&mut self) {
         let grace_ms = self.desired.grace_ms;
         let Some(run) = &mut self.run else { return };
         run.ending = true;
-        run.kill_at = Some(Instant::now() + Duration::from_millis(grace_ms.into()) + Duration::from_secs(1));
+        let kill_at = Instant::now() + Duration::from_millis(grace_ms.into()) + Duration::from_secs(1);
+        run.kill_at = Some(kill_at);
         self.becomes(State::Stopping, None);
         failpoint::reach("stop::stopping");
-        let socket = self.node.folder(self.instance.id).join(SOCKET);
-        // A monitor that does not listen yet, or no longer, is killed in time.
-        if control::call(socket, Request::Stop { grace_ms }).await.is_err() {
+        // A monitor that does not listen yet, or no longer, or does not answer, is killed in time.
+        let asked = tokio::time::timeout_at(kill_at, self.ask(Request::Stop { grace_ms })).await;
+        if !asked.is_ok_and(|answer| answer.is_ok()) {
             self.kill();
         }
         failpoint::reach("stop::asked");
@@ -249,7 +263,7 @@ impl Actor {
     pub(super) async fn set_paused(&mut self, pause: bool) -> Result<(), Problem> {
         let (to, request) =
             if pause { (State::Paused, Request::Pause) } else { (State::Ready, Request::Resume) };
-        control::call(self.node.folder(self.instance.id).join(SOCKET), request).await?;
+        self.ask(request).await?;
         failpoint::reach("pause::done");
         self.becomes(to, None);
         Ok(())
@@ -258,8 +272,7 @@ impl Actor {
     /// Gives the guest the configuration of the specification; if it refuses, the one before is that again.
     pub(super) async fn configure(&mut self, before: Option<String>) -> Result<(), Problem> {
         let config = self.spec.config.clone().unwrap_or_default();
-        let socket = self.node.folder(self.instance.id).join(SOCKET);
-        let outcome = control::call(socket, Request::Configure { config }).await;
+        let outcome = self.ask(Request::Configure { config }).await;
         failpoint::reach("swap::done");
         let desired = Desired { replaced_config: None, ..self.desired.clone() };
         if outcome.is_err() {
