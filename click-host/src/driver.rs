@@ -21,9 +21,9 @@ const ROUNDS: usize = 64;
 /// Runs what the command line asks for.
 pub fn run(options: Options) -> ExitCode {
     match attempt(&options) {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => ExitCode::from(report::lost_output().unwrap_or(status)),
         Err(message) => {
-            eprintln!("{}", message.trim_end());
+            report::say(message.trim_end());
             ExitCode::FAILURE
         }
     }
@@ -47,7 +47,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
     }
     let mut servers = servers(options)?;
     if options.threads > 1 && !options.silent {
-        eprintln!("warning: '-j {}': the router runs on one thread", options.threads);
+        report::say(&format!("warning: '-j {}': the router runs on one thread", options.threads));
     }
     let source = Source { name: &name, text: &text };
     let mut router = host.router(&source).map_err(|d| report::errors(&d))?;
@@ -56,13 +56,13 @@ fn attempt(options: &Options) -> Result<u8, String> {
         right &= write_flat(&mut router, &mut host, file);
     }
     if options.verbose {
-        eprintln!("{name}: {} elements", router.elements().count());
+        report::say(&format!("{name}: {} elements", router.elements().count()));
     }
     let watch = StopWatch::start();
     let empty = router.elements().next().is_none();
     if empty && !options.quit && !options.reconfigure {
         if !options.silent {
-            eprintln!("warning: {name}: configuration has no elements, exiting");
+            report::say(&format!("warning: {name}: configuration has no elements, exiting"));
         }
     } else if !options.quit {
         drive(&mut router, &mut host, &mut servers, options.verbose)?;
@@ -101,7 +101,7 @@ fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: 
     let waited = |until| wait(until).map_err(|e| format!("poll: {}", reason(&e)));
     loop {
         waited(Until::Now)?;
-        if host.signals.stop() {
+        if host.signals.stop() || report::output_is_lost() {
             return Ok(());
         }
         for server in &mut *servers {
@@ -112,7 +112,7 @@ fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: 
             std::mem::swap(router, &mut next);
             router.take_over(next);
             if verbose {
-                eprintln!("another configuration: {} elements", router.elements().count());
+                report::say(&format!("another configuration: {} elements", router.elements().count()));
             }
             continue;
         }
@@ -142,7 +142,7 @@ fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
     match fs::write(file, text) {
         Ok(()) => true,
         Err(e) => {
-            eprintln!("{file}: {}", reason(&e));
+            report::say(&format!("{file}: {}", reason(&e)));
             false
         }
     }
@@ -155,7 +155,7 @@ fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
     let value = match value {
         Ok(value) => value,
         Err(message) => {
-            eprintln!("{message}");
+            report::say(&message);
             return 255;
         }
     };
@@ -167,7 +167,7 @@ fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
             "true" | "yes" | "t" | "y" => 0,
             "false" | "no" | "f" | "n" => 1,
             _ => {
-                eprintln!("exit handler value should be integer");
+                report::say("exit handler value should be integer");
                 255
             }
         },

@@ -140,9 +140,7 @@ impl Host for Desk {
 
 impl Outside for Desk {
     fn write_out(&mut self, text: &str) {
-        let mut out = io::stdout().lock();
-        // As in `print`.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        report::out(text);
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {

@@ -65,13 +65,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match options::parse(arguments) {
         Ok(options::Wish::Run(options)) => driver::run(*options),
         Ok(options::Wish::Print(text)) => {
-            print!("{text}");
-            ExitCode::SUCCESS
+            report::out(&text);
+            ExitCode::from(report::lost_output().unwrap_or(0))
         }
         Err(message) => {
-            eprintln!("click: {message}");
-            eprintln!(
-                "Usage: click [OPTION]... [ROUTERFILE] [VAR=VALUE]...\nTry 'click --help' for more information."
+            report::say(&format!("click: {message}"));
+            report::say(
+                "Usage: click [OPTION]... [ROUTERFILE] [VAR=VALUE]...\nTry 'click --help' for more information.",
             );
             ExitCode::FAILURE
         }

@@ -4,6 +4,48 @@ use crate::host::Desk;
 use click::element::Outside;
 use click::{Diagnostics, Router};
 use std::fmt::Write;
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
+
+/// Exit status of a program whose reader went away, as SIGPIPE would have it: 128 and the signal's number.
+const BROKEN_PIPE: u8 = 141;
+/// Exit status of one that cannot write what it was asked for.
+const UNWRITTEN: u8 = 1;
+
+/// Why standard output took no more.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to standard output. After a failure nothing is written any more, and the program ends soon.
+pub fn out(text: &str) {
+    if LOST.get().is_some() {
+        return;
+    }
+    let mut out = io::stdout().lock();
+    if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Two may find out at the same time.
+        let _ = LOST.set(e);
+    }
+}
+
+/// Whether standard output takes no more.
+pub fn output_is_lost() -> bool {
+    LOST.get().is_some()
+}
+
+/// The exit status of a program whose standard output took no more, which says so unless its reader has gone away.
+pub fn lost_output() -> Option<u8> {
+    let error = LOST.get()?;
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Some(BROKEN_PIPE);
+    }
+    say(&format!("cannot write to standard output: {}", crate::configuration::reason(error)));
+    Some(UNWRITTEN)
+}
+
+/// Writes a line to standard error. There is nowhere left to report that it cannot be written to.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// Errors in the form `FILE:LINE: MESSAGE`. Those of one element stand below a line that names it.
 pub fn errors(diagnostics: &Diagnostics) -> String {
@@ -52,7 +94,7 @@ pub fn handlers(router: &mut Router, host: &mut Desk, wanted: &[String]) -> bool
         let (full, several) = match expand(router, host, wish) {
             Ok(found) => found,
             Err(message) => {
-                eprintln!("{message}");
+                say(&message);
                 right = false;
                 continue;
             }
@@ -64,7 +106,7 @@ pub fn handlers(router: &mut Router, host: &mut Desk, wanted: &[String]) -> bool
                 Ok(value) if wanted.len() > 1 || several => host.write_out(&format!("{handler}:\n{value}\n")),
                 Ok(value) => host.write_out(&value),
                 Err(message) => {
-                    eprintln!("{message}");
+                    say(&message);
                     right = false;
                 }
             }

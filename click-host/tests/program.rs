@@ -227,3 +227,50 @@ fn a_guest_is_told_what_needs_a_host() {
     let source = ::click::check(&source, &[]).unwrap_err().to_string();
     assert!(source.contains("FromDump needs a host, and cannot be used in a guest"), "{source}");
 }
+
+#[test]
+fn output_that_is_not_taken_ends_the_program_and_is_told() {
+    let forever = "Script(TYPE ACTIVE, print \"ABC\", wait 1ms, loop)";
+    for line in [
+        &["--help"][..],
+        &["--version"],
+        &["-e", COUNTED, "-h", "c.count"],
+        &["-q", "-o", "-", "-e", COUNTED],
+        &["-e", forever],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = click(line).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let (status, _, err) = said(child.wait_with_output().unwrap());
+        assert_eq!(
+            (status, err.contains("cannot write"), err.contains("panicked")),
+            (141, false, false),
+            "{line:?}: {err}"
+        );
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let child = click(line).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let (status, _, err) = said(child.wait_with_output().unwrap());
+        assert_eq!(status, 1, "{line:?}: {err}");
+        assert!(
+            err.ends_with("cannot write to standard output: No space left on device\n"),
+            "{line:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn complaints_that_nobody_takes_change_no_exit_status() {
+    for (line, status) in
+        [(&["--nothing"][..], 1), (&["-e", "x :: Foo"], 1), (&["-e", COUNTED, "-h", "c.nothing"], 1)]
+    {
+        for output in ["/dev/full", ""] {
+            let err = if output.is_empty() {
+                Stdio::from(std::io::pipe().unwrap().1)
+            } else {
+                Stdio::from(std::fs::File::options().write(true).open(output).unwrap())
+            };
+            let outcome = click(line).stdin(Stdio::null()).stderr(err).status().unwrap();
+            assert_eq!(outcome.code(), Some(status), "{line:?}");
+        }
+    }
+}

@@ -68,7 +68,7 @@ impl Handlers for (&mut Router, &mut Desk) {
         self.0.elements().nth(number).map(|(name, _)| name.to_string())
     }
     fn say(&mut self, text: &str) {
-        eprintln!("{text}");
+        crate::report::say(text);
     }
     fn is_replaced(&self) -> bool {
         Host::is_replaced(self.1)
