@@ -132,9 +132,12 @@ pub async fn carry(task: Arc<Task>) {
     let paths = [&task.config.stdout_path, &task.config.stderr_path].map(PathBuf::from);
     let mut fifos = paths.clone().map(Fifo::new);
     let [output, errors] = &mut fifos;
-    let opened = async { tokio::join!(output.open(), errors.open()) };
+    let opened = async {
+        let _writers = tokio::join!(output.open(), errors.open());
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = async { drop(opened.await); std::future::pending().await } => {}
+        () = opened => {}
         () = write(&task) => {}
     }
     // A guest that ended fast was followed for too short a time to find the logger.
