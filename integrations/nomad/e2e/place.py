@@ -330,7 +330,7 @@ class Place:
             if e.code == 404:
                 return None
             raise Failed(f'{method} {path}: {e.code} {e.read().decode(errors="replace")}') from None
-        return json.loads(text) if text.startswith((b'{', b'[', b'"')) else text.decode(errors='replace')
+        return json.loads(text) if text.startswith((b'{', b'[', b'"', b'null')) else text.decode(errors='replace')
 
     def command(self, *words, check=True, **more):
         """The `nomad` command."""
