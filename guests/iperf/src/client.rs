@@ -20,6 +20,8 @@ use smoltcp::wire::IpEndpoint;
 
 /// Buffers of a UDP socket, bytes, and datagrams in them.
 const DATAGRAMS: (usize, usize) = (512 << 10, 512);
+/// How long the server has to take what its kernel has acknowledged. It counts nothing after it has heard of the end.
+const TAKEN: Duration = Duration::from_millis(50);
 
 /// The data connections of a test.
 enum Streams {
@@ -56,7 +58,7 @@ pub async fn run(stack: &Stack, address: IpAddr, options: &Options) -> Result<()
     let server = IpEndpoint::new(address.into(), options.port);
     let mut socket = connect(stack, server, JSON_MAXIMUM).await?;
     socket.set_no_delay();
-    socket.set_patience(3 * PEER_TIMEOUT);
+    socket.set_timeout(3 * PEER_TIMEOUT);
     let mut client = Client { stack, server, control: Control { socket }, cookie: cookie() };
     let parameters = &options.parameters;
     let (own, peer) = client.test(parameters).await?;
@@ -90,6 +92,9 @@ impl Client<'_> {
                 State::TestStart => test.begin(),
                 State::TestRunning => {
                     own = self.flow(&test, &mut streams).await?;
+                    if !parameters.reverse && parameters.bytes().is_some() {
+                        executor::sleep(TAKEN).await;
+                    }
                     self.control.send_state(State::TestEnd).await?;
                 }
                 State::ExchangeResults => {

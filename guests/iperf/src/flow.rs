@@ -127,11 +127,13 @@ impl Test {
             executor::sleep_until(self.begun.get() + Duration::from_nanos(pace.due_ns())).await;
             let most = if pace.is_set() { self.parameters.len as usize } else { usize::MAX };
             let most = self.left.get().map_or(most, |left| most.min(left as usize));
-            let Ok(n @ 1..) = socket.produce(|room| room.len().min(most)).await else { return };
+            let Ok(n @ 1..) = socket.produce(|room| room.len().min(most)).await else { break };
             self.left.set(self.left.get().map(|left| left.saturating_sub(n as u64)));
             self.meters[index].moved(n);
             pace.sent(n);
         }
+        // The peer counts until it hears of the end, by another connection. One that has gone counts nothing.
+        let _ = socket.delivered().await;
     }
 
     async fn receive(&self, index: usize, socket: &mut TcpSocket) {

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::Future;
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 use iperf_protocol::datagram::{CONNECT, CONNECT_OLD, CONNECTED, CONNECTED_OLD};
 use iperf_protocol::options::Options;
@@ -23,6 +23,8 @@ use smoltcp::wire::IpEndpoint;
 const CONTROL_BUFFER: usize = JSON_MAXIMUM;
 /// Buffers of the UDP socket, bytes, and datagrams in them.
 const DATAGRAMS: (usize, usize) = (2 << 20, 2048);
+/// How long the bytes that a client has sent may come after its word that it has.
+const OVERTAKEN: Duration = Duration::from_secs(1);
 
 /// Serves until the guest ends, or one test if that is what was asked for.
 pub async fn run(stack: &Stack, options: &Options, datagram: u32) {
@@ -33,7 +35,7 @@ pub async fn run(stack: &Stack, options: &Options, datagram: u32) {
             continue;
         }
         socket.set_no_delay();
-        socket.set_patience(3 * PEER_TIMEOUT);
+        socket.set_timeout(3 * PEER_TIMEOUT);
         let mut session =
             Session { stack, port: options.port, datagram, control: Control { socket }, next: &mut next };
         match session.serve().await {
@@ -126,8 +128,15 @@ impl Session<'_> {
         self.control.send_state(State::TestRunning).await?;
         test.begin();
         let meanwhile = select(reject_other_clients(self.stack, self.port, self.next), test.run(flows));
-        match select(self.control.state(), select(meanwhile, test.stalled())).await {
-            Either::Left(Ok(State::TestEnd)) => Ok(test.results()),
+        let mut meanwhile = pin!(meanwhile);
+        match select(self.control.state(), select(meanwhile.as_mut(), test.stalled())).await {
+            Either::Left(Ok(State::TestEnd)) => {
+                // The end may overtake the last bytes, which are in other connections.
+                if !test.parameters.reverse && test.parameters.bytes().is_some() {
+                    select(meanwhile, timeout(OVERTAKEN, test.received_all())).await;
+                }
+                Ok(test.results())
+            }
             Either::Left(Ok(State::ClientTerminate)) => Err(Failure::Terminated),
             Either::Left(Ok(other)) => Err(Failure::Unexpected(other.byte())),
             Either::Left(Err(failure)) => Err(failure),

@@ -42,7 +42,7 @@ async fn receive(stack: &Stack, options: &Options) {
             continue;
         }
         socket.set_no_delay();
-        socket.set_patience(PEER_TIMEOUT);
+        socket.set_timeout(PEER_TIMEOUT);
         let mut session = Session::new(socket, options);
         match session.receive().await {
             Ok(sizes) => println!("{sizes} sizes"),
@@ -56,7 +56,7 @@ async fn transmit(stack: &Stack, options: &Options, receiver: IpEndpoint) -> Res
     let mut socket = TcpSocket::new(stack, BUFFER);
     timeout(PEER_TIMEOUT, socket.connect(receiver)).await.ok_or(Ended::Silent)??;
     socket.set_no_delay();
-    socket.set_patience(PEER_TIMEOUT);
+    socket.set_timeout(PEER_TIMEOUT);
     let mut session = Session::new(socket, options);
     session.transmit().await?;
     session.close().await;

@@ -364,17 +364,36 @@ impl TcpSocket {
     }
 
     /// Gives the connection up when the peer has not answered for so long, and asks it in time.
-    pub fn set_patience(&mut self, patience: Duration) {
-        let patience = smoltcp::time::Duration::from_micros(patience.as_micros() as u64);
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        let timeout = smoltcp::time::Duration::from_micros(timeout.as_micros() as u64);
         self.stack.tcp(self.handle, |socket| {
-            socket.set_timeout(Some(patience));
-            socket.set_keep_alive(Some(patience / 3));
+            socket.set_timeout(Some(timeout));
+            socket.set_keep_alive(Some(timeout / 3));
         });
     }
 
     /// Who is at the other end, once there is a connection.
     pub fn peer(&self) -> Option<IpEndpoint> {
         self.stack.tcp(self.handle, |socket| socket.remote_endpoint())
+    }
+
+    /// Waits until the peer has acknowledged all that was written.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::Closed`]: the connection ended before that.
+    pub async fn delivered(&mut self) -> Result<(), NetError> {
+        core::future::poll_fn(|context| {
+            self.stack.tcp(self.handle, |socket| match (socket.send_queue(), socket.is_active()) {
+                (0, _) => Poll::Ready(Ok(())),
+                (_, false) => Poll::Ready(Err(NetError::Closed)),
+                _ => {
+                    socket.register_send_waker(context.waker());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
     }
 
     /// Closes this direction, behind what was written. The socket has to stay for the peer to get it.
