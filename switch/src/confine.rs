@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use libc::c_long;
-use rustix::process::DumpableBehavior;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -133,6 +133,13 @@ fn keep_capabilities(wanted: &[u32]) -> io::Result<()> {
 fn no_new_privileges() -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// As many descriptors as the host lets this process have. A port's peer has at most 13: its connection, four of its rings,
+/// and eight that came with a message.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// For the whole process, before it has other threads.

@@ -98,6 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config, listener: UnixListener) -> Result<(), String> {
+    switch::confine::raise_descriptor_limit().map_err(|e| format!("raise the limit of descriptors: {e}"))?;
     switch::confine::process().map_err(|e| format!("give up privileges: {e}"))?;
     let (signalled, signal) = UnixStream::pair().map_err(|e| e.to_string())?;
     for number in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {

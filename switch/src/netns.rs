@@ -77,8 +77,12 @@ pub fn bring_up(name: &str, mtu: u16) -> io::Result<()> {
 
 /// An interface's number in this thread's namespace.
 pub fn index(name: &str) -> io::Result<u32> {
-    let socket = request_socket()?;
-    rustix::net::netdevice::name_to_index(&socket, name)
+    index_at(request_socket()?.as_fd(), name)
+}
+
+/// An interface's number in the namespace of a socket of any kind.
+pub fn index_at(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    rustix::net::netdevice::name_to_index(socket, name)
         .map_err(|e| io::Error::new(e.kind(), format!("interface {name}: {e}")))
 }
 

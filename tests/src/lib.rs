@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub mod browser;
 pub mod frames;
+pub mod front;
 pub mod net;
 pub mod node;
 pub mod ovs;
@@ -205,6 +206,14 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// CPU time that a process has used, clock ticks.
+pub fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
+    let after_name = stat.rsplit(')').next().expect("a name in parentheses");
+    let field = |n: usize| after_name.split_whitespace().nth(n).and_then(|t| t.parse::<u64>().ok());
+    field(11).expect("user time") + field(12).expect("system time")
 }
 
 /// Sends a signal to a process that a test started.

@@ -124,6 +124,57 @@ fn a_capture_is_read_by_tshark() {
 }
 
 #[test]
+fn several_captures_of_a_port_do_not_disturb_each_other() {
+    let (a, b) = (Namespace::new(), Namespace::new());
+    let switch = Switch::new(&format!("[segments.s]\n{}{}", tap("ta", &a, S), tap("tb", &b, S)));
+    a.address("ta", "10.1.0.1/24");
+    b.address("tb", "10.1.0.2/24");
+    let begin = |n: usize| {
+        let file = switch.folder.join(format!("capture{n}.pcapng"));
+        let mut capture = Command::new(e2e::program("microvisor"));
+        capture.args(["switch", "--socket"]).arg(switch.control()).args(["capture", "tb"]);
+        let capture = capture.stdout(std::fs::File::create(&file).expect("made")).spawn().expect("it starts");
+        eventually("the capture has begun", || std::fs::metadata(&file).is_ok_and(|m| m.len() > 0));
+        (capture, file)
+    };
+    let (mut first, first_file) = begin(1);
+    let (mut second, second_file) = begin(2);
+    let packets = |file: &std::path::Path| {
+        run(Command::new("tshark").arg("-r").arg(file).args(["-Y", "icmp"])).out.lines().count()
+    };
+    assert!(a.pings("10.1.0.2", 3));
+    eventually("the first has them", || packets(&first_file) >= 6);
+    eventually("the second has them", || packets(&second_file) >= 6);
+    let _ = second.kill();
+    let _ = second.wait();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(a.pings("10.1.0.2", 3));
+    eventually("the first goes on", || packets(&first_file) >= 12);
+    let _ = first.kill();
+    let _ = first.wait();
+}
+
+#[test]
+fn who_missed_that_an_address_is_wanted_is_told_again() {
+    let a = Namespace::new();
+    let switch = Switch::new(&format!(
+        "[segments.s]\nanswer-neighbours = true\n{}\
+         [announced.guest]\nsegment = \"s\"\nmac = \"02:00:00:00:00:99\"\naddresses = [\"10.1.0.9\"]\ntime-ms = 6000",
+        tap("ta", &a, S)
+    ));
+    a.address("ta", "10.1.0.1/24");
+    let ping = start(&mut a.command(&["ping", "-n", "-c", "1", "-W", "8", "10.1.0.9"]));
+    eventually("the packet waits", || switch.status().held.iter().any(|h| h.packets == 1));
+    let mut events = Client::connect(&switch.control()).expect("it listens");
+    events.call(&Request::Events, Duration::from_secs(5)).expect("granted");
+    for _ in 0..2 {
+        let told = events.event(Some(Duration::from_secs(3)));
+        assert!(matches!(told, Ok(Event::Wanted { .. })), "{told:?}");
+    }
+    e2e::finish(ping);
+}
+
+#[test]
 fn a_limited_port_is_held_to_its_rate() {
     let (a, b) = (Namespace::new(), Namespace::new());
     let limited = "segment = \"s\"\nlimit-in = { mbit = 200 }";

@@ -1,9 +1,8 @@
 //! A device behind a port fails while the switch works.
 
-use e2e::eventually;
 use e2e::net::Namespace;
 use e2e::switch::{Switch, tap};
-use std::fs;
+use e2e::{eventually, ticks};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,14 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use std::time::Duration;
 use switch::control::{Client, Event, Request};
-
-/// CPU time that a process has used, clock ticks.
-fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a running process");
-    let after_name = stat.rsplit(')').next().expect("a name in parentheses");
-    let field = |n: usize| after_name.split_whitespace().nth(n).and_then(|t| t.parse::<u64>().ok());
-    field(11).expect("user time") + field(12).expect("system time")
-}
 
 #[test]
 fn a_tap_that_is_deleted_costs_nothing_and_comes_back() {
@@ -51,6 +42,54 @@ fn a_tap_that_is_deleted_costs_nothing_and_comes_back() {
         assert_eq!(switch.port("ta").last_error, None);
         assert!(switch.port("tb").up, "the other port never failed");
     }
+}
+
+/// A port on one end of a veth pair, whose other end is in a namespace of its own, goes on after the pair was deleted and
+/// made again.
+#[track_caller]
+fn an_interface_that_is_made_again_is_used_again(device: &str, rest: &str) {
+    let (there, far, host) = (Namespace::new(), Namespace::new(), Namespace::new());
+    let make = || {
+        there.ip(&["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &far.name]);
+        // Whoever has seen it before need not ask again.
+        far.ip(&["link", "set", "far", "address", "02:00:00:00:00:77"]);
+        there.ip(&["link", "set", "near", "up"]);
+        far.ip(&["link", "set", "far", "up"]);
+        far.address("far", "10.3.0.2/24");
+        // What is done by software at an XDP port cannot be left to hardware at the other end.
+        e2e::run(&mut far.command(&["ethtool", "-K", "far", "tx", "off"]));
+    };
+    make();
+    let switch = Switch::new(&format!(
+        "[segments.s]\n{}[ports.near]\ndevice = {{ {device} = {{ interface = \"near\", netns = \"{}\"{rest} }} }}\n\
+         segment = \"s\"\n",
+        tap("ta", &host, "segment = \"s\""),
+        there.name
+    ));
+    host.address("ta", "10.3.0.1/24");
+    switch.is_up_soon("near");
+    assert!(host.pings("10.3.0.2", 1));
+    for round in 0..2 {
+        there.ip(&["link", "del", "near"]);
+        eventually("the port has failed", || switch.port("near").last_error.is_some());
+        make();
+        eventually("the port is up again", || switch.port("near").up);
+        eventually(&format!("packets pass again, {round}"), || host.pings("10.3.0.2", 1));
+    }
+    // Deleted and made again before the switch can look.
+    there.ip(&["link", "del", "near"]);
+    make();
+    eventually("packets pass after a quick change", || host.pings("10.3.0.2", 1));
+}
+
+#[test]
+fn a_packet_interface_that_is_made_again_is_used_again() {
+    an_interface_that_is_made_again_is_used_again("packet", "");
+}
+
+#[test]
+fn an_xdp_interface_that_is_made_again_is_used_again() {
+    an_interface_that_is_made_again_is_used_again("xdp", ", queue = 0");
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! Peers of the switch that are not ours: DPDK's virtio-user under flood, and front ends that mean harm.
 
+use e2e::front::{Front, GUEST, Good, SERVER, SIZE, event, is_dropped, memfd};
 use e2e::switch::Switch;
 use e2e::{eventually, huge_pages, root, start};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use vhost_user::message::{MemoryRegion, Request, RingAddresses, RingEvent, RingState};
+use vhost_user::message::{MemoryRegion, Request, RingEvent};
 use vhost_user::socket::Connection;
 
 const WIRE: &str = "\
@@ -62,166 +62,6 @@ fn dpdk_floods_the_switch_and_both_count_the_same() {
     assert!(a.drops.is_empty() && b.drops.is_empty(), "nothing is lost: {a:?} {b:?}");
     assert_eq!((a.received, b.received), (sent_a, sent_b), "what was sent the switch received");
     eventually("the peer is gone", || !switch.port("a").up);
-}
-
-/// A front end that does as it is told.
-struct Front {
-    connection: Connection,
-    memory: OwnedFd,
-}
-
-const GUEST: u64 = 0x1000_0000;
-const SIZE: u64 = 1 << 20;
-
-fn memfd(size: u64) -> OwnedFd {
-    // SAFETY: the name is a C string; the descriptor that is returned has no other owner.
-    let fd = unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"peer".as_ptr(), libc::MFD_CLOEXEC)) };
-    File::from(fd.try_clone().expect("a descriptor")).set_len(size).expect("sized");
-    fd
-}
-
-fn event() -> OwnedFd {
-    // SAFETY: as above.
-    unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_NONBLOCK)) }
-}
-
-impl Front {
-    fn new(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).expect("the switch listens");
-        stream.set_read_timeout(Some(Duration::from_secs(2))).expect("set");
-        Self { connection: Connection::new(stream), memory: memfd(SIZE) }
-    }
-
-    /// Sends a request; whether the switch is still there.
-    fn ask(&mut self, request: &Request, fds: &[&OwnedFd]) -> bool {
-        let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-        let sent = self.connection.send(request.code(), &request.emit(), &fds, false);
-        sent.is_ok() && (!request.is_question() || matches!(self.connection.receive(), Ok(Some(_))))
-    }
-
-    fn region(&self) -> MemoryRegion {
-        MemoryRegion { guest: GUEST, length: SIZE, user: GUEST, offset: 0 }
-    }
-
-    /// All that it takes until the rings run: descriptors at 0, available at 0x4000, used at 0x5000 of each ring's 64 KiB.
-    fn begin(&mut self) -> bool {
-        let region = self.region();
-        let memory = self.memory.try_clone().expect("a descriptor");
-        let mut good = self.ask(&Request::GetFeatures, &[])
-            && self.ask(&Request::SetOwner, &[])
-            && self.ask(&Request::SetFeatures(1 << 32), &[])
-            && self.ask(&Request::SetMemoryTable(vec![region]), &[&memory]);
-        for index in 0..2 {
-            let at = GUEST + 0x10000 * u64::from(index);
-            let addresses = RingAddresses {
-                index,
-                flags: 0,
-                descriptors: at,
-                used: at + 0x5000,
-                available: at + 0x4000,
-                log: 0,
-            };
-            good = good
-                && self.ask(&Request::SetRingSize(RingState { index, value: 256 }), &[])
-                && self.ask(&Request::SetRingAddresses(addresses), &[])
-                && self.ask(&Request::SetRingBase(RingState { index, value: 0 }), &[])
-                && self
-                    .ask(&Request::SetRingCall(RingEvent { index: index as u8, none: false }), &[&event()])
-                && self
-                    .ask(&Request::SetRingKick(RingEvent { index: index as u8, none: false }), &[&event()]);
-        }
-        good
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) {
-        use std::os::unix::fs::FileExt;
-        let file = File::from(self.memory.try_clone().expect("a descriptor"));
-        file.write_all_at(bytes, at).expect("written");
-    }
-
-    /// A descriptor of the ring that the guest transmits by.
-    fn descriptor(&self, index: u64, address: u64, length: u32, flags: u16, next: u16) {
-        self.descriptor_of(1, index, address, length, flags, next);
-    }
-
-    fn descriptor_of(&self, ring: u64, index: u64, address: u64, length: u32, flags: u16, next: u16) {
-        let mut d = address.to_le_bytes().to_vec();
-        d.extend(length.to_le_bytes());
-        d.extend(flags.to_le_bytes());
-        d.extend(next.to_le_bytes());
-        self.write(0x10000 * ring + 16 * index, &d);
-    }
-
-    /// Makes chains available in the ring that the guest transmits by.
-    fn offer(&self, heads: &[u16], index: u16) {
-        self.offer_of(1, heads, index);
-    }
-
-    fn offer_of(&self, ring: u64, heads: &[u16], index: u16) {
-        for (i, head) in heads.iter().enumerate() {
-            self.write(0x10000 * ring + 0x4004 + 2 * i as u64, &head.to_le_bytes());
-        }
-        self.write(0x10000 * ring + 0x4002, &index.to_le_bytes());
-    }
-
-    /// A chain of `count` descriptors from 0 on: 12 bytes at `at`, then the bytes behind them, one a descriptor.
-    fn long_chain(&self, ring: u64, count: u16, at: u64, flags: u16) {
-        for i in 0..count {
-            let (address, length) = if i == 0 { (at, 12) } else { (at + 11 + u64::from(i), 1) };
-            let next = u16::from(i + 1 < count);
-            self.descriptor_of(ring, i.into(), GUEST + address, length, flags | next, i + 1);
-        }
-    }
-}
-
-const SERVER: &str = "\
-[segments.s]
-[ports.victim]
-device = { vhost-user = { path = \"@/victim.sock\" } }
-segment = \"s\"
-[ports.out]
-device = { pcap = { write = \"@/out\" } }
-segment = \"s\"
-[ports.good]
-device = { vhost-user = { path = \"@/good.sock\" } }
-segment = \"s\"
-";
-
-/// A well-behaved peer of the same switch, whose frames must always get through.
-struct Good {
-    front: Front,
-    sent: u16,
-}
-
-impl Good {
-    fn new(switch: &Switch) -> Self {
-        let mut front = Front::new(&switch.folder.join("good.sock"));
-        assert!(front.begin());
-        front.descriptor(0, GUEST + 0x40000, 12 + 60, 0, 0);
-        let mut packet = vec![0u8; 12];
-        packet.extend(e2e::frames::frame(e2e::frames::EVERYONE, e2e::frames::mac(1), None, b"good"));
-        front.write(0x40000, &packet);
-        switch.is_up_soon("good");
-        Self { front, sent: 0 }
-    }
-
-    #[track_caller]
-    fn gets_through(&mut self, switch: &Switch) {
-        self.sent += 1;
-        let slot = u64::from((self.sent - 1) % 256);
-        self.front.write(0x14004 + 2 * slot, &0u16.to_le_bytes());
-        self.front.write(0x14002, &self.sent.to_le_bytes());
-        // A port that has slept for long looks again when it is told anything.
-        assert!(self.front.ask(&Request::GetFeatures, &[]), "the good peer keeps its port");
-        eventually("the frame is through", || switch.port("good").counters.received == u64::from(self.sent));
-    }
-}
-
-/// Whether the switch has dropped the victim's peer.
-fn is_dropped(switch: &Switch, words: &str) {
-    eventually(&format!("the peer is dropped: {words}"), || {
-        switch.port("victim").last_error.is_some_and(|e| e.contains(words))
-    });
 }
 
 #[test]

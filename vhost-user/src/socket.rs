@@ -37,6 +37,9 @@ pub enum Error {
     /// The peer does not speak the protocol.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// This process cannot have the descriptors that came: its table is full.
+    #[error("no room for the descriptors of a message: too many open files")]
+    TableFull,
     /// The socket failed. On sending, `WouldBlock` means that the peer does not read.
     #[error("vhost-user socket: {0}")]
     Socket(#[from] io::Error),
@@ -67,6 +70,11 @@ impl Connection {
     /// The socket, to set its timeouts.
     pub fn stream(&self) -> &UnixStream {
         &self.stream
+    }
+
+    /// Whether a part of a message is there, and the rest is not.
+    pub fn is_unfinished(&self) -> bool {
+        self.have > 0
     }
 
     /// The next message; `None` if it is not all there yet.
@@ -169,6 +177,9 @@ fn receive(
     // At once: a message that never completes could bring some with each byte.
     if descriptors.len() > DESCRIPTORS_MAXIMUM {
         return Err(Malformed::TooManyDescriptors(std::mem::take(descriptors).len()).into());
+    }
+    if message.msg_flags & libc::MSG_CTRUNC != 0 {
+        return Err(Error::TableFull);
     }
     Ok(Some(n as usize))
 }

@@ -131,6 +131,8 @@ pub struct DeviceQueue {
     next_available: u16,
     /// Index of the next entry of the used ring.
     next_used: u16,
+    /// The most chains that were seen waiting at a time.
+    most_waiting: u16,
     /// `next_used` when the driver was last asked whether it wants to know.
     asked: u16,
 }
@@ -144,7 +146,7 @@ impl DeviceQueue {
     pub unsafe fn new(parts: Parts, direction: Direction, event_index: bool, next_available: u16) -> Self {
         // SAFETY: the ring is there, by the caller's promise.
         let next_used = unsafe { parts.used_index() }.load(Ordering::Acquire);
-        Self { parts, direction, event_index, next_available, next_used, asked: next_used }
+        Self { parts, direction, event_index, next_available, next_used, most_waiting: 0, asked: next_used }
     }
 
     /// Index of the next entry of the available ring: where to go on later.
@@ -156,6 +158,11 @@ impl DeviceQueue {
     /// available ring here.
     pub fn next_used(&self) -> u16 {
         self.next_used
+    }
+
+    /// Goes on with the chain behind the last one that was given back.
+    pub fn resume_at_used(&mut self) {
+        self.next_available = self.next_used;
     }
 
     /// Entries of the queue.
@@ -172,6 +179,14 @@ impl DeviceQueue {
         let (seen, size) = (self.next_available, self.parts.size());
         let waiting = index.wrapping_sub(seen);
         if waiting > size { Err(RingError::Runaway { index, seen, size }) } else { Ok(waiting) }
+    }
+
+    /// Whether `waiting` chains, which wait now, are as many as have ever been seen to: then the driver has none in hand, and
+    /// what does not fit into these never will.
+    #[inline]
+    pub fn is_most(&mut self, waiting: u16) -> bool {
+        self.most_waiting = self.most_waiting.max(waiting);
+        waiting == self.most_waiting
     }
 
     #[inline]

@@ -34,6 +34,9 @@ use watch::{Interest, WatchSet};
 /// How long a guest has to stop after a signal.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// How long nobody is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
 /// What the loop waits on. The number is the epoll token.
 const EVENTS: u64 = 0;
 const DOORBELL: u64 = 1;
@@ -75,6 +78,8 @@ pub struct Io<C> {
     next_id: u64,
     /// When the guest is ended if it has not stopped.
     deadline: Option<Instant>,
+    /// When connections are accepted again, since that has failed.
+    accepts_again: Option<Instant>,
     /// Number of the first signal that asked for the end.
     signal: Option<i32>,
     /// Whether the guest was reported ready.
@@ -135,6 +140,7 @@ impl<C: Channel> Io<C> {
             pending: BTreeMap::new(),
             next_id: 1,
             deadline: None,
+            accepts_again: None,
             signal: None,
             ready: false,
         };
@@ -172,6 +178,7 @@ impl<C: Channel> Io<C> {
                 self.deadline = None;
                 self.state.end(Ending::Killed);
             }
+            self.accept_again();
             if let Some(ending) = self.state.ending()
                 && self.state.has_left()
             {
@@ -183,10 +190,22 @@ impl<C: Channel> Io<C> {
 
     /// How long to wait for the next event, milliseconds; -1: for ever.
     fn timeout(&self) -> i32 {
-        self.deadline.map_or(-1, |d| {
+        let next = [self.deadline, self.accepts_again].into_iter().flatten().min();
+        next.map_or(-1, |d| {
             let left = d.saturating_duration_since(Instant::now());
             left.as_millis().saturating_add(1).min(60_000) as i32
         })
+    }
+
+    /// Accepts connections again, if that has failed and it is time.
+    fn accept_again(&mut self) {
+        if self.accepts_again.is_some_and(|at| at <= Instant::now())
+            && let Some(listener) = self.server.listener()
+        {
+            self.accepts_again = None;
+            // It has been waited for before.
+            let _ = self.watch.set(LISTENER, listener, Interest::Read);
+        }
     }
 
     /// Handles what is ready, or was left over.
@@ -207,7 +226,10 @@ impl<C: Channel> Io<C> {
                 }
             }
             LISTENER => {
-                self.server.accept();
+                if !self.server.accept() {
+                    self.watch.remove(LISTENER);
+                    self.accepts_again = Some(Instant::now() + ACCEPT_PAUSE);
+                }
                 self.watch_connections();
             }
             CONNECTIONS.. => self.connection((token - CONNECTIONS) as usize),

@@ -5,7 +5,7 @@ use crate::control::{LINE_MAXIMUM, RefusalKind, Request, Response};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-/// Connections at a time; more wait to be accepted until one closes.
+/// Connections at a time.
 const CONNECTIONS: usize = 16;
 /// Bytes kept for a connection that does not read; then it is closed.
 const OUTPUT_MAXIMUM: usize = LINE_MAXIMUM;
@@ -47,9 +47,14 @@ impl Server {
         self.listener.as_ref()
     }
 
-    /// Accepts who waits. One too many is closed at once.
-    pub fn accept(&mut self) {
-        while let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) {
+    /// Accepts who waits. One too many is closed at once. `false` if that fails for a while, as with a full table of
+    /// descriptors: then the socket stays readable.
+    pub fn accept(&mut self) -> bool {
+        while let Some(accepted) = self.listener.as_ref().map(UnixListener::accept) {
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => return [ErrorKind::WouldBlock, ErrorKind::ConnectionAborted].contains(&e.kind()),
+            };
             let Some(slot) = self.connections.iter().position(Option::is_none) else {
                 continue;
             };
@@ -58,6 +63,7 @@ impl Server {
                 self.connections[slot] = Some(Connection { stream, input, output, console: false });
             }
         }
+        true
     }
 
     fn close(&mut self, slot: usize) {

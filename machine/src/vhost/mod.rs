@@ -79,6 +79,7 @@ impl From<vhost_user::socket::Error> for VhostError {
         match e {
             vhost_user::socket::Error::Closed => Self::Closed,
             vhost_user::socket::Error::Malformed(m) => Self::Malformed(m),
+            vhost_user::socket::Error::TableFull => Self::Socket(io::Error::from_raw_os_error(libc::EMFILE)),
             vhost_user::socket::Error::Socket(e) => match e.kind() {
                 io::ErrorKind::WouldBlock => Self::Full,
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,

@@ -9,6 +9,9 @@ const LONGEST: usize = crate::frame::LARGEST;
 /// Most bytes that wait, of all addresses together.
 const BYTES: usize = 64 << 20;
 
+/// Time between two messages about an address that is wanted.
+const TELL_INTERVAL: Nanos = 250_000_000;
+
 /// A packet that waits.
 #[derive(Debug)]
 pub struct Held {
@@ -24,6 +27,8 @@ pub struct Held {
 pub struct Holds {
     queues: HashMap<String, VecDeque<Held>>,
     bytes: usize,
+    /// When the switch's own thread was last told that an address is wanted.
+    told: HashMap<String, Nanos>,
 }
 
 impl Holds {
@@ -50,6 +55,16 @@ impl Holds {
         true
     }
 
+    /// Whether the switch's own thread is to be told that an address is wanted: at first, and now and then.
+    pub fn is_news(&self, name: &str, now: Nanos) -> bool {
+        self.told.get(name).is_none_or(|&at| now.saturating_sub(at) >= TELL_INTERVAL)
+    }
+
+    /// It has been told.
+    pub fn told(&mut self, name: &str, now: Nanos) {
+        self.told.insert(name.to_owned(), now);
+    }
+
     /// Drops what has waited too long; how many.
     pub fn expire(&mut self, name: &str, time: Nanos, now: Nanos) -> u64 {
         let Some(queue) = self.queues.get_mut(name) else {
@@ -71,6 +86,7 @@ impl Holds {
     /// All that wait for an address, in the order in which they came, less what has waited too long.
     pub fn release(&mut self, name: &str, time: Nanos, now: Nanos) -> VecDeque<Held> {
         self.expire(name, time, now);
+        self.told.remove(name);
         let queue = self.queues.remove(name).unwrap_or_default();
         self.bytes -= queue.iter().map(|h| h.bytes.len()).sum::<usize>();
         queue

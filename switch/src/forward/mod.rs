@@ -44,7 +44,7 @@ pub struct ForwardingState {
     /// Rate limit on what goes out.
     pub limit_out: RateLimiter,
     /// Where copies of its packets go while somebody looks.
-    pub capture: Option<CaptureSink>,
+    pub captures: Vec<CaptureSink>,
     /// The other end of a point-to-point segment, if packets need no inspection at all.
     point_to_point_to: Option<PortId>,
     out: Vec<Outgoing>,
@@ -211,12 +211,10 @@ impl Forwarder {
     /// Decides where the frames of a batch go.
     pub fn forward(&mut self, tables: &Tables, from: PortId, batch: &mut Batch, now: Now) {
         let Some(state) = self.ports.get_mut(from.index()) else { return };
-        if let Some(sink) = &state.capture
-            && !batch.frames().iter().all(|f| sink.capture(batch, f, 0, true))
-        {
-            state.capture = None;
+        if !state.captures.is_empty() {
+            state.captures.retain(|sink| batch.frames().iter().all(|f| sink.capture(batch, f, 0, true)));
         }
-        if let (Some(to), None) = (state.point_to_point_to, &state.capture) {
+        if let (Some(to), true) = (state.point_to_point_to, state.captures.is_empty()) {
             for frame in 0..batch.len() as u16 {
                 self.push(to, Outgoing { frame, vlan: 0 });
             }

@@ -117,7 +117,7 @@ impl Switch {
             loads[thread] += 1;
             let shared = Arc::<Shared>::default();
             match devices::open(name, port, id, self.threads.notifying(thread)) {
-                Ok(Opened { device, peer }) => {
+                Ok(Opened { device, peer, interface }) => {
                     let config = port.clone();
                     let managed = PortRecord {
                         id,
@@ -125,6 +125,7 @@ impl Switch {
                         thread,
                         shared,
                         peer,
+                        interface,
                         reopening: Reopening::default(),
                         last_error: None,
                     };

@@ -85,6 +85,18 @@ impl Carriers {
         Some(up.unwrap_or(false))
     }
 
+    /// Whether a port's interface is not the one that it was opened for: that one was deleted.
+    fn is_gone(&self, managed: &PortRecord) -> bool {
+        let Some((name, netns)) = interface(&managed.config.device) else { return false };
+        let Some(opened) = managed.interface else { return false };
+        let socket = self.sockets.iter().find(|(n, _)| n.as_deref() == netns);
+        match socket.map(|(_, socket)| netns::index_at(socket.as_fd(), name)) {
+            Some(Ok(now)) => now != opened,
+            // The namespace may be another one of the same name.
+            _ => netns::inside(netns, || netns::index(name)).ok() != Some(opened),
+        }
+    }
+
     /// When links of bonds are looked at again.
     pub fn next_look(&self) -> Option<Instant> {
         self.next_look
@@ -114,6 +126,9 @@ impl Switch {
     }
 
     fn take_carrier(&self, managed: &PortRecord) {
+        if self.carriers.is_gone(managed) {
+            return self.threads.tell(managed.thread, Command::Gone(managed.id));
+        }
         let Some(up) = self.carriers.of(&managed.config.device) else { return };
         if up != managed.shared.is_up() {
             self.threads.tell(managed.thread, Command::Carrier(managed.id, up));

@@ -24,6 +24,8 @@ pub struct Opened {
     pub device: Option<Box<dyn Device>>,
     /// How its peer is found.
     pub peer: Peer,
+    /// The number of the interface that the device is bound to, if it does not notice that it goes.
+    pub interface: Option<u32>,
 }
 
 /// Opens it.
@@ -32,7 +34,7 @@ pub fn open(name: &str, port: &PortConfig, id: PortId, notifying: Arc<AtomicU64>
         let port = name.to_owned();
         move |source| Error::Port { port, doing, source }
     };
-    let mut peer = Peer::None;
+    let (mut peer, mut bound) = (Peer::None, None);
     let device: Option<Box<dyn Device>> = match &port.device {
         DeviceConfig::Bond(_) => None,
         DeviceConfig::VhostUser { path, client } => {
@@ -52,11 +54,13 @@ pub fn open(name: &str, port: &PortConfig, id: PortId, notifying: Arc<AtomicU64>
         DeviceConfig::Packet { interface, netns } => {
             let device = packet::open(interface, netns.as_deref(), id, port.offload)
                 .map_err(failed(format!("open interface {interface}")))?;
+            bound = Some(device.interface);
             Some(Box::new(device))
         }
         DeviceConfig::Xdp { interface, netns, queue } => {
             let device = xdp::open(interface, netns.as_deref(), *queue, id)
                 .map_err(failed(format!("open interface {interface}, queue {queue}, by AF_XDP")))?;
+            bound = Some(device.interface);
             Some(Box::new(device))
         }
         DeviceConfig::Pcap { read, write } => {
@@ -65,5 +69,5 @@ pub fn open(name: &str, port: &PortConfig, id: PortId, notifying: Arc<AtomicU64>
             Some(Box::new(device))
         }
     };
-    Ok(Opened { device, peer })
+    Ok(Opened { device, peer, interface: bound })
 }

@@ -2,8 +2,8 @@
 //! plane leaves to it.
 //! `apply` changes the configuration, `tables` makes the data plane's tables from it, `devices` opens what stands behind
 //! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
-//! hears from the kernel about interfaces, `server` speaks with those who ask, `threads` starts the data plane and
-//! watches over it.
+//! hears from the kernel about interfaces, `server` speaks with those who ask, `wanted` tells of addresses
+//! that packets wait for, `threads` starts the data plane and watches over it.
 
 mod apply;
 mod bonds;
@@ -15,6 +15,7 @@ mod server;
 mod show;
 mod tables;
 mod threads;
+mod wanted;
 
 use crate::config::{Config, PortConfig};
 use crate::control::{Event, Request, Response};
@@ -36,6 +37,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threads::Threads;
+use wanted::WantedAddresses;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,8 @@ struct PortRecord {
     thread: usize,
     shared: Arc<Shared>,
     peer: Peer,
+    /// The number that its interface had when it was opened, if the device is bound to one.
+    interface: Option<u32>,
     /// When a device of the kernel that has failed is opened again, and how often.
     reopening: Reopening,
     /// Why its device or its last peer was let go.
@@ -108,6 +112,7 @@ pub struct Switch {
     bonds: Bonds,
     carriers: Carriers,
     server: Server,
+    wanted: WantedAddresses,
     poller: Arc<Poller>,
     started: Instant,
 }
@@ -128,6 +133,7 @@ impl Switch {
             bonds: Bonds::default(),
             carriers: Carriers::default(),
             server,
+            wanted: WantedAddresses::default(),
             poller,
             started: Instant::now(),
         };
@@ -171,7 +177,7 @@ impl Switch {
             for key in ready {
                 match key {
                     key::WAKEUP => self.threads.clear_wakeup(),
-                    key::CONTROL => self.server.accept(),
+                    key::CONTROL => self.server.accept(&self.poller),
                     key::SIGNAL => return,
                     key if key >= key::LISTENER => self.front_end_waits(PortId((key - key::LISTENER) as u16)),
                     key => self.carriers.hear(key - key::CARRIER),
@@ -181,6 +187,8 @@ impl Switch {
             self.take_carriers();
             self.connect_clients();
             self.reopen_devices();
+            self.repeat_wanted();
+            self.server.resume(&self.poller);
             self.run_bonds();
             self.answer_requests();
             self.threads.watch();
@@ -194,7 +202,12 @@ impl Switch {
         let reopen = self.ports.values().filter_map(|p| p.reopening.next()).map(until).min();
         let lacp = self.bonds.deadline().map(until);
         let look = self.carriers.next_look().map(until);
-        [next, reopen, lacp, look].into_iter().flatten().fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
+        let accept = self.server.next_attempt().map(until);
+        let wanted = self.wanted.next().map(until);
+        [next, reopen, lacp, look, accept, wanted]
+            .into_iter()
+            .flatten()
+            .fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
     }
 
     fn tell(&self, port: PortId, command: Command) {
@@ -224,11 +237,7 @@ impl Switch {
                         self.tell(id, Command::Send(id, answer));
                     }
                 }
-                SlowPathMessage::Wanted(place, _) => {
-                    if let Some(a) = self.tables.announced.get(place) {
-                        self.server.tell(&Event::Wanted { announced: a.name.clone() });
-                    }
-                }
+                SlowPathMessage::Wanted(place, _) => self.address_wanted(place),
                 SlowPathMessage::Learned(..) => {}
             }
         }
@@ -237,6 +246,7 @@ impl Switch {
     fn link_changed(&mut self, id: PortId, up: bool) {
         self.bonds.carrier(id, up);
         if up {
+            self.address_served(id);
             self.threads.tell(0, Command::Release);
         }
         if let Some((name, _)) = self.named(id) {
@@ -275,6 +285,7 @@ impl Switch {
                 }
                 Request::Events => {
                     self.server.subscribe(&to);
+                    self.tell_wanted();
                     continue;
                 }
                 change => self.change(change).map(Response::Changed),

@@ -1,7 +1,7 @@
 //! Vhost-user front ends: sockets that they connect to, and sockets of theirs that are connected to, again and again while
 //! nobody is there.
 
-use super::{Switch, devices, key};
+use super::{Switch, devices, key, server};
 use crate::port::PortId;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
@@ -129,7 +129,7 @@ impl Switch {
     /// A front end has connected to a port's socket.
     pub(super) fn front_end_waits(&mut self, id: PortId) {
         let Some((_, managed)) = self.named(id) else { return };
-        let Peer::Server { listener, connected, next, .. } = &mut managed.peer else { return };
+        let Peer::Server { listener, connected, next, wait, .. } = &mut managed.peer else { return };
         if *connected || next.is_some() {
             return;
         }
@@ -138,6 +138,11 @@ impl Switch {
             Ok((stream, _)) => {
                 *connected = true;
                 self.tell(id, Command::Connected(id, stream));
+            }
+            // The table of descriptors is full, perhaps: it waits on.
+            Err(e) if server::is_lasting(&e) => {
+                *next = Some(Instant::now() + *wait);
+                *wait = (*wait * 4).min(LONGEST_WAIT);
             }
             Err(_) => {
                 let poller = self.poller.clone();

@@ -53,7 +53,8 @@ impl Switch {
             }
             let notifying = self.threads.notifying(record.thread);
             match devices::open(name, &record.config, record.id, notifying) {
-                Ok(Opened { device: Some(device), .. }) => {
+                Ok(Opened { device: Some(device), interface, .. }) => {
+                    record.interface = interface;
                     record.reopening.succeeded(now);
                     record.last_error = None;
                     self.threads.tell(record.thread, Command::Replace(record.id, device));

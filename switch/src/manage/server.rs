@@ -1,16 +1,18 @@
 //! Those who ask: a thread for each connection reads requests and hands them to the switch's own thread, so that a slow
 //! one keeps nobody waiting.
 
+use super::key;
 use crate::capture::{self, CapturedPacket};
 use crate::control::{Event, LINE_MAXIMUM, Request, Response};
 use crate::worker::wake::signal;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use polling::{Event as Ready, PollMode, Poller};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connections at a time; one more is closed.
 const CONNECTIONS: usize = 64;
@@ -18,6 +20,16 @@ const CONNECTIONS: usize = 64;
 const EVENTS: usize = 1024;
 /// How long an answer may take to be read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long nobody is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether accepting a connection fails for a reason that stays for a while, as a full table of descriptors, while the
+/// socket goes on being readable.
+pub fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    ![ConnectionAborted, Interrupted, WouldBlock].contains(&error.kind())
+}
 
 /// What the connection's thread goes on with.
 enum Answer {
@@ -53,6 +65,8 @@ pub struct Server {
     wakeup: Arc<OwnedFd>,
     subscribers: Vec<SyncSender<Event>>,
     connections: Arc<AtomicUsize>,
+    /// Until when nobody is accepted, since that has failed.
+    paused: Option<Instant>,
 }
 
 impl Server {
@@ -66,6 +80,7 @@ impl Server {
             wakeup: Arc::new(wakeup),
             subscribers: Vec::new(),
             connections: Arc::default(),
+            paused: None,
         }
     }
 
@@ -74,9 +89,36 @@ impl Server {
         self.listener.as_ref()
     }
 
+    /// When those who wait are accepted again, if they are not now.
+    pub fn next_attempt(&self) -> Option<Instant> {
+        self.paused
+    }
+
+    /// Accepts again, if it is time.
+    pub fn resume(&mut self, poller: &Poller) {
+        if self.paused.is_some_and(|at| at <= Instant::now()) {
+            self.paused = None;
+            self.listen_for(poller, Ready::readable(key::CONTROL));
+        }
+    }
+
+    fn listen_for(&self, poller: &Poller, ready: Ready) {
+        if let Some(listener) = &self.listener {
+            // It is registered.
+            let _ = poller.modify_with_mode(listener, ready, PollMode::Level);
+        }
+    }
+
     /// Takes who waits.
-    pub fn accept(&mut self) {
-        let Some(Ok((stream, _))) = self.listener.as_ref().map(UnixListener::accept) else { return };
+    pub fn accept(&mut self, poller: &Poller) {
+        let stream = match self.listener.as_ref().map(UnixListener::accept) {
+            Some(Ok((stream, _))) => stream,
+            Some(Err(e)) if is_lasting(&e) => {
+                self.paused = Some(Instant::now() + ACCEPT_PAUSE);
+                return self.listen_for(poller, Ready::none(key::CONTROL));
+            }
+            _ => return,
+        };
         if self.connections.load(Ordering::Relaxed) >= CONNECTIONS {
             return;
         }

@@ -113,7 +113,7 @@ impl Switch {
         let snap = snap.clamp(14, crate::frame::LARGEST);
         to.capture(port.to_owned(), snap, receiver);
         for id in ports {
-            self.tell(id, Command::Capture(id, Some(CaptureSink::new(sender.clone(), snap))));
+            self.tell(id, Command::Capture(id, CaptureSink::new(sender.clone(), snap)));
         }
     }
 }

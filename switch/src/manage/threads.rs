@@ -5,6 +5,7 @@ use crate::config::{Polling, Settings};
 use crate::confine;
 use crate::forward::SlowPathMessage;
 use crate::port::PortEvent;
+use crate::worker::events::EVENTS;
 use crate::worker::handoff::queue;
 use crate::worker::wake::{IN_CALL, Wake, event_fd, signal};
 use crate::worker::{Command, Poll, Worker};
@@ -87,7 +88,7 @@ impl Threads {
             Polling::Never => Poll::For(0),
         };
         let wakeup = event_fd()?;
-        let (events_sender, port_events) = channel();
+        let (events_sender, port_events) = sync_channel(EVENTS);
         let (slow_path_sender, slow_path) = sync_channel(SLOW_PATH_QUEUE);
         let (retired, to_drop) = channel::<Box<dyn Any + Send>>();
         std::thread::Builder::new().name("retired".into()).spawn(move || to_drop.iter().for_each(drop))?;

@@ -13,6 +13,7 @@ use crate::worker::wake::Wake;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// A port's number, for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,9 @@ impl PortId {
     }
 }
 
+/// How long a peer may take to finish a message that it has begun.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why a port's peer or device was dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -35,6 +39,9 @@ pub enum PortError {
     /// It does not speak vhost-user as it should.
     #[error("{0}")]
     Protocol(String),
+    /// It began a message and did not finish it.
+    #[error("it did not finish a message within {} s", MESSAGE_TIMEOUT.as_secs())]
+    Unfinished,
     /// It broke the rules of a ring.
     #[error("its ring: {0}")]
     Ring(#[from] vhost::RingError),
@@ -135,6 +142,11 @@ pub trait Device: Send {
     fn event(&mut self, token: u16, wake: &Wake, shared: &Shared) -> Result<(), PortError> {
         let _ = (token, wake, shared);
         Ok(())
+    }
+
+    /// When the peer has to have finished the message that it is in the middle of; `None` if it is in none.
+    fn message_deadline(&self) -> Option<Instant> {
+        None
     }
 
     /// The device begins on its thread.

@@ -31,6 +31,8 @@ pub struct Packet {
     fd: OwnedFd,
     port: PortId,
     up: bool,
+    /// The interface's number. A socket whose interface was deleted never has an error again.
+    pub interface: u32,
     /// One call's worth of ranges, kept to be used again.
     ranges: Vec<libc::iovec>,
     headers: Vec<NetHeader>,
@@ -87,7 +89,7 @@ pub fn open(interface: &str, netns: Option<&str>, port: PortId, offload: bool) -
         let (ranges, headers, tags) = (Vec::new(), Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         let abilities = if offload { Abilities::ALL } else { Abilities::default() };
         let finisher = Finisher::default();
-        Ok(Packet { abilities, finisher, fd, port, up, ranges, headers, tags })
+        Ok(Packet { abilities, finisher, fd, port, up, interface: index, ranges, headers, tags })
     })
 }
 

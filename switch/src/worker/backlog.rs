@@ -78,12 +78,16 @@ impl Backlog {
         }
     }
 
-    /// Drops everything if the port has taken nothing for too long.
-    fn expire(&mut self, shared: &Shared, now: u64) {
-        if now.saturating_sub(self.last_progress) > STALL_TIMEOUT_NS {
-            shared.count_drops(Reason::Full, self.queue.len() as u64);
-            *self = Self::default();
+    /// Drops everything if the port has taken nothing for too long; the first alone if the port has some room, which the
+    /// others may fit into. Whether something was dropped.
+    fn expire(&mut self, has_some_room: bool, shared: &Shared, now: u64) -> bool {
+        let stalled = !self.queue.is_empty() && now.saturating_sub(self.last_progress) > STALL_TIMEOUT_NS;
+        if stalled {
+            let count = if has_some_room { 1 } else { self.queue.len() };
+            shared.count_drops(Reason::Full, count as u64);
+            self.taken(count, now);
         }
+        stalled
     }
 }
 
@@ -125,9 +129,10 @@ impl Running {
             if !state.device.is_up() || broken.is_some() {
                 state.backlog = Backlog::default();
             }
-            state.backlog.expire(&entry.shared, now);
+            let has_some_room = (1..usize::MAX).contains(&state.device.room());
+            let dropped = state.backlog.expire(has_some_room, &entry.shared, now);
             waits = !state.backlog.is_empty();
-            if !waits {
+            if dropped || !waits {
                 state.device.forget_position();
             }
         }

@@ -11,6 +11,7 @@ use crate::frame::Outgoing;
 use crate::headers::arp::reverse_request;
 use crate::offload::Offload;
 use crate::port::{Device, PortId};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +49,8 @@ pub enum Command {
     Connected(PortId, UnixStream),
     /// The kernel says that a port's link is up or down.
     Carrier(PortId, bool),
+    /// The interface behind a port is gone, which its device does not notice.
+    Gone(PortId),
     /// Another device takes the place of a port's, which has failed.
     Replace(PortId, Box<dyn Device>),
     /// A frame of the switch's own, to be sent as it is.
@@ -59,8 +62,8 @@ pub enum Command {
         /// The link.
         link: PortId,
     },
-    /// A capture of a port's packets begins, or ends.
-    Capture(PortId, Option<CaptureSink>),
+    /// A capture of a port's packets begins. It ends when nobody takes them any more.
+    Capture(PortId, CaptureSink),
     /// A port has come up at another thread: what waits for it may go.
     Release,
     /// Say what is known.
@@ -85,6 +88,10 @@ impl Running {
                     }
                     self.check_link(port);
                 }
+                Command::Gone(port) => {
+                    let gone = io::Error::from_raw_os_error(libc::ENODEV);
+                    self.port_failed(port, gone.into());
+                }
                 Command::Replace(port, device) => {
                     if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {
                         state.device.disconnect(self.worker.wake.for_port(port));
@@ -98,7 +105,7 @@ impl Running {
                 Command::Announce { bond, link } => self.announce(bond, link),
                 Command::Capture(port, sink) => {
                     if let Some(state) = self.forwarder.ports.get_mut(port.index()) {
-                        state.capture = sink;
+                        state.captures.push(sink);
                     }
                 }
                 Command::Release => self.release_holds(),
@@ -221,17 +228,17 @@ impl Running {
     pub(super) fn wanted(&mut self, announced: usize, packet: Option<(Vec<u8>, Offload)>) {
         let tables = Arc::clone(&self.tables);
         let Some(a) = tables.announced.get(announced) else { return };
-        // The first packet is news; those that follow only wait.
-        let first = self.holds.waiting(&a.name) == 0;
         if let Some((bytes, offload)) = packet
             && !self.holds.keep(&a.name, a.packets, a.time, bytes, offload, self.now.nanos)
             && let Some(port) = a.port.and_then(|p| tables.port(p))
         {
             port.shared.count_drops(Reason::HoldFull, 1);
         }
-        if first {
-            // A full queue means that others are wanted as well; a repeated packet asks again.
-            let _ = self.worker.slow_path.try_send(SlowPathMessage::Wanted(announced, None));
+        if self.holds.is_news(&a.name, self.now.nanos) {
+            // A full queue means that others are wanted as well; the next packet asks again.
+            if self.worker.slow_path.try_send(SlowPathMessage::Wanted(announced, None)).is_ok() {
+                self.holds.told(&a.name, self.now.nanos);
+            }
             self.manager_wakeup_due = true;
         }
         self.release_holds();

@@ -13,7 +13,7 @@ impl Running {
     pub(super) fn cut_through(&mut self, tables: &Tables, from: PortId, to: PortId) -> Option<PollOutcome> {
         let near = self.forwarder.ports.get(from.index())?;
         let far = self.forwarder.ports.get(to.index())?;
-        if near.capture.is_some() || far.capture.is_some() || !far.limit_out.is_none() {
+        if !near.captures.is_empty() || !far.captures.is_empty() || !far.limit_out.is_none() {
             return None;
         }
         let (entry, far_entry) = (tables.port(from)?, tables.port(to)?);

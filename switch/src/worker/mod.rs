@@ -5,7 +5,9 @@
 mod backlog;
 mod command;
 mod cut_through;
+pub mod events;
 pub mod handoff;
+mod messages;
 mod send;
 pub mod wake;
 
@@ -17,10 +19,12 @@ use crate::forward::{Forwarder, Now, SlowPathMessage};
 use crate::frame::Batch;
 use crate::port::{Device, PortError, PortEvent, PortId};
 use backlog::Backlog;
+use events::{EVENT_RETRY_NS, EventSender};
 use handoff::{HandoffKind, Inbox, Outbox};
+use messages::MESSAGE_CHECK_NS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 use wake::{Event, Wake};
 
@@ -106,9 +110,9 @@ pub struct Worker {
     /// Whether there may be a command.
     pub command_pending: Arc<AtomicBool>,
     /// Changes of its ports, for the switch's own thread.
-    pub events: Sender<PortEvent>,
+    pub events: SyncSender<PortEvent>,
     /// What the switch's own thread does instead, since it takes long.
-    pub slow_path: std::sync::mpsc::SyncSender<SlowPathMessage>,
+    pub slow_path: SyncSender<SlowPathMessage>,
     /// Eventfd that wakes the switch's own thread, signalled after either.
     pub manager_wakeup: std::os::fd::OwnedFd,
     /// The epoll instance that it sleeps on.
@@ -139,9 +143,13 @@ struct Running {
     unflushed: Vec<PortId>,
     /// Ports that packets wait for.
     backlogged: Vec<PortId>,
+    /// Ports whose peers are in the middle of a message.
+    in_message: Vec<PortId>,
     /// Ports that failed while a batch was worked on: they are let go when it is done, since its packets may lie in
     /// their memory.
     failed: Vec<(PortId, PortError)>,
+    /// Where changes of ports are told.
+    events_out: EventSender,
     /// The batch that is being worked on; `None` while it is.
     batch: Option<Box<Batch>>,
     holds: Holds,
@@ -159,6 +167,7 @@ impl Worker {
     pub fn run(self) {
         let mut forwarder = Forwarder::new(self.keys);
         forwarder.shares = self.outboxes.iter().any(Option::is_some);
+        let events_out = EventSender::new(self.events.clone());
         let mut running = Running {
             worker: self,
             tables: Arc::default(),
@@ -167,7 +176,9 @@ impl Worker {
             polled: Vec::new(),
             unflushed: Vec::new(),
             backlogged: Vec::new(),
+            in_message: Vec::new(),
             failed: Vec::new(),
+            events_out,
             batch: Some(Box::default()),
             holds: Holds::default(),
             events: Vec::new(),
@@ -206,6 +217,8 @@ impl Running {
             if !self.backlogged.is_empty() {
                 self.drain_backlogs();
             }
+            self.check_messages();
+            self.retry_events();
             if !self.failed.is_empty() {
                 self.let_failed_go();
             }
@@ -401,7 +414,9 @@ impl Running {
         let handoffs = self.worker.inboxes.iter().any(|i| !i.handoffs.is_empty());
         let stay_up = handoffs || self.worker.command_pending.load(Ordering::Relaxed);
         let waits = (!self.backlogged.is_empty() || !self.unflushed.is_empty()).then_some(BACKLOG_RETRY_NS);
-        let next = [limited, waits].into_iter().flatten().min();
+        let unfinished = (!self.in_message.is_empty()).then_some(MESSAGE_CHECK_NS);
+        let untold = self.events_out.is_waiting().then_some(EVENT_RETRY_NS);
+        let next = [limited, waits, unfinished, untold].into_iter().flatten().min();
         let timeout = if stay_up { Some(Duration::ZERO) } else { next.map(Duration::from_nanos) };
         self.worker.wake.wait(timeout, &mut self.events);
         self.worker.sleeping.store(false, Ordering::Relaxed);
@@ -420,6 +435,7 @@ impl Running {
                 continue;
             }
             schedule_flush(&mut self.unflushed, state, port);
+            self.note_message(port);
             self.start_polling(port);
             self.check_link(port);
         }
@@ -468,12 +484,6 @@ impl Running {
         self.polled.retain(|&p| p != port);
         self.check_link(port);
         self.tell(PortEvent::PortError(port, why));
-    }
-
-    fn tell(&mut self, event: PortEvent) {
-        // Nobody is left to be told only when the whole switch ends.
-        let _ = self.worker.events.send(event);
-        self.manager_wakeup_due = true;
     }
 }
 

@@ -44,7 +44,7 @@ impl Running {
         }
         let forwarding = &mut self.forwarder.ports[to.index()];
         let fits = |o: &Outgoing| batch.frames()[usize::from(o.frame)].fits(usize::from(entry.mtu));
-        let plain = forwarding.limit_out.is_none() && forwarding.capture.is_none() && list.iter().all(fits);
+        let plain = forwarding.limit_out.is_none() && forwarding.captures.is_empty() && list.iter().all(fits);
         let kept;
         let list = if plain {
             list
@@ -58,9 +58,7 @@ impl Running {
                 } else if !forwarding.limit_out.take(frame.length(), now) {
                     shared.count_drops(Reason::Rate, 1);
                 } else {
-                    if let Some(sink) = &forwarding.capture {
-                        sink.capture(batch, frame, out.vlan, false);
-                    }
+                    forwarding.captures.retain(|sink| sink.capture(batch, frame, out.vlan, false));
                     allowed.push(*out);
                 }
             }

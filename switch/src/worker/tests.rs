@@ -6,7 +6,7 @@ use crate::counters::Shared;
 use crate::forward::tables::PortEntry;
 use crate::frame::Outgoing;
 use std::io;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 
 /// A device that is gone: every call of the kernel fails.
 struct Gone;
@@ -59,7 +59,7 @@ impl Started {
 
 fn start(entry: PortEntry, device: Box<dyn Device>) -> Started {
     let (commands, received) = channel();
-    let (events_in, events) = channel();
+    let (events_in, events) = sync_channel(events::EVENTS);
     let (slow_path, slow) = sync_channel(8);
     let (retired, gone) = channel();
     let wake = Wake::new(retired).unwrap();

@@ -30,6 +30,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 use virtqueue::Buffer;
 
 /// The queue that the guest receives from.
@@ -234,6 +235,10 @@ impl Device for Vhost {
             }
         }
         Ok(())
+    }
+
+    fn message_deadline(&self) -> Option<Instant> {
+        self.session.as_ref()?.message_deadline
     }
 
     fn begin(&mut self, _: &Wake) -> io::Result<()> {

@@ -141,7 +141,9 @@ impl Outbound {
 
     /// Looks at the next chains, as many as are wanted and waiting.
     fn look_ahead(&mut self, to: &mut Target<'_>, wanted: usize) -> Result<(), PortError> {
-        let count = usize::from(to.ring.waiting()?).min(wanted).min(BATCH);
+        let waiting = to.ring.waiting()?;
+        to.ring.is_most(waiting);
+        let count = usize::from(waiting).min(wanted).min(BATCH);
         self.next = 0;
         to.ring.look_ahead(to.memory, count as u16, &mut self.ahead)?;
         Ok(())
@@ -285,7 +287,9 @@ impl Outbound {
                 return Ok(ChainOutcome::TooLong);
             }
             if n >= usize::from(waiting) {
-                return Ok(ChainOutcome::Full);
+                // What waits for room that never comes would hold up all behind it.
+                let never = to.ring.is_most(waiting);
+                return Ok(if never { ChainOutcome::TooLong } else { ChainOutcome::Full });
             }
             // Chains that are available at a time have no more descriptors together than the queue. Where they have, the
             // peer has wound them around each other, and waits until the next turn for as long a walk.

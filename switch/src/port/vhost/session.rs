@@ -7,7 +7,7 @@ use super::memory::{FrontEnd, Memory};
 use super::{FROM_GUEST, KICK, Settings, TO_GUEST};
 use crate::counters::Shared;
 use crate::offload::Abilities;
-use crate::port::PortError;
+use crate::port::{MESSAGE_TIMEOUT, PortError};
 use crate::worker::wake::{Interest, Wake, notify};
 use abi::net::{
     FEATURE_CSUM, FEATURE_EVENT_IDX, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6,
@@ -16,6 +16,7 @@ use abi::net::{
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 use vhost_user::message::{Request, RingAddresses, RingEvent, RingState};
 use vhost_user::socket::{self, Connection, Message};
 use vhost_user::{FEATURE_PROTOCOL, protocol};
@@ -90,6 +91,8 @@ pub struct Session {
     protocol: u64,
     memory: Memory,
     slots: [Slot; RINGS],
+    /// When the message that is not all there yet has to be.
+    pub(super) message_deadline: Option<Instant>,
     /// Packets with an impossible header since they were last counted.
     pub(super) malformed: u64,
 }
@@ -109,6 +112,7 @@ impl Session {
             protocol: 0,
             memory: Memory::default(),
             slots: Default::default(),
+            message_deadline: None,
             malformed: 0,
         }
     }
@@ -180,10 +184,15 @@ impl Session {
     pub fn converse(&mut self, settings: &Settings, wake: &Wake) -> Result<bool, PortError> {
         let message = match self.connection.receive() {
             Ok(Some(message)) => message,
+            Ok(None) if self.connection.is_unfinished() => {
+                self.message_deadline.get_or_insert_with(|| Instant::now() + MESSAGE_TIMEOUT);
+                return Ok(false);
+            }
             Ok(None) => return Ok(false),
             Err(socket::Error::Closed) => return Err(PortError::Closed),
             Err(e) => return Err(PortError::Protocol(e.to_string())),
         };
+        self.message_deadline = None;
         let asks = message.needs_reply() && self.protocol & protocol::REPLY_ACK != 0;
         let code = message.code;
         let outcome = self.handle(message, settings, wake);
@@ -337,7 +346,10 @@ impl Session {
             let at = Addresses { descriptors, available, used };
             let parts = Parts::locate(&FrontEnd(&self.memory), slot.size, at)?;
             // SAFETY: rings are stopped before the memory that they lie in goes; the peer has no other device here.
-            let ring = unsafe { DeviceQueue::new(parts, direction, event_index, slot.base) };
+            let mut ring = unsafe { DeviceQueue::new(parts, direction, event_index, slot.base) };
+            // Chains are used in order and none is in hand, so the driver's own used index is right, whatever a front end
+            // says that has forgotten how far it was. DPDK does the same.
+            ring.resume_at_used();
             ring.disarm();
             slot.ring = Some(ring);
             if let (FROM_GUEST, Some(kick)) = (index, &slot.kick) {

@@ -26,6 +26,8 @@ pub struct Xdp {
     fd: OwnedFd,
     port: PortId,
     up: bool,
+    /// The interface's number.
+    pub interface: u32,
     /// Frames of the last batch, to be given back.
     taken: Vec<u64>,
     finisher: Finisher,
@@ -49,7 +51,16 @@ pub fn open(interface: &str, netns: Option<&str>, queue: u32, port: PortId) -> i
         let program = Program::attach(index, queue, &fd)?;
         let up = netns::has_carrier(interface)?;
         let taken = Vec::with_capacity(BATCH);
-        Ok(Xdp { _program: program, rings, fd, port, up, taken, finisher: Finisher::default() })
+        Ok(Xdp {
+            _program: program,
+            rings,
+            fd,
+            port,
+            up,
+            interface: index,
+            taken,
+            finisher: Finisher::default(),
+        })
     })
 }
 
