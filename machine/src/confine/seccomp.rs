@@ -33,7 +33,10 @@ const BOTH: &[c_long] = &[
     libc::SYS_exit_group,
     libc::SYS_restart_syscall,
 ];
-const VCPU: &[c_long] = &[libc::SYS_ppoll, libc::SYS_epoll_wait, libc::SYS_epoll_pwait];
+// Whether rustix waits by `epoll_pwait` or `epoll_pwait2` is a feature of it (`linux_5_11`), which any crate of the same
+// build may choose.
+const VCPU: &[c_long] =
+    &[libc::SYS_ppoll, libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
 const IO: &[c_long] = &[
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
