@@ -2,8 +2,9 @@
 //! shall run. Whoever started it holds the other end of a socket: it sends a start request, or closes the socket, and
 //! the process ends.
 //!
-//! A start request is a command line of the monitor in pieces. The last piece comes with the open image and, if there
-//! is one, the open configuration: a process without a file system cannot open them.
+//! A start request is a command line of the monitor in pieces: of each word its length and its bytes, so that no byte of a
+//! word can begin another. The last piece comes with the open image and, if there is one, the open configuration: a process
+//! without a file system cannot open them.
 
 use crate::options::{self, Command, Options};
 use machine::error::Error;
@@ -41,7 +42,12 @@ pub fn request_start(
         e => io::Error::other(e.to_string()),
     };
     let connection = Connection::new(monitor.try_clone()?);
-    let line: Vec<u8> = arguments.iter().flat_map(|a| a.bytes().chain([0])).collect();
+    let mut line = Vec::new();
+    for word in arguments {
+        let length = u32::try_from(word.len()).map_err(io::Error::other)?;
+        line.extend(length.to_le_bytes());
+        line.extend(word.bytes());
+    }
     let last = line.len().saturating_sub(1) / PAYLOAD_MAXIMUM * PAYLOAD_MAXIMUM;
     for piece in line[..last].chunks(PAYLOAD_MAXIMUM) {
         connection.send(PIECE, piece, &[], false).map_err(failed)?;
@@ -70,9 +76,8 @@ pub fn wait(socket: UnixStream) -> Result<Option<(Options, Files)>, Error> {
         if message.code != LAST {
             continue;
         }
-        let text = String::from_utf8(line).map_err(|e| broken(&e.to_string()))?;
-        let words =
-            ["microvisor-vmm", "--image", "handed over"].into_iter().chain(text.split_terminator('\0'));
+        let words = words(&line).ok_or_else(|| broken("its words are not whole"))?;
+        let words = ["microvisor-vmm", "--image", "handed over"].into_iter().chain(words);
         let mut received = message.descriptors.drain(..).map(File::from);
         let Some(image) = received.next() else { return Err(broken("no image came with it")) };
         let files = Files { image, config: received.next() };
@@ -81,6 +86,18 @@ pub fn wait(socket: UnixStream) -> Result<Option<(Options, Files)>, Error> {
             _ => Err(broken("it asks for something else")),
         };
     }
+}
+
+/// The words of a command line, each behind its length.
+fn words(mut line: &[u8]) -> Option<Vec<&str>> {
+    let mut words = Vec::new();
+    while !line.is_empty() {
+        let (length, rest) = line.split_first_chunk::<4>()?;
+        let (word, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        words.push(std::str::from_utf8(word).ok()?);
+        line = rest;
+    }
+    Some(words)
 }
 
 #[cfg(test)]
@@ -97,6 +114,22 @@ mod tests {
         let (options, files) = wait(theirs).unwrap().unwrap();
         assert_eq!((options.words, options.memory), (vec![long], Some(8 << 20)));
         assert!(files.config.is_none());
+    }
+
+    #[test]
+    fn no_byte_of_a_word_begins_another() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let image = File::open("/proc/self/exe").unwrap();
+        let lines = "A=x\n--poll\nalways".to_owned();
+        request_start(&ours, &["--set".into(), lines.clone()], &image, None).unwrap();
+        let (options, _) = wait(theirs).unwrap().unwrap();
+        assert_eq!((options.words, options.poll_ns), (vec![lines], 50_000));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        request_start(&ours, &["--set".into(), "A=x\0--poll\0always".into()], &image, None).unwrap();
+        assert!(matches!(wait(theirs), Err(Error::Configuration(_))));
+        for line in [&[1, 0, 0][..], &[5, 0, 0, 0, b'x'], &[255, 255, 255, 255], &[1, 0, 0, 0, 0xff]] {
+            assert!(words(line).is_none(), "{line:?}");
+        }
     }
 
     #[test]
