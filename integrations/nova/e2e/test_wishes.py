@@ -2,6 +2,7 @@
 
 import base64
 import sys
+import tempfile
 import types
 import unittest
 
@@ -55,6 +56,26 @@ class Configurations(unittest.TestCase):
         for data in (base64.b64encode(b'\xff\xfe').decode(), 'no base64'):
             with self.assertRaises(wishes.Mistaken):
                 wishes.config(server(user_data=data), None)
+
+
+class Images(unittest.TestCase):
+    def test_one_that_is_too_long_is_not_written_down(self):
+        with tempfile.TemporaryFile() as file:
+            bounded = wishes.Bounded(file, 1 << 20)
+            bounded.write(b'x' * (1 << 20))
+            with self.assertRaisesRegex(wishes.Mistaken, '1 MiB'):
+                bounded.write(b'x')
+            self.assertEqual(file.seek(0, 2), 1 << 20)
+
+
+class Orphans(unittest.TestCase):
+    def test_a_database_that_knows_few_of_many_is_the_wrong_one(self):
+        self.assertFalse(wishes.are_too_many(0, 0, 50))
+        self.assertFalse(wishes.are_too_many(1, 1, 50))
+        self.assertFalse(wishes.are_too_many(5, 10, 50))
+        self.assertTrue(wishes.are_too_many(6, 10, 50))
+        self.assertTrue(wishes.are_too_many(2, 2, 50))
+        self.assertFalse(wishes.are_too_many(10, 10, 100))
 
 
 class Phases(unittest.TestCase):

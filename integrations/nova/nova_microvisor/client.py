@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import urllib.parse
@@ -65,13 +66,16 @@ class Client:
             raise Unreachable(f'{self.node}: {e}') from e
 
     def call(self, method, path, body=None, request_id=None, query=None):
-        """The answer's value: from JSON, or a text. `body` is a value for JSON, or bytes as they are."""
-        headers = {'Content-Type': 'application/octet-stream' if isinstance(body, bytes) else 'application/json'}
+        """The answer's value: from JSON, or a text. `body` is a value for JSON, or bytes or an open file as they are."""
+        is_raw = isinstance(body, bytes) or hasattr(body, 'read')
+        headers = {'Content-Type': 'application/octet-stream' if is_raw else 'application/json'}
+        if hasattr(body, 'read'):
+            headers['Content-Length'] = str(os.fstat(body.fileno()).st_size)
         if request_id:
             headers['X-Request-Id'] = request_id
         if query:
             path = f'{path}?{urllib.parse.urlencode(query)}'
-        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if body is None or is_raw else json.dumps(body).encode()
         connection = self._connection(self.timeout)
         try:
             response = self._send(connection, method, path, data, headers)

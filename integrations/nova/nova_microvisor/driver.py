@@ -5,7 +5,7 @@ to destroy, whether it runs or not.
 """
 
 import contextlib
-import io
+import tempfile
 import time
 
 from nova import conf
@@ -75,13 +75,25 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _remove_orphans(self):
         """Ends instances whose servers were deleted, or never written down, while nobody looked."""
         context = nova_context.get_admin_context()
-        for instance in self._ours():
-            uuid = instance['labels'][wishes.UUID]
-            try:
-                objects.Instance.get_by_uuid(context, uuid)
-            except exception.InstanceNotFound:
-                LOG.warning('Server %s is no longer there: its instance on the node is ended', uuid)
-                self._delete(uuid)
+        ours = [instance['labels'][wishes.UUID] for instance in self._ours()]
+        orphans = [uuid for uuid in ours if not self._is_known(context, uuid)]
+        share = CONF.microvisor.orphans_percent
+        if wishes.are_too_many(len(orphans), len(ours), share):
+            LOG.error('Nova knows no servers for %d of %d instances on the node, more than %d%%: none is ended. If its database is '
+                      'the right one, set [microvisor] orphans_percent = 100 and start nova-compute again.',
+                      len(orphans), len(ours), share)
+            return
+        for uuid in orphans:
+            LOG.warning('Server %s is no longer there: its instance on the node is ended', uuid)
+            self._delete(uuid)
+
+    @staticmethod
+    def _is_known(context, uuid):
+        try:
+            objects.Instance.get_by_uuid(context, uuid)
+            return True
+        except exception.InstanceNotFound:
+            return False
 
     def _ours(self):
         """Instances of the node that this nova-compute made."""
@@ -281,8 +293,16 @@ class MicroVisorDriver(driver.ComputeDriver):
             self._do(instance, 'start', exception.InstancePowerOnFailure, context.request_id)
 
     def power_off(self, instance, timeout=0, retry_interval=0):
-        if self._find(instance.uuid)['state'] not in ('stopped', 'failed'):
+        state = self._find(instance.uuid)['state']
+        # One that has failed may wait to be started again, which ends now.
+        if state == 'stopped':
+            return
+        try:
             self._do(instance, 'stop', exception.InstancePowerOffFailure, grace_ms=min(timeout * 1000, 600000))
+        except exception.InstancePowerOffFailure:
+            # It has stayed failed since nobody wanted it to run.
+            if self._find(instance.uuid)['state'] not in ('stopped', 'failed'):
+                raise
 
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None, bad_volumes_callback=None,
                accel_info=None, share_info=None):
@@ -368,12 +388,16 @@ class MicroVisorDriver(driver.ComputeDriver):
             except client.Problem as e:
                 if e.kind != 'absent':
                     raise states.image_failure(image_id, e) from e
-            content = io.BytesIO()
-            self.images.download(context, image_id, data=content)
-            try:
-                self.node.post('/v1/images', content.getvalue(), name=name)
-            except client.Problem as e:
-                raise states.image_failure(image_id, e) from e
+            with tempfile.TemporaryFile() as content:
+                bounded = wishes.Bounded(content, CONF.microvisor.image_maximum_mib << 20)
+                try:
+                    self.images.download(context, image_id, data=bounded)
+                    content.seek(0)
+                    self.node.post('/v1/images', content, name=name)
+                except wishes.Mistaken as e:
+                    raise exception.ImageUnacceptable(image_id=image_id, reason=str(e)) from e
+                except client.Problem as e:
+                    raise states.image_failure(image_id, e) from e
         return name
 
     def _config_property(self, context, image_id):

@@ -10,7 +10,15 @@ OPTIONS = [
     cfg.StrOpt('token', secret=True,
                help='Token for a node over TCP, of the role admin: microvisor token create nova --role admin.'),
     cfg.StrOpt('ca_file', help='PEM file of the authority that the certificate of the node is checked against.'),
-    cfg.IntOpt('timeout', default=60, min=1, help='Seconds that a request to the node may take.'),
+    cfg.IntOpt('timeout', default=45, min=1,
+               help='Seconds that a request to the node may take. Less than graceful_shutdown_timeout of nova-compute, which is '
+                    '60, or a request is cut off when nova-compute ends.'),
+    cfg.IntOpt('image_maximum_mib', default=256, min=1,
+               help='Longest image that is fetched from Glance, MiB. A node takes no longer one than 256.'),
+    cfg.IntOpt('orphans_percent', default=50, min=0, max=100,
+               help='When nova-compute starts, instances whose servers Nova does not know are ended, unless there are several of '
+                    'them and they are more than this share of all: the database of Nova may be empty, or an old one. 100 ends '
+                    'them all the same.'),
     cfg.IntOpt('connect_patience', default=30, min=0,
                help='Seconds that nova-compute waits for the node when it starts.'),
     cfg.IntOpt('reboot_grace_ms', default=2000, min=0, max=600000,

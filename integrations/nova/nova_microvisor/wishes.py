@@ -35,6 +35,27 @@ class Mistaken(Exception):
     """An extra spec, a property or a port says what no node can do."""
 
 
+class Bounded:
+    """A file that takes so many bytes, and no more."""
+
+    def __init__(self, file, maximum):
+        self.file, self.maximum, self.written = file, maximum, 0
+
+    def write(self, data):
+        self.written += len(data)
+        if self.written > self.maximum:
+            raise Mistaken(f'the image is longer than {self.maximum >> 20} MiB')
+        return self.file.write(data)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+def are_too_many(orphans, all_instances, percent):
+    """Whether so many instances without a server say that Nova's database is the wrong one. A single one never does."""
+    return orphans > 1 and orphans * 100 > all_instances * percent
+
+
 def image_name(image_id):
     return f'glance-{image_id}'
 
