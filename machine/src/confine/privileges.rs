@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::CStr;
 use std::sync::LazyLock;
 
@@ -37,6 +37,10 @@ pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
     // thread exists yet, so the C library's wrappers have none to keep in step.
     unsafe {
         let limit = |what, most| {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            check(libc::getrlimit(what, &mut limit), "see what the process may use")?;
+            // A host that allows less is not asked for more, which not even root may have everywhere.
+            let most = limit.rlim_max.min(most);
             let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
             check(libc::setrlimit(what, &limit), "limit what the process may use")
         };
@@ -66,7 +70,8 @@ const FILE_SIZE: u64 = 64 << 20;
 /// Limits what this process may add to files. After guest memory is made, which is a file of its own. Who writes beyond
 /// gets an error; the signal that comes with it is ignored ([`super::signals::stop_requests`]).
 pub fn limit_files() -> Result<(), Error> {
-    let limit = Rlimit { current: Some(FILE_SIZE), maximum: Some(FILE_SIZE) };
+    let most = getrlimit(Resource::Fsize).maximum.map_or(FILE_SIZE, |hard| hard.min(FILE_SIZE));
+    let limit = Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(Resource::Fsize, limit)
         .map_err(|e| Error::System { doing: "limit what the process may use", source: e.into() })
 }
