@@ -37,6 +37,12 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// It was asked to stop before its guest had begun.
+    #[error("stopped by signal {signal} before the guest began")]
+    Stopped {
+        /// The signal's number.
+        signal: u8,
+    },
     /// The memory layout does not hold together.
     #[error("memory layout: {0}")]
     Layout(#[from] Outside),
@@ -66,6 +72,7 @@ impl Error {
             Error::Configuration(_) => status::CONFIGURATION_REFUSED,
             Error::Permission { .. } => status::PERMISSION,
             Error::Host { .. } => status::HOST,
+            Error::Stopped { signal } => status::SIGNAL + signal,
         }
     }
 

@@ -43,8 +43,12 @@ impl Endpoint {
         }
     }
 
-    /// A connection, waited for so long.
-    pub fn connect(&self, timeout: Duration) -> Result<UnixStream, VhostError> {
+    /// A connection, waited for so long, or until `stop` says that a signal has come.
+    pub fn connect(
+        &self,
+        timeout: Duration,
+        stop: &dyn Fn() -> Option<u8>,
+    ) -> Result<UnixStream, VhostError> {
         let deadline = Instant::now() + timeout;
         loop {
             let late = Instant::now() >= deadline;
@@ -54,7 +58,10 @@ impl Endpoint {
                 (Ok(None), Self::Server(_, path)) if late => {
                     return Err(VhostError::Unvisited { path: path.clone(), seconds: timeout.as_secs() });
                 }
-                _ => std::thread::sleep(PAUSE),
+                _ => match stop() {
+                    Some(signal) => return Err(VhostError::Stopped(signal)),
+                    None => std::thread::sleep(PAUSE),
+                },
             }
         }
     }

@@ -42,6 +42,9 @@ pub enum VhostError {
         /// How long this waited.
         seconds: u64,
     },
+    /// This side was asked to stop while it waited.
+    #[error("stopped by signal {0}")]
+    Stopped(u8),
     /// The other side does not answer.
     #[error("the back end does not answer {0}")]
     Silent(&'static str),

@@ -54,8 +54,15 @@ impl End {
         nets.iter().map(open).collect()
     }
 
-    /// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time.
-    pub fn negotiate(self, number: usize, net: &NetOptions, wanted: u64) -> Result<OpenNet, Error> {
+    /// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time,
+    /// and waited for until `stop` says that a signal has come.
+    pub fn negotiate(
+        self,
+        number: usize,
+        net: &NetOptions,
+        wanted: u64,
+        stop: &dyn Fn() -> Option<u8>,
+    ) -> Result<OpenNet, Error> {
         let (carrier, features, name) = match self {
             End::Tap(tap) => {
                 let features = agree(FEATURES, wanted, net.offload);
@@ -64,7 +71,7 @@ impl End {
                 (Carrier::Tap(tap), features, name)
             }
             End::Vhost(endpoint) => {
-                let session = endpoint.connect(Duration::from_secs(net.wait)).and_then(open_session);
+                let session = endpoint.connect(Duration::from_secs(net.wait), stop).and_then(open_session);
                 let session = session.map_err(|e| vhost_error(number, &e))?;
                 let features = agree(vhost::usable(session.offered), wanted, net.offload);
                 let name = net.vhost_user.as_ref().map(|path| path.display().to_string());
@@ -91,6 +98,7 @@ fn open_tap(net: &NetOptions) -> Result<OwnedFd, Error> {
 /// What to do about a back end that cannot be used.
 pub fn vhost_error(number: usize, e: &VhostError) -> Error {
     let hint = match e {
+        VhostError::Stopped(signal) => return Error::Stopped { signal: *signal },
         VhostError::Unreachable { .. } => "start the switch, or check the path and who may write to it",
         VhostError::Unvisited { .. } => "have the switch connect to this path, or wait longer: wait=SECONDS",
         _ => "look at what the switch says of this port",

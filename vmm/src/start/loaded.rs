@@ -19,6 +19,7 @@ use abi::control::ControlPage;
 use abi::layout::{DATA_BASE, IMAGE_BASE};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
+use machine::confine::signals;
 use machine::error::Error;
 use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
@@ -167,7 +168,9 @@ impl Made {
             ends = End::open_all(&options.nets, self.opened.connector.as_ref())?;
         }
         let ends = ends.into_iter().zip(&options.nets).enumerate();
-        let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, image.note.net_features));
+        let stop = || signals::next(self.opened.signals.as_ref()?).and_then(|s| u8::try_from(s).ok());
+        let wanted = image.note.net_features;
+        let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, wanted, &stop));
         let nets = nets.collect::<Result<_, _>>()?;
         let words = options.words.iter().flat_map(|w| w.bytes().chain([0])).collect();
         Ok(Instance { image, config: config.unwrap_or_default(), words, memory, nets })
