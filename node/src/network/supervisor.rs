@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use switch::config::{AnnouncedConfig, Config, PortConfig};
 use switch::control::{CallError, Client, Event, Request, Response};
@@ -28,6 +28,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const BEGINNING: Duration = Duration::from_secs(5);
 /// Before it is started again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Before a switch that ended is known to have.
+const NOTICED: Duration = Duration::from_millis(50);
+/// How long a change waits for a switch that is being started again.
+const RESTART: Duration = Duration::from_secs(5);
 /// How long a switch that answers no more may take to end, when the node begins.
 const ENDING: Duration = Duration::from_secs(1);
 /// Switches that are tried when the node begins.
@@ -50,6 +54,8 @@ pub struct SwitchSupervisor {
     client: Mutex<Option<Client>>,
     process: Mutex<Option<Arc<Process>>>,
     restarts: AtomicU32,
+    /// Whether there is a switch that has been told what it shall be.
+    up: (Mutex<bool>, Condvar),
     /// Locked while a change of them is sent to the switch: it gets changes in the order in which they are made.
     instances: Mutex<InstancePorts>,
 }
@@ -77,6 +83,7 @@ impl SwitchSupervisor {
             client: Mutex::new(None),
             process: Mutex::new(None),
             restarts: AtomicU32::new(0),
+            up: (Mutex::new(true), Condvar::new()),
             instances: Mutex::default(),
         });
         supervisor.recall()?;
@@ -88,7 +95,7 @@ impl SwitchSupervisor {
                 Some(process) => process,
                 None => supervisor.adopt_or_start().await?,
             };
-            let Err(e) = supervisor.apply(None) else { break process };
+            let Err(e) = supervisor.apply_now(None) else { break process };
             // One that was killed a moment ago may still have taken the connection.
             let ended = tokio::time::timeout(ENDING, process.ended()).await.is_ok();
             tries -= 1;
@@ -161,11 +168,12 @@ impl SwitchSupervisor {
     async fn keep(self: Arc<Self>, mut process: Arc<Process>) {
         loop {
             process.ended().await;
+            self.set_up(false);
             self.restarts.fetch_add(1, Ordering::Relaxed);
             self.events.emit("switch.ended", "switch", serde_json::json!({ "pid": process.pid }));
             loop {
                 tokio::time::sleep(PAUSE).await;
-                match self.adopt_or_start().await.and_then(|p| self.apply(None).map(|()| p)) {
+                match self.adopt_or_start().await.and_then(|p| self.apply_now(None).map(|()| p)) {
                     Ok(new) => {
                         process = new;
                         break;
@@ -174,7 +182,37 @@ impl SwitchSupervisor {
                 }
             }
             self.set_process(process.clone());
+            self.set_up(true);
             self.events.emit("switch.started", "switch", serde_json::json!({ "pid": process.pid }));
+        }
+    }
+
+    fn set_up(&self, up: bool) {
+        *self.up.0.lock().unwrap_or_else(PoisonError::into_inner) = up;
+        self.up.1.notify_all();
+    }
+
+    /// Waits for a switch that is being started again, and has not been told everything yet.
+    fn wait_up(&self) {
+        tokio::task::block_in_place(|| {
+            let up = self.up.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // One that takes longer is asked, and is an error.
+            drop(self.up.1.wait_timeout_while(up, RESTART, |up| !*up));
+        });
+    }
+
+    /// Makes a change, once more if the switch has ended meanwhile. Between the two no lock is held that the new switch's
+    /// first configuration needs.
+    fn change<T>(&self, make: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+        self.wait_up();
+        match make() {
+            Err(e) if e.kind.ends_with(":node") => {
+                tracing::info!("the switch is asked again: {e}");
+                tokio::task::block_in_place(|| std::thread::sleep(NOTICED));
+                self.wait_up();
+                make()
+            }
+            outcome => outcome,
         }
     }
 
@@ -211,9 +249,14 @@ impl SwitchSupervisor {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes it what the store and the instances' ports say; see [`SwitchSupervisor::apply_now`].
+    pub fn apply(&self, essential: Option<&str>) -> Result<(), Problem> {
+        self.change(|| self.apply_now(essential))
+    }
+
     /// Makes it what the store and the instances' ports say, all at once. A network whose interfaces or namespaces are
     /// gone is without its own ports then, unless it is the one named: without those it is refused.
-    pub fn apply(&self, essential: Option<&str>) -> Result<(), Problem> {
+    fn apply_now(&self, essential: Option<&str>) -> Result<(), Problem> {
         // Held until the switch has it: no port is put or deleted between the snapshot and its use.
         let instances = self.instances();
         let Response::Config(now) = self.call(&Request::Config)? else {
@@ -313,28 +356,33 @@ impl SwitchSupervisor {
     ) -> Result<PathBuf, Problem> {
         let socket = self.device_socket(instance, &device.port);
         let port = instance_port(device, network, flavor, socket.clone());
-        let name = device.port.clone();
-        let mut instances = self.instances();
-        instances.ports.insert(name.clone(), port.clone());
-        let announced = instances.announced.remove(&name);
-        let outcome = self.call(&Request::PutPort { name: name.clone(), port: Box::new(port) });
-        if outcome.is_err() {
-            instances.ports.remove(&name);
-            instances.announced.extend(announced.map(|a| (name, a)));
-        }
-        outcome.map(|_| socket)
+        let name = &device.port;
+        self.change(|| {
+            let mut instances = self.instances();
+            instances.ports.insert(name.clone(), port.clone());
+            let announced = instances.announced.remove(name);
+            let outcome = self.call(&Request::PutPort { name: name.clone(), port: Box::new(port.clone()) });
+            if outcome.is_err() {
+                instances.ports.remove(name);
+                instances.announced.extend(announced.map(|a| (name.clone(), a)));
+            }
+            outcome.map(drop)
+        })?;
+        Ok(socket)
     }
 
     /// Has packets for a device's address wait for its port, and be told of the first.
     pub fn announce(&self, device: &Device) -> Result<(), Problem> {
         let (name, announced) = (device.port.clone(), super::announced(device));
-        let mut instances = self.instances();
-        instances.announced.insert(name.clone(), announced.clone());
-        let outcome = self.call(&Request::Announce { name: name.clone(), announced });
-        if outcome.is_err() {
-            instances.announced.remove(&name);
-        }
-        outcome.map(drop)
+        self.change(|| {
+            let mut instances = self.instances();
+            instances.announced.insert(name.clone(), announced.clone());
+            let outcome = self.call(&Request::Announce { name: name.clone(), announced: announced.clone() });
+            if outcome.is_err() {
+                instances.announced.remove(&name);
+            }
+            outcome.map(drop)
+        })
     }
 
     /// An announced address less.
