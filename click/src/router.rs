@@ -45,16 +45,19 @@ pub enum Misfit {
     Configuration(Diagnostics),
     /// It uses more net devices than there are. The message says which, and begins with the name of its source.
     Devices(String),
+    /// It is right, but for a device's address that it uses and the device does not have.
+    Addresses(Diagnostics),
 }
 
-/// Checks a configuration as [`check`] does, for a machine with `given` net devices.
+/// Checks a configuration as [`check`] does, for a machine with net devices of which each has an address or has none.
 pub fn check_for(
     source: &Source<'_>,
     variables: &[(String, String)],
-    given: usize,
+    addressed: &[bool],
 ) -> Result<Checked, Misfit> {
     let checked = check(source, variables).map_err(Misfit::Configuration)?;
     let used = checked.devices();
+    let given = addressed.len();
     if used.len() > given {
         let s = if used.len() == 1 { "" } else { "s" };
         let are = if given == 1 { "is" } else { "are" };
@@ -65,14 +68,23 @@ pub fn check_for(
             used.len(),
         )));
     }
+    let facts = |name: &str| {
+        let number: usize = name.trim_start_matches("eth").parse().ok()?;
+        let lacks = addressed.get(number).is_some_and(|addressed| !addressed);
+        Some(DeviceFacts { ipv4: PLACEHOLDER.ipv4.filter(|_| !lacks), ..PLACEHOLDER })
+    };
+    build(source, variables, Library::default(), &numbered_devices(&mut |name| facts(name)))
+        .map_err(Misfit::Addresses)?;
     Ok(checked)
 }
+
+/// What a device has of which nothing is known yet.
+const PLACEHOLDER: DeviceFacts = DeviceFacts { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)) };
 
 /// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
 /// address.
 pub fn check(source: &Source<'_>, variables: &[(String, String)]) -> Result<Checked, Diagnostics> {
-    let placeholder = DeviceFacts { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)) };
-    let devices = numbered_devices(&mut |_| Some(placeholder));
+    let devices = numbered_devices(&mut |_| Some(PLACEHOLDER));
     let built = build(source, variables, Library::default(), &devices)?;
     let canonical = |name: &str| match name.parse::<usize>() {
         Ok(n) => format!("eth{n}"),

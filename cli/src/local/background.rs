@@ -47,8 +47,9 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
         }
         Ok(Some(_)) => {
             drop(there);
-            let Monitor { directory, keep, .. } = monitor;
+            let Monitor { directory, keep, sockets, .. } = monitor;
             directory.hand_over();
+            std::mem::forget(sockets);
             drop(keep);
             let told = tell(&here, output);
             if told.is_err() {

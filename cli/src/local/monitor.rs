@@ -10,6 +10,7 @@ use machine::timeline::Tsc;
 use machine::timeline::{Phase, Timeline};
 use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -31,6 +32,25 @@ pub struct Monitor {
     pub keep: Vec<OwnedFd>,
     /// Phases of the start that are over, with their begin and end.
     pub phases: Vec<(Phase, Tsc, Tsc)>,
+    /// Sockets at which it listens for a switch.
+    pub sockets: Sockets,
+}
+
+/// Sockets that a monitor makes and, confined, cannot remove. Removed with this, unless somebody listens there.
+#[derive(Debug)]
+pub struct Sockets(pub Vec<PathBuf>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let nobody =
+                UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+            if nobody {
+                // Who cannot remove it leaves it: the next monitor there replaces it.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
 }
 
 /// A monitor that runs.

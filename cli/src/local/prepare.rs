@@ -1,10 +1,12 @@
 //! Checks the options of a run, and makes all that its monitor is given.
 
 use super::directory::{Record, RunDirectory};
-use super::monitor::Monitor;
+use super::monitor::{Monitor, Sockets};
 use super::tap;
 use crate::images::{self, Config, Selection};
 use crate::options::RunOptions;
+use crate::options::values::Addresses;
+use crate::output::warn;
 use crate::process;
 use click::{Misfit, Source};
 use machine::error::Error;
@@ -19,12 +21,22 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let understood = Tsc::now();
     let Selection { image, config } = images::find(&o.what, o.config.as_deref())?;
     let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
-    let devices = o.tap.len() + o.net.len();
-    image.accepts(memory, devices, config.is_some())?;
+    let devices: Vec<&Addresses> =
+        o.tap.iter().map(|t| &t.guest).chain(o.net.iter().map(|n| &n.guest)).collect();
+    image.accepts(memory, devices.len(), config.is_some())?;
     if let Some(config) = &config
         && image.config_format() == "click"
     {
-        check_config(config, &o.set, devices)?;
+        check_config(config, &o.set, &devices)?;
+    }
+    for tap in &o.tap {
+        tap.guest
+            .doubts(&tap.addresses)
+            .iter()
+            .for_each(|doubt| warn(&format!("--tap {}: {doubt}", tap.name)));
+    }
+    for net in &o.net {
+        net.guest.doubts(&[]).iter().for_each(|doubt| warn(&format!("--net {}: {doubt}", net.device[0])));
     }
     let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
@@ -65,21 +77,31 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
         (Phase::Image, understood, found),
         (Phase::Network, found, connected),
     ];
-    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases })
+    let sockets = Sockets(o.net.iter().filter_map(|net| net.listens_at.clone()).collect());
+    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases, sockets })
 }
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// Refuses a Click file that cannot run, or that uses more than `given` net devices.
-fn check_config(config: &Config, variables: &[(String, String)], given: usize) -> Result<(), Error> {
+/// Refuses a Click file that cannot run, or that uses net devices or addresses which are not given.
+fn check_config(
+    config: &Config,
+    variables: &[(String, String)],
+    devices: &[&Addresses],
+) -> Result<(), Error> {
     let text = std::str::from_utf8(&config.bytes).map_err(|e| {
         Error::Configuration(format!("{}: byte {} is not UTF-8 text", config.name, e.valid_up_to()))
     })?;
     let source = Source { name: &config.name, text };
-    match click::check_for(&source, variables, given) {
+    let addressed: Vec<bool> = devices.iter().map(|a| a.own.iter().any(|(a, _)| a.is_ipv4())).collect();
+    match click::check_for(&source, variables, &addressed) {
         Ok(_) => Ok(()),
+        Err(Misfit::Addresses(d)) => Err(Error::Configuration(format!(
+            "{}\n  give the device an IPv4 address: --tap NAME,guest=ADDRESS/LENGTH",
+            d.to_string().trim_end()
+        ))),
         Err(Misfit::Configuration(d)) => Err(Error::Configuration(d.to_string().trim_end().to_owned())),
         Err(Misfit::Devices(message)) => {
             let advice = "add --tap NAME or --net vhost-user=SOCKET for each";

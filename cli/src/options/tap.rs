@@ -1,6 +1,6 @@
 //! `--tap`: a net device on a TAP of the host.
 
-use super::values::{self, address, mac_for, pair, prefixed};
+use super::values::{self, Addresses, address, mac_for, pair, prefixed};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,6 +17,8 @@ pub struct TapOption {
     pub netns: Option<PathBuf>,
     /// Addresses of the host on it, with the length of their prefix.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// The guest's addresses.
+    pub guest: Addresses,
     /// Largest layer-3 packet of both sides, bytes.
     pub mtu: u16,
     /// The device as the monitor's command line has it: KEY=VALUE each.
@@ -37,7 +39,8 @@ impl FromStr for TapOption {
                 "{name:?} cannot name a TAP: use at most {NAME_MAXIMUM} characters, no / or blank"
             ));
         }
-        let mut o = Self { name, netns: None, addresses: Vec::new(), mtu: 1500, device: Vec::new() };
+        let guest = Addresses::default();
+        let mut o = Self { name, netns: None, addresses: Vec::new(), guest, mtu: 1500, device: Vec::new() };
         for part in parts {
             let (key, value) = pair(part)?;
             match key {
@@ -45,11 +48,15 @@ impl FromStr for TapOption {
                 "netns" => o.netns = Some(Path::new("/run/netns").join(value)),
                 "address" => o.addresses.push(prefixed(value)?),
                 "guest" => {
-                    let family = if prefixed(value)?.0.is_ipv4() { "ipv4" } else { "ipv6" };
+                    let own = prefixed(value)?;
+                    let family = if own.0.is_ipv4() { "ipv4" } else { "ipv6" };
+                    o.guest.own.push(own);
                     o.device.push(format!("{family}={value}"));
                 }
                 "gateway" => {
-                    let family = if address(value)?.is_ipv4() { "ipv4" } else { "ipv6" };
+                    let gateway = address(value)?;
+                    let family = if gateway.is_ipv4() { "ipv4" } else { "ipv6" };
+                    o.guest.gateways.push(gateway);
                     o.device.push(format!("{family}-gateway={value}"));
                 }
                 "mtu" => o.mtu = values::mtu(value)?,

@@ -30,6 +30,52 @@ pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an IP address"))
 }
 
+/// Addresses that a guest is given on one of its devices.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Its own, with the length of their prefix.
+    pub own: Vec<(IpAddr, u8)>,
+    /// Default gateways.
+    pub gateways: Vec<IpAddr>,
+}
+
+impl Addresses {
+    /// What is not wrong in itself, and yet will not do what its user expects. `host`: the host's own addresses on the
+    /// other end of the device.
+    pub fn doubts(&self, host: &[(IpAddr, u8)]) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for &(own, _) in &self.own {
+            let near: Vec<&(IpAddr, u8)> =
+                host.iter().filter(|(a, _)| a.is_ipv4() == own.is_ipv4()).collect();
+            if near.iter().any(|(a, _)| *a == own) {
+                doubts.push(format!("guest={own} is the host's own address"));
+            } else if !near.is_empty() && !near.iter().any(|n| is_in(own, **n)) {
+                doubts.push(format!("guest={own} lies outside the subnet of the host's address"));
+            }
+        }
+        for &gateway in &self.gateways {
+            let near: Vec<&(IpAddr, u8)> =
+                self.own.iter().filter(|(a, _)| a.is_ipv4() == gateway.is_ipv4()).collect();
+            if near.iter().any(|(a, _)| *a == gateway) {
+                doubts.push(format!("gateway={gateway} is the guest's own address"));
+            } else if !near.iter().any(|n| is_in(gateway, **n)) {
+                doubts.push(format!("gateway={gateway} lies outside the guest's subnet"));
+            }
+        }
+        doubts
+    }
+}
+
+/// Whether an address is in the subnet of another.
+fn is_in(address: IpAddr, (of, prefix): (IpAddr, u8)) -> bool {
+    // The first bits of both, IPv4's at the front.
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(a) => u128::from(a.to_bits()) << 96,
+        IpAddr::V6(a) => a.to_bits(),
+    };
+    (bits(address) ^ bits(of)).checked_shr(128 - u32::from(prefix)).unwrap_or(0) == 0
+}
+
 /// `on` or `off`.
 pub fn switched(text: &str) -> Result<bool, String> {
     match text {
@@ -97,4 +143,32 @@ pub fn poll(text: &str) -> Result<String, String> {
 pub fn mac_for(name: &str) -> String {
     let m = machine::net::mac_from(name);
     m.map(|b| format!("{b:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_will_not_do_are_doubted() {
+        let with = |own: &[&str], gateways: &[&str]| Addresses {
+            own: own.iter().map(|text| prefixed(text).unwrap()).collect(),
+            gateways: gateways.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        let host = [prefixed("10.0.0.2/24").unwrap(), prefixed("fd00::2/64").unwrap()];
+        for (addresses, said) in [
+            (with(&["10.0.0.1/24", "fd00::1/64"], &["10.0.0.2", "fd00::2"]), &[][..]),
+            (with(&["10.0.0.2/24"], &[]), &["the host's own"]),
+            (with(&["10.0.1.1/24"], &[]), &["outside the subnet of the host"]),
+            (with(&["fd01::1/64"], &[]), &["outside the subnet of the host"]),
+            (with(&["10.0.0.1/32"], &["10.0.0.2"]), &["outside the guest's subnet"]),
+            (with(&["10.0.0.1/0"], &["192.0.2.1"]), &[]),
+            (with(&[], &["10.0.0.2"]), &["outside the guest's subnet"]),
+            (with(&["10.0.0.1/24"], &["10.0.0.1"]), &["the guest's own"]),
+        ] {
+            let doubts = addresses.doubts(&host);
+            assert_eq!(doubts.len(), said.len(), "{doubts:?}");
+            assert!(doubts.iter().zip(said).all(|(doubt, said)| doubt.contains(said)), "{doubts:?}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! `--net`: a net device on a switch, by its vhost-user socket.
 
-use super::values::{self, address, mac_for, pair, prefixed};
+use super::values::{self, Addresses, address, mac_for, pair, prefixed};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// `vhost-user=SOCKET[,KEY=VALUE ...]` of `--net`.
@@ -10,6 +10,10 @@ use std::str::FromStr;
 pub struct VhostUserOption {
     /// The device as the monitor's command line has it: KEY=VALUE each.
     pub device: Vec<String>,
+    /// The guest's addresses.
+    pub guest: Addresses,
+    /// The socket, if the monitor listens there.
+    pub listens_at: Option<PathBuf>,
 }
 
 impl FromStr for VhostUserOption {
@@ -23,12 +27,21 @@ impl FromStr for VhostUserOption {
         // The monitor may run in another folder.
         let path = std::path::absolute(Path::new(socket)).map_err(|e| format!("{socket}: {e}"))?;
         let mut device = vec![format!("vhost-user={}", path.display())];
+        let mut guest = Addresses::default();
         for part in parts {
             let (key, value) = pair(part)?;
             let family = |address: IpAddr| if address.is_ipv4() { "ipv4" } else { "ipv6" };
             match key {
-                "guest" => device.push(format!("{}={value}", family(prefixed(value)?.0))),
-                "gateway" => device.push(format!("{}-gateway={value}", family(address(value)?))),
+                "guest" => {
+                    let own = prefixed(value)?;
+                    device.push(format!("{}={value}", family(own.0)));
+                    guest.own.push(own);
+                }
+                "gateway" => {
+                    let gateway = address(value)?;
+                    device.push(format!("{}-gateway={value}", family(gateway)));
+                    guest.gateways.push(gateway);
+                }
                 "server" | "wait" | "mac" | "mtu" | "queue" | "offload" => {
                     values::device(key, value)?;
                     device.push(part.into());
@@ -43,7 +56,8 @@ impl FromStr for VhostUserOption {
         if !device.iter().any(|d| d.starts_with("mac=")) {
             device.push(format!("mac={}", mac_for(socket)));
         }
-        Ok(Self { device })
+        let listens_at = device.iter().any(|d| d == "server=on").then_some(path);
+        Ok(Self { device, guest, listens_at })
     }
 }
 

@@ -91,6 +91,11 @@ pub fn note(text: impl Display) {
     let _ = write!(io::stderr(), "{text}");
 }
 
+/// Says what may be wrong.
+pub fn warn(message: &str) {
+    note(format!("microvisor: warning: {message}\n"));
+}
+
 /// Says what went wrong and what to do about it.
 pub fn complain(message: &str, hint: Option<&str>) {
     note(match hint {

@@ -157,7 +157,7 @@ async fn configure(
     let handle = node.instance(&name)?;
     let row = node.store.instance(&handle.id.to_string())?;
     if node.images.find(&row.spec.image)?.image.config_format == "click" {
-        plan::check_config(&new.config, &row.spec)?;
+        plan::check_config(&node, &new.config, &row.spec)?;
     }
     handle.configure(new.config).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -46,6 +46,9 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
     let flavor = spec.flavor.as_ref().map(|name| node.store.flavor(name)).transpose()?;
     let image = node.images.find(&spec.image)?;
     let memory = spec.memory_mib.or_else(|| flavor.as_ref()?.memory_mib);
+    if memory == Some(0) {
+        return Err(Problem::invalid("memory_mib: at least 1"));
+    }
     let memory_mib = memory.unwrap_or(image.image.memory_mib).max(1);
     if memory_mib > vmm::options::MEMORY_MAXIMUM_MIB {
         return Err(Problem::invalid(format!("memory: at most {} MiB", vmm::options::MEMORY_MAXIMUM_MIB)));
@@ -68,7 +71,7 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
         }
     }
     match &spec.config {
-        Some(text) if image.image.config_format == "click" => check_config(text, spec)?,
+        Some(text) if image.image.config_format == "click" => check_config(node, text, spec)?,
         _ => {}
     }
     trace.past(machine::timeline::Phase::Image);
@@ -82,12 +85,20 @@ fn is_forbidden(c: char) -> bool {
 }
 
 /// Refuses a Click file that cannot run as `spec` says.
-pub fn check_config(text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
+pub fn check_config(node: &Node, text: &str, spec: &InstanceSpec) -> Result<(), Problem> {
     let variables: Vec<(String, String)> =
         spec.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let source = Source { name: "config", text };
-    match click::check_for(&source, &variables, spec.devices.len()) {
+    let mut addressed = Vec::with_capacity(spec.devices.len());
+    for device in &spec.devices {
+        addressed.push(device.address.is_some() || node.store.network(&device.network)?.subnet.is_some());
+    }
+    match click::check_for(&source, &variables, &addressed) {
         Ok(_) => Ok(()),
+        Err(Misfit::Addresses(wrong)) => {
+            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong))
+                .hint("give the device an address, or its network a subnet"))
+        }
         Err(Misfit::Configuration(wrong)) => {
             Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong)))
         }
