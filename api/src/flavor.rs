@@ -18,6 +18,9 @@ pub struct Flavor {
     /// Most processor time, percent of one processor: 50 is half of one, 200 are two; no limit without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<u32>,
+    /// The processors that its instances run on; any without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<usize>>,
     /// Most megabits a second that each device may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_mbit: Option<f64>,

@@ -3,6 +3,7 @@
 use super::{Body, created};
 use crate::cgroup::{PERCENT_RANGE, SHARES_RANGE};
 use crate::node::Node;
+use crate::process::allowed_cpus;
 use crate::store::Named;
 use api::Problem;
 use api::flavor::Flavor;
@@ -37,6 +38,20 @@ async fn create(State(node): State<Arc<Node>>, Body(flavor): Body<Flavor>) -> Re
     }
     if flavor.cpu_percent.is_some_and(|percent| !PERCENT_RANGE.contains(&percent)) {
         return Err(Problem::invalid("cpu_percent is 1 to 100000"));
+    }
+    if flavor.memory_mib == Some(0) {
+        return Err(Problem::invalid("memory_mib: at least 1"));
+    }
+    if let Some(cpus) = &flavor.cpus {
+        let allowed = allowed_cpus().map_err(|e| Problem::host(format!("processors: {e}")))?;
+        if cpus.is_empty() {
+            return Err(Problem::invalid("cpus: at least one"));
+        }
+        if let Some(other) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+            return Err(Problem::invalid(format!(
+                "cpus: {other} is none that the node may use ({allowed:?})"
+            )));
+        }
     }
     let rates = [flavor.send_mbit, flavor.receive_mbit];
     if rates.into_iter().flatten().any(|rate| !rate.is_finite() || rate <= 0.0) {

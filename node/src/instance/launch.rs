@@ -119,6 +119,12 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
             start(&folder, &image.path, config.as_deref(), &arguments, sandbox.as_ref())?
         }
     };
+    if let Some(cpus) = flavor.as_ref().and_then(|f| f.cpus.as_ref())
+        && let Err(e) = process.pin(cpus)
+    {
+        process.signal(libc::SIGKILL);
+        return Err(Problem::host(format!("keep the monitor on processors {cpus:?}: {e}")));
+    }
     let running = Running {
         pid: process.pid,
         began: process.began,

@@ -81,12 +81,58 @@ impl Process {
         unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
     }
 
+    /// Keeps it on these processors (sched_setaffinity(2)), with all threads that it has, and all that they start.
+    pub fn pin(&self, cpus: &[usize]) -> io::Result<()> {
+        // SAFETY: an all-zero `cpu_set_t` is an empty set, and `CPU_SET` ignores what is beyond its end.
+        let set = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            cpus.iter().for_each(|&cpu| libc::CPU_SET(cpu, &mut set));
+            set
+        };
+        let mut pinned: Vec<i32> = Vec::new();
+        // A thread may start another before it is pinned itself: until none is new.
+        loop {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid))?.flatten();
+            let new: Vec<i32> = tasks
+                .filter_map(|task| task.file_name().to_str()?.parse().ok())
+                .filter(|task| !pinned.contains(task))
+                .collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for task in new {
+                // SAFETY: the set lives across the call.
+                let done = unsafe { libc::sched_setaffinity(task, size_of_val(&set), &raw const set) };
+                if done != 0 {
+                    let error = io::Error::last_os_error();
+                    // A thread that has ended needs no processor.
+                    if error.raw_os_error() != Some(libc::ESRCH) {
+                        return Err(error);
+                    }
+                }
+                pinned.push(task);
+            }
+        }
+    }
+
     /// Sends a signal, to this process and no other.
     pub fn signal(&self, signal: i32) {
         // SAFETY: a plain system call on an open descriptor.
         unsafe {
             libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal, std::ptr::null::<()>(), 0)
         };
+    }
+}
+
+/// The processors that this process may use.
+pub fn allowed_cpus() -> io::Result<Vec<usize>> {
+    // SAFETY: an all-zero `cpu_set_t` is an empty set, and the call fills it in; `CPU_ISSET` is asked within its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &set)).collect())
     }
 }
 

@@ -137,6 +137,7 @@ fn flavor(config: &TaskConfig, job: &Job) -> Flavor {
         memory_mib: None,
         cpu_shares: u64::try_from(shares).ok().filter(|&s| s > 0).map(|s| s.clamp(2, 262_144)),
         cpu_percent: None,
+        cpus: None,
         send_mbit: positive(job.send_mbit),
         receive_mbit: positive(job.receive_mbit),
         queue: Some(job.queue).filter(|&q| q != 0),
