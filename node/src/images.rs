@@ -13,9 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use vmm::image::Image as Guest;
 
-/// Longest image that is imported, bytes.
-pub const LONGEST: usize = 256 << 20;
-
 /// An image whose file was opened and checked.
 #[derive(Clone)]
 pub struct OpenImage {

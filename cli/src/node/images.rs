@@ -4,7 +4,7 @@ use super::escaped;
 use crate::output::{self, Failure};
 use api::client::Method;
 use api::client::{Body, Client};
-use api::image::Image;
+use api::image::{Image, LONGEST};
 use clap::Subcommand;
 use machine::status;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,11 @@ fn import(client: &Client, file: &Path, name: Option<&str>, id: Option<&str>) ->
     let refused = |message: String| Failure::new(message, status::CONFIGURATION_REFUSED);
     let text = file.to_string_lossy();
     let is_url = text.starts_with("http://") || text.starts_with("https://");
+    let length = std::fs::metadata(file).map_or(0, |m| m.len());
+    if !is_url && length > LONGEST as u64 {
+        let (has, most) = (length.div_ceil(1 << 20), LONGEST >> 20);
+        return Err(refused(format!("{}: {has} MiB; an image has at most {most}", file.display())));
+    }
     let bytes = match is_url {
         true => Vec::new(),
         false => std::fs::read(file).map_err(|e| refused(format!("{}: {e}", file.display())))?,

@@ -1,10 +1,9 @@
 //! `/v1/images`: guest images.
 
 use super::{Query, created};
-use crate::images::LONGEST;
 use crate::node::Node;
 use api::Problem;
-use api::image::Image;
+use api::image::{Image, LONGEST};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
@@ -49,9 +48,10 @@ async fn import(
 ) -> Result<Response, Problem> {
     let read = tokio::time::timeout(UPLOAD, Bytes::from_request(request, &())).await;
     let late = || Problem { status: 408, ..Problem::invalid("the image did not come in time") };
-    let bytes = read
-        .map_err(|_| late())?
-        .map_err(|e| Problem { status: e.status().as_u16(), ..Problem::invalid(e.body_text()) })?;
+    let bytes = read.map_err(|_| late())?.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem { status: 413, ..Problem::invalid(too_long()) },
+        status => Problem { status: status.as_u16(), ..Problem::invalid(e.body_text()) },
+    })?;
     let image = tokio::task::block_in_place(|| {
         let bytes = match &how.url {
             Some(url) => fetch(url)?,
@@ -71,12 +71,19 @@ const FETCH_ANSWER: Duration = Duration::from_secs(15);
 /// How long an image may take that comes as a body.
 const UPLOAD: Duration = Duration::from_secs(300);
 
+fn too_long() -> String {
+    format!("an image has at most {} MiB", LONGEST >> 20)
+}
+
 /// Fetches a file.
 fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Problem::invalid("a URL begins with http:// or https://"));
     }
-    let failed = |e: ureq::Error| Problem::failed(format!("{url}: {e}"));
+    let failed = |e: ureq::Error| match e {
+        ureq::Error::BodyExceedsLimit(_) => Problem::invalid(format!("{url}: {}", too_long())),
+        e => Problem::failed(format!("{url}: {e}")),
+    };
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(FETCH))
         .timeout_resolve(Some(FETCH_CONNECT))
