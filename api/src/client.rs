@@ -64,7 +64,7 @@ fn broken(e: impl std::fmt::Display) -> Problem {
 fn unsent(e: ureq::Error) -> Problem {
     match e {
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            Problem::host("no permission to ask the node").hint("be root")
+            Problem::permission("no permission to ask the node")
         }
         e => broken(e),
     }
@@ -107,7 +107,12 @@ impl Client {
 
     /// The same as [`Client::find`], or why there is none.
     pub fn required() -> Result<Self, Problem> {
+        let socket = std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from);
         Self::find().ok_or_else(|| {
+            let tried = std::os::unix::net::UnixStream::connect(&socket);
+            if tried.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+                return Problem::permission(format!("no permission to ask the node at {}", socket.display()));
+            }
             Problem::host("no node answers")
                 .hint(format!("start one: microvisor node; or name its socket in {SOCKET}"))
         })

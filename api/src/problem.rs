@@ -61,6 +61,11 @@ impl Problem {
         )
     }
 
+    /// This user may not ask the node by its socket. The client finds that out by itself.
+    pub fn permission(detail: impl Into<String>) -> Self {
+        Self::new("permission", "Permission is missing", 403, detail).hint("run as root")
+    }
+
     /// The token is not good for this.
     pub fn forbidden(has: Role, needed: Role) -> Self {
         let detail = format!("the token's role is {has:?}, and this takes {needed:?}").to_lowercase();

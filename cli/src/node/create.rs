@@ -1,16 +1,25 @@
 //! `microvisor run --network`: an instance of the node.
 
+use super::instances;
 use crate::images::Config;
-use crate::options::RunOptions;
+use crate::options::{RunOptions, TimelineForm};
 use crate::output::{self, Failure};
 use api::client::Client;
 use api::instance::{Instance, InstanceSpec, OnDemand, Restart};
+use api::trace;
 use machine::status;
 use std::path::Path;
 
 /// Creates an instance, and waits until it is ready.
 pub fn run(o: &RunOptions) -> Result<(), Failure> {
     let instance = create(o)?;
+    if let Some(form) = o.timeline {
+        let timeline = instances::timeline(&instance.name)?;
+        output::note(match form {
+            TimelineForm::Bars => output::bars(&trace::flat(&timeline)),
+            TimelineForm::Json => format!("{}\n", serde_json::to_string(&timeline).unwrap_or_default()),
+        });
+    }
     if o.json {
         return output::json(&instance);
     }
@@ -25,8 +34,12 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         let message = "--network is for instances of the node, --tap and --net are for instances without it";
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
     }
-    let client = Client::required()?;
     let is_click = Path::new(&o.what).extension().is_some_and(|e| e == "click");
+    if is_click && o.config.is_some() {
+        let message = format!("{} is a configuration itself, so --config cannot be given as well", o.what);
+        return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
+    }
+    let client = Client::required()?;
     let file = if is_click { Some(Path::new(&o.what)) } else { o.config.as_deref() };
     let config = file.map(Config::read).transpose()?.map(|c| String::from_utf8_lossy(&c.bytes).into_owned());
     let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -25,6 +25,7 @@ impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let status = match problem.kind.strip_prefix("urn:microvisor:").unwrap_or_default() {
             "invalid" | "configuration" => status::CONFIGURATION_REFUSED,
+            "permission" => status::PERMISSION,
             "absent" | "taken" | "conflict" | "host" => status::HOST,
             _ => status::MONITOR,
         };
