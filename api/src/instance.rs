@@ -196,6 +196,9 @@ pub struct Instance {
     /// Process number of its monitor, while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// When its monitor was started, nanoseconds since 1970, while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_unix_ns: Option<u64>,
     /// When it was created, nanoseconds since 1970.
     pub created_unix_ns: u64,
     /// From the request to ready, nanoseconds, of its last start.

@@ -3,7 +3,7 @@
 //! [`instance`], [`network`], [`flavor`], [`image`], [`token`] and [`status`] are its resources, [`event`] what happens to
 //! them, [`timeline`] how instances came to be. [`phases`] says whose component does which phase, [`trace`] writes
 //! timelines for other tools. [`problem`] is how the API refuses (RFC 9457), [`client`] asks it: blocking, over the node's
-//! Unix socket or TCP.
+//! Unix socket or TCP. [`local`] knows the names of instances that run without the node.
 //!
 //! Nothing here needs the daemon, its HTTP server or its store. The daemon adds the feature `server`, which describes the
 //! types in its OpenAPI document and makes problems responses; `tls` lets the client use `https` URLs.
@@ -16,6 +16,7 @@ pub mod event;
 pub mod flavor;
 pub mod image;
 pub mod instance;
+pub mod local;
 pub mod network;
 pub mod phases;
 pub mod problem;

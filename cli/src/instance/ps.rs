@@ -62,7 +62,7 @@ fn node_row(i: &Instance) -> Vec<String> {
     vec![
         i.name.clone(),
         i.state.name().into(),
-        since(i.created_unix_ns),
+        i.started_unix_ns.map_or("-".into(), since),
         i.pid.map_or("-".into(), |pid| pid.to_string()),
         i.image.clone(),
         "node".into(),

@@ -1,6 +1,8 @@
 //! The run directory of an instance: made when it starts, locked by the process that supervises it, removed at its end.
 
-use super::list::{is_running, remove, root, sweep, unfinished_name};
+use super::list::{is_running, remove, sweep, unfinished_name};
+use crate::node::instances;
+use api::local::{LOCK, LOCK_MARKER, root};
 use machine::error::Error;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
@@ -8,10 +10,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// File that the supervising process keeps locked.
-pub const LOCK: &str = "lock";
-/// What is in it: the proof that the folder is an instance's.
-pub const LOCK_MARKER: &[u8] = b"microvisor instance\n";
 /// File that holds the [`Record`].
 pub const RECORD: &str = "instance.json";
 /// The record while it is written.
@@ -54,7 +52,15 @@ impl RunDirectory {
         sweep(&root);
         if let Some(name) = wanted {
             check_name(name)?;
-            return Self::try_take(&root, name)?.ok_or_else(|| match is_running(name) {
+            // The node looks here after it has taken a name, and this looks there: one of the two sees the other.
+            let taken = Self::try_take(&root, name)?;
+            if taken.is_some() && instances::has(name) {
+                return Err(Error::Host {
+                    problem: format!("an instance of the node is named {name}"),
+                    hint: "choose another --name".into(),
+                });
+            }
+            return taken.ok_or_else(|| match is_running(name) {
                 true => Error::Host {
                     problem: format!("an instance named {name} is running"),
                     hint: format!("choose another --name, or stop it: microvisor stop {name}"),
@@ -71,7 +77,9 @@ impl RunDirectory {
         let stem = tidy(stem);
         for number in 1..10_000 {
             let name = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
-            if let Some(directory) = Self::try_take(&root, &name)? {
+            if let Some(directory) = Self::try_take(&root, &name)?
+                && !instances::has(&name)
+            {
                 return Ok(directory);
             }
         }

@@ -1,30 +1,13 @@
 //! The instances that run without the node: found by their run directories, without a daemon.
 
-use super::directory::{LOCK, LOCK_MARKER, RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
+use super::directory::{RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
+use api::local::{LOCK, LOCK_MARKER, open_lock, root};
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Folder of all run directories.
-pub fn root() -> PathBuf {
-    if let Some(folder) = std::env::var_os("MICROVISOR_RUN_DIR") {
-        return folder.into();
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) => {
-            PathBuf::from(folder).join("microvisor")
-        }
-        _ => "/run/microvisor".into(),
-    }
-}
-
-/// Opens a run directory's lock. Whatever else has that name is not waited for.
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path.join(LOCK))
-}
 
 /// Takes the lock of a run directory whose supervisor is gone. The lock says so, not a process number, which may be
 /// another's by now. A folder without a lock that this program made is no instance's.

@@ -117,6 +117,10 @@ async fn create(
     failpoint::reach("create::kept");
     let handle = actor::create(node.clone(), row);
     node.add(handle.clone());
+    if api::local::runs(&handle.name) {
+        handle.delete(true).await?;
+        return Err(Problem::taken("instance that runs without the node", &handle.name));
+    }
     node.events.emit("instance.created", &handle.name, serde_json::Value::Null);
     let on_demand = handle.view.borrow().on_demand.is_some();
     if how.defer || on_demand {
@@ -193,6 +197,7 @@ fn keep(
             on_demand: spec.on_demand,
             restarts: 0,
             pid: None,
+            started_unix_ns: None,
             created_unix_ns: unix_ns(),
             ready_ns: None,
         };

@@ -13,7 +13,7 @@ use machine::control::{Request, Response};
 use machine::ending::Ending;
 use machine::report::Report;
 use machine::status;
-use machine::timeline as model;
+use machine::timeline::{self as model, unix_ns};
 use tokio::time::Instant;
 
 impl Actor {
@@ -113,7 +113,7 @@ impl Actor {
             }
             _ => (after(self.instance.state), Some("its monitor was killed".into())),
         };
-        self.instance.pid = None;
+        (self.instance.pid, self.instance.started_unix_ns) = (None, None);
         if self.desired.goal == Goal::Waiting {
             // Its addresses are announced next.
             self.becomes(State::Stopped, None);
@@ -128,7 +128,14 @@ impl Actor {
             self.becomes(State::Stopped, None);
         } else {
             self.apply_policy(state == State::Failed || rebooted);
-            self.becomes(state, reason);
+            if self.desired.runs() && !rebooted {
+                // Nobody asked for its end, and it is not over: that it has ended well makes no difference.
+                let why = reason.unwrap_or_else(|| "the guest ended by itself".into());
+                let wait_ms = self.desired.not_before_unix_ns.saturating_sub(unix_ns()) / 1_000_000;
+                self.becomes(State::Failed, Some(format!("{why}; it is started again in {wait_ms} ms")));
+            } else {
+                self.becomes(state, reason);
+            }
         }
     }
 }

@@ -86,6 +86,7 @@ impl Actor {
         self.instance.state = next;
         self.instance.reason = reason;
         self.instance.pid = self.run.as_ref().map(|r| r.process.pid);
+        self.instance.started_unix_ns = self.instance.started_unix_ns.filter(|_| self.run.is_some());
         self.keep();
         self.emit();
     }
@@ -132,6 +133,7 @@ impl Actor {
             Ok(Launched { process, report, running }) => {
                 failpoint::reach("start::spawned");
                 self.instance.pid = Some(process.pid);
+                self.instance.started_unix_ns = Some(unix_ns());
                 self.run = Some(Run { process, report, running, kill_at: None, ending: false, end: None });
                 self.keep();
                 failpoint::reach("start::recorded");
