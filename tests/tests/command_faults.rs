@@ -1,8 +1,10 @@
 //! What `microvisor` does when its output goes nowhere, when it is killed, when it is asked for nonsense, and when the
 //! node that it asks is not there.
 
+use e2e::node::Node;
 use e2e::{RunFolder, eventually, is_alive, root, run, unique};
 use machine::status;
+use serde_json::json;
 use std::fs::{self, File};
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -210,4 +212,156 @@ fn monitor_whose_starter_has_ended_already_ends() {
     assert!(!is_alive(pid));
     let mut monitor = e2e::monitor("exits", "");
     run(monitor.arg(format!("--die-with-parent={pid}"))).ends(status::HOST, "has ended");
+}
+
+#[test]
+fn configuration_that_uses_an_address_which_is_not_given_is_refused_with_the_option() {
+    let folder = RunFolder::new();
+    let file = std::env::temp_dir().join(format!("{}.click", unique("addr")));
+    fs::write(&file, "FromDevice(eth0) -> ARPResponder(eth0) -> Queue -> ToDevice(eth0);\nIdle -> IPFilter(allow src eth0:ip) -> Discard;")
+        .expect("written");
+    let (path, tap) = (file.display().to_string(), unique("t"));
+    let outcome = folder.run(&["run", &path, "--tap", &tap]);
+    outcome.ends(status::CONFIGURATION_REFUSED, &path);
+    assert!(outcome.err.contains(":1:") && outcome.err.contains("guest=ADDRESS/LENGTH"), "{outcome:?}");
+    assert!(!std::path::Path::new("/sys/class/net").join(&tap).exists(), "nothing is started");
+    let _ = fs::remove_file(&file);
+}
+
+#[test]
+fn addresses_that_cannot_work_are_warned_of() {
+    let folder = RunFolder::new();
+    for (rest, says) in [
+        ("address=10.91.0.2/24,guest=10.91.0.2/24", "the host's own address"),
+        ("address=10.91.0.2/24,guest=10.92.0.1/24", "outside the subnet of the host"),
+        ("address=10.91.0.2/24,guest=10.91.0.1/24,gateway=10.92.0.2", "outside the guest's subnet"),
+    ] {
+        let host = e2e::net::Namespace::new();
+        let tap = format!("t0,netns={},{rest}", host.name);
+        let line = ["run", "target/test-images/serves-tcp", "--tap", &tap, "--detach", "--name", "doubtful"];
+        let outcome = folder.run(&line);
+        outcome.ends(0, says);
+        assert!(outcome.err.contains("warning: --tap t0"), "{outcome:?}");
+        folder.run(&["stop", "doubtful"]).ends(0, "");
+        folder.is_empty_soon();
+    }
+}
+
+/// Runs the command for the node in a folder.
+fn ask_node(folder: &RunFolder, node: &Node, line: &[&str]) -> e2e::Outcome {
+    run(folder.microvisor(line).env("MICROVISOR_NODE", node.folder.join("run/api.sock")))
+}
+
+#[test]
+fn a_name_is_one_instance_s_with_the_node_and_without() {
+    let folder = RunFolder::new();
+    let mut node = Node::idle(e2e::program("microvisor-node"), &[]);
+    node.environment.push(("MICROVISOR_RUN_DIR", folder.0.display().to_string()));
+    node.start();
+    node.post("/v1/instances?defer=true", &json!({ "name": "one", "image": "hello" })).is(201);
+    let image = "target/test-images/echoes-console";
+    ask_node(&folder, &node, &["run", image, "--detach", "--name", "one"])
+        .ends(status::HOST, "instance of the node");
+    assert_eq!(folder.left(), Vec::<String>::new());
+    ask_node(&folder, &node, &["run", image, "--detach", "--name", "two"]).ends(0, "");
+    let refused = node.post("/v1/instances", &json!({ "name": "two", "image": "hello" })).is(409);
+    assert!(refused["detail"].as_str().is_some_and(|d| d.contains("without the node")), "{refused}");
+    assert_eq!(node.get("/v1/instances/two").status, 404);
+    // A name that the command makes up is another.
+    node.post("/v1/instances?defer=true", &json!({ "name": "echoes-console", "image": "hello" })).is(201);
+    let made_up = ask_node(&folder, &node, &["run", image, "--detach"]);
+    made_up.ends(0, "");
+    assert_eq!(made_up.out.trim(), "echoes-console-2");
+    for name in ["two", "echoes-console-2"] {
+        ask_node(&folder, &node, &["stop", name]).ends(0, "");
+    }
+    folder.is_empty_soon();
+}
+
+#[test]
+fn what_run_promises_holds_with_the_node_or_is_refused() {
+    let folder = RunFolder::new();
+    let node = Node::new();
+    node.post("/v1/networks", &json!({ "name": "blue", "subnet": "10.93.0.0/24" })).is(201);
+    let file = "examples/firewall.click";
+    ask_node(&folder, &node, &["run", file, "--network", "blue", "--config", file])
+        .ends(status::CONFIGURATION_REFUSED, "--config");
+    let shown = ask_node(&folder, &node, &["run", file, "--network", "blue", "--timeline"]);
+    shown.ends(0, "spawn");
+    let shown =
+        ask_node(&folder, &node, &["run", file, "--network", "blue", "--name", "b", "--timeline=json"]);
+    shown.ends(0, "spans");
+}
+
+#[test]
+fn up_counts_from_the_start() {
+    let folder = RunFolder::new();
+    let node = Node::new();
+    let up = || {
+        let outcome = ask_node(&folder, &node, &["ps"]);
+        let line = outcome.out.lines().find(|l| l.starts_with("late")).expect("it is listed").to_owned();
+        line.split_whitespace().skip(2).take(2).collect::<Vec<_>>().join(" ")
+    };
+    let spec = e2e::node::spec("firewall.click", &json!({ "name": "late" }));
+    node.post("/v1/networks", &json!({ "name": "blue" })).is(201);
+    let config = "FromDevice(eth0) -> Discard;";
+    let spec = {
+        let mut spec = spec;
+        spec["config"] = config.into();
+        spec
+    };
+    node.post("/v1/instances?defer=true", &spec).is(201);
+    assert!(up().starts_with("- "), "{}", up());
+    std::thread::sleep(Duration::from_secs(4));
+    node.post("/v1/instances/late/start", &serde_json::Value::Null).is(200);
+    let seconds: u64 = up().split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!(seconds < 3, "{seconds}");
+}
+
+#[test]
+fn image_that_is_too_long_is_refused_in_plain_words() {
+    let folder = RunFolder::new();
+    let node = Node::new();
+    let file = std::env::temp_dir().join(unique("long"));
+    let length = (256 << 20) + 1;
+    File::create(&file).and_then(|f| f.set_len(length)).expect("a sparse file");
+    let path = file.display().to_string();
+    ask_node(&folder, &node, &["image", "import", &path, "--name", "long"])
+        .ends(status::CONFIGURATION_REFUSED, "an image has at most 256");
+    let _ = fs::remove_file(&file);
+}
+
+#[test]
+fn user_without_permission_is_told_so() {
+    let folder = RunFolder::new();
+    let node = Node::new();
+    let socket = node.folder.join("run/api.sock").display().to_string();
+    let command = folder.microvisor(&["logs", "any"]).get_program().to_owned();
+    for words in [&["logs", "any"][..], &["ps"], &["net", "ls"]] {
+        let mut line = Command::new("setpriv");
+        line.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&command).args(words);
+        line.env("MICROVISOR_NODE", &socket).env("MICROVISOR_RUN_DIR", &folder.0);
+        run(&mut line).ends(status::PERMISSION, "no permission to ask the node");
+    }
+}
+
+#[test]
+fn signal_while_a_switch_is_waited_for_is_obeyed_at_once_and_no_socket_is_left() {
+    let folder = RunFolder::new();
+    let socket = std::env::temp_dir().join(unique("never"));
+    for (server, detach) in [(false, false), (true, false), (true, true)] {
+        let server = if server { ",server=on" } else { "" };
+        let net = format!("vhost-user={}{server},wait=30", socket.display());
+        let mut line = vec!["run", "target/test-images/serves-tcp", "--net", &net, "--name", "waits"];
+        line.extend(detach.then_some("--detach"));
+        let child = e2e::start(folder.microvisor(&line).stdin(Stdio::null()));
+        std::thread::sleep(Duration::from_millis(700));
+        let begun = std::time::Instant::now();
+        e2e::signal(child.id(), "INT");
+        let outcome = e2e::finish(child);
+        assert_eq!(outcome.status, 128 + libc::SIGINT, "{net}: {outcome:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{net}: {:?}", begun.elapsed());
+        eventually("no socket is left", || !socket.exists());
+        folder.is_empty_soon();
+    }
 }

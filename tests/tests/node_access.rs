@@ -112,3 +112,27 @@ fn flavor_limits_the_processor_time_of_its_instances() {
     assert!((0.05..0.35).contains(&share), "{share} of a processor, process {pid}");
     assert_eq!(node.get("/v1/instances/busy").json["state"], Value::from("ready"));
 }
+
+#[test]
+fn flavor_keeps_its_instances_on_processors() {
+    for prepared in [&[][..], &["--prepared", "1"]] {
+        let node = Node::with(prepared);
+        if !prepared.is_empty() {
+            eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
+        }
+        node.post("/v1/networks", &json!({ "name": "blue", "subnet": "10.87.0.0/24" })).is(201);
+        node.post("/v1/flavors", &json!({ "name": "none", "cpus": [] })).is(422);
+        node.post("/v1/flavors", &json!({ "name": "none", "cpus": [4000] })).is(422);
+        node.post("/v1/flavors", &json!({ "name": "first", "cpus": [0] })).is(201);
+        let mut pinned = spec("firewall.click", &json!({ "flavor": "first" }));
+        pinned["name"] = "pinned".into();
+        let pid = node.post("/v1/instances", &pinned).is(201)["pid"].to_string();
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs").flatten();
+        let tasks: Vec<_> = tasks.map(|task| task.path().join("status")).collect();
+        assert!(tasks.len() > 1, "{tasks:?}");
+        for task in tasks {
+            let status = std::fs::read_to_string(&task).expect("it runs");
+            assert!(status.contains("\nCpus_allowed_list:\t0\n"), "{status}");
+        }
+    }
+}

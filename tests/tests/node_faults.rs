@@ -364,3 +364,126 @@ fn events_go_on_after_the_last_one_seen_and_numbers_are_not_given_twice() {
     assert!(ids.first().is_some_and(|&first| first > before) && ids.is_sorted(), "{stream}");
     assert!(stream.contains("instance.created") && stream.contains("\"b\""), "{stream}");
 }
+
+#[test]
+fn creations_wait_for_a_switch_that_is_started_again() {
+    let (node, host) = site();
+    let before = switch(&node);
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            for n in 0..20 {
+                node.post("/v1/instances", &firewall(&format!("fw{n}"), &Value::Null)).is(201);
+            }
+        });
+        std::thread::sleep(Duration::from_millis(60));
+        signal(before, "KILL");
+        made.join().expect("every creation succeeds");
+    });
+    eventually("there is another switch", || switch(&node) != before);
+    for last in 2..22 {
+        eventually("it answers", || host.pings(&format!("10.84.0.{last}"), 1));
+    }
+}
+
+#[test]
+fn crash_loop_reads_as_such_between_its_tries() {
+    let (node, _host) = site();
+    let hello = json!({ "name": "hello", "image": "hello", "restart": "always" });
+    node.post("/v1/instances?wait=none", &hello).is(201);
+    eventually("it waits", || {
+        let now = instance(&node, "hello");
+        now["state"] == "failed" && now["reason"].as_str().is_some_and(|r| r.contains("started again in"))
+    });
+    eventually("it has been tried several times", || {
+        instance(&node, "hello")["restarts"].as_u64() >= Some(3)
+    });
+    node.post("/v1/instances/hello/stop", &Value::Null).is(200);
+}
+
+#[test]
+fn no_memory_is_refused_in_its_own_words() {
+    let (node, _host) = site();
+    for more in [json!({ "memory_mib": 0 }), json!({ "flavor": "none" })] {
+        node.post("/v1/flavors", &json!({ "name": "none", "memory_mib": 0 }));
+        let refused = node.post("/v1/instances", &firewall("fw", &more));
+        if more["flavor"] == "none" && refused.status == 404 {
+            continue;
+        }
+        assert!(refused.is(422)["detail"].as_str().is_some_and(|d| d.contains("at least 1")));
+    }
+}
+
+#[test]
+fn few_descriptors_bound_how_many_run_and_lose_none_of_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let wrapper = std::env::temp_dir().join(unique("few"));
+    let text =
+        format!("#!/bin/sh\nexec prlimit --nofile=256:256 {} \"$@\"\n", program("microvisor-node").display());
+    std::fs::write(&wrapper, text).expect("there is room");
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let mut node = Node::idle(wrapper.clone(), &[]);
+    node.start();
+    let host = Namespace::new();
+    node.post("/v1/networks", &network("blue", 0, &host)).is(201);
+    let mut ready = Vec::new();
+    let refused = (0..120).find_map(|n| {
+        let answer = node.post("/v1/instances", &firewall(&format!("fw{n}"), &Value::Null));
+        if answer.status == 201 {
+            ready.push(answer.json["devices"][0]["address"].as_str().expect("an address").to_owned());
+            return None;
+        }
+        Some(answer)
+    });
+    assert!(ready.len() >= 20, "{} instances, then {refused:?}", ready.len());
+    if let Some(refused) = refused {
+        assert!(refused.status >= 500 && !refused.json["detail"].is_null(), "{refused:?}");
+    }
+    node.kill();
+    node.start();
+    for address in [&ready[0], &ready[ready.len() - 1]] {
+        eventually("it answers", || host.pings(address, 1));
+    }
+    let running = (0..ready.len()).filter(|n| instance(&node, &format!("fw{n}"))["state"] == "ready").count();
+    assert_eq!(running, ready.len());
+    drop(node);
+    let _ = std::fs::remove_file(wrapper);
+}
+
+#[test]
+fn state_folder_that_cannot_be_written_is_told_and_what_runs_goes_on() {
+    let mut node = Node::idle(program("microvisor-node"), &[]);
+    let state = node.folder.join("state");
+    std::fs::create_dir(&state).expect("new");
+    let mount = |options: &str| {
+        let outcome = run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&state));
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+    };
+    mount("size=8m");
+    let host = Namespace::new();
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        node.start();
+        node.post("/v1/networks", &network("blue", 0, &host)).is(201);
+        node.post("/v1/instances", &firewall("fw", &Value::Null)).is(201);
+        node.kill();
+        mount("remount,ro");
+        let mut again = Command::new(program("microvisor-node"));
+        again.arg("--run").arg(node.folder.join("run")).arg("--state").arg(&state);
+        let outcome = run(&mut again);
+        assert_eq!(outcome.status, 124, "{outcome:?}");
+        assert!(
+            outcome.err.to_lowercase().contains("read-only") || outcome.err.contains("readonly"),
+            "{outcome:?}"
+        );
+        assert!(host.pings("10.84.0.2", 2));
+        mount("remount,rw");
+        node.start();
+        assert_eq!(instance(&node, "fw")["state"], "ready");
+        assert!(host.pings("10.84.0.2", 2));
+    }));
+    run(Command::new("mount").args(["-o", "remount,rw"]).arg(&state));
+    drop(node);
+    run(Command::new("umount").arg("-l").arg(&state));
+    if let Err(panic) = checked {
+        std::panic::resume_unwind(panic);
+    }
+}
