@@ -20,6 +20,8 @@ pub const PLACEMENT: &str = "64-byte packets: CPU 0: the load (testpmd), CPU 1: 
 const FLOOD: &str = "3";
 /// Ports of a switch that has many, those of the flood among them.
 const MANY: usize = 1000;
+/// How long cycles are counted within it.
+const COUNTED: Duration = Duration::from_secs(2);
 /// How long an idle switch is looked at.
 const IDLE: Duration = Duration::from_secs(10);
 /// What each link of a bond can carry.
@@ -58,8 +60,35 @@ fn flood(folder: &Path, name: &str) -> f64 {
     }
 }
 
+/// Cycles of a processor in a second.
+fn frequency() -> f64 {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let megahertz =
+        text.lines().find_map(|l| l.strip_prefix("cpu MHz")?.split_once(':')?.1.trim().parse().ok());
+    megahertz.map_or_else(|| stop("/proc/cpuinfo: no frequency", 1), |m: f64| m * 1e6)
+}
+
+/// Cycles that a flooded switch spends for each packet, which it receives, forwards and sends.
+fn cycles_per_packet(switch: &Switch) -> f64 {
+    let packets = || ["a", "b"].iter().map(|name| switch.port(name).counters.received).sum::<u64>();
+    let before = packets();
+    e2e::eventually("packets pass", || packets() > before + 100_000);
+    std::thread::sleep(Duration::from_millis(500));
+    let (time, count) = (spent(switch.pid()), packets());
+    std::thread::sleep(COUNTED);
+    (spent(switch.pid()) - time) * frequency() / (packets() - count).max(1) as f64
+}
+
+/// What a flood of the switch came to.
+struct Flooded {
+    /// Millions of packets a second.
+    rate: f64,
+    /// Cycles of a processor for each.
+    cycles: f64,
+}
+
 /// The switch with two ports to flood, and others that are idle.
-fn flooded(idle: usize) -> f64 {
+fn flooded(idle: usize) -> Flooded {
     let namespace = quiet();
     let port = |name: &str| {
         format!(
@@ -70,7 +99,12 @@ fn flooded(idle: usize) -> f64 {
     let config =
         format!("[switch]\ncpus = [{FAR}]\n{wire}{}{}{}", port("a"), port("b"), taps(idle, &namespace));
     let switch = Switch::new(&config);
-    flood(&switch.folder, "MicroVisor")
+    std::thread::scope(|scope| {
+        let cycles = scope.spawn(|| cycles_per_packet(&switch));
+        let rate = flood(&switch.folder, "MicroVisor");
+        let cycles = cycles.join().unwrap_or_else(|_| stop("the switch's cycles were not counted", 1));
+        Flooded { rate, cycles }
+    })
 }
 
 fn flooded_ovs() -> f64 {
@@ -169,14 +203,25 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     let mut floods = [
         Sample::new(format!("{sum}: Open vSwitch, DPDK"), Unit::Millions),
         Sample::new(format!("{sum}: switch"), Unit::Millions),
+        Sample::new("  cycles per packet, polling included", Unit::Cycles),
         Sample::new("  over Open vSwitch in the same round", Unit::Times),
         Sample::new(format!("{sum}: switch with {MANY} ports"), Unit::Millions),
+        Sample::new("  cycles per packet, polling included", Unit::Cycles),
         Sample::new("  over that with 2 ports in the same round", Unit::Times),
     ];
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         let (theirs, ours, many) = (flooded_ovs(), flooded(0), flooded(MANY - 2));
-        for (sample, value) in floods.iter_mut().zip([theirs, ours, ours / theirs, many, many / ours]) {
+        let values = [
+            theirs,
+            ours.rate,
+            ours.cycles,
+            ours.rate / theirs,
+            many.rate,
+            many.cycles,
+            many.rate / ours.rate,
+        ];
+        for (sample, value) in floods.iter_mut().zip(values) {
             sample.push(value);
         }
     }

@@ -33,6 +33,9 @@ pub enum Unit {
     /// Microseconds.
     #[serde(rename = "us")]
     Micros,
+    /// Cycles of a processor.
+    #[serde(rename = "cycles")]
+    Cycles,
     /// Bytes.
     #[serde(rename = "B")]
     Bytes,
@@ -93,6 +96,7 @@ impl fmt::Display for Sample {
             Unit::Millions => "M/s",
             Unit::Percent => "%CPU",
             Unit::Micros => "us",
+            Unit::Cycles => "cyc",
             Unit::Bytes => "B",
         };
         let [median, low, high] = [0.5, 0.1, 0.9].map(|q| self.quantile(q));

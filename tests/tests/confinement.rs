@@ -181,6 +181,9 @@ fn instruction(pid: u32, file: &str) -> usize {
     from + bytes.windows(2).position(|b| b == [0x0f, 0x05]).expect("system calls are made")
 }
 
+/// `F_SETSIG` (linux/fcntl.h).
+const SET_SIGNAL: u64 = 10;
+
 #[test]
 fn a_monitor_that_is_owned_reaches_nothing() {
     let node = site(&[]);
@@ -201,6 +204,8 @@ fn a_monitor_that_is_owned_reaches_nothing() {
         ("enter a namespace", libc::SYS_setns, [0, 0, 0]),
         ("make a namespace", libc::SYS_unshare, [libc::CLONE_NEWUSER as u64, 0, 0]),
         ("load a program into the kernel", libc::SYS_bpf, [0, 0, 0]),
+        ("have another process signalled", libc::SYS_fcntl, [0, libc::F_SETOWN as u64, 1]),
+        ("choose that signal", libc::SYS_fcntl, [1, SET_SIGNAL, libc::SIGKILL as u64]),
         ("open by a ring", libc::SYS_io_uring_setup, [1, 0, 0]),
     ];
     for number in 0..count {
