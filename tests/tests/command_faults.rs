@@ -365,3 +365,16 @@ fn signal_while_a_switch_is_waited_for_is_obeyed_at_once_and_no_socket_is_left()
         folder.is_empty_soon();
     }
 }
+
+#[test]
+fn guest_that_runs_out_of_memory_at_its_start_says_so_in_the_background() {
+    let folder = RunFolder::new();
+    let file = std::env::temp_dir().join(format!("{}.click", unique("big")));
+    let text: String = (0..6000).map(|n| format!("a{n} :: Queue(1000); Idle -> a{n} -> Idle;\n")).collect();
+    fs::write(&file, text).expect("written");
+    let path = file.display().to_string();
+    let outcome = folder.run(&["run", &path, "--memory", "2", "--detach"]);
+    let _ = fs::remove_file(&file);
+    outcome.ends(101, "memory allocation");
+    assert!(outcome.err.contains("--memory"), "{outcome:?}");
+}

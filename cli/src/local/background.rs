@@ -77,7 +77,7 @@ fn tell(mut from: &UnixStream, output: Output) -> Result<u8, Failure> {
             }
             from.write_all(&[TAKEN]).map(|()| 0).map_err(Failure::Output)
         }
-        Some(Message::Ended(outcome)) => output.finish(outcome),
+        Some(Message::Ended(outcome)) => output.finish_unseen(outcome),
         None => output.finish(lost(Err(io::Error::other("its supervisor said nothing")))),
     }
 }

@@ -74,6 +74,7 @@ pub fn cannot_start(e: &io::Error) -> Outcome {
         hint: Some("install microvisor-vmm beside microvisor, or put it on the PATH".into()),
         ending: None,
         timeline: None,
+        console: String::new(),
     }
 }
 
@@ -133,12 +134,12 @@ impl Running {
         let exit = self.child.wait();
         match end {
             Some(Report::Refused { message, hint, status }) => {
-                Outcome { status, message, hint, ending: None, timeline: None }
+                Outcome { status, message, hint, ending: None, timeline: None, console: String::new() }
             }
-            Some(Report::End { ending, status, timeline, .. }) => {
+            Some(Report::End { ending, status, timeline, console }) => {
                 let message = in_words(&ending, status, image);
                 let timeline = Some(self.whole(timeline));
-                Outcome { status, message, hint: None, ending: Some(ending), timeline }
+                Outcome { status, message, hint: None, ending: Some(ending), timeline, console }
             }
             _ => lost(exit),
         }

@@ -81,6 +81,28 @@ pub struct Outcome {
     pub ending: Option<Ending>,
     /// Where the time of its start went.
     pub timeline: Option<Timeline>,
+    /// The last of its console.
+    pub console: String,
+}
+
+/// What a guest says that needs more memory than it has: minios, the C library, Rust.
+const OUT_OF_MEMORY: [&str; 3] = ["memory allocation", "out of memory", "Cannot allocate memory"];
+
+impl Outcome {
+    /// An end before the guest was ready, which nobody who watches its console has seen: its last words, and what to do.
+    pub fn unseen(mut self) -> Self {
+        let last = self.console.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        if matches!(self.ending, Some(Ending::Exit { .. })) {
+            self.message = format!("{} before it was ready", self.message);
+        }
+        if !last.is_empty() {
+            self.message = format!("{}; its last words: {last}", self.message);
+        }
+        if OUT_OF_MEMORY.iter().any(|words| self.console.contains(words)) {
+            self.hint = Some("give it more memory: --memory MIB".into());
+        }
+        self
+    }
 }
 
 impl Output {
@@ -113,7 +135,21 @@ impl Output {
 
     /// Tells how a run came out; the exit status of the command.
     pub fn finish(self, outcome: Outcome) -> Result<u8, Failure> {
-        let Outcome { status, message, hint, ending, timeline } = outcome;
+        let silent =
+            matches!(&outcome.ending, Some(Ending::Exit { code }) if *code <= status::GUEST_MAXIMUM.into());
+        self.tell(outcome, silent)
+    }
+
+    /// Tells how a run came out, which nobody has seen yet; the exit status of the command.
+    pub fn finish_unseen(self, outcome: Outcome) -> Result<u8, Failure> {
+        if matches!(outcome.ending, Some(Ending::Exit { code: 0 })) {
+            return self.finish(outcome);
+        }
+        self.tell(outcome.unseen(), false)
+    }
+
+    fn tell(self, outcome: Outcome, silent: bool) -> Result<u8, Failure> {
+        let Outcome { status, message, hint, ending, timeline, .. } = outcome;
         if self.json {
             if ending.is_none() && timeline.is_none() && status < status::SIGNAL {
                 return self.refused(&message, hint.as_deref(), status);
@@ -122,7 +158,6 @@ impl Output {
             output::json(&Event::Ended { message: &message, ending, status, timeline })?;
             return Ok(status);
         }
-        let silent = matches!(&ending, Some(Ending::Exit { code }) if *code <= status::GUEST_MAXIMUM.into());
         if !silent {
             complain(&message, hint.as_deref());
         }
@@ -165,5 +200,28 @@ pub fn lost(exit: io::Result<ExitStatus>) -> Outcome {
         ),
         Err(e) => (status::MONITOR, format!("the monitor is lost: {e}")),
     };
-    Outcome { status, message, hint: None, ending: None, timeline: None }
+    Outcome { status, message, hint: None, ending: None, timeline: None, console: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guest_that_had_too_little_memory_says_so_and_what_to_do() {
+        let console = "hello\npanic at alloc.rs:553: memory allocation of 152 bytes failed\n\n".to_owned();
+        let outcome = Outcome {
+            status: 101,
+            message: "the guest exited with code 101".into(),
+            hint: None,
+            ending: Some(Ending::Exit { code: 101 }),
+            timeline: None,
+            console,
+        };
+        let told = outcome.unseen();
+        let wanted = "the guest exited with code 101 before it was ready; its last words: panic at alloc.rs:553: memory \
+            allocation of 152 bytes failed";
+        assert_eq!(told.message, wanted);
+        assert!(told.hint.is_some_and(|hint| hint.contains("--memory")));
+    }
 }
