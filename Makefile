@@ -12,6 +12,7 @@ PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
 TEST_PACKAGES := fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod libpcap0.8 iperf3 netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
+OPENAPI_CLIENT := 0.26.2
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Since when: each step says how long the whole has taken so far.
@@ -169,9 +170,15 @@ packages:
 nomad-packages:
 	@$(call install-missing,$(NOMAD_PACKAGES))
 
-# Debian has no schemathesis. Without a way to PyPI its test says that it was not run.
+# Installs a Python program in an environment of its own, unless it is there.
+define install-python
+[ -x target/$(1)/bin/$(2) ] || { /usr/bin/python3 -m venv target/$(1) && \
+	target/$(1)/bin/pip --quiet --disable-pip-version-check --retries 1 --timeout 15 install $(2)==$(3); } || \
+	echo "$(2) cannot be installed"
+endef
+
+# Debian has neither schemathesis nor a generator of clients. Without a way to PyPI their tests say that they were not run.
 test-packages:
 	@$(call install-missing,$(TEST_PACKAGES))
-	@[ -x target/schemathesis/bin/schemathesis ] || { /usr/bin/python3 -m venv target/schemathesis && \
-		target/schemathesis/bin/pip --quiet --disable-pip-version-check --retries 1 --timeout 15 install schemathesis==$(SCHEMATHESIS); } || \
-		echo "schemathesis cannot be installed"
+	@$(call install-python,schemathesis,schemathesis,$(SCHEMATHESIS))
+	@$(call install-python,openapi-client,openapi-python-client,$(OPENAPI_CLIENT))

@@ -1,11 +1,12 @@
-//! The API against its own description: schemathesis makes requests of every kind from it, and checks the answers.
+//! The API against its own description: schemathesis makes requests of every kind from it, and checks the answers; a client
+//! in Python is generated from it, and used.
 
 use e2e::net::Namespace;
 use e2e::node::Node;
-use e2e::{ends_within, root};
+use e2e::{ends_within, root, run};
 use serde_json::json;
 use std::fs::File;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Longest time of the whole; it usually takes a tenth of it.
@@ -55,4 +56,50 @@ fn answers_are_as_described_whatever_is_asked() {
         status.unwrap_or_else(|| panic!("not in {DEADLINE:?}; the slowest requests:\n{slowest}{said}"));
     assert!(status.success(), "seed {seed}: {said}\nthe slowest requests:\n{slowest}");
     node.get("/v1/status").is(200);
+}
+
+/// What a program does with the generated client: its arguments are the node's address and a token.
+const USE: &str = r#"
+import sys
+from generated.client import AuthenticatedClient
+from generated.api.instances import instances_create, instances_delete, instances_list, instances_show
+from generated.api.networks import networks_create
+from generated.models import DeviceSpec, Instance, InstanceSpec, Network, Problem, State
+client = AuthenticatedClient(base_url=sys.argv[1], token=sys.argv[2])
+made = networks_create.sync(client=client, body=Network(name="blue", subnet="10.94.0.0/24"))
+assert made.name == "blue", made
+spec = InstanceSpec(name="one", image="hello", devices=[])
+one = instances_create.sync(client=client, body=spec, defer=True, idempotency_key="once")
+assert isinstance(one, Instance) and one.state == State.STOPPED, one
+again = instances_create.sync(client=client, body=spec, defer=True, idempotency_key="once")
+assert again.id == one.id, again
+refused = instances_create.sync(client=client, body=InstanceSpec(name="one", devices=[DeviceSpec(network="none")]))
+assert isinstance(refused, Problem) and refused.detail, refused
+assert [i.name for i in instances_list.sync(client=client).instances] == ["one"]
+assert instances_delete.sync_detailed("one", client=client).status_code == 204
+gone = instances_show.sync("one", client=client)
+assert isinstance(gone, Problem) and gone.status == 404, gone
+"#;
+
+#[test]
+fn client_that_is_generated_from_the_description_works() {
+    let tools = root().join("target/openapi-client/bin");
+    if !tools.join("openapi-python-client").exists() {
+        return eprintln!("NOT RUN: openapi-python-client is not there: make test-packages");
+    }
+    let node = Node::with(&["--listen", "127.0.0.1:0"]);
+    let token = node.post("/v1/tokens", &json!({ "name": "generated", "role": "admin" })).is(201);
+    let (description, package) = (node.folder.join("openapi.json"), node.folder.join("generated"));
+    std::fs::write(&description, node.get("/v1/openapi.json").text).expect("there is room");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+    let mut generate = Command::new(tools.join("openapi-python-client"));
+    generate.args(["generate", "--meta", "none", "--fail-on-warning", "--path"]).arg(&description);
+    generate.arg("--output-path").arg(&package).env("PATH", &path);
+    let outcome = run(&mut generate);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let script = node.folder.join("use.py");
+    std::fs::write(&script, USE).expect("there is room");
+    let mut python = Command::new(tools.join("python"));
+    python.arg(&script).arg(format!("http://127.0.0.1:{}", node.port()));
+    run(python.arg(token["token"].as_str().expect("a token"))).ends(0, "");
 }
