@@ -1,7 +1,7 @@
 //! Switches for tests, each with a folder of its own, ended with this.
 
 use crate::net::Namespace;
-use crate::{Outcome, eventually, finish, program, run, signal, start, unique};
+use crate::{Outcome, eventually, finish, finish_within, program, run, signal, start, unique};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -136,7 +136,8 @@ impl Switch {
     pub fn end(&mut self) -> Outcome {
         let child = self.process.take().expect("it runs");
         signal(child.id(), "TERM");
-        finish(child)
+        // The kernel takes some 20 ms to close each TAP while the host is busy, and a switch may have a thousand.
+        finish_within(child, Duration::from_secs(60))
     }
 }
 
