@@ -19,7 +19,7 @@ static QUIET: Mutex<()> = Mutex::new(());
 struct Bench {
     namespace: Namespace,
     folder: RunFolder,
-    _quiet: MutexGuard<'static, ()>,
+    _quiet: Option<MutexGuard<'static, ()>>,
 }
 
 impl Bench {
@@ -29,17 +29,25 @@ impl Bench {
 
     fn new() -> Self {
         let quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { namespace: Namespace::new(), folder: RunFolder::new(), _quiet: quiet }
+        Self { _quiet: Some(quiet), ..Self::beside_others() }
+    }
+
+    /// For a test that mostly waits.
+    fn beside_others() -> Self {
+        Self { namespace: Namespace::new(), folder: RunFolder::new(), _quiet: None }
     }
 
     /// With a server in a guest.
     fn server() -> Self {
-        let bench = Self::new();
-        let tap = bench.option();
+        Self::new().serving()
+    }
+
+    fn serving(self) -> Self {
+        let tap = self.option();
         let image = "target/test-images/iperf";
-        let outcome = bench.folder.run(&["run", image, "--tap", &tap, "--detach", "--name", "iperf"]);
+        let outcome = self.folder.run(&["run", image, "--tap", &tap, "--detach", "--name", "iperf"]);
         assert_eq!(outcome.status, 0, "{outcome:?}");
-        bench
+        self
     }
 
     fn iperf3(&self, arguments: &str) -> Outcome {
@@ -182,7 +190,7 @@ fn a_client_in_a_guest_measures_against_iperf3() {
 
 #[test]
 fn hostile_peers_end_their_own_test_and_no_other() {
-    let bench = Bench::server();
+    let bench = Bench::beside_others().serving();
     let cookie = [b'x'; 37];
     let parameters = |json: &str| [&(json.len() as u32).to_be_bytes()[..], json.as_bytes()].concat();
     let good = r#"{"tcp":true,"time":1,"parallel":2,"len":1000}"#;
