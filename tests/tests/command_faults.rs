@@ -349,12 +349,32 @@ fn user_without_permission_is_told_so() {
 fn signal_while_a_switch_is_waited_for_is_obeyed_at_once_and_no_socket_is_left() {
     let folder = RunFolder::new();
     let socket = std::env::temp_dir().join(unique("never"));
-    for (server, detach) in [(false, false), (true, false), (true, true)] {
+    for (server, detach, background) in [
+        (false, false, false),
+        (true, false, false),
+        (true, true, false),
+        (false, false, true),
+        (true, true, true),
+    ] {
         let server = if server { ",server=on" } else { "" };
         let net = format!("vhost-user={}{server},wait=30", socket.display());
         let mut line = vec!["run", "target/test-images/serves-tcp", "--net", &net, "--name", "waits"];
         line.extend(detach.then_some("--detach"));
-        let child = e2e::start(folder.microvisor(&line).stdin(Stdio::null()));
+        let mut command = folder.microvisor(&line);
+        if background {
+            // As a shell starts what it has in the background.
+            let plain = command;
+            command = Command::new("sh");
+            command
+                .args(["-c", "trap '' INT; exec \"$@\"", "sh"])
+                .arg(plain.get_program())
+                .args(plain.get_args());
+            command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            if let Some(folder) = plain.get_current_dir() {
+                command.current_dir(folder);
+            }
+        }
+        let child = e2e::start(command.stdin(Stdio::null()));
         std::thread::sleep(Duration::from_millis(700));
         let begun = std::time::Instant::now();
         e2e::signal(child.id(), "INT");

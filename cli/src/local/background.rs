@@ -11,6 +11,8 @@ use super::outcome::{Event, Outcome, Output, lost};
 use crate::output::{self, Failure};
 use crate::process;
 use machine::timeline::Timeline;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -51,6 +53,7 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
             directory.hand_over();
             std::mem::forget(sockets);
             drop(keep);
+            end_by_signals();
             let told = tell(&here, output);
             if told.is_err() {
                 // The other process ends the instance, and then itself.
@@ -59,6 +62,16 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
             }
             told
         }
+    }
+}
+
+/// Signals end the command while it waits, also where a shell had it ignore them, which is inherited. The other process
+/// then ends the instance.
+fn end_by_signals() {
+    let always = Arc::new(AtomicBool::new(true));
+    for signal in [SIGINT, SIGTERM] {
+        // Without it, a command that ignores a signal goes on to wait.
+        let _ = register_conditional_shutdown(signal, 128 + signal, always.clone());
     }
 }
 

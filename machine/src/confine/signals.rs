@@ -19,6 +19,11 @@ pub fn stop_requests() -> Result<OwnedFd, Error> {
             libc::sigaddset(&mut set, signal);
         }
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        // A shell starts what it has in the background with SIGINT ignored, which is inherited, and no descriptor tells of
+        // what is ignored. SIGHUP stays as it was, for `nohup`.
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         // A starter may have blocked it, and blocked signals are inherited.
         let mut kick: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut kick);
