@@ -1,4 +1,5 @@
-//! Listening Unix sockets. A process that ends leaves its socket's file behind, and the next one at the same path has
+//! Listening Unix sockets: at paths where an earlier process may have left its socket, and in processes that may run out of
+//! descriptors. A process that ends leaves its socket's file behind, and the next one at the same path has
 //! to remove it first. Only a socket that nobody listens on is removed: never a regular file, and never the socket of
 //! a process that runs.
 
@@ -10,6 +11,17 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Duration;
+
+/// How long nobody is accepted after that has failed for a lasting reason.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether accepting a connection fails for a reason that stays for a while, as a full table of descriptors, while the
+/// socket goes on being readable.
+pub fn is_lasting(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    ![ConnectionAborted, Interrupted, WouldBlock].contains(&error.kind())
+}
 
 /// Listens at `path`, and removes a socket there that nobody listens on.
 ///

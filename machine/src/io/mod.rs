@@ -34,9 +34,6 @@ use watch::{Interest, WatchSet};
 /// How long a guest has to stop after a signal.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// How long nobody is accepted after that has failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
-
 /// What the loop waits on. The number is the epoll token.
 const EVENTS: u64 = 0;
 const DOORBELL: u64 = 1;
@@ -228,7 +225,7 @@ impl<C: Channel> Io<C> {
             LISTENER => {
                 if !self.server.accept() {
                     self.watch.remove(LISTENER);
-                    self.accepts_again = Some(Instant::now() + ACCEPT_PAUSE);
+                    self.accepts_again = Some(Instant::now() + listener::ACCEPT_PAUSE);
                 }
                 self.watch_connections();
             }

@@ -1,7 +1,7 @@
 //! Vhost-user front ends: sockets that they connect to, and sockets of theirs that are connected to, again and again while
 //! nobody is there.
 
-use super::{Switch, devices, key, server};
+use super::{Switch, devices, key};
 use crate::port::PortId;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
@@ -140,7 +140,7 @@ impl Switch {
                 self.tell(id, Command::Connected(id, stream));
             }
             // The table of descriptors is full, perhaps: it waits on.
-            Err(e) if server::is_lasting(&e) => {
+            Err(e) if listener::is_lasting(&e) => {
                 *next = Some(Instant::now() + *wait);
                 *wait = (*wait * 4).min(LONGEST_WAIT);
             }

@@ -5,8 +5,9 @@ use super::key;
 use crate::capture::{self, CapturedPacket};
 use crate::control::{Event, LINE_MAXIMUM, Request, Response};
 use crate::worker::wake::signal;
+use listener::{ACCEPT_PAUSE, is_lasting};
 use polling::{Event as Ready, PollMode, Poller};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -20,16 +21,6 @@ const CONNECTIONS: usize = 64;
 const EVENTS: usize = 1024;
 /// How long an answer may take to be read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long nobody is accepted after that has failed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
-
-/// Whether accepting a connection fails for a reason that stays for a while, as a full table of descriptors, while the
-/// socket goes on being readable.
-pub fn is_lasting(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
-    ![ConnectionAborted, Interrupted, WouldBlock].contains(&error.kind())
-}
 
 /// What the connection's thread goes on with.
 enum Answer {
