@@ -5,17 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use redis_engine::{Engine, Setup};
 
 fuzz_target!(|data: &[u8]| {
-    let setup = Setup {
-        seed: [1, 2],
-        heap_used: || 0,
-        heap_size: 4 << 20,
-        clock_ns: || 0,
-        busy_us: || 0,
-        max_memory: Some(0),
-        max_clients: 10,
-        password: String::new(),
-        port: 6379,
-    };
+    let setup = Setup { heap_size: 4 << 20, ..Setup::default() };
     let mut now = 1_700_000_000_000_000;
     let mut engine = Engine::new(setup, now);
     let clients = [0, 1].map(|_| engine.connect("a:1".to_owned(), "b:2".to_owned()));

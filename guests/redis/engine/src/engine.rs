@@ -59,6 +59,23 @@ pub struct Setup {
     pub port: u16,
 }
 
+/// Without clocks, for a heap of 64 MiB of which nothing is in use, with a seed that everybody knows.
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: [1, 2],
+            heap_used: || 0,
+            heap_size: 64 << 20,
+            clock_ns: || 0,
+            busy_us: || 0,
+            max_memory: Some(0),
+            max_clients: 10,
+            password: String::new(),
+            port: 6379,
+        }
+    }
+}
+
 /// A Redis server without a network.
 pub struct Engine {
     pub(crate) store: Keyspace,

@@ -8,18 +8,7 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let setup = Setup {
-            seed: [1, 2],
-            heap_used: || 0,
-            heap_size: 64 << 20,
-            clock_ns: || 0,
-            busy_us: || 0,
-            max_memory: Some(0),
-            max_clients: 10,
-            password: String::new(),
-            port: 6379,
-        };
-        Self { engine: Engine::new(setup, 1_700_000_000_000_000) }
+        Self { engine: Engine::new(Setup::default(), 1_700_000_000_000_000) }
     }
 
     fn connect(&mut self) -> u64 {

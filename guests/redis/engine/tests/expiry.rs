@@ -4,17 +4,7 @@ use redis_engine::{Engine, Setup};
 
 /// Sets keys, one every `step` microseconds, while others expire already: none may stay behind.
 fn left_behind(keys: u64, step: u64, seed: u64) -> usize {
-    let setup = Setup {
-        seed: [seed, 2],
-        heap_used: || 0,
-        heap_size: 64 << 20,
-        clock_ns: || 0,
-        busy_us: || 0,
-        max_memory: Some(0),
-        max_clients: 10,
-        password: String::new(),
-        port: 6379,
-    };
+    let setup = Setup { seed: [seed, 2], ..Setup::default() };
     let mut now = 1_700_000_000_000_000;
     let mut engine = Engine::new(setup, now);
     let client = engine.connect("a:1".to_owned(), "b:2".to_owned());

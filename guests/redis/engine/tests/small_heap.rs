@@ -90,15 +90,11 @@ impl Server {
         }
         let engine = within(|| {
             let setup = Setup {
-                seed: [1, 2],
                 heap_used: || USED.load(Ordering::Relaxed),
                 heap_size: HEAP,
-                clock_ns: || 0,
-                busy_us: || 0,
                 max_memory: None,
                 max_clients: 50,
-                password: String::new(),
-                port: 6379,
+                ..Setup::default()
             };
             Engine::new(setup, 1_700_000_000_000_000)
         });
