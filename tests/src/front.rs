@@ -23,6 +23,8 @@ pub struct Front {
 pub const GUEST: u64 = 0x1000_0000;
 /// Its length, bytes.
 pub const SIZE: u64 = 1 << 20;
+/// VIRTIO_F_VERSION_1.
+const VERSION_1: u64 = 1 << 32;
 
 /// A memory file.
 pub fn memfd(size: u64) -> OwnedFd {
@@ -46,6 +48,21 @@ impl Front {
         Self { connection: Connection::new(stream), memory: memfd(SIZE) }
     }
 
+    /// Connects to a port of a switch, which is up then.
+    #[track_caller]
+    pub fn at(switch: &Switch, port: &str) -> Self {
+        Self::at_with(switch, port, VERSION_1)
+    }
+
+    /// The same with these features.
+    #[track_caller]
+    pub fn at_with(switch: &Switch, port: &str, features: u64) -> Self {
+        let mut front = Self::new(&switch.folder.join(format!("{port}.sock")));
+        assert!(front.begin_with(features), "{port}");
+        switch.is_up_soon(port);
+        front
+    }
+
     /// Connects with the memory that an earlier one had.
     pub fn again(socket: &Path, memory: OwnedFd) -> Self {
         Self { memory, ..Self::new(socket) }
@@ -65,7 +82,7 @@ impl Front {
 
     /// All that it takes until the rings run: descriptors at 0, available at 0x4000, used at 0x5000 of each ring's 64 KiB.
     pub fn begin(&mut self) -> bool {
-        self.begin_with(1 << 32)
+        self.begin_with(VERSION_1)
     }
 
     /// The same with these features.
@@ -174,13 +191,11 @@ impl Good {
     /// Connects to port `good`.
     #[track_caller]
     pub fn new(switch: &Switch) -> Self {
-        let mut front = Front::new(&switch.folder.join("good.sock"));
-        assert!(front.begin());
+        let front = Front::at(switch, "good");
         front.descriptor(0, GUEST + 0x40000, 12 + 60, 0, 0);
         let mut packet = vec![0u8; 12];
         packet.extend(crate::frames::frame(crate::frames::EVERYONE, crate::frames::mac(1), None, b"good"));
         front.write(0x40000, &packet);
-        switch.is_up_soon("good");
         Self { front, sent: 0 }
     }
 

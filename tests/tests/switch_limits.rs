@@ -117,11 +117,8 @@ fn large_packet() -> Vec<u8> {
 #[test]
 fn a_packet_that_can_never_fit_holds_up_nothing() {
     let switch = Switch::new(SERVER);
-    let mut sender = Front::new(&switch.folder.join("good.sock"));
-    let mut victim = Front::new(&switch.folder.join("victim.sock"));
-    assert!(sender.begin_with(LARGE) && victim.begin_with(LARGE));
-    switch.is_up_soon("good");
-    switch.is_up_soon("victim");
+    let mut sender = Front::at_with(&switch, "good", LARGE);
+    let victim = Front::at_with(&switch, "victim", LARGE);
     // All that the victim ever offers is 8 buffers.
     for i in 0..8 {
         victim.descriptor_of(0, i, GUEST + 0x40000 + 2048 * i, 1536, 2, 0);
@@ -155,10 +152,7 @@ fn a_packet_that_can_never_fit_holds_up_nothing() {
 #[test]
 fn a_front_end_that_has_forgotten_how_far_it_was_goes_on_at_the_used_index() {
     let switch = Switch::new(SERVER);
-    let socket = switch.folder.join("victim.sock");
-    let mut first = Front::new(&socket);
-    assert!(first.begin());
-    switch.is_up_soon("victim");
+    let first = Front::at(&switch, "victim");
     let frame = [vec![0; 12], frames::frame(frames::EVERYONE, frames::mac(3), None, b"again")].concat();
     first.write(0x40000, &frame);
     first.descriptor(0, GUEST + 0x40000, frame.len() as u32, 0, 0);
@@ -166,7 +160,7 @@ fn a_front_end_that_has_forgotten_how_far_it_was_goes_on_at_the_used_index() {
     let memory = first.memory.try_clone().expect("a descriptor");
     drop(first);
     eventually("it is gone", || !switch.port("victim").up);
-    let mut second = Front::again(&socket, memory);
+    let mut second = Front::again(&switch.folder.join("victim.sock"), memory);
     second.write(0x14002, &6624u16.to_le_bytes());
     second.write(0x15002, &6624u16.to_le_bytes());
     assert!(second.begin());

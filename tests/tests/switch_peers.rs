@@ -102,9 +102,7 @@ fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
         }),
     ];
     for (words, attack) in attacks {
-        let mut front = Front::new(&switch.folder.join("victim.sock"));
-        assert!(front.begin(), "{words}");
-        switch.is_up_soon("victim");
+        let mut front = Front::at(&switch, "victim");
         attack(&front);
         front.ask(&Request::SetOwner, &[]);
         is_dropped(&switch, words);
@@ -117,9 +115,7 @@ fn a_chain_may_be_as_long_as_its_queue() {
     use std::os::unix::fs::FileExt;
     let switch = Switch::new(SERVER);
     let mut good = Good::new(&switch);
-    let mut front = Front::new(&switch.folder.join("victim.sock"));
-    assert!(front.begin());
-    switch.is_up_soon("victim");
+    let mut front = Front::at(&switch, "victim");
     // 256 buffers to receive in, all but the first of one byte.
     front.long_chain(0, 256, 0x60000, 2);
     front.offer_of(0, &[0], 1);
@@ -148,9 +144,7 @@ fn a_chain_may_be_as_long_as_its_queue() {
 fn memory_that_shrinks_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
     let mut good = Good::new(&switch);
-    let mut front = Front::new(&switch.folder.join("victim.sock"));
-    assert!(front.begin());
-    switch.is_up_soon("victim");
+    let mut front = Front::at(&switch, "victim");
     File::from(front.memory.try_clone().expect("a descriptor")).set_len(0).expect("cut");
     front.ask(&Request::SetOwner, &[]);
     is_dropped(&switch, "shrank");
@@ -161,9 +155,7 @@ fn memory_that_shrinks_costs_its_port_and_nobody_else_notices() {
 fn a_call_that_blocks_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
     let mut good = Good::new(&switch);
-    let mut front = Front::new(&switch.folder.join("victim.sock"));
-    assert!(front.begin());
-    switch.is_up_soon("victim");
+    let mut front = Front::at(&switch, "victim");
     let call = event();
     assert!(front.ask(&Request::SetRingCall(RingEvent { index: 1, none: false }), &[&call]));
     std::thread::sleep(Duration::from_millis(100));
