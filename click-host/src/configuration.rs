@@ -2,6 +2,7 @@
 
 use crate::library;
 use crate::options::Origin;
+use click::args::text_of;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -28,14 +29,14 @@ fn read_alone(origin: Option<&Origin>, path: Option<&str>) -> Result<Configurati
         }
         Some(Origin::File(name)) if name != "-" => {
             let file = find(name, path);
-            let text = std::fs::read_to_string(&file).map_err(|e| format!("{name}: {}", reason(&e)))?;
-            Ok(Configuration { name: name.clone(), text })
+            let bytes = std::fs::read(&file).map_err(|e| format!("{name}: {}", reason(&e)))?;
+            Ok(Configuration { name: name.clone(), text: text_of(&bytes) })
         }
         _ => {
-            let mut text = String::new();
-            let read = std::io::stdin().lock().read_to_string(&mut text);
+            let mut bytes = Vec::new();
+            let read = std::io::stdin().lock().read_to_end(&mut bytes);
             read.map_err(|e| format!("<stdin>: {}", reason(&e)))?;
-            Ok(Configuration { name: "<stdin>".to_string(), text })
+            Ok(Configuration { name: "<stdin>".to_string(), text: text_of(&bytes) })
         }
     }
 }

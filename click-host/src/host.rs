@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::configuration::reason;
 use crate::signals::{self, Signals};
 use crate::{CLASSES, library, report, sys};
+use click::args::{bytes_of, text_of};
 use click::element::{Class, Handler, Outside, write};
 use click::{Batch, DeviceFacts, DeviceId, HandlerError, Host, Nanos, Router, Source};
 use std::fs;
@@ -69,8 +70,7 @@ impl Host for Desk {
         if let Some(at) = self.devices.iter().position(|d| d == name) {
             return Some(DeviceId(at));
         }
-        let exists = !name.contains('/') && fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false);
-        exists.then(|| self.devices.push(name.to_string()))?;
+        sys::exists(name).then(|| self.devices.push(name.to_string()))?;
         Some(DeviceId(self.devices.len() - 1))
     }
 
@@ -86,9 +86,7 @@ impl Host for Desk {
     }
 
     fn named_devices(&mut self) -> Vec<(String, DeviceFacts)> {
-        let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-        let names = entries.filter_map(|e| e.file_name().into_string().ok());
-        names.map(|name| (name.clone(), sys::facts(&name))).collect()
+        sys::interfaces()
     }
 
     fn classes(&self) -> &'static [&'static Class] {
@@ -129,7 +127,7 @@ impl Host for Desk {
 
     fn print(&mut self, text: &str) {
         // Nobody may listen; that is no reason to stop.
-        let _ = io::stderr().write_all(text.as_bytes());
+        let _ = io::stderr().write_all(&bytes_of(text));
     }
 
     fn random_seed(&mut self) -> u64 {
@@ -145,13 +143,13 @@ impl Outside for Desk {
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {
         let bytes = fs::read(path).map_err(|e| format!("{path}: {}", reason(&e)))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(text_of(&bytes))
     }
 
     fn write_file(&mut self, path: &str, append: bool, text: &str) -> Result<(), String> {
         let mut options = fs::OpenOptions::new();
         options.create(true).write(true).append(append).truncate(!append);
-        let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = options.open(path).and_then(|mut file| file.write_all(&bytes_of(text)));
         written.map_err(|e| format!("{path}: {}", reason(&e)))
     }
 

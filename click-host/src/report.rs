@@ -1,6 +1,7 @@
 //! What the program says: errors by file and line, and the values of handlers.
 
 use crate::host::Desk;
+use click::args::bytes_of;
 use click::element::Outside;
 use click::{Diagnostics, Router};
 use std::fmt::Write;
@@ -21,7 +22,7 @@ pub fn out(text: &str) {
         return;
     }
     let mut out = io::stdout().lock();
-    if let Err(e) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    if let Err(e) = out.write_all(&bytes_of(text)).and_then(|()| out.flush()) {
         // Two may find out at the same time.
         let _ = LOST.set(e);
     }
@@ -64,9 +65,19 @@ pub fn errors(diagnostics: &Diagnostics) -> String {
                 }
                 writeln!(out, "  {message}")
             }
-            None => writeln!(out, "{place} {}", d.message),
+            None if d.message.contains(" connected to '") => {
+                initializing = true;
+                writeln!(out, "{}", d.message)
+            }
+            None => {
+                // Elements are there, and do not fit together.
+                initializing |= d.message.contains(" :: ");
+                writeln!(out, "{place} {}", d.message)
+            }
         };
-        d.notes.iter().for_each(|note| {
+        // Hints are for those who see the place.
+        let listed = d.notes.first().is_some_and(|first| first.ends_with(':'));
+        d.notes.iter().filter(|_| listed).for_each(|note| {
             let _ = writeln!(out, "{place}   {note}");
         });
     }
@@ -103,8 +114,12 @@ pub fn handlers(router: &mut Router, host: &mut Desk, wanted: &[String]) -> bool
             match readable(router, host, &handler)
                 .and_then(|()| router.read(host, &handler).map_err(|e| e.to_string()))
             {
-                Ok(value) if wanted.len() > 1 || several => host.write_out(&format!("{handler}:\n{value}\n")),
-                Ok(value) => host.write_out(&value),
+                Ok(value) if wanted.len() > 1 || several => {
+                    let end = if value.is_empty() || value.ends_with('\n') { "" } else { "\n" };
+                    host.write_out(&format!("{handler}:\n{value}{end}\n"));
+                }
+                Ok(value) if value.is_empty() || value.ends_with('\n') => host.write_out(&value),
+                Ok(value) => host.write_out(&format!("{value}\n")),
                 Err(message) => {
                     say(&message);
                     right = false;

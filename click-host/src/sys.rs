@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use click::DeviceFacts;
+use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions};
@@ -15,41 +16,70 @@ const NAME: usize = libc::IFNAMSIZ;
 
 /// Addresses of an interface.
 pub fn facts(name: &str) -> DeviceFacts {
-    let text = fs::read_to_string(format!("/sys/class/net/{name}/address")).unwrap_or_default();
-    let mut mac = [0; 6];
-    for (byte, part) in mac.iter_mut().zip(text.trim().split(':')) {
-        *byte = u8::from_str_radix(part, 16).unwrap_or(0);
-    }
-    DeviceFacts { mac, ipv4: address(name) }
+    interfaces().into_iter().find(|(n, _)| n == name).map(|(_, facts)| facts).unwrap_or_default()
 }
 
-/// The first IPv4 address of an interface and its prefix length.
-fn address(name: &str) -> Option<([u8; 4], u8)> {
+/// Whether there is an interface of this name.
+pub fn exists(name: &str) -> bool {
+    socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .is_ok_and(|any| name_to_index(&any, name).is_ok())
+}
+
+/// The interfaces of this process's network namespace: link-layer address, first IPv4 address, router behind each.
+pub fn interfaces() -> Vec<(String, DeviceFacts)> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: the call fills `list` in; it is freed below.
     if unsafe { libc::getifaddrs(&mut list) } != 0 {
-        return None;
+        return Vec::new();
     }
-    let (mut found, mut at) = (None, list);
+    let (mut all, mut at) = (Vec::<(String, DeviceFacts)>::new(), list);
     // SAFETY: the list is whole until it is freed, its names end with zero, and an address is as its family says.
     unsafe {
         while let Some(entry) = at.as_ref() {
             at = entry.ifa_next;
-            let (Some(address), Some(mask)) = (entry.ifa_addr.as_ref(), entry.ifa_netmask.as_ref()) else {
-                continue;
-            };
-            if i32::from(address.sa_family) == libc::AF_INET
-                && CStr::from_ptr(entry.ifa_name).to_bytes() == name.as_bytes()
-            {
-                let ipv4 =
-                    |a: &libc::sockaddr| (*std::ptr::from_ref(a).cast::<libc::sockaddr_in>()).sin_addr.s_addr;
-                found = Some((ipv4(address).to_ne_bytes(), ipv4(mask).count_ones() as u8));
-                break;
+            let name = CStr::from_ptr(entry.ifa_name).to_string_lossy().into_owned();
+            // An address with a label of its own (`eth0:1`) belongs to another name.
+            let known = all.iter().position(|(n, _)| *n == name).unwrap_or_else(|| {
+                all.push((name, DeviceFacts::default()));
+                all.len() - 1
+            });
+            let facts = &mut all[known].1;
+            let Some(address) = entry.ifa_addr.as_ref() else { continue };
+            match (i32::from(address.sa_family), entry.ifa_netmask.as_ref()) {
+                (libc::AF_INET, Some(mask)) if facts.ipv4.is_none() => {
+                    let ipv4 = |a: &libc::sockaddr| {
+                        (*std::ptr::from_ref(a).cast::<libc::sockaddr_in>()).sin_addr.s_addr
+                    };
+                    facts.ipv4 = Some((ipv4(address).to_ne_bytes(), ipv4(mask).count_ones() as u8));
+                }
+                (libc::AF_PACKET, _) => {
+                    let link = &*std::ptr::from_ref(address).cast::<libc::sockaddr_ll>();
+                    if link.sll_halen == 6 {
+                        facts.mac = std::array::from_fn(|i| link.sll_addr[i]);
+                    }
+                }
+                _ => {}
             }
         }
         libc::freeifaddrs(list);
     }
-    found
+    for (device, router) in routers() {
+        all.iter_mut().filter(|(n, _)| *n == device).for_each(|(_, facts)| facts.gateway = Some(router));
+    }
+    all
+}
+
+/// Interfaces that a default route leads through, and the router there.
+fn routers() -> Vec<(String, [u8; 4])> {
+    let table = fs::read_to_string("/proc/self/net/route").unwrap_or_default();
+    let default = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [device, "00000000", router, ..] = words[..] else { return None };
+        // As the machine has it in memory.
+        let router = u32::from_str_radix(router, 16).ok().filter(|r| *r != 0)?;
+        Some((device.to_string(), router.to_ne_bytes()))
+    };
+    table.lines().skip(1).filter_map(default).collect()
 }
 
 /// A socket that takes and gives whole frames of an interface, without waiting. `protocol`: an Ethernet type. `filter`:
@@ -61,6 +91,9 @@ pub fn packet_socket(interface: u32, protocol: u16, filter: Option<&Filter>) -> 
     if let Some(filter) = filter {
         filter.attach(&socket)?;
     }
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes a number.
+    unsafe { set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)? };
     // SAFETY: the structure may be all zeros.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -204,25 +237,55 @@ unsafe fn bpf(command: libc::c_long, attributes: &[u64]) -> io::Result<OwnedFd> 
     }
 }
 
-/// Receives a frame: how long it was, and to whom it was sent (`PACKET_HOST` and so on).
+/// Receives a frame: how long it was, and to whom it was sent (`PACKET_HOST` and so on). A VLAN tag that the kernel took
+/// out of it is put back.
 pub fn receive_frame(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, u8)> {
-    // SAFETY: the structure may be all zeros.
-    let mut from: libc::sockaddr_ll = unsafe { zeroed() };
-    let mut length = size_of::<libc::sockaddr_ll>() as u32;
-    // SAFETY: the call writes at most the buffer's length to the buffer, and the address with its length.
-    let received = unsafe {
-        libc::recvfrom(
-            socket.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            libc::MSG_TRUNC,
-            std::ptr::from_mut(&mut from).cast(),
-            &mut length,
-        )
-    };
-    match usize::try_from(received) {
-        Ok(length) => Ok((length, from.sll_pkttype)),
-        Err(_) => Err(io::Error::last_os_error()),
+    // SAFETY: the structures may be all zeros.
+    let (mut from, mut message): (libc::sockaddr_ll, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // Words, since control messages begin with one.
+    let mut control = [0u64; 8];
+    message.msg_name = std::ptr::from_mut(&mut from).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
+    (message.msg_iov, message.msg_iovlen) = (&mut part, 1);
+    (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
+    // SAFETY: the call writes at most the buffer's length to the buffer, and the same of address and control messages.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_TRUNC) };
+    let Ok(length) = usize::try_from(received) else { return Err(io::Error::last_os_error()) };
+    // SAFETY: the kernel filled the control messages in.
+    match unsafe { taken_tag(&message) } {
+        Some(tag) if buffer.len() >= 16 && length >= 12 => {
+            let kept = length.min(buffer.len() - 4);
+            buffer.copy_within(12..kept, 16);
+            buffer[12..16].copy_from_slice(&tag);
+            Ok((length + 4, from.sll_pkttype))
+        }
+        _ => Ok((length, from.sll_pkttype)),
+    }
+}
+
+/// The VLAN tag that belongs to a frame without being in it.
+///
+/// # Safety
+/// The control messages are as the kernel wrote them.
+unsafe fn taken_tag(message: &libc::msghdr) -> Option<[u8; 4]> {
+    // SAFETY: the macros walk the control messages, whose length the message tells; data of this kind is this structure.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(message);
+        while let Some(header) = at.as_ref() {
+            if (header.cmsg_level, header.cmsg_type) == (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+                let auxiliary = libc::CMSG_DATA(at).cast::<libc::tpacket_auxdata>().read_unaligned();
+                if auxiliary.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+                    return None;
+                }
+                let given = auxiliary.tp_status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+                let kind = if given { auxiliary.tp_vlan_tpid } else { 0x8100 };
+                let ([a, b], [c, d]) = (kind.to_be_bytes(), auxiliary.tp_vlan_tci.to_be_bytes());
+                return Some([a, b, c, d]);
+            }
+            at = libc::CMSG_NXTHDR(message, at);
+        }
+        None
     }
 }
 

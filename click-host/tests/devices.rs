@@ -63,12 +63,12 @@ fn frames_cross_a_router_between_two_interfaces() {
         Script(label again, wait 0.05, goto again $(lt $(t.count) 100), stop)";
     assert_eq!(
         said(space.click(&["-e", source, "-h", "t.count"]).output().unwrap()),
-        (0, "100".into(), "".into())
+        (0, "100\n".into(), "".into())
     );
-    assert_eq!(sink.end(), (0, "10000".into(), "".into()));
+    assert_eq!(sink.end(), (0, "10000\n".into(), "".into()));
     // The process inside of `ip netns exec` is the router itself.
     router.signal("INT");
-    assert_eq!(router.end(), (0, "0".into(), "".into()));
+    assert_eq!(router.end(), (0, "0\n".into(), "".into()));
 }
 
 #[test]
@@ -88,14 +88,14 @@ fn frames_are_chosen_by_an_expression_and_hidden_from_the_kernel() {
     let router = Running::start(here.click(&["-e", chosen, "-h", "c.count"]));
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(pings("1"));
-    assert_eq!(router.end(), (0, "1".into(), "".into()));
+    assert_eq!(router.end(), (0, "1\n".into(), "".into()));
     let hidden = "FromDevice(d0, SNIFFER false) -> CheckIPHeader(OFFSET 14) -> IPFilter(allow icmp)
         -> c :: Counter(COUNT_CALL 1 stop) -> Discard";
     let router = Running::start(here.click(&["-e", hidden, "-h", "c.count"]));
     std::thread::sleep(std::time::Duration::from_millis(300));
     // The router stops with the ping's first packet, and the kernel sees the next.
     assert!(!pings("1"));
-    assert_eq!(router.end(), (0, "1".into(), "".into()));
+    assert_eq!(router.end(), (0, "1\n".into(), "".into()));
     assert!(pings("1"));
     let (status, _, err) =
         said(here.click(&["-e", "FromDevice(d0, BPF_FILTER \"dst dst\") -> Discard"]).output().unwrap());
@@ -169,5 +169,35 @@ fn a_client_a_group_and_raw_packets() {
     assert_eq!((status, err.as_str()), (0, ""));
     let received = out.lines().nth(1).and_then(|n| n.parse::<u32>().ok());
     assert!(received.is_some_and(|n| n > 0), "{out}");
-    assert!(out.ends_with("own.count:\n0\n"), "its own packets are not for it: {out}");
+    assert!(out.ends_with("own.count:\n0\n\n"), "its own packets are not for it: {out}");
+}
+
+#[test]
+fn a_tag_that_the_kernel_takes_out_of_a_frame_is_put_back() {
+    let space = Space::new("vlan");
+    space.ip("link add va type veth peer name vb");
+    space.ip("link set va up");
+    space.ip("link set vb up");
+    let tagged = "FromDevice(vb, SNIFFER true) -> Classifier(6/020000000001) -> Print(r, 20) -> Discard;
+        TimedSource(0.3, \\<ffffffffffff 020000000001 81000005 0800 4500001d00010000401166cd0a0000010a000002000100020009000076>, LIMIT 1)
+        -> Queue -> ToDevice(va); DriverManager(wait 1, stop)";
+    let (status, _, err) = said(space.click(&["-e", tagged]).output().unwrap());
+    assert_eq!((status, err.as_str()), (0, "r:   47 | ffffffff ffff0200 00000001 81000005 08004500\n"));
+}
+
+#[test]
+fn devices_are_those_of_the_network_namespace() {
+    let space = Space::new("names");
+    space.ip("link add only0 type veth peer name only1");
+    space.ip("link set only1 up");
+    space.ip("link set only0 address 02:00:00:00:07:01");
+    space.ip("addr add 10.9.8.7/24 dev only0");
+    space.ip("link set only0 up");
+    space.ip("route add default via 10.9.8.1");
+    // The mount namespace, and with it /sys, stays the host's.
+    let here = ["--net=/run/netns/".to_string() + &space.0, env!("CARGO_BIN_EXE_click").into(), "-e".into(),
+        "AddressInfo(me only0); s :: SetIPAddress(only0:gw); Idle -> EtherEncap(0x0800, only0:eth, only0) -> s -> Discard;
+         DriverManager(print s.addr, stop)".into()];
+    let (status, out, err) = said(Command::new("nsenter").args(here).output().unwrap());
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "10.9.8.1\n", ""));
 }

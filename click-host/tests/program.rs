@@ -11,7 +11,7 @@ const COUNTED: &str = "InfiniteSource(LIMIT 5, STOP true) -> c :: Counter -> d :
 
 #[test]
 fn handlers_are_printed_at_the_end() {
-    assert_eq!(run(&["-e", COUNTED, "-h", "c.count"]), (0, "5".into(), "".into()));
+    assert_eq!(run(&["-e", COUNTED, "-h", "c.count"]), (0, "5\n".into(), "".into()));
     let (status, out, _) = run(&["-e", COUNTED, "-h", "c.count", "-h", "*.class"]);
     assert_eq!(status, 0);
     assert!(out.starts_with("c.count:\n5\n") && out.contains("d.class:\nDiscard\n"), "{out}");
@@ -36,10 +36,10 @@ fn a_configuration_comes_from_a_file_standard_input_or_the_command_line() {
     .unwrap();
     let path = folder.path().to_str().unwrap();
     let (status, out, err) = run(&["-C", path, "x.click", "N=3", "-h", "c.count"]);
-    assert_eq!((status, out.as_str(), err.as_str()), (0, "3", ""));
+    assert_eq!((status, out.as_str(), err.as_str()), (0, "3\n", ""));
     let mut child = click(&["-h", "c.count"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(COUNTED.as_bytes()).unwrap();
-    assert_eq!(said(child.wait_with_output().unwrap()).1, "5");
+    assert_eq!(said(child.wait_with_output().unwrap()).1, "5\n");
     assert_eq!(run(&["/nowhere.click"]).2, "/nowhere.click: No such file or directory\n");
 }
 
@@ -74,7 +74,7 @@ fn signals_stop_the_router_and_then_handlers_are_printed() {
         let running = Running::start(command);
         std::thread::sleep(std::time::Duration::from_millis(300));
         running.signal(signal);
-        assert_eq!(running.end(), (0, "ready\nCounter".into(), "".into()));
+        assert_eq!(running.end(), (0, "ready\nCounter\n".into(), "".into()));
     }
 }
 
@@ -106,7 +106,7 @@ fn aggregates_are_written_to_files_and_standard_output() {
     );
     let (status, out, err) = run(&["-e", &text]);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert!(out.starts_with("!num_nonzero 1\n") && out.ends_with(" 3\n"), "{out}");
+    assert!(out.starts_with("!IPAggregate 1.0\n!num_nonzero 1\n") && out.ends_with(" 3\n"), "{out}");
     assert_eq!(std::fs::read_to_string(file).unwrap(), out);
 }
 
@@ -130,18 +130,21 @@ fn scripts_keep_quotes_lists_and_files_apart() {
 #[test]
 fn what_scripts_do_wrong_is_said() {
     for (script, said) in [
-        ("print nothing", "no handler named 'nothing'"),
+        ("print nothing", "no 'nothing' read handler"),
         ("goto end maybe", "bad condition 'maybe'"),
         ("error out of it", "out of it"),
     ] {
         let (_, out, err) = run(&["-e", &format!("s :: DriverManager({script})")]);
-        assert_eq!((out.as_str(), err), ("", format!("While executing 's :: DriverManager':\n  {said}\n")));
+        assert_eq!((out.as_str(), err), ("", format!("{said}\n")));
+        let later = format!("s :: DriverManager(wait 1ms, {script})");
+        let (_, _, err) = run(&["--simtime", "-e", &later]);
+        assert_eq!(err, format!("While executing 's :: DriverManager':\n  {said}\n"));
     }
     let (_, _, err) =
         run(&["-e", "a :: Script(TYPE PASSIVE); DriverManager(print $(a.cat /etc/passwd), stop)"]);
-    assert!(err.contains("no handler named 'a.cat'"), "{err}");
+    assert!(err.contains("no 'a.cat' read handler"), "{err}");
     let (_, _, err) = run(&["-e", "s :: DriverManager(label a, goto a)"]);
-    assert_eq!(err, "s :: DriverManager: too many jumps, giving up\n");
+    assert_eq!(err, "s: too many jumps, giving up\n");
 }
 
 #[test]
@@ -192,7 +195,7 @@ fn what_a_script_exports_is_set_once() {
 fn a_packet_that_a_script_exits_on_is_dropped() {
     let text = "InfiniteSource(LIMIT 4, STOP true) -> Script(set n $(add $n 1), goto exit $(eq $n 2), end)
         -> c :: Counter -> Discard";
-    assert_eq!(run(&["-e", text, "-h", "c.count"]), (0, "3".into(), "".into()));
+    assert_eq!(run(&["-e", text, "-h", "c.count"]), (0, "3\n".into(), "".into()));
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn scripts_answer_packets_handlers_and_signals() {
     running.signal("USR1");
     let (status, out, err) = running.end();
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(out, "<any>\ngot\neven.count:\n2\nodd.count:\n2\n");
+    assert_eq!(out, "<any>\ngot\neven.count:\n2\n\nodd.count:\n2\n\n");
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub(crate) fn build(
             None => unknown_class(source, e, library, &mut d),
         }
     }
+    flat.unused.iter().filter(|e| library.class(&e.class).is_none()).for_each(|e| {
+        unknown_class(source, e, library, &mut d);
+    });
     if !d.is_empty() {
         return Err(d);
     }
@@ -55,8 +58,10 @@ pub(crate) fn build(
                 _ => e.span.clone(),
             };
             // Where a device's name is not an address, it has none yet.
-            let unnamed =
-                message.contains(":ip'") || message.contains(":ipnet'") || message.contains(":eth'");
+            let unnamed = message.contains(":ip'")
+                || message.contains(":ipnet'")
+                || message.contains(":eth'")
+                || message.contains(":gw'");
             let note = "a device's name stands for its address if it exists and was given one".to_string();
             let notes = if unnamed { alloc::vec![note] } else { Vec::new() };
             d.add_with(source, span, format!("{} :: {}: {message}", e.name, e.class), notes);

@@ -12,6 +12,32 @@ pub(crate) fn decimal(value: f64, decimals: u32) -> String {
     format!("{}.{:0width$}", scaled / scale, scaled % scale, width = decimals as usize)
 }
 
+/// Any number with twelve digits at most, without zeros at its end: `%.12g` of C.
+#[cfg(feature = "host")]
+pub(crate) fn general(value: f64) -> String {
+    if !value.is_finite() {
+        return format!("{value}").to_lowercase();
+    }
+    let text = format!("{value:.11e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let short = |text: &str| match text.contains('.') {
+        true => String::from(text.trim_end_matches('0').trim_end_matches('.')),
+        false => String::from(text),
+    };
+    if (-4..12).contains(&exponent) {
+        return short(&format!("{value:.*}", (11 - exponent).unsigned_abs() as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", short(digits), exponent.unsigned_abs())
+}
+
+/// A guest has numbers from 0 with nine decimals.
+#[cfg(not(feature = "host"))]
+pub(crate) fn general(value: f64) -> String {
+    String::from(decimal(value, 9).trim_end_matches('0').trim_end_matches('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::decimal;

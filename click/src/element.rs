@@ -467,7 +467,35 @@ impl Context<'_> {
 
     /// Value of a handler of any element.
     pub fn read_handler(&mut self, handler: &str) -> Result<String, HandlerError> {
-        self.engine.read(self.host, handler)
+        self.engine.read_and_hear(self.host, handler)
+    }
+
+    /// The same, and what scripts that were called complain about.
+    pub(crate) fn call_to_read(
+        &mut self,
+        handler: &str,
+    ) -> (Result<String, HandlerError>, alloc::vec::Vec<String>) {
+        let before = core::mem::take(&mut self.engine.complaints);
+        let value = self.engine.read(self.host, handler);
+        (value, core::mem::replace(&mut self.engine.complaints, before))
+    }
+
+    /// The same for writing.
+    pub(crate) fn call_to_write(
+        &mut self,
+        handler: &str,
+        value: &str,
+    ) -> (Result<(), HandlerError>, alloc::vec::Vec<String>) {
+        let before = core::mem::take(&mut self.engine.complaints);
+        let done = self.engine.write(self.host, handler, value);
+        (done, core::mem::replace(&mut self.engine.complaints, before))
+    }
+
+    /// Says something to whoever called a handler of this element.
+    pub(crate) fn complain(&mut self, message: &str) {
+        if self.engine.complaints.len() < 100 {
+            self.engine.complaints.push(message.into());
+        }
     }
 
     /// Writes a handler, `HANDLER VALUE`, as soon as this element is done, what it pushed in its turn included.
@@ -488,7 +516,7 @@ impl Context<'_> {
 
     /// Writes a handler of any element.
     pub fn write_handler(&mut self, handler: &str, value: &str) -> Result<(), HandlerError> {
-        self.engine.write(self.host, handler, value)
+        self.engine.write_and_hear(self.host, handler, value)
     }
 
     /// Whether a handler can be read, and whether it can be written.

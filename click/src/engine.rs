@@ -58,12 +58,19 @@ pub struct Engine {
     /// Handlers to be written when the element that wants it is done: who wants it, and `HANDLER VALUE`.
     pub(crate) calls: VecDeque<(usize, String)>,
     calling: bool,
+    /// What scripts have to say to whoever called them.
+    pub(crate) complaints: Vec<String>,
     stack: Vec<Delivery>,
     /// How many more this piece of work may cause.
     deliveries: usize,
     hops: usize,
     hops_most: usize,
     path: Vec<usize>,
+    /// Some element upstream had packets for the pull that goes on.
+    found: bool,
+    /// A pull of this piece of work came back empty although there were packets: all were dropped on the way. Who pulled
+    /// tries again, since nobody will wake it.
+    lost: bool,
     tasks: Tasks,
     timers: Timers,
     pollers: Vec<usize>,
@@ -116,12 +123,15 @@ impl Engine {
             single: false,
             calls: VecDeque::new(),
             calling: false,
+            complaints: Vec::new(),
             stack: Vec::new(),
             deliveries: 0,
             hops: 0,
             // A packet may pass each element a few times (encapsulated, say): more is a loop.
             hops_most: 64 + 4 * count,
             path: Vec::new(),
+            found: false,
+            lost: false,
             tasks: Tasks::new(count),
             timers: Timers::new(count),
             pollers,
@@ -216,7 +226,7 @@ impl Engine {
         }
         while let Some((id, call)) = self.calls.pop_front() {
             let (handler, value) = call.split_once(char::is_whitespace).unwrap_or((&call, ""));
-            if let Err(e) = self.write(host, handler, value) {
+            if let Err(e) = self.write_and_hear(host, handler, value) {
                 host.print(&format!("{}: {e}\n", self.slots[id].name));
             }
         }
@@ -226,6 +236,11 @@ impl Engine {
     pub(crate) fn run(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
         for id in core::mem::take(&mut self.blocked) {
             self.schedule(id);
+        }
+        // A script that drives the router begins before anything else does.
+        if self.stop_requested {
+            self.now = host.now();
+            self.stop(host);
         }
         for _ in 0..rounds {
             if self.stopped {
@@ -263,7 +278,8 @@ impl Engine {
     fn work(&mut self, host: &mut dyn Host, id: usize) -> bool {
         let began = if self.profiling { host.cycles() } else { 0 };
         let again = self.turn(host, id, |e, cx| {
-            let again = e.work(cx);
+            cx.engine.lost = false;
+            let again = e.work(cx) | (cx.engine.lost && e.is_puller());
             if cx.engine.profiling {
                 let passed = cx.host.cycles().saturating_sub(began);
                 cx.engine.slots[id].cycles += passed;
@@ -383,7 +399,9 @@ impl Engine {
             }
         }
         let began = if self.profiling { host.cycles() } else { 0 };
+        let outer = core::mem::take(&mut self.found);
         let mut batch = self.with(host, at.element, |e, cx| e.pull(cx, at.port, most)).unwrap_or_default();
+        self.found |= !batch.is_empty();
         self.count(host, at.element, &batch, began);
         while self.path.len() > base {
             let Some(id) = self.path.pop() else { break };
@@ -396,6 +414,8 @@ impl Engine {
                 }
             }
         }
+        self.lost |= self.found && batch.is_empty();
+        self.found |= outer;
         batch
     }
 

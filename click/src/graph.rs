@@ -141,6 +141,11 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
             if n > most {
                 let message = format!("'{}' has no {what} {}", label(declared), n - 1);
                 d.add(source, declared.span.clone(), message);
+            } else if n > flat.connections.len() + least {
+                // Some are not connected; a list of them all would take room for nothing.
+                let message = format!("'{}' has {n} {what}s of which some are unused", label(declared));
+                d.add(source, declared.span.clone(), message);
+                return 0;
             }
             n.max(least)
         };
@@ -148,8 +153,8 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
         let outputs = say("output", outputs, wanted_out);
         let (input_flows, output_flows) = flows(class.processing, inputs, outputs);
         all.push(Ports {
-            inputs: alloc::vec![None; inputs.min(1 << 12)],
-            outputs: alloc::vec![None; outputs.min(1 << 12)],
+            inputs: alloc::vec![None; inputs],
+            outputs: alloc::vec![None; outputs],
             input_flows,
             output_flows,
             tie: Tie::of(class.processing),
@@ -159,7 +164,8 @@ pub(crate) fn count(source: &Source<'_>, flat: &Flat, classes: &[&Class], d: &mu
     all
 }
 
-fn flows(processing: &str, inputs: usize, outputs: usize) -> (Vec<Flow>, Vec<Flow>) {
+/// What a class says that its ports do.
+pub(crate) fn flows(processing: &str, inputs: usize, outputs: usize) -> (Vec<Flow>, Vec<Flow>) {
     let mut codes = processing.split('/');
     let left = codes.next().unwrap_or("");
     let right = codes.next().unwrap_or(left);

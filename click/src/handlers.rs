@@ -51,7 +51,7 @@ pub(crate) fn is_global(name: &str) -> bool {
 const COMMON: &[&str] = &["class", "config", "handlers", "name", "ports"];
 
 /// Functions of scripts that only they themselves may call: files and processes are not for those who reach their handlers.
-const PRIVATE: &[&str] = &["cat", "kill"];
+const PRIVATE: &[&str] = &["cat", "catq", "kill"];
 
 /// Handlers of an element's work.
 const WORK: &[(&str, &str)] = &[("home_thread", "r"), ("scheduled", "r"), ("tickets", "rw")];
@@ -118,6 +118,36 @@ impl Engine {
         }
         let work = || WORK.iter().find(|w| w.0 == name).map(|w| (true, w.1 == "rw"));
         self.own(id, name).map(|h| (h.read, h.write)).or_else(work).ok_or_else(|| absent(handler))
+    }
+
+    /// [`Engine::read`], refused if a script that was called has something to complain about.
+    pub(crate) fn read_and_hear(
+        &mut self,
+        host: &mut dyn Host,
+        handler: &str,
+    ) -> Result<String, HandlerError> {
+        let value = self.read(host, handler);
+        self.hear(value)
+    }
+
+    /// [`Engine::write`], likewise.
+    pub(crate) fn write_and_hear(
+        &mut self,
+        host: &mut dyn Host,
+        handler: &str,
+        value: &str,
+    ) -> Result<(), HandlerError> {
+        let done = self.write(host, handler, value);
+        self.hear(done)
+    }
+
+    fn hear<T>(&mut self, result: Result<T, HandlerError>) -> Result<T, HandlerError> {
+        if self.complaints.is_empty() {
+            return result;
+        }
+        let mut all = core::mem::take(&mut self.complaints);
+        all.extend(result.err().map(|e| e.to_string()).filter(|e| !e.is_empty()));
+        Err(HandlerError::Refused(all.join("\n")))
     }
 
     /// Value of a handler, whose name may be followed by an argument.
@@ -215,31 +245,40 @@ impl Engine {
             _ => {
                 let changes = |n: &str| n == "config" && reconfigures(slot.class.name);
                 let common = COMMON.iter().map(|n| format!("{n}\t{}\n", if changes(n) { "rw" } else { "r" }));
+                let own = slot.class.handlers.iter().filter(|h| h.name != "*");
                 let works = if self.tasks().is_known(id) { WORK } else { &[] };
                 common
                     .chain(works.iter().map(|(name, mode)| format!("{name}\t{mode}\n")))
-                    .chain(slot.class.handlers.iter().map(|h| format!("{}\t{}\n", h.name, mode(h))))
+                    .chain(own.map(|h| format!("{}\t{}\n", h.name, mode(h))))
                     .collect()
             }
         }
     }
 
+    /// The ports of an element, one a line: what each does, packets (which are not counted), and what it is connected to.
     fn port_list(&self, id: usize) -> String {
         let ports = &self.ports[id];
-        let name = |p: &Option<Port>| match p {
-            Some(p) => format!("{} [{}]", self.slots[p.element].name, p.port),
-            None => "-".to_string(),
-        };
         let word = |push| if push { "push" } else { "pull" };
         let plural = |n: usize| if n == 1 { "" } else { "s" };
-        let (inputs, outputs) = (&ports.inputs, &ports.outputs);
-        let mut out = format!("{} input{}\n", inputs.len(), plural(inputs.len()));
-        for (i, p) in inputs.iter().enumerate() {
-            out += &format!("{}\t{}\n", word(ports.is_pushed(i)), name(p));
+        let name = |id: usize| &self.slots[id].name;
+        let (inputs, outputs) = (ports.inputs.len(), ports.outputs.len());
+        // What an element does as its neighbours do is marked.
+        let (into, out_of) = crate::graph::flows(self.slots[id].class.processing, inputs, outputs);
+        let mark = |flow| if flow == crate::element::Flow::Agnostic { "~" } else { "" };
+        let mut out = format!("{inputs} input{}\n", plural(inputs));
+        for (i, flow) in into.iter().enumerate() {
+            let here = Port { element: id, port: i };
+            let all = self.ports.iter().enumerate().flat_map(|(from, p)| {
+                let leading = p.connections().filter(move |c| c.1 == here);
+                leading.map(move |(n, _)| format!("{} [{n}]", name(from)))
+            });
+            out += &format!("{}{}\t-\t{}\n", word(ports.is_pushed(i)), mark(*flow), join(all));
         }
-        out += &format!("{} output{}\n", outputs.len(), plural(outputs.len()));
-        for (i, p) in outputs.iter().enumerate() {
-            out += &format!("{}\t{}\n", word(ports.pushes(i)), name(p));
+        out += &format!("{outputs} output{}\n", plural(outputs));
+        for (o, flow) in out_of.iter().enumerate() {
+            let all = ports.connections().filter(|c| c.0 == o);
+            let all = all.map(|(_, to)| format!("[{}] {}", to.port, name(to.element)));
+            out += &format!("{}{}\t-\t{}\n", word(ports.pushes(o)), mark(*flow), join(all));
         }
         out
     }
@@ -329,6 +368,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn join(list: impl Iterator<Item = String>) -> String {
+    list.collect::<alloc::vec::Vec<_>>().join(", ")
 }
 
 /// Reads a value written to a handler, in the words of configuration arguments.

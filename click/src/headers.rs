@@ -98,15 +98,15 @@ pub fn transport_checksum(source: [u8; 4], destination: [u8; 4], protocol: u8, s
     fold(pseudo + sum(segment)).to_ne_bytes()
 }
 
-/// The CRC-32 of Ethernet, as it follows a frame (IEEE 802.3, section 3.2.9).
+/// The CRC-32 of MPEG-2 (ISO 13818-1, annex A), lowest byte first.
 pub fn crc32(bytes: &[u8]) -> [u8; 4] {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut n = 0;
         while n < 256 {
-            let (mut sum, mut bit) = (n as u32, 0);
+            let (mut sum, mut bit) = ((n as u32) << 24, 0);
             while bit < 8 {
-                sum = if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 };
+                sum = if sum >> 31 == 1 { sum << 1 ^ 0x04c1_1db7 } else { sum << 1 };
                 bit += 1;
             }
             table[n] = sum;
@@ -114,8 +114,8 @@ pub fn crc32(bytes: &[u8]) -> [u8; 4] {
         }
         table
     };
-    let sum = bytes.iter().fold(u32::MAX, |sum, &b| sum >> 8 ^ TABLE[(sum as u8 ^ b) as usize]);
-    (!sum).to_le_bytes()
+    let step = |sum: u32, &b: &u8| sum << 8 ^ TABLE[usize::from((sum >> 24) as u8 ^ b)];
+    bytes.iter().fold(u32::MAX, step).to_le_bytes()
 }
 
 /// An IPv4 header that lies whole in its packet.
@@ -285,8 +285,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn crc32_of_the_check_string_is_the_standard_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926u32.to_le_bytes());
+    fn crc32_of_the_check_string_is_that_of_mpeg_2() {
+        assert_eq!(crc32(b"123456789"), 0x0376_e6e7u32.to_le_bytes());
     }
 
     proptest! {

@@ -17,6 +17,8 @@ pub struct DeviceFacts {
     pub mac: [u8; 6],
     /// IPv4 address and prefix length.
     pub ipv4: Option<([u8; 4], u8)>,
+    /// The router that the default route leads to there.
+    pub gateway: Option<[u8; 4]>,
 }
 
 /// The world outside of a router.

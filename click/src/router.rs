@@ -71,7 +71,12 @@ pub fn check_for(
     let facts = |name: &str| {
         let number: usize = name.trim_start_matches("eth").parse().ok()?;
         let lacks = addressed.get(number).is_some_and(|addressed| !addressed);
-        Some(DeviceFacts { ipv4: PLACEHOLDER.ipv4.filter(|_| !lacks), ..PLACEHOLDER })
+        let known = |address| if lacks { None } else { address };
+        Some(DeviceFacts {
+            ipv4: PLACEHOLDER.ipv4.filter(|_| !lacks),
+            gateway: known(PLACEHOLDER.gateway),
+            ..PLACEHOLDER
+        })
     };
     build(source, variables, Library::default(), &numbered_devices(&mut |name| facts(name)))
         .map_err(Misfit::Addresses)?;
@@ -79,7 +84,11 @@ pub fn check_for(
 }
 
 /// What a device has of which nothing is known yet.
-const PLACEHOLDER: DeviceFacts = DeviceFacts { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)) };
+const PLACEHOLDER: DeviceFacts = DeviceFacts {
+    mac: [2, 0, 0, 0, 0, 0],
+    ipv4: Some(([192, 0, 2, 1], 24)),
+    gateway: Some([192, 0, 2, 254]),
+};
 
 /// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
 /// address.
@@ -138,7 +147,7 @@ impl Router {
     /// Value of a handler: `ELEMENT.HANDLER`, or one of the router's own; arguments may follow.
     pub fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
         self.engine.now = host.now();
-        let value = self.engine.read(host, handler);
+        let value = self.engine.read_and_hear(host, handler);
         self.engine.settle(host);
         value
     }
@@ -146,7 +155,7 @@ impl Router {
     /// Writes a handler.
     pub fn write(&mut self, host: &mut dyn Host, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.engine.now = host.now();
-        let done = self.engine.write(host, handler, value);
+        let done = self.engine.write_and_hear(host, handler, value);
         self.engine.settle(host);
         done
     }

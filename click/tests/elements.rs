@@ -505,7 +505,7 @@ fn handlers_are_listed_and_guarded() {
     let mut b = bench("i :: Idle -> c :: Counter -> Discard");
     assert_eq!(b.read("list"), "3\ni\nc\nDiscard@3\n");
     assert_eq!((b.read("c.class"), b.read("c.name")), ("Counter".into(), "c".into()));
-    assert!(b.read("c.handlers").contains("count\tr\n") && b.read("c.ports").contains("push\ti [0]"));
+    assert!(b.read("c.handlers").contains("count\tr\n") && b.read("c.ports").contains("push~\t-\ti [0]"));
     assert!(b.read("flatconfig").contains("i -> c;"));
     for handler in ["c.nothing", "x.count", "nothing", "c.reset"] {
         assert!(b.router.read(&mut b.host, handler).is_err(), "{handler}");

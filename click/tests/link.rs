@@ -109,7 +109,7 @@ fn a_switch_learns_where_addresses_are() {
     b.pass(11 * SECOND);
     b.send(0, frame(there, here));
     assert_eq!(b.read("c.count"), "2", "it was forgotten");
-    assert!(b.read("s.table").contains("02-01-00-00-00-00\t0\n"));
+    assert!(b.read("s.table").contains("02-01-00-00-00-00 0\n"));
 }
 
 #[test]

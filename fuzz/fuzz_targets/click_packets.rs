@@ -23,7 +23,7 @@ impl Host for Desk {
         matches!(name, "0" | "eth0").then_some(DeviceId(0))
     }
     fn facts(&self, _: DeviceId) -> DeviceFacts {
-        DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)) }
+        DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None }
     }
     fn receive(&mut self, _: DeviceId, _: usize, batch: &mut Batch) {
         if let Some(packet) = self.packet.take().and_then(|p| Packet::from_bytes(&p)) {

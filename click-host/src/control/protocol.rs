@@ -1,5 +1,6 @@
 //! The protocol: lines in, lines and data out.
 
+use click::args::{bytes_of, text_of};
 use click::element::Context;
 use click::{HandlerError, Host, Router};
 
@@ -20,6 +21,7 @@ const NO_HANDLER: u16 = 511;
 const HANDLER_ERROR: u16 = 520;
 const TOO_BIG: u16 = 521;
 const PERMISSION: u16 = 530;
+const UNSPECIFIED: u16 = 590;
 
 /// Commands, and what each does.
 const COMMANDS: &[(&str, &str)] = &[
@@ -185,9 +187,22 @@ impl Session {
     ) -> Option<usize> {
         let (verb, rest) = cut(line);
         let (handler, argument) = cut(rest);
-        let verb = verb.to_ascii_uppercase();
+        let verb = match verb.to_ascii_uppercase().as_str() {
+            "GET" => "READ".to_string(),
+            "SET" => "WRITE".to_string(),
+            "SETDATA" => "WRITEDATA".to_string(),
+            verb => verb.to_string(),
+        };
+        let words = line.split_whitespace().count();
         match verb.as_str() {
             "" => {}
+            "READDATA" | "WRITEDATA" if words != 3 => self.say(SYNTAX, "Wrong number of arguments"),
+            "CHECKREAD" | "CHECKWRITE" if words != 2 => self.say(SYNTAX, "Wrong number of arguments"),
+            "QUIT" | "CLOSE" if words != 1 => {
+                self.say(SYNTAX, "Bad command syntax");
+                self.say(OK, "Goodbye!");
+                self.closing = true;
+            }
             "QUIT" | "CLOSE" => {
                 self.say(OK, "Goodbye!");
                 self.closing = true;
@@ -211,7 +226,7 @@ impl Session {
             }
             "READDATA" | "WRITEDATA" | "READUNTIL" | "WRITEUNTIL" => {
                 let data = match verb.as_str() {
-                    "READDATA" | "WRITEDATA" => self.counted(argument, end),
+                    "READDATA" | "WRITEDATA" => self.counted(&verb, argument, end),
                     _ => until(&self.input, argument, end, ended),
                 };
                 let (data, end) = match data {
@@ -248,9 +263,9 @@ impl Session {
     }
 
     /// As many bytes behind the line as the argument says.
-    fn counted(&mut self, argument: &str, end: usize) -> Data {
+    fn counted(&mut self, verb: &str, argument: &str, end: usize) -> Data {
         let Ok(length) = argument.trim().parse::<usize>() else {
-            self.say(SYNTAX, &format!("Bad length '{argument}'"));
+            self.say(SYNTAX, &format!("Syntax error in '{verb}'"));
             return Data::Refused;
         };
         if length > DATA {
@@ -259,7 +274,7 @@ impl Session {
             return Data::Refused;
         }
         match self.input.get(end..end + length) {
-            Some(bytes) => Data::Here(String::from_utf8_lossy(bytes).into_owned(), end + length),
+            Some(bytes) => Data::Here(text_of(bytes), end + length),
             None => Data::Missing,
         }
     }
@@ -291,8 +306,9 @@ impl Session {
         match handlers.read(&format!("{name} {argument}")) {
             Ok(value) => {
                 self.say(OK, &format!("Read handler '{name}' OK"));
+                let value = bytes_of(&value);
                 self.output.extend(format!("DATA {}\r\n", value.len()).bytes());
-                self.output.extend(value.bytes());
+                self.output.extend(value);
             }
             Err(e) => self.failed("Read", &name, &e),
         }
@@ -310,6 +326,7 @@ impl Session {
         let code = match error {
             HandlerError::NotFound(_) => NO_HANDLER,
             HandlerError::Forbidden(_) => PERMISSION,
+            HandlerError::Refused(_) if kind == "Read" => UNSPECIFIED,
             HandlerError::Refused(_) => HANDLER_ERROR,
         };
         self.say(code, &format!("{kind} handler '{name}' error:\n{error}"));
@@ -331,14 +348,14 @@ fn full_name(name: &str, handlers: &dyn Handlers, rules: &Rules) -> String {
 }
 
 fn cut(text: &str) -> (&str, &str) {
-    let text = text.trim_start();
-    text.split_once(' ').map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
+    let text = text.trim();
+    text.split_once(char::is_whitespace).map_or((text, ""), |(word, rest)| (word, rest.trim_start()))
 }
 
 /// A line from a place on, and where the next one begins; lines end with CR, LF or both. `ended`: nothing follows.
 fn line(input: &[u8], from: usize, ended: bool) -> Option<(String, usize)> {
     let rest = input.get(from..)?;
-    let text = |length: usize| String::from_utf8_lossy(&rest[..length]).into_owned();
+    let text = |length: usize| text_of(&rest[..length]);
     let Some(length) = rest.iter().position(|&b| b == b'\r' || b == b'\n') else {
         return (ended && !rest.is_empty()).then(|| (text(rest.len()), input.len()));
     };
@@ -356,7 +373,7 @@ fn until(input: &[u8], terminator: &str, from: usize, ended: bool) -> Data {
     let mut at = from;
     while let Some((text, next)) = line(input, at, ended) {
         if text.trim_end() == terminator.trim_end() {
-            return Data::Here(String::from_utf8_lossy(&input[from..at]).into_owned(), next);
+            return Data::Here(text_of(&input[from..at]), next);
         }
         at = next;
     }

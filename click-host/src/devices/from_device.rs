@@ -1,4 +1,4 @@
-use super::{LONGEST, SNAPLEN, mark_frame, mark_ip, receive};
+use super::{LONGEST, SNAPLEN, interface, mark_frame, mark_ip, receive};
 use crate::configuration::reason;
 use crate::sys;
 use crate::watch::Watch;
@@ -19,21 +19,21 @@ click::element! {
     /// Needs the right to open packet sockets (`CAP_NET_RAW`).
     ///
     /// # Arguments
-    /// `DEVNAME`: the interface. `SNIFFER` (true): the host's kernel sees the frames too; when false, it does not (Linux
+    /// `DEVNAME`, or `DEVID` (0), a number behind `eth`: the interface. `SNIFFER` (true): the host's kernel sees the frames too; when false, it does not (Linux
     /// 6.6, `CAP_BPF` and `CAP_NET_ADMIN`). `PROMISC` (false): frames for others are received too. `SNAPLEN` (2046): longest part of a frame. `FORCE_IP` (false): only
     /// frames with IP packets, whose headers are marked. `OUTBOUND` (false): frames that the host sends are received
     /// too. `PROTOCOL` (0: all): only frames of this Ethernet type. `BURST` (32): frames at once. `TIMESTAMP` (true):
     /// each frame gets the time of its arrival. `BPF_FILTER`: only frames that an expression of pcap-filter(7) holds for
-    /// (libpcap compiles it). `ACTIVE` (true): when false, nothing is received. `METHOD`, `HEADROOM`
-    /// are accepted.
+    /// (libpcap compiles it). `ACTIVE` (true): when false, nothing is received. `METHOD`, `CAPTURE`, `HEADROOM`
+    /// are accepted, and `ENCAP` if it is `ETHER`.
     ///
     /// # Handlers
     /// `count`: frames so far. `kernel_drops`: frames that arrived too fast. `encap`: always `ETHER`. `device`: the
     /// interface. `active`: the argument. `reset_counts`: sets the counts to 0.
     FromDevice "0/1" "/h"
     keywords [
-        "DEVNAME", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "OUTBOUND", "PROTOCOL", "BURST", "TIMESTAMP", "ACTIVE",
-        "METHOD", "HEADROOM", "BPF_FILTER",
+        "DEVNAME", "DEVID", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "OUTBOUND", "PROTOCOL", "BURST", "TIMESTAMP", "ACTIVE",
+        "METHOD", "CAPTURE", "HEADROOM", "BPF_FILTER", "ENCAP",
     ]
     handlers [
         read("count"), read("kernel_drops"), read("encap"), read("device"), click::element::read_write("active"),
@@ -62,9 +62,15 @@ click::element! {
 
 impl FromDevice {
     fn new(args: &mut Args<'_>) -> Self {
-        let name = args.required::<String>("DEVNAME");
-        args.key::<String>("METHOD");
-        args.key::<u32>("HEADROOM");
+        let name = interface(args);
+        let promiscuous = args.next("PROMISC").unwrap_or(false);
+        let length = args.next::<usize>("SNAPLEN").unwrap_or(SNAPLEN).clamp(14, LONGEST);
+        for name in ["METHOD", "CAPTURE", "HEADROOM"] {
+            args.ignored(name);
+        }
+        if let Some(encap) = args.key::<String>("ENCAP").filter(|e| !e.eq_ignore_ascii_case("ETHER")) {
+            args.error(format!("ENCAP: frames are those of Ethernet, not of '{encap}'"));
+        }
         let filter = args.key::<String>("BPF_FILTER").and_then(|expression| {
             let compiled = sys::Filter::compile(&expression);
             compiled.map_err(|message| args.error(format!("BPF_FILTER: {message}"))).ok()
@@ -73,12 +79,12 @@ impl FromDevice {
             filter,
             name,
             sniffer: args.key("SNIFFER").unwrap_or(true),
-            promiscuous: args.key("PROMISC").unwrap_or(false),
-            length: args.key::<usize>("SNAPLEN").unwrap_or(SNAPLEN).clamp(14, LONGEST),
+            promiscuous,
+            length,
             force_ip: args.key("FORCE_IP").unwrap_or(false),
             outbound: args.key("OUTBOUND").unwrap_or(false),
             protocol: args.key::<u16>("PROTOCOL").filter(|&p| p != 0).unwrap_or(ALL),
-            burst: args.key::<usize>("BURST").unwrap_or(BURST).max(1),
+            burst: args.next::<usize>("BURST").unwrap_or(BURST).max(1),
             stamps: args.key("TIMESTAMP").unwrap_or(true),
             active: args.key("ACTIVE").unwrap_or(true),
             mac: [0; 6],

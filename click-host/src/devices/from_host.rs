@@ -13,25 +13,26 @@ click::element! {
     /// (`CAP_NET_ADMIN`).
     ///
     /// # Arguments
-    /// `DEVNAME`: the device's name. `PREFIX`: the host's address on it, with a prefix length. `TYPE` (ETHER): `ETHER`,
+    /// `DEVNAME`: the device's name. `DST` or `PREFIX`: the host's address on it, with a prefix length. `TYPE` (ETHER): `ETHER`,
     /// frames, or `IP`, packets. `ETHER`: the host's Ethernet address. `GATEWAY`: the host's default route leads there.
     /// `MTU`: longest packet. `BURST` (32): packets at once. `HEADROOM`, `CLEAR` are accepted.
     ///
     /// # Handlers
-    /// `count`: packets so far. `reset_counts`: sets the count to 0.
+    /// `count`: packets so far. `dev_name`: the device's name. `signal`: false, for there is nothing that waits.
+    /// `reset_counts`: sets the count to 0.
     FromHost "0/1-2" "/h"
-    keywords ["DEVNAME", "PREFIX", "TYPE", "ETHER", "GATEWAY", "MTU", "BURST", "HEADROOM", "CLEAR"]
-    handlers [read("count"), write("reset_counts")]
+    keywords ["DEVNAME", "DST", "PREFIX", "TYPE", "ETHER", "GATEWAY", "MTU", "BURST", "HEADROOM", "CLEAR"]
+    handlers [read("count"), read("dev_name"), read("signal"), write("reset_counts")]
     { settings: Settings, burst: usize, tunnel: Option<Rc<Tunnel>>, count: u64 }
 }
 
 impl FromHost {
     fn new(args: &mut Args<'_>) -> Self {
         let name = args.required::<String>("DEVNAME");
-        let address = args.next::<String>("PREFIX").and_then(|text| {
+        let address = args.either::<String>(&["DST", "PREFIX"]).and_then(|text| {
             let prefix = host_prefix(&text, args);
             if prefix.is_none() {
-                args.error(format!("PREFIX: expected an IP prefix, not '{text}'"));
+                args.error(format!("DST: expected an IP prefix, not '{text}'"));
             }
             prefix
         });
@@ -92,8 +93,12 @@ impl Element for FromHost {
         }
     }
 
-    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
-        Ok(self.count.to_string())
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        Ok(match handler {
+            "dev_name" => self.settings.name.clone(),
+            "signal" => "false".to_string(),
+            _ => self.count.to_string(),
+        })
     }
 
     fn write(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<(), String> {

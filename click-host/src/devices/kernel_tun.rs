@@ -16,21 +16,22 @@ click::element! {
     ///
     /// # Arguments
     /// `ADDR`: the host's address on the device, with a prefix length. `GATEWAY`: the host's default route leads there.
-    /// `DEVNAME`: the device's name. `MTU`: longest packet. `BURST` (32): packets at once. `TAP` (false): frames go
+    /// `DEVNAME` or `DEV_NAME`: the device's name. `MTU`: longest packet. `BURST` (32): packets at once. `TAP` (false): frames go
     /// through, as with `KernelTap`; `ETHER`: the host's Ethernet address then. `HEADROOM`, `IGNORE_QUEUE_OVERFLOWS`
     /// are accepted.
     ///
     /// # Handlers
-    /// `count`: packets from the host so far. `sent`: packets to it. `drops`: packets that it did not take. `dev_name`: the
+    /// `count`: packets from the host so far; also `packets`. `selected_calls`: how often it was looked for them. `sent`: packets to it. `drops`: packets that it did not take. `dev_name`: the
     /// device's name. `signal`: false, for there is nothing that waits. `reset_counts`: sets the counts to 0.
     KernelTun "0-1/0-2" "a/h"
-    keywords ["ADDR", "GATEWAY", "DEVNAME", "MTU", "BURST", "TAP", "ETHER", "HEADROOM", "IGNORE_QUEUE_OVERFLOWS"]
-    handlers [read("count"), read("sent"), read("drops"), read("dev_name"), read("signal"), write("reset_counts")]
+    keywords ["ADDR", "GATEWAY", "DEVNAME", "DEV_NAME", "MTU", "BURST", "TAP", "ETHER", "HEADROOM", "IGNORE_QUEUE_OVERFLOWS"]
+    handlers [read("count"), read("packets"), read("selected_calls"), read("sent"), read("drops"), read("dev_name"), read("signal"), write("reset_counts")]
     {
         settings: Settings,
         burst: usize,
         tunnel: Option<Rc<Tunnel>>,
         pulls: bool,
+        looked: u64,
         count: u64,
         sent: u64,
         drops: u64,
@@ -71,7 +72,7 @@ impl KernelTun {
         args.key::<u32>("HEADROOM");
         args.key::<bool>("IGNORE_QUEUE_OVERFLOWS");
         let settings = Settings {
-            name: args.key::<String>("DEVNAME").unwrap_or_default(),
+            name: args.key::<String>("DEVNAME").or_else(|| args.key("DEV_NAME")).unwrap_or_default(),
             tap: args.key("TAP").unwrap_or(tap),
             address,
             gateway,
@@ -79,7 +80,7 @@ impl KernelTun {
             mtu: args.key("MTU"),
         };
         let burst = args.key::<usize>("BURST").unwrap_or(BURST).max(1);
-        Self { settings, burst, tunnel: None, pulls: false, count: 0, sent: 0, drops: 0 }
+        Self { settings, burst, tunnel: None, pulls: false, looked: 0, count: 0, sent: 0, drops: 0 }
     }
 
     fn send(&mut self, batch: &Batch) {
@@ -117,6 +118,7 @@ impl Element for KernelTun {
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(tunnel) = &self.tunnel else { return false };
+        self.looked += 1;
         let mut batch = tunnel.receive(self.burst);
         let mut any = !batch.is_empty();
         self.count += batch.len() as u64;
@@ -141,7 +143,8 @@ impl Element for KernelTun {
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
-            "count" => self.count.to_string(),
+            "count" | "packets" => self.count.to_string(),
+            "selected_calls" => self.looked.to_string(),
             "sent" => self.sent.to_string(),
             "drops" => self.drops.to_string(),
             "signal" => "false".to_string(),

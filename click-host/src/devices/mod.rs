@@ -13,10 +13,19 @@ pub use kernel_tun::{KernelTap, KernelTun};
 pub use to_device::ToDevice;
 pub use to_host::ToHost;
 
+use click::args::Args;
 use click::packet::{Batch, Kind};
 use click::{Nanos, Packet};
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
+
+/// The interface that a configuration means: that of the name; of a number, if there is none of that name, as of the first
+/// argument that is missing (0), `eth` with that number.
+pub(crate) fn interface(args: &mut Args<'_>) -> String {
+    let name = args.either::<String>(&["DEVNAME", "DEVID"]).unwrap_or_else(|| "0".to_string());
+    let numbered = name.bytes().all(|b| b.is_ascii_digit()) && !crate::sys::exists(&name);
+    if numbered { format!("eth{name}") } else { name }
+}
 
 /// Bytes received of a packet where nothing else is said: more than any ordinary frame has.
 pub(crate) const SNAPLEN: usize = 2046;

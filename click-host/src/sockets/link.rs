@@ -3,11 +3,33 @@
 use crate::devices::receive;
 use crate::watch::Watch;
 use click::Packet;
+use click::args::Args;
 use click::packet::Batch;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, recvfrom, send, sendto};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrAny, recvfrom, send, sendto, sockopt};
 use std::io;
 use std::os::fd::OwnedFd;
+
+/// Bytes that may wait in the kernel: the arguments `RCVBUF` and `SNDBUF`.
+pub struct Buffers([Option<u32>; 2]);
+
+impl Buffers {
+    /// Takes the arguments.
+    pub fn new(args: &mut Args<'_>) -> Self {
+        Self([args.key::<i64>("RCVBUF"), args.key::<i64>("SNDBUF")].map(|n| u32::try_from(n?).ok()))
+    }
+
+    /// Has a socket know.
+    pub fn set(&self, socket: &OwnedFd) -> Result<(), Errno> {
+        if let Some(bytes) = self.0[0] {
+            sockopt::set_socket_recv_buffer_size(socket, bytes as usize)?;
+        }
+        if let Some(bytes) = self.0[1] {
+            sockopt::set_socket_send_buffer_size(socket, bytes as usize)?;
+        }
+        Ok(())
+    }
+}
 
 /// How much of a packet was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

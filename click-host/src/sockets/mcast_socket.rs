@@ -1,4 +1,4 @@
-use super::link::{Link, Outbox};
+use super::link::{Buffers, Link, Outbox};
 use crate::configuration::reason;
 use crate::devices::LONGEST;
 use click::args::{Args, Ipv4};
@@ -16,18 +16,20 @@ click::element! {
     /// What comes in, pushed or pulled, is sent to the group; what is sent to the group leaves through the output.
     ///
     /// # Arguments
-    /// `GROUP` and `PORT`: the group. `SOURCE` (any) and `SOURCE_PORT` (any): the host's address that the group is
+    /// `MCASTIP` and `MCASTPORT`: the group. `SOURCEIP` (any) and `SOURCEPORT` (any): the host's address that the group is
     /// joined from and packets are sent from; if it is given, packets that the element itself sent do not leave through
     /// its output. `LOOP` (true): other programs of this host receive what is sent. `TTL`
     /// (1): routers that a packet may pass, and one more. `SNAPLEN` (2048): longest packet received. `TIMESTAMP`
-    /// (true): packets get the time of their arrival. `BURST` (32): packets at once. `HEADROOM` is accepted.
+    /// (true): packets get the time of their arrival. `BURST` (32): packets at once. `RCVBUF`, `SNDBUF`: bytes that may wait in the
+    /// kernel. `HEADROOM` is accepted.
     ///
     /// # Handlers
     /// `count`: packets received. `sent`: packets sent. `drops`: packets that could not be sent. `reset_counts`: sets the
     /// counts to 0.
     McastSocket "0-1/0-1" "a/h"
     keywords [
-        "GROUP", "PORT", "SOURCE", "SOURCE_PORT", "LOOP", "TTL", "SNAPLEN", "TIMESTAMP", "BURST", "HEADROOM",
+        "MCASTIP", "MCASTPORT", "SOURCEIP", "SOURCEPORT", "LOOP", "TTL", "SNAPLEN", "TIMESTAMP", "BURST", "HEADROOM",
+        "RCVBUF", "SNDBUF",
     ]
     handlers [read("count"), read("sent"), read("drops"), write("reset_counts")]
     {
@@ -36,6 +38,7 @@ click::element! {
         source_port: Option<u16>,
         looped: bool,
         ttl: u32,
+        buffers: Buffers,
         length: usize,
         stamps: bool,
         burst: usize,
@@ -51,18 +54,19 @@ click::element! {
 
 impl McastSocket {
     fn new(args: &mut Args<'_>) -> Self {
-        let group = args.required::<Ipv4>("GROUP");
-        let group = SocketAddrV4::new(group.0.into(), args.required("PORT"));
+        let group = args.required::<Ipv4>("MCASTIP");
+        let group = SocketAddrV4::new(group.0.into(), args.required("MCASTPORT"));
         if !group.ip().is_multicast() {
-            args.error(format!("GROUP: {} is not a multicast address", group.ip()));
+            args.error(format!("MCASTIP: {} is not a multicast address", group.ip()));
         }
         args.key::<u32>("HEADROOM");
         Self {
             group,
-            source: args.next::<Ipv4>("SOURCE").unwrap_or_default().0.into(),
-            source_port: args.next("SOURCE_PORT"),
+            source: args.next::<Ipv4>("SOURCEIP").unwrap_or_default().0.into(),
+            source_port: args.next("SOURCEPORT"),
             looped: args.key("LOOP").unwrap_or(true),
             ttl: args.key::<u8>("TTL").unwrap_or(1).into(),
+            buffers: Buffers::new(args),
             length: args.key::<usize>("SNAPLEN").unwrap_or(2048).clamp(1, LONGEST),
             stamps: args.key("TIMESTAMP").unwrap_or(true),
             burst: args.key::<usize>("BURST").unwrap_or(BURST).max(1),
@@ -75,10 +79,12 @@ impl McastSocket {
     }
 
     fn open(&mut self) -> std::io::Result<(Link, Link)> {
+        let buffers = &self.buffers;
         let socket = || {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
             sockopt::set_socket_reuseaddr(&socket, true)?;
+            buffers.set(&socket)?;
             Ok::<_, std::io::Error>(socket)
         };
         let receives = socket()?;

@@ -1,4 +1,4 @@
-use super::link::{Link, Outbox};
+use super::link::{Buffers, Link, Outbox};
 use crate::configuration::reason;
 use crate::devices::LONGEST;
 use crate::watch::Watch;
@@ -26,7 +26,7 @@ click::element! {
     /// clients. `SNAPLEN` (2048): bytes received at once. `NODELAY` (true): TCP sends small packets at once. `ALLOW`,
     /// `DENY`: networks whose datagrams and connections are taken, or not, with blanks between them. `VERBOSE`
     /// (false): connections are announced. `TIMESTAMP` (true): packets get the time of their arrival. `BURST` (32):
-    /// packets at once. `PROPER`, `HEADROOM` are accepted.
+    /// packets at once. `RCVBUF`, `SNDBUF`: bytes that may wait in the kernel. `PROPER`, `HEADROOM` are accepted.
     ///
     /// # Handlers
     /// `count`: packets received. `sent`: packets sent. `drops`: packets that nobody took. `reset_counts`: sets the
@@ -34,7 +34,7 @@ click::element! {
     Socket "0-1/0-1" "a/h"
     keywords [
         "TYPE", "ADDR", "PORT", "LOCAL_ADDR", "LOCAL_PORT", "FILENAME", "LOCAL_FILENAME", "CLIENT", "SNAPLEN",
-        "NODELAY", "ALLOW", "DENY", "VERBOSE", "TIMESTAMP", "BURST", "PROPER", "HEADROOM",
+        "NODELAY", "ALLOW", "DENY", "VERBOSE", "TIMESTAMP", "BURST", "PROPER", "HEADROOM", "RCVBUF", "SNDBUF",
     ]
     handlers [read("count"), read("sent"), read("drops"), write("reset_counts")]
     {
@@ -45,6 +45,7 @@ click::element! {
         stamps: bool,
         length: usize,
         burst: usize,
+        buffers: Buffers,
         rules: Rules,
         listener: Option<(OwnedFd, Watch)>,
         link: Option<Link>,
@@ -132,6 +133,7 @@ impl Socket {
             stamps: args.key("TIMESTAMP").unwrap_or(true),
             length: args.key::<usize>("SNAPLEN").unwrap_or(2048).clamp(1, LONGEST),
             burst: args.key::<usize>("BURST").unwrap_or(BURST).max(1),
+            buffers: Buffers::new(args),
             rules: Rules { allow: networks(args, "ALLOW"), deny: networks(args, "DENY") },
             listener: None,
             link: None,
@@ -154,6 +156,7 @@ impl Socket {
         if family == AddressFamily::INET {
             sockopt::set_socket_reuseaddr(&socket, true)?;
         }
+        self.buffers.set(&socket)?;
         let unix = |path: &str| SocketAddrUnix::new(path).map(SocketAddrAny::from);
         let (address, own): (SocketAddrAny, Option<SocketAddrAny>) = match &self.kind {
             Kind::Tcp(address) => ((*address).into(), None),

@@ -21,7 +21,7 @@ click::element! {
     /// `FORCE_IP` (false): headers of IP packets are marked, and others go to output 1. `START`, `END`: times of the
     /// file between which packets are taken; `START_AFTER`, `END_AFTER`: the same, from the first packet on;
     /// `INTERVAL`: how much time of the file is taken. `ACTIVE` (true): when false, nothing is read. `BURST` (1):
-    /// packets at once. `MMAP`, `FILEPOS`, `HEADROOM` are accepted.
+    /// packets at once. `MMAP`, `FILEPOS`, `HEADROOM`, `PER_NODE` are accepted.
     ///
     /// # Handlers
     /// `count`: packets so far. `reset_counts`: sets the count to 0. `active`: the argument. `stop`: stops reading and
@@ -30,7 +30,7 @@ click::element! {
     FromDump "0/1-2" "/ah"
     keywords [
         "FILENAME", "STOP", "END_CALL", "TIMING", "SAMPLE", "FORCE_IP", "START", "END", "START_AFTER", "END_AFTER",
-        "INTERVAL", "ACTIVE", "BURST", "MMAP", "FILEPOS", "HEADROOM",
+        "INTERVAL", "ACTIVE", "BURST", "MMAP", "FILEPOS", "HEADROOM", "PER_NODE",
     ]
     handlers [
         read("count"), read("encap"), read("filename"), read("sampling_prob"), read_write("active"), write("stop"),
@@ -51,9 +51,10 @@ click::element! {
 impl FromDump {
     fn new(args: &mut Args<'_>) -> Self {
         let name = args.required::<String>("FILENAME");
-        args.key::<bool>("MMAP");
-        args.key::<u64>("FILEPOS");
-        args.key::<u32>("HEADROOM");
+        args.positional_as("TIMING");
+        for name in ["MMAP", "FILEPOS", "HEADROOM", "PER_NODE"] {
+            args.ignored(name);
+        }
         let force_ip = args.key("FORCE_IP").unwrap_or(false);
         let burst = args.key::<usize>("BURST").unwrap_or(1).max(1);
         let playback = Playback::new(args);

@@ -20,14 +20,14 @@ click::element! {
     /// `FILENAME`: the file, `-` being standard output. `SNAPLEN` (0: all): bytes of each packet. `ENCAP` (ETHER): the
     /// link layer, `ETHER`, `IP`, `SLL`, `SLL2` or `NULL`. `EXTRA_LENGTH` (true): the extra length annotation counts as
     /// part of a packet's length. `NANO` (false): times in nanoseconds. `UNBUFFERED` (false): each packet is in the file
-    /// at once. `USE_ENCAP_FROM`: the link layer is that of a `FromDump`.
+    /// at once. `USE_ENCAP_FROM`: the link layer is that of a `FromDump`. `PER_NODE` is accepted.
     ///
     /// # Handlers
     /// `count`: packets so far. `filename`: the argument. `reset_counts`: sets the count to 0. `flush`: has all packets in
     /// the file.
     ToDump "1/0-1" "a/a"
     keywords [
-        "FILENAME", "SNAPLEN", "ENCAP", "EXTRA_LENGTH", "NANO", "UNBUFFERED", "USE_ENCAP_FROM",
+        "FILENAME", "SNAPLEN", "ENCAP", "EXTRA_LENGTH", "NANO", "UNBUFFERED", "USE_ENCAP_FROM", "PER_NODE",
     ]
     handlers [read("count"), read("filename"), write("reset_counts"), write("flush")]
     {
@@ -47,6 +47,7 @@ click::element! {
 impl ToDump {
     fn new(args: &mut Args<'_>) -> Self {
         let name = args.required::<String>("FILENAME");
+        args.ignored("PER_NODE");
         let length = match args.next::<usize>("SNAPLEN").unwrap_or(0) {
             0 => usize::MAX,
             length => length,

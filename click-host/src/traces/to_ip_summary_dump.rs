@@ -37,7 +37,7 @@ click::element! {
     /// # Handlers
     /// `count`: packets so far. `filename`: the argument. `reset_counts`: sets the count to 0. `flush`: has all lines in the
     /// file.
-    ToIPSummaryDump "1/0-1" "a/a"
+    ToIPSummaryDump "1/0-1" "a/h"
     keywords [
         "FILENAME", "FIELDS", "CONTENTS", "DATA", "HEADER", "VERBOSE", "BANNER", "MULTIPACKET", "BAD_PACKETS",
         "CAREFUL_TRUNC", "EXTRA_LENGTH", "BINARY",
@@ -204,7 +204,7 @@ impl ToIPSummaryDump {
 impl Element for ToIPSummaryDump {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         self.file = Some(self.open().map_err(|e| format!("{}: {}", self.name, reason(&e)))?);
-        self.pulls = cx.outputs() == 0 && cx.pulls(0);
+        self.pulls = cx.pulls(0);
         if self.pulls {
             cx.schedule();
         }
@@ -225,7 +225,9 @@ impl Element for ToIPSummaryDump {
         }
         let mut batch = cx.pull(0, BURST);
         self.save(cx, &mut batch);
-        !batch.is_empty()
+        let any = !batch.is_empty();
+        cx.output(0, batch);
+        any
     }
 
     fn take_over(&mut self, old: &mut dyn Element) {

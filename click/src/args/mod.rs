@@ -100,6 +100,8 @@ pub struct Names {
     prefix: BTreeMap<String, ([u8; 4], u8)>,
     ethernet: BTreeMap<String, [u8; 6]>,
     ports: BTreeMap<String, u16>,
+    /// Routers behind devices.
+    gateways: BTreeMap<String, [u8; 4]>,
     /// Those of the surroundings, for what is not defined here.
     outer: Option<Rc<Names>>,
 }
@@ -157,6 +159,7 @@ impl Names {
     /// Defines a device's addresses under its name.
     pub fn device(&mut self, name: &str, facts: &DeviceFacts) {
         self.ethernet.insert(name.to_string(), facts.mac);
+        self.gateways.extend(facts.gateway.map(|router| (name.to_string(), router)));
         if let Some((address, length)) = facts.ipv4 {
             self.ipv4.insert(name.to_string(), address);
             self.prefix.insert(name.to_string(), (mask(address, length), length));
@@ -224,11 +227,15 @@ impl Names {
         if any { Ok(()) } else { Err(format!("expected 'NAME ADDRESS...', not '{argument}'")) }
     }
 
-    /// An IPv4 address, literal or by name (`name`, `name:ip`; `name:bcast`: the last of the name's network).
+    /// An IPv4 address, literal or by name (`name`, `name:ip`; `name:bcast`: the last of the name's network; `name:gw`: the
+    /// router behind a device).
     #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
         if let Some(name) = text.strip_suffix(":bcast") {
             return self.find(name, |n| &n.prefix).map(|(address, length)| last(address, length));
+        }
+        if let Some(name) = text.strip_suffix(":gw") {
+            return self.find(name, |n| &n.gateways);
         }
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
         parse_ipv4(text).or_else(|| self.find(name, |n| &n.ipv4))
@@ -418,6 +425,43 @@ pub fn unquote(text: &str) -> Vec<u8> {
     out
 }
 
+/// The first of 256 characters of private use that stand for bytes in a text which is not UTF-8.
+const RAW: u32 = 0x10_ff00;
+
+/// A byte as a character: one that stands for itself, or one of private use.
+pub fn raw(byte: u8) -> char {
+    if byte.is_ascii() { byte.into() } else { char::from_u32(RAW + u32::from(byte)).unwrap_or('?') }
+}
+
+/// Bytes as text: what is not UTF-8 in it is kept by characters of private use.
+pub fn text_of(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out += chunk.valid();
+        out.extend(chunk.invalid().iter().copied().map(raw));
+    }
+    out
+}
+
+/// A text's bytes, as [`text_of`] had them.
+pub fn bytes_of(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    // All characters of private use begin with this byte.
+    while let Some(at) = rest.bytes().position(|b| b == 0xf4) {
+        let (before, behind) = rest.split_at(at);
+        out.extend_from_slice(before.as_bytes());
+        let Some(c) = behind.chars().next() else { break };
+        match u32::from(c).checked_sub(RAW).and_then(|b| u8::try_from(b).ok()) {
+            Some(byte) => out.push(byte),
+            None => out.extend_from_slice(&behind.as_bytes()[..c.len_utf8()]),
+        }
+        rest = &behind[c.len_utf8()..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
 /// One argument as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
@@ -540,6 +584,33 @@ impl<'a> Args<'a> {
         self.parsed(name, &word)
     }
 
+    /// Whether a keyword is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.keywords.iter().any(|k| k.0 == name)
+    }
+
+    /// An argument that may stand at the next position, or under one of several keywords, or be missing.
+    #[inline(never)]
+    pub fn either<T: Argument>(&mut self, names: &[&str]) -> Option<T> {
+        let given = names.iter().find(|n| self.has(n));
+        self.next(given.or(names.first())?)
+    }
+
+    /// Takes the next positional argument for that of a keyword.
+    pub fn positional_as(&mut self, name: &str) {
+        if !self.has(name)
+            && let Some(word) = self.positional.pop_front()
+        {
+            self.keywords.push((name.to_string(), word));
+        }
+    }
+
+    /// An argument that is accepted and means nothing here.
+    #[inline(never)]
+    pub fn ignored(&mut self, name: &str) {
+        self.take(name, false);
+    }
+
     /// An argument that must be there. When it is not, that is noted, and `T::default()` stands in.
     #[inline(never)]
     pub fn required<T: Argument + Default>(&mut self, name: &str) -> T {
@@ -634,7 +705,10 @@ mod tests {
     #[test]
     fn names_stand_for_addresses() {
         let mut names = Names::default();
-        names.device("eth0", &DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)) });
+        names.device(
+            "eth0",
+            &DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None },
+        );
         assert_eq!(names.ipv4("eth0:ip"), Some([10, 0, 0, 1]));
         assert_eq!(names.prefix("eth0:ipnet"), Some(([10, 0, 0, 0], 24)));
         assert_eq!(names.prefix("10/8"), Some(([10, 0, 0, 0], 8)));

@@ -137,8 +137,8 @@ argument!(bool, "a boolean", |t, n| match t.to_ascii_lowercase().as_str() {
     "false" | "no" | "0" | "f" | "n" => Some(false),
     _ => None,
 });
-argument!(String, "a string", |t, n| Some(String::from_utf8_lossy(&unquote(t)).into_owned()));
-argument!(Data, "a string", |t, n| Some(Data(unquote(t))));
+argument!(String, "a string", |t, n| Some(super::text_of(&unquote(t))));
+argument!(Data, "a string", |t, n| Some(Data(super::bytes_of(&super::text_of(&unquote(t))))));
 argument!(Bandwidth, "a bandwidth", |t, n| parse_bandwidth(t).map(Bandwidth));
 argument!(Ipv4, "an IP address", |t, n| n.ipv4(t).map(Ipv4));
 argument!(Ipv6, "an IPv6 address", |t, n| t.parse::<core::net::Ipv6Addr>().ok().map(|a| Ipv6(a.octets())));

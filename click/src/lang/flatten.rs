@@ -9,7 +9,7 @@ use super::{Declared, Flat, Span};
 use crate::args::split;
 use crate::diagnostic::{Diagnostics, Source};
 use crate::elements::Library;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -17,7 +17,34 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 /// Most elements of a configuration, compounds' pseudo elements included.
-const ELEMENTS: usize = 50_000;
+const ELEMENTS: usize = 1_000_000;
+
+/// Packages of Click that are part of this library: its folders of elements, and what it is built with.
+const PACKAGES: &[&str] = &[
+    "analysis",
+    "app",
+    "aqm",
+    "click",
+    "clickos",
+    "dpdk",
+    "ethernet",
+    "etherswitch",
+    "fastclick",
+    "icmp",
+    "int64",
+    "ip",
+    "ip6",
+    "ipsec",
+    "local",
+    "minios",
+    "nsclick",
+    "pcap",
+    "simple",
+    "standard",
+    "tcpudp",
+    "threads",
+    "userlevel",
+];
 
 /// Class of a compound's `input` and `output`: they vanish when all is expanded.
 pub(super) const INPUT: &str = "<input>";
@@ -44,6 +71,12 @@ struct Flattener<'a> {
     given: &'a [(String, String)],
     library: Library,
     full: bool,
+    /// Bodies of compounds that were looked at: those that nobody uses are looked at in the end.
+    seen: BTreeSet<*const Overload>,
+    /// Those whose ports were looked at.
+    checked: BTreeSet<*const Overload>,
+    /// What is flattened is such a body: compounds in it stay as they are.
+    unused: bool,
 }
 
 /// One body: what its names are called outside, and its own `input` and `output`.
@@ -79,6 +112,9 @@ pub fn flatten(
         given,
         library,
         full: false,
+        seen: BTreeSet::new(),
+        checked: BTreeSet::new(),
+        unused: false,
     };
     let mut scope = Scope::new(None);
     given.iter().for_each(|(name, value)| scope.define(name, value.clone()));
@@ -102,6 +138,9 @@ impl Flattener<'_> {
         for statement in statements {
             match statement {
                 Statement::Class { name, class, span } => {
+                    if let ClassUse::Compound(compound) = class {
+                        compound.bodies.iter().for_each(|body| self.check_ports(body, name, span));
+                    }
                     let mut meaning = self.meaning(class, scope);
                     if let Meaning::Compound(compound, _, before) = &mut meaning
                         && compound.extends
@@ -145,6 +184,51 @@ impl Flattener<'_> {
                 }
                 before = Some(ends);
             }
+        }
+        for statement in statements {
+            if let Statement::Class { class: ClassUse::Compound(compound), span, .. } = statement {
+                compound.bodies.iter().for_each(|body| self.check_body(body, span, scope));
+            }
+        }
+    }
+
+    /// A compound's body that was not used is looked at for mistakes: they are mistakes nevertheless.
+    fn check_body(&mut self, body: &Overload, span: &Span, scope: &Scope) {
+        if self.seen.contains(&core::ptr::from_ref(body)) {
+            return;
+        }
+        self.seen.insert(body);
+        let mut inner = Flattener {
+            source: self.source,
+            diagnostics: &mut *self.diagnostics,
+            flat: Flat::default(),
+            joiner: Joiner::default(),
+            names: BTreeMap::new(),
+            given: self.given,
+            library: self.library,
+            full: false,
+            seen: core::mem::take(&mut self.seen),
+            checked: core::mem::take(&mut self.checked),
+            unused: true,
+        };
+        let faces = inner.faces("", span, 0);
+        let place = Body { prefix: String::new(), faces, depth: 1, elements: Rc::default() };
+        let mut scope = Scope::new(Some(scope.clone()));
+        inner.body(&place, &body.statements, &mut scope);
+        scope.forget();
+        let Flattener { flat, seen, checked, .. } = inner;
+        (self.seen, self.checked) = (seen, checked);
+        self.flat.unused.extend(flat.elements.into_iter().filter(|e| !is_pseudo(&e.class)));
+        self.flat.unused.extend(flat.unused);
+    }
+
+    /// A compound's ports have numbers without gaps.
+    fn check_ports(&mut self, body: &Overload, name: &str, span: &Span) {
+        if self.checked.insert(body)
+            && let Some((input, port)) = uses::gaps(&body.statements)
+        {
+            let what = if input { "input" } else { "output" };
+            self.error(span, format!("'{name}' {what} {port} missing"));
         }
     }
 
@@ -202,9 +286,13 @@ impl Flattener<'_> {
     /// Packages of Click are part of this library, or are not there at all.
     fn require(&mut self, span: &Span) {
         for argument in split(&self.source.text[span.clone()]) {
-            let (kind, _) = argument.split_once(char::is_whitespace).unwrap_or(("package", argument));
-            if kind != "package" && kind != "version" {
-                self.error(span, format!("requirement '{argument}' is not supported"));
+            let (kind, value) = argument.split_once(char::is_whitespace).unwrap_or(("package", argument));
+            let value = value.trim().trim_matches('"');
+            match kind {
+                "package" if PACKAGES.contains(&value) => {}
+                "package" => self.error(span, format!("requirement '{value}' not available")),
+                "version" => {}
+                _ => self.error(span, format!("requirement '{argument}' is not supported")),
             }
         }
     }
@@ -318,6 +406,9 @@ impl Flattener<'_> {
                 let one = self.element(full, class, text, span, place)?;
                 Some(Faces { input: one, output: one })
             }
+            Meaning::Compound(..) if self.unused && matches!(written, ClassUse::Named(_)) => {
+                self.faces(full, span, body.depth)
+            }
             Meaning::Compound(compound, outer, before) => match choose(&compound, &text, use_.used) {
                 Some(chosen) => {
                     let mut inner = Scope::new(Some(outer));
@@ -422,6 +513,7 @@ impl Flattener<'_> {
         mut scope: Scope,
         depth: usize,
     ) -> Option<Faces> {
+        self.seen.insert(chosen);
         let faces = self.faces(full, span, depth)?;
         let body = Body {
             prefix: format!("{full}/"),

@@ -58,6 +58,8 @@ pub struct Connected {
 pub struct Flat {
     /// Elements in the order of their declaration.
     pub elements: Vec<Declared>,
+    /// Those of compounds that nobody uses: their classes must exist, and no more.
+    pub unused: Vec<Declared>,
     /// Connections in the order they are written.
     pub connections: Vec<Connected>,
 }

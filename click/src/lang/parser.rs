@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 /// Deepest nesting of compound elements and groups.
 pub const DEPTH: usize = 50;
 /// Port numbers lie below.
-pub const PORTS: usize = 4096;
+pub const PORTS: usize = 1 << 16;
 
 /// A class as it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,11 +163,10 @@ impl<'s> Parser<'s, '_> {
 
     #[cold]
     fn expected(&mut self, what: &str) -> Broken {
-        let found = match self.next.kind {
-            Kind::End => "end of file".to_string(),
-            _ => format!("'{}'", self.text(&self.next)),
-        };
-        self.error(self.next.span.clone(), format!("syntax error near {found}: expected {what}"))
+        let message = format!("syntax error near '{}'", self.text(&self.next));
+        let note = alloc::vec![format!("expected {what}")];
+        self.diagnostics.add_with(self.source, self.next.span.clone(), message, note);
+        Broken
     }
 
     /// Statements up to `end`, which is not taken, or the end of the file.
@@ -236,7 +235,7 @@ impl<'s> Parser<'s, '_> {
         }
         loop {
             let ended = matches!(self.next.kind, Kind::End | Kind::TwoBars | Kind::Mark(';' | '}' | ')'));
-            if ended && connector.is_some() {
+            if ended && connector.is_some() && self.depth > 0 {
                 let span = self.next.span.start..self.next.span.start;
                 let output = Item { what: What::Implicit, inputs: None, outputs: None, span };
                 chain.push((connector, alloc::vec![output]));

@@ -2,6 +2,8 @@
 
 use super::connect::pair;
 use super::parser::{ClassUse, Compound, Item, Link, Statement, What};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 /// Ports used: inputs, and outputs.
 pub(super) type Used = (usize, usize);
@@ -12,19 +14,21 @@ fn more(a: Used, b: Used) -> Used {
 
 /// What the item at `place` of a chain (its list, and where in that) uses.
 pub(super) fn of_item(chain: &[Link], place: (usize, usize)) -> Used {
-    // One more than the highest port of the item on one side of the connector in front of a list.
     let highest = |at: usize, side: usize| {
-        let (Some((Some((connector, _)), to)), Some((_, from))) =
-            (chain.get(at), chain.get(at.wrapping_sub(1)))
-        else {
-            return 0;
-        };
-        let outputs = from.iter().map(|i| i.outputs.as_ref());
-        let joined = pair(*connector, outputs, to.iter().map(|i| i.inputs.as_ref())).0;
-        let ports = joined.iter().map(|ends| ends[side]).filter(|end| end.item == place.1);
-        ports.map(|end| end.port + 1).max().unwrap_or(0)
+        ports(chain, place.1, at, side).into_iter().map(|port| port + 1).max().unwrap_or(0)
     };
     (highest(place.0, 1), highest(place.0 + 1, 0))
+}
+
+/// Ports of an item on one side of the connector in front of the list `at`: 0, outputs, or 1, inputs.
+fn ports(chain: &[Link], item: usize, at: usize, side: usize) -> Vec<usize> {
+    let (Some((Some((connector, _)), to)), Some((_, from))) = (chain.get(at), chain.get(at.wrapping_sub(1)))
+    else {
+        return Vec::new();
+    };
+    let outputs = from.iter().map(|i| i.outputs.as_ref());
+    let joined = pair(*connector, outputs, to.iter().map(|i| i.inputs.as_ref())).0;
+    joined.iter().map(|ends| ends[side]).filter(|end| end.item == item).map(|end| end.port).collect()
 }
 
 /// What a body uses of the element with a name, groups within it included.
@@ -41,6 +45,29 @@ pub(super) fn of_name(statements: &[Statement], name: &str) -> Used {
         }
     });
     used
+}
+
+/// Ports below the highest that a body uses of its `input` or `output` and does not use itself: whether of the input, and
+/// which.
+pub(super) fn gaps(statements: &[Statement]) -> Option<(bool, usize)> {
+    let mut used = [BTreeSet::new(), BTreeSet::new()];
+    for statement in statements {
+        let Statement::Chain(chain) = statement else { continue };
+        for (at, (_, items)) in chain.iter().enumerate() {
+            for (which, item) in items.iter().enumerate() {
+                let input = match &item.what {
+                    What::Name(name) if name == "input" => true,
+                    What::Name(name) if name == "output" => false,
+                    What::Implicit => at == 0,
+                    _ => continue,
+                };
+                let (side, connector) = if input { (0, at + 1) } else { (1, at) };
+                used[side].extend(ports(chain, which, connector, side));
+            }
+        }
+    }
+    let gap = |used: &BTreeSet<usize>| (0..).zip(used).find(|(n, port)| n != *port).map(|(n, _)| n);
+    gap(&used[0]).map(|n| (true, n)).or_else(|| gap(&used[1]).map(|n| (false, n)))
 }
 
 /// Ports that a compound or group with this body has: what it uses of `input` is read, of `output` written.

@@ -252,6 +252,13 @@ impl Packet {
         self.offset(self.meta().transport)
     }
 
+    /// The last `n` bytes in front of the data, if there are so many: headers that were stripped, say.
+    pub fn in_front(&self, n: usize) -> Option<&[u8]> {
+        let from = self.headroom().checked_sub(n)?;
+        // SAFETY: these bytes lie in the buffer, in front of the data, and all were written when it was allocated.
+        Some(unsafe { core::slice::from_raw_parts(self.bytes().add(from), n) })
+    }
+
     /// How far in front of the data the link-layer header begins, if it is set and still there.
     pub fn mac_in_front(&self) -> Option<usize> {
         let m = self.meta();

@@ -116,7 +116,8 @@ impl Host for ClickHost {
     fn facts(&self, device: DeviceId) -> DeviceFacts {
         let info = self.ports[device.0].device.info;
         let ipv4 = (info.ipv4 != [0; 4]).then_some((info.ipv4, info.ipv4_prefix));
-        DeviceFacts { mac: info.mac, ipv4 }
+        let gateway = (info.ipv4_gateway != [0; 4]).then_some(info.ipv4_gateway);
+        DeviceFacts { mac: info.mac, ipv4, gateway }
     }
 
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch) {

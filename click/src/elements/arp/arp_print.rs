@@ -1,5 +1,6 @@
 use crate::args::{Args, Ethernet, Ipv4, stamp};
 use crate::element::{Context, Element, read_write};
+use crate::elements::content::Printer;
 use crate::handlers::parse;
 use crate::headers::{ARP_REPLY, ARP_REQUEST, Arp};
 use crate::packet::Batch;
@@ -11,14 +12,14 @@ crate::element! {
     ///
     /// # Arguments
     /// `LABEL`: what to print first. `TIMESTAMP` (true): print it. `ETHER` (false): print the Ethernet header's
-    /// addresses. `ACTIVE` (true).
+    /// addresses. `ACTIVE` (true). `OUTFILE`: a file to print to (on a host).
     ///
     /// # Handlers
     /// `active`: the argument.
     ARPPrint "1/1" "a/a"
-    keywords ["LABEL", "TIMESTAMP", "ETHER", "ACTIVE"]
+    keywords ["LABEL", "TIMESTAMP", "ETHER", "ACTIVE", "OUTFILE"]
     handlers [read_write("active")]
-    { label: String, timestamp: bool, ether: bool, active: bool }
+    { label: String, timestamp: bool, ether: bool, active: bool, out: Printer }
 }
 
 impl ARPPrint {
@@ -28,6 +29,7 @@ impl ARPPrint {
             timestamp: args.key("TIMESTAMP").unwrap_or(true),
             ether: args.key("ETHER").unwrap_or(false),
             active: args.key("ACTIVE").unwrap_or(true),
+            out: Printer::new(args),
         }
     }
 
@@ -52,13 +54,14 @@ impl ARPPrint {
 
 impl Element for ARPPrint {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.out.initialize(cx)?;
         cx.take_packets_one_by_one(self.active);
         Ok(())
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
-            batch.each(|packet| cx.print(&self.line(packet.timestamp(), packet.data())));
+            batch.each(|packet| self.out.print(cx, &self.line(packet.timestamp(), packet.data())));
         }
     }
 

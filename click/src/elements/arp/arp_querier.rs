@@ -21,7 +21,7 @@ crate::element! {
     ///
     /// # Arguments
     /// `IP`, `ETH`: own addresses, or one NAME of both. `CAPACITY` (2048): packets that may wait, then half of them are
-    /// dropped, those first that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further
+    /// dropped (or another part: one in `CAPACITY_SLIM_FACTOR` (2)), those first that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further
     /// ones are dropped; `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit.
     /// `TIMEOUT` (300 s): how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is
     /// asked for again, packets going out meanwhile; 0: never. `BROADCAST_POLL` (false): ask all then, not the one who
@@ -35,7 +35,7 @@ crate::element! {
     /// `delete`: an address to forget. `clear`: forgets all.
     ARPQuerier "2/1-2" "h/h"
     keywords [
-        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST_POLL",
+        "IP", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "CAPACITY_SLIM_FACTOR", "TIMEOUT", "POLL_TIMEOUT", "BROADCAST_POLL",
         "BROADCAST", "TABLE",
     ]
     handlers [

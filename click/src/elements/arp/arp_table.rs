@@ -10,7 +10,8 @@ crate::element! {
     /// Remembers which Ethernet addresses IP addresses have, for several `ARPQuerier`s.
     ///
     /// # Arguments
-    /// `CAPACITY` (2048): packets that may wait in all, then half of them are dropped, those first that wait for the
+    /// `CAPACITY` (2048): packets that may wait in all, then half of them are dropped (or another part: one in
+    /// `CAPACITY_SLIM_FACTOR` (2)), those first that wait for the
     /// oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped; `ENTRY_CAPACITY` (4096):
     /// addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s): how long an answer is
     /// believed; 0: for ever.
@@ -20,7 +21,7 @@ crate::element! {
     /// `length`: packets waiting. `drops`: packets given up. `stats`: these together. `insert`: `IP ETH`, to be known
     /// from now on. `delete`: an address to forget. `clear`: forgets all.
     ARPTable "0/0" "a/a"
-    keywords ["CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT"]
+    keywords ["CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "CAPACITY_SLIM_FACTOR", "TIMEOUT"]
     handlers [
         read("table"), read("count"), read("length"), read("drops"), read("stats"), write("insert"), write("delete"),
         write("clear"),

@@ -48,6 +48,8 @@ struct Limits {
     /// Packets that may wait, for all addresses and for one.
     packets: usize,
     entry_packets: usize,
+    /// One in how many of the packets are dropped when there are too many.
+    slim: usize,
     /// Addresses.
     entries: usize,
 }
@@ -91,6 +93,7 @@ impl<A: Ord + Copy + Display> Cache<A> {
             timeout,
             packets: args.key("CAPACITY").unwrap_or(2048),
             entry_packets: args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0),
+            slim: args.key("CAPACITY_SLIM_FACTOR").filter(|&f| f > 0).unwrap_or(2),
             entries: args.key("ENTRY_CAPACITY").unwrap_or(4096),
         };
         Self { limits, entries: BTreeMap::new(), ages: Default::default(), count: 0, waiting: 0, drops: 0 }
@@ -188,9 +191,9 @@ impl<A: Ord + Copy + Display> Cache<A> {
         }
     }
 
-    /// Drops packets until half of the room is free, those first that wait for the oldest address.
+    /// Drops packets until a part of the room is free, those first that wait for the oldest address.
     fn drop_packets(&mut self) {
-        let most = self.limits.packets.div_ceil(2);
+        let most = (self.limits.packets - self.limits.packets / self.limits.slim).max(1);
         while self.waiting >= most
             && let Some((&age, &address)) = self.ages[1].first_key_value()
             && let Some(entry) = self.entries.get_mut(&address)

@@ -21,25 +21,29 @@ crate::element! {
     /// # Arguments
     /// `BYTES` (false): count bytes. `IP_BYTES` (false): count bytes from the IP header on. `MULTIPACKET` (true): count
     /// the packets that a packet of a trace stands for. `EXTRA_LENGTH` (true): count bytes that it lacks.
-    /// `FREEZE_AFTER_AGG`, `STOP_AFTER_AGG`: count no new values, or stop the router, when there are so many;
-    /// `FREEZE_AFTER_COUNT`, `STOP_AFTER_COUNT`: when so much is counted. `CALL_AFTER_AGG`, `CALL_AFTER_COUNT`:
-    /// `N HANDLER [VALUE]`: write a handler then. `BANNER`: a line for dumps.
+    /// `AGGREGATE_FREEZE`, `AGGREGATE_STOP`: count no new values, or stop the router, when there are so many;
+    /// `COUNT_FREEZE`, `COUNT_STOP`: when so much is counted. `AGGREGATE_CALL`, `COUNT_CALL`: `N HANDLER [VALUE]`:
+    /// write a handler then. `BANNER`: a line for dumps. Older names of these: `FREEZE_AFTER_AGG`, `STOP_AFTER_AGG`,
+    /// `CALL_AFTER_AGG`, `FREEZE_AFTER_COUNT`, `STOP_AFTER_COUNT`, `CALL_AFTER_COUNT`.
     ///
     /// # Handlers
     /// `counts`: values and counts, one a line. `nagg`: how many values. `count`: all counted. `freeze`, `active`,
-    /// `banner`: settings. `call_after_agg`, `call_after_count`: the arguments. `write_text_file`, `write_ascii_file`:
-    /// writes the counts to a file, or to the standard output (`-`); where there are no files, `-` prints them.
-    /// `reaggregate_counts`: counts become the values, and how often each was there the counts. `stop`: inactive, and
+    /// `banner`: settings. `aggregate_call`, `count_call` (`call_after_agg`, `call_after_count`): the arguments.
+    /// `write_text_file`, `write_ascii_file`: writes the counts to a file, or to the standard output (`-`); where there are
+    /// no files, `-` prints them. `write_ip_file`: the same with values as addresses; `write_pdf_file`: with counts as
+    /// parts of all; `write_file`: as words of four bytes, in the machine's order. `reaggregate_counts`, `counts_pdf`: counts become the values, and how often each was there the counts. `stop`: inactive, and
     /// the router stops. `clear`: forgets all.
     AggregateCounter "1-2/1-2" "a/ah"
     keywords [
         "BYTES", "IP_BYTES", "MULTIPACKET", "EXTRA_LENGTH", "FREEZE_AFTER_AGG", "STOP_AFTER_AGG", "FREEZE_AFTER_COUNT",
-        "STOP_AFTER_COUNT", "CALL_AFTER_AGG", "CALL_AFTER_COUNT", "BANNER",
+        "STOP_AFTER_COUNT", "CALL_AFTER_AGG", "CALL_AFTER_COUNT", "BANNER", "AGGREGATE_FREEZE", "AGGREGATE_STOP",
+        "AGGREGATE_CALL", "COUNT_FREEZE", "COUNT_STOP", "COUNT_CALL",
     ]
     handlers [
         read("counts"), read("nagg"), read("count"), read_write("freeze"), read_write("active"), read_write("banner"),
         read_write("call_after_agg"), read_write("call_after_count"), write("write_ascii_file"),
-        write("write_text_file"), write("reaggregate_counts"), write("stop"), write("clear"),
+        read_write("aggregate_call"), read_write("count_call"), write("write_text_file"), write("write_file"),
+        write("write_ip_file"), write("write_pdf_file"), write("reaggregate_counts"), write("counts_pdf"), write("stop"), write("clear"),
     ]
     {
         bytes: bool,
@@ -69,27 +73,31 @@ enum What {
 
 impl AggregateCounter {
     fn new(args: &mut Args<'_>) -> Self {
-        let mut after = |of: &str| {
+        let mut after = |name: &str, old: &str| {
             let mut found = None;
-            let freeze =
-                args.key::<u64>(&format!("FREEZE_AFTER_{of}")).map(|at| After { at, what: What::Freeze });
-            let stop = args.key::<u64>(&format!("STOP_AFTER_{of}")).map(|at| After { at, what: What::Stop });
-            let text: Option<String> = args.key(&format!("CALL_AFTER_{of}"));
+            let names = |what: &str| [format!("{name}_{what}"), format!("{what}_AFTER_{old}")];
+            let mut number =
+                |what: &str| names(what).iter().find_map(|n| args.key::<u64>(n)).filter(|n| *n < u64::MAX);
+            let freeze = number("FREEZE").map(|at| After { at, what: What::Freeze });
+            let stop = number("STOP").map(|at| After { at, what: What::Stop });
+            let text: Option<String> = names("CALL").iter().find_map(|n| args.key(n));
             let call = text.and_then(|text| match call(&text) {
                 Ok(call) => Some(After { at: call.at, what: What::Call(call) }),
                 Err(message) => {
-                    args.error(format!("CALL_AFTER_{of}: {message}"));
+                    args.error(format!("{name}_CALL: {message}"));
                     None
                 }
             });
             for one in [freeze, stop, call].into_iter().flatten() {
                 if found.replace(one).is_some() {
-                    args.error(format!("'AFTER_{of}' options are mutually exclusive"));
+                    args.error(format!(
+                        "'{name}_FREEZE', '{name}_STOP', and '{name}_CALL' are mutually exclusive"
+                    ));
                 }
             }
             found
         };
-        let after = [after("AGG"), after("COUNT")];
+        let after = [after("AGGREGATE", "AGG"), after("COUNT", "COUNT")];
         let from_ip = args.key("IP_BYTES").unwrap_or(false);
         Self {
             bytes: args.key("BYTES").unwrap_or(false) || from_ip,
@@ -148,6 +156,33 @@ impl AggregateCounter {
         }
     }
 
+    /// All counts as a file of a format: the handler that writes it.
+    fn file(&self, format: &str) -> String {
+        let end = if self.banner.is_empty() || self.banner.ends_with('\n') { "" } else { "\n" };
+        let mut out = format!("!IPAggregate 1.0\n{}{end}!num_nonzero {}\n", self.banner, self.counts.len());
+        let total = self.total as f64;
+        match format {
+            "write_file" => {
+                out += if cfg!(target_endian = "little") { "!packed_le\n" } else { "!packed_be\n" };
+                for (&aggregate, &count) in &self.counts {
+                    let bytes = [aggregate, count as u32].map(u32::to_ne_bytes);
+                    out.extend(bytes.concat().into_iter().map(crate::args::raw));
+                }
+            }
+            "write_ip_file" => {
+                out += "!ip\n";
+                let address = |a: u32| crate::args::Ipv4(a.to_be_bytes());
+                out.extend(self.counts.iter().map(|(&a, c)| format!("{} {c}\n", address(a))));
+            }
+            "write_pdf_file" => {
+                let part = |c: u64| crate::decimal::general(c as f64 / total);
+                out.extend(self.counts.iter().map(|(a, &c)| format!("{a} {}\n", part(c))));
+            }
+            _ => out += &self.lines(),
+        }
+        out
+    }
+
     fn lines(&self) -> String {
         self.counts.iter().map(|(aggregate, count)| format!("{aggregate} {count}\n")).collect()
     }
@@ -190,13 +225,16 @@ impl Element for AggregateCounter {
             "freeze" => self.frozen.to_string(),
             "active" => self.active.to_string(),
             "banner" => self.banner.clone(),
-            "call_after_agg" => call(0),
+            "call_after_agg" | "aggregate_call" => call(0),
             _ => call(1),
         })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         let after = |value: &str| -> Result<Option<After>, String> {
+            if value.is_empty() {
+                return Ok(None);
+            }
             let call = call(value)?;
             Ok(Some(After { at: call.at, what: What::Call(call) }))
         };
@@ -204,13 +242,14 @@ impl Element for AggregateCounter {
             "freeze" => self.frozen = parse(cx, value)?,
             "active" => self.active = parse(cx, value)?,
             "banner" => self.banner = parse(cx, value)?,
-            "call_after_agg" => self.after[0] = after(value)?,
-            "call_after_count" => self.after[1] = after(value)?,
-            "reaggregate_counts" => {
+            "call_after_agg" | "aggregate_call" => self.after[0] = after(value)?,
+            "call_after_count" | "count_call" => self.after[1] = after(value)?,
+            "reaggregate_counts" | "counts_pdf" => {
                 let mut again = BTreeMap::new();
                 for &count in self.counts.values() {
                     *again.entry(u32::try_from(count).unwrap_or(u32::MAX)).or_default() += 1;
                 }
+                self.total = again.values().sum();
                 self.counts = again;
             }
             "stop" => {
@@ -221,10 +260,8 @@ impl Element for AggregateCounter {
                 self.counts.clear();
                 self.total = 0;
             }
-            _ => {
-                let banner =
-                    if self.banner.is_empty() { String::new() } else { format!("# {}\n", self.banner) };
-                let text = format!("{banner}!num_nonzero {}\n{}", self.counts.len(), self.lines());
+            format => {
+                let text = self.file(format);
                 match (cx.host.outside(), value) {
                     (Some(outside), "-") => outside.write_out(&text),
                     (Some(outside), file) => outside.write_file(file, false, &text)?,

@@ -6,16 +6,19 @@ crate::element! {
     /// Sets the link-layer header annotation.
     ///
     /// # Arguments
-    /// `OFFSET` (0): where the header begins. `DELTA` (0): its length, with which the network header annotation is set
+    /// `OFFSET` (0): where the header begins. `LENGTH` or `DELTA` (0): its length, with which the network header annotation is set
     /// too.
     MarkMACHeader "1/1" "a/a"
-    keywords ["OFFSET", "DELTA"]
+    keywords ["OFFSET", "LENGTH", "DELTA"]
     { offset: usize, length: usize }
 }
 
 impl MarkMACHeader {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { offset: args.next("OFFSET").unwrap_or(0), length: args.next("DELTA").unwrap_or(0) }
+        Self {
+            offset: args.next("OFFSET").unwrap_or(0),
+            length: args.either(&["LENGTH", "DELTA"]).unwrap_or(0),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod pad;
 mod paint;
 mod paint_tee;
 mod print;
+mod printer;
 mod resize;
 mod set_anno_byte;
 mod set_crc32;
@@ -46,6 +47,7 @@ pub use pad::Pad;
 pub use paint::Paint;
 pub use paint_tee::PaintTee;
 pub use print::Print;
+pub(crate) use printer::Printer;
 pub use resize::Resize;
 pub use set_anno_byte::SetAnnoByte;
 pub use set_crc32::SetCRC32;
@@ -117,7 +119,7 @@ pub(super) fn annotation(args: &mut Args<'_>) -> Option<usize> {
 }
 
 /// The byte of the user annotations that an argument names.
-pub(super) fn annotation_of(args: &mut Args<'_>, argument: &str, text: String) -> Option<usize> {
+pub(crate) fn annotation_of(args: &mut Args<'_>, argument: &str, text: String) -> Option<usize> {
     let named = NAMES.iter().find(|n| n.0 == text).map(|n| n.1);
     let at = named.or_else(|| crate::args::parse_number(&text).map(|n| n as usize));
     if at.is_none_or(|n| n >= USER_BYTES) {

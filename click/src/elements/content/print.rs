@@ -9,7 +9,7 @@ crate::element! {
     /// Prints packets: label, length, and the first bytes.
     ///
     /// # Arguments
-    /// `LABEL`: what to print first. `MAXLENGTH` or `LENGTH` (24): bytes to print; negative:
+    /// `LABEL`: what to print first. `MAXLENGTH`, `LENGTH` or `NBYTES` (24): bytes to print; negative:
     /// all. `CONTENTS` (HEX): `HEX`, `ASCII`
     /// or `NONE`. `TIMESTAMP` (false), `PRINTANNO` (false), `HEADROOM` (false): print these too. `ACTIVE`
     /// (true). `CPU` is accepted, and there is one only.
@@ -17,7 +17,7 @@ crate::element! {
     /// # Handlers
     /// `active`: the argument.
     Print "1/1" "a/a"
-    keywords ["LABEL", "MAXLENGTH", "LENGTH", "CONTENTS", "TIMESTAMP", "PRINTANNO", "HEADROOM", "ACTIVE", "CPU"]
+    keywords ["LABEL", "MAXLENGTH", "LENGTH", "NBYTES", "CONTENTS", "TIMESTAMP", "PRINTANNO", "HEADROOM", "ACTIVE", "CPU"]
     handlers [read_write("active")]
     { label: String, most: usize, contents: Contents, timestamp: bool, annotations: bool, headroom: bool, active: bool }
 }
@@ -32,11 +32,11 @@ enum Contents {
 impl Print {
     fn new(args: &mut Args<'_>) -> Self {
         let label = args.next("LABEL").unwrap_or_default();
-        let most: i32 = args.next("MAXLENGTH").or_else(|| args.key("LENGTH")).unwrap_or(24);
-        let contents = match args.key::<String>("CONTENTS").as_deref() {
-            None | Some("HEX" | "true" | "1") => Contents::Hex,
+        let most: i32 = args.either(&["MAXLENGTH", "LENGTH", "NBYTES"]).unwrap_or(24);
+        let contents = match args.key::<String>("CONTENTS").map(|t| t.to_ascii_uppercase()).as_deref() {
+            None | Some("HEX" | "TRUE" | "YES" | "1") => Contents::Hex,
             Some("ASCII") => Contents::Ascii,
-            Some("NONE" | "false" | "0") => Contents::None,
+            Some("NONE" | "FALSE" | "NO" | "0") => Contents::None,
             Some(other) => {
                 args.error(alloc::format!("CONTENTS: expected HEX, ASCII or NONE, not '{other}'"));
                 Contents::None

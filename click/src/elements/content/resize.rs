@@ -1,6 +1,8 @@
 use crate::args::Args;
-use crate::element::{Context, Element};
+use crate::element::{Context, Element, read_write};
+use crate::handlers::parse;
 use crate::packet::Batch;
+use alloc::string::{String, ToString};
 
 crate::element! {
     /// Adds bytes to packets' fronts and ends, or takes them off.
@@ -10,8 +12,12 @@ crate::element! {
     ///
     /// # Arguments
     /// `HEAD` (0): bytes to add in front; negative: to take off. `TAIL` (0): the same at the end.
+    ///
+    /// # Handlers
+    /// `head`, `tail`: the arguments.
     Resize "1/1" "a/a"
     keywords ["HEAD", "TAIL"]
+    handlers [read_write("head"), read_write("tail")]
     { head: i32, tail: i32 }
 }
 
@@ -41,5 +47,14 @@ impl Element for Resize {
             },
             drop,
         );
+    }
+
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        Ok(if handler == "head" { self.head } else { self.tail }.to_string())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        *(if handler == "head" { &mut self.head } else { &mut self.tail }) = parse(cx, value)?;
+        Ok(())
     }
 }

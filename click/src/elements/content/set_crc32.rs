@@ -4,7 +4,9 @@ use crate::headers::crc32;
 use crate::packet::Batch;
 
 crate::element! {
-    /// Puts the CRC-32 of Ethernet (IEEE 802.3, section 3.2.9) behind packets.
+    /// Puts a CRC-32 behind packets, lowest byte first.
+    ///
+    /// It is that of MPEG-2 (ISO 13818-1, annex A), as in Click, and not the frame check sequence of Ethernet.
     ///
     /// # Arguments
     /// None.

@@ -1,21 +1,29 @@
 use super::EXTRA_LENGTH;
 use crate::args::Args;
-use crate::element::{Context, Element};
+use crate::element::{Context, Element, read_write};
+use crate::handlers::parse;
 use crate::packet::Batch;
+use alloc::string::{String, ToString};
 
 crate::element! {
     /// Cuts packets to a length.
     ///
     /// # Arguments
-    /// `LENGTH`: most bytes. `EXTRA_ANNO` (true): add what was cut off to the extra length annotation.
+    /// `LENGTH` or `NBYTES`: most bytes. `EXTRA_ANNO` or `EXTRA_LENGTH` (true): add what was cut off to the extra length annotation.
+    ///
+    /// # Handlers
+    /// `nbytes`: the argument.
     Truncate "1/1" "a/a"
-    keywords ["LENGTH", "EXTRA_ANNO"]
+    keywords ["LENGTH", "NBYTES", "EXTRA_ANNO", "EXTRA_LENGTH"]
+    handlers [read_write("nbytes")]
     { length: usize, annotate: bool }
 }
 
 impl Truncate {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { length: args.required("LENGTH"), annotate: args.key("EXTRA_ANNO").unwrap_or(true) }
+        let length = args.required(if args.has("NBYTES") { "NBYTES" } else { "LENGTH" });
+        let annotate = args.key("EXTRA_ANNO").or_else(|| args.key("EXTRA_LENGTH")).unwrap_or(true);
+        Self { length, annotate }
     }
 }
 
@@ -29,5 +37,14 @@ impl Element for Truncate {
                 EXTRA_LENGTH.set(packet, extra);
             }
         });
+    }
+
+    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
+        Ok(self.length.to_string())
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
+        self.length = parse(cx, value)?;
+        Ok(())
     }
 }

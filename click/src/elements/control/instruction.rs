@@ -32,7 +32,10 @@ pub(super) enum Verb {
 /// What must follow a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Needs {
+    Anything,
     Nothing,
+    /// A name and no more.
+    Only,
     Name,
     Value,
     Both,
@@ -41,30 +44,33 @@ enum Needs {
 /// Words, what they mean, and what must follow. With a `q` behind it, a word takes the quotes off its value.
 const VERBS: &[(&str, Verb, Needs)] = &[
     #[cfg(feature = "host")]
-    ("append", Verb::Append, Needs::Both),
+    ("append", Verb::Append, Needs::Name),
     ("end", Verb::End, Needs::Nothing),
-    ("error", Verb::Error, Needs::Nothing),
+    ("error", Verb::Error, Needs::Anything),
     ("exit", Verb::Exit, Needs::Nothing),
     ("export", Verb::Export, Needs::Name),
     ("goto", Verb::Goto, Needs::Name),
-    ("init", Verb::Init, Needs::Both),
-    ("label", Verb::Label, Needs::Name),
+    ("init", Verb::Init, Needs::Name),
+    ("label", Verb::Label, Needs::Only),
     ("loop", Verb::Loop, Needs::Nothing),
-    ("pause", Verb::WaitStep, Needs::Nothing),
-    ("print", Verb::Print, Needs::Nothing),
-    ("printn", Verb::PrintN, Needs::Nothing),
+    ("pause", Verb::WaitStep, Needs::Anything),
+    ("print", Verb::Print, Needs::Anything),
+    ("printn", Verb::PrintN, Needs::Anything),
     ("read", Verb::Read, Needs::Value),
-    ("return", Verb::Return, Needs::Nothing),
+    ("return", Verb::Return, Needs::Anything),
     #[cfg(feature = "host")]
-    ("save", Verb::Save, Needs::Both),
-    ("set", Verb::Set, Needs::Name),
+    ("save", Verb::Save, Needs::Name),
+    ("set", Verb::Set, Needs::Both),
     ("stop", Verb::Stop, Needs::Nothing),
     ("wait_for", Verb::WaitTime, Needs::Value),
-    ("wait_step", Verb::WaitStep, Needs::Nothing),
-    ("wait_stop", Verb::WaitStep, Needs::Nothing),
+    ("wait_step", Verb::WaitStep, Needs::Anything),
+    ("wait_stop", Verb::WaitStep, Needs::Anything),
     ("wait_time", Verb::WaitTime, Needs::Value),
     ("write", Verb::Write, Needs::Value),
 ];
+
+/// Words that a `q` may follow.
+const QUOTED: &[&str] = &["error", "export", "init", "print", "printn", "read", "return", "set", "write"];
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,17 +93,21 @@ pub(super) fn parse(text: &str) -> Result<Instruction, String> {
         ("wait", _) => "wait_time",
         _ => word,
     };
-    let plain = full.strip_suffix('q').unwrap_or(full);
-    let Some((_, verb, needs)) = VERBS.iter().find(|v| v.0 == plain) else {
-        return Err(format!("syntax error at '{word}': unknown instruction"));
-    };
-    let named = matches!(needs, Needs::Name | Needs::Both);
+    let syntax = || format!("syntax error at '{word}'");
+    let plain = full.strip_suffix('q').filter(|verb| QUOTED.contains(verb)).unwrap_or(full);
+    let (_, verb, needs) = VERBS.iter().find(|v| v.0 == plain).ok_or_else(syntax)?;
+    let named = matches!(needs, Needs::Only | Needs::Name | Needs::Both);
     let (operand, rest) = if named { cut(rest) } else { ("", rest) };
-    if named && operand.is_empty() {
-        return Err(format!("'{word}' needs a name"));
-    }
-    if matches!(needs, Needs::Value | Needs::Both) && rest.is_empty() {
-        return Err(format!("'{word}' needs a value"));
+    let wrong = match needs {
+        Needs::Anything => false,
+        Needs::Nothing => !rest.is_empty(),
+        Needs::Only => operand.is_empty() || !rest.is_empty(),
+        Needs::Name => operand.is_empty(),
+        Needs::Value => rest.is_empty(),
+        Needs::Both => operand.is_empty() || rest.is_empty(),
+    };
+    if wrong || (*verb == Verb::WaitStep && !rest.is_empty() && rest.parse::<u32>().is_err()) {
+        return Err(syntax());
     }
     Ok(Instruction {
         verb: *verb,

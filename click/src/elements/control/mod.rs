@@ -7,11 +7,14 @@ mod function;
 mod handler_proxy;
 mod instruction;
 mod notifier_debug;
+mod number;
 mod port_info;
 mod random_seed;
 mod reach;
 mod schedule_info;
 mod script;
+#[cfg(feature = "host")]
+mod sprintf;
 mod value;
 
 pub use address_info::AddressInfo;

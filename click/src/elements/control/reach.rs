@@ -3,18 +3,18 @@
 use super::function::call;
 use super::instruction::cut;
 use super::value::Values;
-use crate::args::parse_number;
 use crate::element::Context;
-use crate::handlers::is_global;
+use crate::handlers::{HandlerError, is_global};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// Whether a text means yes; none if it means neither.
 pub(super) fn truth(text: &str) -> Option<bool> {
     match text.trim() {
-        "" | "0" | "false" | "no" => Some(false),
-        "1" | "true" | "yes" => Some(true),
-        number => parse_number(number).map(|n| n > 0),
+        "0" | "n" | "f" | "no" | "false" => Some(false),
+        "1" | "y" | "t" | "yes" | "true" => Some(true),
+        _ => None,
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn write_out(
 }
 
 /// A handler named from where the script stands: inside of a compound element first.
-fn near(cx: &Context<'_>, handler: &str) -> String {
+pub(super) fn near(cx: &Context<'_>, handler: &str) -> String {
     let element = handler.split(['.', ' ']).next().unwrap_or("");
     let mut prefix = cx.name();
     while let Some((outer, _)) = prefix.rsplit_once('/') {
@@ -48,21 +48,50 @@ fn near(cx: &Context<'_>, handler: &str) -> String {
     handler.to_string()
 }
 
-/// Value of a handler or a function. A script's own functions need no name in front.
-pub(super) fn read_near(cx: &mut Context<'_>, values: &Values, handler: &str) -> Result<String, String> {
+/// Why a handler's value is not there, or why it was not written.
+pub(super) struct Failure {
+    /// What is wrong; nothing if all was said.
+    pub(super) message: String,
+    /// There is such a handler, and it was called.
+    pub(super) called: bool,
+}
+
+impl Failure {
+    fn new(error: &HandlerError, handler: &str, kind: &str) -> Self {
+        let absent = || format!("no '{handler}' {kind} handler");
+        match error {
+            HandlerError::NotFound(text) if text.starts_with("no element") => {
+                Self { message: text.clone(), called: false }
+            }
+            HandlerError::NotFound(_) | HandlerError::Forbidden(_) => {
+                Self { message: absent(), called: false }
+            }
+            HandlerError::Refused(text) => Self { message: text.clone(), called: true },
+        }
+    }
+}
+
+/// Value of a handler or a function, and what scripts that were called complain about. A script's own functions need no
+/// name in front.
+pub(super) fn read_near(
+    cx: &mut Context<'_>,
+    values: &Values,
+    handler: &str,
+) -> (Result<String, Failure>, Vec<String>) {
     let handler = handler.trim_start();
     // One blank stands behind the name; others are the argument's.
     let (name, argument) = handler.split_once(char::is_whitespace).unwrap_or((handler, ""));
     if name.is_empty() {
-        return Ok(String::new());
+        return (Ok(String::new()), Vec::new());
     }
     let own = name.rsplit_once('.').filter(|(element, _)| cx.find(element) == Some(cx.id()));
-    let name = own.map_or(name, |(_, name)| name);
-    if let Some(value) = call(cx, name, argument).or_else(|| values.read(name, argument).map(Ok)) {
-        return value;
+    let own = own.map_or(name, |(_, name)| name);
+    if let Some(value) = call(cx, own, argument).or_else(|| values.read(own, argument).map(Ok)) {
+        return (value.map_err(|message| Failure { message, called: true }), Vec::new());
     }
-    let handler = near(cx, handler);
-    cx.read_handler(&handler).map_err(|e| e.to_string())
+    let full = near(cx, handler);
+    let (value, complaints) = cx.call_to_read(&full);
+    (value.map_err(|e| Failure::new(&e, name, "read")), complaints)
 }
 
 /// A handler's full name.
@@ -72,7 +101,12 @@ pub(super) fn full_name(cx: &Context<'_>, handler: &str) -> String {
 }
 
 /// Writes a handler.
-pub(super) fn write_near(cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
-    let handler = near(cx, handler.trim());
-    cx.write_handler(&handler, value).map_err(|e| e.to_string())
+pub(super) fn write_near(
+    cx: &mut Context<'_>,
+    handler: &str,
+    value: &str,
+) -> (Result<(), Failure>, Vec<String>) {
+    let full = near(cx, handler.trim());
+    let (done, complaints) = cx.call_to_write(&full, value);
+    (done.map_err(|e| Failure::new(&e, handler, "write")), complaints)
 }

@@ -4,12 +4,13 @@ use super::instruction::{Instruction, Verb, cut, parse};
 use super::reach::write_out;
 use super::reach::{full_name, read_near, truth, write_near};
 use super::value::{Values, evaluate, evaluate_plain, plain};
-use crate::args::{Args, parse_time, words};
+use crate::args::{Args, parse_time};
 use crate::element::{Context, Element, read, read_write, write};
 use crate::packet::Batch;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Instructions in one turn: others want to work too.
 const TURN: usize = 1000;
@@ -25,39 +26,46 @@ crate::element! {
     ///
     /// # Arguments
     /// `TYPE` (ACTIVE): `ACTIVE` scripts run from the start, `PASSIVE` ones when `run` is read or written, a `DRIVER`
-    /// decides when the router stops, and stops it at its end. `SIGNAL NAME...` runs when a signal comes (on a host);
-    /// `PROXY` when any handler of it that it does not have is read, its name in `$0`; `PACKET` (which a script with
-    /// ports is) for each packet that is pushed into it, the input in `$input`, and the packet leaves by the output that
-    /// is returned (0; `exit` drops it). Then instructions:
+    /// decides when the router stops, runs to its first wait before any packet, and stops the router at its end. `SIGNAL NAME...` runs when a signal comes (on a host);
+    /// `PROXY` when any handler of it that it does not have is read, its name in `$0`; `PACKET` or `PUSH` (which a script
+    /// with ports is) for each packet that comes in, the input in `$input`, and the packet leaves by the output that is
+    /// returned (0; `exit`, an error and what is no number drop it). Then instructions:
     ///
     /// - `set VAR VALUE`, `init VAR VALUE` (set when the script is made), `export VAR VALUE` (the same, and a handler to
     ///   read from then on)
     /// - `print VALUE`, `printn VALUE` (without a new line): the value of a handler if it begins with a letter, `_` or `@`,
     ///   else a text; `>FILE` or `>>FILE` before it; `read HANDLER` (printed under its name)
-    /// - `save HANDLER FILE`, `append HANDLER FILE` (`-`: the standard output)
+    /// - `save HANDLER [FILE]`, `append HANDLER [FILE]` (`-`: the standard output)
     /// - `write HANDLER VALUE`: `$?` is 0 if that went well
     /// - `wait TIME`, `wait_for TIME`, `wait_time TIME` (also ended by a step), `pause COUNT`, `wait`, `wait_step COUNT`,
     ///   `wait_stop COUNT`: until somebody writes `step`, or asks the router to stop if this is a `DRIVER`
     /// - `label NAME`, `goto NAME [CONDITION]`, `loop`, `end`, `exit`, `return VALUE`, `stop`, `error MESSAGE`; after 1000
     ///   jumps without a wait, a script gives up
     ///
-    /// With a `q` behind them (`setq`, `returnq`, `readq`, `writeq`, `errorq`), instructions take the quotes off their
-    /// value.
+    /// With a `q` behind them (`setq`, `initq`, `exportq`, `returnq`, `readq`, `writeq`, `printq`, `printnq`, `errorq`),
+    /// instructions take the quotes off their value.
     ///
     /// Values may hold `$VAR`, `$(HANDLER)`, and `$(FUNCTION VALUE ...)`, where a function is `add`, `sub`, `mul`, `div`,
-    /// `idiv`, `mod`, `rem`, `min`, `max`, `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `not`, `and`, `or`, `if`, or on a host `neg`,
-    /// `abs`, `in`, `first`, `length`, `unquote`, `readable`, `writable`, `now`, `random`, `htons`, `ntohs`, `htonl`,
-    /// `ntohl`, `basename`, `sprintf`, `cat`, `kill`. In a guest numbers are whole, and nothing is printed to a file.
+    /// `idiv`, `mod`, `rem`, `min`, `max`, `eq`, `ne`, `lt`, `le`, `gt`, `ge`, `not`, `and`, `or`, `nand`, `nor`, `if`, or
+    /// on a host `neg`, `abs`, `in`, `first`, `length`, `unquote`, `readable`, `writable`, `now`, `random`, `htons`,
+    /// `ntohs`, `htonl`, `ntohl`, `basename`, `sprintf`, `cat`, `catq`, `kill`. In a guest numbers are whole, and nothing is
+    /// printed to a file.
     ///
     /// # Handlers
     /// `step`: goes on from a wait, or from so many. `goto`: goes on at a label. `run`: runs a passive script, its
-    /// argument in `$args`, `$1` and so on, their number in `$#`; the value is what it returns. `set` (`VAR VALUE`), `get`
+    /// argument in `$args`, `$1` and so on, their number in `$#`, the handler's name in `$0`, whether it was written in
+    /// `$write`; the value is what it returns. `set` (`VAR VALUE`), `get`
     /// (a variable's value), `shift` (takes the first word off it). `*`: the functions, of which `cat` and `kill` are the
     /// script's own, and variables that are exported.
-    Script "-/-" "h/h"
+    Script "-/-" "ah/ah"
     keywords ["TYPE"]
     handlers [
-        write("step"), write("goto"), read_write("run"), write("set"), read("get"), read("shift"), read("*"),
+        write("step"), write("goto"), read_write("run"), write("set"), read("get"), read("shift"), read("add"),
+        read("sub"), read("min"), read("max"), read("mul"), read("div"), read("idiv"), read("mod"), read("rem"),
+        read("eq"), read("ne"), read("gt"), read("ge"), read("lt"), read("le"), read("not"), read("and"), read("or"),
+        read("nand"), read("nor"), read("if"), read("neg"), read("abs"), read("in"), read("first"), read("length"),
+        read("unquote"), read("readable"), read("writable"), read("now"), read("random"), read("htons"), read("htonl"),
+        read("ntohs"), read("ntohl"), read("basename"), read("sprintf"), read_write("*"),
     ]
     {
         instructions: Vec<Instruction>,
@@ -68,8 +76,11 @@ crate::element! {
         result: String,
         steps: u32,
         jumps: u32,
-        /// `exit` ended it.
-        exited: bool,
+        says: Cell<Says>,
+        /// How often something went wrong.
+        faults: Cell<u64>,
+        /// What ended it; `end` or the last instruction unless it is said.
+        ended_by: Verb,
         #[cfg(feature = "host")]
         signals: Vec<String>,
         /// Their numbers, and how often each had come when it was last looked at.
@@ -107,9 +118,21 @@ const KINDS: &[(&str, Kind)] = &[
     ("DRIVER", Kind::Driver),
     ("PROXY", Kind::Proxy),
     ("PACKET", Kind::Packet),
+    ("PUSH", Kind::Packet),
     #[cfg(feature = "host")]
     ("SIGNAL", Kind::Signal),
 ];
+
+/// To whom it is said what goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// To all, as it is.
+    Plainly,
+    /// To all, under the script's name, which was said already or was not.
+    UnderName(bool),
+    /// To whoever called.
+    ToCaller,
+}
 
 /// Why nothing is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,15 +157,17 @@ impl Script {
             None if word.is_empty() && args.inputs + args.outputs > 0 => Kind::Packet,
             None if word.is_empty() => usual,
             None => {
-                args.error(format!("TYPE: bad script type '{word}'"));
+                args.error("bad TYPE");
                 Kind::Passive
             }
         };
-        if kind != Kind::Packet && args.inputs + args.outputs > 0 {
-            args.error("only scripts of the type PACKET have ports");
+        if kind == Kind::Packet && args.inputs == 0 {
+            args.error("PACKET script must have inputs");
+        } else if kind != Kind::Packet && args.inputs + args.outputs > 0 {
+            args.error("ports allowed only on PACKET scripts");
         }
         let mut instructions = Vec::new();
-        for word in args.rest() {
+        for word in args.rest().into_iter().filter(|word| !word.text.is_empty()) {
             match parse(&word.text) {
                 Ok(instruction) => instructions.push(instruction),
                 Err(message) => args.error_in(&word, message),
@@ -150,10 +175,10 @@ impl Script {
         }
         let label = |name: &str| {
             let is = |i: &Instruction| i.verb == Verb::Label && i.operand == name;
-            ["begin", "end", "exit", "error"].contains(&name) || instructions.iter().any(is)
+            ["begin", "loop", "end", "exit", "error", "stop"].contains(&name) || instructions.iter().any(is)
         };
         if let Some(bad) = instructions.iter().find(|i| i.verb == Verb::Goto && !label(&i.operand)) {
-            args.error(format!("no label '{}'", bad.operand));
+            args.error(format!("no such label '{}'", bad.operand));
         }
         Self {
             instructions,
@@ -164,7 +189,9 @@ impl Script {
             result: String::new(),
             steps: 0,
             jumps: 0,
-            exited: false,
+            ended_by: Verb::End,
+            says: Cell::new(Says::UnderName(false)),
+            faults: Cell::new(0),
             #[cfg(feature = "host")]
             signals: words.map(ToString::to_string).collect(),
             #[cfg(feature = "host")]
@@ -173,12 +200,67 @@ impl Script {
     }
 
     fn value(&self, cx: &mut Context<'_>, text: &str) -> Result<String, String> {
-        evaluate(text, &self.values, &mut |handler| self.reading(cx, handler))
+        evaluate(text, &self.values, &mut |handler| self.expanded(cx, handler))
     }
 
-    /// Value of a handler.
-    fn reading(&self, cx: &mut Context<'_>, handler: &str) -> Result<String, String> {
-        read_near(cx, &self.values, handler)
+    /// Value of a handler within a text.
+    fn expanded(&self, cx: &mut Context<'_>, handler: &str) -> Option<String> {
+        let (value, complaints) = read_near(cx, &self.values, handler);
+        complaints.iter().for_each(|c| self.say(cx, c));
+        value.map_or_else(
+            |failure| {
+                self.say(cx, &failure.message);
+                failure.called.then(String::new)
+            },
+            Some,
+        )
+    }
+
+    /// Value of a handler that an instruction names. `None`: there is none, which was said.
+    fn reading(&self, cx: &mut Context<'_>, handler: &str) -> Option<String> {
+        let (value, complaints) = read_near(cx, &self.values, handler);
+        match value {
+            Ok(value) => {
+                self.say_of_call(cx, handler, &complaints, "");
+                Some(value)
+            }
+            Err(failure) if failure.called => {
+                self.say_of_call(cx, handler, &complaints, &failure.message);
+                Some(String::new())
+            }
+            Err(failure) => {
+                self.say(cx, &failure.message);
+                None
+            }
+        }
+    }
+
+    /// Says what went wrong: to whoever called, or under this script's name.
+    fn say(&self, cx: &mut Context<'_>, message: &str) {
+        if message.is_empty() {
+            return;
+        }
+        self.faults.set(self.faults.get() + 1);
+        match self.says.get() {
+            Says::Plainly => cx.print(message),
+            Says::ToCaller => cx.complain(message),
+            Says::UnderName(named) => {
+                if !named {
+                    cx.print(&format!("While executing '{}':", cx.declaration()));
+                    self.says.set(Says::UnderName(true));
+                }
+                message.lines().for_each(|line| cx.print(&format!("  {line}")));
+            }
+        }
+    }
+
+    /// Says what went wrong in a call of a handler.
+    fn say_of_call(&self, cx: &mut Context<'_>, call: &str, complaints: &[String], message: &str) {
+        let lines = complaints.iter().map(String::as_str).chain(Some(message)).flat_map(str::lines);
+        let lines: String = lines.map(|line| format!("\n  {line}")).collect();
+        if !lines.is_empty() {
+            self.say(cx, &format!("While calling '{}':{lines}", call.trim()));
+        }
     }
 
     #[inline(never)]
@@ -187,9 +269,12 @@ impl Script {
         if self.jumps >= JUMPS {
             return self.fail(LOOPS.to_string());
         }
-        self.exited |= label == "exit";
         self.at = match label {
-            "begin" => 0,
+            "begin" | "loop" => 0,
+            "exit" | "stop" => {
+                self.ended_by = if label == "exit" { Verb::Exit } else { Verb::Stop };
+                self.instructions.len()
+            }
             "error" => return self.fail(String::new()),
             _ => {
                 let is = |i: &Instruction| i.verb == Verb::Label && i.operand == label;
@@ -201,31 +286,28 @@ impl Script {
 
     fn fail(&mut self, message: String) -> Result<(), String> {
         self.at = self.instructions.len();
+        self.ended_by = Verb::Error;
         Err(message)
     }
 
-    /// Runs until there is something to wait for; whether it could go on. `Err`: what is to be said about it.
-    fn go(&mut self, cx: &mut Context<'_>, most: usize) -> Result<bool, String> {
-        let mut said = Ok(());
+    /// Runs until there is something to wait for; whether it could go on.
+    fn go(&mut self, cx: &mut Context<'_>, most: usize) -> bool {
         for _ in 0..most {
             if self.waiting != Waiting::No {
-                return said.map(|()| false);
+                return false;
             }
             let Some(instruction) = self.instructions.get(self.at).cloned() else {
                 self.waiting = Waiting::Ended;
-                return said.map(|()| false);
+                return false;
             };
             self.at += 1;
-            if let Err(message) = self.step(cx, &instruction) {
-                match message.as_str() {
-                    "" => {}
-                    LOOPS => cx.print(&format!("{}: {message}", cx.declaration())),
-                    _ => cx.print(&format!("While executing '{}':\n  {message}", cx.declaration())),
-                }
-                said = Err(message);
+            match self.step(cx, &instruction) {
+                Err(message) if message == LOOPS => cx.print(&format!("{}: {message}", cx.name())),
+                Err(message) => self.say(cx, &message),
+                Ok(()) => {}
             }
         }
-        said.map(|()| true)
+        true
     }
 
     fn step(&mut self, cx: &mut Context<'_>, i: &Instruction) -> Result<(), String> {
@@ -248,22 +330,40 @@ impl Script {
             #[cfg(feature = "host")]
             Verb::Save | Verb::Append => {
                 let handler = self.value(cx, operand)?;
-                let mut read = self.reading(cx, &handler)?;
-                if !read.ends_with('\n') {
+                let faults = self.faults.get();
+                let mut read = self.reading(cx, &handler).unwrap_or_default();
+                if !read.ends_with('\n') && faults == self.faults.get() {
                     read.push('\n');
                 }
-                write_out(cx, Some(&value), i.verb == Verb::Append, &read)?;
+                let file = if value.is_empty() { "-" } else { &value };
+                write_out(cx, Some(file), i.verb == Verb::Append, &read)?;
             }
             Verb::Read => {
-                let read = self.reading(cx, &value)?;
-                cx.print(&format!("{}:\n{}", full_name(cx, &value), read.trim_end_matches('\n')));
+                if let Some(read) = self.reading(cx, &value) {
+                    cx.print(&format!("{}:\n{}", full_name(cx, &value), read.trim_end_matches('\n')));
+                }
             }
             Verb::Write => {
                 let (handler, value) = cut(&value);
                 let own = handler == "set" || handler.strip_suffix(".set").is_some_and(|e| e == cx.name());
-                let done = if own { self.write(cx, "set", value) } else { write_near(cx, handler, value) };
-                self.values.set("?", if done.is_ok() { "0" } else { "1" }.to_string());
-                done?;
+                if own {
+                    return self.write(cx, "set", value);
+                }
+                let (done, complaints) = write_near(cx, handler, value);
+                let call = format!("{handler} {value}");
+                match done {
+                    Err(failure) if !failure.called => return Err(failure.message),
+                    Err(failure) => {
+                        // What ended a script by an error has said so; others have a reason.
+                        let status = if failure.message.is_empty() { "-1" } else { "-22" };
+                        self.values.set("?", status.to_string());
+                        self.say_of_call(cx, &call, &complaints, &failure.message);
+                    }
+                    Ok(()) => {
+                        self.values.set("?", "0".to_string());
+                        self.say_of_call(cx, &call, &complaints, "");
+                    }
+                }
             }
             Verb::WaitTime => {
                 let time = parse_time(value.trim())
@@ -286,21 +386,16 @@ impl Script {
             Verb::Loop => return self.jump("begin"),
             Verb::End | Verb::Exit => {
                 self.at = self.instructions.len();
-                self.exited = i.verb == Verb::Exit;
-                #[cfg(feature = "host")]
-                if i.verb == Verb::Exit && self.kind == Kind::Signal {
-                    // It does not run again.
-                    for (number, _) in self.numbers.drain(..) {
-                        cx.host.outside().into_iter().for_each(|outside| outside.release_signal(number));
-                    }
-                }
+                self.ended_by = i.verb;
             }
             Verb::Return => {
                 self.result = value;
                 self.at = self.instructions.len();
+                self.ended_by = Verb::Return;
             }
             Verb::Stop => {
                 self.at = self.instructions.len();
+                self.ended_by = Verb::Stop;
                 if self.kind == Kind::Driver { cx.stop_now() } else { cx.stop() }
             }
             Verb::Error => return self.fail(value),
@@ -319,13 +414,14 @@ impl Script {
                 (Some(plain(&self.value(cx, file)?)), append, text)
             }
         };
+        let faults = self.faults.get();
         let mut out = if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '@') {
             let handler = self.value(cx, text)?;
-            self.reading(cx, &handler)?
+            self.reading(cx, &handler).unwrap_or_default()
         } else {
-            evaluate_plain(text, &self.values, &mut |handler| self.reading(cx, handler))?
+            evaluate_plain(text, &self.values, &mut |handler| self.expanded(cx, handler))?
         };
-        if line && !out.ends_with('\n') {
+        if line && !out.ends_with('\n') && faults == self.faults.get() {
             out.push('\n');
         }
         #[cfg(feature = "host")]
@@ -369,22 +465,82 @@ impl Script {
         }
     }
 
+    /// The same as the handler of a name.
+    fn serve(
+        &mut self,
+        cx: &mut Context<'_>,
+        (name, writes): (&str, bool),
+        argument: &str,
+    ) -> Result<String, String> {
+        let set = |values: &Values, name: &str, writes| {
+            let mut call = values.1.borrow_mut();
+            (call.handler, call.writes) = (name.to_string(), writes);
+        };
+        set(&self.values, name, writes);
+        let before = self.says.replace(Says::ToCaller);
+        let result = self.run_whole(cx, argument);
+        self.says.set(if self.waiting == Waiting::Ended { before } else { Says::UnderName(false) });
+        set(&self.values, "", false);
+        result
+    }
+
+    /// Goes on at once, because a handler was written.
+    fn go_for_caller(&mut self, cx: &mut Context<'_>) {
+        if self.waiting == Waiting::No {
+            self.says.set(Says::ToCaller);
+            if self.go(cx, TURN) {
+                cx.schedule();
+            }
+            self.says.set(Says::UnderName(false));
+            self.finish(cx);
+        }
+    }
+
+    /// What the end of a script means for others.
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        if self.waiting == Waiting::Ended && self.kind == Kind::Driver {
+            cx.stop_now();
+        }
+    }
+
+    /// Where a packet goes that came in by an input; `None`: it is lost.
+    fn route(&mut self, cx: &mut Context<'_>, input: usize) -> Option<usize> {
+        self.values.set("input", input.to_string());
+        self.says.set(Says::UnderName(false));
+        // What went wrong was said.
+        let output = self.run_whole(cx, "").ok()?;
+        match self.ended_by {
+            Verb::End => Some(0),
+            Verb::Return => output.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A script that was called by a signal and did not come to its end is not called again.
+    #[cfg(feature = "host")]
+    fn give_back(&mut self, cx: &mut Context<'_>) {
+        if self.kind == Kind::Signal && self.waiting == Waiting::Ended && self.ended_by != Verb::End {
+            for (number, _) in self.numbers.drain(..) {
+                cx.host.outside().into_iter().for_each(|outside| outside.release_signal(number));
+            }
+        }
+    }
+
     /// A passive script from its beginning to its end, or until it waits.
     fn run_whole(&mut self, cx: &mut Context<'_>, argument: &str) -> Result<String, String> {
-        self.values.set("args", argument.to_string());
-        let mut count = 0;
-        for (n, word) in words(argument).into_iter().enumerate() {
-            self.values.set(&(n + 1).to_string(), word.to_string());
-            count = n + 1;
-        }
-        self.values.set("#", count.to_string());
-        (self.at, self.waiting, self.steps, self.jumps, self.exited) = (0, Waiting::No, 0, 0, false);
+        self.values.1.borrow_mut().arguments = argument.to_string();
+        (self.at, self.waiting, self.steps, self.jumps, self.ended_by) = (0, Waiting::No, 0, 0, Verb::End);
         self.result.clear();
         cx.wake_never();
         // One that waits goes on later, by itself.
-        if self.go(cx, RUN)? {
+        if self.go(cx, RUN) {
             self.waiting = Waiting::Ended;
             return Err(format!("script ran for {RUN} instructions without an end"));
+        }
+        if self.waiting == Waiting::Ended && self.ended_by == Verb::Error {
+            self.values.1.borrow_mut().arguments.clear();
+            // What is wrong was said.
+            return Err(String::new());
         }
         Ok(core::mem::take(&mut self.result))
     }
@@ -416,12 +572,30 @@ impl Element for Script {
         if let Some(outside) = cx.host.outside() {
             self.values.set("$", outside.process().to_string());
         }
+        self.values.set("?", "0".to_string());
         if self.kind == Kind::Packet {
             cx.move_packets_one_by_one();
         }
-        if matches!(self.kind, Kind::Active | Kind::Driver) {
-            self.waiting = Waiting::No;
-            cx.schedule();
+        match self.kind {
+            Kind::Active => {
+                self.waiting = Waiting::No;
+                cx.schedule();
+            }
+            // It is the first to be asked what is to happen.
+            Kind::Driver => {
+                let own = cx.id();
+                let drives = |e: &mut dyn Element| {
+                    (e as &mut dyn core::any::Any)
+                        .downcast_ref::<Self>()
+                        .is_some_and(|s| s.kind == Kind::Driver)
+                };
+                if (0..own).any(|id| cx.peer(id).is_some_and(drives)) {
+                    return Err("router has more than one driver script".to_string());
+                }
+                self.waiting = Waiting::Steps(1);
+                cx.stop();
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -443,27 +617,33 @@ impl Element for Script {
             if !came {
                 return false;
             }
-            (self.at, self.waiting, self.jumps) = (0, Waiting::No, 0);
+            (self.at, self.waiting, self.jumps, self.ended_by) = (0, Waiting::No, 0, Verb::End);
         }
         let ended = self.waiting == Waiting::Ended;
-        // What went wrong was said.
-        let again = self.go(cx, TURN).unwrap_or(self.waiting == Waiting::No);
+        let again = self.go(cx, TURN);
+        #[cfg(feature = "host")]
+        self.give_back(cx);
         if !ended && self.waiting == Waiting::Ended && self.kind == Kind::Driver {
             cx.stop_now();
         }
         again
     }
 
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut stay = Batch::new();
+        for packet in batch.drain() {
+            match self.route(cx, 0) {
+                Some(0) => stay.push(packet),
+                Some(output) => cx.output_one(output, packet),
+                None => {}
+            }
+        }
+        *batch = stay;
+    }
+
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         for packet in batch.drain() {
-            self.values.set("input", port.to_string());
-            // What went wrong was said; the packet is lost.
-            let Ok(output) = self.run_whole(cx, "") else { continue };
-            if self.exited {
-                continue;
-            }
-            let output = if output.is_empty() { Some(0) } else { output.trim().parse().ok() };
-            if let Some(output) = output {
+            if let Some(output) = self.route(cx, port) {
                 cx.output_one(output, packet);
             }
         }
@@ -472,6 +652,7 @@ impl Element for Script {
     fn timer(&mut self, cx: &mut Context<'_>) {
         if self.waiting == Waiting::Time {
             self.waiting = Waiting::No;
+            self.says.set(Says::UnderName(false));
             cx.schedule();
         }
     }
@@ -480,40 +661,53 @@ impl Element for Script {
         let goes_on = self.kind == Kind::Driver && self.waiting != Waiting::Ended;
         if goes_on {
             self.advance(cx, 1);
+            // At once, before any packet moves.
+            self.says.set(Says::Plainly);
+            if self.waiting == Waiting::No && self.work(cx) {
+                cx.schedule();
+            } else {
+                self.says.set(Says::UnderName(false));
+            }
         }
         goes_on
     }
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
         if handler == "run" {
-            return self.run_whole(cx, argument);
+            return self.serve(cx, ("run", false), argument);
         }
         let own = self.values.read(handler, argument).map(Ok);
         if let Some(value) = own.or_else(|| call(cx, handler, argument)) {
             return value;
         }
         if self.kind == Kind::Proxy {
-            self.values.set("0", handler.to_string());
-            return self.run_whole(cx, argument);
+            return self.serve(cx, (handler, false), argument);
         }
         Err(format!("no handler named '{handler}'"))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "run" => return self.run_whole(cx, value).map(drop),
+            "run" => return self.serve(cx, ("run", true), value).map(drop),
             "set" => {
                 let (name, value) = cut(value);
                 self.values.set(name, value.to_string());
                 return Ok(());
             }
+            "step" => {
+                let steps =
+                    if matches!(value.trim(), "" | "router") { Some(1) } else { value.trim().parse().ok() };
+                self.advance(cx, steps.ok_or("syntax error")?);
+                self.go_for_caller(cx);
+            }
             "goto" => {
                 self.jump(value.trim())?;
                 self.waiting = Waiting::No;
                 cx.wake_never();
-                cx.schedule();
+                self.go_for_caller(cx);
             }
-            _ => self.advance(cx, value.trim().parse().unwrap_or(1)),
+            _ if self.kind == Kind::Proxy => return self.serve(cx, (handler, true), value).map(drop),
+            _ => return Err(format!("no handler named '{handler}'")),
         }
         Ok(())
     }

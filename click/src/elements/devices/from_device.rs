@@ -1,3 +1,4 @@
+use super::name;
 use crate::args::Args;
 use crate::element::{Context, DeviceId, Element, read, write};
 use crate::packet::{BURST, Batch, Kind};
@@ -9,28 +10,44 @@ crate::element! {
     /// In a guest, devices are called `0` or `eth0`, and so on.
     ///
     /// # Arguments
-    /// `DEVNAME`: the device. `BURST` (32): packets at once. `SNIFFER`, `PROMISC`, `SNAPLEN`, `FORCE_IP`, `METHOD`,
-    /// `HEADROOM`, `OUTBOUND`, `TIMESTAMP` are accepted: a device that belongs to this router gives it all it gets.
+    /// `DEVNAME`, or `DEVID` (0): the device. `BURST` (32): packets at once. `SNIFFER`, `PROMISC`, `SNAPLEN`, `FORCE_IP`, `METHOD`,
+    /// `CAPTURE`, `HEADROOM`, `OUTBOUND`, `TIMESTAMP`, `ENCAP`, `PROTOCOL` are accepted: a device that belongs to this router gives it all it gets.
     ///
     /// # Handlers
     /// `count`: packets so far. `reset_counts`: sets the count to 0. `device`: the argument.
     FromDevice "0/1" "/h"
     keywords [
-        "DEVNAME", "BURST", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "METHOD", "HEADROOM", "OUTBOUND", "TIMESTAMP",
+        "DEVNAME", "DEVID", "BURST", "SNIFFER", "PROMISC", "SNAPLEN", "FORCE_IP", "METHOD", "CAPTURE", "HEADROOM", "OUTBOUND", "TIMESTAMP",
+        "ENCAP", "PROTOCOL",
     ]
     handlers [read("count"), read("device"), write("reset_counts")]
     { name: String, device: Option<DeviceId>, mac: [u8; 6], burst: usize, count: u64 }
 }
 
+/// Arguments that mean nothing here.
+const ACCEPTED: [&str; 11] = [
+    "SNIFFER",
+    "PROMISC",
+    "SNAPLEN",
+    "FORCE_IP",
+    "METHOD",
+    "CAPTURE",
+    "HEADROOM",
+    "OUTBOUND",
+    "TIMESTAMP",
+    "ENCAP",
+    "PROTOCOL",
+];
+
 impl FromDevice {
     fn new(args: &mut Args<'_>) -> Self {
-        let name = args.required::<String>("DEVNAME");
-        for keyword in ["SNIFFER", "PROMISC", "FORCE_IP", "OUTBOUND", "TIMESTAMP"] {
-            args.key::<bool>(keyword);
+        let name = name(args);
+        // As on a host: in this order, if they are not named.
+        args.positional_as("PROMISC");
+        args.positional_as("SNAPLEN");
+        for keyword in ACCEPTED {
+            args.ignored(keyword);
         }
-        args.key::<u32>("SNAPLEN");
-        args.key::<u32>("HEADROOM");
-        args.key::<String>("METHOD");
         let burst = args.key("BURST").unwrap_or(BURST).max(1);
         Self { name, device: None, mac: [0; 6], burst, count: 0 }
     }

@@ -6,13 +6,13 @@ use crate::packet::{Batch, Packet};
 crate::element! {
     /// Sees to it that IP packets have an Ethernet header in front.
     ///
-    /// Packets that begin with their IP header, by its annotation, get the header that was stripped back if there is
-    /// one, and a new one otherwise. Those that have bytes in front stay as they are; if those cannot be an Ethernet
-    /// header, packets leave by output 1, or are dropped if it is not there.
+    /// Packets whose IP header, by its annotation, stands behind an Ethernet header of the types 0x0800 or 0x86DD stay as
+    /// they are; such a header that was stripped is put back; all others get a new one in place of whatever lies in
+    /// front of their IP header. Packets without the annotation pass unchanged.
     ///
     /// # Arguments
     /// `ETHERTYPE` (0x0800), `SRC` (1:1:1:1:1:1), `DST` (2:2:2:2:2:2): the new header.
-    EnsureEther "1/1-2" "a/ah"
+    EnsureEther "1/1" "a/a"
     keywords ["ETHERTYPE", "SRC", "DST"]
     { header: [u8; ETHERNET] }
 }
@@ -27,27 +27,27 @@ impl EnsureEther {
         Self { header }
     }
 
+    /// `false`: there is no room.
     fn ensure(&self, packet: &mut Packet) -> bool {
-        match packet.network() {
-            Some(0) if packet.mac_in_front() == Some(ETHERNET) => packet.push(ETHERNET).is_some(),
-            Some(0) => {
-                if packet.push(ETHERNET).is_none() {
-                    return false;
-                }
-                packet.data_mut()[..ETHERNET].copy_from_slice(&self.header);
-                packet.set_mac();
-                true
-            }
-            Some(ETHERNET) => packet.data()[12..14] == self.header[12..14],
-            _ => false,
+        let Some(at) = packet.network() else { return true };
+        let is_ip = |kind: Option<&[u8]>| matches!(kind, Some([0x08, 0x00] | [0x86, 0xdd]));
+        if at == ETHERNET && is_ip(packet.data().get(12..14)) {
+            return true;
         }
+        if at == 0 && is_ip(packet.in_front(ETHERNET).map(|header| &header[12..14])) {
+            return packet.push(ETHERNET).is_some();
+        }
+        if !packet.pull(at) || packet.push(ETHERNET).is_none() {
+            return false;
+        }
+        packet.data_mut()[..ETHERNET].copy_from_slice(&self.header);
+        packet.set_mac();
+        true
     }
 }
 
 impl Element for EnsureEther {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.ensure(packet), |packet| others.push(packet));
-        cx.output(1, others);
+    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.sift(|packet| self.ensure(packet), drop);
     }
 }

@@ -105,7 +105,7 @@ impl Element for EtherSwitch {
         if handler == "timeout" {
             return Ok(seconds(self.timeout));
         }
-        Ok(self.table.iter().map(|(mac, (port, _))| format!("{}\t{port}\n", Ethernet(*mac))).collect())
+        Ok(self.table.iter().map(|(mac, (port, _))| format!("{} {port}\n", Ethernet(*mac))).collect())
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {

@@ -4,10 +4,12 @@ use crate::elements::content::distribute;
 use crate::packet::Batch;
 
 crate::element! {
-    /// Sends each packet out of an output that some of its bytes choose: packets with the same bytes go together.
+    /// Sends each packet out of an output that the sum of some of its bytes chooses: packets with the same bytes go together.
+    ///
+    /// Packets that lack some of these bytes leave by the last output.
     ///
     /// # Arguments
-    /// `OFFSET`, `LENGTH`: which bytes; those that a packet lacks do not count.
+    /// `OFFSET`, `LENGTH`: which bytes.
     HashSwitch "1/1-" "h/h"
     keywords ["OFFSET", "LENGTH"]
     { offset: usize, length: usize }
@@ -25,15 +27,17 @@ impl HashSwitch {
 
 impl Element for HashSwitch {
     fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
-        let outputs = cx.outputs() as u64;
+        let outputs = cx.outputs();
         distribute(cx, batch, |packet| {
-            let bytes = packet.data().get(self.offset..).unwrap_or(&[]);
-            let bytes = &bytes[..self.length.min(bytes.len())];
-            // FNV-1a, its upper half: the lower bits follow those of the last byte.
-            let hash = bytes
-                .iter()
-                .fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-            (((hash >> 32) * outputs) >> 32) as usize
+            match packet.data().get(self.offset..self.offset.saturating_add(self.length)) {
+                Some(bytes) => {
+                    let sum: usize = bytes.iter().map(|&b| usize::from(b)).sum();
+                    // A power of two sees only the lower bits, so that the upper ones are folded in.
+                    let hash = if matches!(outputs, 2 | 4 | 8) { sum ^ (sum >> 4) } else { sum };
+                    hash % outputs
+                }
+                None => outputs - 1,
+            }
         });
     }
 }

@@ -7,19 +7,19 @@ crate::element! {
     /// Passes packets on from one input, which can be changed while it runs, and drops those from others.
     ///
     /// # Arguments
-    /// `INPUT` (0): the input; negative: all packets are dropped.
+    /// `INPUT` or `OUTPUT` (0): the input; negative: all packets are dropped.
     ///
     /// # Handlers
     /// `switch`: the input.
     InputSwitch "1-/1" "h/h"
-    keywords ["INPUT"]
+    keywords ["INPUT", "OUTPUT"]
     handlers [read_write("switch")]
     { input: i32 }
 }
 
 impl InputSwitch {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { input: super::input(args) }
+        Self { input: super::input(args, &["INPUT", "OUTPUT"]) }
     }
 }
 

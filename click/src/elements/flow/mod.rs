@@ -191,8 +191,13 @@ impl Bucket {
         self.level -= i128::from(tokens) * SECOND as i128;
     }
 
-    /// When the next whole token is there; `None`: never.
+    /// When it can be looked at for the next token, the moment after it is whole; `None`: never.
     pub(super) fn next(&self) -> Option<Nanos> {
+        Some(self.whole()?.saturating_add(1))
+    }
+
+    /// When the next token is whole; `None`: never.
+    pub(super) fn whole(&self) -> Option<Nanos> {
         let missing = (SECOND as i128 - self.level).max(0);
         let wait = (missing as u128).div_ceil(u128::from(self.rate).max(1));
         (self.rate > 0).then(|| self.filled.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))
@@ -210,8 +215,8 @@ fn check_outputs(args: &mut Args<'_>) {
 }
 
 /// The argument `INPUT`: an input, or negative for none.
-fn input(args: &mut Args<'_>) -> i32 {
-    let input = args.next("INPUT").unwrap_or(0);
+fn input(args: &mut Args<'_>, names: &[&str]) -> i32 {
+    let input = args.either(names).unwrap_or(0);
     if input >= args.inputs as i32 {
         args.error(format!("INPUT: input {input} does not exist ({} are connected)", args.inputs));
     }

@@ -19,7 +19,7 @@ crate::element! {
 
 impl PullSwitch {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { input: super::input(args) }
+        Self { input: super::input(args, &["INPUT"]) }
     }
 }
 
@@ -42,7 +42,12 @@ impl Element for PullSwitch {
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.input = super::new_input(cx, value)?;
-        cx.notify();
+        // Those downstream sleep on unless there is something for them.
+        let queues = cx.nearest(false, |e| e.stored().is_some());
+        let mut held = queues.iter().filter_map(|&q| cx.peer(q)?.stored());
+        if self.input >= 0 && (queues.is_empty() || held.any(|n| n > 0)) {
+            cx.notify();
+        }
         Ok(())
     }
 }

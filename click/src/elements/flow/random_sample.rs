@@ -15,17 +15,17 @@ crate::element! {
     /// (true): when false, all packets pass.
     ///
     /// # Handlers
-    /// `sampling_prob`: the probability to pass. `active`: the argument. `drops`: packets that did not pass.
+    /// `sampling_prob`: the probability to pass; `drop_prob`: that to be dropped. `active`: the argument. `drops`: packets that did not pass.
     RandomSample "1/1-2" "a/ah"
-    keywords ["SAMPLE", "DROP", "ACTIVE"]
-    handlers [read_write("sampling_prob"), read_write("active"), read("drops")]
+    keywords ["P", "SAMPLE", "DROP", "ACTIVE"]
+    handlers [read_write("sampling_prob"), read_write("drop_prob"), read_write("active"), read("drops")]
     { pass: u64, active: bool, drops: u64 }
 }
 
 impl RandomSample {
     fn new(args: &mut Args<'_>) -> Self {
         let drop = args.key::<Probability>("DROP").map(|p| (1 << 32) - p.0);
-        let pass = args.next::<Probability>("SAMPLE").map(|p| p.0);
+        let pass = args.either::<Probability>(&["P", "SAMPLE"]).map(|p| p.0);
         if drop.is_some() == pass.is_some() {
             args.error("expected either the probability to pass, or DROP");
         }
@@ -46,8 +46,9 @@ impl Element for RandomSample {
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
-            "sampling_prob" => {
-                let text = decimal(self.pass as f64 / (1u64 << 32) as f64, 6);
+            "sampling_prob" | "drop_prob" => {
+                let part = if handler == "drop_prob" { (1 << 32) - self.pass } else { self.pass };
+                let text = decimal(part as f64 / (1u64 << 32) as f64, 6);
                 text.trim_end_matches('0').trim_end_matches('.').to_string()
             }
             "active" => self.active.to_string(),
@@ -58,6 +59,7 @@ impl Element for RandomSample {
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "sampling_prob" => self.pass = parse::<Probability>(cx, value)?.0,
+            "drop_prob" => self.pass = (1 << 32) - parse::<Probability>(cx, value)?.0,
             _ => self.active = parse(cx, value)?,
         }
         Ok(())

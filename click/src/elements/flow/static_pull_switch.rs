@@ -14,7 +14,7 @@ crate::element! {
 
 impl StaticPullSwitch {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { input: super::input(args) }
+        Self { input: super::input(args, &["INPUT"]) }
     }
 }
 

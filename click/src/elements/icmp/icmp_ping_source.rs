@@ -65,7 +65,7 @@ impl ICMPPingSource {
             args.error("DATA: packet too long");
         }
         Self {
-            encapsulation: Encapsulation::new(ends, (8, 0), identifier),
+            encapsulation: Encapsulation::of_pings(ends, identifier),
             interval,
             limit: args.key("LIMIT").unwrap_or(-1),
             data,
@@ -112,7 +112,7 @@ impl ICMPPingSource {
 
 impl Element for ICMPPingSource {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
-        cx.wake_at(cx.now());
+        cx.wake_at(cx.now().saturating_add(self.interval));
         Ok(())
     }
 

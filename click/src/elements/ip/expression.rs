@@ -1,7 +1,7 @@
 //! The expressions of `IPFilter` and `IPClassifier`: primitives joined by `and`, `or`, `not`, `? :` and parentheses.
 
 use super::primitive::{Primitive, parse_primitive};
-use crate::args::Names;
+use crate::args::{Names, text_of, unquote};
 use crate::decision::Condition;
 use alloc::boxed::Box;
 use alloc::format;
@@ -144,7 +144,8 @@ fn one_or(mut list: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> Co
 
 /// Parses a whole expression.
 pub(super) fn parse(text: &str, names: &Names) -> Result<Condition, String> {
-    let mut words = Words { words: cut(text), at: 0, names, last: Primitive::default() };
+    let text = text_of(&unquote(text));
+    let mut words = Words { words: cut(&text), at: 0, names, last: Primitive::default() };
     let condition = words.expression(0)?;
     match words.peek() {
         None => Ok(condition),

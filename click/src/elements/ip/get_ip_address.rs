@@ -13,10 +13,10 @@ crate::element! {
     ///
     /// # Arguments
     /// `OFFSET`: where the address begins (16 in an IP header: the destination). Or `IP`: `src` or `dst`, found by the IP
-    /// header annotation.
+    /// header annotation. `ANNO` (0): the annotation's place in the user annotations, by number or name.
     GetIPAddress "1/1" "a/a"
-    keywords ["OFFSET", "IP"]
-    { place: Place }
+    keywords ["OFFSET", "IP", "ANNO"]
+    { place: Place, annotation: usize }
 }
 
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl GetIPAddress {
         if matches!(place, Place::Data(_)) && parse_number(&text).is_none() {
             args.error(format!("OFFSET: expected an offset, or 'src' or 'dst', not '{text}'"));
         }
-        Self { place }
+        Self { place, annotation: super::annotation_place(args) }
     }
 }
 
@@ -48,7 +48,7 @@ impl Element for GetIPAddress {
                 Place::Header(by) => header(packet).map(|(at, _)| at + by),
             };
             if let Some(address) = at.and_then(|at| four(packet.data(), at)) {
-                packet.set_destination(address);
+                packet.user()[self.annotation..self.annotation + 4].copy_from_slice(&address);
             }
         });
     }

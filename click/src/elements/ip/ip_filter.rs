@@ -1,5 +1,5 @@
 use super::expression::parse;
-use crate::args::{Args, Names, parse_number};
+use crate::args::{Args, Names, parse_number, text_of, unquote};
 use crate::decision::{Condition, NOWHERE, Places, Program};
 use crate::element::{Context, Element, read};
 use crate::elements::content::distribute;
@@ -37,6 +37,8 @@ crate::element! {
 }
 
 fn rule(text: &str, names: &Names, outputs: usize) -> Result<(Condition, usize), String> {
+    let text = text_of(&unquote(text));
+    let text = text.trim();
     let (action, expression) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let output = match action {
         "allow" => 0,

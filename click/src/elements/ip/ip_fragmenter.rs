@@ -14,12 +14,12 @@ crate::element! {
     ///
     /// # Arguments
     /// `MTU`: most bytes of a packet from its IP header on. `HONOR_DF` (true): when false, all are cut. `VERBOSE`
-    /// (false): say so of packets that must not be.
+    /// (false): say so of packets that must not be; of the first five that is said anyway. `HEADROOM` is accepted.
     ///
     /// # Handlers
     /// `drops`: packets that were too large. `fragments`: fragments made. `mtu`: the argument.
     IPFragmenter "1/1-2" "h/h"
-    keywords ["MTU", "HONOR_DF", "VERBOSE"]
+    keywords ["MTU", "HONOR_DF", "VERBOSE", "HEADROOM"]
     handlers [read("drops"), read("fragments"), read_write("mtu")]
     { most: usize, honor: bool, verbose: bool, drops: u64, fragments: u64 }
 }
@@ -32,11 +32,12 @@ impl IPFragmenter {
         }
         let honor = args.next("HONOR_DF").unwrap_or(true);
         let verbose = args.next("VERBOSE").unwrap_or(false);
+        args.ignored("HEADROOM");
         Self { most: most.max(IPV4 + 8), honor, verbose, drops: 0, fragments: 0 }
     }
 
     /// The fragments of a packet, in order; `None`: the packet stays as it is, or must not be cut (`Err`).
-    fn cut(&mut self, packet: &Packet) -> Option<Result<Batch, ()>> {
+    fn cut(&mut self, packet: &Packet, random: u64) -> Option<Result<Batch, ()>> {
         let (at, h) = header(packet)?;
         if h.total <= self.most || packet.len() < at + h.total {
             return None;
@@ -46,14 +47,21 @@ impl IPFragmenter {
         if (self.honor && data[at + 6] & 0x40 != 0) || room == 0 {
             return Some(Err(()));
         }
-        let payload = &data[at + h.header..at + h.total];
-        let mut fragments = Batch::new();
-        for (number, part) in payload.chunks(room).enumerate() {
-            let more = h.more_fragments || (number + 1) * room < payload.len();
-            let place = usize::from(h.fragment_offset) + number * room / 8;
-            let fragment = fragment(packet, at, &h, part, place as u16 | u16::from(more) << 13, number == 0);
+        let mut rest = &data[at + h.header..at + h.total];
+        // Later fragments carry fewer options, and so more data.
+        let later = (self.most - IPV4 - copied_length(&data[at + IPV4..at + h.header])) & !7;
+        // An identification need not be anything where packets are not to be cut.
+        let id = (data[at + 6] & 0x40 != 0).then_some(random as u16);
+        let (mut fragments, mut place) = (Batch::new(), usize::from(h.fragment_offset));
+        while !rest.is_empty() {
+            let first = fragments.is_empty();
+            let (part, behind) = rest.split_at(rest.len().min(if first { room } else { later }));
+            let more = h.more_fragments || !behind.is_empty();
+            let word = place as u16 | u16::from(more) << 13;
             // Without memory for one of them, the others are of no use.
-            fragments.push(fragment?);
+            fragments.push(fragment(packet, at, &h, part, (word, id), first)?);
+            place += part.len() / 8;
+            rest = behind;
         }
         self.fragments += fragments.len() as u64;
         Some(Ok(fragments))
@@ -66,7 +74,7 @@ fn fragment(
     at: usize,
     h: &Ipv4Header,
     part: &[u8],
-    place: u16,
+    (place, id): (u16, Option<u16>),
     first: bool,
 ) -> Option<Packet> {
     let data = packet.data();
@@ -86,6 +94,9 @@ fn fragment(
     let ip = &mut fragment.data_mut()[at..];
     ip[0] = 0x40 | (length / 4) as u8;
     ip[2..4].copy_from_slice(&((length + part.len()) as u16).to_be_bytes());
+    if let Some(id) = id {
+        ip[4..6].copy_from_slice(&id.to_be_bytes());
+    }
     let kept = ip[6] & 0x80;
     ip[6..8].copy_from_slice(&place.to_be_bytes());
     ip[6] |= kept;
@@ -94,6 +105,11 @@ fn fragment(
     ip[10..12].copy_from_slice(&sum);
     fragment.set_headers(at, at + length);
     Some(fragment)
+}
+
+/// Bytes of the options that later fragments carry, filled up to whole words.
+fn copied_length(options: &[u8]) -> usize {
+    copied(options).map(<[u8]>::len).sum::<usize>().next_multiple_of(4)
 }
 
 /// Options whose copied flag is set.
@@ -105,7 +121,7 @@ fn copied(mut options: &[u8]) -> impl Iterator<Item = &[u8]> {
                 1 => 1,
                 _ => usize::from(*options.get(1)?),
             };
-            let (option, rest) = options.split_at_checked(length.max(1))?;
+            let (option, rest) = options.split_at_checked(length).filter(|(option, _)| !option.is_empty())?;
             options = rest;
             if option[0] & 0x80 != 0 {
                 return Some(option);
@@ -118,12 +134,12 @@ impl Element for IPFragmenter {
     fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
         let (mut out, mut large) = (Batch::new(), Batch::new());
         while let Some(packet) = batch.pop() {
-            match self.cut(&packet) {
+            match self.cut(&packet, cx.random()) {
                 None => out.push(packet),
                 Some(Ok(fragments)) => out.append(fragments),
                 Some(Err(())) => {
                     self.drops += 1;
-                    if self.verbose {
+                    if self.verbose || self.drops <= 5 {
                         cx.print(&alloc::format!("{}: DF set, {} bytes", cx.name(), packet.len()));
                     }
                     large.push(packet);

@@ -5,7 +5,7 @@ use crate::headers::{PROTOCOL_TCP, PROTOCOL_UDP};
 use crate::packet::Batch;
 
 crate::element! {
-    /// Swaps IP source and destination addresses, and the ports of UDP and TCP.
+    /// Swaps IP source and destination addresses, the ports of UDP and TCP, and TCP's sequence and acknowledgement numbers.
     ///
     /// Checksums stay right by themselves. Packets without an IP header pass unchanged.
     ///
@@ -32,6 +32,10 @@ impl Element for IPMirror {
             let ports = data.get_mut(at + h.header..at + h.header + 4);
             if let (PROTOCOL_TCP | PROTOCOL_UDP, 0, Some(ports)) = (h.protocol, h.fragment_offset, ports) {
                 ports.rotate_left(2);
+                let numbers = data.get_mut(at + h.header + 4..at + h.header + 12);
+                if let (PROTOCOL_TCP, Some(numbers)) = (h.protocol, numbers) {
+                    numbers.rotate_left(4);
+                }
             }
             if self.annotate {
                 packet.set_destination(h.source);

@@ -2,7 +2,7 @@ use super::header;
 use super::primitive::{icmp_type_name, protocol_name};
 use crate::args::{Args, Ipv4, stamp};
 use crate::element::{Context, Element, read_write};
-use crate::elements::content::AGGREGATE;
+use crate::elements::content::{AGGREGATE, Printer};
 use crate::elements::icmp::code_name;
 use crate::handlers::parse;
 use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP, be16, four};
@@ -22,17 +22,18 @@ crate::element! {
     /// same for what follows the header of TCP or UDP. `MAXLENGTH` or `NBYTES` (1500): most bytes to print; negative: all.
     /// Print these too:
     /// `ID`, `TTL`, `TOS`, `LENGTH`, `AGGREGATE`, `PAINT` (false), `TIMESTAMP` (true). `SWAP` (false): print ICMP
-    /// identifiers and sequence numbers in the other byte order. `ACTIVE` (true).
+    /// identifiers and sequence numbers in the other byte order. `ACTIVE` (true). `OUTFILE`: a file to print to (on a
+    /// host). `CHANNEL` is accepted.
     ///
     /// # Handlers
     /// `active`: the argument.
     IPPrint "1/1" "a/a"
     keywords [
         "LABEL", "CONTENTS", "PAYLOAD", "MAXLENGTH", "NBYTES", "ID", "TTL", "TOS", "LENGTH", "AGGREGATE", "PAINT",
-        "TIMESTAMP", "SWAP", "ACTIVE",
+        "TIMESTAMP", "SWAP", "ACTIVE", "OUTFILE", "CHANNEL",
     ]
     handlers [read_write("active")]
-    { label: String, bytes: [Bytes; 2], most: usize, also: Also, swap: bool, active: bool }
+    { label: String, bytes: [Bytes; 2], most: usize, also: Also, swap: bool, active: bool, out: Printer }
 }
 
 /// How bytes are printed.
@@ -56,8 +57,8 @@ struct Also {
 
 fn bytes(args: &mut Args<'_>, name: &str) -> Bytes {
     match args.key::<String>(name).map(|t| t.to_ascii_uppercase()).as_deref() {
-        None | Some("NONE" | "FALSE" | "0") => Bytes::None,
-        Some("HEX" | "TRUE" | "1") => Bytes::Hex,
+        None | Some("NONE" | "FALSE" | "NO" | "0") => Bytes::None,
+        Some("HEX" | "TRUE" | "YES" | "1") => Bytes::Hex,
         Some("ASCII") => Bytes::Ascii,
         Some(other) => {
             args.error(format!("{name}: expected HEX, ASCII or NONE, not '{other}'"));
@@ -86,7 +87,8 @@ impl IPPrint {
             timestamp: flag("TIMESTAMP", true),
         };
         let (swap, active) = (flag("SWAP", false), flag("ACTIVE", true));
-        Self { label, bytes, most, also, swap, active }
+        args.ignored("CHANNEL");
+        Self { label, bytes, most, also, swap, active, out: Printer::new(args) }
     }
 
     fn line(&self, packet: &mut Packet) -> String {
@@ -263,13 +265,14 @@ fn print_bytes(out: &mut String, bytes: &[u8], how: Bytes) {
 
 impl Element for IPPrint {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        self.out.initialize(cx)?;
         cx.take_packets_one_by_one(self.active);
         Ok(())
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
-            batch.each(|packet| cx.print(&self.line(packet)));
+            batch.each(|packet| self.out.print(cx, &self.line(packet)));
         }
     }
 

@@ -62,8 +62,10 @@ pub use store_ip_address::StoreIPAddress;
 pub use strip_ip_header::StripIPHeader;
 pub use unstrip_ip_header::UnstripIPHeader;
 
+use crate::args::Args;
+use crate::elements::content::annotation_of;
 use crate::headers::{Ipv4Header, PROTOCOL_TCP, PROTOCOL_UDP, adjust, difference};
-use crate::packet::Packet;
+use crate::packet::{Packet, USER_BYTES};
 
 /// The IPv4 header that the annotation names, and where it begins.
 #[inline]
@@ -102,4 +104,15 @@ fn rewrite_address(ip: &mut [u8], h: &Ipv4Header, at: usize, address: [u8; 4]) {
 /// The number of a protocol's name.
 pub(crate) fn protocol(name: &str) -> Option<u8> {
     primitive::protocol(name)
+}
+
+/// The argument `ANNO` of an address: where in the user annotations its four bytes lie.
+fn annotation_place(args: &mut Args<'_>) -> usize {
+    let Some(text) = args.key::<alloc::string::String>("ANNO") else { return 0 };
+    let place = annotation_of(args, "ANNO", text).unwrap_or(0);
+    if place + 4 > USER_BYTES {
+        args.error("ANNO: an address takes four bytes, of which the last are not there");
+        return 0;
+    }
+    place
 }

@@ -477,6 +477,8 @@ impl Primitive {
     /// Finds out what was not said: from the value, or from the primitive before.
     fn complete(&mut self, before: Primitive, value: Option<Value>) -> Result<(), String> {
         let kind = match (self.kind, value) {
+            // `host` with an Ethernet address
+            (Some(Kind::Host), Some(Value::Ethernet(_))) => Kind::Ethernet,
             (Some(kind), _) => kind,
             (None, Some(Value::Host(_))) => Kind::Host,
             (None, Some(Value::Net(..))) => Kind::Net,

@@ -1,3 +1,4 @@
+use super::annotation_place;
 use crate::args::{Args, Ipv4};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -8,25 +9,25 @@ crate::element! {
     /// Sets the destination annotation.
     ///
     /// # Arguments
-    /// `IPADDR`: the address.
+    /// `IPADDR`: the address. `ANNO` (0): the annotation's place in the user annotations, by number or name.
     ///
     /// # Handlers
     /// `addr`: the argument.
     SetIPAddress "1/1" "a/a"
-    keywords ["IPADDR"]
+    keywords ["IPADDR", "ANNO"]
     handlers [read_write("addr")]
-    { address: Ipv4 }
+    { address: Ipv4, place: usize }
 }
 
 impl SetIPAddress {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { address: args.required("IPADDR") }
+        Self { address: args.required("IPADDR"), place: annotation_place(args) }
     }
 }
 
 impl Element for SetIPAddress {
     fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| packet.set_destination(self.address.0));
+        batch.each(|packet| packet.user()[self.place..self.place + 4].copy_from_slice(&self.address.0));
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {

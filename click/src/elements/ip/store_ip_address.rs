@@ -12,10 +12,10 @@ crate::element! {
     /// Packets that lack the place pass unchanged.
     ///
     /// # Arguments
-    /// `ADDRESS`: the address; without it, the destination annotation. `OFFSET`: where it goes; or `src` or `dst`: into
+    /// `ADDR` or `ADDRESS`: the address; without it, the destination annotation. `OFFSET`: where it goes; or `src` or `dst`: into
     /// the IP header, which is found by the IP header annotation, with all checksums.
     StoreIPAddress "1/1" "a/a"
-    keywords ["ADDRESS", "OFFSET"]
+    keywords ["ADDR", "ADDRESS", "OFFSET"]
     { address: Option<Ipv4>, place: Place }
 }
 
@@ -27,9 +27,10 @@ enum Place {
 
 impl StoreIPAddress {
     fn new(args: &mut Args<'_>) -> Self {
-        let address = if args.left() > 1 { args.next("ADDRESS") } else { args.key("ADDRESS") };
+        let named = args.key("ADDR").or_else(|| args.key("ADDRESS"));
+        let address = if named.is_none() && args.left() > 1 { args.next("ADDR") } else { named };
         let text: String = args.required("OFFSET");
-        let place = match text.as_str() {
+        let place = match text.to_ascii_lowercase().as_str() {
             "src" => Place::Header(12),
             "dst" => Place::Header(16),
             number => {

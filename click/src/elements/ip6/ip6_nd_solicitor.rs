@@ -17,7 +17,7 @@ crate::element! {
     /// asked for by packets that go there, ten times at most every tenth of a second, then every two seconds.
     ///
     /// # Arguments
-    /// `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait, then half of them are dropped, those
+    /// `IP` or `IP6`, `ETH`: own addresses. `CAPACITY` (2048): packets that may wait, then half of them are dropped, those
     /// first that wait for the oldest address; `ENTRY_PACKET_CAPACITY` (0): for one address, further ones are dropped;
     /// `ENTRY_CAPACITY` (4096): addresses known at once, then the oldest are forgotten; 0: no limit. `TIMEOUT` (300 s):
     /// how long an answer is believed; 0: for ever. `POLL_TIMEOUT` (60 s): age from which it is asked for again; 0:
@@ -28,7 +28,7 @@ crate::element! {
     /// `drops`: packets given up. `stats`: these together. `insert`: `IP6 ETH`, to be known from now on. `clear`: forgets
     /// all.
     IP6NDSolicitor "2/1" "h/h"
-    keywords ["IP6", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT"]
+    keywords ["IP", "IP6", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT"]
     handlers [
         read("table"), read("count"), read("length"), read("queries"), read("responses"), read("drops"),
         read("stats"), write("insert"), write("clear"),
@@ -38,7 +38,7 @@ crate::element! {
 
 impl IP6NDSolicitor {
     fn new(args: &mut Args<'_>) -> Self {
-        let own = (args.required("IP6"), args.required("ETH"));
+        let own = (args.required(if args.has("IP6") { "IP6" } else { "IP" }), args.required("ETH"));
         let timeout = args.key("TIMEOUT").unwrap_or(Time(300_000_000_000)).0;
         let poll = args.key("POLL_TIMEOUT").unwrap_or(Time(60_000_000_000)).0;
         Self { own, cache: Cache::from_arguments(args, timeout), poll, queries: 0, responses: 0 }

@@ -8,19 +8,19 @@ crate::element! {
     /// Sets the IPv6 destination annotation.
     ///
     /// # Arguments
-    /// `IP6ADDR`: the address.
+    /// `IPADDR` or `IP6ADDR`: the address.
     ///
     /// # Handlers
     /// `addr`: the argument.
     SetIP6Address "1/1" "a/a"
-    keywords ["IP6ADDR"]
+    keywords ["IPADDR", "IP6ADDR"]
     handlers [read_write("addr")]
     { address: Ipv6 }
 }
 
 impl SetIP6Address {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { address: args.required("IP6ADDR") }
+        Self { address: args.required(if args.has("IP6ADDR") { "IP6ADDR" } else { "IPADDR" }) }
     }
 }
 

@@ -40,7 +40,7 @@ crate::element! {
 
 impl ICMPPingRewriter {
     fn new(args: &mut Args<'_>) -> Self {
-        let timeouts = times(args, 5);
+        let timeouts = times(args, (300, 5));
         let Some([source, destination]) = addresses(args) else {
             return Self { core: Rewriter::new(args, Kind::Ping, timeouts) };
         };

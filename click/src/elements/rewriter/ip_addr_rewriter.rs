@@ -13,7 +13,7 @@ crate::element! {
     ///
     /// # Arguments
     /// One specification for each input, as in `IPRewriter`, with patterns `SADDR DADDR`. SADDR can be a range
-    /// `ADDR-ADDR` or a network `ADDR/LENGTH`; DADDR must be a dash. `TIMEOUT` (300 s): how long addresses are kept.
+    /// `ADDR-ADDR` or a network `ADDR/LENGTH`; DADDR must be a dash. `TIMEOUT` (7200 s): how long addresses are kept.
     /// `STREAMING_TIMEOUT` means nothing. `GUARANTEE` (5 s), `REAP_INTERVAL` (900 s), `MAPPING_CAPACITY` or `CAPACITY`
     /// (65536), `DST_ANNO` (true), `REPLY_ANNO`: as there.
     ///
@@ -37,7 +37,7 @@ crate::element! {
 
 impl IPAddrRewriter {
     fn new(args: &mut Args<'_>) -> Self {
-        let timeouts = times(args, 5);
+        let timeouts = times(args, (7200, 5));
         Self { core: Rewriter::new(args, Kind::Address, timeouts) }
     }
 }

@@ -130,6 +130,15 @@ impl Table {
         flow.ids.iter().any(|&id| self.find(id).is_some())
     }
 
+    /// Removes flows whose packets or answers would look like those of a new one: the newest has them.
+    pub(super) fn displace(&mut self, flow: &Flow) {
+        for id in flow.ids {
+            if let Some((number, _)) = self.find(id) {
+                self.remove(number);
+            }
+        }
+    }
+
     /// Adds a flow, making room if there is some to be made. `None`: there is none, or the flow's answers would look
     /// like packets of another.
     pub(super) fn add(&mut self, flow: Flow) -> Option<u32> {

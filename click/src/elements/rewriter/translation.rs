@@ -239,9 +239,9 @@ impl Rewriter {
             return None;
         }
         let flow = Flow::new(self.kind, from, to, port, outputs, cx.now());
-        let (now, claim, taken) = (flow.last, self.table.claim(&flow), self.table.taken(&flow));
-        if taken || Pool::of(cx, cx.id(), Some(self)).is_some_and(|mut pool| !pool.make_room(cx, now, claim))
-        {
+        let (now, claim) = (flow.last, self.table.claim(&flow));
+        self.table.displace(&flow);
+        if Pool::of(cx, cx.id(), Some(self)).is_some_and(|mut pool| !pool.make_room(cx, now, claim)) {
             return None;
         }
         let number = self.table.add(flow)?;
@@ -471,8 +471,9 @@ pub(super) fn flow_for(
     };
     let mut flow = Flow::new(*kind, id, to, input, outputs, now);
     flow.reply_anno = reply_anno;
-    let (claim, taken) = (table.claim(&flow), table.taken(&flow));
-    if taken || Pool::of(cx, element, None).is_some_and(|mut pool| !pool.make_room(cx, now, claim)) {
+    let claim = table.claim(&flow);
+    table.displace(&flow);
+    if Pool::of(cx, element, None).is_some_and(|mut pool| !pool.make_room(cx, now, claim)) {
         return None;
     }
     super::rewriter(cx, element)?.table.add(flow)?;

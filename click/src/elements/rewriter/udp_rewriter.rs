@@ -36,10 +36,10 @@ crate::element! {
 }
 
 /// `TIMEOUT`, `STREAMING_TIMEOUT` and `GUARANTEE`, for all protocols.
-pub(super) fn times(args: &mut Args<'_>, guarantee: u64) -> Timeouts {
+pub(super) fn times(args: &mut Args<'_>, (timeout, guarantee): (u64, u64)) -> Timeouts {
     let mut either =
         |names: [&str; 2], or| names.iter().find_map(|n| args.key::<Time>(n)).map_or(or, |t| t.0);
-    let timeout = either(["TIMEOUT", "UDP_TIMEOUT"], 300 * SECOND);
+    let timeout = either(["TIMEOUT", "UDP_TIMEOUT"], timeout * SECOND);
     let streaming = either(["STREAMING_TIMEOUT", "UDP_STREAMING_TIMEOUT"], timeout);
     let guarantee = either(["GUARANTEE", "UDP_GUARANTEE"], guarantee * SECOND);
     Timeouts { tcp: [timeout; 3], udp: [timeout, streaming], guarantees: [guarantee; 2] }
@@ -47,7 +47,7 @@ pub(super) fn times(args: &mut Args<'_>, guarantee: u64) -> Timeouts {
 
 impl UDPRewriter {
     fn new(args: &mut Args<'_>) -> Self {
-        let timeouts = times(args, 5);
+        let timeouts = times(args, (300, 5));
         Self { core: Rewriter::new(args, Kind::Udp, timeouts) }
     }
 }

@@ -11,17 +11,18 @@ crate::element! {
     ///
     /// # Arguments
     /// `DATA`: the packet's bytes. `LIMIT` (-1): packets in all; negative: no limit. `BURST` (as many as go together
-    /// well): packets each time. `ACTIVE` (true). `LENGTH`: bytes to cut DATA to, or to fill it up to with zeros.
-    /// `STOP` (false): stop the router after the last packet. `END_CALL`: a handler to write after the last packet.
+    /// well): packets each time. `ACTIVE` (true). `LENGTH` or `DATASIZE`: bytes to cut DATA to, or to fill it up to with zeros.
+    /// `STOP` (false): stop the router after the last packet. `END_CALL`: a handler to write after the last packet. `TIMESTAMP` (true): packets
+    /// get the time. `HEADROOM` is accepted.
     ///
     /// # Handlers
-    /// `count`: packets so far. `active`, `burst`, `data`, `length`, `limit`: the arguments. `reset`: sets the count
+    /// `count`: packets so far. `active`, `burst` or `burstsize`, `data`, `length` or `datasize`, `limit`: the arguments. `reset`: sets the count
     /// to 0.
     InfiniteSource "0/1" "a/a"
-    keywords ["DATA", "LIMIT", "BURST", "ACTIVE", "LENGTH", "STOP", "END_CALL"]
+    keywords ["DATA", "LIMIT", "BURST", "ACTIVE", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP", "HEADROOM"]
     handlers [
         read("count"), read_write("active"), read_write("burst"), read_write("data"), read_write("length"),
-        read_write("limit"), write("reset"),
+        read_write("limit"), read_write("burstsize"), read_write("datasize"), write("reset"),
     ]
     {
         pattern: Pattern,
@@ -57,7 +58,11 @@ impl Element for InfiniteSource {
                 return false;
             }
             let batch = self.pattern.make(cx, (room as u64).min(self.burst.into()));
-            cx.output(0, batch);
+            if !batch.is_empty() {
+                // Others have a turn before the end is seen.
+                cx.output(0, batch);
+                return self.burst > 0;
+            }
         }
         self.pattern.end(cx);
         self.pushes && self.burst > 0 && self.pattern.left() > 0
@@ -80,12 +85,16 @@ impl Element for InfiniteSource {
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        Ok(if handler == "burst" { self.burst.to_string() } else { self.pattern.read(handler) })
+        Ok(if matches!(handler, "burst" | "burstsize") {
+            self.burst.to_string()
+        } else {
+            self.pattern.read(handler)
+        })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "burst" => self.burst = parse(cx, value)?,
+            "burst" | "burstsize" => self.burst = parse(cx, value)?,
             _ => self.pattern.write(cx, handler, value)?,
         }
         cx.schedule();

@@ -32,12 +32,16 @@ pub(super) struct Pattern {
     stop: bool,
     end_call: Option<String>,
     ended: bool,
+    /// Packets get the time at which they are made.
+    stamps: bool,
 }
 
 impl Pattern {
     pub(super) fn new(args: &mut Args<'_>, data: Option<Data>, limit: i64, active: bool) -> Self {
         let data = data.map_or_else(|| TEXT.to_vec(), |d| d.0);
-        let length = args.key::<u32>("LENGTH").map_or(-1, i64::from);
+        let length = args.key::<u32>("LENGTH").or_else(|| args.key("DATASIZE")).map_or(-1, i64::from);
+        args.ignored("HEADROOM");
+        let stamps = args.key("TIMESTAMP").unwrap_or(true);
         if length > crate::packet::ROOM as i64 || data.len() > crate::packet::ROOM {
             args.error("packet too long");
         }
@@ -50,6 +54,7 @@ impl Pattern {
             active,
             stop: args.key("STOP").unwrap_or(false),
             end_call: args.key("END_CALL"),
+            stamps,
             ended: false,
         };
         pattern.cut();
@@ -81,7 +86,7 @@ impl Pattern {
     #[inline]
     pub(super) fn make(&mut self, cx: &mut Context<'_>, n: u64) -> Batch {
         let mut batch = Batch::empty_packets(n.min(self.left()) as usize);
-        let now = cx.host.wall_clock();
+        let now = if self.stamps { cx.host.wall_clock() } else { 0 };
         batch.sift(
             |packet| {
                 packet.set_timestamp(now);
@@ -111,7 +116,7 @@ impl Pattern {
             "active" => self.active.to_string(),
             "count" => self.count.to_string(),
             "limit" => self.limit.to_string(),
-            "length" => self.length.to_string(),
+            "length" | "datasize" => self.length.to_string(),
             _ => String::from_utf8_lossy(&self.data).into_owned(),
         }
     }
@@ -120,7 +125,7 @@ impl Pattern {
         match handler {
             "active" => self.active = parse(cx, value)?,
             "limit" => self.limit = parse(cx, value)?,
-            "length" => {
+            "length" | "datasize" => {
                 let length: i64 = parse(cx, value)?;
                 if length > crate::packet::ROOM as i64 {
                     return Err("packet too long".to_string());

@@ -60,12 +60,16 @@ impl Element for RandomSource {
             },
             drop,
         );
+        if batch.is_empty() {
+            if self.stop {
+                cx.stop();
+            }
+            return false;
+        }
+        // Others have a turn before the end is seen.
         self.count += batch.len() as u64;
         cx.output(0, batch);
-        if self.left() == 0 && self.stop {
-            cx.stop();
-        }
-        self.left() > 0
+        true
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

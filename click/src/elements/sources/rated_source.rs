@@ -13,18 +13,18 @@ crate::element! {
     ///
     /// # Arguments
     /// `DATA`: the packet's bytes. `RATE` (10): packets a second. `LIMIT` (-1): packets in all; negative: no limit.
-    /// `ACTIVE` (true). `BANDWIDTH`: instead of RATE, bytes a second or with a unit. `LENGTH`: bytes to cut DATA to, or
+    /// `ACTIVE` (true). `BANDWIDTH`: instead of RATE, bytes a second or with a unit. `LENGTH` or `DATASIZE`: bytes to cut DATA to, or
     /// to fill it up to with zeros. `STOP` (false): stop the router after the last packet. `END_CALL`: a handler to
-    /// write after the last packet.
+    /// write after the last packet. `TIMESTAMP` (true): packets get the time. `HEADROOM` is accepted.
     ///
     /// # Handlers
-    /// `count`: packets so far. `rate`, `active`, `data`, `length`, `limit`: the arguments. `reset`: sets the count
+    /// `count`: packets so far. `rate`, `active`, `data`, `length` or `datasize`, `limit`: the arguments. `reset`: sets the count
     /// to 0.
     RatedSource "0/1" "a/a"
-    keywords ["DATA", "RATE", "LIMIT", "ACTIVE", "BANDWIDTH", "LENGTH", "STOP", "END_CALL"]
+    keywords ["DATA", "RATE", "LIMIT", "ACTIVE", "BANDWIDTH", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP", "HEADROOM"]
     handlers [
         read("count"), read_write("rate"), read_write("active"), read_write("data"), read_write("length"),
-        read_write("limit"), write("reset"),
+        read_write("limit"), read_write("datasize"), write("reset"),
     ]
     { pattern: Pattern, bucket: Bucket, pushes: bool }
 }
@@ -60,18 +60,20 @@ impl Element for RatedSource {
     }
 
     fn work(&mut self, cx: &mut Context<'_>) -> bool {
-        self.pattern.end(cx);
         if !self.pushes || self.pattern.left() == 0 {
+            self.pattern.end(cx);
             return false;
         }
         let batch = self.due(cx, BURST);
-        let full = batch.len() == BURST;
-        cx.output(0, batch);
-        self.pattern.end(cx);
-        if let Some(time) = self.bucket.next().filter(|_| !full && self.pattern.left() > 0) {
+        if batch.is_empty()
+            && let Some(time) = self.bucket.whole()
+        {
             cx.wake_at(time);
         }
-        full
+        // Others have a turn before the end is seen.
+        let more = !batch.is_empty();
+        cx.output(0, batch);
+        more
     }
 
     fn owns_pull(&self) -> bool {
@@ -85,7 +87,7 @@ impl Element for RatedSource {
     fn pull(&mut self, cx: &mut Context<'_>, _: usize, most: usize) -> Batch {
         let batch = self.due(cx, most);
         self.pattern.end(cx);
-        if let Some(time) = self.bucket.next().filter(|_| self.pattern.left() > 0) {
+        if let Some(time) = self.bucket.whole().filter(|_| self.pattern.left() > 0) {
             cx.wake_at(time);
         }
         batch

@@ -2,24 +2,25 @@ use super::Pattern;
 use crate::args::{Args, Time};
 use crate::element::{Context, Element, Nanos, read, read_write, write};
 use crate::handlers::parse;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 crate::element! {
     /// Sends one packet every so often.
     ///
     /// # Arguments
     /// `INTERVAL` (500 ms): time between packets. `DATA`: the packet's bytes. `LIMIT` (-1): packets in all; negative:
-    /// no limit. `ACTIVE` (true). `LENGTH`: bytes to cut DATA to, or to fill it up to with zeros. `STOP` (false): stop
-    /// the router after the last packet. `END_CALL`: a handler to write after the last packet.
+    /// no limit. `ACTIVE` (true). `LENGTH` or `DATASIZE`: bytes to cut DATA to, or to fill it up to with zeros. `STOP` (false): stop
+    /// the router after the last packet. `END_CALL`: a handler to write after the last packet. `TIMESTAMP` (true): packets
+    /// get the time. `HEADROOM`: bytes in front of each packet, of which there are always enough.
     ///
     /// # Handlers
-    /// `count`: packets so far. `interval`, `active`, `data`, `length`, `limit`: the arguments. `reset`: sets the count
+    /// `count`: packets so far. `interval`, `active`, `data`, `length`, `limit`, `headroom`: the arguments. `reset`: sets the count
     /// to 0.
     TimedSource "0/1" "h/h"
-    keywords ["INTERVAL", "DATA", "LIMIT", "ACTIVE", "LENGTH", "STOP", "END_CALL"]
+    keywords ["INTERVAL", "DATA", "LIMIT", "ACTIVE", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP", "HEADROOM"]
     handlers [
         read("count"), read_write("interval"), read_write("active"), read_write("data"), read_write("length"),
-        read_write("limit"), write("reset"),
+        read_write("limit"), read_write("headroom"), write("reset"),
     ]
     { pattern: Pattern, interval: Nanos, next: Nanos }
 }
@@ -36,8 +37,8 @@ impl TimedSource {
     }
 
     fn again(&mut self, cx: &mut Context<'_>) {
-        if self.pattern.left() > 0 {
-            // Times missed are not made up for.
+        if self.pattern.active {
+            // The end is seen when another packet would be due. Times missed are not made up for.
             self.next = self.next.saturating_add(self.interval).max(cx.now());
             cx.wake_at(self.next);
         }
@@ -53,8 +54,10 @@ impl Element for TimedSource {
 
     fn timer(&mut self, cx: &mut Context<'_>) {
         let batch = self.pattern.make(cx, 1);
+        if batch.is_empty() {
+            return self.pattern.end(cx);
+        }
         cx.output(0, batch);
-        self.pattern.end(cx);
         self.again(cx);
     }
 
@@ -62,12 +65,18 @@ impl Element for TimedSource {
         if handler == "interval" {
             return Ok(crate::args::seconds(self.interval));
         }
+        if handler == "headroom" {
+            return Ok(crate::packet::HEADROOM.to_string());
+        }
         Ok(self.pattern.read(handler))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         if handler == "interval" {
             self.interval = parse::<Time>(cx, value)?.0.max(1);
+        } else if handler == "headroom" {
+            // Packets have enough.
+            let _ = parse::<u32>(cx, value)?;
         } else {
             self.pattern.write(cx, handler, value)?;
         }
