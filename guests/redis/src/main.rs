@@ -115,7 +115,7 @@ fn round(
     }
     let unix_ms = unix_us() / 1000;
     let due = due.map(|ms| now + Duration::from_millis(ms.saturating_sub(unix_ms).max(1)));
-    let deadline = [due, listener.deadline()].into_iter().flatten().min();
+    let deadline = [due, listener.deadline(now)].into_iter().flatten().min();
     idle::wait(&mut [listener as &mut dyn Source], deadline.map(|d: Instant| d));
 }
 

@@ -6,8 +6,8 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use minios::clock::Instant;
 use minios::net::listener::{Event, Listener};
+use minios::net::tcp::connection::State;
 use redis_engine::Engine;
-use smoltcp::socket::tcp::State;
 
 /// What Redis sends to a client beyond `maxclients`.
 const MAX_CLIENTS_REACHED: &[u8] = b"-ERR max number of clients reached\r\n";
@@ -94,13 +94,13 @@ impl Connections {
         number: usize,
         (from, to): (alloc::string::String, alloc::string::String),
     ) {
-        let Some(socket) = listener.socket(number) else { return };
+        let Some(socket) = listener.connection(number) else { return };
         if engine.clients() >= engine.max_clients() {
             engine.reject();
-            let _ = socket.send_slice(MAX_CLIENTS_REACHED);
+            socket.write(MAX_CLIENTS_REACHED);
             return socket.close();
         }
-        let capacity = socket.recv_capacity() + socket.send_capacity();
+        let capacity = socket.capacity();
         buffers.reserve(capacity);
         let client = engine.connect(from, to);
         if number >= self.by_number.len() {
@@ -123,10 +123,10 @@ impl Connections {
         let Some(Some(connection)) = self.by_number.get_mut(number) else {
             return listener.send(number, now);
         };
-        let Some(socket) = listener.socket(number) else { return };
+        let Some(socket) = listener.connection(number) else { return };
         let client = connection.client;
         if engine.is_closing(client) {
-            connection.linger = connection.linger.saturating_sub(socket.recv_queue());
+            connection.linger = connection.linger.saturating_sub(socket.readable());
             if connection.linger == 0 {
                 socket.abort();
             }
@@ -138,14 +138,14 @@ impl Connections {
                 moved += 1;
             }
             // The buffer is a ring: what is left behind its end comes with the next turn.
-            while let Ok(count @ 1..) = socket.recv(|bytes| {
+            while let Some(count @ 1..) = socket.consume(now, |bytes| {
                 let count = engine.feed(client, bytes);
                 (count, count)
             }) {
                 moved += count;
             }
             while let pending @ [_, ..] = engine.output(client) {
-                let Ok(count @ 1..) = socket.send_slice(pending) else { break };
+                let count @ 1.. = socket.write(pending) else { break };
                 engine.sent(client, count);
                 moved += count;
             }
@@ -162,7 +162,7 @@ impl Connections {
             }
         }
         let done = engine.output(client).is_empty();
-        let peer_closed = socket.state() == State::CloseWait && socket.recv_queue() == 0;
+        let peer_closed = socket.state() == State::CloseWait && socket.readable() == 0;
         if done && (engine.is_closing(client) || (peer_closed && !engine.has_requests(client))) {
             socket.close();
         }

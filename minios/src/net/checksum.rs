@@ -75,6 +75,14 @@ impl Place {
         frame[at..at + 2].copy_from_slice(&fold(self.pseudo.into()).to_be_bytes());
     }
 
+    /// Computes the checksum.
+    pub fn complete(&self, frame: &mut [u8]) {
+        self.prepare(frame);
+        let sum = !fold(sum(&frame[self.start..self.end]).into());
+        let at = self.start + self.offset;
+        frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+
     /// Whether the packet's checksum is right.
     pub fn verify(&self, frame: &[u8]) -> bool {
         let at = self.start + self.offset;
@@ -99,12 +107,6 @@ mod tests {
         frame
     }
 
-    /// Completes a prepared checksum as a device would.
-    fn complete(frame: &mut [u8], place: Place) {
-        let sum = !fold(sum(&frame[place.start..place.end]).into());
-        frame[place.start + place.offset..][..2].copy_from_slice(&sum.to_be_bytes());
-    }
-
     #[test]
     fn what_a_device_completes_verifies() {
         let mut frame = udp();
@@ -112,7 +114,7 @@ mod tests {
         assert_eq!((place.start, place.offset, place.end), (34, 6, 45));
         place.prepare(&mut frame);
         assert!(!place.verify(&frame));
-        complete(&mut frame, place);
+        place.complete(&mut frame);
         assert!(place.verify(&frame));
         frame[44] ^= 1;
         assert!(!place.verify(&frame));
@@ -144,8 +146,7 @@ mod tests {
         frame.extend(b"hi!");
         let place = place(&frame).unwrap();
         assert!(!place.verify(&frame), "over IPv6 zero is no checksum");
-        place.prepare(&mut frame);
-        complete(&mut frame, place);
+        place.complete(&mut frame);
         assert!(place.verify(&frame));
     }
 }

@@ -1,26 +1,34 @@
 //! Net devices: virtio-net on queues that were ready before the guest was entered.
 //!
 //! The crate `virtqueue` moves descriptors, [`queue`] moves packets that somebody owns, [`Device`] is a pair of queues.
-//! A guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] puts smoltcp on a device,
-//! with whatever offloads were agreed on and tells it of neighbours that have sent something, [`stack`] runs it under the
-//! executor, and [`listener`] serves thousands of connections to one port.
+//! A guest that handles frames by itself (ClickOS) works on these, without a copy. [`phy`] carries packets with whatever
+//! offloads were agreed on, for [`tcp`] and, for everything else, smoltcp; `inet` gives each what is its own. [`stack`] runs
+//! them under the executor, and [`listener`] serves thousands of connections to one port.
 
 pub mod checksum;
+#[cfg(feature = "tcpip")]
+mod inet;
 #[cfg(feature = "tcpip")]
 pub mod listener;
 #[cfg(feature = "tcpip")]
 mod neighbours;
 #[cfg(feature = "tcpip")]
 pub mod phy;
+#[cfg(feature = "tcpip")]
+mod ports;
 pub mod queue;
 #[cfg(feature = "tcpip")]
 pub mod stack;
+#[cfg(feature = "tcpip")]
+pub mod tcp;
+#[cfg(feature = "tcpip")]
+mod tcp_socket;
 
 use crate::boot;
 use crate::global::Global;
 use abi::boot::NetDevice;
 use abi::net::{FEATURE_CSUM, FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6};
-use abi::net::{FEATURE_HOST_TSO4, FEATURE_MRG_RXBUF};
+use abi::net::{FEATURE_HOST_TSO4, FEATURE_HOST_TSO6, FEATURE_MRG_RXBUF};
 pub use queue::{Buffer, PacketQueue};
 
 /// Bytes of the virtio-net header in front of every packet.
@@ -32,6 +40,7 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_GUEST_TSO4
     | FEATURE_GUEST_TSO6
     | FEATURE_HOST_TSO4
+    | FEATURE_HOST_TSO6
     | FEATURE_MRG_RXBUF;
 
 /// What every driver here knows: plain packets, and notifications suppressed by index.

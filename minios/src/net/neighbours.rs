@@ -4,6 +4,8 @@
 //! takes that from the first packet instead: smoltcp is shown an answer (RFC 826, RFC 4861 section 4.4) that says what the
 //! packet's addresses say, and then the packet. Only packets to the guest itself from its own subnet teach, only where
 //! nothing is known yet: an answer of the peer itself always goes before.
+//!
+//! TCP, which smoltcp does not carry, finds its next hops here, and asks for those that are not known.
 
 use super::phy::ENTRIES;
 use abi::boot::NetDevice;
@@ -27,11 +29,31 @@ struct Neighbour {
     heard: Instant,
 }
 
+/// A neighbour that was not heard of for so long is not sent to any more; meanwhile it is asked.
+const STALE: Duration = Duration::from_secs(90);
+/// How often one is asked.
+const QUESTIONS: Duration = Duration::from_secs(1);
+/// Neighbours that are asked at a time.
+const ASKED: usize = 32;
+
+/// Where packets to an address go first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Hop {
+    /// The neighbour's address, if it is known.
+    pub mac: Option<EthernetAddress>,
+    /// A frame that asks for it, to be sent.
+    pub question: Option<Vec<u8>>,
+}
+
 /// What smoltcp knows, and what it is to be told.
 pub(super) struct Neighbours {
     mac: EthernetAddress,
     ipv4: Option<Ipv4Cidr>,
     ipv6: Option<Ipv6Cidr>,
+    /// The gateways of both.
+    gateways: [Option<IpAddress>; 2],
+    /// Who was asked, and when.
+    asked: Vec<(IpAddress, Instant)>,
     known: Vec<Neighbour>,
     /// Who has answered since [`Neighbours::answered`] was asked.
     answered: Option<IpAddress>,
@@ -40,7 +62,11 @@ pub(super) struct Neighbours {
 impl Neighbours {
     pub fn new(info: &NetDevice) -> Self {
         let (ipv4, ipv6) = (Ipv4Address::from(info.ipv4), Ipv6Address::from(info.ipv6));
+        let gateways: [IpAddress; 2] =
+            [Ipv4Address::from(info.ipv4_gateway).into(), Ipv6Address::from(info.ipv6_gateway).into()];
         Self {
+            gateways: gateways.map(|gateway| Some(gateway).filter(|gateway| !gateway.is_unspecified())),
+            asked: Vec::new(),
             mac: EthernetAddress(info.mac),
             ipv4: (!ipv4.is_unspecified()).then(|| Ipv4Cidr::new(ipv4, info.ipv4_prefix.min(32))),
             ipv6: (!ipv6.is_unspecified()).then(|| Ipv6Cidr::new(ipv6, info.ipv6_prefix.min(128))),
@@ -52,6 +78,61 @@ impl Neighbours {
     /// Who has answered a question since this was asked last, and was not known.
     pub fn answered(&mut self) -> Option<IpAddress> {
         self.answered.take()
+    }
+
+    /// Where packets to an address go first; `None`: nowhere.
+    pub fn hop(&mut self, to: IpAddress, now: Instant) -> Option<Hop> {
+        let gateway = self.gateways[usize::from(matches!(to, IpAddress::Ipv6(_)))];
+        let to = if self.is_near(to) { to } else { gateway? };
+        let known = self.known.iter().find(|n| n.ip == to && now < n.heard + STALE);
+        let mac = known.map(|n| n.mac);
+        if known.is_some_and(|n| now < n.heard + LIFETIME) {
+            return Some(Hop { mac, question: None });
+        }
+        self.asked.retain(|(_, at)| now < *at + QUESTIONS);
+        let quiet = self.asked.len() >= ASKED || self.asked.iter().any(|(ip, _)| *ip == to);
+        let question = if quiet { None } else { self.question(to) };
+        if question.is_some() {
+            self.asked.push((to, now));
+        }
+        Some(Hop { mac, question })
+    }
+
+    /// Asks a neighbour for its address (RFC 826, RFC 4861 section 4.3).
+    fn question(&self, to: IpAddress) -> Option<Vec<u8>> {
+        match to {
+            IpAddress::Ipv4(ip) => {
+                let request = ArpRepr::EthernetIpv4 {
+                    operation: ArpOperation::Request,
+                    source_hardware_addr: self.mac,
+                    source_protocol_addr: self.ipv4?.address(),
+                    target_hardware_addr: EthernetAddress([0; 6]),
+                    target_protocol_addr: ip,
+                };
+                let ends = (self.mac, EthernetAddress::BROADCAST);
+                let mut bytes = self.frame(ends, EthernetProtocol::Arp, request.buffer_len());
+                let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+                request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+                Some(bytes)
+            }
+            IpAddress::Ipv6(ip) => {
+                let own = self.ipv6?.address();
+                let asks = NdiscRepr::NeighborSolicit { target_addr: ip, lladdr: Some(self.mac.into()) };
+                let [.., a, b, c] = ip.octets();
+                let group = Ipv6Address::new(
+                    0xff02,
+                    0,
+                    0,
+                    0,
+                    0,
+                    1,
+                    0xff00 | u16::from(a),
+                    u16::from_be_bytes([b, c]),
+                );
+                let ends = (self.mac, EthernetAddress([0x33, 0x33, 0xff, a, b, c]));
+                Some(self.discovery(ends, (own, group), asks))
+            }
+        }
     }
 
     /// Looks at a frame that has come. What smoltcp is to be shown before it, if it has to know its sender to answer.
@@ -148,8 +229,13 @@ impl Neighbours {
         self.known.push(Neighbour { ip, mac, heard: now });
     }
 
-    fn frame(&self, from: EthernetAddress, ethertype: EthernetProtocol, length: usize) -> Vec<u8> {
-        let header = EthernetRepr { src_addr: from, dst_addr: self.mac, ethertype };
+    fn frame(
+        &self,
+        (from, to): (EthernetAddress, EthernetAddress),
+        ethertype: EthernetProtocol,
+        length: usize,
+    ) -> Vec<u8> {
+        let header = EthernetRepr { src_addr: from, dst_addr: to, ethertype };
         let mut bytes = alloc::vec![0; header.buffer_len() + length];
         header.emit(&mut EthernetFrame::new_unchecked(&mut bytes));
         bytes
@@ -164,7 +250,7 @@ impl Neighbours {
             target_hardware_addr: self.mac,
             target_protocol_addr: self.ipv4?.address(),
         };
-        let mut bytes = self.frame(mac, EthernetProtocol::Arp, reply.buffer_len());
+        let mut bytes = self.frame((mac, self.mac), EthernetProtocol::Arp, reply.buffer_len());
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         reply.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
         Some(bytes)
@@ -172,26 +258,36 @@ impl Neighbours {
 
     /// A neighbour advertisement of that neighbour.
     fn advertisement(&self, ip: Ipv6Address, mac: EthernetAddress) -> Option<Vec<u8>> {
-        let to = self.ipv6?.address();
-        let told = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+        let told = NdiscRepr::NeighborAdvert {
             flags: NdiscNeighborFlags::SOLICITED,
             target_addr: ip,
             lladdr: Some(mac.into()),
-        });
+        };
+        Some(self.discovery((mac, self.mac), (ip, self.ipv6?.address()), told))
+    }
+
+    /// A message of neighbour discovery.
+    fn discovery(
+        &self,
+        ends: (EthernetAddress, EthernetAddress),
+        (from, to): (Ipv6Address, Ipv6Address),
+        message: NdiscRepr<'_>,
+    ) -> Vec<u8> {
+        let message = Icmpv6Repr::Ndisc(message);
         let header = Ipv6Repr {
-            src_addr: ip,
+            src_addr: from,
             dst_addr: to,
             next_header: IpProtocol::Icmpv6,
-            payload_len: told.buffer_len(),
+            payload_len: message.buffer_len(),
             hop_limit: 255,
         };
-        let mut bytes = self.frame(mac, EthernetProtocol::Ipv6, header.buffer_len() + told.buffer_len());
+        let mut bytes = self.frame(ends, EthernetProtocol::Ipv6, header.buffer_len() + message.buffer_len());
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
         header.emit(&mut packet);
-        let mut message = Icmpv6Packet::new_unchecked(packet.payload_mut());
-        told.emit(&ip, &to, &mut message, &ChecksumCapabilities::default());
-        Some(bytes)
+        let mut bytes_of_it = Icmpv6Packet::new_unchecked(packet.payload_mut());
+        message.emit(&from, &to, &mut bytes_of_it, &ChecksumCapabilities::default());
+        bytes
     }
 }
 
@@ -209,6 +305,8 @@ mod tests {
             mac: OWN,
             ipv4: Some(Ipv4Cidr::new(Ipv4Address::new(10, 0, 0, 1), 24)),
             ipv6: Some(Ipv6Cidr::new(own, 64)),
+            gateways: [Some(IpAddress::v4(10, 0, 0, 254)), None],
+            asked: Vec::new(),
             known: Vec::new(),
             answered: None,
         }
@@ -291,5 +389,22 @@ mod tests {
             neighbours.meet(&packet(PEER, OWN, IpAddress::v4(10, 0, 0, n)), at(n.into()));
         }
         assert_eq!(neighbours.known.len(), ENTRIES);
+    }
+
+    #[test]
+    fn next_hops_are_asked_for_once_a_second_and_once_more_before_they_are_forgotten() {
+        let mut neighbours = neighbours();
+        for (to, hop) in [("10.0.0.9", "10.0.0.9"), ("192.0.2.1", "10.0.0.254"), ("fd00::9", "fd00::9")] {
+            let asked = neighbours.hop(ip(to), at(10)).unwrap();
+            assert!(asked.mac.is_none() && asked.question.is_some(), "{to}");
+            assert_eq!(neighbours.hop(ip(to), at(10)), Some(Hop { mac: None, question: None }));
+            assert!(neighbours.hop(ip(to), at(11)).unwrap().question.is_some());
+            neighbours.note(ip(hop), PEER, at(11));
+            assert_eq!(neighbours.hop(ip(to), at(69)), Some(Hop { mac: Some(PEER), question: None }));
+            let late = neighbours.hop(ip(to), at(80)).unwrap();
+            assert!(late.mac == Some(PEER) && late.question.is_some());
+            assert_eq!(neighbours.hop(ip(to), at(102)).unwrap().mac, None);
+        }
+        assert_eq!(neighbours.hop(ip("2001:db8::1"), at(1)), None, "no gateway");
     }
 }

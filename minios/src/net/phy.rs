@@ -1,16 +1,20 @@
-//! A net device as smoltcp sees it, with every offload that was agreed on.
+//! A net device as smoltcp and TCP see it, with every offload that was agreed on.
 //!
 //! | agreed on | transmit | receive |
 //! |---|---|---|
-//! | nothing | smoltcp computes checksums | smoltcp verifies them |
+//! | nothing | smoltcp and TCP compute checksums | they are verified here |
 //! | `CSUM` | the device completes TCP and UDP checksums | |
-//! | `HOST_TSO4` | segments of up to 64 KiB, cut by the device | |
-//! | `GUEST_CSUM` | | verified here, unless the device has done that or they are still to be completed |
+//! | `HOST_TSO4`, `HOST_TSO6` | segments of up to 64 KiB, cut by the device | |
+//! | `GUEST_CSUM` | | not verified if the device has done that or they are still to be completed |
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
 //! | `MRG_RXBUF` | | page-sized buffers, several a packet, in guests with a small heap |
 
 use super::neighbours::Neighbours;
 use super::queue::{Frame, PacketQueue};
+use super::tcp::connection::Ends;
+use super::tcp::frame;
+use super::tcp::output::{Blocked, Link};
+use super::tcp::segment::Segment;
 use super::{Device, HEADER, checksum};
 use crate::boot;
 use crate::idle::Source;
@@ -18,10 +22,9 @@ use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, MARK_FIR
 use abi::net::*;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::num::NonZeroUsize;
-use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
-use smoltcp::wire::IpAddress;
+use smoltcp::wire::{EthernetAddress, IpAddress};
 
 /// Largest Ethernet frame that a large segment makes: its IP packet has 65,535 bytes.
 const LARGE: usize = 14 + 65_535;
@@ -40,12 +43,15 @@ const ROOMY: u64 = 32 << 20;
 pub(super) const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
 /// Frames kept for the next packets, of each size.
 const KEPT: usize = 64;
+/// Large packets of TCP that the device has at a time: more would only wait there.
+const LARGE_IN_FLIGHT: usize = 32;
 
 /// A device for smoltcp.
 pub struct Phy {
     info: &'static NetDevice,
     receiver: Receiver,
     transmitter: Transmitter,
+    neighbours: Neighbours,
 }
 
 impl Phy {
@@ -65,7 +71,6 @@ impl Phy {
             features: device.info.features,
             current: Packet::None,
             merged: Vec::new(),
-            neighbours: Neighbours::new(device.info),
             introduction: Vec::new(),
         };
         // A small guest does without many large buffers.
@@ -83,9 +88,10 @@ impl Phy {
             small: Pool { length: small, frames: Vec::new() },
             large: Pool { length: HEADER + LARGE, frames: Vec::new() },
             blocked: false,
+            freed: false,
             answered: false,
         };
-        Some(Self { info: device.info, receiver, transmitter })
+        Some(Self { info: device.info, receiver, transmitter, neighbours: Neighbours::new(device.info) })
     }
 
     /// What the boot page says of the device.
@@ -95,7 +101,36 @@ impl Phy {
 
     /// Who has answered a question since this was asked last: what waited for it can be sent.
     pub(super) fn answered(&mut self) -> Option<IpAddress> {
-        self.receiver.neighbours.answered()
+        self.neighbours.answered()
+    }
+
+    /// Whether there is room since this was asked last where there was none.
+    pub(super) fn has_freed(&mut self) -> bool {
+        self.transmitter.reclaim();
+        core::mem::take(&mut self.transmitter.freed)
+    }
+
+    /// Goes on to the next packet; whether there is one, and room for an answer.
+    pub(super) fn advance(&mut self, now: Instant) -> bool {
+        self.transmitter.has_room() && self.receiver.advance(&mut self.neighbours, now)
+    }
+
+    /// The packet at hand, and what carries answers of TCP.
+    pub(super) fn at_hand(&mut self, now: Instant) -> (&[u8], Carrier<'_>) {
+        let carrier = Carrier {
+            info: self.info,
+            transmitter: &mut self.transmitter,
+            neighbours: &mut self.neighbours,
+            now,
+        };
+        (self.receiver.bytes(), carrier)
+    }
+
+    /// The packet at hand as a device that has nothing else.
+    pub(super) fn single(&mut self) -> Single<'_> {
+        let capabilities = phy::Device::capabilities(self);
+        let transmission = Transmission { transmitter: &mut self.transmitter };
+        Single { packet: Some((Received(&self.receiver), transmission)), capabilities }
     }
 
     /// Shows the device what was put, and takes back what it has transmitted. Belongs after every poll of the stack.
@@ -142,7 +177,6 @@ struct Receiver {
     features: u64,
     current: Packet,
     merged: Vec<u8>,
-    neighbours: Neighbours,
     /// What is said of the sender of the packet at hand, before the packet itself; empty if nothing is.
     introduction: Vec<u8>,
 }
@@ -154,7 +188,7 @@ impl Receiver {
     }
 
     /// Goes on to the next packet, or to what is said of its sender; whether there is one.
-    fn advance(&mut self, now: Instant) -> bool {
+    fn advance(&mut self, neighbours: &mut Neighbours, now: Instant) -> bool {
         if self.is_introduced() {
             self.introduction.clear();
             return true;
@@ -168,7 +202,7 @@ impl Receiver {
             Packet::Merged => &self.merged[..],
         };
         // Empty before, and again after the packet itself was shown.
-        if let Some(introduction) = self.neighbours.meet(bytes, now) {
+        if let Some(introduction) = neighbours.meet(bytes, now) {
             self.introduction = introduction;
         }
         true
@@ -242,11 +276,9 @@ impl Receiver {
     /// Whether the packet at hand has a right checksum, or one that is not to be looked at here.
     fn sound(&self, header: NetHeader) -> bool {
         let bytes = self.bytes();
-        let known = header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
-        !bytes.is_empty()
-            && (!self.has(FEATURE_GUEST_CSUM)
-                || known
-                || checksum::place(bytes).is_none_or(|place| place.verify(bytes)))
+        let known =
+            self.has(FEATURE_GUEST_CSUM) && header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
+        !bytes.is_empty() && (known || checksum::place(bytes).is_none_or(|place| place.verify(bytes)))
     }
 }
 
@@ -304,6 +336,8 @@ struct Transmitter {
     large: Pool,
     /// A packet found no room in the ring: sleeping waits for room too.
     blocked: bool,
+    /// There is room since where there was none.
+    freed: bool,
     /// Something was sent after something had come.
     answered: bool,
 }
@@ -311,7 +345,7 @@ struct Transmitter {
 impl Transmitter {
     fn reclaim(&mut self) {
         while let Some((frame, _)) = self.queue.take() {
-            self.blocked = false;
+            self.freed |= core::mem::take(&mut self.blocked);
             let pool = if frame.capacity() == self.small.length { &mut self.small } else { &mut self.large };
             pool.keep(frame);
         }
@@ -327,10 +361,37 @@ impl Transmitter {
         !self.blocked
     }
 
-    /// The header of a packet that smoltcp has made, whose checksum it may have left to the device.
+    fn has(&self, feature: u64) -> bool {
+        self.features & feature == feature
+    }
+
+    /// A frame for a packet of so many bytes, if there is memory for one.
+    fn frame(&mut self, length: usize) -> Option<Frame> {
+        let whole = HEADER + length;
+        let pool = if whole <= self.small.length { &mut self.small } else { &mut self.large };
+        let mut frame = pool.take().filter(|frame| frame.capacity() >= whole)?;
+        frame.set_length(whole);
+        Some(frame)
+    }
+
+    /// Gives a packet to the device, behind the room for its header. `segment`: how many bytes of data each piece gets into
+    /// which the device cuts it.
+    fn put(&mut self, mut frame: Frame, segment: Option<u16>) {
+        let header = self.header(&mut frame.bytes_mut()[HEADER..], segment);
+        write_header(header, frame.bytes_mut());
+        if self.queue.put(frame).is_ok() {
+            boot::add_to_counter(COUNTER_TRANSMITTED, 1);
+            if !self.answered && boot::counter(COUNTER_RECEIVED) > 0 {
+                self.answered = true;
+                boot::mark(MARK_FIRST_PACKET);
+            }
+        }
+    }
+
+    /// The header of a packet, whose checksum may be left to the device.
     fn header(&self, packet: &mut [u8], segment: Option<u16>) -> NetHeader {
         let mut header = NetHeader::default();
-        if self.features & FEATURE_CSUM == 0 {
+        if !self.has(FEATURE_CSUM) {
             return header;
         }
         let Some(place) = checksum::place(packet) else { return header };
@@ -339,7 +400,7 @@ impl Transmitter {
         header.checksum_start = place.start as u16;
         header.checksum_offset = place.offset as u16;
         if let Some(size) = segment {
-            header.gso_type = GSO_TCPV4;
+            header.gso_type = if packet[12..14] == [8, 0] { GSO_TCPV4 } else { GSO_TCPV6 };
             header.gso_size = size;
             header.header_length = (place.start + 4 * usize::from(packet[place.start + 12] >> 4)) as u16;
         }
@@ -366,35 +427,112 @@ impl phy::RxToken for Received<'_> {
 /// smoltcp's transmit token: there is room in the ring.
 pub struct Transmission<'a> {
     transmitter: &'a mut Transmitter,
-    segment: Option<u16>,
 }
 
 impl phy::TxToken for Transmission<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, work: F) -> R {
-        let t = self.transmitter;
-        let whole = HEADER + length;
-        let pool = if whole <= t.small.length { &mut t.small } else { &mut t.large };
-        let Some(mut frame) = pool.take().filter(|frame| frame.capacity() >= whole) else {
+        let Some(mut frame) = self.transmitter.frame(length) else {
             // No memory: the packet is made, and lost like one on a wire.
             boot::add_to_counter(COUNTER_DROPPED, 1);
             return work(&mut vec![0; length]);
         };
-        frame.set_length(whole);
         let result = work(&mut frame.bytes_mut()[HEADER..]);
-        let header = t.header(&mut frame.bytes_mut()[HEADER..], self.segment);
-        write_header(header, frame.bytes_mut());
-        if t.queue.put(frame).is_ok() {
-            boot::add_to_counter(COUNTER_TRANSMITTED, 1);
-            if !t.answered && boot::counter(COUNTER_RECEIVED) > 0 {
-                t.answered = true;
-                boot::mark(MARK_FIRST_PACKET);
-            }
-        }
+        self.transmitter.put(frame, None);
         result
     }
+}
 
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment = meta.segmentation_offload_size.map(|size| size.get());
+/// A packet that was looked at and is now smoltcp's.
+pub(super) struct Single<'p> {
+    packet: Option<(Received<'p>, Transmission<'p>)>,
+    capabilities: DeviceCapabilities,
+}
+
+impl<'p> phy::Device for Single<'p> {
+    type RxToken<'a>
+        = Received<'p>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Transmission<'p>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'p>, Transmission<'p>)> {
+        self.packet.take()
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Transmission<'p>> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.capabilities.clone()
+    }
+}
+
+/// Carries TCP's segments.
+pub(super) struct Carrier<'a> {
+    info: &'static NetDevice,
+    transmitter: &'a mut Transmitter,
+    neighbours: &'a mut Neighbours,
+    now: Instant,
+}
+
+impl Carrier<'_> {
+    /// Whether the device cuts large segments.
+    fn cuts(&self, ends: &Ends) -> bool {
+        let feature = match ends.remote.addr {
+            IpAddress::Ipv4(_) => FEATURE_HOST_TSO4,
+            IpAddress::Ipv6(_) => FEATURE_HOST_TSO6,
+        };
+        self.transmitter.has(FEATURE_CSUM | feature)
+    }
+}
+
+impl Link for Carrier<'_> {
+    fn largest(&self, ends: &Ends) -> u32 {
+        frame::payload(ends, if self.cuts(ends) { 65_535 } else { self.info.mtu.into() })
+    }
+
+    fn send(
+        &mut self,
+        ends: &Ends,
+        segment: &Segment,
+        data: (&[u8], &[u8]),
+        mss: u16,
+    ) -> Result<(), Blocked> {
+        let t = &mut *self.transmitter;
+        let bytes = data.0.len() + data.1.len();
+        let length = frame::length(ends, segment, bytes);
+        if !t.has_room() {
+            return Err(Blocked::Room);
+        }
+        if HEADER + length > t.small.length && t.queue.in_flight() >= LARGE_IN_FLIGHT {
+            t.reclaim();
+            if t.queue.in_flight() >= LARGE_IN_FLIGHT {
+                t.blocked = true;
+                return Err(Blocked::Room);
+            }
+        }
+        let hop = self.neighbours.hop(ends.remote.addr, self.now).ok_or(Blocked::Neighbour)?;
+        if let Some(question) = hop.question
+            && let Some(mut frame) = t.frame(question.len())
+        {
+            frame.bytes_mut()[HEADER..].copy_from_slice(&question);
+            t.put(frame, None);
+        }
+        let mac = hop.mac.ok_or(Blocked::Neighbour)?;
+        let mut frame = t.frame(length).ok_or(Blocked::Room)?;
+        let packet = &mut frame.bytes_mut()[HEADER..];
+        frame::emit(packet, (EthernetAddress(self.info.mac), mac), ends, segment, data);
+        if !t.has(FEATURE_CSUM)
+            && let Some(place) = checksum::place(packet)
+        {
+            place.complete(packet);
+        }
+        t.put(frame, (bytes > usize::from(mss)).then_some(mss));
+        Ok(())
     }
 }
 
@@ -402,37 +540,22 @@ impl phy::Device for Phy {
     type RxToken<'a> = Received<'a>;
     type TxToken<'a> = Transmission<'a>;
 
-    fn receive(&mut self, now: Instant) -> Option<(Received<'_>, Transmission<'_>)> {
-        if !self.transmitter.has_room() || !self.receiver.advance(now) {
-            return None;
-        }
-        let transmission = Transmission { transmitter: &mut self.transmitter, segment: None };
-        Some((Received(&self.receiver), transmission))
+    /// Packets are looked at one by one: [`Phy::single`].
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Transmission<'_>)> {
+        None
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Transmission<'_>> {
-        self.transmitter
-            .has_room()
-            .then_some(Transmission { transmitter: &mut self.transmitter, segment: None })
+        self.transmitter.has_room().then_some(Transmission { transmitter: &mut self.transmitter })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        let has = |feature: u64| self.info.features & feature != 0;
         let mut caps = DeviceCapabilities::default();
         caps.medium = Medium::Ethernet;
         caps.max_transmission_unit = 14 + usize::from(self.info.mtu);
-        // `tx`: smoltcp computes. `rx`: smoltcp verifies.
-        let layer_4 = match (has(FEATURE_CSUM), has(FEATURE_GUEST_CSUM)) {
-            (false, false) => Checksum::Both,
-            (false, true) => Checksum::Tx,
-            (true, false) => Checksum::Rx,
-            (true, true) => Checksum::None,
-        };
-        (caps.checksum.tcp, caps.checksum.udp) = (layer_4, layer_4);
-        // IPv4 alone: smoltcp 0.14 makes large IPv6 segments and then drops them as longer than the MTU.
-        if has(FEATURE_CSUM) && has(FEATURE_HOST_TSO4) {
-            caps.segmentation.tcpv4 = NonZeroUsize::new(LARGE);
-        }
+        // Those of packets that have come were verified, or were not to be.
+        let layer_4 = if self.info.features & FEATURE_CSUM != 0 { Checksum::None } else { Checksum::Tx };
+        caps.checksum.udp = layer_4;
         caps
     }
 }

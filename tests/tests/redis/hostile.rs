@@ -334,7 +334,7 @@ fn what_is_full_can_still_be_worked_on() {
 /// Without a limit of its own, a guest whose heap is full refuses what needs more, and keeps what it has.
 #[test]
 fn pushes_without_a_limit_are_refused_when_the_heap_is_full() {
-    let guest = Guest::start(&["--memory", "64"]);
+    let guest = Guest::start(&["--memory", "56"]);
     let mut client = guest.connect();
     assert_eq!(client.ask("CONFIG SET maxmemory 0"), "+OK");
     let (value, mut refused) = ("v".repeat(2000), 0);

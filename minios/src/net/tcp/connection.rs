@@ -1,0 +1,413 @@
+//! A connection (RFC 9293 section 3.3): its state, and what a program does with it.
+//!
+//! [`super::input`] takes segments in, [`super::output`] sends them and minds the time.
+
+use super::receive::ReceiveQueue;
+use super::segment::Block;
+use super::sender::Sender;
+use super::seq::Seq;
+use crate::clock::Instant;
+use core::task::Waker;
+use core::time::Duration;
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+/// A window that a connection begins with, bytes.
+const WINDOW_INITIAL: u32 = 256 << 10;
+/// Shift of windows sent: they reach to 8 MiB.
+const SHIFT: u8 = 7;
+/// The largest window.
+const WINDOW_MAXIMUM: u32 = 0xffff << SHIFT;
+/// Drains that are acknowledged at once at the beginning, while the peer's window is small.
+const QUICK: u8 = 16;
+/// Largest segment of a peer that names none (RFC 9293 section 3.7.1), over IPv4 and IPv6.
+const MSS_DEFAULT: (u16, u16) = (536, 1220);
+/// Data in a segment is never less: a peer cannot have every byte sent by itself.
+const MSS_MINIMUM: u16 = 88;
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The peer's address and port.
+    pub remote: IpEndpoint,
+    /// Address and port here.
+    pub local: IpEndpoint,
+}
+
+impl Ends {
+    /// Bytes of headers in front of a TCP header, without Ethernet's.
+    pub fn ip_header(&self) -> u16 {
+        match self.remote.addr {
+            IpAddress::Ipv4(_) => 20,
+            IpAddress::Ipv6(_) => 40,
+        }
+    }
+}
+
+/// The states of RFC 9293 section 3.3.2, but LISTEN, which is not a connection's here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Asks for a connection.
+    SynSent,
+    /// Was asked for a connection, and has answered.
+    SynReceived,
+    /// Data goes both ways.
+    Established,
+    /// Sends no more; the peer has not acknowledged that.
+    FinWait1,
+    /// Sends no more; the peer may.
+    FinWait2,
+    /// The peer sends no more.
+    CloseWait,
+    /// Both send no more; the peer has not acknowledged that.
+    Closing,
+    /// The peer sends no more, and has not acknowledged that neither does this side.
+    LastAck,
+    /// It is over; segments may still be on their way.
+    TimeWait,
+    /// It is over.
+    Closed,
+}
+
+/// What a new connection is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Both ends.
+    pub ends: Ends,
+    /// The first sequence number here.
+    pub first: Seq,
+    /// Added to time stamps, so that they say nothing of the clock.
+    pub stamp_offset: u32,
+    /// Most bytes of what has arrived and was not read.
+    pub receive: u32,
+    /// Most bytes of what was written and is not acknowledged.
+    pub transmit: u32,
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+}
+
+/// How long a connection is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience {
+    /// It is given up when the peer has not answered for so long.
+    pub limit: Option<Duration>,
+    /// A peer that is silent for so long is asked whether it is there.
+    pub keep_alive: Option<Duration>,
+}
+
+/// A connection.
+pub struct Connection {
+    pub(super) ends: Ends,
+    pub(super) state: State,
+    /// The first sequence number here, the SYN's.
+    pub(super) first: Seq,
+    /// The peer's first, the SYN's.
+    pub(super) peer_first: Seq,
+    pub(super) sender: Sender,
+    pub(super) receive: ReceiveQueue,
+    /// Most that `receive` may be allowed to hold, bytes.
+    pub(super) receive_maximum: u32,
+    pub(super) mtu: u16,
+    /// Shift of windows sent, and of windows received.
+    pub(super) shifts: (u8, u8),
+    /// Whether windows are shifted, and time stamps sent.
+    pub(super) scales: bool,
+    pub(super) stamps: bool,
+    pub(super) stamp_offset: u32,
+    /// The peer's time stamp to be echoed, and when it came.
+    pub(super) stamp_heard: (u32, Instant),
+    /// Sequence and acknowledgement number of the segment that the window was taken from.
+    pub(super) window_from: (Seq, Seq),
+    /// The acknowledgement and the right edge of the window that were sent last.
+    pub(super) told: (Seq, Seq),
+    /// An acknowledgement is due now, or then.
+    pub(super) ack_now: bool,
+    pub(super) ack_at: Option<Instant>,
+    /// Drains still to be acknowledged at once.
+    pub(super) quick: u8,
+    /// Bytes that have come twice, to be told.
+    pub(super) duplicate: Option<Block>,
+    /// When an answer was sent last to what should not have come.
+    pub(super) challenged: Option<Instant>,
+    /// When to send the SYN, again if need be; how often it was sent, and when last.
+    pub(super) syn_at: Option<Instant>,
+    pub(super) syns: u32,
+    pub(super) syn_sent: Instant,
+    /// The peer is to be asked for an answer.
+    pub(super) ask: bool,
+    /// A reset is to be sent.
+    pub(super) reset: bool,
+    /// When something came from the peer last.
+    pub(super) heard: Instant,
+    /// Since when the peer is waited for.
+    pub(super) waiting: Option<Instant>,
+    /// When a silent peer was asked last whether it is there.
+    pub(super) asked: Instant,
+    pub(super) patience: Patience,
+    /// No program has it any more.
+    pub(super) orphan: bool,
+    /// A program knows of it.
+    pub known: bool,
+    /// It has ended with something written that the peer has not acknowledged.
+    pub(super) undelivered: bool,
+    /// Bytes read since when, for the size of the window.
+    pub(super) read: (u32, Instant),
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+impl Connection {
+    /// A connection that is to be asked for; `now` its SYN goes out.
+    pub fn active(opening: &Opening, now: Instant) -> Self {
+        Self::new(opening, State::SynSent, Seq(0), now)
+    }
+
+    pub(super) fn new(opening: &Opening, state: State, peer_first: Seq, now: Instant) -> Self {
+        let most = opening.receive.clamp(256, WINDOW_MAXIMUM);
+        Self {
+            ends: opening.ends,
+            state,
+            first: opening.first,
+            peer_first,
+            sender: Sender::new(opening.first + 1, opening.transmit.clamp(256, 1 << 30)),
+            receive: ReceiveQueue::new(peer_first + 1, most.min(WINDOW_INITIAL)),
+            receive_maximum: most,
+            mtu: opening.mtu,
+            shifts: (SHIFT, 0),
+            scales: true,
+            stamps: true,
+            stamp_offset: opening.stamp_offset,
+            stamp_heard: (0, now),
+            window_from: (peer_first, opening.first),
+            told: (peer_first + 1, peer_first + 1),
+            ack_now: false,
+            ack_at: None,
+            quick: QUICK,
+            duplicate: None,
+            challenged: None,
+            syn_at: Some(now),
+            syns: 0,
+            syn_sent: now,
+            ask: false,
+            reset: false,
+            heard: now,
+            waiting: None,
+            asked: now,
+            patience: Patience::default(),
+            orphan: false,
+            known: state == State::SynSent,
+            undelivered: false,
+            read: (0, now),
+            reader: None,
+            writer: None,
+        }
+    }
+
+    /// Largest segment that is taken here, bytes of data and options.
+    pub(super) fn own_mss(&self) -> u16 {
+        self.mtu.saturating_sub(self.ends.ip_header() + 20).max(MSS_MINIMUM)
+    }
+
+    /// Sets the size of segments once it is known what the peer takes and whether there are time stamps.
+    pub(super) fn agree_on_mss(&mut self, theirs: Option<u16>) {
+        let default = if self.ends.ip_header() == 20 { MSS_DEFAULT.0 } else { MSS_DEFAULT.1 };
+        let mss = theirs.unwrap_or(default).min(self.own_mss()).max(MSS_MINIMUM);
+        let options = if self.stamps { super::segment::STAMPS as u16 } else { 0 };
+        self.sender.set_mss(u32::from(mss - options));
+    }
+
+    /// Both ends.
+    pub fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether it has come about and is not over.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, State::SynSent | State::SynReceived | State::TimeWait | State::Closed)
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::TimeWait | State::Closed)
+    }
+
+    /// Bytes of memory for what has arrived and what is to be sent.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.receive.held() + self.sender.queue.held()
+    }
+
+    /// Bytes that can be read.
+    pub fn readable(&self) -> usize {
+        self.receive.ready() as usize
+    }
+
+    /// Whether all that the peer sends has been read.
+    pub fn is_read(&self) -> bool {
+        self.receive.ready() == 0 && self.receive.is_finished()
+    }
+
+    /// Most bytes that are kept in both directions.
+    pub fn capacity(&self) -> usize {
+        (self.receive_maximum + self.sender.queue.limit()) as usize
+    }
+
+    /// Sets how much of what has arrived and of what is to be sent may be kept, bytes.
+    pub fn allow(&mut self, receive: usize, transmit: usize) {
+        let bytes = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.receive_maximum = bytes(receive).clamp(256, WINDOW_MAXIMUM);
+        self.receive.raise_limit(self.receive_maximum.min(WINDOW_INITIAL));
+        self.sender.queue.set_limit(bytes(transmit).clamp(256, 1 << 30));
+    }
+
+    /// Takes the memory for all that may be kept, so that it cannot be missing later; whether there is so much.
+    pub fn reserve(&mut self) -> bool {
+        self.receive.reserve() && self.sender.queue.reserve()
+    }
+
+    /// Whether the peer has acknowledged all that was written.
+    pub fn is_delivered(&self) -> bool {
+        !self.undelivered && self.sender.queue.length() == 0
+    }
+
+    /// Whether the peer has acknowledged that this side sends no more.
+    pub fn is_end_acknowledged(&self) -> bool {
+        matches!(self.state, State::FinWait2 | State::TimeWait)
+    }
+
+    /// Wakes somebody when something has come.
+    pub fn wait_to_read(&mut self, waker: &Waker) {
+        if self.reader.as_ref().is_none_or(|reader| !reader.will_wake(waker)) {
+            self.reader = Some(waker.clone());
+        }
+    }
+
+    /// Wakes somebody when something of what was written is acknowledged.
+    pub fn wait_to_write(&mut self, waker: &Waker) {
+        if self.writer.as_ref().is_none_or(|writer| !writer.will_wake(waker)) {
+            self.writer = Some(waker.clone());
+        }
+    }
+
+    /// Nobody has it any more: it goes on to its end by itself, with a reset if something was not read (RFC 2525 section
+    /// 2.17).
+    pub fn abandon(&mut self, abort: bool) {
+        self.orphan = true;
+        (self.reader, self.writer) = (None, None);
+        if abort || self.receive.ready() > 0 {
+            self.abort();
+        } else {
+            self.close();
+        }
+    }
+
+    /// Whether nobody has it any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.orphan
+    }
+
+    /// Pieces that were sent again.
+    pub fn retransmissions(&self) -> u64 {
+        self.sender.retransmissions()
+    }
+
+    /// Lets the program look at bytes that have arrived; those that it says it has read are gone. `None`: there are none.
+    pub fn consume<R>(&mut self, now: Instant, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
+        let piece = self.receive.piece();
+        if piece.is_empty() {
+            return None;
+        }
+        let most = piece.len();
+        let (taken, result) = take(piece);
+        let taken = taken.min(most);
+        self.receive.consume(taken);
+        self.size_window(taken as u32, now);
+        Some(result)
+    }
+
+    /// A connection of which half a window is read within a round trip gets a larger one.
+    fn size_window(&mut self, taken: u32, now: Instant) {
+        self.read.0 = self.read.0.saturating_add(taken);
+        if now.since(self.read.1) < self.sender.rtt.minimum() {
+            return;
+        }
+        let (read, limit) = (self.read.0, self.receive.limit());
+        if read > limit / 2 && limit < self.receive_maximum {
+            self.receive.raise_limit(read.saturating_mul(4).max(limit).min(self.receive_maximum));
+        }
+        self.read = (0, now);
+    }
+
+    /// Whether the program may write.
+    pub fn may_write(&self) -> bool {
+        let state =
+            matches!(self.state, State::SynSent | State::SynReceived | State::Established | State::CloseWait);
+        state && !self.sender.is_finished()
+    }
+
+    /// Copies bytes to be sent; how many there was room for.
+    pub fn write(&mut self, bytes: &[u8]) -> usize {
+        if !self.may_write() {
+            return 0;
+        }
+        let room = self.sender.room();
+        self.sender.queue.write(bytes, room)
+    }
+
+    /// Has the program write where there is room. `None`: there is none.
+    pub fn produce<R>(&mut self, put: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        if !self.may_write() {
+            return None;
+        }
+        let room = self.sender.room();
+        self.sender.queue.produce(room, put)
+    }
+
+    /// Sends small writes at once (off: RFC 896).
+    pub fn set_no_delay(&mut self) {
+        self.sender.nagle = false;
+    }
+
+    /// Sets how long it is kept when the peer is silent.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Sends nothing more, behind what was written.
+    pub fn close(&mut self) {
+        self.sender.finish();
+        match self.state {
+            State::SynSent => self.end(State::Closed),
+            State::Established => self.state = State::FinWait1,
+            State::CloseWait => self.state = State::LastAck,
+            _ => {}
+        }
+    }
+
+    /// Ends it at once, with a reset.
+    pub fn abort(&mut self) {
+        self.reset = !matches!(self.state, State::SynSent | State::TimeWait | State::Closed);
+        self.end(State::Closed);
+        self.receive.discard();
+    }
+
+    /// It is over; what has arrived may still be read.
+    pub(super) fn end(&mut self, state: State) {
+        self.state = state;
+        self.undelivered |= self.sender.queue.length() > 0;
+        self.sender.discard();
+        (self.syn_at, self.ack_at) = (None, None);
+        self.wake();
+    }
+
+    /// Who waits for the connection has something to look at.
+    pub(super) fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! What was sent and is not acknowledged: a record for each piece, with when it was sent last and what is thought of it.
+
+use super::segment::Block;
+use super::seq::Seq;
+use crate::clock::Instant;
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+/// Records at the most: a peer that acknowledges every second byte makes no more.
+const RECORDS: usize = 8192;
+
+/// A piece that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The first byte.
+    pub start: Seq,
+    /// The number behind the last byte.
+    pub end: Seq,
+    /// When it was sent last.
+    pub at: Instant,
+    /// It was sent more than once.
+    pub again: bool,
+    /// The peer has it.
+    pub sacked: bool,
+    /// It is lost, and has not been sent again.
+    pub lost: bool,
+}
+
+impl Sent {
+    fn length(&self) -> u32 {
+        self.end.since(self.start)
+    }
+
+    fn flies(&self) -> bool {
+        !self.sacked && !self.lost
+    }
+}
+
+/// What an acknowledgement has brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct News {
+    /// Bytes that the peer has now, and was not known to have.
+    pub delivered: u32,
+    /// Of what was sent once: how long ago the piece was sent that was sent last.
+    pub rtt: Option<Duration>,
+}
+
+/// Everything on its way.
+#[derive(Default)]
+pub struct Scoreboard {
+    records: VecDeque<Sent>,
+    /// Bytes on their way.
+    flight: u32,
+    /// Bytes that the peer has, beyond a gap.
+    sacked: u32,
+    /// Bytes to be sent again.
+    lost: u32,
+}
+
+impl Scoreboard {
+    /// Whether everything is acknowledged.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes on their way.
+    pub fn flight(&self) -> u32 {
+        self.flight
+    }
+
+    /// Bytes that the peer has, beyond a gap.
+    pub fn sacked(&self) -> u32 {
+        self.sacked
+    }
+
+    /// Bytes to be sent again.
+    pub fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// The records, in order.
+    pub fn records(&self) -> impl Iterator<Item = &Sent> {
+        self.records.iter()
+    }
+
+    /// Whether one more record can be kept.
+    pub fn has_room(&mut self) -> bool {
+        self.records.len() < RECORDS && self.records.try_reserve(1).is_ok()
+    }
+
+    /// Something new is sent, behind all that was before. There is room.
+    pub fn push(&mut self, start: Seq, end: Seq, at: Instant) {
+        let record = Sent { start, end, at, again: false, sacked: false, lost: false };
+        self.flight += record.length();
+        self.records.push_back(record);
+    }
+
+    fn count(&mut self, record: Sent, sign: bool) {
+        let to = match (record.sacked, record.lost) {
+            (true, _) => &mut self.sacked,
+            (_, true) => &mut self.lost,
+            _ => &mut self.flight,
+        };
+        *to = if sign { to.saturating_add(record.length()) } else { to.saturating_sub(record.length()) };
+    }
+
+    /// Changes a record and what is counted of it.
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut Sent)) {
+        let Some(mut record) = self.records.get(index).copied() else { return };
+        self.count(record, false);
+        change(&mut record);
+        self.count(record, true);
+        self.records[index] = record;
+    }
+
+    /// Parts the record at an index at a number within it. Whether there was room.
+    fn part(&mut self, index: usize, at: Seq) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Some(record) = self.records.get_mut(index) else { return false };
+        let behind = Sent { start: at, ..*record };
+        record.end = at;
+        self.records.insert(index + 1, behind);
+        true
+    }
+
+    fn learn(news: &mut News, record: Sent, now: Instant, see: &mut impl FnMut(&Sent)) {
+        news.delivered += record.length();
+        if !record.again {
+            let rtt = now.since(record.at);
+            news.rtt = Some(news.rtt.map_or(rtt, |known| known.min(rtt)));
+        }
+        see(&record);
+    }
+
+    /// The peer has everything before `ack`. `see` is shown what it was not known to have.
+    pub fn acknowledge(&mut self, ack: Seq, now: Instant, news: &mut News, mut see: impl FnMut(&Sent)) {
+        while let Some(first) = self.records.front().copied()
+            && first.start.before(ack)
+        {
+            let done = Sent { end: first.end.min(ack), ..first };
+            self.count(done, false);
+            if !first.sacked {
+                Self::learn(news, done, now, &mut see);
+            }
+            if first.end.after(ack) {
+                self.records[0].start = ack;
+                return;
+            }
+            self.records.pop_front();
+        }
+    }
+
+    /// The peer has a block beyond a gap.
+    pub fn sack(&mut self, block: Block, now: Instant, news: &mut News, mut see: impl FnMut(&Sent)) {
+        let first = self.records.partition_point(|record| !record.end.after(block.start));
+        let mut index = first;
+        while let Some(record) = self.records.get(index).copied()
+            && record.start.before(block.end)
+        {
+            if !record.sacked {
+                if record.start.before(block.start) {
+                    if !self.part(index, block.start) {
+                        return;
+                    }
+                    index += 1;
+                    continue;
+                }
+                if record.end.after(block.end) && !self.part(index, block.end) {
+                    return;
+                }
+                Self::learn(news, self.records[index], now, &mut see);
+                self.change(index, |record| (record.sacked, record.lost) = (true, false));
+            }
+            index += 1;
+        }
+    }
+
+    /// Takes those on their way for lost of which `is_lost` says so.
+    pub fn lose(&mut self, mut is_lost: impl FnMut(&Sent) -> bool) {
+        for index in 0..self.records.len() {
+            if self.records[index].flies() && is_lost(&self.records[index]) {
+                self.change(index, |record| record.lost = true);
+            }
+        }
+    }
+
+    /// Takes the first `bytes` for lost, unless they are.
+    pub fn lose_first(&mut self, bytes: u32) {
+        let Some(first) = self.records.front().copied().filter(Sent::flies) else { return };
+        if first.length() <= bytes || self.part(0, first.start + bytes) {
+            self.change(0, |record| record.lost = true);
+        }
+    }
+
+    /// The peer does not keep what it said that it has (RFC 2018 section 8): all of it may be sent again.
+    pub fn forget_sacks(&mut self) {
+        for index in 0..self.records.len() {
+            self.change(index, |record| record.sacked = false);
+        }
+    }
+
+    /// The first bytes to be sent again, and whether they begin with the first that is not acknowledged.
+    pub fn first_lost(&self) -> Option<(Sent, bool)> {
+        if self.lost == 0 {
+            return None;
+        }
+        let index = self.records.iter().position(|record| record.lost)?;
+        Some((self.records[index], index == 0))
+    }
+
+    /// The last piece that the peer is not known to have.
+    pub fn last(&self) -> Option<Sent> {
+        self.records.iter().rev().find(|record| !record.sacked).copied()
+    }
+
+    /// Bytes from `start`, where a record begins, to `end` or to that record's end are sent again; the number behind the
+    /// last byte that this counts for.
+    pub fn sent_again(&mut self, start: Seq, end: Seq, at: Instant) {
+        let mut index = self.records.partition_point(|record| !record.end.after(start));
+        let Some(record) = self.records.get(index).copied() else { return };
+        if record.start.before(start) {
+            if !self.part(index, start) {
+                return;
+            }
+            index += 1;
+        }
+        let record = self.records[index];
+        if record.end.after(end) && !self.part(index, end) {
+            return;
+        }
+        self.change(index, |record| (record.lost, record.again, record.at) = (false, true, at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn block(start: u32, end: u32) -> Block {
+        Block { start: Seq(start), end: Seq(end) }
+    }
+
+    impl Scoreboard {
+        fn check(&self) {
+            let sum = |which: fn(&Sent) -> bool| {
+                self.records.iter().filter(|record| which(record)).map(Sent::length).sum::<u32>()
+            };
+            assert_eq!(self.flight, sum(Sent::flies));
+            assert_eq!(self.sacked, sum(|record| record.sacked));
+            assert_eq!(self.lost, sum(|record| record.lost && !record.sacked));
+            let pairs = self.records.iter().zip(self.records.iter().skip(1));
+            pairs.for_each(|(a, b)| assert_eq!(a.end, b.start));
+            self.records.iter().for_each(|record| assert!(record.start.before(record.end)));
+            assert!(self.records.len() <= RECORDS);
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Push(u32),
+        Ack(u32),
+        Sack(u32, u32),
+        Lose(u32),
+        Again(u32),
+        Forget,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (1u32..70_000).prop_map(Step::Push),
+            (0u32..60_000).prop_map(Step::Ack),
+            (0u32..200_000, 1u32..30_000).prop_map(|(a, b)| Step::Sack(a, b)),
+            (0u32..200_000).prop_map(Step::Lose),
+            (1u32..10_000).prop_map(Step::Again),
+            Just(Step::Forget),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever the peer acknowledges: every byte is counted once, as what it is.
+        #[test]
+        fn every_byte_is_counted_once(first in any::<u32>(), steps in prop::collection::vec(step(), 1..150)) {
+            let mut board = Scoreboard::default();
+            let (mut una, mut next) = (Seq(first), Seq(first));
+            for (n, step) in steps.into_iter().enumerate() {
+                let (now, mut news) = (Instant(n as u64), News::default());
+                let before = board.flight + board.lost;
+                match step {
+                    Step::Push(length) => {
+                        board.push(next, next + length, now);
+                        next = next + length;
+                    }
+                    Step::Ack(bytes) => {
+                        una = (una + bytes).min(next);
+                        board.acknowledge(una, now, &mut news, |_| {});
+                        prop_assert_eq!(board.flight + board.lost + news.delivered, before);
+                    }
+                    Step::Sack(start, length) => {
+                        let start = una + start;
+                        let end = (start + length).min(next);
+                        if start.before(end) {
+                            board.sack(Block { start, end }, now, &mut news, |_| {});
+                            prop_assert_eq!(board.flight + board.lost + news.delivered, before);
+                        }
+                    }
+                    Step::Lose(offset) => {
+                        board.lose(|record| record.start.before(una + offset));
+                        board.lose_first(100);
+                    }
+                    Step::Again(length) => {
+                        if let Some((record, _)) = board.first_lost() {
+                            board.sent_again(record.start, record.start + length, now);
+                        }
+                    }
+                    Step::Forget => board.forget_sacks(),
+                }
+                board.check();
+                prop_assert_eq!(board.flight + board.lost + board.sacked, next.since(una));
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_cannot_make_records_without_bound() {
+        let mut board = Scoreboard::default();
+        board.push(Seq(0), Seq(1 << 20), Instant(0));
+        for n in 0..RECORDS as u32 {
+            board.sack(block(2 * n + 1, 2 * n + 2), Instant(1), &mut News::default(), |_| {});
+        }
+        board.check();
+        assert!(board.records.len() >= RECORDS - 1);
+    }
+
+    #[test]
+    fn what_was_sent_twice_says_nothing_of_the_time() {
+        let mut board = Scoreboard::default();
+        board.push(Seq(0), Seq(1000), Instant(10));
+        board.push(Seq(1000), Seq(2000), Instant(20));
+        board.lose_first(1000);
+        board.sent_again(Seq(0), Seq(1000), Instant(100));
+        let mut news = News::default();
+        board.acknowledge(Seq(1000), Instant(110), &mut news, |_| {});
+        assert_eq!((news.delivered, news.rtt), (1000, None));
+        board.acknowledge(Seq(2000), Instant(120), &mut news, |_| {});
+        assert_eq!((news.delivered, news.rtt), (2000, Some(Duration::from_nanos(100))));
+    }
+}
