@@ -42,6 +42,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
     }
     let mut host = Desk::new(options.variables.clone(), options.reconfigure)
         .map_err(|e| format!("signals: {}", reason(&e)))?;
+    host.silent = options.silent;
     if let Some(begin) = options.simulated {
         host.clock = Clock::simulated(begin);
     }

@@ -20,6 +20,8 @@ pub struct Desk {
     devices: Vec<String>,
     variables: Vec<(String, String)>,
     reconfigure: bool,
+    /// Warnings are not printed.
+    pub silent: bool,
     next: Option<Router>,
     /// How many of the scripts that take signals will be gone with the router that runs.
     leaving: Vec<(i32, usize)>,
@@ -35,6 +37,7 @@ impl Desk {
             devices: Vec::new(),
             variables,
             reconfigure,
+            silent: false,
             next: None,
             leaving: Vec::new(),
             signals,
@@ -127,7 +130,15 @@ impl Host for Desk {
 
     fn print(&mut self, text: &str) {
         // Nobody may listen; that is no reason to stop.
-        let _ = io::stderr().write_all(&bytes_of(text));
+        let bytes = bytes_of(text);
+        crate::sockets::tell(&bytes);
+        let _ = io::stderr().write_all(&bytes);
+    }
+
+    fn warn(&mut self, warnings: &click::Diagnostics) {
+        if !self.silent {
+            self.print(&report::errors(warnings));
+        }
     }
 
     fn random_seed(&mut self) -> u64 {

@@ -54,9 +54,10 @@ macro_rules! library {
 
 library! {
     control::ControlSocket,
-    devices::FromDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToHost,
-    sockets::McastSocket, sockets::RawSocket, sockets::Socket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
+    devices::FromDevice, devices::FromDPDKDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToDPDKDevice, devices::ToHost,
+    sockets::ChatterSocket, sockets::McastSocket, sockets::RawSocket, sockets::Socket, sockets::ToSocket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,
     traces::ToDump, traces::ToIPSummaryDump;
+    "FromSocket" = sockets::Socket,
     "PollDevice" = devices::FromDevice,
 }
 

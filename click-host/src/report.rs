@@ -3,7 +3,7 @@
 use crate::host::Desk;
 use click::args::bytes_of;
 use click::element::Outside;
-use click::{Diagnostics, Router};
+use click::{Diagnostics, Router, Severity};
 use std::fmt::Write;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
@@ -57,8 +57,9 @@ pub fn errors(diagnostics: &Diagnostics) -> String {
         // Writing to a string does not fail.
         let _ = match element(&d.message) {
             Some((name, message)) => {
-                initializing = true;
-                let head = format!("{place} While configuring '{name}':\n");
+                initializing |= d.severity == Severity::Error;
+                let what = if d.late { "initializing" } else { "configuring" };
+                let head = format!("{place} While {what} '{name}':\n");
                 if head != last {
                     out += &head;
                     last = head;

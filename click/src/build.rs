@@ -19,6 +19,8 @@ pub(crate) struct Built {
     pub(crate) ports: Vec<graph::Ports>,
     pub(crate) elements: Vec<Box<dyn Element>>,
     pub(crate) names: NamesByPlace,
+    /// What is right and probably not as meant.
+    pub(crate) warnings: Diagnostics,
 }
 
 /// Parses, flattens, makes the elements and checks the graph.
@@ -47,11 +49,19 @@ pub(crate) fn build(
     }
     let names = names(source, &flat, devices, &mut d);
     let mut ports = graph::count(source, &flat, &classes, &mut d);
+    let (mut warnings, mut driven) = (Diagnostics::default(), false);
     let mut made = Vec::with_capacity(classes.len());
     for ((e, class), ports) in flat.elements.iter().zip(&classes).zip(&ports) {
         let counts = (ports.inputs.len(), ports.outputs.len());
         let mut args = Args::new(&e.config, class.keywords, names.of(&e.name), counts);
-        made.push((class.make)(&mut args));
+        let element = (class.make)(&mut args);
+        if element.drives() && core::mem::replace(&mut driven, true) {
+            args.error("router has more than one driver script");
+        }
+        made.push(element);
+        for message in args.take_warnings() {
+            warnings.warn(source, e.span.clone(), format!("{} :: {}: {message}", e.name, e.class));
+        }
         for (message, place) in args.finish() {
             let span = match (&e.config_span, place) {
                 (Some(config), Some(place)) => config.start + place.start..config.start + place.end,
@@ -70,7 +80,7 @@ pub(crate) fn build(
     if d.is_empty() {
         graph::connect(source, &flat, &mut ports, &made, &mut d);
     }
-    if d.is_empty() { Ok(Built { flat, classes, ports, elements: made, names }) } else { Err(d) }
+    if d.is_empty() { Ok(Built { flat, classes, ports, elements: made, names, warnings }) } else { Err(d) }
 }
 
 fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Diagnostics) {

@@ -12,6 +12,13 @@ pub(crate) fn decimal(value: f64, decimals: u32) -> String {
     format!("{}.{:0width$}", scaled / scale, scaled % scale, width = decimals as usize)
 }
 
+/// The square root of a number from 0, as far as half a million's needs: what the standard library has is not for guests.
+pub(crate) fn square_root(value: f64) -> f64 {
+    let mut root = if value > 1.0 { value } else { 1.0 };
+    (0..64).for_each(|_| root = (root + value / root) / 2.0);
+    root
+}
+
 /// Any number with twelve digits at most, without zeros at its end: `%.12g` of C.
 #[cfg(feature = "host")]
 pub(crate) fn general(value: f64) -> String {

@@ -46,6 +46,8 @@ pub struct Diagnostic {
     pub span: Range<usize>,
     /// What else helps: hints, other places.
     pub notes: Vec<String>,
+    /// Found when an element was initialized, not when it was configured.
+    pub late: bool,
     /// The line's text, for display.
     text: String,
 }
@@ -89,10 +91,25 @@ impl Diagnostics {
             file,
             line,
             notes,
+            late: false,
             column: text[line_start..start].chars().count() + 1,
             span: start..end,
             text: text[line_start..line_end].to_string(),
         });
+    }
+
+    /// Adds an error that was found when an element was initialized.
+    pub fn add_late(&mut self, source: &Source<'_>, span: Range<usize>, message: impl Into<String>) {
+        let before = self.list.len();
+        self.add(source, span, message);
+        self.list[before..].iter_mut().for_each(|d| d.late = true);
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, source: &Source<'_>, span: Range<usize>, message: impl Into<String>) {
+        let before = self.list.len();
+        self.add(source, span, message);
+        self.list[before..].iter_mut().for_each(|d| d.severity = Severity::Warning);
     }
 
     /// Whether there is none.

@@ -211,6 +211,11 @@ pub trait Element: Any {
         false
     }
 
+    /// It decides when the router stops; there is one such element at most.
+    fn drives(&self) -> bool {
+        false
+    }
+
     /// Somebody asked the router to stop. `true`: this element, a script that drives the router, sees to it.
     fn driver_stop(&mut self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
@@ -396,6 +401,11 @@ impl Context<'_> {
     /// Another element's name.
     pub fn name_of(&self, id: usize) -> &str {
         self.engine.slots.get(id).map_or("", |s| &s.name)
+    }
+
+    /// Another element as it is declared.
+    pub(crate) fn label_of(&self, id: usize) -> String {
+        self.engine.label(id)
     }
 
     /// The first elements that are wanted on every way downstream or upstream from this one.

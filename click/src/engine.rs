@@ -83,7 +83,7 @@ const DELIVERIES: usize = 256;
 
 impl Engine {
     pub(crate) fn assemble(built: Built, source: &str, host: &mut dyn Host) -> Self {
-        let Built { flat, classes, ports, elements, names } = built;
+        let Built { flat, classes, ports, elements, names, .. } = built;
         let mut slots = Vec::with_capacity(elements.len());
         let mut by_name = BTreeMap::new();
         let parts = flat.elements.into_iter().zip(classes).zip(&ports).zip(elements);

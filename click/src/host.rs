@@ -1,5 +1,6 @@
 //! The world outside of a router: what whoever runs one gives it.
 
+use crate::diagnostic::Diagnostics;
 use crate::element::{Class, Handler, Nanos};
 use crate::packet::Batch;
 use crate::router::HandlerError;
@@ -65,6 +66,10 @@ pub trait Host {
     }
     /// Prints a text, which ends its own lines.
     fn print(&mut self, text: &str);
+    /// Prints what is probably not as meant.
+    fn warn(&mut self, warnings: &Diagnostics) {
+        self.print(&alloc::format!("{warnings}\n"));
+    }
     /// Something that others cannot guess.
     fn random_seed(&mut self) -> u64;
     /// A fast counter, for cycles per element while profiling is on; [`Host::now`] if there is none better.

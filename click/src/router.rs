@@ -122,6 +122,9 @@ impl Router {
     ) -> Result<Self, Diagnostics> {
         let library = Library { host: host.classes() };
         let built = build(source, variables, library, &host.named_devices())?;
+        if !built.warnings.is_empty() {
+            host.warn(&built.warnings);
+        }
         let Built { ref flat, .. } = built;
         let spans: Vec<_> = flat.elements.iter().map(|e| e.span.clone()).collect();
         let mut router = Self { engine: Engine::assemble(built, source.text, host) };
@@ -131,7 +134,7 @@ impl Router {
         for id in order {
             let result = router.engine.with(host, id, |e, cx| e.initialize(cx));
             if let Some(Err(message)) = result {
-                d.add(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
+                d.add_late(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
             }
         }
         router.engine.settle(host);

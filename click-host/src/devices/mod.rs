@@ -1,5 +1,6 @@
 //! Devices of the operating system: network interfaces, and TUN and TAP devices to the host's own network.
 
+mod dpdk;
 mod from_device;
 mod from_host;
 mod kernel_tun;
@@ -7,6 +8,7 @@ mod to_device;
 mod to_host;
 mod tunnel;
 
+pub use dpdk::{FromDPDKDevice, ToDPDKDevice};
 pub use from_device::FromDevice;
 pub use from_host::FromHost;
 pub use kernel_tun::{KernelTap, KernelTun};

@@ -3,7 +3,7 @@ use crate::configuration::reason;
 use crate::devices::LONGEST;
 use crate::watch::Watch;
 use click::args::{Args, Ipv4};
-use click::element::{Context, Element, read, write};
+use click::element::{Class, Context, Described, Element, read, write};
 use click::packet::{BURST, Batch};
 use rustix::io::Errno;
 use rustix::net::{
@@ -96,6 +96,21 @@ fn networks(args: &mut Args<'_>, keyword: &str) -> Vec<([u8; 4], u8)> {
         }
     }
     networks
+}
+
+/// A socket that sends: a client, unless it is said otherwise.
+pub struct ToSocket;
+
+impl Described for ToSocket {
+    const CLASS: Class = Class {
+        name: "ToSocket",
+        ports: "1/0",
+        make: |args| {
+            args.otherwise("CLIENT", "true");
+            Box::new(Socket::new(args))
+        },
+        ..Socket::CLASS
+    };
 }
 
 impl Socket {
@@ -243,7 +258,7 @@ impl Socket {
 }
 
 /// Removes a socket's file that an earlier program has left.
-fn remove_socket(path: &str) {
+pub(super) fn remove_socket(path: &str) {
     use std::os::unix::fs::FileTypeExt;
     if std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
         // If it cannot be removed, binding says so.

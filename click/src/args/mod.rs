@@ -486,6 +486,7 @@ pub struct Args<'a> {
     /// How many outputs.
     pub outputs: usize,
     errors: Vec<ArgumentError>,
+    warnings: Vec<String>,
 }
 
 /// A keyword is a capital word followed by its value.
@@ -514,6 +515,7 @@ impl<'a> Args<'a> {
             inputs,
             outputs,
             errors: Vec::new(),
+            warnings: Vec::new(),
         };
         // An empty part may lie nowhere in the text.
         let at = |part: &str| (part.as_ptr() as usize).checked_sub(config.as_ptr() as usize);
@@ -542,6 +544,17 @@ impl<'a> Args<'a> {
     #[inline(never)]
     pub fn error(&mut self, message: impl Into<String>) {
         self.errors.push((message.into(), None));
+    }
+
+    /// Notes something that is probably not as meant.
+    #[inline(never)]
+    pub fn warn(&mut self, message: impl Into<String>) {
+        self.warnings.push(message.into());
+    }
+
+    /// Takes what was noted so.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.warnings)
     }
 
     /// Notes an error in one argument.
@@ -594,6 +607,18 @@ impl<'a> Args<'a> {
     pub fn either<T: Argument>(&mut self, names: &[&str]) -> Option<T> {
         let given = names.iter().find(|n| self.has(n));
         self.next(given.or(names.first())?)
+    }
+
+    /// What a keyword means that is not given.
+    pub fn otherwise(&mut self, name: &str, value: &str) {
+        if !self.has(name) {
+            self.keywords.push((name.to_string(), Word { text: value.to_string(), at: 0 }));
+        }
+    }
+
+    /// Takes the argument of one keyword for that of another.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        self.keywords.iter_mut().filter(|k| k.0 == from).for_each(|k| k.0 = to.to_string());
     }
 
     /// Takes the next positional argument for that of a keyword.

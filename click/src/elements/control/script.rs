@@ -583,15 +583,6 @@ impl Element for Script {
             }
             // It is the first to be asked what is to happen.
             Kind::Driver => {
-                let own = cx.id();
-                let drives = |e: &mut dyn Element| {
-                    (e as &mut dyn core::any::Any)
-                        .downcast_ref::<Self>()
-                        .is_some_and(|s| s.kind == Kind::Driver)
-                };
-                if (0..own).any(|id| cx.peer(id).is_some_and(drives)) {
-                    return Err("router has more than one driver script".to_string());
-                }
                 self.waiting = Waiting::Steps(1);
                 cx.stop();
             }
@@ -655,6 +646,10 @@ impl Element for Script {
             self.says.set(Says::UnderName(false));
             cx.schedule();
         }
+    }
+
+    fn drives(&self) -> bool {
+        self.kind == Kind::Driver
     }
 
     fn driver_stop(&mut self, cx: &mut Context<'_>) -> bool {

@@ -1,8 +1,10 @@
 //! The host's net devices.
 
+pub mod dpdk;
 mod from_device;
 mod to_device;
 
+pub use dpdk::{FromDPDKDevice, ToDPDKDevice};
 pub use from_device::FromDevice;
 pub use to_device::ToDevice;
 

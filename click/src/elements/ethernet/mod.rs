@@ -1,7 +1,9 @@
 //! Ethernet: headers, VLAN tags, a switch.
 
+mod check_arp_header;
 mod drop_broadcasts;
 mod ensure_ether;
+mod ether_address;
 mod ether_encap;
 mod ether_mirror;
 mod ether_rewrite;
@@ -15,8 +17,10 @@ mod vlan;
 mod vlan_decap;
 mod vlan_encap;
 
+pub use check_arp_header::CheckARPHeader;
 pub use drop_broadcasts::DropBroadcasts;
 pub use ensure_ether::EnsureEther;
+pub use ether_address::{GetEtherAddress, SetEtherAddress, StoreEtherAddress};
 pub use ether_encap::EtherEncap;
 pub use ether_mirror::EtherMirror;
 pub use ether_rewrite::EtherRewrite;

@@ -6,6 +6,7 @@ mod bandwidth_shaper;
 mod block;
 mod burster;
 mod bypass;
+mod codel;
 mod delay_shaper;
 mod delay_unqueue;
 mod discard;
@@ -16,6 +17,7 @@ mod hub;
 mod idle;
 mod input_switch;
 mod link_unqueue;
+mod meter;
 mod mixed_queue;
 mod null;
 mod paint_switch;
@@ -28,18 +30,22 @@ mod random_switch;
 mod rated_splitter;
 mod rated_unqueue;
 mod red;
+mod replay_unqueue;
 mod round_robin_sched;
 mod round_robin_switch;
+mod round_robin_unqueue;
 mod shaper;
 mod simple_queue;
 mod static_pull_switch;
 mod static_switch;
 mod stride_sched;
+mod stride_switch;
 mod suppressor;
 mod switch;
 mod tee;
 mod time_sorted_sched;
 mod timed_sink;
+mod timed_unqueue;
 mod unqueue;
 
 pub use bandwidth_rated_splitter::BandwidthRatedSplitter;
@@ -48,6 +54,7 @@ pub use bandwidth_shaper::BandwidthShaper;
 pub use block::Block;
 pub use burster::Burster;
 pub use bypass::Bypass;
+pub use codel::CoDel;
 pub use delay_shaper::DelayShaper;
 pub use delay_unqueue::DelayUnqueue;
 pub use discard::Discard;
@@ -58,6 +65,7 @@ pub use hub::Hub;
 pub use idle::Idle;
 pub use input_switch::InputSwitch;
 pub use link_unqueue::LinkUnqueue;
+pub use meter::{BandwidthMeter, Meter};
 pub use mixed_queue::MixedQueue;
 pub use null::Null;
 pub use paint_switch::PaintSwitch;
@@ -71,18 +79,22 @@ pub use random_switch::RandomSwitch;
 pub use rated_splitter::RatedSplitter;
 pub use rated_unqueue::RatedUnqueue;
 pub use red::RED;
+pub use replay_unqueue::ReplayUnqueue;
 pub use round_robin_sched::RoundRobinSched;
 pub use round_robin_switch::RoundRobinSwitch;
+pub use round_robin_unqueue::RoundRobinUnqueue;
 pub use shaper::Shaper;
 pub use simple_queue::SimpleQueue;
 pub use static_pull_switch::StaticPullSwitch;
 pub use static_switch::StaticSwitch;
 pub use stride_sched::StrideSched;
+pub use stride_switch::StrideSwitch;
 pub use suppressor::Suppressor;
 pub use switch::Switch;
 pub use tee::Tee;
 pub use time_sorted_sched::TimeSortedSched;
 pub use timed_sink::TimedSink;
+pub use timed_unqueue::TimedUnqueue;
 pub use unqueue::Unqueue;
 
 use crate::args::{Args, Bandwidth, Time};
@@ -95,7 +107,7 @@ use alloc::string::String;
 const SECOND: u128 = 1_000_000_000;
 
 /// Tokens that arrive at a rate and can be saved up: packets or bytes that may go now.
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// Tokens a second.
     pub(super) rate: u64,
     /// Tokens times nanoseconds in a second; below zero after more was taken than was there.
@@ -108,7 +120,7 @@ pub(super) struct Bucket {
 
 /// How much can be saved up.
 #[derive(Clone, Copy)]
-pub(super) enum Saved {
+pub(crate) enum Saved {
     /// What arrives in that time.
     Time(Nanos),
     Tokens(u64),
@@ -130,7 +142,7 @@ pub(super) const SAVED: Saved = Saved::Time(20_000_000);
 
 impl Bucket {
     /// A full one.
-    pub(super) fn new(rate: u64, saved: Saved) -> Self {
+    pub(crate) fn new(rate: u64, saved: Saved) -> Self {
         let most = saved.most(rate);
         Self { rate, level: most, saved, most, filled: 0 }
     }
@@ -179,7 +191,7 @@ impl Bucket {
     }
 
     /// Whole tokens that are there now.
-    pub(super) fn fill(&mut self, now: Nanos) -> u64 {
+    pub(crate) fn fill(&mut self, now: Nanos) -> u64 {
         let passed = now.saturating_sub(self.filled);
         self.filled = now;
         self.level = (self.level + i128::from(passed) * i128::from(self.rate)).min(self.most);
@@ -187,7 +199,7 @@ impl Bucket {
     }
 
     /// Takes tokens, whether they are there or not.
-    pub(super) fn take(&mut self, tokens: u64) {
+    pub(crate) fn take(&mut self, tokens: u64) {
         self.level -= i128::from(tokens) * SECOND as i128;
     }
 
@@ -197,7 +209,7 @@ impl Bucket {
     }
 
     /// When the next token is whole; `None`: never.
-    pub(super) fn whole(&self) -> Option<Nanos> {
+    pub(crate) fn whole(&self) -> Option<Nanos> {
         let missing = (SECOND as i128 - self.level).max(0);
         let wait = (missing as u128).div_ceil(u128::from(self.rate).max(1));
         (self.rate > 0).then(|| self.filled.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))

@@ -7,11 +7,14 @@ use alloc::vec::Vec;
 /// Stride of an input with one ticket.
 const STRIDE: u64 = 1 << 16;
 
+/// Most tickets of an input.
+const MOST: u64 = 1 << 15;
+
 crate::element! {
     /// Pulls from its inputs in proportion to their tickets (stride scheduling; Waldspurger and Weihl, 1995).
     ///
     /// # Arguments
-    /// Tickets, one number from 1 to 65536 for each input.
+    /// Tickets, one number from 1 for each input; more than 32768 count as 32768.
     ///
     /// # Handlers
     /// `tickets0`, `tickets1`, `tickets2`, `tickets3`, `tickets4`, `tickets5`, `tickets6`, `tickets7`: an input's tickets.
@@ -30,8 +33,8 @@ crate::element! {
 }
 
 fn tickets(text: &str) -> Result<u64, String> {
-    let number = parse_number(text.trim()).filter(|n| (1..=STRIDE).contains(n));
-    number.ok_or_else(|| alloc::format!("expected a number of tickets from 1 to {STRIDE}, not '{text}'"))
+    let number = parse_number(text.trim()).filter(|n| *n > 0).map(|n| n.min(MOST));
+    number.ok_or_else(|| alloc::format!("expected a number of tickets from 1, not '{text}'"))
 }
 
 impl StrideSched {
@@ -45,7 +48,10 @@ impl StrideSched {
             ));
         }
         let mut all = Vec::new();
-        for word in &words {
+        for (i, word) in words.iter().enumerate() {
+            if parse_number(&word.text).is_some_and(|n| n > MOST) {
+                args.warn(alloc::format!("warning: input {i}'s tickets reduced to {MOST}"));
+            }
             all.push(tickets(&word.text).unwrap_or_else(|message| {
                 args.error_in(word, message);
                 1

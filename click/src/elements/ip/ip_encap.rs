@@ -59,9 +59,9 @@ impl IPEncap {
         if packet.push(IPV4).is_none() {
             return false;
         }
-        self.id = self.id.wrapping_add(1);
         let h = &mut packet.data_mut()[..IPV4];
         write_ipv4(h, total, self.id, self.protocol, self.source.0, destination);
+        self.id = self.id.wrapping_add(1);
         (h[1], h[6], h[8]) = (self.tos, u8::from(self.df) << 6, self.ttl);
         h[10..12].fill(0);
         let sum = checksum(h);

@@ -1,5 +1,5 @@
 use super::header;
-use crate::args::Args;
+use crate::args::{Args, Ipv4};
 use crate::element::{Context, Element, read, read_write};
 use crate::handlers::parse;
 use crate::headers::{IPV4, Ipv4Header, checksum};
@@ -34,6 +34,15 @@ impl IPFragmenter {
         let verbose = args.next("VERBOSE").unwrap_or(false);
         args.ignored("HEADROOM");
         Self { most: most.max(IPV4 + 8), honor, verbose, drops: 0, fragments: 0 }
+    }
+
+    /// Says that a packet must not be cut.
+    fn say(&self, cx: &mut Context<'_>, packet: &Packet) {
+        let (most, length) = (self.most, packet.len());
+        if let Some((_, h)) = header(packet) {
+            let (from, to) = (Ipv4(h.source), Ipv4(h.destination));
+            cx.print(&alloc::format!("IPFragmenter({most}) DF {from} {to} len={length}"));
+        }
     }
 
     /// The fragments of a packet, in order; `None`: the packet stays as it is, or must not be cut (`Err`).
@@ -140,7 +149,7 @@ impl Element for IPFragmenter {
                 Some(Err(())) => {
                     self.drops += 1;
                     if self.verbose || self.drops <= 5 {
-                        cx.print(&alloc::format!("{}: DF set, {} bytes", cx.name(), packet.len()));
+                        self.say(cx, &packet);
                     }
                     large.push(packet);
                 }

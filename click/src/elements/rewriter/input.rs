@@ -74,6 +74,7 @@ impl Spec {
 
     /// Looks up what has a name.
     pub(super) fn resolve(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        let outputs = cx.outputs();
         match self {
             Spec::Named(name, outputs) => {
                 let found =
@@ -82,8 +83,14 @@ impl Spec {
             }
             Spec::Mapper(name, id) => {
                 let found = cx.find(name).ok_or_else(|| format!("unknown specification '{name}'"))?;
-                if mapper::of(cx, found).is_none() {
+                let Some(mapper) = mapper::of(cx, found) else {
                     return Err(format!("'{name}' is not an IPMapper"));
+                };
+                // Only a rewriter knows how many outputs it has.
+                let beyond = mapper.servers().iter().position(|s| !s.spec.fits(outputs));
+                if let Some(number) = beyond.filter(|_| outputs > 0) {
+                    let mapper = cx.label_of(found);
+                    return Err(format!("output port out of range in {mapper} pattern {number}"));
                 }
                 *id = Some(found);
             }

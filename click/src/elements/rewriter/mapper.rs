@@ -23,6 +23,9 @@ pub(super) struct Request<'a> {
 pub(super) trait Mapper {
     /// What a flow becomes and where it goes; `None`: nothing will do.
     fn choose(&mut self, request: &Request<'_>) -> Option<(FlowId, Outputs)>;
+
+    /// What there is to choose from.
+    fn servers(&self) -> &[Server];
 }
 
 /// An element as a mapper, if it is one.
@@ -61,8 +64,10 @@ pub(super) fn servers(args: &mut Args<'_>) -> Vec<Server> {
             Err(message) => args.error_in(&word, message),
         }
     }
-    if servers.is_empty() {
-        args.error("no patterns given");
+    match servers.len() {
+        0 => args.error("no patterns given"),
+        1 => args.warn("warning: only one pattern given"),
+        _ => {}
     }
     servers
 }

@@ -32,6 +32,10 @@ impl RoundRobinIPMapper {
 }
 
 impl Mapper for RoundRobinIPMapper {
+    fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
     fn choose(&mut self, request: &Request<'_>) -> Option<(FlowId, Outputs)> {
         for _ in 0..self.servers.len() {
             let number = self.next;

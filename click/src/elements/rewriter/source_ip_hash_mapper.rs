@@ -72,6 +72,10 @@ impl SourceIPHashMapper {
 }
 
 impl Mapper for SourceIPHashMapper {
+    fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
     fn choose(&mut self, request: &Request<'_>) -> Option<(FlowId, Outputs)> {
         let source = u32::from_be_bytes(request.flow.source().0);
         let place = mix(u64::from(source) << 32 | u64::from(source));

@@ -13,13 +13,13 @@ crate::element! {
     /// `DATA`: the packet's bytes. `LIMIT` (-1): packets in all; negative: no limit. `BURST` (as many as go together
     /// well): packets each time. `ACTIVE` (true). `LENGTH` or `DATASIZE`: bytes to cut DATA to, or to fill it up to with zeros.
     /// `STOP` (false): stop the router after the last packet. `END_CALL`: a handler to write after the last packet. `TIMESTAMP` (true): packets
-    /// get the time. `HEADROOM` is accepted.
+    /// get the time.
     ///
     /// # Handlers
     /// `count`: packets so far. `active`, `burst` or `burstsize`, `data`, `length` or `datasize`, `limit`: the arguments. `reset`: sets the count
     /// to 0.
     InfiniteSource "0/1" "a/a"
-    keywords ["DATA", "LIMIT", "BURST", "ACTIVE", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP", "HEADROOM"]
+    keywords ["DATA", "LIMIT", "BURST", "ACTIVE", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP"]
     handlers [
         read("count"), read_write("active"), read_write("burst"), read_write("data"), read_write("length"),
         read_write("limit"), read_write("burstsize"), read_write("datasize"), write("reset"),

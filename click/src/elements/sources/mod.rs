@@ -1,10 +1,12 @@
 //! What makes packets of its own.
 
+mod fast_source;
 mod infinite_source;
 mod random_source;
 mod rated_source;
 mod timed_source;
 
+pub use fast_source::{FastTCPFlows, FastUDPFlows, FastUDPSource};
 pub use infinite_source::InfiniteSource;
 pub use random_source::RandomSource;
 pub use rated_source::RatedSource;

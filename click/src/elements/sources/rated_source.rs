@@ -15,13 +15,13 @@ crate::element! {
     /// `DATA`: the packet's bytes. `RATE` (10): packets a second. `LIMIT` (-1): packets in all; negative: no limit.
     /// `ACTIVE` (true). `BANDWIDTH`: instead of RATE, bytes a second or with a unit. `LENGTH` or `DATASIZE`: bytes to cut DATA to, or
     /// to fill it up to with zeros. `STOP` (false): stop the router after the last packet. `END_CALL`: a handler to
-    /// write after the last packet. `TIMESTAMP` (true): packets get the time. `HEADROOM` is accepted.
+    /// write after the last packet. `TIMESTAMP` (true): packets get the time.
     ///
     /// # Handlers
     /// `count`: packets so far. `rate`, `active`, `data`, `length` or `datasize`, `limit`: the arguments. `reset`: sets the count
     /// to 0.
     RatedSource "0/1" "a/a"
-    keywords ["DATA", "RATE", "LIMIT", "ACTIVE", "BANDWIDTH", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP", "HEADROOM"]
+    keywords ["DATA", "RATE", "LIMIT", "ACTIVE", "BANDWIDTH", "LENGTH", "DATASIZE", "STOP", "END_CALL", "TIMESTAMP"]
     handlers [
         read("count"), read_write("rate"), read_write("active"), read_write("data"), read_write("length"),
         read_write("limit"), read_write("datasize"), write("reset"),

@@ -5,6 +5,7 @@ mod check_udp_header;
 mod set_tcp_checksum;
 mod set_udp_checksum;
 mod tcp_ip_encap;
+mod udp_ip6_encap;
 mod udp_ip_encap;
 
 pub use check_tcp_header::CheckTCPHeader;
@@ -13,6 +14,7 @@ pub use set_tcp_checksum::SetTCPChecksum;
 pub use set_udp_checksum::SetUDPChecksum;
 pub use tcp_ip_encap::TCPIPEncap;
 pub use udp_ip_encap::UDPIPEncap;
+pub use udp_ip6_encap::UDPIP6Encap;
 
 use crate::elements::ip::header;
 use crate::headers::transport_checksum;

@@ -73,9 +73,9 @@ impl TCPIPEncap {
         if packet.push(HEADERS).is_none() {
             return false;
         }
-        self.id = self.id.wrapping_add(1);
         let (ip, tcp) = packet.data_mut().split_at_mut(IPV4);
         write_ipv4(ip, total, self.id, PROTOCOL_TCP, self.source.0.0, destination);
+        self.id = self.id.wrapping_add(1);
         tcp[0..2].copy_from_slice(&self.source.1.to_be_bytes());
         tcp[2..4].copy_from_slice(&self.destination.1.to_be_bytes());
         tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());

@@ -43,8 +43,8 @@ impl UDPIPEncap {
         let destination = self.destination.0.map_or(packet.destination(), |d| d.0);
         let Some(()) = packet.push(HEADERS) else { return false };
         let data = packet.data_mut();
-        self.id = self.id.wrapping_add(1);
         write_ipv4(data, total, self.id, PROTOCOL_UDP, self.source.0.0, destination);
+        self.id = self.id.wrapping_add(1);
         let udp = &mut data[IPV4..];
         udp[0..2].copy_from_slice(&self.source.1.to_be_bytes());
         udp[2..4].copy_from_slice(&self.destination.1.to_be_bytes());
