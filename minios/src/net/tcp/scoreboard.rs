@@ -41,8 +41,18 @@ impl Sent {
 pub struct News {
     /// Bytes that the peer has now, and was not known to have.
     pub delivered: u32,
-    /// Of what was sent once: how long ago the piece was sent that was sent last.
-    pub rtt: Option<Duration>,
+    /// How long ago the piece was sent that was sent last.
+    rtt: Option<Duration>,
+    /// Some of it was sent again.
+    again: bool,
+}
+
+impl News {
+    /// A measurement of the round-trip time. What was sent again says nothing (Karn), nor does what came with it: that may
+    /// have waited for it, or for acknowledgements that were lost.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt.filter(|_| !self.again)
+    }
 }
 
 /// Everything on its way.
@@ -127,10 +137,9 @@ impl Scoreboard {
 
     fn learn(news: &mut News, record: Sent, now: Instant, see: &mut impl FnMut(&Sent)) {
         news.delivered += record.length();
-        if !record.again {
-            let rtt = now.since(record.at);
-            news.rtt = Some(news.rtt.map_or(rtt, |known| known.min(rtt)));
-        }
+        let rtt = now.since(record.at);
+        news.rtt = Some(news.rtt.map_or(rtt, |known| known.min(rtt)));
+        news.again |= record.again;
         see(&record);
     }
 
@@ -345,8 +354,11 @@ mod tests {
         board.sent_again(Seq(0), Seq(1000), Instant(100));
         let mut news = News::default();
         board.acknowledge(Seq(1000), Instant(110), &mut news, |_| {});
-        assert_eq!((news.delivered, news.rtt), (1000, None));
+        assert_eq!((news.delivered, news.rtt()), (1000, None));
+        board.acknowledge(Seq(1500), Instant(120), &mut news, |_| {});
+        assert_eq!((news.delivered, news.rtt()), (1500, None), "nor does what came with it");
+        let mut news = News::default();
         board.acknowledge(Seq(2000), Instant(120), &mut news, |_| {});
-        assert_eq!((news.delivered, news.rtt), (2000, Some(Duration::from_nanos(100))));
+        assert_eq!((news.delivered, news.rtt()), (500, Some(Duration::from_nanos(100))));
     }
 }

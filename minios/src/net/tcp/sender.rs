@@ -16,8 +16,8 @@ use core::time::Duration;
 
 /// How much later than two round trips a tail is probed: as long as a peer's clock may take.
 const PROBE_SLACK: Duration = Duration::from_millis(4);
-/// The same when a single segment is on its way, whose acknowledgement the peer may hold back.
-const PROBE_SLACK_SINGLE: Duration = Duration::from_millis(200);
+/// The same when a single segment is on its way, whose acknowledgement the peer may hold back: Linux for 40 ms.
+const PROBE_SLACK_SINGLE: Duration = Duration::from_millis(60);
 /// Duplicate acknowledgements that show a loss to a peer without selective ones.
 const DUPLICATES: u32 = 3;
 
@@ -268,7 +268,7 @@ impl Sender {
                 self.board.sack(block, now, &mut news, &mut arrived);
             }
         }
-        if let Some(time) = news.rtt {
+        if let Some(time) = news.rtt() {
             self.rtt.measured(time, now);
         }
         let advanced = ack.after(before);
@@ -490,11 +490,9 @@ impl Sender {
             return;
         }
         self.window_at = None;
-        let probes = self.sack
-            && self.phase == Phase::Open
-            && self.probe.is_none()
-            && self.board.sacked() == 0
-            && self.rtt.backoff() == 0;
+        // RFC 8985 probes where nothing is known to be lost. What was sent again can be lost as well, and then nothing else
+        // may be on its way that would show it before the time-out.
+        let probes = self.sack && self.probe.is_none() && self.board.flight() > 0 && self.rtt.backoff() == 0;
         if !probes {
             self.probe_at = None;
         } else if self.probe_at.is_none()
