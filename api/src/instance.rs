@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use switch::config::AddressPair;
 use switch::headers::Mac;
 use uuid::Uuid;
 
@@ -160,6 +161,22 @@ pub struct DeviceSpec {
     /// Whether packets from other addresses than its own are dropped. Routers and bridges want `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anti_spoofing: Option<bool>,
+    /// What it may send from besides its own addresses, while others are dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<AddressPairSchema>, max_items = 64))]
+    pub allowed_address_pairs: Vec<AddressPair>,
+}
+
+/// As `switch::config::AddressPair` is written.
+#[cfg(feature = "server")]
+#[derive(utoipa::ToSchema)]
+#[schema(as = AddressPair)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct AddressPairSchema {
+    /// IP addresses: one, or all of a prefix, such as `10.0.0.0/24`.
+    address: String,
+    /// Link-layer address; the device's own if left out.
+    mac: Option<String>,
 }
 
 /// An instance as it is.
@@ -230,6 +247,10 @@ pub struct Device {
     pub gateway: Option<Ipv4Addr>,
     /// Whether packets from other addresses are dropped.
     pub anti_spoofing: bool,
+    /// What it may send from besides its own addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<AddressPairSchema>))]
+    pub allowed_address_pairs: Vec<AddressPair>,
 }
 
 /// A page of instances.

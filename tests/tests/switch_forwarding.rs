@@ -180,6 +180,33 @@ with_one_to_three_threads! {
         assert_eq!(played.switch.dropped("in", Reason::Spoofed), 4);
     }
 
+    fn a_bound_port_sends_from_its_allowed_address_pairs_too() {
+        let pairs = r#"allowed-address-pairs = [{ address = "10.0.0.100" },
+            { address = "10.0.7.0/24", mac = "02:00:00:00:00:07" }]"#;
+        let bound = |mac: &str, address: &str| {
+            format!("segment = \"s\"\nmac = \"{mac}\"\naddresses = [\"{address}\"]\nanti-spoofing = true")
+        };
+        let own = format!("{}\n{pairs}", bound("02:00:00:00:00:01", "10.0.0.1"));
+        let frames = [
+            udp(mac(2), mac(1), [10, 0, 0, 1], [10, 0, 0, 2], 1),
+            udp(mac(2), mac(1), [10, 0, 0, 100], [10, 0, 0, 2], 2),
+            udp(mac(2), mac(7), [10, 0, 7, 9], [10, 0, 0, 2], 3),
+            udp(mac(2), mac(1), [10, 0, 0, 101], [10, 0, 0, 2], 4),
+            udp(mac(2), mac(1), [10, 0, 7, 9], [10, 0, 0, 2], 5),
+            udp(mac(2), mac(7), [10, 0, 0, 1], [10, 0, 0, 2], 6),
+            udp(mac(2), mac(7), [10, 0, 0, 100], [10, 0, 0, 2], 7),
+        ];
+        let played = Played::new("[segments.s]", &own, PLAIN, &frames);
+        assert_eq!(played.out("a"), frames[..3]);
+        assert_eq!(played.switch.dropped("in", Reason::Spoofed), 4);
+        // Whose port it is the switch cannot know, so whoever may have it is asked.
+        let asked = [arp_request(mac(1), [10, 0, 0, 1], [10, 0, 0, 100])];
+        let has_pairs = format!("{}\n{pairs}", bound("02:00:00:00:00:0a", "10.0.0.10"));
+        let ports = [&has_pairs[..], &bound("02:00:00:00:00:0b", "10.0.0.11"), "segment = \"s\""];
+        let segment = "[segments.s]\nanswer-neighbours = true";
+        assert_eq!(Played::new(segment, "segment = \"s\"", ports, &asked).counts(), [1, 0, 1]);
+    }
+
     fn a_mirror_gets_what_comes_and_what_goes() {
         let mirrored = "segment = \"s\"\nmirror = \"c\"";
         let ports = ["segment = \"s\"\nmirror = \"c\"", "segment = \"s\"", ""];

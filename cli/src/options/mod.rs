@@ -44,7 +44,8 @@ pub struct RunOptions {
     pub net: Vec<VhostUserOption>,
     /// Add a net device on a network of the node, which then runs the instance: NAME[,KEY=VALUE ...]; may be repeated
     ///
-    /// Keys: address=A, the guest's address; mac=ADDRESS; anti-spoofing=on|off (turn it off for routers)
+    /// Keys: address=A, the guest's address; mac=ADDRESS; anti-spoofing=on|off (turn it off for routers);
+    /// allow=ADDRESS[/LENGTH][@MAC], what it may send from besides, again for each
     #[arg(long, value_name = "NETWORK")]
     pub network: Vec<NetworkOption>,
     /// Size of the instance, by the name of a flavor of the node

@@ -27,7 +27,12 @@ impl FromStr for NetworkOption {
                 "anti-spoofing" => {
                     device.anti_spoofing = Some(switched(value).map_err(|e| format!("{key}: {e}"))?);
                 }
-                _ => return Err(format!("unknown key {key:?}; known are address, mac, anti-spoofing")),
+                "allow" => {
+                    device.allowed_address_pairs.push(value.parse().map_err(|e| format!("allow: {e}"))?)
+                }
+                _ => {
+                    return Err(format!("unknown key {key:?}; known are address, mac, anti-spoofing, allow"));
+                }
             }
         }
         Ok(Self(device))

@@ -4,7 +4,7 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use switch::config::{DeviceConfig, PortConfig, RateLimit, Vlan};
+use switch::config::{AddressPair, DeviceConfig, PortConfig, RateLimit, Vlan};
 use switch::headers::Mac;
 
 /// Options of `microvisor switch port add`.
@@ -41,6 +41,9 @@ pub struct NewPort {
     /// Drop packets from other addresses than these
     #[arg(long)]
     anti_spoofing: bool,
+    /// Allow these addresses besides (anti-spoofing): one or a prefix, for the peer's Ethernet address or another; may be repeated
+    #[arg(long = "allow", value_name = "ADDRESS[/LENGTH][@MAC]", requires = "anti_spoofing")]
+    allowed: Vec<AddressPair>,
     /// Largest packet without its Ethernet header, bytes
     #[arg(long, default_value_t = 1500)]
     mtu: u16,
@@ -117,6 +120,7 @@ impl NewPort {
             mac: self.mac,
             addresses: self.address.clone(),
             anti_spoofing: self.anti_spoofing,
+            allowed_address_pairs: self.allowed.clone(),
             mtu: self.mtu,
             offload: !self.no_offload,
             limit_in: limit(self.limit_in),

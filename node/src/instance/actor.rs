@@ -294,12 +294,18 @@ impl Actor {
     async fn pause(&mut self, pause: bool) -> Result<(), Problem> {
         self.is_not_deleted()?;
         let (from, goal) = if pause { (State::Ready, Goal::Paused) } else { (State::Paused, Goal::Running) };
-        if self.instance.state != from {
-            let (name, state) = (&self.instance.name, self.instance.state.name());
-            return Err(Problem::conflict(format!("{name} is {state}, not {}", from.name())));
-        }
+        let state = self.instance.state;
         let before = self.desired.goal;
+        // After a crash of the daemon, the state may not be what was asked for before yet.
+        let is_asked_back = self.run.is_some() && self.desired.runs() && before != goal;
+        if state != from && !is_asked_back {
+            let name = &self.instance.name;
+            return Err(Problem::conflict(format!("{name} is {}, not {}", state.name(), from.name())));
+        }
         self.intend(Desired { goal, ..self.desired.clone() })?;
+        if state != from {
+            return Ok(());
+        }
         let outcome = self.set_paused(pause).await;
         if outcome.is_err() {
             self.intend(Desired { goal: before, ..self.desired.clone() })?;

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use switch::config::{
-    AnnouncedConfig, BondConfig, BondMode, DeviceConfig, PortConfig, RateLimit, SegmentConfig,
+    AnnouncedConfig, BondConfig, BondMode, DeviceConfig, MAX_PAIRS, PortConfig, RateLimit, SegmentConfig,
 };
 use switch::headers::Mac;
 
@@ -32,6 +32,7 @@ fn port(device: DeviceConfig, network: &Network) -> PortConfig {
         mac: None,
         addresses: Vec::new(),
         anti_spoofing: false,
+        allowed_address_pairs: Vec::new(),
         mtu: network.mtu,
         offload: true,
         limit_in: None,
@@ -96,6 +97,7 @@ pub fn instance_port(
         mac: Some(device.mac),
         addresses: device.addresses(),
         anti_spoofing: device.anti_spoofing,
+        allowed_address_pairs: device.allowed_address_pairs.clone(),
         limit_in: limit(flavor.and_then(|f| f.send_mbit)),
         limit_out: limit(flavor.and_then(|f| f.receive_mbit)),
         ..port(vhost, network)
@@ -232,6 +234,16 @@ pub fn allocate(
     if requested.prefix.is_some_and(|length| length > 32) {
         return Err(Problem::invalid("a prefix has at most 32 bits"));
     }
+    let anti_spoofing = requested.anti_spoofing.unwrap_or(!network.point_to_point);
+    if let Some(pair) = requested.allowed_address_pairs.first().filter(|_| !anti_spoofing) {
+        return Err(Problem::invalid(format!("{pair} is allowed anyway: the device has no anti-spoofing")));
+    }
+    if requested.allowed_address_pairs.len() > MAX_PAIRS {
+        return Err(Problem::invalid(format!("a device has at most {MAX_PAIRS} allowed address pairs")));
+    }
+    if let Some(mac) = requested.allowed_address_pairs.iter().find_map(|p| p.mac).filter(|m| m.is_group()) {
+        return Err(Problem::invalid(format!("{mac} is a group address: nobody sends from it")));
+    }
     let prefix = requested.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
     Ok(Device {
         network: network.name.clone(),
@@ -240,7 +252,8 @@ pub fn allocate(
         address,
         prefix: address.map(|_| prefix),
         gateway: requested.gateway.or(network.gateway).filter(|_| address.is_some()),
-        anti_spoofing: requested.anti_spoofing.unwrap_or(!network.point_to_point),
+        anti_spoofing,
+        allowed_address_pairs: requested.allowed_address_pairs.clone(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What contradicts itself, found before anything is changed.
 
+use super::pair::MAX_PAIRS;
 use super::{BondMode, Config, DeviceConfig, Polling, PortConfig};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -149,6 +150,15 @@ impl Config {
         if !port.addresses.is_empty() && port.mac.is_none() {
             return wrong(place(), "addresses need mac");
         }
+        if !port.allowed_address_pairs.is_empty() && !port.anti_spoofing {
+            return wrong(place(), "allowed-address-pairs go with anti-spoofing");
+        }
+        if port.allowed_address_pairs.len() > MAX_PAIRS {
+            return wrong(place(), format!("has more than {MAX_PAIRS} allowed-address-pairs"));
+        }
+        if let Some(pair) = port.allowed_address_pairs.iter().find(|p| p.mac.is_some_and(|m| m.is_group())) {
+            return wrong(place(), format!("allowed-address-pairs: {pair} has a group address"));
+        }
         if let Some(mirror) = &port.mirror {
             match self.ports.get(mirror) {
                 None => return wrong(place(), format!("there is no port {mirror} to mirror to")),
@@ -279,6 +289,7 @@ mod tests {
             (bond.replace("broadcast\"", "802.3ad\", system-id = \"01:00:00:00:00:00\""), "one system"),
             (format!("{a}{bond}{}", tap("x", s)), "belong there"),
             (tap("x", "anti-spoofing = true"), "needs mac"),
+            (tap("x", "allowed-address-pairs = [{ address = \"10.0.0.9\" }]"), "anti-spoofing"),
             (tap("x", "mac = \"01:00:00:00:00:00\""), "group address"),
             (tap("x", "mirror = \"x\""), "itself"),
             (tap("x", "thread = 3"), "only 1 threads"),

@@ -3,9 +3,11 @@
 
 mod check;
 mod diff;
+mod pair;
 
 pub use check::Contradiction;
 pub use diff::{Diff, diff};
+pub use pair::{AddressPair, MAX_PAIRS};
 
 use crate::headers::Mac;
 use serde::{Deserialize, Serialize};
@@ -114,9 +116,12 @@ pub struct PortConfig {
     /// Its peer's IP addresses: answered for where the segment says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
-    /// Whether packets from other addresses than `mac` and `addresses` are dropped.
+    /// Whether packets from other addresses than `mac`, `addresses` and `allowed_address_pairs` are dropped.
     #[serde(default, skip_serializing_if = "is_default")]
     pub anti_spoofing: bool,
+    /// What it may send from besides: with `anti_spoofing`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_address_pairs: Vec<AddressPair>,
     /// Largest packet without its Ethernet header, bytes.
     #[serde(default = "mtu", skip_serializing_if = "is_mtu")]
     pub mtu: u16,

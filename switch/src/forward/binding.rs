@@ -6,16 +6,30 @@ use crate::frame::Frame;
 use crate::headers::arp::Arp;
 use crate::headers::{ETHERNET, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Mac, be16, ip, is_tag, ndp};
 use crate::offload::Offload;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr};
 
 impl Binding {
     /// Whether a frame comes from the addresses that it may come from.
     pub(super) fn allows(&self, frame: &Frame) -> bool {
-        frame.source() == self.mac && self.allows_packet(frame.head(), frame.offload).unwrap_or(false)
+        let mac = frame.source();
+        if mac != self.mac && !self.pairs.iter().any(|(m, _)| *m == mac) {
+            return false;
+        }
+        Station { binding: self, mac }.allows_packet(frame.head(), frame.offload).unwrap_or(false)
     }
+}
 
-    /// The same for what follows the Ethernet addresses; `None` if it cannot be parsed.
-    fn allows_packet(&self, head: &[u8], offload: Offload) -> Option<bool> {
+/// One of the Ethernet addresses of a binding, and what goes with it.
+#[derive(Clone, Copy)]
+struct Station<'a> {
+    binding: &'a Binding,
+    mac: Mac,
+}
+
+impl Station<'_> {
+    /// Whether what follows the Ethernet addresses may come from it; `None` if it cannot be parsed.
+    fn allows_packet(self, head: &[u8], offload: Offload) -> Option<bool> {
         let mut at = ETHERNET;
         while is_tag(be16(head, at - 2)) {
             at += 4;
@@ -31,19 +45,26 @@ impl Binding {
             ETHERTYPE_IPV4 => self.allows_ipv4(packet, at, offload),
             ETHERTYPE_IPV6 => self.allows_ipv6(packet, at, offload),
             // A port that is bound to its link-layer address alone may speak any protocol.
-            _ => Some(self.addresses.is_empty() && !offload.needs_checksum()),
+            _ => Some(self.has_any() && !offload.needs_checksum()),
         }
     }
 
-    fn has(&self, address: IpAddr) -> bool {
-        self.addresses.is_empty() || self.addresses.contains(&address)
+    /// Whether any address goes with it.
+    fn has_any(self) -> bool {
+        self.mac == self.binding.mac && self.binding.addresses.is_empty()
     }
 
-    fn has_ipv6(&self, address: Ipv6Addr) -> bool {
+    fn has(self, address: IpAddr) -> bool {
+        let own = self.mac == self.binding.mac && self.binding.addresses.contains(&address);
+        let in_pair = |(mac, prefix): &(Mac, IpNet)| *mac == self.mac && prefix.contains(&address);
+        own || self.has_any() || self.binding.pairs.iter().any(in_pair)
+    }
+
+    fn has_ipv6(self, address: Ipv6Addr) -> bool {
         address == link_local(self.mac) || self.has(address.into())
     }
 
-    fn allows_ipv4(&self, packet: &[u8], at: usize, offload: Offload) -> Option<bool> {
+    fn allows_ipv4(self, packet: &[u8], at: usize, offload: Offload) -> Option<bool> {
         let first = *packet.first()?;
         let length = usize::from(first & 0xf) * 4;
         let header = packet.get(..length)?;
@@ -56,7 +77,7 @@ impl Binding {
         Some((source.is_unspecified() || self.has(source.into())) && (checksum || !offload.needs_checksum()))
     }
 
-    fn allows_ipv6(&self, packet: &[u8], at: usize, offload: Offload) -> Option<bool> {
+    fn allows_ipv6(self, packet: &[u8], at: usize, offload: Offload) -> Option<bool> {
         let source = Ipv6Addr::from(*packet.get(8..)?.first_chunk::<16>()?);
         if packet[0] >> 4 != 6 || !(source.is_unspecified() || self.has_ipv6(source)) {
             return Some(false);
@@ -99,13 +120,17 @@ mod tests {
     const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
 
     fn binding() -> Binding {
-        Binding { mac: OWN, addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()] }
+        Binding::new(OWN, &["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()], &[])
+    }
+
+    fn allows(binding: &Binding, bytes: &[u8], offload: Offload) -> bool {
+        let mut batch = Batch::default();
+        assert!(batch.push_bytes(bytes, offload));
+        binding.allows(&batch.frames()[0])
     }
 
     fn passes(bytes: &[u8], offload: Offload) -> bool {
-        let mut batch = Batch::default();
-        assert!(batch.push_bytes(bytes, offload));
-        binding().allows(&batch.frames()[0])
+        allows(&binding(), bytes, offload)
     }
 
     fn frame(tags: &[(u16, u16)], ethertype: u16, packet: &[u8]) -> Vec<u8> {
@@ -199,6 +224,33 @@ mod tests {
                 prop_assert!(!ok(own, &cut, 58, &advertisement(own, OWN)));
                 prop_assert!(!ok(own, &cut, 58, &[]));
             }
+        }
+
+        #[test]
+        fn pairs_add_themselves_and_nothing_else(source: [u8; 4], station in 0u8..4, tags in tags()) {
+            let pairs = ["10.0.1.0/24", "10.0.2.0/24@02:00:00:00:00:02"].map(|p| p.parse().unwrap());
+            let bound = Binding::new(OWN, &["10.0.0.1".parse().unwrap()], &pairs);
+            let mac = Mac([2, 0, 0, 0, 0, station]);
+            // Half of the cases are near what is allowed.
+            let near = source[0] & 1 == 1;
+            let [a, b, c, d] = if near { [10, 0, source[2] & 3, source[3] & 3] } else { source };
+            let address = Ipv4Addr::new(a, b, c, d);
+            let allowed = match station {
+                1 => (a, b, c, d) == (10, 0, 0, 1) || (a, b, c) == (10, 0, 1) || address.is_unspecified(),
+                2 => (a, b, c) == (10, 0, 2) || address.is_unspecified(),
+                _ => false,
+            };
+            let sent = |ethertype, packet: &[u8]| {
+                let mut f = frame(&tags, ethertype, packet);
+                f[6..12].copy_from_slice(&mac.0);
+                allows(&bound, &f, Offload::default())
+            };
+            prop_assert_eq!(sent(0x0800, &ipv4(address)), allowed);
+            prop_assert_eq!(sent(0x0806, &arp(mac, address)), allowed);
+            prop_assert!(!sent(0x0806, &arp(Mac([2, 0, 0, 0, 0, 9]), address)));
+            let link_local = sent(0x86dd, &ipv6(link_local(mac), &[], 17, &[0; 8]));
+            prop_assert_eq!(link_local, [1, 2].contains(&station));
+            prop_assert!(!sent(0x8847, &ipv4(address)));
         }
 
         #[test]

@@ -3,9 +3,11 @@
 
 use super::fdb::SegmentId;
 use crate::bond::Distribution;
+use crate::config::AddressPair;
 use crate::counters::Shared;
 use crate::headers::Mac;
 use crate::port::PortId;
+use ipnet::IpNet;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,8 +59,18 @@ pub struct PortEntry {
 pub struct Binding {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its IP addresses.
+    /// Its IP addresses; any, and any other protocol, if there is none.
     pub addresses: Vec<IpAddr>,
+    /// What it may send from besides: Ethernet addresses, each with IP addresses.
+    pub pairs: Vec<(Mac, IpNet)>,
+}
+
+impl Binding {
+    /// What a port may send from by its configuration.
+    pub fn new(mac: Mac, addresses: &[IpAddr], pairs: &[AddressPair]) -> Self {
+        let pairs = pairs.iter().map(|p| (p.mac.unwrap_or(mac), p.address)).collect();
+        Self { mac, addresses: addresses.to_vec(), pairs }
+    }
 }
 
 /// A place where a segment comes out.

@@ -92,12 +92,12 @@ pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables
             bound_to: c
                 .mac
                 .filter(|_| c.anti_spoofing)
-                .map(|mac| Binding { mac, addresses: c.addresses.clone() }),
+                .map(|mac| Binding::new(mac, &c.addresses, &c.allowed_address_pairs)),
             mtu: c.mtu,
             bond,
             master: None,
             mirror: c.mirror.as_deref().and_then(id_of),
-            assigned: c.mac.is_some() && !c.addresses.is_empty(),
+            assigned: c.mac.is_some() && !c.addresses.is_empty() && c.allowed_address_pairs.is_empty(),
             rate_in: rate(c.limit_in),
             rate_out: rate(c.limit_out),
         });

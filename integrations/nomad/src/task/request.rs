@@ -124,6 +124,7 @@ fn device(asked: &Attachment) -> Result<DeviceSpec, String> {
         })
         .map_err(|_| format!("network: mac: {:?} is no link-layer address", asked.mac))?,
         anti_spoofing: asked.anti_spoofing,
+        ..DeviceSpec::default()
     })
 }
 
