@@ -19,6 +19,7 @@ from nova.virt import hardware
 import os_resource_classes
 from oslo_concurrency import lockutils
 from oslo_log import log
+from oslo_utils import uuidutils
 from oslo_utils import versionutils
 
 from nova_microvisor import client
@@ -26,7 +27,7 @@ from nova_microvisor import events
 from nova_microvisor import options
 from nova_microvisor import phases
 from nova_microvisor import states
-from nova_microvisor import wishes
+from nova_microvisor import requested
 
 CONF = conf.CONF
 LOG = log.getLogger(__name__)
@@ -35,8 +36,6 @@ options.register(CONF)
 # Traits for flavors: trait:CUSTOM_MICROVISOR=required. One more for each network of the node's own.
 TRAIT = 'CUSTOM_MICROVISOR'
 TRAIT_PREPARED = f'{TRAIT}_PREPARED'
-# Seconds between tries while the node does not answer yet.
-PAUSE = 0.2
 
 
 class MicroVisorDriver(driver.ComputeDriver):
@@ -45,6 +44,8 @@ class MicroVisorDriver(driver.ComputeDriver):
     def __init__(self, virtapi):
         super().__init__(virtapi)
         self.node = client.Client.configured(CONF)
+        # For what users ask for: an upgrade of the node passes meanwhile.
+        self.repeating = self.node.repeating(CONF.microvisor.repeat_s)
         self.images = glance.API()
         self.host = CONF.host
         self.acting = set()  # UUIDs of instances that Nova is changing itself
@@ -59,7 +60,7 @@ class MicroVisorDriver(driver.ComputeDriver):
         events.Watch(self.node, host, self.acting, self.emit_event).start()
 
     def _await_node(self):
-        deadline = time.monotonic() + CONF.microvisor.connect_patience
+        deadline = time.monotonic() + CONF.microvisor.connect_timeout
         while True:
             try:
                 status = self.node.get('/v1/status')
@@ -67,7 +68,7 @@ class MicroVisorDriver(driver.ComputeDriver):
                 if time.monotonic() > deadline:
                     LOG.error('No node answers: %s. Start one (microvisor-node), or set [microvisor] node and token.', e)
                     raise exception.HypervisorUnavailable(host=self.host) from e
-                time.sleep(PAUSE)
+                time.sleep(client.PAUSE)
             else:
                 LOG.info('MicroVisor node %s, version %s', self.node.node, status['version'])
                 return
@@ -75,10 +76,10 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _remove_orphans(self):
         """Ends instances whose servers were deleted, or never written down, while nobody looked."""
         context = nova_context.get_admin_context()
-        ours = [instance['labels'][wishes.UUID] for instance in self._ours()]
+        ours = [instance['labels'][requested.UUID] for instance in self._ours()]
         orphans = [uuid for uuid in ours if not self._is_known(context, uuid)]
         share = CONF.microvisor.orphans_percent
-        if wishes.are_too_many(len(orphans), len(ours), share):
+        if requested.are_too_many(len(orphans), len(ours), share):
             LOG.error('Nova knows no servers for %d of %d instances on the node, more than %d%%: none is ended. If its database is '
                       'the right one, set [microvisor] orphans_percent = 100 and start nova-compute again.',
                       len(orphans), len(ours), share)
@@ -97,11 +98,11 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _ours(self):
         """Instances of the node that this nova-compute made."""
-        return [i for i in self.node.instances() if i['labels'].get(wishes.HOST) == self.host]
+        return [i for i in self.node.instances() if i['labels'].get(requested.HOST) == self.host]
 
-    def _find(self, uuid):
+    def _find(self, uuid, node=None):
         try:
-            return self.node.get(f'/v1/instances/{uuid}')
+            return (node or self.node).get(f'/v1/instances/{uuid}')
         except client.Problem as e:
             if e.kind != 'absent':
                 raise
@@ -109,7 +110,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _delete(self, uuid):
         try:
-            self.node.delete(f'/v1/instances/{uuid}', force='true')
+            self.repeating.delete(f'/v1/instances/{uuid}', force='true')
         except client.Problem as e:
             if e.kind != 'absent':
                 raise
@@ -152,7 +153,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _traits(self, status):
         networks = [network['name'] for network in self.node.get('/v1/networks')]
-        own = {wishes.network_trait(name) for name in networks if not name.startswith(wishes.network_name(''))}
+        own = {requested.network_trait(name) for name in networks if not name.startswith(requested.network_name(''))}
         return {TRAIT, *own} | ({TRAIT_PREPARED} if status['prepared_target'] else set())
 
     def get_host_uptime(self):
@@ -167,12 +168,12 @@ class MicroVisorDriver(driver.ComputeDriver):
         try:
             with timed('glance'):
                 image = self._image(context, image_meta.id)
-                text = wishes.config(instance, lambda: self._config_property(context, image_meta.id))
+                text = requested.config(instance, lambda: self._config_property(context, image_meta.id))
             with timed('neutron'):
                 ports = list(network_info or [])  # waits until Neutron has made and bound them
-            size = wishes.flavor(instance.flavor)
-            spec = wishes.instance_spec(instance, image, size, text, ports, phases.nanoseconds(str(context.timestamp)))
-        except wishes.Mistaken as e:
+            size = requested.flavor(instance.flavor)
+            spec = requested.instance_spec(instance, image, size, text, ports, phases.nanoseconds(str(context.timestamp)))
+        except requested.Invalid as e:
             raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=str(e)) from e
         with self._act(instance):
             with timed('driver'):
@@ -196,11 +197,12 @@ class MicroVisorDriver(driver.ComputeDriver):
             if size:
                 self._put('/v1/flavors', size)
             query = {} if power_on else {'defer': 'true'}
+            key = uuidutils.generate_uuid()
             for attempt in (1, 2):
                 for vif in ports:
-                    self._put('/v1/networks', wishes.port_network(vif, CONF.microvisor.physical_networks))
+                    self._put('/v1/networks', requested.port_network(vif, CONF.microvisor.physical_networks))
                 try:
-                    self.node.post('/v1/instances', spec, context.request_id, **query)
+                    made = self.repeating.post('/v1/instances', spec, context.request_id, key, **query)
                     break
                 except client.Problem as e:
                     # The last other instance of a network went meanwhile, and the network with it.
@@ -214,11 +216,16 @@ class MicroVisorDriver(driver.ComputeDriver):
         except client.Unreachable as e:
             LOG.error('%s', e, instance=instance)
             raise exception.HypervisorUnavailable(host=self.host) from e
+        if made['state'] == 'failed':
+            # The first answer, which is a problem, was lost.
+            with contextlib.suppress(client.Problem, client.Unreachable):
+                self._withdraw(instance.uuid, ports)
+            raise exception.BuildAbortException(instance_uuid=instance.uuid, reason=made.get('reason') or 'it failed')
 
-    def _put(self, path, wished):
+    def _put(self, path, body):
         """Makes a flavor or a network, unless it is there."""
         try:
-            self.node.post(path, wished)
+            self.repeating.post(path, body)
         except client.Problem as e:
             if e.kind != 'taken':
                 raise
@@ -227,7 +234,7 @@ class MicroVisorDriver(driver.ComputeDriver):
         self._delete(uuid)
         for vif in ports:
             try:
-                self.node.delete(f'/v1/networks/{wishes.network_name(vif["network"]["id"])}')
+                self.repeating.delete(f'/v1/networks/{requested.network_name(vif["network"]["id"])}')
             except client.Problem as e:
                 if e.kind not in ('absent', 'conflict'):  # conflict: other instances are on it
                     raise
@@ -263,17 +270,17 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _reconfigure(self, context, instance, image_meta):
         try:
-            running = self._find(instance.uuid)
-            text = wishes.config(instance, lambda: self._config_property(context, image_meta.id))
-            same = running['image'] == wishes.image_name(image_meta.id)
-            same = same and running['labels'].get(wishes.VARIABLES) == wishes.variables_label(instance)
+            running = self._find(instance.uuid, self.repeating)
+            text = requested.config(instance, lambda: self._config_property(context, image_meta.id))
+            same = running['image'] == requested.image_name(image_meta.id)
+            same = same and running['labels'].get(requested.VARIABLES) == requested.variables_label(instance)
             if not same or text is None or running['state'] != 'ready':
                 return False
-            self.node.put(f'/v1/instances/{instance.uuid}/config', {'config': text}, context.request_id)
+            self.repeating.put(f'/v1/instances/{instance.uuid}/config', {'config': text}, context.request_id)
             return True
         except exception.InstanceNotFound:
             return False
-        except (wishes.Mistaken, client.Problem) as e:
+        except (requested.Invalid, client.Problem) as e:
             # What runs goes on, and so the server is what it was.
             refused = exception.InstanceUnacceptable(instance_id=instance.uuid, reason=str(e))
             raise exception.InstanceFaultRollback(refused) from e
@@ -284,7 +291,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None, share_info=None):
         try:
-            state = self._find(instance.uuid)['state']
+            state = self._find(instance.uuid, self.repeating)['state']
         except exception.InstanceNotFound:
             # The node has lost its store, or is another one.
             self.spawn(context, instance, instance.image_meta, [], None, {}, network_info)
@@ -293,7 +300,7 @@ class MicroVisorDriver(driver.ComputeDriver):
             self._do(instance, 'start', exception.InstancePowerOnFailure, context.request_id)
 
     def power_off(self, instance, timeout=0, retry_interval=0):
-        state = self._find(instance.uuid)['state']
+        state = self._find(instance.uuid, self.repeating)['state']
         # One that has failed may wait to be started again, which ends now.
         if state == 'stopped':
             return
@@ -307,7 +314,7 @@ class MicroVisorDriver(driver.ComputeDriver):
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None, bad_volumes_callback=None,
                accel_info=None, share_info=None):
         try:
-            state = self._find(instance.uuid)['state']
+            state = self._find(instance.uuid, self.repeating)['state']
         except exception.InstanceNotFound:
             self.power_on(context, instance, network_info)
             return
@@ -329,13 +336,27 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _do(self, instance, verb, failure, request_id=None, **query):
         try:
             with self._act(instance):
-                became = self.node.post(f'/v1/instances/{instance.uuid}/{verb}', request_id=request_id, **query)
+                became = self._ask(instance.uuid, verb, request_id, query)
         except client.Problem as e:
             raise failure(instance_id=instance.uuid, reason=str(e)) from e
         except client.Unreachable as e:
             raise exception.HypervisorUnavailable(host=self.host) from e
         if became['state'] == 'failed':
             raise failure(instance_id=instance.uuid, reason=became.get('reason') or 'it failed')
+
+    def _ask(self, uuid, verb, request_id, query):
+        """What the instance became. A request whose first answer was lost may find it done."""
+        try:
+            return self.repeating.post(f'/v1/instances/{uuid}/{verb}', request_id=request_id, **query)
+        except client.Problem as e:
+            if e.kind != 'conflict':
+                raise
+            deadline = time.monotonic() + CONF.microvisor.timeout
+            while (seen := self._find(uuid, self.repeating))['state'] in states.ON_THE_WAY and time.monotonic() < deadline:
+                time.sleep(client.PAUSE)
+            if seen['state'] not in states.REACHED.get(verb, ()):
+                raise
+            return seen
 
     # What Nova wants to know.
 
@@ -346,10 +367,10 @@ class MicroVisorDriver(driver.ComputeDriver):
             raise exception.HypervisorUnavailable(host=self.host) from e
 
     def list_instances(self):
-        return [i['labels'][wishes.NAME] for i in self._ours()]
+        return [i['labels'][requested.NAME] for i in self._ours()]
 
     def list_instance_uuids(self):
-        return [i['labels'][wishes.UUID] for i in self._ours()]
+        return [i['labels'][requested.UUID] for i in self._ours()]
 
     def get_console_output(self, context, instance):
         text = self.node.get(f'/v1/instances/{instance.uuid}/console')
@@ -380,7 +401,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _image(self, context, image_id):
         """The node's name of a Glance image, which the node is given if it has it not."""
-        name = wishes.image_name(image_id)
+        name = requested.image_name(image_id)
         with lockutils.lock(name):
             try:
                 self.node.get(f'/v1/images/{name}')
@@ -389,23 +410,30 @@ class MicroVisorDriver(driver.ComputeDriver):
                 if e.kind != 'absent':
                     raise states.image_failure(image_id, e) from e
             with tempfile.TemporaryFile() as content:
-                bounded = wishes.Bounded(content, CONF.microvisor.image_maximum_mib << 20)
+                bounded = requested.Bounded(content, CONF.microvisor.image_maximum_mib << 20)
                 try:
                     self.images.download(context, image_id, data=bounded)
                     content.seek(0)
-                    self.node.post('/v1/images', content, name=name)
-                except wishes.Mistaken as e:
+                    self._put_image(name, content)
+                except requested.Invalid as e:
                     raise exception.ImageUnacceptable(image_id=image_id, reason=str(e)) from e
                 except client.Problem as e:
                     raise states.image_failure(image_id, e) from e
         return name
 
+    def _put_image(self, name, content):
+        try:
+            self.repeating.call('POST', '/v1/images', content, query={'name': name})
+        except client.Problem as e:
+            if e.kind != 'taken':
+                raise
+
     def _config_property(self, context, image_id):
-        return self.images.get(context, image_id)['properties'].get(wishes.CONFIG_PROPERTY)
+        return self.images.get(context, image_id)['properties'].get(requested.CONFIG_PROPERTY)
 
     def cache_image(self, context, image_id):
         try:
-            self.node.get(f'/v1/images/{wishes.image_name(image_id)}')
+            self.node.get(f'/v1/images/{requested.image_name(image_id)}')
             return False
         except client.Problem:
             self._image(context, image_id)
@@ -415,8 +443,8 @@ class MicroVisorDriver(driver.ComputeDriver):
         """Removes images and flavors that no server has, if Nova is told to remove unused images."""
         if not CONF.image_cache.remove_unused_base_images:
             return
-        used = {wishes.image_name(i.image_ref) for i in all_instances if i.image_ref}
-        used |= {i['labels'].get(wishes.SIZE) for i in self.node.instances()}
+        used = {requested.image_name(i.image_ref) for i in all_instances if i.image_ref}
+        used |= {i['labels'].get(requested.SIZE) for i in self.node.instances()}
         now = time.time()
         for kind, prefix in (('images', 'glance-'), ('flavors', 'nova-')):
             names = [thing['name'] for thing in self.node.get(f'/v1/{kind}')]

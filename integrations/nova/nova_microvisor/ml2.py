@@ -37,7 +37,9 @@ class MicroVisorMechanismDriver(api.MechanismDriver):
             if segment[api.NETWORK_TYPE] in TYPES:
                 details = {
                     portbindings.CAP_PORT_FILTER: False,
-                    'microvisor_anti_spoofing': port.get('port_security_enabled', True) and not port.get('allowed_address_pairs'),
+                    'microvisor_anti_spoofing': port.get('port_security_enabled', True),
+                    'microvisor_allowed_address_pairs': [
+                        {'address': pair['ip_address'], 'mac': pair['mac_address']} for pair in port.get('allowed_address_pairs') or ()],
                     'microvisor_physical_network': segment[api.PHYSICAL_NETWORK],
                     'microvisor_vlan': segment[api.SEGMENTATION_ID],
                 }

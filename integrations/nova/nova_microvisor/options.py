@@ -19,7 +19,10 @@ OPTIONS = [
                help='When nova-compute starts, instances whose servers Nova does not know are ended, unless there are several of '
                     'them and they are more than this share of all: the database of Nova may be empty, or an old one. 100 ends '
                     'them all the same.'),
-    cfg.IntOpt('connect_patience', default=30, min=0,
+    cfg.IntOpt('repeat_s', default=20, min=0,
+               help='Seconds for which a request is repeated when the node does not answer, or ends before it has: an upgrade '
+                    'of the node is not seen by the users of Nova.'),
+    cfg.IntOpt('connect_timeout', default=30, min=0, deprecated_name='connect_patience',
                help='Seconds that nova-compute waits for the node when it starts.'),
     cfg.IntOpt('reboot_grace_ms', default=2000, min=0, max=600000,
                help='Milliseconds that a guest has for a soft reboot.'),

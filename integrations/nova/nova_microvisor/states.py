@@ -30,6 +30,16 @@ LIFECYCLE = {
 EVERYWHERE = {'invalid', 'configuration', 'absent', 'failed'}
 
 
+# States that an instance is in when it has done what it was asked; `starting` and `stopping` lead there.
+REACHED = {
+    'start': {'ready', 'waiting'},
+    'stop': {'stopped', 'failed'},
+    'pause': {'paused'},
+    'resume': {'ready'},
+}
+ON_THE_WAY = {'starting', 'stopping'}
+
+
 def power(instance):
     """The power state of a node's instance. One that is about to be started again by its policy is in between."""
     if instance['state'] == 'failed' and instance['restart'] != 'never':

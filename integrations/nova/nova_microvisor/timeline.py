@@ -15,7 +15,7 @@ import oslo_messaging
 from nova_microvisor import client
 from nova_microvisor import options
 from nova_microvisor import phases
-from nova_microvisor import wishes
+from nova_microvisor import requested
 
 CONF = conf.CONF
 LOG = log.getLogger(__name__)
@@ -78,7 +78,7 @@ def main():
             return
         try:
             labels = node.get(f'/v1/instances/{uuid}')['labels']
-            found = phases.phases({'request': int(labels[wishes.REQUESTED]), **moments})
+            found = phases.phases({'request': int(labels[requested.REQUESTED]), **moments})
             node.post(f'/v1/instances/{uuid}/timeline/phases', found)
             LOG.info('%s: %s phases', uuid, len(found))
         except (client.Problem, client.Unreachable) as e:

@@ -10,7 +10,7 @@ from cloud import BUILD, Cloud
 
 Cloud().install_driver()
 sys.path.insert(0, str(BUILD))
-from nova_microvisor import phases, wishes  # noqa: E402: as installed
+from nova_microvisor import phases, requested  # noqa: E402: as installed
 
 
 def flavor(specs=None, vcpus=1, memory_mb=32):
@@ -25,57 +25,57 @@ def server(**more):
 
 class Flavors(unittest.TestCase):
     def test_one_that_says_nothing_is_none(self):
-        self.assertIsNone(wishes.flavor(flavor()))
+        self.assertIsNone(requested.flavor(flavor()))
 
     def test_equal_ones_have_one_name_and_others_another(self):
-        names = [wishes.flavor(flavor({'quota:cpu_shares': shares}))['name'] for shares in ('512', '512', '513')]
+        names = [requested.flavor(flavor({'quota:cpu_shares': shares}))['name'] for shares in ('512', '512', '513')]
         self.assertEqual(names[0], names[1])
         self.assertNotEqual(names[0], names[2])
 
     def test_more_processors_are_more_shares(self):
-        self.assertEqual(wishes.flavor(flavor(vcpus=2))['cpu_shares'], 2048)
+        self.assertEqual(requested.flavor(flavor(vcpus=2))['cpu_shares'], 2048)
 
     def test_nonsense_is_refused_with_its_key(self):
         for key, value in (('quota:cpu_shares', 'many'), ('quota:vif_outbound_average', '-1'), ('microvisor:prepared', '?'), ('microvisor:queue', 'nan')):
-            with self.assertRaisesRegex(wishes.Mistaken, key):
-                wishes.flavor(flavor({key: value}))
+            with self.assertRaisesRegex(requested.Invalid, key):
+                requested.flavor(flavor({key: value}))
 
 
 class Configurations(unittest.TestCase):
     def test_user_data_comes_before_the_property(self):
         data = base64.b64encode('a -> b'.encode()).decode()
         meta = {'image_microvisor_config': 'c -> d'}
-        self.assertEqual(wishes.config(server(user_data=data, system_metadata=meta), None), 'a -> b')
-        self.assertEqual(wishes.config(server(system_metadata=meta), None), 'c -> d')
-        self.assertIsNone(wishes.config(server(), None))
+        self.assertEqual(requested.config(server(user_data=data, system_metadata=meta), None), 'a -> b')
+        self.assertEqual(requested.config(server(system_metadata=meta), None), 'c -> d')
+        self.assertIsNone(requested.config(server(), None))
 
     def test_a_property_that_nova_cut_off_is_asked_for(self):
-        self.assertEqual(wishes.config(server(system_metadata={'image_microvisor_config': 'x' * 255}), lambda: 'whole'), 'whole')
+        self.assertEqual(requested.config(server(system_metadata={'image_microvisor_config': 'x' * 255}), lambda: 'whole'), 'whole')
 
     def test_user_data_that_is_no_text_is_refused(self):
         for data in (base64.b64encode(b'\xff\xfe').decode(), 'no base64'):
-            with self.assertRaises(wishes.Mistaken):
-                wishes.config(server(user_data=data), None)
+            with self.assertRaises(requested.Invalid):
+                requested.config(server(user_data=data), None)
 
 
 class Images(unittest.TestCase):
     def test_one_that_is_too_long_is_not_written_down(self):
         with tempfile.TemporaryFile() as file:
-            bounded = wishes.Bounded(file, 1 << 20)
+            bounded = requested.Bounded(file, 1 << 20)
             bounded.write(b'x' * (1 << 20))
-            with self.assertRaisesRegex(wishes.Mistaken, '1 MiB'):
+            with self.assertRaisesRegex(requested.Invalid, '1 MiB'):
                 bounded.write(b'x')
             self.assertEqual(file.seek(0, 2), 1 << 20)
 
 
 class Orphans(unittest.TestCase):
     def test_a_database_that_knows_few_of_many_is_the_wrong_one(self):
-        self.assertFalse(wishes.are_too_many(0, 0, 50))
-        self.assertFalse(wishes.are_too_many(1, 1, 50))
-        self.assertFalse(wishes.are_too_many(5, 10, 50))
-        self.assertTrue(wishes.are_too_many(6, 10, 50))
-        self.assertTrue(wishes.are_too_many(2, 2, 50))
-        self.assertFalse(wishes.are_too_many(10, 10, 100))
+        self.assertFalse(requested.are_too_many(0, 0, 50))
+        self.assertFalse(requested.are_too_many(1, 1, 50))
+        self.assertFalse(requested.are_too_many(5, 10, 50))
+        self.assertTrue(requested.are_too_many(6, 10, 50))
+        self.assertTrue(requested.are_too_many(2, 2, 50))
+        self.assertFalse(requested.are_too_many(10, 10, 100))
 
 
 class Phases(unittest.TestCase):

@@ -31,7 +31,7 @@ VARIABLE_PREFIX = 'microvisor:var:'
 SHARES = 1024
 
 
-class Mistaken(Exception):
+class Invalid(Exception):
     """An extra spec, a property or a port says what no node can do."""
 
 
@@ -44,7 +44,7 @@ class Bounded:
     def write(self, data):
         self.written += len(data)
         if self.written > self.maximum:
-            raise Mistaken(f'the image is longer than {self.maximum >> 20} MiB')
+            raise Invalid(f'the image is longer than {self.maximum >> 20} MiB')
         return self.file.write(data)
 
     def __getattr__(self, name):
@@ -77,7 +77,7 @@ def _number(specs, key, kind):
     except ValueError:
         value = 0
     if not 0 < value < float('inf'):
-        raise Mistaken(f'extra spec {key}: {specs[key]!r} is no number above 0')
+        raise Invalid(f'extra spec {key}: {specs[key]!r} is no number above 0')
     return value
 
 
@@ -86,7 +86,7 @@ def _switch(specs, key):
         return None
     value = specs[key].strip().lower()
     if value not in ('on', 'off', 'true', 'false', 'yes', 'no'):
-        raise Mistaken(f'extra spec {key}: {specs[key]!r} is neither on nor off')
+        raise Invalid(f'extra spec {key}: {specs[key]!r} is neither on nor off')
     return value in ('on', 'true', 'yes')
 
 
@@ -116,7 +116,7 @@ def flavor(of_nova):
 def variables(instance):
     found = {key[len(VARIABLE_PREFIX):]: value for key, value in instance.metadata.items() if key.startswith(VARIABLE_PREFIX)}
     if '' in found:
-        raise Mistaken(f'metadata {VARIABLE_PREFIX}: a variable has a name')
+        raise Invalid(f'metadata {VARIABLE_PREFIX}: a variable has a name')
     return found
 
 
@@ -131,7 +131,7 @@ def config(instance, whole_property):
         try:
             return base64.b64decode(instance.user_data).decode()
         except ValueError as e:
-            raise Mistaken(f'the user data is no text: {e}') from e
+            raise Invalid(f'the user data is no text: {e}') from e
     text = instance.system_metadata.get(f'image_{CONFIG_PROPERTY}')
     return whole_property() if text is not None and len(text) >= PROPERTY_KEPT else text
 
@@ -149,21 +149,26 @@ def port_network(vif, interfaces):
 
 
 def port_device(vif):
-    """A device that is a port of Neutron: its MAC address and its first fixed IPv4 address."""
+    """A device that is a port of Neutron: its MAC address and its first fixed IPv4 address. What else it has is allowed."""
+    details = vif['details'] or {}
     device = {
         'network': network_name(vif['network']['id']),
         'mac': vif['address'],
-        'anti_spoofing': (vif['details'] or {}).get('microvisor_anti_spoofing', True),
+        'anti_spoofing': details.get('microvisor_anti_spoofing', True),
     }
+    allowed = list(details.get('microvisor_allowed_address_pairs') or ())
     for subnet in vif['network']['subnets']:
         for ip in subnet['ips']:
             if subnet['version'] != 4 or 'address' in device:
+                allowed.append({'address': ip['address']})
                 continue
             device['address'] = ip['address']
             device['prefix'] = int(subnet['cidr'].rpartition('/')[2])
             gateway = subnet['gateway'] and subnet['gateway']['address']
             if gateway and gateway != ip['address']:
                 device['gateway'] = gateway
+    if device['anti_spoofing'] and allowed:
+        device['allowed_address_pairs'] = allowed
     return device
 
 
