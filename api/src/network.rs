@@ -32,6 +32,9 @@ pub struct Network {
     /// Largest packet, bytes.
     #[serde(default = "mtu")]
     pub mtu: u16,
+    /// Packets a second that each port may send to everyone, to a group or to an unknown address; 0 for no limit.
+    #[serde(default = "flood_limit")]
+    pub flood_limit: u64,
 }
 
 /// An IPv4 subnet; one of IPv6 is refused in its own terms.
@@ -48,6 +51,13 @@ fn subnet<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::Ipv4Net>, 
 
 fn mtu() -> u16 {
     1500
+}
+
+/// What a network's ports may flood unless it says otherwise, packets a second: what every guest can take beside its own.
+pub const FLOOD_LIMIT: u64 = 10_000;
+
+fn flood_limit() -> u64 {
+    FLOOD_LIMIT
 }
 
 /// A TAP of the host, or of one of its namespaces, on a network.

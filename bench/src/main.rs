@@ -2,6 +2,7 @@
 //! everything else is about the figures.
 
 mod click;
+mod faults;
 mod figures;
 mod node;
 mod ping;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("spec") => spec(&arguments[1..]),
+        Some("faults") => faults::main(),
         _ => return figures::main(&arguments),
     }
     ExitCode::SUCCESS

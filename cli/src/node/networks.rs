@@ -4,7 +4,7 @@ use super::escaped;
 use crate::options::values;
 use crate::output::{self, Failure};
 use api::client::Client;
-use api::network::{HostPort, Network, Uplink};
+use api::network::{FLOOD_LIMIT, HostPort, Network, Uplink};
 use clap::{Args, Subcommand};
 use switch::config::BondMode;
 
@@ -65,6 +65,9 @@ pub struct NetworkOptions {
     /// Largest packet, bytes
     #[arg(long, default_value_t = 1500, value_parser = values::mtu)]
     mtu: u16,
+    /// Packets a second that each port may send to everyone, to a group or to an unknown address; 0 for no limit
+    #[arg(long, default_value_t = FLOOD_LIMIT, value_name = "PACKETS")]
+    flood_limit: u64,
 }
 
 fn bond_mode(text: &str) -> Result<BondMode, String> {
@@ -90,6 +93,7 @@ impl NetworkOptions {
             uplink: (!self.uplink.is_empty()).then_some(uplink),
             point_to_point: self.point_to_point,
             mtu: self.mtu,
+            flood_limit: self.flood_limit,
         }
     }
 }

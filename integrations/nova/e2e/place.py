@@ -133,7 +133,7 @@ class Site:
 
     def compute(self, driver=None, **more):
         driver = driver or DRIVER
-        settings = {'microvisor': {'node': f'unix://{self.socket}', 'physical_networks': f'outside:{UPLINK}'}}
+        settings = {'microvisor': {'node': f'unix://{self.socket}', 'repeat_s': 10, 'physical_networks': f'outside:{UPLINK}'}}
         self.cloud.compute(driver, settings if driver == DRIVER else {}, **more)
 
     def kill_compute(self):
@@ -189,7 +189,7 @@ class Site:
         uuid, _ = self.create(**more)
         server = self.becomes(uuid, 'ACTIVE', 'ERROR')
         if server['status'] == 'ERROR':
-            raise AssertionError(server['fault']['message'])
+            raise AssertionError(server.get('fault', {}).get('message'))
         return uuid
 
     def delete(self, *uuids):

@@ -1,7 +1,8 @@
 """Processes are killed while Nova changes servers: nova-compute, the node's daemon, both, or the switch, at a random moment of
 each action. Afterwards every server is settled, Nova, the node and ping agree, and the node has nothing that Nova does not know.
 
-NOVA_E2E_SEED chooses the order and the moments (printed if left out), NOVA_E2E_ROUNDS how many of all combinations are tried.
+NOVA_E2E_SEED chooses the order and the moments (printed if left out), NOVA_E2E_ROUNDS how many of the 36 combinations are tried
+(default 12). The first nine have every action and every victim.
 """
 
 import base64
@@ -54,9 +55,10 @@ class Kills(unittest.TestCase):
     def test_whatever_is_killed_when_nova_and_the_node_agree_afterwards(self):
         seed = int(os.environ.get('NOVA_E2E_SEED') or time.time())
         chance = random.Random(seed)
-        rounds = list(itertools.product(ACTIONS, VICTIMS))
-        chance.shuffle(rounds)
-        rounds = rounds[:int(os.environ.get('NOVA_E2E_ROUNDS') or len(rounds))]
+        actions, victims = (chance.sample(list(names), len(names)) for names in (ACTIONS, VICTIMS))
+        first = list(zip(actions, itertools.cycle(victims)))
+        others = [each for each in itertools.product(ACTIONS, VICTIMS) if each not in first]
+        rounds = (first + chance.sample(others, len(others)))[:int(os.environ.get('NOVA_E2E_ROUNDS') or 12)]
         bystander = SITE.active(name='bystander')
         server = None
         lost = []

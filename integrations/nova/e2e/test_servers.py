@@ -163,6 +163,24 @@ class Servers(unittest.TestCase):
         uuid = SITE.active(flavor='tiny', networks=[{'port': port.id}])
         self.assertEqual([d['anti_spoofing'] for d in SITE.instance(uuid)['devices']], [False, True])
 
+    def test_an_allowed_address_pair_allows_itself_and_nothing_else(self):
+        network = SITE.api.network.create_network(name='outside', provider_network_type='flat', provider_physical_network='outside')
+        self.addCleanup(lambda: SITE.api.network.delete_network(network))
+        SITE.api.network.create_subnet(network_id=network.id, ip_version=4, cidr=f'{OUTSIDE_SUBNET}.0/24', is_dhcp_enabled=False)
+        pair = {'ip_address': f'{OUTSIDE_SUBNET}.100'}
+        port = SITE.api.network.create_port(network_id=network.id, fixed_ips=[{'ip_address': f'{OUTSIDE_SUBNET}.7'}],
+                                            allowed_address_pairs=[pair])
+        self.addCleanup(lambda: SITE.api.network.delete_port(port))
+        # It answers for all of the subnet.
+        config = PONG.replace('ARPResponder(eth0:ip', f'ARPResponder({OUTSIDE_SUBNET}.0/24')
+        self.assertNotEqual(config, PONG)
+        uuid = SITE.active(flavor='bare', config=config, networks=[{'port': port.id}])
+        device = SITE.instance(uuid)['devices'][0]
+        self.assertEqual(device['allowed_address_pairs'], [{'address': f'{OUTSIDE_SUBNET}.100/32', 'mac': device['mac']}])
+        answers = [SITE.answers_ping(f'{OUTSIDE_SUBNET}.{host}') for host in (7, 100, 101)]
+        self.assertEqual(answers, [True, True, False])
+        SITE.delete(uuid)
+
     def test_placement_knows_what_the_host_has(self):
         provider, = SITE.api.placement.get('/resource_providers').json()['resource_providers']
         inventories = SITE.api.placement.get(f'/resource_providers/{provider["uuid"]}/inventories').json()['inventories']
@@ -223,11 +241,12 @@ class Servers(unittest.TestCase):
         address = SITE.address(uuid)
         SITE.kill_node()
         service = lambda: next(s for s in SITE.api.compute.services() if s.binary == 'nova-compute')
-        eventually('the service is disabled', lambda: service().status == 'disabled', 20)
+        eventually('the service is disabled', lambda: service().status == 'disabled', 40)
         self.assertIn('does not answer', service().disabled_reason)
         self.assertTrue(SITE.answers_ping(address), 'guests go on without the daemon')
         SITE.start_node()
         eventually('the service is enabled', lambda: service().status == 'enabled', 20)
+        self.assertTrue(SITE.answers_ping(SITE.address(SITE.active(name='next'))), 'servers are made at once')
         self.assertEqual(SITE.becomes(uuid, 'ACTIVE')['OS-EXT-STS:power_state'], 1)
         self.assertTrue(SITE.answers_ping(address))
 

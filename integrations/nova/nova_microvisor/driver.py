@@ -57,7 +57,7 @@ class MicroVisorDriver(driver.ComputeDriver):
         self.host = host
         self._await_node()
         self._remove_orphans()
-        events.Watch(self.node, host, self.acting, self.emit_event).start()
+        events.Watch(self.node, host, self.acting, self.emit_event, self.virtapi.update_compute_provider_status).start()
 
     def _await_node(self):
         deadline = time.monotonic() + CONF.microvisor.connect_timeout

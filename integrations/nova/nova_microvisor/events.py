@@ -27,17 +27,20 @@ DISABLED = 'AUTO: '
 
 
 class Watch(threading.Thread):
-    """Follows the node's events for ever. `emit` gets Nova's, but for instances in `acting`: these change by Nova's will."""
+    """Follows the node's events for ever. `emit` gets Nova's, but for instances in `acting`: these change by Nova's will.
+    `mark(context, uuid, enabled)` has Placement know of a compute node whether it takes servers."""
 
-    def __init__(self, node, host, acting, emit):
+    def __init__(self, node, host, acting, emit, mark):
         super().__init__(name='microvisor-events', daemon=True)
-        self.node, self.host, self.acting, self.emit = node, host, acting, emit
+        self.node, self.host, self.acting, self.emit, self.mark = node, host, acting, emit, mark
 
     def run(self):
+        away_since = None
         while True:
             try:
                 for told in self.node.watch(SILENCE):
                     if told is None:
+                        away_since = None
                         self._listening()
                     else:
                         self._pass_on(told['kind'], told['subject'])
@@ -46,7 +49,11 @@ class Watch(threading.Thread):
                 LOG.warning('The node does not tell events: %s', e)
             except Exception:
                 LOG.exception('An event of the node was not passed on')
-            self._service_up(False)
+            now = time.monotonic()
+            away_since = away_since or now
+            # An upgrade passes, and requests that come meanwhile are repeated.
+            if now - away_since > CONF.microvisor.repeat_s:
+                self._service_up(False)
             time.sleep(PAUSE)
 
     def _listening(self):
@@ -63,13 +70,17 @@ class Watch(threading.Thread):
     def _service_up(self, up):
         """Enables the compute service, or disables it, so that the scheduler knows."""
         try:
-            service = objects.Service.get_by_compute_host(nova_context.get_admin_context(), self.host)
+            context = nova_context.get_admin_context()
+            service = objects.Service.get_by_compute_host(context, self.host)
             by_hand = service.disabled and not (service.disabled_reason or '').startswith(DISABLED)
             if service.disabled != up or by_hand:
                 return
             service.disabled = not up
             service.disabled_reason = None if up else f'{DISABLED}the MicroVisor node does not answer'
             service.save()
+            # Nova itself has Placement know once a minute only, and until then finds no valid host.
+            for node in objects.ComputeNodeList.get_all_by_host(context, self.host):
+                self.mark(context, node.uuid, up)
             LOG.warning('The compute service is %s: the node %s', *(('enabled', 'answers') if up else ('disabled', 'does not answer')))
         except exception.ComputeHostNotFound:
             pass  # it is just about to be registered

@@ -52,7 +52,7 @@ pub fn segment(network: &Network) -> SegmentConfig {
     SegmentConfig {
         point_to_point: network.point_to_point,
         answer_neighbours: !network.point_to_point,
-        flood_limit: 0,
+        flood_limit: network.flood_limit,
     }
 }
 

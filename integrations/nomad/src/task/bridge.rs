@@ -5,7 +5,7 @@
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
 use api::instance::DeviceSpec;
-use api::network::{Network, Uplink};
+use api::network::{FLOOD_LIMIT, Network, Uplink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub async fn take(
         }),
         point_to_point: false,
         mtu: 1500,
+        flood_limit: FLOOD_LIMIT,
     };
     let mut made = node.make_network(&network).await;
     if made.as_ref().is_err_and(|e| !e.is("absent") && !e.is("taken")) {
