@@ -94,7 +94,7 @@ impl Client {
 
     /// The node with this socket, if it listens there.
     pub fn on_socket(socket: PathBuf) -> Option<Self> {
-        std::os::unix::net::UnixStream::connect(&socket).ok()?;
+        listener::connect(&socket).ok()?;
         let agent = Agent::with_parts(configuration(), UnixConnector(socket.clone()), NoResolver);
         Some(Self { agent, base: "http://node".into(), socket: Some(socket), token: None })
     }
@@ -109,7 +109,7 @@ impl Client {
     pub fn required() -> Result<Self, Problem> {
         let socket = std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from);
         Self::find().ok_or_else(|| {
-            let tried = std::os::unix::net::UnixStream::connect(&socket);
+            let tried = listener::connect(&socket);
             if tried.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
                 return Problem::permission(format!("no permission to ask the node at {}", socket.display()));
             }

@@ -28,10 +28,15 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path.join(LOCK))
 }
 
+/// The lock of a run directory that this program made, not taken yet. `InvalidData`: it is somebody else's file.
+pub fn open_own_lock(path: &Path) -> io::Result<File> {
+    let mut file = open_lock(path)?;
+    let mut marker = Vec::new();
+    (&mut file).take(LOCK_MARKER.len() as u64 + 1).read_to_end(&mut marker)?;
+    if marker == LOCK_MARKER { Ok(file) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
 /// Whether an instance of this name runs without the node: somebody holds the lock of its run directory.
 pub fn runs(name: &str) -> bool {
-    let Ok(mut lock) = open_lock(&root().join(name)) else { return false };
-    let mut marker = Vec::new();
-    let read = (&mut lock).take(LOCK_MARKER.len() as u64 + 1).read_to_end(&mut marker);
-    read.is_ok() && marker == LOCK_MARKER && lock.try_lock_shared().is_err()
+    open_own_lock(&root().join(name)).is_ok_and(|lock| lock.try_lock_shared().is_err())
 }

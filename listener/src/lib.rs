@@ -1,11 +1,15 @@
 //! Listening Unix sockets: at paths where an earlier process may have left its socket, and in processes that may run out of
 //! descriptors. A process that ends leaves its socket's file behind, and the next one at the same path has
 //! to remove it first. Only a socket that nobody listens on is removed: never a regular file, and never the socket of
-//! a process that runs.
+//! a process that runs. `ask` is the side that connects.
 
 #![forbid(unsafe_code)]
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+mod ask;
+
+pub use ask::{CONNECT_TIMEOUT, ask, connect};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -63,7 +67,7 @@ fn is_stale(path: &Path) -> io::Result<bool> {
     // A socket of another kind answers a stream with EPROTOTYPE: somebody has it.
     let address = SocketAddrUnix::new(path)?;
     let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    if let Err(e) = connect(&probe, &address) {
+    if let Err(e) = rustix::net::connect(&probe, &address) {
         refused = e == rustix::io::Errno::CONNREFUSED;
     }
     Ok(refused)

@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         log.init();
     }
     // The switch, which is started from here, has about seven descriptors a port.
-    match process::raise_descriptors() {
+    match switch::confine::raise_descriptor_limit() {
         Ok(limit) if limit < DESCRIPTORS => tracing::warn!(
             limit,
             "few descriptors: enough for about {} devices; raise LimitNOFILE of the service",

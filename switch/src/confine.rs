@@ -135,11 +135,12 @@ fn no_new_privileges() -> io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// As many descriptors as the host lets this process have. A port's peer has at most 13: its connection, four of its rings,
+/// As many descriptors as the host lets this process have; how many that is. A port's peer has at most 13: its connection, four of its rings,
 /// and eight that came with a message.
-pub fn raise_descriptor_limit() -> io::Result<()> {
+pub fn raise_descriptor_limit() -> io::Result<u64> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// For the whole process, before it has other threads.

@@ -1,10 +1,10 @@
 //! The instances that run without the node: found by their run directories, without a daemon.
 
 use super::directory::{RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
-use api::local::{LOCK, LOCK_MARKER, open_lock, root};
+use api::local::{LOCK, open_lock, open_own_lock, root};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,12 +12,8 @@ use std::time::{Duration, Instant};
 /// Takes the lock of a run directory whose supervisor is gone. The lock says so, not a process number, which may be
 /// another's by now. A folder without a lock that this program made is no instance's.
 fn lock_of_dead(path: &Path) -> Option<File> {
-    let mut file = open_lock(path).ok()?;
-    let mut marker = Vec::new();
-    (&mut file).take(LOCK_MARKER.len() as u64 + 1).read_to_end(&mut marker).ok()?;
-    if marker != LOCK_MARKER || file.try_lock().is_err() {
-        return None;
-    }
+    let file = open_own_lock(path).ok()?;
+    file.try_lock().ok()?;
     // It may have been removed, and the name taken anew, before it was locked.
     let (ours, there) = (file.metadata().ok()?, fs::symlink_metadata(path.join(LOCK)).ok()?);
     ((ours.dev(), ours.ino()) == (there.dev(), there.ino())).then_some(file)

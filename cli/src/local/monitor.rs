@@ -10,7 +10,6 @@ use machine::timeline::Tsc;
 use machine::timeline::{Phase, Timeline};
 use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -43,8 +42,7 @@ pub struct Sockets(pub Vec<PathBuf>);
 impl Drop for Sockets {
     fn drop(&mut self) {
         for path in &self.0 {
-            let nobody =
-                UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+            let nobody = listener::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
             if nobody {
                 // Who cannot remove it leaves it: the next monitor there replaces it.
                 let _ = std::fs::remove_file(path);

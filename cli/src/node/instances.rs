@@ -9,7 +9,6 @@ use api::instance::Instances;
 use api::timeline::Timeline;
 use machine::status;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub fn expected() -> Result<Option<Client>, Failure> {
     let named = std::env::var_os(SOCKET).map(PathBuf::from);
     let is_named = named.is_some();
     let socket = named.unwrap_or_else(|| DEFAULT.into());
-    match UnixStream::connect(&socket) {
+    match listener::connect(&socket) {
         Ok(_) => Ok(Client::on_socket(socket)),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             let message = format!("no permission to ask the node at {}", socket.display());

@@ -5,6 +5,8 @@
 pub mod spawn;
 pub mod usage;
 
+use rustix::io::Errno;
+use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -83,12 +85,8 @@ impl Process {
 
     /// Keeps it on these processors (sched_setaffinity(2)), with all threads that it has, and all that they start.
     pub fn pin(&self, cpus: &[usize]) -> io::Result<()> {
-        // SAFETY: an all-zero `cpu_set_t` is an empty set, and `CPU_SET` ignores what is beyond its end.
-        let set = unsafe {
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            cpus.iter().for_each(|&cpu| libc::CPU_SET(cpu, &mut set));
-            set
-        };
+        let mut set = CpuSet::new();
+        cpus.iter().filter(|&&cpu| cpu < CpuSet::MAX_CPU).for_each(|&cpu| set.set(cpu));
         let mut pinned: Vec<i32> = Vec::new();
         // A thread may start another before it is pinned itself: until none is new.
         loop {
@@ -101,14 +99,10 @@ impl Process {
                 return Ok(());
             }
             for task in new {
-                // SAFETY: the set lives across the call.
-                let done = unsafe { libc::sched_setaffinity(task, size_of_val(&set), &raw const set) };
-                if done != 0 {
-                    let error = io::Error::last_os_error();
+                match sched_setaffinity(Pid::from_raw(task), &set) {
                     // A thread that has ended needs no processor.
-                    if error.raw_os_error() != Some(libc::ESRCH) {
-                        return Err(error);
-                    }
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(e) => return Err(e.into()),
                 }
                 pinned.push(task);
             }
@@ -126,30 +120,8 @@ impl Process {
 
 /// The processors that this process may use.
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
-    // SAFETY: an all-zero `cpu_set_t` is an empty set, and the call fills it in; `CPU_ISSET` is asked within its size.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &set)).collect())
-    }
-}
-
-/// Raises how many descriptors may be open as far as the host allows; how many that is.
-pub fn raise_descriptors() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls are given a valid `rlimit`.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        limit.rlim_cur = limit.rlim_max;
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(limit.rlim_cur)
+    let set = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
 /// Takes what the kernel keeps of children that ended, for ever: who waits for one has its descriptor.

@@ -1,10 +1,13 @@
 //! A connection to a switch.
 
 use super::{Event, Request, Response};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
+
+/// Longest answer, bytes: what there is to say of all the ports that a switch may have.
+const ANSWER_MAXIMUM: usize = 64 << 20;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,23 +34,18 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub fn connect(socket: &Path) -> Result<Self, CallError> {
-        let stream = UnixStream::connect(socket)?;
-        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(listener::connect(socket)?) })
     }
 
-    /// Asks, and waits for the answer no longer than `timeout`.
+    /// Asks, and waits for the answer. All of it takes no longer than `timeout`, however slowly the other side writes.
     pub fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, CallError> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        let stream = self.stream.get_mut();
-        stream.set_read_timeout(Some(timeout))?;
-        stream.write_all(&line)?;
-        let mut answer = String::new();
-        if self.stream.read_line(&mut answer)? == 0 {
+        let answer = listener::ask(&mut self.stream, &line, ANSWER_MAXIMUM, timeout)?;
+        if answer.is_empty() {
             return Err(CallError::Ended);
         }
-        match serde_json::from_str(&answer)? {
+        match serde_json::from_slice(&answer)? {
             Response::Refused { message } => Err(CallError::Refused(message)),
             response => Ok(response),
         }
