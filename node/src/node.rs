@@ -43,6 +43,8 @@ pub struct Node {
     pub watcher: Watcher,
     /// Monitors that are prepared for the next starts.
     pub prepared: PreparedPool,
+    /// Held while the address of an interface is taken over.
+    pub takeover: tokio::sync::Mutex<()>,
     instances: RwLock<HashMap<Uuid, Handle>>,
     started_unix_ns: u64,
     tsc_hz: u64,
@@ -75,6 +77,7 @@ impl Node {
             confinement,
             watcher,
             prepared,
+            takeover: tokio::sync::Mutex::default(),
             instances: RwLock::default(),
             started_unix_ns: unix_ns(),
             tsc_hz: measure().await,

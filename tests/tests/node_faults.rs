@@ -401,6 +401,36 @@ fn crash_loop_reads_as_such_between_its_tries() {
 }
 
 #[test]
+fn instance_whose_first_start_fails_is_started_again_by_its_policy() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = std::env::temp_dir().join(unique("first"));
+    std::fs::create_dir(&folder).expect("new");
+    let monitor = folder.join("microvisor-vmm");
+    let real = program("microvisor-vmm");
+    let text = format!(
+        "#!/bin/sh\nmkdir {}/failed 2>/dev/null && exit 3\nexec {} \"$@\"\n",
+        folder.display(),
+        real.display()
+    );
+    std::fs::write(&monitor, text).expect("written");
+    std::fs::set_permissions(&monitor, std::fs::Permissions::from_mode(0o755)).expect("set");
+    // This daemon has no other programs beside it.
+    let mut node = Node::idle(program("../failpoints/release/microvisor-node"), &[]);
+    let release = real.parent().expect("a folder").display().to_string();
+    let path = std::env::var("PATH").unwrap_or_default();
+    node.environment.push(("PATH", format!("{}:{release}:{path}", folder.display())));
+    node.start();
+    let host = Namespace::new();
+    node.post("/v1/networks", &network("blue", 0, &host)).is(201);
+    node.post("/v1/instances?wait=none", &firewall("fw", &json!({ "restart": "always" }))).is(201);
+    eventually("it is ready in the end", || instance(&node, "fw")["state"] == "ready");
+    assert!(folder.join("failed").exists(), "the first start failed");
+    assert_eq!(instance(&node, "fw")["restarts"], 1);
+    drop(node);
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[test]
 fn no_memory_is_refused_in_its_own_words() {
     let (node, _host) = site();
     for more in [json!({ "memory_mib": 0 }), json!({ "flavor": "none" })] {

@@ -31,6 +31,9 @@ async fn create(
     Body(mut network): Body<Network>,
 ) -> Result<Response, Problem> {
     check(&network)?;
+    let takes_over = network.uplink.as_ref().is_some_and(|u| u.take_over);
+    // Two that want one interface, of which the second finds it without its address: it is told of the first instead.
+    let _alone = if takes_over { Some(node.takeover.lock().await) } else { None };
     if node.store.network(&network.name).is_ok() {
         return Err(Problem::taken("network", &network.name));
     }

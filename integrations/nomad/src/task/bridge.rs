@@ -7,12 +7,9 @@ use crate::proto::drivers::TaskConfig;
 use api::instance::DeviceSpec;
 use api::network::{FLOOD_LIMIT, Network, Uplink};
 use std::path::Path;
-use std::time::Duration;
 
 /// Nomad's interface in the namespace.
 const INTERFACE: &str = "eth0";
-/// How long the node takes to make a network that another task has asked for.
-const MEANWHILE: Duration = Duration::from_millis(100);
 
 /// The node's network that is an allocation's.
 pub fn name(config: &TaskConfig) -> String {
@@ -43,13 +40,7 @@ pub async fn take(
         mtu: 1500,
         flood_limit: FLOOD_LIMIT,
     };
-    let mut made = node.make_network(&network).await;
-    if made.as_ref().is_err_and(|e| !e.is("absent") && !e.is("taken")) {
-        // Another task of the group may just be taking it over, and then the interface has lost its address already.
-        tokio::time::sleep(MEANWHILE).await;
-        made = node.make_network(&network).await;
-    }
-    match made {
+    match node.make_network(&network).await {
         // An earlier start of this task has made it.
         Err(e) if e.is("absent") => return Ok(None),
         Err(e) if !e.is("taken") => return Err(e),
