@@ -30,7 +30,7 @@ PROGRAM := cargo build --release --workspace --bin
 CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench figures docs fuzz install clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ bench-program:
 
 bench: build bench-program ## measure what SPECIFICATION.md promises (BENCH=redis, tcp, switch, node or click for those; BENCH=--json for numbers only)
 	$(RELEASE)/microvisor-bench spec $(BENCH)
+
+faults: build bench-program ## do one bad thing at a time to a node with traffic, and print what others lost
+	$(RELEASE)/microvisor-bench faults
 
 figures: build bench-program test-packages ## draw all figures from a quick run, to target/figures
 	$(RELEASE)/microvisor-bench all --quick --out target/figures

@@ -33,12 +33,14 @@ Usage: microvisor-bench FIGURE ... [--quick] [--out DIR]
        microvisor-bench all [--quick] [--out DIR]
        microvisor-bench compare OLD NEW
        microvisor-bench spec [redis | tcp | switch] [--rounds N] [--json]
+       microvisor-bench faults
 
   fig01 ... fig17  a figure; `list` says what they are
   all              all of them
   compare OLD NEW  what got better or worse between two runs (folders, or files), beyond the noise; status 1: something
                    got worse
   spec             measure what SPECIFICATION.md promises (spec --help)
+  faults           do one bad thing at a time to a node with traffic: a table of what others lost
 
   --quick          fewer rounds and points: all within 15 minutes on 2 CPUs
   --out DIR        where figNN.json, .svg, .png and index.html go (default: figures)
