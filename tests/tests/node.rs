@@ -337,9 +337,9 @@ fn what_cannot_run_is_refused_with_its_place_and_nothing_is_left() {
 fn a_request_sent_twice_makes_one_instance() {
     let site = Site::new();
     let send = |spec: &Value| site.node.ask("POST", "/v1/instances", Some(spec), &["Idempotency-Key: k"]);
-    let wished = spec("a", &Value::Null);
-    let first = send(&wished).is(201);
-    assert_eq!(send(&wished).is(200)["id"], first["id"]);
+    let one = spec("a", &Value::Null);
+    let first = send(&one).is(201);
+    assert_eq!(send(&one).is(200)["id"], first["id"]);
     send(&spec("b", &Value::Null)).is(422);
 }
 

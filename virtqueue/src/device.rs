@@ -316,14 +316,14 @@ impl DeviceQueue {
         }
         let before = core::mem::replace(&mut self.asked, self.next_used);
         // SAFETY: the ring is there (`new`).
-        unsafe { self.parts.driver_wish(self.event_index) }.is_wanted(before, self.next_used)
+        unsafe { self.parts.driver_events(self.event_index) }.is_wanted(before, self.next_used)
     }
 
     /// Tells the driver not to notify (2.7.10).
     #[inline]
     pub fn disarm(&self) {
         // SAFETY: the ring is there (`new`).
-        unsafe { self.parts.device_wish(self.event_index) }.suppress(self.next_available);
+        unsafe { self.parts.device_events(self.event_index) }.suppress(self.next_available);
     }
 
     /// Asks the driver to notify at the next chain beyond the `seen` that were looked at (2.7.10); whether one is
@@ -332,7 +332,7 @@ impl DeviceQueue {
     pub fn arm(&self, seen: u16) -> Result<bool, RingError> {
         let index = self.next_available.wrapping_add(seen);
         // SAFETY: the ring is there (`new`).
-        unsafe { self.parts.device_wish(self.event_index) }.request(index);
+        unsafe { self.parts.device_events(self.event_index) }.request(index);
         Ok(self.waiting()? > seen)
     }
 }

@@ -120,7 +120,7 @@ impl DriverQueue {
         // SAFETY: the rings are there (`new`).
         unsafe {
             self.parts.available_index().store(self.next_available, Ordering::Release);
-            self.parts.device_wish(self.event_index).is_wanted(before, self.next_available)
+            self.parts.device_events(self.event_index).is_wanted(before, self.next_available)
         }
     }
 
@@ -180,13 +180,13 @@ impl DriverQueue {
     #[inline]
     pub fn arm(&self) {
         // SAFETY: the ring is there (`new`).
-        unsafe { self.parts.driver_wish(self.event_index) }.request(self.next_used);
+        unsafe { self.parts.driver_events(self.event_index) }.request(self.next_used);
     }
 
     /// Asks for no notifications (2.7.7).
     #[inline]
     pub fn disarm(&self) {
         // SAFETY: the ring is there (`new`).
-        unsafe { self.parts.driver_wish(self.event_index) }.suppress(self.next_used);
+        unsafe { self.parts.driver_events(self.event_index) }.suppress(self.next_used);
     }
 }

@@ -48,7 +48,7 @@ impl Notification<'_> {
     /// Whether the other side wants to be notified of the entries `before..after`, which were published.
     #[inline]
     pub fn is_wanted(&self, before: u16, after: u16) -> bool {
-        // The index must be visible before the wish is read, or both sides fall asleep.
+        // The index must be visible before the suppression is read, or both sides fall asleep.
         fence(Ordering::SeqCst);
         if self.event_index {
             crossed(self.event.load(Ordering::Relaxed), before, after)

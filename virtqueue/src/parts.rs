@@ -159,7 +159,7 @@ impl Parts {
     /// # Safety
     /// See [`Parts::available_index`].
     #[inline]
-    pub(crate) unsafe fn driver_wish(&self, event_index: bool) -> Notification<'_> {
+    pub(crate) unsafe fn driver_events(&self, event_index: bool) -> Notification<'_> {
         // SAFETY: both words lie in the ring, `used_event` at its end.
         unsafe {
             let flags = self.word(self.available, AVAILABLE_FLAGS);
@@ -173,7 +173,7 @@ impl Parts {
     /// # Safety
     /// See [`Parts::available_index`].
     #[inline]
-    pub(crate) unsafe fn device_wish(&self, event_index: bool) -> Notification<'_> {
+    pub(crate) unsafe fn device_events(&self, event_index: bool) -> Notification<'_> {
         // SAFETY: both words lie in the ring, `avail_event` at its end.
         unsafe {
             let flags = self.word(self.used, USED_FLAGS);

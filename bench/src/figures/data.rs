@@ -108,7 +108,7 @@ pub struct Axis {
     pub unit: String,
     /// How numbers are laid out.
     pub scale: Scale,
-    /// What is wished for.
+    /// What is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub better: Option<Better>,
 }

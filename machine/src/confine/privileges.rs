@@ -114,7 +114,7 @@ pub fn parent() -> i32 {
     unsafe { libc::getppid() }
 }
 
-/// Ends this process when `parent`, which started it, ends. The kernel forgets the wish when the user changes: it
+/// Ends this process when `parent`, which started it, ends. The kernel forgets that when the user changes: it
 /// comes after [`drop_all`].
 pub fn die_with(starter: i32) -> Result<(), Error> {
     // SAFETY: a plain system call.

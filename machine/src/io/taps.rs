@@ -4,7 +4,7 @@ use super::watch::{Interest, WatchSet};
 use super::{NETS, RECEIVE_KICK, TAP, TRANSMIT_KICK};
 use crate::ending::{Ending, Fault};
 use crate::eventfd::EventFd;
-use crate::net::device::{Left, TapNet};
+use crate::net::device::{Progress, TapNet};
 use virtqueue::RingError;
 
 /// Passes over a transmit queue after the guest's end: as many as the longest queue takes.
@@ -59,19 +59,19 @@ impl TapPort {
                 ("receive", self.device.receive())
             }
         };
-        let (left, wake) = pass.map_err(|e| ring_fault(self.number, queue, e))?;
+        let (progress, wake) = pass.map_err(|e| ring_fault(self.number, queue, e))?;
         let tap = Self::token(index, TAP);
         let mut lost = None;
-        match left {
-            Left::More => watch.look_again(Self::token(index, source)),
+        match progress {
+            Progress::More => watch.look_again(Self::token(index, source)),
             // The device waits for the guest alone.
-            Left::NoBuffers => watch.remove(tap),
-            Left::Nothing if source == TRANSMIT_KICK => {}
-            Left::Nothing => {
+            Progress::NoBuffers => watch.remove(tap),
+            Progress::Idle if source == TRANSMIT_KICK => {}
+            Progress::Idle => {
                 // It was waited for before, and can be again.
                 let _ = watch.set(tap, self.device.tap(), Interest::Read);
             }
-            Left::Lost(e) => {
+            Progress::Lost(e) => {
                 self.device.counters.lost = true;
                 watch.remove(tap);
                 watch.remove(Self::token(index, RECEIVE_KICK));
@@ -86,7 +86,7 @@ impl TapPort {
     /// Sends what an ended guest has left in its transmit queue. A queue that is broken no longer matters.
     pub fn finish(&mut self) {
         for _ in 0..LAST_PASSES {
-            if !matches!(self.device.transmit(), Ok((Left::More, _))) {
+            if !matches!(self.device.transmit(), Ok((Progress::More, _))) {
                 return;
             }
         }

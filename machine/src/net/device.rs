@@ -22,9 +22,9 @@ const RANGES: usize = 1024;
 
 /// What a pass over a queue left behind.
 #[derive(Debug)]
-pub enum Left {
+pub enum Progress {
     /// Nothing; the guest rings, or the TAP becomes readable.
-    Nothing,
+    Idle,
     /// More to do at once.
     More,
     /// Packets that the guest has no buffers for: wait for its doorbell, not for the TAP.
@@ -98,12 +98,12 @@ impl TapNet {
     }
 
     /// Moves packets from the guest to the TAP; whether the guest wants to be woken.
-    pub fn transmit(&mut self) -> Result<(Left, bool), RingError> {
+    pub fn transmit(&mut self) -> Result<(Progress, bool), RingError> {
         self.transmit.disarm();
-        let mut left = Left::More;
+        let mut progress = Progress::More;
         for _ in 0..BATCH {
             let Some(chain) = self.next_transmitted()? else {
-                left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
+                progress = if self.transmit.arm(0)? { Progress::More } else { Progress::Idle };
                 break;
             };
             if !(HEADER as u64..=PACKET_MAXIMUM as u64).contains(&chain.length) {
@@ -112,30 +112,30 @@ impl TapNet {
             match self.vectored(libc::writev) {
                 Ok(_) => self.counters.transmitted += 1,
                 Err(e) if is_lost(&e) => {
-                    left = Left::Lost(e);
+                    progress = Progress::Lost(e);
                     break;
                 }
                 Err(_) => self.counters.refused += 1,
             }
             complete(&mut self.transmit, chain.head, 0);
         }
-        Ok((left, publish(&mut self.transmit)))
+        Ok((progress, publish(&mut self.transmit)))
     }
 
     /// Throws away what the guest transmits, for a device whose TAP is gone: its driver gets its buffers back. Whether
     /// the guest wants to be woken.
-    pub fn discard(&mut self) -> Result<(Left, bool), RingError> {
+    pub fn discard(&mut self) -> Result<(Progress, bool), RingError> {
         self.transmit.disarm();
-        let mut left = Left::More;
+        let mut progress = Progress::More;
         for _ in 0..BATCH {
             let Some(chain) = self.next_transmitted()? else {
-                left = if self.transmit.arm(0)? { Left::More } else { Left::Nothing };
+                progress = if self.transmit.arm(0)? { Progress::More } else { Progress::Idle };
                 break;
             };
             self.counters.refused += 1;
             complete(&mut self.transmit, chain.head, 0);
         }
-        Ok((left, publish(&mut self.transmit)))
+        Ok((progress, publish(&mut self.transmit)))
     }
 
     /// The next packet that the guest transmits, its buffers gathered.
@@ -148,24 +148,28 @@ impl TapNet {
     }
 
     /// Moves packets from the TAP to the guest; whether the guest wants to be woken.
-    pub fn receive(&mut self) -> Result<(Left, bool), RingError> {
-        let mut left = Left::More;
+    pub fn receive(&mut self) -> Result<(Progress, bool), RingError> {
+        let mut progress = Progress::More;
         self.receive.disarm();
         for _ in 0..BATCH {
             if !self.gather()? {
-                left = if self.receive.arm(self.chains.len() as u16)? { Left::More } else { Left::NoBuffers };
+                progress = if self.receive.arm(self.chains.len() as u16)? {
+                    Progress::More
+                } else {
+                    Progress::NoBuffers
+                };
                 break;
             }
             match self.vectored(libc::readv) {
                 Ok(n) if n >= HEADER => self.deliver(n),
                 Ok(_) => {}
                 Err(e) => {
-                    left = if is_lost(&e) { Left::Lost(e) } else { Left::Nothing };
+                    progress = if is_lost(&e) { Progress::Lost(e) } else { Progress::Idle };
                     break;
                 }
             }
         }
-        Ok((left, publish(&mut self.receive)))
+        Ok((progress, publish(&mut self.receive)))
     }
 
     /// Gathers buffers enough for any packet; `false` if the guest has too few.
