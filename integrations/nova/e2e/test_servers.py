@@ -168,7 +168,7 @@ class Servers(unittest.TestCase):
         self.addCleanup(lambda: SITE.api.network.delete_network(network))
         SITE.api.network.create_subnet(network_id=network.id, ip_version=4, cidr=f'{OUTSIDE_SUBNET}.0/24', is_dhcp_enabled=False)
         pair = {'ip_address': f'{OUTSIDE_SUBNET}.100'}
-        port = SITE.api.network.create_port(network_id=network.id, fixed_ips=[{'ip_address': f'{OUTSIDE_SUBNET}.7'}],
+        port = SITE.api.network.create_port(network_id=network.id, fixed_ips=[{'ip_address': f'{OUTSIDE_SUBNET}.9'}],
                                             allowed_address_pairs=[pair])
         self.addCleanup(lambda: SITE.api.network.delete_port(port))
         # It answers for all of the subnet.
@@ -177,7 +177,7 @@ class Servers(unittest.TestCase):
         uuid = SITE.active(flavor='bare', config=config, networks=[{'port': port.id}])
         device = SITE.instance(uuid)['devices'][0]
         self.assertEqual(device['allowed_address_pairs'], [{'address': f'{OUTSIDE_SUBNET}.100/32', 'mac': device['mac']}])
-        answers = [SITE.answers_ping(f'{OUTSIDE_SUBNET}.{host}') for host in (7, 100, 101)]
+        answers = [SITE.answers_ping(f'{OUTSIDE_SUBNET}.{host}') for host in (9, 100, 101)]
         self.assertEqual(answers, [True, True, False])
         SITE.delete(uuid)
 
