@@ -81,13 +81,8 @@ fn attempt(options: &Options) -> Result<u8, String> {
 fn servers(options: &Options) -> Result<Vec<Server>, String> {
     let mut servers = Vec::new();
     for &(first, or_next) in &options.ports {
-        let last = if or_next { u16::MAX } else { first };
-        let mut tried = (first..=last).map(|port| Server::tcp(([127, 0, 0, 1], port).into()));
-        let mut server = tried.next().unwrap_or_else(|| Err("no port".to_string()));
-        while let (Err(_), Some(next)) = (&server, tried.next()) {
-            server = next;
-        }
-        servers.push(server?);
+        let address = ([127, 0, 0, 1], first).into();
+        servers.push(if or_next { Server::tcp_or_next(address)? } else { Server::tcp(address)? });
     }
     for path in &options.unix_sockets {
         servers.push(Server::unix(path)?);

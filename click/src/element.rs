@@ -91,19 +91,31 @@ pub struct Handler {
     pub read: bool,
     /// It can be written.
     pub write: bool,
+    /// It is an argument, under the keyword of its name: which of those without one, if it may stand without. Written, it has
+    /// the element made anew.
+    pub argument: Option<usize>,
 }
 
 /// A handler with a value.
 pub const fn read(name: &'static str) -> Handler {
-    Handler { name, read: true, write: false }
+    Handler { name, read: true, write: false, argument: None }
 }
 /// A handler to write.
 pub const fn write(name: &'static str) -> Handler {
-    Handler { name, read: false, write: true }
+    Handler { name, read: false, write: true, argument: None }
 }
 /// A handler with a value that can be changed.
 pub const fn read_write(name: &'static str) -> Handler {
-    Handler { name, read: true, write: true }
+    Handler { name, read: true, write: true, argument: None }
+}
+
+/// A handler of the argument of its name. `position`: which of those without a keyword it may be.
+pub const fn argument(name: &'static str, position: usize) -> Handler {
+    Handler { name, read: true, write: true, argument: Some(position) }
+}
+/// A handler of the argument of its name, which always has its keyword.
+pub const fn keyword(name: &'static str) -> Handler {
+    argument(name, usize::MAX)
 }
 
 /// An element.
@@ -519,9 +531,18 @@ impl Context<'_> {
         self.engine.slots[self.id].single = whether;
     }
 
-    /// From now on, each packet goes its way from source to sink before the next: what this element does is seen everywhere.
-    pub fn move_packets_one_by_one(&mut self) {
-        self.engine.single = true;
+    /// Whether from now on each packet goes its way from source to sink before the next: what this element does is seen
+    /// everywhere. It is so while any element wants it.
+    pub fn move_packets_one_by_one(&mut self, whether: bool) {
+        if core::mem::replace(&mut self.engine.slots[self.id].singles, whether) != whether {
+            self.engine.single = self.engine.slots.iter().any(|s| s.singles);
+        }
+    }
+
+    /// How many of so many packets may go at once: one if they move one by one.
+    #[inline]
+    pub fn at_once(&self, most: usize) -> usize {
+        if self.engine.single { most.min(1) } else { most }
     }
 
     /// Writes a handler of any element.

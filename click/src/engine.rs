@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     owns_pull: bool,
     /// It gets packets one by one.
     pub(crate) single: bool,
+    /// It wants all packets to move one by one.
+    pub(crate) singles: bool,
     pub(crate) packets: u64,
     pub(crate) batches: u64,
     pub(crate) cycles: u64,
@@ -53,7 +55,7 @@ pub struct Engine {
     pub(crate) profiling: bool,
     pub(crate) blocked: Vec<usize>,
     pub(crate) ports: Vec<crate::graph::Ports>,
-    /// Packets move one by one, because an element does something that others see in between.
+    /// Packets move one by one, because an element does something, or soon will, that others see in between.
     pub(crate) single: bool,
     /// Handlers to be written when the element that wants it is done: who wants it, and `HANDLER VALUE`.
     pub(crate) calls: VecDeque<(usize, String)>,
@@ -99,6 +101,7 @@ impl Engine {
                 outputs: ports.outputs.iter().copied().flatten().collect(),
                 listeners: Vec::new(),
                 single: false,
+                singles: false,
                 packets: 0,
                 batches: 0,
                 cycles: 0,

@@ -164,6 +164,9 @@ impl Engine {
         match self.own(id, name) {
             None => self.read_work(id, name).ok_or_else(|| absent(handler)),
             Some(h) if !h.read => Err(refused(handler, "read")),
+            Some(Handler { argument: Some(position), .. }) => {
+                Ok(argument_of(&self.slots[id].config, name, *position).unwrap_or_default())
+            }
             Some(_) => {
                 let value = self.with(host, id, |e, cx| e.read(cx, name, argument.trim()));
                 value.unwrap_or_else(|| Err("element is at work".to_string())).map_err(HandlerError::Refused)
@@ -362,12 +365,45 @@ impl Engine {
             None if self.read_work(id, name).is_some() => Err(refused(handler, "written")),
             None => Err(absent(handler)),
             Some(h) if !h.write => Err(refused(handler, "written")),
+            Some(Handler { argument: Some(position), .. }) => {
+                let config = with_argument(&self.slots[id].config, name, *position, value.trim());
+                self.reconfigure(host, id, &config).map_err(HandlerError::Refused)
+            }
             Some(_) => {
                 let done = self.with(host, id, |e, cx| e.write(cx, name, value.trim()));
                 done.unwrap_or_else(|| Err("element is at work".to_string())).map_err(HandlerError::Refused)
             }
         }
     }
+}
+
+/// Where the argument of a handler stands among others: under its keyword, or at a position without one.
+fn place_of(arguments: &[&str], name: &str, position: usize) -> Option<usize> {
+    let named = |a: &str| crate::args::keyword(a).is_some_and(|(word, _)| word.eq_ignore_ascii_case(name));
+    let plain = |(_, a): &(usize, &&str)| crate::args::keyword(a).is_none();
+    let place = arguments.iter().position(|a| named(a));
+    place.or_else(|| arguments.iter().enumerate().filter(plain).nth(position).map(|(i, _)| i))
+}
+
+/// The value of an argument, if it is given.
+fn argument_of(config: &str, name: &str, position: usize) -> Option<String> {
+    let arguments = crate::args::split(config);
+    let argument = arguments[place_of(&arguments, name, position)?];
+    Some(crate::args::keyword(argument).map_or(argument, |(_, value)| value).to_string())
+}
+
+/// A configuration in which an argument has another value.
+fn with_argument(config: &str, name: &str, position: usize, value: &str) -> String {
+    let arguments = crate::args::split(config);
+    let place = place_of(&arguments, name, position);
+    let mut new: alloc::vec::Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
+    let named = format!("{} {value}", name.to_ascii_uppercase());
+    match place {
+        Some(at) if crate::args::keyword(arguments[at]).is_none() => new[at] = value.to_string(),
+        Some(at) => new[at] = named,
+        None => new.push(named),
+    }
+    new.join(", ")
 }
 
 fn join(list: impl Iterator<Item = String>) -> String {

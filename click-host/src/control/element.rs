@@ -15,21 +15,22 @@ click::element! {
     /// for reads, the data.
     ///
     /// # Arguments
-    /// `TYPE` (`TCP` or `UNIX`), then `PORT` (a TCP port, also `ADDRESS:PORT`) or `FILENAME`. `READONLY` (false):
+    /// `TYPE` (`TCP` or `UNIX`), then `PORT` (a TCP port, also `ADDRESS:PORT`; with a `+`
+    /// behind it, that or the next that is free) or `FILENAME`. `READONLY` (false):
     /// handlers cannot be written. `PROXY`: all handlers are reached through this element. `VERBOSE` (false):
     /// connections are announced. `LOCALHOST` (false): clients of other hosts are turned away. `RETRIES` (0): attempts
     /// to listen, a second apart, before the router stops; `RETRY_WARNINGS` (true): each that fails is announced.
     /// `MAX_CONNECTIONS` (-1): connections at the same time.
     ///
     /// # Handlers
-    /// `port`: the TCP port.
+    /// `port`: the TCP port. `filename`: the socket's file.
     ControlSocket "0/0" "a/a"
     keywords [
         "TYPE", "PORT", "FILENAME", "READONLY", "PROXY", "VERBOSE", "LOCALHOST", "RETRIES", "RETRY_WARNINGS",
         "MAX_CONNECTIONS",
     ]
-    handlers [read("port")]
-    { address: Address, rules: Rules, server: Option<Server>, retries: u32, warnings: bool }
+    handlers [read("port"), read("filename")]
+    { address: Address, or_next: bool, rules: Rules, server: Option<Server>, retries: u32, warnings: bool }
 }
 
 enum Address {
@@ -51,9 +52,13 @@ impl ControlSocket {
     fn new(args: &mut Args<'_>) -> Self {
         let kind = args.required::<String>("TYPE");
         let localhost = args.key("LOCALHOST").unwrap_or(false);
+        let mut next = false;
         let address = match kind.to_ascii_uppercase().as_str() {
             "TCP" => {
-                let text = args.required::<String>("PORT");
+                let mut text = args.required::<String>("PORT");
+                // With a plus behind it: or the next port that is free.
+                let plain = text.strip_suffix('+');
+                (next, text) = (plain.is_some(), plain.map_or_else(|| text.clone(), String::from));
                 let parsed = address(&text, args, localhost);
                 if parsed.is_none() {
                     args.error(format!("PORT: expected a TCP port, not '{text}'"));
@@ -77,11 +82,12 @@ impl ControlSocket {
         };
         let retries = args.key::<i64>("RETRIES").and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let warnings = args.key("RETRY_WARNINGS").unwrap_or(true);
-        Self { address, rules, server: None, retries, warnings }
+        Self { address, or_next: next, rules, server: None, retries, warnings }
     }
 
     fn listen(&mut self) -> Result<(), String> {
         let mut server = match &self.address {
+            Address::Tcp(address) if self.or_next => Server::tcp_or_next(*address)?,
             Address::Tcp(address) => Server::tcp(*address)?,
             Address::Unix(path) => Server::unix(path)?,
         };
@@ -143,7 +149,10 @@ impl Element for ControlSocket {
         }
     }
 
-    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        if handler == "filename" {
+            return Ok(if let Address::Unix(path) = &self.address { path.clone() } else { String::new() });
+        }
         Ok(self.server.as_ref().and_then(Server::port).map(|p| p.to_string()).unwrap_or_default())
     }
 }

@@ -105,6 +105,16 @@ impl Server {
         Ok(Self { place: Some(place), ..Self::default() })
     }
 
+    /// Listens on a TCP port, or on the next that is free.
+    pub fn tcp_or_next(first: SocketAddr) -> Result<Self, String> {
+        let mut tried = (first.port()..=u16::MAX).map(|port| Self::tcp((first.ip(), port).into()));
+        let mut server = tried.next().unwrap_or_else(|| Err("no port".to_string()));
+        while let (Err(_), Some(next)) = (&server, tried.next()) {
+            server = next;
+        }
+        server
+    }
+
     /// Listens on a Unix socket; an old one that nobody listens on any more is replaced.
     pub fn unix(path: &str) -> Result<Self, String> {
         let open = || {

@@ -2,12 +2,13 @@
 //! or standard input.
 
 use crate::configuration::reason;
-use pcap_file::pcap::PcapReader;
+use click::Packet;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use pcap_file::{DataLink, PcapError, TsResolution};
+use pcap_file::{DataLink, PcapError};
 use std::fs::File;
-use std::io::{BufReader, Cursor, ErrorKind, Read};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 
 /// How pcapng files begin.
@@ -19,9 +20,11 @@ const COMPRESSED: &[(&[u8], &str)] =
 const MICROSECONDS: u8 = 6;
 /// Size of the blocks of a file that are read at once.
 const CHUNK: usize = 64 << 10;
+/// Bytes of a pcap file that are at hand: the longest record, and many ordinary ones.
+const BUFFER: usize = 512 << 10;
 
 /// One packet of a capture.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Record {
     /// Nanoseconds since 1970; 0: unknown.
     pub time: u64,
@@ -29,12 +32,12 @@ pub struct Record {
     pub wire: usize,
     /// Kind of its link layer, as in the list of tcpdump.org.
     pub link: u32,
-    /// What of it was kept.
-    pub data: Vec<u8>,
+    /// What of it was kept; none: the heap has no room.
+    pub packet: Option<Packet>,
 }
 
 enum Format {
-    Classic(Box<PcapReader<Box<dyn Read>>>),
+    Classic(Classic),
     NextGeneration(Box<PcapNgReader<Box<dyn Read>>>),
 }
 
@@ -113,7 +116,7 @@ impl Capture {
         let format = if start == NEXT_GENERATION {
             PcapNgReader::new(whole).map(|r| Format::NextGeneration(Box::new(r)))
         } else {
-            PcapReader::new(whole).map(|r| Format::Classic(Box::new(r)))
+            Classic::new(whole).map(Format::Classic)
         };
         let format = format.map_err(|e| format!("{name}: not a tcpdump file ({})", said(&e)))?;
         Ok(Self { format, helper })
@@ -122,7 +125,7 @@ impl Capture {
     /// The kind of the link layer, if the whole file has one.
     pub fn link(&self) -> Option<u32> {
         match &self.format {
-            Format::Classic(reader) => Some(reader.header().datalink.into()),
+            Format::Classic(reader) => Some(reader.link),
             Format::NextGeneration(reader) => reader.interfaces().first().map(|i| i.linktype.into()),
         }
     }
@@ -130,21 +133,102 @@ impl Capture {
     /// The next packet; none: the file has ended.
     pub fn next(&mut self) -> Option<Result<Record, String>> {
         match &mut self.format {
-            Format::Classic(reader) => {
-                let header = reader.header();
-                let record = reader.next_raw_packet()?.map(|p| {
-                    let unit = if header.ts_resolution == TsResolution::NanoSecond { 1 } else { 1000 };
-                    Record {
-                        time: u64::from(p.ts_sec) * 1_000_000_000 + u64::from(p.ts_frac) * unit,
-                        wire: p.orig_len as usize,
-                        link: header.datalink.into(),
-                        data: p.data.into_owned(),
-                    }
-                });
-                Some(record.map_err(|e| said(&e)))
-            }
+            Format::Classic(reader) => reader.next(),
             Format::NextGeneration(reader) => next_block(reader),
         }
+    }
+}
+
+/// Longest record: more than any snapshot that tcpdump takes.
+const LONGEST: usize = 1 << 18;
+/// Bytes of a record's header, and of the file's.
+const RECORD: usize = 16;
+const HEADER: usize = 24;
+
+/// A pcap file, whose packets are made of the bytes where they were read.
+struct Classic {
+    file: Box<dyn Read>,
+    /// What was read, and which of it is still to come.
+    buffer: Vec<u8>,
+    rest: Range<usize>,
+    big_endian: bool,
+    /// Nanoseconds of a time's fraction.
+    unit: u64,
+    link: u32,
+}
+
+impl Classic {
+    fn new(file: Box<dyn Read>) -> Result<Self, PcapError> {
+        let buffer = vec![0; BUFFER];
+        let mut new = Self { file, buffer, rest: 0..0, big_endian: false, unit: 1000, link: 0 };
+        if !new.fill(HEADER).map_err(PcapError::IoError)? {
+            return Err(PcapError::IncompleteBuffer);
+        }
+        (new.big_endian, new.unit) = match new.buffer[..4] {
+            [0xa1, 0xb2, 0xc3, 0xd4] => (true, 1000),
+            [0xd4, 0xc3, 0xb2, 0xa1] => (false, 1000),
+            [0xa1, 0xb2, 0x3c, 0x4d] => (true, 1),
+            [0x4d, 0x3c, 0xb2, 0xa1] => (false, 1),
+            _ => return Err(PcapError::InvalidField("PcapHeader: wrong magic number")),
+        };
+        new.link = new.word(20);
+        new.rest.start += HEADER;
+        Ok(new)
+    }
+
+    /// The word so many bytes behind what comes next.
+    fn word(&self, at: usize) -> u32 {
+        let at = self.rest.start + at;
+        let bytes = [self.buffer[at], self.buffer[at + 1], self.buffer[at + 2], self.buffer[at + 3]];
+        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    /// Sees to it that so many bytes are there; `false`: the file ends before.
+    fn fill(&mut self, n: usize) -> io::Result<bool> {
+        if self.rest.len() >= n {
+            return Ok(true);
+        }
+        self.buffer.copy_within(self.rest.clone(), 0);
+        self.rest = 0..self.rest.len();
+        while self.rest.len() < n {
+            match self.file.read(&mut self.buffer[self.rest.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(more) => self.rest.end += more,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What comes next, or why it cannot be read; nothing follows that.
+    fn next(&mut self) -> Option<Result<Record, String>> {
+        let broken = |classic: &mut Self, error: PcapError| {
+            classic.rest = 0..0;
+            classic.file = Box::new(io::empty());
+            Some(Err(said(&error)))
+        };
+        match self.fill(RECORD) {
+            Ok(true) => {}
+            Ok(false) if self.rest.is_empty() => return None,
+            Ok(false) => return broken(self, PcapError::IncompleteBuffer),
+            Err(e) => return broken(self, PcapError::IoError(e)),
+        }
+        let (seconds, fraction) = (u64::from(self.word(0)), u64::from(self.word(4)));
+        let (length, wire) = (self.word(8) as usize, self.word(12) as usize);
+        if length > LONGEST {
+            return broken(self, PcapError::InvalidField("PacketHeader incl_len is too long"));
+        }
+        match self.fill(RECORD + length) {
+            Ok(true) => {}
+            Ok(false) => return broken(self, PcapError::IncompleteBuffer),
+            Err(e) => return broken(self, PcapError::IoError(e)),
+        }
+        let from = self.rest.start + RECORD;
+        self.rest.start = from + length;
+        let packet = Packet::from_bytes(&self.buffer[from..from + length]);
+        let time = seconds * 1_000_000_000 + fraction * self.unit;
+        Some(Ok(Record { time, wire, link: self.link, packet }))
     }
 }
 
@@ -176,7 +260,8 @@ fn next_block(reader: &mut PcapNgReader<Box<dyn Read>>) -> Option<Result<Record,
         });
         let time = nanoseconds(units, resolution.unwrap_or(MICROSECONDS));
         let link = interface.linktype;
-        return Some(Ok(Record { time, wire: wire as usize, link: link.into(), data }));
+        let packet = Packet::from_bytes(&data);
+        return Some(Ok(Record { time, wire: wire as usize, link: link.into(), packet }));
     }
 }
 

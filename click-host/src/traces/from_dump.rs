@@ -5,7 +5,7 @@ use click::args::{Args, Time};
 use click::element::{Context, Element, read, read_write, write};
 use click::elements::content::EXTRA_LENGTH;
 use click::handlers::parse;
-use click::packet::Batch;
+use click::packet::{BURST, Batch};
 use std::any::Any;
 
 click::element! {
@@ -20,7 +20,7 @@ click::element! {
     /// `TIMING` (false): packets go out at the pace of their times. `SAMPLE` (1): how likely a packet is taken.
     /// `FORCE_IP` (false): headers of IP packets are marked, and others go to output 1. `START`, `END`: times of the
     /// file between which packets are taken; `START_AFTER`, `END_AFTER`: the same, from the first packet on;
-    /// `INTERVAL`: how much time of the file is taken. `ACTIVE` (true): when false, nothing is read. `BURST` (1):
+    /// `INTERVAL`: how much time of the file is taken. `ACTIVE` (true): when false, nothing is read. `BURST` (32):
     /// packets at once. `MMAP`, `FILEPOS`, `HEADROOM`, `PER_NODE` are accepted.
     ///
     /// # Handlers
@@ -56,13 +56,14 @@ impl FromDump {
             args.ignored(name);
         }
         let force_ip = args.key("FORCE_IP").unwrap_or(false);
-        let burst = args.key::<usize>("BURST").unwrap_or(1).max(1);
+        let burst = args.key::<usize>("BURST").unwrap_or(BURST).max(1);
         let playback = Playback::new(args);
         Self { name, playback, force_ip, burst, capture: None, next: None, pushes: false, count: 0 }
     }
 
     /// Packets that are due, at most `most`, those that go out as others included.
     fn take(&mut self, cx: &mut Context<'_>, most: usize) -> Batch {
+        let most = cx.at_once(most);
         let (mut batch, mut left) = (Batch::new(), most);
         while left > 0 && self.playback.active && !self.playback.ended {
             if self.next.is_none() {
@@ -86,7 +87,7 @@ impl FromDump {
                 Verdict::Now => {
                     self.count += 1;
                     left -= 1;
-                    self.packet(cx, &record).into_iter().for_each(|packet| batch.push(packet));
+                    self.packet(cx, record).into_iter().for_each(|packet| batch.push(packet));
                 }
                 Verdict::Later(time) => {
                     self.next = Some(record);
@@ -107,23 +108,26 @@ impl FromDump {
     }
 
     /// The packet of a record; none if it went out as one without IP.
-    fn packet(&self, cx: &mut Context<'_>, record: &Record) -> Option<Packet> {
-        let mut packet = Packet::from_bytes(&record.data)?;
+    fn packet(&self, cx: &mut Context<'_>, record: Record) -> Option<Packet> {
+        let mut packet = record.packet?;
         packet.set_timestamp(record.time);
         packet.set_mac();
-        EXTRA_LENGTH.set(&mut packet, record.wire.saturating_sub(record.data.len()) as u32);
+        let kept = packet.len();
+        EXTRA_LENGTH.set(&mut packet, record.wire.saturating_sub(kept) as u32);
         if !self.force_ip {
             return Some(packet);
         }
-        let header = network(record.link, &record.data).filter(|n| n.1 == 0x0800 || n.1 == 0x86dd);
+        let header = network(record.link, packet.data()).filter(|n| n.1 == 0x0800 || n.1 == 0x86dd);
         if header.is_some_and(|(at, _)| packet.pull(at) && crate::devices::mark_ip(&mut packet)) {
             let (at, _) = header.unwrap_or_default();
             // The bytes are those that were just taken off.
             packet.push(at)?;
             return Some(packet);
         }
-        let other = Packet::from_bytes(&record.data)?;
-        cx.output_one(1, other);
+        // What was taken off is put back.
+        let taken = kept - packet.len();
+        packet.push(taken)?;
+        cx.output_one(1, packet);
         None
     }
 }

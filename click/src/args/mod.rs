@@ -490,7 +490,7 @@ pub struct Args<'a> {
 }
 
 /// A keyword is a capital word followed by its value.
-fn keyword(argument: &str) -> Option<(&str, &str)> {
+pub(crate) fn keyword(argument: &str) -> Option<(&str, &str)> {
     let end = argument.find(char::is_whitespace)?;
     let word = &argument[..end];
     let capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';

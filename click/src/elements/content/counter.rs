@@ -26,6 +26,9 @@ crate::element! {
     { count: u64, bytes: u64, packet_rate: Rate, byte_rate: Rate, call: Option<Call>, byte_call: Option<Call> }
 }
 
+/// Packets before the one that a handler is written for, from which on they move one by one: more than go together.
+const NEAR: u64 = 4096;
+
 /// A handler to be written when a count is reached.
 pub(super) struct Call {
     pub(super) at: u64,
@@ -100,6 +103,16 @@ impl Counter {
         if let Some(call) = call {
             call.write(cx);
         }
+        self.look_ahead(cx);
+    }
+
+    /// Has packets move one by one when a handler is soon to be written.
+    fn look_ahead(&self, cx: &mut Context<'_>) {
+        let near = |call: &Option<Call>, now: u64, margin: u64| {
+            call.as_ref().is_some_and(|c| c.at.saturating_sub(now) <= margin)
+        };
+        let near = near(&self.call, self.count, NEAR) || near(&self.byte_call, self.bytes, NEAR * 1500);
+        cx.move_packets_one_by_one(near);
     }
 }
 
@@ -107,10 +120,21 @@ impl Element for Counter {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         self.packet_rate.at = cx.now();
         self.byte_rate.at = cx.now();
-        if self.call.is_some() || self.byte_call.is_some() {
-            cx.move_packets_one_by_one();
-        }
+        self.look_ahead(cx);
         Ok(())
+    }
+
+    fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
+        let left = self.call.as_ref().map_or(usize::MAX, |c| c.at.saturating_sub(self.count).max(1) as usize);
+        if left < batch.len() {
+            // What is counted first goes all its way, and the handler is written, before the others come.
+            let mut first = batch.take_front(left);
+            self.act(cx, &mut first);
+            cx.output(0, first);
+            return cx.push_again(0, batch);
+        }
+        self.act(cx, &mut batch);
+        cx.output(0, batch);
     }
 
     #[inline]
@@ -124,6 +148,9 @@ impl Element for Counter {
         }
         if self.byte_call.as_ref().is_some_and(|c| self.bytes >= c.at) {
             self.called(cx, true);
+        }
+        if self.call.is_some() || self.byte_call.is_some() {
+            self.look_ahead(cx);
         }
     }
 
@@ -154,9 +181,9 @@ impl Element for Counter {
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "count_call" | "byte_count_call" => {
-                let call = Some(call(value)?);
+                let call = if value.is_empty() { None } else { Some(call(value)?) };
                 *(if handler == "count_call" { &mut self.call } else { &mut self.byte_call }) = call;
-                cx.move_packets_one_by_one();
+                self.look_ahead(cx);
             }
             _ => {
                 (self.count, self.bytes) = (0, 0);

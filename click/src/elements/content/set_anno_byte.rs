@@ -1,6 +1,6 @@
 use super::annotation;
 use crate::args::Args;
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, read, read_write};
 use crate::handlers::parse;
 use crate::packet::Batch;
 use alloc::string::{String, ToString};
@@ -12,10 +12,10 @@ crate::element! {
     /// `ANNO`: which one, a number or a name such as PAINT. `VALUE`: its value, 0 to 255.
     ///
     /// # Handlers
-    /// `value`: the argument.
+    /// `value`: the argument. `anno`: the byte that is set.
     SetAnnoByte "1/1" "a/a"
     keywords ["ANNO", "VALUE"]
-    handlers [read_write("value")]
+    handlers [read_write("value"), read("anno")]
     { at: usize, value: u8 }
 }
 
@@ -34,8 +34,8 @@ impl Element for SetAnnoByte {
         batch.each(|packet| packet.user()[self.at] = self.value);
     }
 
-    fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
-        Ok(self.value.to_string())
+    fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
+        Ok(if handler == "anno" { self.at.to_string() } else { self.value.to_string() })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {

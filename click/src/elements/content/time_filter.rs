@@ -123,7 +123,7 @@ impl Element for TimeFilter {
         let [start, end] = self.delays.map(|delay| delay.map(|d| now.saturating_add(d)));
         (self.start, self.end) = (self.start.or(start), self.end.or(end));
         if self.call.is_some() {
-            cx.move_packets_one_by_one();
+            cx.move_packets_one_by_one(true);
         }
         Ok(())
     }

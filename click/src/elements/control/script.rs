@@ -574,7 +574,7 @@ impl Element for Script {
         }
         self.values.set("?", "0".to_string());
         if self.kind == Kind::Packet {
-            cx.move_packets_one_by_one();
+            cx.move_packets_one_by_one(true);
         }
         match self.kind {
             Kind::Active => {

@@ -1,5 +1,5 @@
 use crate::args::{Args, Ethernet};
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, read_write, write};
 use crate::handlers::parse;
 use crate::headers::ETHERNET;
 use crate::packet::Batch;
@@ -13,10 +13,10 @@ crate::element! {
     /// `ETHERTYPE`: protocol of the payload (0x0800: IPv4). `SRC`, `DST`: addresses.
     ///
     /// # Handlers
-    /// `src`, `dst`, `ethertype`: the arguments.
+    /// `src`, `dst`, `ethertype` (`etht` when written): the arguments.
     EtherEncap "1/1" "a/a"
     keywords ["ETHERTYPE", "SRC", "DST"]
-    handlers [read_write("src"), read_write("dst"), read_write("ethertype")]
+    handlers [read_write("src"), read_write("dst"), read_write("ethertype"), write("etht")]
     { header: [u8; ETHERNET] }
 }
 

@@ -1,6 +1,6 @@
 use super::vlan::{TAG, TAGGED, Tag, arguments, identifier};
 use crate::args::{Args, Ethernet};
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, argument, keyword, read_write};
 use crate::handlers::parse;
 use crate::headers::{ETHERNET, write_ethernet};
 use crate::packet::{Batch, Packet};
@@ -15,10 +15,13 @@ crate::element! {
     /// `VLAN_PCP` (0): its priority. `NATIVE_VLAN` (0): packets of this VLAN get no tag; `none`: all get one.
     ///
     /// # Handlers
-    /// `src`, `dst`, `ethertype`: the arguments. `vlan_id`: the identifier, or ANNO.
+    /// `src`, `dst`, `ethertype`: the arguments. `vlan_id`: the identifier, or ANNO. `vlan_tci`,
+    /// `vlan_pcp`, `native_vlan`: the arguments.
     EtherVLANEncap "1/1" "a/a"
     keywords ["ETHERTYPE", "SRC", "DST", "VLAN_TCI", "VLAN_ID", "VLAN_PCP", "NATIVE_VLAN"]
-    handlers [read_write("src"), read_write("dst"), read_write("ethertype"), read_write("vlan_id")]
+    handlers [read_write("src"), read_write("dst"), read_write("ethertype"), read_write("vlan_id"),
+        argument("vlan_tci", 3), keyword("vlan_pcp"), keyword("native_vlan"),
+    ]
     { kind: u16, source: Ethernet, destination: Ethernet, tag: Tag }
 }
 

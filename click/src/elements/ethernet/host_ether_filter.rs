@@ -1,5 +1,5 @@
 use crate::args::{Args, Ethernet};
-use crate::element::{Context, Element};
+use crate::element::{Context, Element, argument};
 use crate::headers::ETHERNET;
 use crate::packet::{Batch, Kind, Packet};
 
@@ -12,8 +12,12 @@ crate::element! {
     /// # Arguments
     /// `ETHER`: the host's address. `DROP_OWN` (false): frames from the host itself are not for it. `DROP_OTHER` (true):
     /// when false, frames for others pass too. `OFFSET` (0): where the Ethernet header begins.
+    ///
+    /// # Handlers
+    /// `ether`: the host's address.
     HostEtherFilter "1/1-2" "a/ah"
     keywords ["ETHER", "DROP_OWN", "DROP_OTHER", "OFFSET"]
+    handlers [argument("ether", 0)]
     { own: Ethernet, drop_own: bool, drop_other: bool, offset: usize }
 }
 

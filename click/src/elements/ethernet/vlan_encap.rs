@@ -1,6 +1,6 @@
 use super::vlan::{TAG, Tag, arguments, identifier};
 use crate::args::Args;
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, argument, keyword, read_write};
 use crate::packet::{Batch, Packet};
 use alloc::string::String;
 
@@ -15,10 +15,13 @@ crate::element! {
     /// tag; `none`: all get one. `ETHERTYPE` (0x8100): that of the tag.
     ///
     /// # Handlers
-    /// `vlan_id`: the identifier, or ANNO.
+    /// `vlan_id`: the identifier, or ANNO. `vlan_tci`, `vlan_pcp`, `native_vlan`, `ethertype`: the arguments.
     VLANEncap "1/1" "a/a"
     keywords ["VLAN_TCI", "VLAN_ID", "VLAN_PCP", "NATIVE_VLAN", "ETHERTYPE"]
-    handlers [read_write("vlan_id")]
+    handlers [
+        read_write("vlan_id"), argument("vlan_tci", 0), keyword("vlan_pcp"), keyword("native_vlan"),
+        keyword("ethertype"),
+    ]
     { tag: Tag, kind: u16 }
 }
 

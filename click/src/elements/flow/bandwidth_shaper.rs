@@ -1,6 +1,6 @@
 use super::{Bucket, SAVED};
 use crate::args::{Args, Bandwidth};
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, read_write, write};
 use crate::handlers::parse;
 use crate::packet::Batch;
 use alloc::string::{String, ToString};
@@ -12,10 +12,10 @@ crate::element! {
     /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`.
     ///
     /// # Handlers
-    /// `rate`: the argument, in bytes a second.
+    /// `rate`: the argument, in bytes a second. `reset`: nothing is saved up.
     BandwidthShaper "1/1" "l/l"
     keywords ["RATE"]
-    handlers [read_write("rate")]
+    handlers [read_write("rate"), write("reset")]
     { bucket: Bucket }
 }
 
@@ -62,8 +62,11 @@ impl Element for BandwidthShaper {
         Ok(self.bucket.rate.to_string())
     }
 
-    fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
-        self.bucket.set(parse::<Bandwidth>(cx, value)?.0);
+    fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
+        match handler {
+            "rate" => self.bucket.set(parse::<Bandwidth>(cx, value)?.0),
+            _ => self.bucket.reset(),
+        }
         cx.notify();
         Ok(())
     }

@@ -18,12 +18,12 @@ crate::element! {
     ///
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
-    /// dropped. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
+    /// dropped. `notifier_state`: whether there is something to pull, and whether there is room. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
     Queue "1/1" "h/l"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
-        write("reset"),
+        write("reset"), read("notifier_state"),
     ]
     {
         queue: SimpleQueue,

@@ -16,12 +16,12 @@ crate::element! {
     ///
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
-    /// dropped. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
+    /// dropped. `notifier_state`: whether there is something to pull, and whether there is room. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
     SimpleQueue "1/1" "h/l"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
-        write("reset"),
+        write("reset"), read("notifier_state"),
     ]
     { pub(super) held: Batch, pub(super) capacity: usize, pub(super) highwater: usize, pub(super) drops: u64 }
 }
@@ -74,6 +74,10 @@ impl Element for SimpleQueue {
             "length" => self.held.len().to_string(),
             "highwater_length" => self.highwater.to_string(),
             "capacity" => self.capacity.to_string(),
+            "notifier_state" => {
+                let full = self.held.len() >= self.capacity;
+                alloc::format!("nonempty {}\nnonfull {}", !self.held.is_empty(), !full)
+            }
             _ => self.drops.to_string(),
         })
     }

@@ -15,10 +15,10 @@ crate::element! {
     /// when false, nothing is pulled. `LIMIT` (-1): most packets pulled in all; negative: no limit.
     ///
     /// # Handlers
-    /// `count`: packets so far. `active`, `burst`, `limit`: the arguments. `reset`: sets the count to 0.
+    /// `count`: packets so far. `active`, `burst`, `limit`: the arguments. `reset`, `reset_counts`: set the count to 0.
     Unqueue "1/1" "l/h"
     keywords ["BURST", "ACTIVE", "LIMIT"]
-    handlers [read("count"), read_write("active"), read_write("burst"), read_write("limit"), write("reset")]
+    handlers [read("count"), read_write("active"), read_write("burst"), read_write("limit"), write("reset"), write("reset_counts")]
     {
         burst: i32,
         active: bool,

@@ -1,5 +1,5 @@
 use crate::args::{Args, Ipv4, parse_number};
-use crate::element::{Context, Element};
+use crate::element::{Context, Element, argument, keyword};
 use crate::elements::ip::{FIX, header};
 use crate::headers::{IPV4, Ipv4Header, PROTOCOL_ICMP, checksum, write_ipv4};
 use crate::packet::{Batch, Kind, Packet};
@@ -25,8 +25,12 @@ crate::element! {
     /// `srcroutefail`, `transit`, `reassembly`, and so on. `BADADDRS`: addresses that no error is sent to, separated by
     /// spaces. `MTU` (576): most bytes of an error. `PMTU` (0): next hop's MTU, for needfrag. `SET_FIX_ANNO`
     /// (true): have `FixIPSrc` set the source.
+    ///
+    /// # Handlers
+    /// `src`, `mtu`, `pmtu`: the arguments.
     ICMPError "1/1" "a/a"
     keywords ["SRC", "TYPE", "CODE", "BADADDRS", "MTU", "PMTU", "SET_FIX_ANNO"]
+    handlers [argument("src", 0), keyword("mtu"), keyword("pmtu")]
     { source: Ipv4, kind: u8, code: u8, bad: Vec<[u8; 4]>, most: usize, pmtu: u16, fix: bool, id: u16 }
 }
 

@@ -1,6 +1,6 @@
 use super::{header, rewrite};
 use crate::args::Args;
-use crate::element::{Context, Element};
+use crate::element::{Context, Element, argument};
 use crate::packet::Batch;
 use alloc::format;
 use alloc::string::String;
@@ -12,8 +12,12 @@ crate::element! {
     ///
     /// # Arguments
     /// `ECN`: a number from 0 to 3, or `no`, `ECT(1)` or `ECT1`, `ECT(0)` or `ECT0`, `CE`.
+    ///
+    /// # Handlers
+    /// `ecn`: the argument.
     SetIPECN "1/1" "a/a"
     keywords ["ECN"]
+    handlers [argument("ecn", 0)]
     { bits: u8 }
 }
 

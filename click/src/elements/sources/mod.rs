@@ -87,7 +87,7 @@ impl Pattern {
     /// At most `n` packets, stamped with the time.
     #[inline]
     pub(super) fn make(&mut self, cx: &mut Context<'_>, n: u64) -> Batch {
-        let mut batch = Batch::empty_packets(n.min(self.left()) as usize);
+        let mut batch = Batch::empty_packets(cx.at_once(n.min(self.left()) as usize));
         let now = if self.stamps { cx.host.wall_clock() } else { 0 };
         batch.sift(
             |packet| {

@@ -47,7 +47,7 @@ impl Element for RandomSource {
         if !self.active {
             return false;
         }
-        let mut batch = Batch::empty_packets(self.left().min(self.burst as u64) as usize);
+        let mut batch = Batch::empty_packets(cx.at_once(self.left().min(self.burst as u64) as usize));
         let now = cx.host.wall_clock();
         batch.sift(
             |packet| {
