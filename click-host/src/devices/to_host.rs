@@ -12,10 +12,10 @@ click::element! {
     /// `DEVNAME`: the name of that device. `QUIET` (false) is accepted.
     ///
     /// # Handlers
-    /// `count`: packets so far. `drops`: packets that the host did not take. `reset_counts`: sets the counts to 0.
+    /// `count`: packets so far. `dev_name`: the device's name. `drops`: packets that the host did not take. `reset_counts`: sets the counts to 0.
     ToHost "1/0" "a/"
     keywords ["DEVNAME", "QUIET"]
-    handlers [read("count"), read("drops"), write("reset_counts")]
+    handlers [read("count"), read("dev_name"), read("drops"), write("reset_counts")]
     { name: String, tunnel: Option<Rc<Tunnel>>, pulls: bool, count: u64, drops: u64 }
 }
 
@@ -72,7 +72,11 @@ impl Element for ToHost {
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        Ok(if handler == "count" { self.count.to_string() } else { self.drops.to_string() })
+        Ok(match handler {
+            "count" => self.count.to_string(),
+            "dev_name" => self.name.clone(),
+            _ => self.drops.to_string(),
+        })
     }
 
     fn write(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<(), String> {

@@ -10,16 +10,16 @@ crate::element! {
     /// Sends an ARP answer that nobody asked for, at the start and every ten seconds.
     ///
     /// # Arguments
-    /// `DST_IP`, `DST_ETH`: whom to tell. `SRC_IP`, `SRC_ETH`: which address has which.
+    /// `DSTIP`, `DSTETH`: whom to tell. `SRCIP`, `SRCETH`: which address has which.
     ARPFaker "0/1" "h/h"
-    keywords ["DST_IP", "DST_ETH", "SRC_IP", "SRC_ETH"]
+    keywords ["DSTIP", "DSTETH", "SRCIP", "SRCETH"]
     { answer: Arp }
 }
 
 impl ARPFaker {
     fn new(args: &mut Args<'_>) -> Self {
-        let target = (args.required::<Ipv4>("DST_IP").0, args.required::<Ethernet>("DST_ETH").0);
-        let sender = (args.required::<Ipv4>("SRC_IP").0, args.required::<Ethernet>("SRC_ETH").0);
+        let target = (args.required::<Ipv4>("DSTIP").0, args.required::<Ethernet>("DSTETH").0);
+        let sender = (args.required::<Ipv4>("SRCIP").0, args.required::<Ethernet>("SRCETH").0);
         let answer = Arp { operation: ARP_REPLY, sender: (sender.1, sender.0), target: (target.1, target.0) };
         Self { answer }
     }

@@ -1,7 +1,7 @@
 //! Ethernet addresses in packets and in their annotations.
 
 use crate::args::{Args, Ethernet, parse_number};
-use crate::element::{Context, Element, read_write};
+use crate::element::{Context, Element, argument, read_write};
 use crate::elements::content::annotation_of;
 use crate::handlers::parse;
 use crate::packet::{Batch, USER_BYTES};
@@ -89,8 +89,12 @@ crate::element! {
     ///
     /// # Arguments
     /// `ADDR`: the address. `ANNO`: where in the user annotations it goes, by number or name.
+    ///
+    /// # Handlers
+    /// `addr`: the address.
     SetEtherAddress "1/1" "a/a"
     keywords ["ADDR", "ANNO"]
+    handlers [argument("addr", 0)]
     { address: Ethernet, annotation: usize }
 }
 

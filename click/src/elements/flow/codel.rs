@@ -16,10 +16,10 @@ crate::element! {
     /// accepted.
     ///
     /// # Handlers
-    /// `target`, `interval`: the arguments. `drops`: packets dropped.
+    /// `codel_target`, `codel_interval`: the arguments. `drops`: packets dropped.
     CoDel "1/1-2" "l/lh"
     keywords ["TARGET", "INTERVAL", "QUEUES"]
-    handlers [read_write("target"), read_write("interval"), read("drops")]
+    handlers [read_write("codel_target"), read_write("codel_interval"), read("drops")]
     {
         target: Nanos,
         interval: Nanos,
@@ -97,15 +97,15 @@ impl Element for CoDel {
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
-            "target" => seconds(self.target),
-            "interval" => seconds(self.interval),
+            "codel_target" => seconds(self.target),
+            "codel_interval" => seconds(self.interval),
             _ => self.drops.to_string(),
         })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         let time = parse::<Time>(cx, value)?.0;
-        *(if handler == "target" { &mut self.target } else { &mut self.interval }) = time.max(1);
+        *(if handler == "codel_target" { &mut self.target } else { &mut self.interval }) = time.max(1);
         Ok(())
     }
 }

@@ -165,6 +165,7 @@ impl Generator {
         match handler {
             "count" => self.count.to_string(),
             "active" => self.active.to_string(),
+            "limit" => self.limit.to_string(),
             _ => {
                 let passed = self.ended.saturating_sub(self.began.unwrap_or(0)).max(1);
                 ((u128::from(self.count) * 1_000_000_000) / u128::from(passed)).to_string()
@@ -175,6 +176,11 @@ impl Generator {
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "active" => self.active = parse(cx, value)?,
+            "limit" => self.limit = parse(cx, value)?,
+            "rate" => {
+                let rate: u64 = parse(cx, value)?;
+                self.bucket = (rate > 0).then(|| Bucket::new(rate, Saved::Tokens(1)));
+            }
             _ => (self.count, self.began) = (0, None),
         }
         cx.notify();
@@ -223,12 +229,12 @@ crate::element! {
     /// `ACTIVE` (true).
     ///
     /// # Handlers
-    /// `count`: packets so far. `rate`: packets a second so far. `active`: the argument. `reset`: starts again.
+    /// `count`: packets so far. `rate`: packets a second so far; written, the argument. `active`, `limit`: the arguments. `reset`: starts again.
     FastUDPFlows "0/1" "/l"
     keywords [
         "RATE", "LIMIT", "LENGTH", "SRCETH", "SRCIP", "DSTETH", "DSTIP", "FLOWS", "FLOWSIZE", "CHECKSUM", "ACTIVE",
     ]
-    handlers [read("count"), read("rate"), read_write("active"), write("reset")]
+    handlers [read("count"), read_write("rate"), read_write("limit"), read_write("active"), write("reset")]
     { generator: Generator }
 }
 
@@ -251,10 +257,10 @@ crate::element! {
     /// their own. `FLOWSIZE`: packets of a flow, 3 at least, after which it has other ports. `ACTIVE` (true).
     ///
     /// # Handlers
-    /// `count`: packets so far. `rate`: packets a second so far. `active`: the argument. `reset`: starts again.
+    /// `count`: packets so far. `rate`: packets a second so far; written, the argument. `active`, `limit`: the arguments. `reset`: starts again.
     FastTCPFlows "0/1" "/l"
     keywords ["RATE", "LIMIT", "LENGTH", "SRCETH", "SRCIP", "DSTETH", "DSTIP", "FLOWS", "FLOWSIZE", "ACTIVE"]
-    handlers [read("count"), read("rate"), read_write("active"), write("reset")]
+    handlers [read("count"), read_write("rate"), read_write("limit"), read_write("active"), write("reset")]
     { generator: Generator }
 }
 
@@ -275,13 +281,13 @@ crate::element! {
     /// compute that of UDP. `INTERVAL` is accepted. `ACTIVE` (true).
     ///
     /// # Handlers
-    /// `count`: packets so far. `rate`: packets a second so far. `active`: the argument. `reset`: starts again.
+    /// `count`: packets so far. `rate`: packets a second so far; written, the argument. `active`, `limit`: the arguments. `reset`: starts again.
     FastUDPSource "0/1" "/l"
     keywords [
         "RATE", "LIMIT", "LENGTH", "SRCETH", "SRCIP", "SPORT", "DSTETH", "DSTIP", "DPORT", "CHECKSUM", "INTERVAL",
         "ACTIVE",
     ]
-    handlers [read("count"), read("rate"), read_write("active"), write("reset")]
+    handlers [read("count"), read_write("rate"), read_write("limit"), read_write("active"), write("reset")]
     { generator: Generator }
 }
 

@@ -12,10 +12,11 @@ crate::element! {
     /// packets each time. `ACTIVE` (true). `STOP` (false): stop the router after the last packet.
     ///
     /// # Handlers
-    /// `count`: packets so far. `active`, `limit`, `length`: the arguments. `reset`: sets the count to 0.
+    /// `count`: packets so far. `active`, `limit`, `length`, `burst`: the arguments. `reset`: sets the count to 0.
     RandomSource "0/1" "h/h"
     keywords ["LENGTH", "LIMIT", "BURST", "ACTIVE", "STOP"]
-    handlers [read("count"), read_write("active"), read_write("limit"), read("length"), write("reset")]
+    handlers [read("count"), read_write("active"), read_write("limit"), read_write("length"),
+        read_write("burst"), write("reset")]
     { length: usize, limit: i64, burst: usize, active: bool, stop: bool, count: u64 }
 }
 
@@ -77,6 +78,7 @@ impl Element for RandomSource {
             "count" => self.count.to_string(),
             "active" => self.active.to_string(),
             "limit" => self.limit.to_string(),
+            "burst" => self.burst.to_string(),
             _ => self.length.to_string(),
         })
     }
@@ -85,6 +87,8 @@ impl Element for RandomSource {
         match handler {
             "active" => self.active = parse(cx, value)?,
             "limit" => self.limit = parse(cx, value)?,
+            "burst" => self.burst = parse::<usize>(cx, value)?.clamp(1, 1024),
+            "length" => self.length = parse::<usize>(cx, value)?.min(crate::packet::ROOM),
             _ => self.count = 0,
         }
         cx.schedule();

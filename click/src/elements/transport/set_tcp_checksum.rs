@@ -10,12 +10,15 @@ crate::element! {
     /// The header is found by the IP header annotation. Packets that are not whole TCP packets are dropped.
     ///
     /// # Arguments
-    /// None.
-    SetTCPChecksum "1/1" "a/a" {}
+    /// `FIXOFF` is accepted.
+    SetTCPChecksum "1/1" "a/a"
+    keywords ["FIXOFF"]
+    {}
 }
 
 impl SetTCPChecksum {
-    fn new(_: &mut Args<'_>) -> Self {
+    fn new(args: &mut Args<'_>) -> Self {
+        let _ = args.next::<bool>("FIXOFF");
         Self {}
     }
 }
