@@ -15,7 +15,7 @@ struct Guest {
 impl Guest {
     fn new(text: &str, sides: usize) -> Self {
         let folder = RunFolder::new();
-        let file = std::env::temp_dir().join(unique("dialect"));
+        let file = std::env::temp_dir().join(format!("{}.click", unique("dialect")));
         std::fs::write(&file, text).expect("written");
         let sides: Vec<Namespace> = (0..sides).map(|_| Namespace::new()).collect();
         let mut arguments = vec!["run".to_owned(), file.display().to_string()];
