@@ -44,7 +44,7 @@ fn click_is_refused(text: &[u8], says: &str) {
 fn click_files_that_are_wrong_are_refused_with_the_place() {
     click_is_refused(b"a :: Idle;\na -> -> b;", ":2:6:");
     click_is_refused(b"Idle -> NoSuchElement(1) -> Discard;", "NoSuchElement");
-    click_is_refused(b"FromDevice(0) -> ToDevice(0);", "push");
+    click_is_refused(b"FromDevice(0) -> Unqueue -> Discard;", "push");
     click_is_refused(b"t :: Tee(2); Idle -> t -> Discard;", "");
     click_is_refused(b"c :: Counter; Idle -> c;", "unused");
     click_is_refused(b"Idle -> Strip(many) -> Discard;", "LENGTH");
