@@ -51,21 +51,10 @@ pub(super) fn of_name(statements: &[Statement], name: &str) -> Used {
 /// which.
 pub(super) fn gaps(statements: &[Statement]) -> Option<(bool, usize)> {
     let mut used = [BTreeSet::new(), BTreeSet::new()];
-    for statement in statements {
-        let Statement::Chain(chain) = statement else { continue };
-        for (at, (_, items)) in chain.iter().enumerate() {
-            for (which, item) in items.iter().enumerate() {
-                let input = match &item.what {
-                    What::Name(name) if name == "input" => true,
-                    What::Name(name) if name == "output" => false,
-                    What::Implicit => at == 0,
-                    _ => continue,
-                };
-                let (side, connector) = if input { (0, at + 1) } else { (1, at) };
-                used[side].extend(ports(chain, which, connector, side));
-            }
-        }
-    }
+    visit_own(statements, |chain, (at, which), input| {
+        let (side, connector) = if input { (0, at + 1) } else { (1, at) };
+        used[side].extend(ports(chain, which, connector, side));
+    });
     let gap = |used: &BTreeSet<usize>| (0..).zip(used).find(|(n, port)| n != *port).map(|(n, _)| n);
     gap(&used[0]).map(|n| (true, n)).or_else(|| gap(&used[1]).map(|n| (false, n)))
 }
@@ -73,6 +62,15 @@ pub(super) fn gaps(statements: &[Statement]) -> Option<(bool, usize)> {
 /// Ports that a compound or group with this body has: what it uses of `input` is read, of `output` written.
 pub(super) fn of_body(statements: &[Statement]) -> Used {
     let mut used = (0, 0);
+    visit_own(statements, |chain, place, input| {
+        let (into, out) = of_item(chain, place);
+        used = more(used, if input { (out, 0) } else { (0, into) });
+    });
+    used
+}
+
+/// Sees each place where a body names its own `input` (true) or `output` (false), or leaves it out.
+fn visit_own(statements: &[Statement], mut see: impl FnMut(&[Link], (usize, usize), bool)) {
     for statement in statements {
         let Statement::Chain(chain) = statement else { continue };
         for (at, (_, items)) in chain.iter().enumerate() {
@@ -83,12 +81,10 @@ pub(super) fn of_body(statements: &[Statement]) -> Used {
                     What::Implicit => at == 0,
                     _ => continue,
                 };
-                let (into, out) = of_item(chain, (at, which));
-                used = more(used, if input { (out, 0) } else { (0, into) });
+                see(chain, (at, which), input);
             }
         }
     }
-    used
 }
 
 /// Ports that a group has.
