@@ -2,6 +2,7 @@
 
 mod check_tcp_header;
 mod check_udp_header;
+mod ends;
 mod set_tcp_checksum;
 mod set_udp_checksum;
 mod tcp_ip_encap;

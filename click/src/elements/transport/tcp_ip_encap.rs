@@ -1,3 +1,4 @@
+use super::ends::Ends;
 use crate::args::{Args, Ipv4, parse_number};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -26,8 +27,7 @@ crate::element! {
         read_write("ackno"),
     ]
     {
-        source: (Ipv4, u16),
-        destination: (Option<Ipv4>, u16),
+        ends: Ends<Ipv4>,
         sequence: u32,
         acknowledged: u32,
         flags: u8,
@@ -63,27 +63,34 @@ impl TCPIPEncap {
             args.error(format!("FLAGS: expected TCP flags, not '{text}'"));
         }
         let window = args.next("WINDOW").unwrap_or(65535);
-        Self { source, destination, sequence, acknowledged, flags: bits.unwrap_or(0), window, id: 0 }
+        Self {
+            ends: Ends { source, destination },
+            sequence,
+            acknowledged,
+            flags: bits.unwrap_or(0),
+            window,
+            id: 0,
+        }
     }
 
     fn encapsulate(&mut self, packet: &mut Packet) -> bool {
         let payload = packet.len() as u32;
         let Ok(total) = u16::try_from(packet.len() + HEADERS) else { return false };
-        let destination = self.destination.0.map_or(packet.destination(), |d| d.0);
+        let destination = self.ends.destination.0.map_or(packet.destination(), |d| d.0);
         if packet.push(HEADERS).is_none() {
             return false;
         }
         let (ip, tcp) = packet.data_mut().split_at_mut(IPV4);
-        write_ipv4(ip, total, self.id, PROTOCOL_TCP, self.source.0.0, destination);
+        write_ipv4(ip, total, self.id, PROTOCOL_TCP, self.ends.source.0.0, destination);
         self.id = self.id.wrapping_add(1);
-        tcp[0..2].copy_from_slice(&self.source.1.to_be_bytes());
-        tcp[2..4].copy_from_slice(&self.destination.1.to_be_bytes());
+        tcp[0..2].copy_from_slice(&self.ends.source.1.to_be_bytes());
+        tcp[2..4].copy_from_slice(&self.ends.destination.1.to_be_bytes());
         tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
         tcp[8..12].copy_from_slice(&self.acknowledged.to_be_bytes());
         (tcp[12], tcp[13]) = (0x50, self.flags);
         tcp[14..16].copy_from_slice(&self.window.to_be_bytes());
         tcp[16..20].fill(0);
-        let sum = transport_checksum(self.source.0.0, destination, PROTOCOL_TCP, tcp);
+        let sum = transport_checksum(self.ends.source.0.0, destination, PROTOCOL_TCP, tcp);
         tcp[16..18].copy_from_slice(&sum);
         // SYN and FIN take a number each.
         let phantom = u32::from(self.flags & 1) + u32::from(self.flags >> 1 & 1);
@@ -101,24 +108,17 @@ impl Element for TCPIPEncap {
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
-            "src" => self.source.0.to_string(),
-            "sport" => self.source.1.to_string(),
-            "dst" => self.destination.0.map_or("DST_ANNO".to_string(), |d| d.to_string()),
-            "dport" => self.destination.1.to_string(),
             "seqno" => self.sequence.to_string(),
-            _ => self.acknowledged.to_string(),
+            "ackno" => self.acknowledged.to_string(),
+            _ => self.ends.read(handler),
         })
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "src" => self.source.0 = parse(cx, value)?,
-            "sport" => self.source.1 = parse(cx, value)?,
-            "dst" if value == "DST_ANNO" => self.destination.0 = None,
-            "dst" => self.destination.0 = Some(parse(cx, value)?),
-            "dport" => self.destination.1 = parse(cx, value)?,
             "seqno" => self.sequence = parse(cx, value)?,
-            _ => self.acknowledged = parse(cx, value)?,
+            "ackno" => self.acknowledged = parse(cx, value)?,
+            _ => return self.ends.write(cx, handler, value),
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
+use super::ends::Ends;
 use crate::args::{Args, Argument, Ipv6};
 use crate::element::{Context, Element, read_write};
-use crate::handlers::parse;
 use crate::headers::{IPV6, Ipv6Header, PROTOCOL_UDP, transport_checksum6};
 use crate::packet::{Batch, Packet};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 crate::element! {
     /// Puts UDP and IPv6 headers in front of packets.
@@ -16,7 +16,7 @@ crate::element! {
     UDPIP6Encap "1/1" "a/a"
     keywords ["SRC", "SPORT", "DST", "DPORT"]
     handlers [read_write("src"), read_write("sport"), read_write("dst"), read_write("dport")]
-    { source: (Ipv6, u16), destination: (Option<Ipv6>, u16) }
+    { ends: Ends<Ipv6> }
 }
 
 impl UDPIP6Encap {
@@ -27,20 +27,20 @@ impl UDPIP6Encap {
         if address.is_none() && to != "DST_ANNO" {
             args.error("bad DST");
         }
-        Self { source, destination: (address, args.required("DPORT")) }
+        Self { ends: Ends { source, destination: (address, args.required("DPORT")) } }
     }
 
     fn encapsulate(&self, packet: &mut Packet) -> bool {
-        let destination = self.destination.0.map_or(packet.destination6(), |d| d.0);
+        let destination = self.ends.destination.0.map_or(packet.destination6(), |d| d.0);
         let payload = packet.len() + 8;
         if payload > 65535 || packet.push(IPV6 + 8).is_none() {
             return false;
         }
-        let source = self.source.0.0;
+        let source = self.ends.source.0.0;
         let (ip, udp) = packet.data_mut().split_at_mut(IPV6);
         Ipv6Header { payload, next: PROTOCOL_UDP, hops: 255, source, destination }.write(ip);
-        udp[..2].copy_from_slice(&self.source.1.to_be_bytes());
-        udp[2..4].copy_from_slice(&self.destination.1.to_be_bytes());
+        udp[..2].copy_from_slice(&self.ends.source.1.to_be_bytes());
+        udp[2..4].copy_from_slice(&self.ends.destination.1.to_be_bytes());
         udp[4..6].copy_from_slice(&(payload as u16).to_be_bytes());
         udp[6..8].fill(0);
         let sum = transport_checksum6(source, destination, PROTOCOL_UDP, udp);
@@ -57,22 +57,10 @@ impl Element for UDPIP6Encap {
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        Ok(match handler {
-            "src" => self.source.0.to_string(),
-            "sport" => self.source.1.to_string(),
-            "dst" => self.destination.0.map_or("DST_ANNO".to_string(), |d| d.to_string()),
-            _ => self.destination.1.to_string(),
-        })
+        Ok(self.ends.read(handler))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
-        match handler {
-            "src" => self.source.0 = parse(cx, value)?,
-            "sport" => self.source.1 = parse(cx, value)?,
-            "dst" if value == "DST_ANNO" => self.destination.0 = None,
-            "dst" => self.destination.0 = Some(parse(cx, value)?),
-            _ => self.destination.1 = parse(cx, value)?,
-        }
-        Ok(())
+        self.ends.write(cx, handler, value)
     }
 }

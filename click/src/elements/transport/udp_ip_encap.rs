@@ -1,10 +1,10 @@
+use super::ends::Ends;
 use crate::args::{Args, Ipv4};
 use crate::element::{Context, Element, read_write};
-use crate::handlers::parse;
 use crate::headers::{IPV4, PROTOCOL_UDP, transport_checksum, write_ipv4};
 use crate::packet::{Batch, Packet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 /// Bytes of both headers.
 const HEADERS: usize = IPV4 + 8;
@@ -21,7 +21,7 @@ crate::element! {
     UDPIPEncap "1/1" "a/a"
     keywords ["SRC", "SPORT", "DST", "DPORT", "CHECKSUM"]
     handlers [read_write("src"), read_write("sport"), read_write("dst"), read_write("dport")]
-    { source: (Ipv4, u16), destination: (Option<Ipv4>, u16), checksum: bool, id: u16 }
+    { ends: Ends<Ipv4>, checksum: bool, id: u16 }
 }
 
 impl UDPIPEncap {
@@ -33,25 +33,25 @@ impl UDPIPEncap {
             args.error(format!("DST: expected an IP address or DST_ANNO, not '{to}'"));
         }
         let destination = (address, args.required("DPORT"));
-        Self { source, destination, checksum: args.next("CHECKSUM").unwrap_or(true), id: 0 }
+        Self { ends: Ends { source, destination }, checksum: args.next("CHECKSUM").unwrap_or(true), id: 0 }
     }
 
     #[inline]
     fn encapsulate(&mut self, packet: &mut Packet) -> bool {
         let payload = packet.len();
         let Ok(total) = u16::try_from(payload + HEADERS) else { return false };
-        let destination = self.destination.0.map_or(packet.destination(), |d| d.0);
+        let destination = self.ends.destination.0.map_or(packet.destination(), |d| d.0);
         let Some(()) = packet.push(HEADERS) else { return false };
         let data = packet.data_mut();
-        write_ipv4(data, total, self.id, PROTOCOL_UDP, self.source.0.0, destination);
+        write_ipv4(data, total, self.id, PROTOCOL_UDP, self.ends.source.0.0, destination);
         self.id = self.id.wrapping_add(1);
         let udp = &mut data[IPV4..];
-        udp[0..2].copy_from_slice(&self.source.1.to_be_bytes());
-        udp[2..4].copy_from_slice(&self.destination.1.to_be_bytes());
+        udp[0..2].copy_from_slice(&self.ends.source.1.to_be_bytes());
+        udp[2..4].copy_from_slice(&self.ends.destination.1.to_be_bytes());
         udp[4..6].copy_from_slice(&(total - IPV4 as u16).to_be_bytes());
         udp[6..8].fill(0);
         if self.checksum {
-            let sum = match transport_checksum(self.source.0.0, destination, PROTOCOL_UDP, udp) {
+            let sum = match transport_checksum(self.ends.source.0.0, destination, PROTOCOL_UDP, udp) {
                 [0, 0] => [255, 255],
                 sum => sum,
             };
@@ -69,22 +69,10 @@ impl Element for UDPIPEncap {
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
-        Ok(match handler {
-            "src" => self.source.0.to_string(),
-            "sport" => self.source.1.to_string(),
-            "dst" => self.destination.0.map_or("DST_ANNO".to_string(), |d| d.to_string()),
-            _ => self.destination.1.to_string(),
-        })
+        Ok(self.ends.read(handler))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
-        match handler {
-            "src" => self.source.0 = parse(cx, value)?,
-            "sport" => self.source.1 = parse(cx, value)?,
-            "dst" if value == "DST_ANNO" => self.destination.0 = None,
-            "dst" => self.destination.0 = Some(parse(cx, value)?),
-            _ => self.destination.1 = parse(cx, value)?,
-        }
-        Ok(())
+        self.ends.write(cx, handler, value)
     }
 }
