@@ -1,5 +1,8 @@
 //! A vhost-user front end that says anything and has anything in its rings: messages with and without descriptors, then
 //! packets both ways.
+//!
+//! Asserted: what is taken to be sent is sent or counted as dropped; the peer's descriptors are bounded while it is served
+//! and closed after it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -63,7 +66,35 @@ fn begin() -> Vec<Request> {
     all
 }
 
+/// Open descriptors of this process.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// Most descriptors that a port may hold for a peer: its connection, memory regions, and two events of each ring.
+const HELD_MAXIMUM: usize = 1 + 32 + 4;
+
+/// Sends, and checks that nothing vanishes.
+fn send(port: &mut Vhost, batch: &Batch, list: &[Outgoing], shared: &Shared) -> bool {
+    let gone = || {
+        let counted = shared.read(false);
+        counted.sent + counted.drops.values().sum::<u64>()
+    };
+    let before = gone();
+    let Ok(taken) = port.send(batch, list, shared) else { return false };
+    assert!(taken <= list.len());
+    assert!(gone() - before >= taken as u64, "{taken} were taken, {} are accounted for", gone() - before);
+    true
+}
+
 fuzz_target!(|bytes: &[u8]| {
+    // The runtime opens what it needs before.
+    let before = descriptors();
+    serve(bytes);
+    assert_eq!(descriptors(), before, "descriptors are left open");
+});
+
+fn serve(bytes: &[u8]) {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let (said, inside) = bytes.split_at(bytes.len().min(usize::from(kind) * 2));
     let (Some(memory), Ok(event)) = (memory(inside), event_fd()) else { return };
@@ -81,6 +112,7 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let mut front = Connection::new(front);
+    let ours = descriptors();
     let fds = |memories: usize, events: usize| {
         let mut all = vec![memory.as_fd(); memories];
         all.extend(vec![event.as_fd(); events]);
@@ -105,18 +137,18 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let list: Vec<Outgoing> =
             (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: frame % 3 }).collect();
-        let sent = port.send(&batch, &list, &shared);
+        let sent = send(&mut port, &batch, &list, &shared);
         port.release();
         batch.clear();
         batch.push_bytes(inside.get(..1000).unwrap_or(inside), Offload::default());
         let own = (0..batch.len() as u16).map(|frame| Outgoing { frame, vlan: 0 }).collect::<Vec<_>>();
-        let also = port.send(&batch, &own, &shared);
+        let also = send(&mut port, &batch, &own, &shared);
         let _ = far.send(inside.get(..2000).unwrap_or(inside));
         let source = CutThroughSource { fd: near.as_fd() };
         let straight = port.cut_through_from(&source, 1514, &shared).and_then(Result::err);
         if received.is_err()
-            || sent.is_err()
-            || also.is_err()
+            || !sent
+            || !also
             || straight.is_some()
             || port.flush(&shared).is_err()
         {
@@ -135,6 +167,8 @@ fuzz_target!(|bytes: &[u8]| {
             break;
         }
         while let Ok(Some(_)) = front.receive() {}
+        let held = descriptors().saturating_sub(ours);
+        assert!(held <= HELD_MAXIMUM, "{held} descriptors of a peer");
     }
     port.disconnect(&wake);
-});
+}

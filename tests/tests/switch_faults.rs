@@ -156,3 +156,43 @@ fn what_is_no_tap_for_a_port_is_told_so() {
         assert!(refused.contains(says), "{name}: {refused}");
     }
 }
+
+#[test]
+fn the_user_s_tap_keeps_its_settings() {
+    let there = Namespace::new();
+    for (name, flags) in [("plain", &[][..]), ("header", &["vnet_hdr"][..])] {
+        there.ip(&[&["tuntap", "add", "dev", name, "mode", "tap"], flags].concat());
+    }
+    let before = ["plain", "header"].map(|name| there.tap_settings(name));
+    let ports = ["plain", "header"].map(|name| tap(name, &there, "segment = \"s\""));
+    let mut switch = Switch::new(&format!("[segments.s]\n{}{}", ports[0], ports[1]));
+    switch.is_up_soon("plain");
+    // One goes by a change, the other with the switch.
+    switch.apply(&format!("[segments.s]\n{}", ports[1]));
+    assert_eq!(there.tap_settings("plain"), before[0]);
+    switch.is_up_soon("header");
+    switch.end();
+    assert_eq!(there.tap_settings("header"), before[1]);
+}
+
+#[test]
+fn a_port_leaves_a_namespace_that_was_deleted() {
+    let (near, far) = (Namespace::new(), Namespace::new());
+    let switch = Switch::new(&format!(
+        "[segments.s]\n{}{}",
+        tap("ta", &near, "segment = \"s\""),
+        tap("tb", &far, "segment = \"s\"")
+    ));
+    near.address("ta", "10.4.0.1/24");
+    switch.is_up_soon("tb");
+    let name = far.name.clone();
+    for round in 0..2 {
+        e2e::run(std::process::Command::new("ip").args(["netns", "del", &name]));
+        eventually("its port has failed", || switch.port("tb").last_error.is_some());
+        assert!(!switch.port("tb").up && switch.port("ta").up);
+        e2e::run(std::process::Command::new("ip").args(["netns", "add", &name]));
+        eventually("its port is up again", || switch.port("tb").up);
+        far.address("tb", "10.4.0.2/24");
+        eventually(&format!("packets pass again, {round}"), || near.pings("10.4.0.2", 1));
+    }
+}

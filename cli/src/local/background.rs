@@ -49,9 +49,9 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
         }
         Ok(Some(_)) => {
             drop(there);
-            let Monitor { directory, keep, sockets, .. } = monitor;
+            let Monitor { directory, keep, sockets, taps, .. } = monitor;
             directory.hand_over();
-            std::mem::forget(sockets);
+            std::mem::forget((sockets, taps));
             drop(keep);
             end_by_signals();
             let told = tell(&here, output);

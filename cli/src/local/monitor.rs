@@ -33,6 +33,8 @@ pub struct Monitor {
     pub phases: Vec<(Phase, Tsc, Tsc)>,
     /// Sockets at which it listens for a switch.
     pub sockets: Sockets,
+    /// What the user's TAPs were like before, restored with this value.
+    pub taps: Vec<tap::Before>,
 }
 
 /// Sockets that a monitor makes and, confined, cannot remove. Removed with this, unless somebody listens there.

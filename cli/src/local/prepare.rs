@@ -41,7 +41,7 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
     let found = Tsc::now();
-    let taps = o.tap.iter().map(tap::open).collect::<Result<Vec<OwnedFd>, _>>()?;
+    let taps = o.tap.iter().map(tap::open).collect::<Result<Vec<_>, _>>()?;
     let connected = Tsc::now();
 
     let mut arguments: Vec<String> = vec!["--image".into(), absolute(&image.path)];
@@ -54,13 +54,15 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     for (name, value) in &o.set {
         arguments.extend(["--set".into(), format!("{name}={value}")]);
     }
-    for (tap, fd) in o.tap.iter().zip(&taps) {
-        arguments.extend(["--net".into(), format!("fd={},{}", fd.as_raw_fd(), tap.device.join(","))]);
+    let mut before = Vec::new();
+    for (option, tap) in o.tap.iter().zip(taps) {
+        arguments.extend(["--net".into(), format!("fd={},{}", tap.fd.as_raw_fd(), option.device.join(","))]);
+        keep.push(tap.fd);
+        before.extend(tap.before);
     }
     for net in &o.net {
         arguments.extend(["--net".into(), net.device.join(",")]);
     }
-    keep.extend(taps);
     arguments.extend(["--memory".into(), (memory >> 20).max(1).to_string()]);
     arguments.extend(["--poll".into(), o.poll.clone()]);
     arguments.extend(["--control".into(), directory.socket().display().to_string()]);
@@ -78,7 +80,7 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
         (Phase::Network, found, connected),
     ];
     let sockets = Sockets(o.net.iter().filter_map(|net| net.listens_at.clone()).collect());
-    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases, sockets })
+    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases, sockets, taps: before })
 }
 
 fn absolute(path: &Path) -> String {

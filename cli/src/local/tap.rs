@@ -3,21 +3,20 @@
 use crate::options::tap::TapOption;
 use futures_util::TryStreamExt;
 use machine::error::Error;
-use machine::net::tap;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
-use std::os::fd::OwnedFd;
+use tap::Tap;
 
 /// Opens the TAP and brings the host's side up.
-pub fn open(o: &TapOption) -> Result<OwnedFd, Error> {
+pub fn open(o: &TapOption) -> Result<Tap, Error> {
     let here = || {
-        let fd = tap::open(&o.name)?;
+        let tap = machine::net::tap::open(&o.name)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()
             .map_err(|source| Error::System { doing: "talk to the kernel's network", source })?;
         runtime.block_on(configure(o)).map_err(|e| refused(o, &e))?;
-        Ok(fd)
+        Ok(tap)
     };
     match &o.netns {
         None => here(),
@@ -28,7 +27,7 @@ pub fn open(o: &TapOption) -> Result<OwnedFd, Error> {
                 path.display()
             )))
         }
-        Some(path) => tap::in_namespace(path, here),
+        Some(path) => machine::net::tap::in_namespace(path, here),
     }
 }
 

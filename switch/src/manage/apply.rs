@@ -190,7 +190,7 @@ impl Switch {
         Ok(())
     }
 
-    fn follow_interfaces(&mut self) -> Result<(), Error> {
+    pub(super) fn follow_interfaces(&mut self) -> Result<(), Error> {
         let spaces: BTreeSet<Option<String>> = self
             .ports
             .values()

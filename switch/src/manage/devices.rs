@@ -47,9 +47,9 @@ pub fn open(name: &str, port: &PortConfig, id: PortId, notifying: Arc<AtomicU64>
             Some(Box::new(Vhost::new(settings)))
         }
         DeviceConfig::Tap { name, netns } => {
-            let fd = tap::open(name, netns.as_deref(), port.mtu, port.offload)
+            let tap = tap::open(name, netns.as_deref(), port.mtu, port.offload)
                 .map_err(failed(format!("open TAP {name}")))?;
-            Some(Box::new(tap::Tap::new(fd, id, port.offload)))
+            Some(Box::new(tap::Tap::new(tap, id, port.offload)))
         }
         DeviceConfig::Packet { interface, netns } => {
             let device = packet::open(interface, netns.as_deref(), id, port.offload)

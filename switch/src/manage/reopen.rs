@@ -67,6 +67,11 @@ impl Switch {
                 }
             }
         }
+        if !restored.is_empty()
+            && let Err(e) = self.follow_interfaces()
+        {
+            eprintln!("microvisor-switch: {e}");
+        }
         for port in restored {
             eprintln!("microvisor-switch: port {port}: its device is back");
             self.server.tell(&Event::Restored { port });

@@ -7,7 +7,7 @@ pub mod tap;
 pub mod vhost;
 pub mod xdp;
 
-use crate::counters::Shared;
+use crate::counters::{Reason, Shared};
 use crate::frame::{Batch, Outgoing};
 use crate::worker::wake::Wake;
 use std::io;
@@ -165,4 +165,32 @@ pub trait Device: Send {
     fn carrier(&mut self, up: bool) {
         let _ = up;
     }
+}
+
+/// Behind a port whose device was let go, until it is opened again.
+pub struct Absent;
+
+impl Device for Absent {
+    fn receive(&mut self, _: &mut Batch) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn send(&mut self, _: &Batch, which: &[Outgoing], shared: &Shared) -> Result<usize, PortError> {
+        shared.count_drops(Reason::Down, which.len() as u64);
+        Ok(which.len())
+    }
+
+    fn arm(&mut self, _: &Wake) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    fn is_up(&self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, _: &Wake) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn disconnect(&mut self, _: &Wake) {}
 }

@@ -9,12 +9,11 @@ use crate::netns;
 use crate::offload::{Abilities, Offload};
 use crate::worker::wake::{Interest, Wake};
 use abi::net::NetHeader;
-use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use tap::OpenError;
 
 const HEADER: usize = size_of::<NetHeader>();
-const NAME_MAXIMUM: usize = libc::IFNAMSIZ - 1;
 /// Most ranges that a packet is written from.
 const RANGES: usize = 80;
 
@@ -25,38 +24,23 @@ pub struct Tap {
     finisher: Finisher,
     port: PortId,
     up: bool,
+    /// What the TAP was like before, restored once the descriptor is closed.
+    _before: Option<tap::Before>,
 }
 
 /// Opens a TAP, made if absent, in a namespace or here, brings it up with an MTU, and tells the kernel whether it may
 /// leave checksums and segmentation to us. It goes away with the port unless somebody made it before.
-pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Result<OwnedFd> {
-    if name.is_empty() || name.len() > NAME_MAXIMUM || name.contains(['/', '\0', ' ']) {
-        let problem = format!("{name:?} cannot name a TAP: 1 to {NAME_MAXIMUM} characters");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
-    }
+pub fn open(name: &str, netns: Option<&str>, mtu: u16, offload: bool) -> io::Result<tap::Tap> {
     netns::inside(netns, || {
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())?;
-        let mut request = netns::interface_request(name);
-        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
-        let header: libc::c_int = HEADER as libc::c_int;
-        let little_endian: libc::c_int = 1;
+        let tap = tap::open(name).map_err(|e| match e {
+            OpenError::Attach(e) => not_opened(name, e),
+            OpenError::Device(ref problem) => io::Error::new(problem.kind(), e),
+            OpenError::Name(_) => io::Error::new(io::ErrorKind::InvalidInput, e),
+        })?;
         let able = if offload { libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 } else { 0 };
-        // SAFETY: the call reads an `ifreq`.
-        if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw const request) } < 0 {
-            return Err(not_opened(name, io::Error::last_os_error()));
-        }
-        // SAFETY: each call reads what it is given, of the size that it wants.
-        let failed = unsafe {
-            libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) < 0
-                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETVNETLE, &raw const little_endian) < 0
-                || libc::ioctl(fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(able)) < 0
-        };
-        if failed {
-            return Err(io::Error::last_os_error());
-        }
+        tap::set_offloads(&tap.fd, able)?;
         netns::bring_up(name, mtu)?;
-        Ok(fd)
+        Ok(tap)
     })
 }
 
@@ -81,9 +65,9 @@ fn not_opened(name: &str, error: io::Error) -> io::Error {
 
 impl Tap {
     /// A port over an open TAP. Without `offload`, checksums and segments are done before packets go out to it.
-    pub fn new(fd: OwnedFd, port: PortId, offload: bool) -> Self {
+    pub fn new(tap: tap::Tap, port: PortId, offload: bool) -> Self {
         let abilities = if offload { Abilities::ALL } else { Abilities::default() };
-        Self { fd, abilities, finisher: Finisher::default(), port, up: true }
+        Self { fd: tap.fd, abilities, finisher: Finisher::default(), port, up: true, _before: tap.before }
     }
 
     /// Writes one packet.

@@ -10,7 +10,7 @@ use crate::forward::tables::Tables;
 use crate::frame::Outgoing;
 use crate::headers::arp::reverse_request;
 use crate::offload::Offload;
-use crate::port::{Device, PortId};
+use crate::port::{Absent, Device, PortId};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -91,6 +91,11 @@ impl Running {
                 Command::Gone(port) => {
                     let gone = io::Error::from_raw_os_error(libc::ENODEV);
                     self.port_failed(port, gone.into());
+                    // Its descriptor holds the interface's namespace.
+                    if let Some(Some(state)) = self.ports.get_mut(port.index()) {
+                        let device = std::mem::replace(&mut state.device, Box::new(Absent));
+                        self.worker.wake.retire(Box::new(device));
+                    }
                 }
                 Command::Replace(port, device) => {
                     if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {

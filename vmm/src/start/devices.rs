@@ -84,7 +84,8 @@ impl End {
 
 fn open_tap(net: &NetOptions) -> Result<OwnedFd, Error> {
     match (&net.tap, net.fd) {
-        (Some(name), _) => tap::open(name),
+        // A monitor that is confined restores nothing.
+        (Some(name), _) => tap::open(name).map(|tap| tap.into_fd()),
         (None, Some(fd)) if fd > 2 => {
             // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };

@@ -1,0 +1,130 @@
+//! What a TAP was like before it was opened here.
+
+use crate::kernel::{self, Header};
+use crate::{Offloads, ethtool};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, Nla};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoData, InfoTun, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+use rustix::fs::{Mode, OFlags};
+use rustix::thread::LinkNameSpaceType;
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What a persistent TAP was like before it was opened here; dropped, it is so again. It is dropped after the TAP's
+/// descriptors are closed.
+#[derive(Debug)]
+pub struct Before {
+    name: String,
+    namespace: OwnedFd,
+    flags: c_int,
+    /// The header before; none until the TAP has been opened, which changes nothing if it fails.
+    pub(crate) header: Option<Header>,
+    offloads: Offloads,
+}
+
+impl Before {
+    /// The settings of the TAP `name` in this thread's network namespace. None if there is none that lasts, or if the
+    /// kernel does not tell.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let link = Link::of(name).ok()??;
+        if !link.is_persistent {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Some(Self {
+            name: name.to_owned(),
+            namespace: rustix::fs::open(c"/proc/thread-self/ns/net", flags, Mode::empty()).ok()?,
+            flags: link.flags,
+            header: None,
+            offloads: ethtool::offloads(name).ok()?,
+        })
+    }
+
+    fn restore(&self, header: Header) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            let there = scope.spawn(|| {
+                // Of this short-lived thread alone. Who may not, but could open the TAP, is there already.
+                let _ = rustix::thread::move_into_link_name_space(
+                    self.namespace.as_fd(),
+                    Some(LinkNameSpaceType::Network),
+                );
+                // One that was deleted is not made again.
+                if Link::of(&self.name)?.is_none_or(|link| !link.is_persistent) {
+                    return Ok(());
+                }
+                let tap = kernel::device()?;
+                kernel::attach(tap.as_fd(), &self.name, self.flags)?;
+                kernel::set(tap.as_fd(), header, self.offloads)
+            });
+            there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        if let Some(header) = self.header {
+            // Another process may have it open already, and settings of its own.
+            let _ = self.restore(header);
+        }
+    }
+}
+
+/// A TAP as the kernel's list of interfaces has it.
+struct Link {
+    flags: c_int,
+    is_persistent: bool,
+}
+
+impl Link {
+    /// That of this thread's network namespace; none if `name` is no TAP's.
+    fn of(name: &str) -> io::Result<Option<Self>> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(message));
+        request.header.flags = NLM_F_REQUEST;
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.send(&bytes, 0)?;
+        // The kernel has answered before the call returns.
+        let (answer, _) = socket.recv_from_full()?;
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) = answer.payload else {
+            return Ok(None);
+        };
+        let information = link.attributes.into_iter().filter_map(|attribute| match attribute {
+            LinkAttribute::LinkInfo(information) => Some(information),
+            _ => None,
+        });
+        Ok(information.flatten().find_map(|information| match information {
+            LinkInfo::Data(InfoData::Tun(facts)) => Some(Self::from_facts(&facts)),
+            _ => None,
+        }))
+    }
+
+    fn from_facts(facts: &[InfoTun]) -> Self {
+        /// `IFLA_TUN_PI`, `IFLA_TUN_VNET_HDR`, `IFLA_TUN_PERSIST` of `linux/if_link.h`: a byte each.
+        const PACKET_INFORMATION: u16 = 4;
+        const HEADER: u16 = 5;
+        const PERSIST: u16 = 6;
+        let is_set = |kind| {
+            facts.iter().filter(|fact| fact.kind() == kind && fact.value_len() >= 1).any(|fact| {
+                let mut value = vec![0; fact.value_len()];
+                fact.emit_value(&mut value);
+                value[0] != 0
+            })
+        };
+        let flag = |is_set: bool, flag: c_int| if is_set { flag } else { 0 };
+        Self {
+            flags: libc::IFF_TAP
+                | flag(!is_set(PACKET_INFORMATION), libc::IFF_NO_PI)
+                | flag(is_set(HEADER), libc::IFF_VNET_HDR),
+            is_persistent: is_set(PERSIST),
+        }
+    }
+}
