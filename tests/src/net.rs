@@ -60,23 +60,33 @@ impl Namespace {
         run(Command::new("ip").args(["-n", &self.name, "-br", "link"])).out
     }
 
+    /// A TAP's kind and flags.
+    #[track_caller]
+    pub fn tap_kind(&self, name: &str) -> String {
+        let link = run(Command::new("ip").args(["-n", &self.name, "-d", "link", "show", "dev", name]));
+        assert_eq!(link.status, 0, "{link:?}");
+        link.out.lines().find(|line| line.contains("tun type")).unwrap_or_default().trim().to_owned()
+    }
+
     /// How a TAP is set up that nobody has open: its kind and flags, its offloads, and bytes of header before a packet.
     #[track_caller]
     pub fn tap_settings(&self, name: &str) -> String {
-        let link = run(Command::new("ip").args(["-n", &self.name, "-d", "tuntap", "list", "dev", name]));
+        let kind = self.tap_kind(name);
         let offloads = run(&mut self.command(&["ethtool", "-k", name]));
-        assert!(link.status == 0 && offloads.status == 0, "{link:?} {offloads:?}");
+        assert_eq!(offloads.status, 0, "{offloads:?}");
         let header = "import fcntl, struct, sys
 tun = open('/dev/net/tun', 'r+b', buffering=0)
 before = struct.pack('16sH22x', sys.argv[1].encode(), int(sys.argv[2]))
 fcntl.ioctl(tun, 0x400454ca, before)
 print(struct.unpack('i', fcntl.ioctl(tun, 0x800454d7, bytes(4)))[0])";
         // IFF_TAP, IFF_NO_PI and IFF_VNET_HDR as they are set already: this, too, would change them.
-        let flag = |word: &str, flag: i32| if link.out.contains(word) { flag } else { 0 };
-        let flags = libc::IFF_TAP | libc::IFF_NO_PI | flag("vnet_hdr", libc::IFF_VNET_HDR);
+        let header_flag = if kind.contains("vnet_hdr on") { libc::IFF_VNET_HDR } else { 0 };
+        let flags = libc::IFF_TAP | libc::IFF_NO_PI | header_flag;
         let header = run(&mut self.command(&["python3", "-c", header, name, &flags.to_string()]));
         assert_eq!(header.status, 0, "{header:?}");
-        format!("{}header {}\n{}", link.out, header.out, offloads.out)
+        // What was asked for by hand, and is not in force, the kernel forgets when a TAP is opened.
+        let offloads = offloads.out.replace(" [requested on]", "");
+        format!("{kind}\nheader {}\n{offloads}", header.out)
     }
 
     /// A UDP socket in it.

@@ -247,6 +247,32 @@ fn addresses_that_cannot_work_are_warned_of() {
     }
 }
 
+#[test]
+fn the_user_s_tap_keeps_its_settings() {
+    let (folder, host) = (RunFolder::new(), e2e::net::Namespace::new());
+    host.ip(&["tuntap", "add", "dev", "t0", "mode", "tap"]);
+    let before = host.tap_settings("t0");
+    let tap = format!("t0,netns={}", host.name);
+    let line = ["run", "target/test-images/serves-tcp", "--tap", &tap, "--name", "guest"];
+    let kept = |what: &str| {
+        eventually(what, || !folder.0.join("guest").exists() && host.tap_settings("t0") == before)
+    };
+    for end in ["SIGTERM", "SIGKILL"] {
+        folder.run(&[&line[..], &["--detach"]].concat()).ends(0, "");
+        let listed = folder.run(&["ps", "--json"]).out;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+        let pid = listed[0]["pid"].as_u64().expect("a process");
+        assert!(!before.contains(&host.tap_kind("t0")), "the guest has made it another one");
+        e2e::signal(pid as u32, end);
+        kept(&format!("it is as it was after a guest in the background, {end}"));
+    }
+    let running = e2e::start(folder.microvisor(&line).stdin(Stdio::null()));
+    eventually("it runs", || folder.run(&["ps"]).out.contains("guest"));
+    e2e::signal(running.id(), "SIGINT");
+    e2e::finish(running);
+    kept("it is as it was after a guest in the foreground");
+}
+
 /// Runs the command for the node in a folder.
 fn ask_node(folder: &RunFolder, node: &Node, line: &[&str]) -> e2e::Outcome {
     run(folder.microvisor(line).env("MICROVISOR_NODE", node.folder.join("run/api.sock")))

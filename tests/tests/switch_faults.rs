@@ -193,6 +193,8 @@ fn a_port_leaves_a_namespace_that_was_deleted() {
         e2e::run(std::process::Command::new("ip").args(["netns", "add", &name]));
         eventually("its port is up again", || switch.port("tb").up);
         far.address("tb", "10.4.0.2/24");
+        // The new TAP has another Ethernet address.
+        near.ip(&["neigh", "flush", "all"]);
         eventually(&format!("packets pass again, {round}"), || near.pings("10.4.0.2", 1));
     }
 }

@@ -108,7 +108,9 @@ impl Carriers {
     pub fn hear(&mut self, key: usize) {
         let Some(namespace) = self.namespaces.get(&key) else { return };
         let mut bytes = [0u8; 8192];
-        while rustix::net::recv(&namespace.socket, &mut bytes[..], RecvFlags::empty()).is_ok_and(|(n, _)| n > 0) {}
+        while rustix::net::recv(&namespace.socket, &mut bytes[..], RecvFlags::empty())
+            .is_ok_and(|(n, _)| n > 0)
+        {}
         self.changed = true;
     }
 }

@@ -47,6 +47,8 @@ pub struct Threads {
     slow_path: Receiver<SlowPathMessage>,
     wakeup: OwnedFd,
     checked_at: Instant,
+    /// Lets go of what the others hand over, until they have all ended.
+    retiring: Option<JoinHandle<()>>,
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
@@ -91,7 +93,8 @@ impl Threads {
         let (events_sender, port_events) = sync_channel(EVENTS);
         let (slow_path_sender, slow_path) = sync_channel(SLOW_PATH_QUEUE);
         let (retired, to_drop) = channel::<Box<dyn Any + Send>>();
-        std::thread::Builder::new().name("retired".into()).spawn(move || to_drop.iter().for_each(drop))?;
+        let retire = move || to_drop.iter().for_each(drop);
+        let retiring = Some(std::thread::Builder::new().name("retired".into()).spawn(retire)?);
         let keys = [random(), random()];
         let mut workers = Vec::new();
         let mut threads = Vec::new();
@@ -146,7 +149,7 @@ impl Threads {
             };
             thread.join = Some(std::thread::Builder::new().name(name).spawn(run)?);
         }
-        Ok(Self { threads, port_events, slow_path, wakeup, checked_at: Instant::now() })
+        Ok(Self { threads, port_events, slow_path, wakeup, checked_at: Instant::now(), retiring })
     }
 
     /// How many there are.
@@ -223,11 +226,10 @@ impl Drop for Threads {
         for index in 0..self.threads.len() {
             self.tell(index, Command::End);
         }
-        for t in &mut self.threads {
-            if let Some(join) = t.join.take() {
-                // A thread that panicked has said why.
-                let _ = join.join();
-            }
+        let planes = self.threads.iter_mut().filter_map(|t| t.join.take()).collect::<Vec<_>>();
+        for join in planes.into_iter().chain(self.retiring.take()) {
+            // A thread that panicked has said why.
+            let _ = join.join();
         }
     }
 }

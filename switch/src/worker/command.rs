@@ -98,13 +98,15 @@ impl Running {
                     }
                 }
                 Command::Replace(port, device) => {
-                    if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {
-                        state.device.disconnect(self.worker.wake.for_port(port));
-                        self.forget_lists(port);
-                        // Its descriptor takes long to close.
-                        self.worker.wake.retire(Box::new(state.device));
-                        self.start_device(port, device);
-                    }
+                    let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) else {
+                        self.worker.wake.retire(Box::new(device));
+                        continue;
+                    };
+                    state.device.disconnect(self.worker.wake.for_port(port));
+                    self.forget_lists(port);
+                    // Its descriptor takes long to close.
+                    self.worker.wake.retire(Box::new(state.device));
+                    self.start_device(port, device);
                 }
                 Command::Send(port, bytes) => self.send_own(port, &bytes, Offload::default(), 0),
                 Command::Announce { bond, link } => self.announce(bond, link),
@@ -142,8 +144,10 @@ impl Running {
             self.start_device(port, device);
         }
         self.release_holds();
-        // Who asked waits for this, unless the switch ends.
-        let _ = change.done.send(gone);
+        // Who asked waits for this, unless it has given up.
+        if let Err(unwanted) = change.done.send(gone) {
+            self.worker.wake.retire(Box::new(unwanted.0));
+        }
     }
 
     fn start_device(&mut self, port: PortId, mut device: Box<dyn Device>) {

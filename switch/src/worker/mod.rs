@@ -189,6 +189,9 @@ impl Worker {
             ends: false,
         };
         running.work();
+        for state in running.ports.into_iter().flatten() {
+            running.worker.wake.retire(Box::new(state.device));
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl Wake {
         self
     }
 
-    /// Lets something go that takes long, elsewhere.
+    /// Lets something go elsewhere: what takes long, or what a thread of the data plane may not do.
     pub fn retire(&self, what: Box<dyn Any + Send>) {
         // If nobody is left to take it, it is dropped here.
         let _ = self.retired.send(what);
