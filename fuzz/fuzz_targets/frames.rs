@@ -52,7 +52,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut emitted = Vec::new();
     let mut whole = plain.clone();
     let finished = finish(&mut whole, frame.offload, Abilities::default(), &mut Vec::new(), &mut |bytes, left| {
-        assert_eq!(left, Offload::default(), "nothing is left to do");
+        assert!(!left.needs_checksum() && left.segment().is_none(), "something is left to do: {left:?}");
         emitted.push(bytes.to_vec());
     });
     match finished {

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -163,6 +164,13 @@ impl RunFolder {
         run(&mut self.microvisor(arguments))
     }
 
+    /// Bytes of the only instance's memory that the host keeps for it.
+    pub fn guest_memory(&self) -> u64 {
+        let listed = self.run(&["ps", "--json"]).out;
+        let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+        guest_memory(listed[0]["pid"].as_u64().expect("an instance") as u32)
+    }
+
     /// Names of what is left.
     pub fn left(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
@@ -206,6 +214,15 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// Bytes of a guest's memory that the host keeps for it, by its monitor's process.
+pub fn guest_memory(monitor: u32) -> u64 {
+    let open = fs::read_dir(format!("/proc/{monitor}/fd")).expect("the monitor runs").flatten();
+    let is_memory =
+        |path: &Path| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("memfd:guest"));
+    let memory = open.map(|entry| entry.path()).find(|path| is_memory(path)).expect("guest memory");
+    memory.metadata().expect("it is open").blocks() * 512
 }
 
 /// CPU time that a process has used, clock ticks.

@@ -321,3 +321,37 @@ fn configurations_nest_in_a_guest_as_deep_as_on_the_host() {
     swap(52).ends(status::CONFIGURATION_REFUSED, "nesting depth exceeded");
     f.click(&["swap", "examples/mirror.click"]).ends(0, "");
 }
+
+#[test]
+fn memory_of_flows_goes_back_to_the_host() {
+    let (folder, host) = (RunFolder::new(), Namespace::new());
+    let file = folder.0.with_extension("click");
+    let text = "FromDevice(eth0) -> c :: Classifier(12/0806 20/0001, 12/0800, -);
+        c [0] -> ARPResponder(eth0) -> q :: Queue -> ToDevice(eth0);
+        c [1] -> Strip(14) -> CheckIPHeader
+        -> rw :: IPRewriter(pattern 1.0.0.1 1024-65535# - - 0 0, UDP_TIMEOUT 2, UDP_GUARANTEE 1, REAP_INTERVAL 1) -> Discard;
+        c [2] -> Discard;";
+    std::fs::write(&file, text).expect("written");
+    let path = file.display().to_string();
+    let tap = format!("{},netns={},address=10.1.0.2/24,guest=10.1.0.1/24", unique("t"), host.name);
+    folder.run(&["run", &path, "--name", "nf", "--detach", "--memory", "128", "--tap", &tap]).ends(0, "");
+    let before = folder.guest_memory();
+    let sockets: Vec<UdpSocket> = (0..16).map(|_| host.udp("10.1.0.2:0")).collect();
+    for round in 0..2 {
+        for port in 1..=4000u16 {
+            for socket in &sockets {
+                // What meets a full queue is lost.
+                let _ = socket.send_to(b"a flow", ("10.1.0.1", port));
+            }
+        }
+        let full = folder.guest_memory();
+        assert!(full > before + (4 << 20), "{before} {full}");
+        let flows = || folder.run(&["click", "nf", "read", "rw.table_size"]).out;
+        eventually("the flows have ended", || flows().trim() == "0");
+        eventually("the host has their memory back", || folder.guest_memory() < before + (full - before) / 3);
+        eprintln!("round {round}: {before} bytes before, {full} with flows, {} after", folder.guest_memory());
+    }
+    folder.run(&["stop", "nf"]).ends(0, "");
+    folder.is_empty_soon();
+    let _ = std::fs::remove_file(&file);
+}

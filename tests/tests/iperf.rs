@@ -93,6 +93,22 @@ fn omitted(json: &Value) -> f64 {
 }
 
 #[test]
+fn memory_of_streams_goes_back_to_the_host() {
+    let bench = Bench::server();
+    let before = bench.folder.guest_memory();
+    for arguments in ["-t 1 -P 32", "-t 1 -P 32 -R"] {
+        bench.measure(arguments);
+        let full = bench.folder.guest_memory();
+        eventually("the host has it back", || bench.folder.guest_memory() < before + (8 << 20));
+        eprintln!(
+            "{arguments}: {before} bytes before, {full} at its end, {} after",
+            bench.folder.guest_memory()
+        );
+    }
+    bench.stop();
+}
+
+#[test]
 fn a_server_takes_tcp_both_ways() {
     let bench = Bench::server();
     for arguments in ["-t 1", "-t 1 -R", "-t 1 -P 8", "-t 1 -P 8 -R", "-n 20M -P 3 -R", "-t 1 -O 1 -P 32"] {

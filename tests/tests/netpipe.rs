@@ -53,6 +53,18 @@ fn micros(output: &str, size: u32) -> f64 {
 }
 
 #[test]
+fn memory_of_large_messages_goes_back_to_the_host() {
+    let line = Line::receiver("-l 3000000");
+    let before = line.folder.guest_memory();
+    let outcome = line.nptcp(&format!("-h {GUEST} -l 3000000 -u 3200000 -n 5"));
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let full = line.folder.guest_memory();
+    eventually("the host has it back", || line.folder.guest_memory() < before + (4 << 20));
+    eprintln!("{before} bytes before, {full} at its end, {} after", line.folder.guest_memory());
+    line.stop();
+}
+
+#[test]
 fn nptcp_transmits_to_a_guest() {
     let line = Line::receiver("");
     for (arguments, size) in [("-u 2000 -n 20", 1536), ("-u 70000 -n 3", 65_536), ("-u 100", 64)] {

@@ -52,14 +52,13 @@ impl Offload {
         if large && (!matches!(gso, GSO_TCPV4 | GSO_TCPV6) || !partial || h.gso_size == 0) {
             return None;
         }
-        Some(Self {
-            flags: h.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID),
-            gso: h.gso_type,
-            header_length: h.header_length,
-            gso_size: if large { h.gso_size } else { 0 },
-            checksum_start: h.checksum_start,
-            checksum_offset: h.checksum_offset,
-        })
+        // What says nothing to this packet goes on to nobody.
+        let (checksum_start, checksum_offset) =
+            if partial { (h.checksum_start, h.checksum_offset) } else { (0, 0) };
+        let (gso, header_length, gso_size) =
+            if large { (h.gso_type, h.header_length, h.gso_size) } else { (GSO_NONE, 0, 0) };
+        let flags = h.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID);
+        Some(Self { flags, gso, header_length, gso_size, checksum_start, checksum_offset })
     }
 
     /// As a virtio header.

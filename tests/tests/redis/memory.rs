@@ -2,7 +2,6 @@
 
 use crate::host::{Client, Guest, encode};
 use e2e::eventually;
-use std::os::unix::fs::MetadataExt;
 
 /// Sets `count` keys to values of 200 bytes that their numbers begin.
 fn fill(client: &mut Client, count: usize) {
@@ -17,13 +16,8 @@ fn fill(client: &mut Client, count: usize) {
     }
 }
 
-/// Bytes of the guest's memory that the host keeps.
 fn resident(guest: &Guest) -> u64 {
-    let folder = format!("/proc/{}/fd", guest.monitor());
-    let memory = std::fs::read_dir(&folder).expect("the monitor runs").flatten().find(|entry| {
-        std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().contains("memfd:guest"))
-    });
-    memory.expect("guest memory").path().metadata().expect("it is open").blocks() * 512
+    e2e::guest_memory(guest.monitor())
 }
 
 #[test]

@@ -231,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn a_position_that_keeps_moving_ends_with_the_burst() {
+        let (memory, mut ring) = ring();
+        // Console output without end: each time some of it has been taken, as much is there again.
+        produce(&memory, &[&[0xff, 0xff, 0, 0, 0x81, 0, 0, 0], &[0; 8][..]].concat());
+        let (position, mut taken) = (memory.word32(GuestPhys(TO_HOST)).unwrap(), 0);
+        let (_, more) = ring
+            .drain(|piece| {
+                taken += piece.bytes.len();
+                position.fetch_add(
+                    if piece.bytes.is_empty() { 1000 } else { piece.bytes.len() as u32 },
+                    Ordering::Relaxed,
+                );
+            })
+            .unwrap();
+        assert!(more && taken < BURST + 4096, "{taken} bytes in one go");
+    }
+
+    #[test]
     fn what_does_not_fit_waits_for_room() {
         let (memory, mut ring) = ring();
         assert!(ring.send(1, 7, &vec![1; 40_000]));

@@ -56,6 +56,9 @@ struct Slot {
     entry: u32,
 }
 
+/// From so many places on, a table with three of four unused is made smaller.
+const SPARSE: usize = 1024;
+
 const EMPTY: Slot = Slot { tag: 0, entry: u32::MAX };
 
 /// Flows and their index.
@@ -219,9 +222,35 @@ impl Table {
             self.remove(number);
         }
         while self.len() > self.capacity {
-            let Some((_, number)) = self.first(now) else { return };
+            let Some((_, number)) = self.first(now) else { break };
             self.remove(number);
         }
+        if self.flows.len() >= SPARSE && self.len() <= self.flows.len() / 4 {
+            self.shrink();
+        }
+    }
+
+    /// Gives back what flows that are gone took. If there is no memory to do it, all stays as it is.
+    fn shrink(&mut self) {
+        let mut smaller = Self { seed: self.seed, ..Self::new(self.capacity, self.timeouts) };
+        let count = self.len();
+        let slots = (4 * (count + 1)).next_power_of_two().max(64);
+        if smaller.flows.try_reserve_exact(count).is_err()
+            || smaller.free.try_reserve_exact(count).is_err()
+            || smaller.slots.try_reserve_exact(slots).is_err()
+            || smaller.heaps.iter_mut().any(|heap| heap.try_reserve(count).is_err())
+        {
+            return;
+        }
+        smaller.slots.resize(slots, EMPTY);
+        for flow in self.flows.drain(..).filter(|flow| flow.live) {
+            let (number, ids) = (smaller.flows.len() as u32, flow.ids);
+            let (due, guaranteed) = (flow.due, flow.guaranteed);
+            smaller.flows.push(flow);
+            smaller.index_both(ids, number);
+            smaller.schedule(number, due, guaranteed);
+        }
+        *self = smaller;
     }
 
     /// The flow that would be forgotten first, and when: those that are guaranteed come behind all others.
@@ -370,6 +399,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_table_with_few_of_many_flows_left_is_small_and_knows_them() {
+        let timeouts = Timeouts { tcp: [9; 3], udp: [9; 2], guarantees: [2; 2] };
+        let mut table = Table::new(100_000, timeouts);
+        let end = |n: u32| ([10, 0, (n >> 8) as u8, n as u8], 80);
+        let id = |n: u32| FlowId::new(end(n), ([10, 9, 9, 9], 80), 6);
+        for n in 0..20_000 {
+            // Every hundredth is used later.
+            let now = if n % 100 == 0 { 5 } else { 0 };
+            let flow = Flow::new(Kind::Ip, id(n), id(n), 0, [0; 2], now);
+            assert!(table.add(flow).is_some());
+        }
+        let large = table.slots.len();
+        table.reap(9);
+        assert_eq!((table.len(), table.flows.len()), (200, 200));
+        assert!(table.slots.len() * 10 < large, "{} of {large}", table.slots.len());
+        assert!((0..20_000).all(|n| table.find(id(n)).is_some() == (n % 100 == 0)));
+        assert!(table.add(Flow::new(Kind::Ip, id(20_001), id(20_001), 0, [0; 2], 9)).is_some());
+        table.reap(14);
+        assert_eq!(table.len(), 1);
+        table.reap(30);
+        assert_eq!((table.len(), table.find(id(20_001))), (0, None));
+    }
 
     proptest! {
         #[test]
