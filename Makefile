@@ -30,7 +30,7 @@ PROGRAM := cargo build --release --workspace --bin
 CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images command monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,12 @@ monitor: command
 	$(call say,the monitor microvisor-vmm)
 	cargo rustc --release -p vmm --bin microvisor-vmm -- $(STATIC)
 
-binaries: monitor
+# For size as well: debug information stays out of it.
+linux-monitor: monitor
+	$(call say,the monitor microvisor-linux)
+	cargo rustc --release -p linux --bin microvisor-linux -- $(STATIC) -C strip=symbols
+
+binaries: linux-monitor
 	$(call say,the node and the program click)
 	$(PROGRAM) microvisor-node --bin click
 	$(call say,the switch)
@@ -148,7 +153,7 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 
 PREFIX ?= /usr/local
 install: build bench-program ## install under PREFIX (default /usr/local)
-	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
+	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-linux $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
 	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
 
 install-nomad: nomad-driver ## install the task driver for Nomad under PREFIX

@@ -21,7 +21,7 @@ pub fn place(phase: Phase) -> Place {
         Phase::Image | Phase::Network | Phase::Spawn => Place::Host,
         Phase::Create | Phase::Memory | Phase::Load | Phase::Enter => Place::Host,
         Phase::Boot | Phase::Runtime | Phase::Devices | Phase::Configure => Place::Guest,
-        Phase::Ready | Phase::FirstPacket => Place::Guest,
+        Phase::Kernel | Phase::Init | Phase::Ready | Phase::FirstPacket => Place::Guest,
     }
 }
 
@@ -42,6 +42,8 @@ pub fn meaning(phase: Phase) -> &'static str {
         Phase::Runtime => "heap, clock, console",
         Phase::Devices => "net devices",
         Phase::Configure => "Click file",
+        Phase::Kernel => "to init",
+        Phase::Init => "init to ready",
         Phase::Ready => "the guest says so",
         Phase::FirstPacket => "forwarded or answered",
     }

@@ -5,6 +5,7 @@ use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
+use std::sync::OnceLock;
 
 /// A line of the report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,9 +45,18 @@ pub enum Report {
     },
 }
 
+/// Name of this program.
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+
+/// Says what this program is called, once, before it says anything.
+pub fn call_me(name: &'static str) {
+    let _ = PROGRAM.set(name);
+}
+
 /// Says something on standard error. A reader that is gone changes nothing.
 pub fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "microvisor-vmm: {text}");
+    let program = PROGRAM.get().unwrap_or(&"microvisor-vmm");
+    let _ = writeln!(std::io::stderr(), "{program}: {text}");
 }
 
 /// Sends the report to a descriptor, or, without one, says the end in words on standard error.

@@ -37,10 +37,10 @@ enum Message {
 pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
     let (here, there) = match UnixStream::pair() {
         Ok(pair) => pair,
-        Err(e) => return output.finish(cannot_start(&e)),
+        Err(e) => return output.finish(cannot_start(monitor.program, &e)),
     };
     match process::split() {
-        Err(e) => output.finish(cannot_start(&e)),
+        Err(e) => output.finish(cannot_start(monitor.program, &e)),
         Ok(None) => {
             drop(here);
             supervise(&mut monitor, &there);
@@ -100,7 +100,7 @@ fn supervise(monitor: &mut Monitor, command: &UnixStream) {
     let mut ready = false;
     let ended = Arc::new(AtomicBool::new(false));
     let outcome = match monitor.start(false, Stdio::null()) {
-        Err(e) => cannot_start(&e),
+        Err(e) => cannot_start(monitor.program, &e),
         Ok(running) => {
             let pid = monitor.record.pid;
             if let Ok(command) = command.try_clone() {

@@ -29,7 +29,7 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
     let stdout = if output.json { Stdio::piped() } else { Stdio::inherit() };
     let mut running = match monitor.start(true, stdout) {
         Ok(running) => running,
-        Err(e) => return output.finish(cannot_start(&e)),
+        Err(e) => return output.finish(cannot_start(monitor.program, &e)),
     };
     if let Err(e) = pass_signals_on(monitor.record.pid) {
         output::complain(&format!("signals will not be passed on to the guest: {e}"), None);

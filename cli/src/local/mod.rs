@@ -3,7 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `prepare` | checks the options and makes what a monitor needs |
+//! | `prepare`, `linux` | checks the options and makes what a monitor needs |
 //! | `tap` | opens TAPs |
 //! | [`directory`], [`list`] | run directories: one instance's, and all of them |
 //! | `monitor` | starts the monitor and reads its report |
@@ -13,6 +13,7 @@
 mod background;
 pub mod directory;
 mod foreground;
+mod linux;
 pub mod list;
 mod monitor;
 mod outcome;
@@ -28,7 +29,11 @@ use outcome::Output;
 /// Runs an instance; the exit status of the command. `begun`: when the command was started.
 pub fn run(o: &RunOptions, begun: Tsc) -> Result<u8, Failure> {
     let output = Output { json: o.json, timeline: o.timeline };
-    match prepare::prepare(o, begun) {
+    let prepared = match &o.linux.kernel {
+        Some(kernel) => linux::prepare(o, kernel, begun),
+        None => prepare::prepare(o, begun),
+    };
+    match prepared {
         Ok(monitor) if o.detach => background::run(monitor, output),
         Ok(monitor) => foreground::run(monitor, output),
         Err(e) => output.refused(&e.to_string(), e.hint(), e.status()),

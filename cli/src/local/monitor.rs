@@ -19,6 +19,8 @@ const LINE_MAXIMUM: u64 = 16 << 20;
 /// All that a monitor is given, ready to start.
 #[derive(Debug)]
 pub struct Monitor {
+    /// Its program.
+    pub program: &'static str,
     /// Its run directory, removed with this value.
     pub directory: RunDirectory,
     /// What `ps` shows of it.
@@ -61,17 +63,12 @@ pub struct Running {
     phases: Vec<(Phase, Tsc, Tsc)>,
 }
 
-/// The monitor's program: beside this one, or else on the PATH.
-fn program() -> PathBuf {
-    process::sibling("microvisor-vmm")
-}
-
 /// What to say if the monitor's program does not start.
-pub fn cannot_start(e: &io::Error) -> Outcome {
+pub fn cannot_start(program: &str, e: &io::Error) -> Outcome {
     Outcome {
         status: status::HOST,
-        message: format!("cannot start {}: {e}", program().display()),
-        hint: Some("install microvisor-vmm beside microvisor, or put it on the PATH".into()),
+        message: format!("cannot start {}: {e}", process::sibling(program).display()),
+        hint: Some(format!("install {program} beside microvisor, or put it on the PATH")),
         ending: None,
         timeline: None,
         console: String::new(),
@@ -87,7 +84,7 @@ impl Monitor {
         for fd in &self.keep {
             process::hand_over(fd)?;
         }
-        let mut command = Command::new(program());
+        let mut command = Command::new(process::sibling(self.program));
         command.args(&self.arguments);
         command.args(["--report", &to.as_raw_fd().to_string()]);
         command.args(["--origin", &Tsc::now().0.to_string()]);

@@ -19,7 +19,7 @@ use std::path::Path;
 /// Everything that can be refused is refused before anything is made.
 pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let understood = Tsc::now();
-    let Selection { image, config } = images::find(&o.what, o.config.as_deref())?;
+    let Selection { image, config } = images::find(o.what(), o.config.as_deref())?;
     let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
     let devices: Vec<&Addresses> =
         o.tap.iter().map(|t| &t.guest).chain(o.net.iter().map(|n| &n.guest)).collect();
@@ -38,7 +38,7 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     for net in &o.net {
         net.guest.doubts(&[]).iter().for_each(|doubt| warn(&format!("--net {}: {doubt}", net.device[0])));
     }
-    let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = Path::new(o.what()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let directory = RunDirectory::take(o.name.as_deref(), &stem)?;
     let found = Tsc::now();
     let taps = o.tap.iter().map(tap::open).collect::<Result<Vec<_>, _>>()?;
@@ -80,7 +80,17 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
         (Phase::Network, found, connected),
     ];
     let sockets = Sockets(o.net.iter().filter_map(|net| net.listens_at.clone()).collect());
-    Ok(Monitor { directory, record, image: image.path, arguments, keep, phases, sockets, taps: before })
+    Ok(Monitor {
+        program: "microvisor-vmm",
+        directory,
+        record,
+        image: image.path,
+        arguments,
+        keep,
+        phases,
+        sockets,
+        taps: before,
+    })
 }
 
 fn absolute(path: &Path) -> String {

@@ -34,18 +34,18 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         let message = "--network is for instances of the node, --tap and --net are for instances without it";
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
     }
-    let is_click = Path::new(&o.what).extension().is_some_and(|e| e == "click");
+    let is_click = Path::new(o.what()).extension().is_some_and(|e| e == "click");
     if is_click && o.config.is_some() {
-        let message = format!("{} is a configuration itself, so --config cannot be given as well", o.what);
+        let message = format!("{} is a configuration itself, so --config cannot be given as well", o.what());
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
     }
     let client = Client::required()?;
-    let file = if is_click { Some(Path::new(&o.what)) } else { o.config.as_deref() };
+    let file = if is_click { Some(Path::new(o.what())) } else { o.config.as_deref() };
     let config = file.map(Config::read).transpose()?.map(|c| String::from_utf8_lossy(&c.bytes).into_owned());
-    let stem = Path::new(&o.what).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = Path::new(o.what()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let spec = InstanceSpec {
         name: o.name.clone().or_else(|| is_click.then_some(stem)),
-        image: if is_click { "clickos".into() } else { o.what.clone() },
+        image: if is_click { "clickos".into() } else { o.what().into() },
         config,
         variables: o.set.iter().cloned().collect(),
         flavor: o.flavor.clone(),

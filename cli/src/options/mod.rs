@@ -1,11 +1,13 @@
 //! Options of `microvisor run`, as a person types them.
 
+pub mod kernel;
 pub mod network;
 pub mod tap;
 pub mod values;
 pub mod vhost_user;
 
 use clap::{Args, ValueEnum};
+use kernel::KernelOptions;
 use network::{NetworkOption, RestartOption};
 use std::path::PathBuf;
 use tap::TapOption;
@@ -17,14 +19,19 @@ Examples:
     microvisor run firewall.click --detach \\
         --tap fw0,address=10.77.0.2/24,guest=10.77.0.1/24
   The same as an instance of the node, on its network `blue`:
-    microvisor run firewall.click --network blue";
+    microvisor run firewall.click --network blue
+  A Linux kernel with its initial file system:
+    microvisor run --kernel vmlinuz --initrd initrd.img --cpus 2";
 
 /// Options of `microvisor run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RunOptions {
     /// Click file, guest image, or name of a built-in image
-    pub what: String,
+    #[arg(required_unless_present = "kernel", conflicts_with = "kernel")]
+    pub what: Option<String>,
+    #[command(flatten)]
+    pub linux: KernelOptions,
     /// Configuration file for the guest
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -78,6 +85,13 @@ pub struct RunOptions {
     /// Return as soon as the guest is ready, and leave it running
     #[arg(long, short)]
     pub detach: bool,
+}
+
+impl RunOptions {
+    /// What to run; nothing for a kernel.
+    pub fn what(&self) -> &str {
+        self.what.as_deref().unwrap_or_default()
+    }
 }
 
 /// How to show a timeline.

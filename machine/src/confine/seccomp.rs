@@ -79,19 +79,33 @@ const CONNECTOR: &[c_long] = &[
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-/// The vCPU thread's list.
-pub fn vcpu() -> Result<BpfProgram, Error> {
-    let mut rules = plain(&[BOTH, VCPU]);
+/// What a kind of machine needs of a thread beyond what every kind needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// Requests of `ioctl`.
+    pub ioctls: &'a [u64],
+    /// System calls, with whatever arguments.
+    pub calls: &'a [c_long],
+    /// Whether it signals threads of this process.
+    pub signals: bool,
+}
+
+/// A vCPU thread's list.
+pub fn vcpu(extra: &Extra<'_>) -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[BOTH, VCPU, extra.calls]);
     let requests = [KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS, KVM_IOEVENTFD];
-    rules.insert(libc::SYS_ioctl, requests.iter().map(|&r| argument(1, r)).collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_ioctl, any_of(&[&requests, extra.ioctls])?);
+    if extra.signals {
+        rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
+    }
     compile(rules)
 }
 
 /// The I/O thread's list.
-pub fn io() -> Result<BpfProgram, Error> {
-    let mut rules = plain(&[BOTH, IO]);
+pub fn io(extra: &Extra<'_>) -> Result<BpfProgram, Error> {
+    let mut rules = plain(&[BOTH, IO, extra.calls]);
     // A connection is made non-blocking.
-    rules.insert(libc::SYS_ioctl, vec![argument(1, libc::FIONBIO)?]);
+    rules.insert(libc::SYS_ioctl, any_of(&[&[libc::FIONBIO], extra.ioctls])?);
     rules.insert(libc::SYS_tgkill, vec![argument(0, std::process::id().into())?]);
     compile(rules)
 }
@@ -114,6 +128,11 @@ pub fn connector() -> Result<BpfProgram, Error> {
 
 fn plain(lists: &[&[c_long]]) -> Rules {
     lists.iter().copied().flatten().map(|&call| (call, Vec::new())).collect()
+}
+
+/// Any of these requests of `ioctl`.
+fn any_of(lists: &[&[u64]]) -> Result<Vec<SeccompRule>, Error> {
+    lists.iter().copied().flatten().map(|&request| argument(1, request)).collect()
 }
 
 fn refused(e: seccompiler::BackendError) -> Error {

@@ -2,18 +2,21 @@
 //! serves the channel to the guest, answers the control socket, and sees a stop request through.
 //!
 //! `watch` knows what is waited for, `taps` serves net devices, `requests` answers the control socket, whose
-//! connections `server` holds. [`channel`] is what a kind of machine brings, [`console`] bounds
+//! connections `server` holds; a [`Port`] is a device that a kind of machine brings. [`channel`] is what a kind of machine brings, [`console`] bounds
 //! the guest's output.
 
 pub mod channel;
 pub mod console;
+mod port;
 mod requests;
 mod server;
 mod taps;
 mod watch;
 
 pub use channel::{Broken, Channel, FromGuest, GuestRequest, Received, ToGuest};
+pub use port::{Port, Tokens};
 pub use taps::TapPort;
+pub use watch::{Interest, WatchSet};
 
 use crate::confine::signals;
 use crate::ending::{Ending, Fault};
@@ -29,9 +32,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use watch::{Interest, WatchSet};
 
-/// How long a guest has to stop after a signal.
+/// How long a guest without a kernel of its own has to stop after a signal.
 pub const GRACE: Duration = Duration::from_secs(2);
 
 /// What the loop waits on. The number is the epoll token.
@@ -46,6 +48,9 @@ const NETS: u64 = 1 << 8;
 const TAP: u64 = 0;
 const RECEIVE_KICK: u64 = 1;
 const TRANSMIT_KICK: u64 = 2;
+/// Plus [`PORT_TOKENS`] times the place of the device, plus what it is about.
+const PORTS: u64 = 1 << 12;
+const PORT_TOKENS: u64 = 64;
 /// Plus the connection's slot.
 const CONNECTIONS: u64 = 1 << 16;
 
@@ -62,10 +67,12 @@ pub struct Io<C> {
     watch: WatchSet,
     state: Arc<VcpuState>,
     signals: OwnedFd,
+    grace: Duration,
     console: Console,
     channel: C,
     taps: Vec<TapPort>,
     vhosts: Vec<VhostPort>,
+    ports: Vec<Box<dyn Port>>,
     server: Server,
     reporter: Reporter,
     facts: Facts,
@@ -97,6 +104,8 @@ pub struct Served<C> {
     pub state: Arc<VcpuState>,
     /// Signals that ask for the end ([`signals::stop_requests`]).
     pub signals: OwnedFd,
+    /// How long the guest has to stop after a signal.
+    pub grace: Duration,
     /// Whether the console is standard input and output.
     pub console: bool,
     /// The channel to the guest.
@@ -105,6 +114,8 @@ pub struct Served<C> {
     pub taps: Vec<TapPort>,
     /// Net devices over vhost-user.
     pub vhosts: Vec<VhostPort>,
+    /// Devices that this kind of machine has besides.
+    pub ports: Vec<Box<dyn Port>>,
     /// The control socket, if there is one.
     pub listener: Option<UnixListener>,
     /// Where the report goes.
@@ -122,14 +133,28 @@ impl<C: Channel> Io<C> {
     pub fn new(served: Served<C>) -> Result<Self, Error> {
         let failed = |source| Error::System { doing: "wait for events", source };
         let watch = WatchSet::new().map_err(failed)?;
-        let Served { state, signals, console, channel, taps, vhosts, listener, reporter, facts } = served;
+        let Served {
+            state,
+            signals,
+            grace,
+            console,
+            channel,
+            taps,
+            vhosts,
+            ports,
+            listener,
+            reporter,
+            facts,
+        } = served;
         let mut io = Self {
             watch,
             signals,
+            grace,
             console: Console::new(console),
             channel,
             taps,
             vhosts,
+            ports,
             server: Server::new(listener),
             reporter,
             facts,
@@ -146,7 +171,7 @@ impl<C: Channel> Io<C> {
     }
 
     fn watch_all(&mut self, console: bool) -> std::io::Result<()> {
-        let Self { watch, state, signals, server, taps, .. } = self;
+        let Self { watch, state, signals, server, taps, ports, .. } = self;
         watch.set(EVENTS, &state.events, Interest::Read)?;
         watch.set(DOORBELL, &state.doorbell, Interest::Read)?;
         watch.set(SIGNALS, signals, Interest::Read)?;
@@ -155,6 +180,9 @@ impl<C: Channel> Io<C> {
         }
         for (index, port) in taps.iter().enumerate() {
             port.watch(index, watch)?;
+        }
+        for (place, port) in ports.iter_mut().enumerate() {
+            port.watch(Tokens::of(place), watch)?;
         }
         if console {
             // A regular file cannot be waited for, and is no console.
@@ -230,6 +258,7 @@ impl<C: Channel> Io<C> {
                 self.watch_connections();
             }
             CONNECTIONS.. => self.connection((token - CONNECTIONS) as usize),
+            PORTS.. => self.port(((token - PORTS) / PORT_TOKENS) as usize, (token - PORTS) % PORT_TOKENS),
             _ => self.tap((token - NETS) as usize / 4, token % 4),
         }
     }
@@ -247,7 +276,7 @@ impl<C: Channel> Io<C> {
             if self.signal.replace(signal).is_some() {
                 self.state.end(Ending::Killed);
             } else {
-                self.stop(GRACE);
+                self.stop(self.grace);
             }
         }
     }
@@ -330,10 +359,27 @@ impl<C: Channel> Io<C> {
                     self.state.wake.signal();
                 }
                 if let Some(message) = served.lost {
-                    let device = self.taps[index].number;
-                    say(&format!("net device {device}: {message}"));
-                    self.reporter.send(&Report::DeviceLost { device, message });
+                    self.lost(self.taps[index].number, message);
                 }
+            }
+            Err(ending) => self.state.end(ending),
+        }
+    }
+
+    /// A net device's other end is gone.
+    fn lost(&mut self, device: usize, message: String) {
+        say(&format!("net device {device}: {message}"));
+        self.reporter.send(&Report::DeviceLost { device, message });
+    }
+
+    /// Serves a device that this kind of machine has brought.
+    fn port(&mut self, place: usize, number: u64) {
+        let Some(port) = self.ports.get_mut(place) else { return };
+        match port.serve(number, Tokens::of(place), &mut self.watch) {
+            Ok(None) => {}
+            Ok(Some(message)) => {
+                let device = port.counters().map_or(0, |(device, _)| device);
+                self.lost(device, message);
             }
             Err(ending) => self.state.end(ending),
         }
@@ -342,6 +388,9 @@ impl<C: Channel> Io<C> {
     /// The guest has ended: what it still sent and said goes out, then the report.
     fn finish(&mut self, ending: Ending) {
         for port in &mut self.taps {
+            port.finish();
+        }
+        for port in &mut self.ports {
             port.finish();
         }
         // One pass takes more than the channel holds: who goes on writing, as a back end that shares the guest's

@@ -96,7 +96,12 @@ impl<C: Channel> Io<C> {
 
     /// A block for each of the guest's net devices, in their order.
     fn counters(&self) -> Vec<Counters> {
-        let mut blocks = vec![Counters::default(); self.taps.len() + self.vhosts.len()];
+        let brought: Vec<_> = self.ports.iter().filter_map(|port| port.counters()).collect();
+        let count = self.taps.len() + self.vhosts.len() + brought.len();
+        let mut blocks = vec![Counters::default(); count];
+        for (number, counters) in brought {
+            blocks[number] = counters;
+        }
         for net in &self.taps {
             blocks[net.number] = net.device.counters;
         }

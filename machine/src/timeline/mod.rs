@@ -2,6 +2,8 @@
 //!
 //! `request → authorize → schedule → image → network → spawn(create, memory, load, enter) → boot(runtime, devices,
 //! configure) → ready → first-packet`
+//!
+//! The boot of a guest with a kernel of its own has the parts `kernel` and `init` instead.
 
 mod clock;
 
@@ -41,6 +43,10 @@ pub enum Phase {
     Devices,
     /// In `boot`: the configuration.
     Configure,
+    /// In `boot`, of a guest with a kernel of its own: from its entry to the beginning of init.
+    Kernel,
+    /// In `boot`, of a guest with a kernel of its own: from the beginning of init until it can do its job.
+    Init,
     /// From the end of boot to the guest's word that it is ready.
     Ready,
     /// From ready to the first packet forwarded or answered.
@@ -49,7 +55,7 @@ pub enum Phase {
 
 impl Phase {
     /// All, in the order of the model: those inside another after it.
-    pub const ALL: [Phase; 16] = [
+    pub const ALL: [Phase; 18] = [
         Phase::Request,
         Phase::Authorize,
         Phase::Schedule,
@@ -64,6 +70,8 @@ impl Phase {
         Phase::Runtime,
         Phase::Devices,
         Phase::Configure,
+        Phase::Kernel,
+        Phase::Init,
         Phase::Ready,
         Phase::FirstPacket,
     ];
@@ -72,7 +80,9 @@ impl Phase {
     pub fn within(self) -> Option<Phase> {
         match self {
             Phase::Create | Phase::Memory | Phase::Load | Phase::Enter => Some(Phase::Spawn),
-            Phase::Runtime | Phase::Devices | Phase::Configure => Some(Phase::Boot),
+            Phase::Runtime | Phase::Devices | Phase::Configure | Phase::Kernel | Phase::Init => {
+                Some(Phase::Boot)
+            }
             _ => None,
         }
     }
@@ -94,6 +104,8 @@ impl Phase {
             Phase::Runtime => "runtime",
             Phase::Devices => "devices",
             Phase::Configure => "configure",
+            Phase::Kernel => "kernel",
+            Phase::Init => "init",
             Phase::Ready => "ready",
             Phase::FirstPacket => "first-packet",
         }

@@ -1,22 +1,21 @@
-//! What the vCPU thread and the other threads of a monitor share.
+//! What the vCPU threads and the other threads of a monitor share.
 #![allow(unsafe_code)]
 
 use crate::confine::signals;
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::eventfd::{EventFd, ready};
+use crate::eventfd::EventFd;
 use crate::timeline::Tsc;
-use rustix::event::PollFlags;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
 
-/// State of the vCPU thread, and how the other threads reach it.
+/// State of the vCPU threads, and how the other threads reach it.
 pub struct VcpuState {
     /// To the vCPU thread: ends its sleep. Signalled when a queue or the channel has something for the guest.
     pub wake: EventFd,
-    /// To the vCPU thread while the guest is paused: it may run on, or has to end. Signals on `wake` stay there
+    /// To the vCPU threads while the guest is paused: it may run on, or has to end. Signals on `wake` stay there
     /// meanwhile: the guest has not seen yet what they are about.
-    resumed: EventFd,
+    resumed: Condvar,
     /// To the I/O thread: the guest is ready, or has ended.
     pub events: EventFd,
     /// To the I/O thread: doorbell of the channel between guest and monitor.
@@ -27,14 +26,20 @@ pub struct VcpuState {
     kill: AtomicBool,
     /// The guest shall not run for now.
     paused: AtomicBool,
-    /// Kernel's number of the vCPU thread; 0 before it runs the guest.
-    thread: AtomicI32,
-    /// `immediate_exit` of the vCPU's `kvm_run`; null before the thread runs the guest.
-    immediate_exit: AtomicPtr<u8>,
+    /// The vCPU threads that run the guest.
+    threads: Mutex<Vec<Thread>>,
     /// How the instance ended, once it is known.
     ending: Mutex<Option<Ending>>,
     /// The vCPU thread has left the guest for good.
     left: AtomicBool,
+}
+
+/// A vCPU thread.
+struct Thread {
+    /// Kernel's number of it.
+    number: i32,
+    /// `immediate_exit` of its vCPU's `kvm_run`.
+    immediate_exit: AtomicPtr<u8>,
 }
 
 impl VcpuState {
@@ -42,26 +47,26 @@ impl VcpuState {
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             wake: EventFd::new()?,
-            resumed: EventFd::new()?,
+            resumed: Condvar::new(),
             events: EventFd::new()?,
             doorbell: EventFd::new()?,
             ready: AtomicU64::new(0),
             kill: AtomicBool::new(false),
             paused: AtomicBool::new(false),
-            thread: AtomicI32::new(0),
-            immediate_exit: AtomicPtr::new(std::ptr::null_mut()),
+            threads: Mutex::new(Vec::new()),
             ending: Mutex::new(None),
             left: AtomicBool::new(false),
         })
     }
 
-    /// The calling thread is the vCPU thread from now on.
+    /// The calling thread is a vCPU thread from now on. A machine with several has each of them call this.
     ///
     /// # Safety
     /// `immediate_exit` points into the vCPU's `kvm_run`, which stays mapped until the process ends.
     pub unsafe fn attach(&self, immediate_exit: *mut u8) {
-        self.thread.store(signals::this_thread(), Ordering::SeqCst);
-        self.immediate_exit.store(immediate_exit, Ordering::SeqCst);
+        let thread =
+            Thread { number: signals::this_thread(), immediate_exit: AtomicPtr::new(immediate_exit) };
+        self.threads.lock().expect("no thread panics with the lock").push(thread);
     }
 
     /// The guest has said that it is ready.
@@ -83,7 +88,7 @@ impl VcpuState {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
         self.kill.store(true, Ordering::SeqCst);
         self.interrupt();
-        self.resumed.signal();
+        self.resume();
     }
 
     /// Whether the vCPU thread has to end.
@@ -97,16 +102,22 @@ impl VcpuState {
         if pause {
             self.interrupt();
         } else {
-            self.resumed.signal();
+            self.resume();
         }
     }
 
-    /// Sleeps until the guest may run on, or has to end. Called by the vCPU thread.
+    /// Ends the wait of the vCPU threads.
+    fn resume(&self) {
+        // With the lock, which they have from their look at the state to their wait.
+        let _threads = self.threads.lock().expect("no thread panics with the lock");
+        self.resumed.notify_all();
+    }
+
+    /// Sleeps until the guest may run on, or has to end. Called by a vCPU thread.
     pub fn wait_while_paused(&self) {
+        let mut threads = self.threads.lock().expect("no thread panics with the lock");
         while self.is_paused() && !self.is_killed() {
-            // An interrupted wait looks at the state again.
-            let _ = ready(&self.resumed, PollFlags::IN, None);
-            self.resumed.clear();
+            threads = self.resumed.wait(threads).expect("no thread panics with the lock");
         }
     }
 
@@ -115,13 +126,12 @@ impl VcpuState {
         self.paused.load(Ordering::SeqCst)
     }
 
-    /// Has the vCPU thread leave the guest, or end its sleep, and look at this state again.
-    fn interrupt(&self) {
-        let flag = self.immediate_exit.load(Ordering::SeqCst);
-        if !flag.is_null() {
+    /// Has the vCPU threads leave the guest, or end their sleep, and look at this state again.
+    pub fn interrupt(&self) {
+        for thread in self.threads.lock().expect("no thread panics with the lock").iter() {
             // SAFETY: points into the vCPU's `kvm_run`, which is mapped until the process ends (`attach`).
-            unsafe { flag.write_volatile(1) };
-            signals::kick(self.thread.load(Ordering::SeqCst));
+            unsafe { thread.immediate_exit.load(Ordering::SeqCst).write_volatile(1) };
+            signals::kick(thread.number);
         }
         self.wake.signal();
     }

@@ -23,7 +23,7 @@ use machine::confine::signals;
 use machine::error::Error;
 use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
-use machine::io::{Facts, Io, Served, TapPort, VhostPort};
+use machine::io::{Facts, GRACE, Io, Served, TapPort, VhostPort};
 use machine::memory::{GuestPhys, Region};
 use machine::net::device::TapNet;
 use machine::report::Reporter;
@@ -135,10 +135,12 @@ impl Made {
         let served = Served {
             state: self.state.clone(),
             signals,
+            grace: GRACE,
             console: options.console,
             channel,
             taps,
             vhosts,
+            ports: Vec::new(),
             listener: self.opened.listener.take(),
             reporter,
             facts,

@@ -7,7 +7,7 @@ use crate::channel::GuestChannel;
 use crate::cpu::processor::Processor;
 use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
 use kvm_ioctls::{VcpuFd, VmFd};
-use machine::confine::seccomp;
+use machine::confine::seccomp::{self, Extra};
 use machine::error::Error;
 use machine::io::Io;
 use machine::memory::Region;
@@ -53,7 +53,7 @@ impl Threads {
         let (confined_to, confined) = channel();
         let word = confined_to.clone();
         let work = move || {
-            let entered = seccomp::io().and_then(|filter| seccomp::enter(&filter));
+            let entered = seccomp::io(&Extra::default()).and_then(|filter| seccomp::enter(&filter));
             let ok = entered.is_ok();
             // Without this thread's word the other starts nothing.
             let _ = word.send(entered);
@@ -89,7 +89,7 @@ impl Made {
         processor.prepare(&vcpu)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
         let memory = memory.map(guest_memory).transpose()?;
-        let (tsc_hz, filter) = (u64::from(khz) * 1000, seccomp::vcpu()?);
+        let (tsc_hz, filter) = (u64::from(khz) * 1000, seccomp::vcpu(&Extra::default())?);
         Ok(Self { opened, vm, vcpu, processor, tsc_hz, memory, filter, state, threads })
     }
 }

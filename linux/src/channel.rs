@@ -1,0 +1,104 @@
+//! Between monitor and guest, as the I/O thread sees it: the console, by the serial port or by virtio; the power button,
+//! which asks a guest to stop; the marks of its start.
+
+use crate::platform::Shared;
+use crate::virtio::console::Lines;
+use machine::control::RefusalKind;
+use machine::io::{Broken, Channel, FromGuest, Received, ToGuest};
+use machine::timeline::{Phase, Span, Timeline, Tsc};
+use machine::vcpu::VcpuState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a guest has to say to a request that only guests with a Click router answer.
+const NO_HANDLERS: &[u8] = b"a Linux guest has no handlers";
+
+/// The channel.
+pub struct GuestChannel {
+    shared: Arc<Shared>,
+    console: Arc<Lines>,
+    /// The monitor's own phases, to `load`.
+    spawn: Timeline,
+    /// Time stamp counter at the guest's entry; 0 before.
+    entered: Arc<AtomicU64>,
+    /// Requests to refuse.
+    refused: Vec<u64>,
+}
+
+impl GuestChannel {
+    /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
+    pub fn new(shared: Arc<Shared>, console: Arc<Lines>, spawn: Timeline, entered: Arc<AtomicU64>) -> Self {
+        Self { shared, console, spawn, entered, refused: Vec::new() }
+    }
+
+    fn entered(&self) -> Tsc {
+        Tsc(self.entered.load(Ordering::Acquire))
+    }
+}
+
+impl Channel for GuestChannel {
+    fn send(&mut self, message: ToGuest<'_>) -> bool {
+        match message {
+            // To where the guest reads: it has spoken by virtio, or it has not.
+            ToGuest::ConsoleInput(bytes) if self.console.is_used() => self.console.type_in(bytes),
+            ToGuest::ConsoleInput(bytes) => self.shared.serial.type_in(bytes),
+            ToGuest::Stop(_) => {
+                self.shared.button.signal();
+                true
+            }
+            ToGuest::Request(id, _) => {
+                self.refused.push(id);
+                self.shared.state.doorbell.signal();
+                true
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<bool, Broken> {
+        Ok(false)
+    }
+
+    fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken> {
+        for bytes in [self.shared.serial.take(), self.console.take()] {
+            if !bytes.is_empty() {
+                each(FromGuest::ConsoleOutput(&bytes));
+            }
+        }
+        for id in self.refused.drain(..) {
+            let outcome = Some(Err(RefusalKind::Unsupported));
+            each(FromGuest::Reply { id, bytes: NO_HANDLERS, outcome });
+        }
+        Ok(Received { wake: false, more: false })
+    }
+
+    fn timeline(&self, state: &VcpuState) -> Timeline {
+        let mut timeline = self.spawn.clone();
+        let entered = self.entered();
+        if entered == Tsc(0) {
+            return timeline;
+        }
+        let last = timeline.spans.iter().flat_map(|s| &s.inside).map(|s| s.end_ns).max().unwrap_or(0);
+        let enter = timeline.span(Phase::Enter, entered, entered);
+        if let Some(spawn) = timeline.spans.iter_mut().find(|s| s.phase == Phase::Spawn) {
+            spawn.end_ns = enter.end_ns;
+            spawn.inside.push(Span { start_ns: last, ..enter });
+        }
+        let Some(init) = self.shared.registers.init() else { return timeline };
+        let mut inside = vec![timeline.span(Phase::Kernel, entered, init)];
+        if let Some(ready) = state.ready() {
+            inside.push(timeline.span(Phase::Init, init, ready));
+        }
+        let end = state.ready().unwrap_or(init);
+        let boot = Span { inside, ..timeline.span(Phase::Boot, entered, end) };
+        timeline.spans.push(boot);
+        timeline
+    }
+
+    fn up_ns(&self) -> u64 {
+        Tsc::now().since(self.entered(), self.spawn.tsc_hz)
+    }
+
+    fn counters(&self) -> Vec<u64> {
+        Vec::new()
+    }
+}

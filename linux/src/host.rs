@@ -1,0 +1,120 @@
+//! What a host needs to run a guest with a kernel of its own: a processor that runs ring 0 of guests by hardware, and a
+//! KVM that uses it.
+
+use kvm_ioctls::{Cap, Kvm};
+use machine::error::Error;
+use std::arch::x86_64::__cpuid;
+use std::path::Path;
+
+/// Capabilities beyond those of every machine.
+const NEEDED: [(Cap, &str); 5] = [
+    (Cap::Irqchip, "interrupt controllers (KVM_CAP_IRQCHIP)"),
+    (Cap::Irqfd, "interrupts by descriptor (KVM_CAP_IRQFD)"),
+    (Cap::SetTssAddr, "a task state segment (KVM_CAP_SET_TSS_ADDR)"),
+    (Cap::MpState, "several processors (KVM_CAP_MP_STATE)"),
+    (Cap::VcpuEvents, "a processor's events (KVM_CAP_VCPU_EVENTS)"),
+];
+
+/// Which hardware virtualisation the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardware {
+    /// VT-x.
+    Vmx,
+    /// SVM.
+    Svm,
+}
+
+impl Hardware {
+    /// Asks the processor.
+    pub fn of_processor() -> Option<Self> {
+        if __cpuid(1).ecx & 1 << 5 != 0 {
+            return Some(Self::Vmx);
+        }
+        let extended = __cpuid(0x8000_0000).eax >= 0x8000_0001;
+        (extended && __cpuid(0x8000_0001).ecx & 1 << 2 != 0).then_some(Self::Svm)
+    }
+
+    /// The part of KVM that uses it.
+    fn module(self) -> &'static str {
+        match self {
+            Self::Vmx => "kvm_intel",
+            Self::Svm => "kvm_amd",
+        }
+    }
+}
+
+/// Refuses a host that would run the guest's kernel by emulation, or not at all. `modules` is the folder in which the
+/// kernel lists its modules, built-in ones too.
+fn check(hardware: Option<Hardware>, modules: &Path) -> Result<(), Error> {
+    let emulated = ["kvm_pvm"].into_iter().find(|module| modules.join(module).exists());
+    let used = hardware.is_some_and(|hardware| modules.join(hardware.module()).exists());
+    let problem = match (hardware, emulated) {
+        // Without the list nothing speaks against it.
+        (Some(_), _) if used || !modules.exists() => return Ok(()),
+        (Some(hardware), _) => {
+            format!("its KVM does not use the processor's: {} is not loaded", hardware.module())
+        }
+        (None, Some(module)) => format!("there is none here, and {module} runs ring 0 by emulation"),
+        (None, None) => "there is none here".into(),
+    };
+    Err(Error::Host {
+        problem: format!("Linux guests need hardware virtualisation, VT-x or SVM: {problem}"),
+        hint: "use a host with VT-x or SVM, or enable it in the firmware, or nested virtualisation in the cloud; guests \
+               in ring 3, such as Click files, run here"
+            .into(),
+    })
+}
+
+/// Refuses a host that cannot run Linux guests, before anything is made.
+pub fn require_hardware() -> Result<(), Error> {
+    check(Hardware::of_processor(), Path::new("/sys/module"))
+}
+
+/// Refuses a KVM that lacks something.
+pub fn require_capabilities(kvm: &Kvm, cpus: u8) -> Result<(), Error> {
+    for (capability, what) in NEEDED {
+        if !kvm.check_extension(capability) {
+            return Err(Error::Host {
+                problem: format!("this host's KVM lacks something: {what}"),
+                hint: "Linux 5.16 or newer is needed".into(),
+            });
+        }
+    }
+    let most = kvm.get_max_vcpus();
+    if usize::from(cpus) > most {
+        return Err(Error::Configuration(format!("this host's KVM has at most {most} virtual processors")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_do_not_run_ring_0_by_hardware_are_refused() {
+        let folder = std::env::temp_dir().join(format!("modules-{}", std::process::id()));
+        let refused = |hardware, loaded: &[&str]| {
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir(&folder).unwrap();
+            for module in loaded {
+                std::fs::create_dir(folder.join(module)).unwrap();
+            }
+            let outcome = check(hardware, &folder);
+            std::fs::remove_dir_all(&folder).unwrap();
+            outcome.err().map(|e| e.to_string())
+        };
+        assert_eq!(refused(Some(Hardware::Svm), &["kvm", "kvm_amd"]), None);
+        assert_eq!(refused(Some(Hardware::Vmx), &["kvm", "kvm_intel"]), None);
+        for (hardware, modules, says) in [
+            (None, &["kvm", "kvm_pvm"][..], "kvm_pvm runs ring 0 by emulation"),
+            (None, &["kvm"], "there is none here"),
+            (Some(Hardware::Svm), &["kvm", "kvm_pvm"], "kvm_amd is not loaded"),
+            (Some(Hardware::Vmx), &["kvm"], "kvm_intel is not loaded"),
+        ] {
+            let message = refused(hardware, modules).expect("refused");
+            assert!(message.contains(says), "{message}");
+        }
+        assert_eq!(check(Some(Hardware::Svm), &folder).err().map(|e| e.to_string()), None);
+    }
+}

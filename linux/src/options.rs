@@ -1,0 +1,228 @@
+//! The monitor's command line.
+
+use crate::layout::{MEMORY_MAXIMUM, MEMORY_MINIMUM};
+use lexopt::prelude::*;
+use machine::error::Error;
+use machine::timeline::Tsc;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Printed by `--help`.
+pub const HELP: &str = "\
+Runs one Linux guest in a virtual machine of its own.
+
+Usage: microvisor-linux --kernel FILE [OPTION ...]
+
+      --kernel FILE      kernel: a bzImage or a vmlinux
+      --initrd FILE      initial file system
+      --cmdline TEXT     kernel's command line; default: console=ttyS0 panic=-1
+      --memory MIB       guest memory, 32 to 4064; default 256
+      --cpus N           virtual processors, 1 to 32; default 1
+      --control PATH     make a control socket
+      --console on|off   guest console on standard input and output; default on
+      --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
+      --origin TSC       time stamp counter when the start was asked for
+      --die-with-parent[=PID]  end when the starting process ends, or has ended already if it was PID
+      --no-mounts        keep none of the mounts of the host; as root
+      --check            say whether this host runs Linux guests, and end
+  -h, --help             print this
+  -V, --version          print the version
+
+Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused,
+122 configuration refused, 123 permission missing, 124 host lacks something,
+125 monitor failed, 128 + n stopped by signal n.
+";
+
+/// The kernel's command line, unless one is given.
+pub const COMMAND_LINE: &str = "console=ttyS0 panic=-1";
+/// Guest memory unless asked for, mebibytes.
+pub const MEMORY_DEFAULT_MIB: u64 = 256;
+/// Least guest memory, mebibytes.
+pub const MEMORY_MINIMUM_MIB: u64 = MEMORY_MINIMUM >> 20;
+/// Most guest memory, mebibytes.
+pub const MEMORY_MAXIMUM_MIB: u64 = MEMORY_MAXIMUM >> 20;
+/// Most virtual processors.
+pub const CPUS_MAXIMUM: u8 = 32;
+
+/// Where the report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportTo {
+    /// A descriptor that was handed over.
+    Descriptor(RawFd),
+    /// The end of a file.
+    File(PathBuf),
+}
+
+/// Everything that can be asked of a monitor.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Options {
+    pub kernel: PathBuf,
+    pub initrd: Option<PathBuf>,
+    pub command_line: String,
+    /// Guest memory, bytes.
+    pub memory: u64,
+    pub cpus: u8,
+    pub control: Option<PathBuf>,
+    pub console: bool,
+    pub report: Option<ReportTo>,
+    pub origin: Option<Tsc>,
+    /// Process that starts this one, and whose end ends it.
+    pub die_with_parent: Option<i32>,
+    pub no_mounts: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kernel: PathBuf::new(),
+            initrd: None,
+            command_line: COMMAND_LINE.into(),
+            memory: MEMORY_DEFAULT_MIB << 20,
+            cpus: 1,
+            control: None,
+            console: true,
+            report: None,
+            origin: None,
+            die_with_parent: None,
+            no_mounts: false,
+        }
+    }
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Run a guest.
+    Run(Box<Options>),
+    /// Say whether this host can.
+    Check,
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+fn wrong(what: &str, value: &str) -> Error {
+    Error::Configuration(format!("{what}: {value:?} will not do; see microvisor-linux --help"))
+}
+
+fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|_| wrong(what, value))
+}
+
+/// Reads the command line.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
+    parse_with(lexopt::Parser::from_iter(arguments)).map_err(|e| match e {
+        Stop::Lexopt(e) => Error::Configuration(format!("{e}; see microvisor-linux --help")),
+        Stop::Ours(e) => e,
+    })
+}
+
+enum Stop {
+    Lexopt(lexopt::Error),
+    Ours(Error),
+}
+
+impl From<lexopt::Error> for Stop {
+    fn from(e: lexopt::Error) -> Self {
+        Stop::Lexopt(e)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Self {
+        Stop::Ours(e)
+    }
+}
+
+fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
+    let (mut o, mut kernel) = (Options::default(), None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("kernel") => kernel = Some(PathBuf::from(parser.value()?)),
+            Long("initrd") => o.initrd = Some(parser.value()?.into()),
+            Long("cmdline") => o.command_line = parser.value()?.string()?,
+            Long("memory") => o.memory = memory(&parser.value()?.string()?)?,
+            Long("cpus") => o.cpus = cpus(&parser.value()?.string()?)?,
+            Long("control") => o.control = Some(parser.value()?.into()),
+            Long("console") => {
+                let value = parser.value()?.string()?;
+                o.console = match value.as_str() {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(wrong("--console", &value).into()),
+                };
+            }
+            Long("report") => o.report = Some(report(parser.value()?)),
+            Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
+            Long("no-mounts") => o.no_mounts = true,
+            Long("die-with-parent") => {
+                // Without a number there is no way to tell that it ended before this line was read.
+                o.die_with_parent = Some(match parser.optional_value() {
+                    Some(pid) => pid.parse()?,
+                    None => machine::confine::privileges::parent(),
+                });
+            }
+            Long("check") => return Ok(Command::Check),
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Short('V') | Long("version") => return Ok(Command::Version),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    o.kernel = kernel.ok_or_else(|| Error::Configuration("--kernel is missing".into()))?;
+    Ok(Command::Run(Box::new(o)))
+}
+
+fn memory(text: &str) -> Result<u64, Error> {
+    let mib: u64 = number("--memory", text)?;
+    let range = MEMORY_MINIMUM_MIB..=MEMORY_MAXIMUM_MIB;
+    if range.contains(&mib) { Ok(mib << 20) } else { Err(wrong("--memory", text)) }
+}
+
+fn cpus(text: &str) -> Result<u8, Error> {
+    let count = number("--cpus", text)?;
+    if (1..=CPUS_MAXIMUM).contains(&count) { Ok(count) } else { Err(wrong("--cpus", text)) }
+}
+
+fn report(value: std::ffi::OsString) -> ReportTo {
+    match value.to_str().and_then(|text| text.parse().ok()) {
+        Some(fd) => ReportTo::Descriptor(fd),
+        None => ReportTo::File(value.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Command, Error> {
+        parse(["linux"].iter().chain(words).map(Into::into))
+    }
+
+    #[test]
+    fn a_full_line_is_read() {
+        let line = ["--kernel", "k", "--initrd", "i", "--cmdline", "a b=c", "--memory", "64", "--cpus", "4"];
+        let Ok(Command::Run(o)) = parsed(&line) else { panic!() };
+        assert_eq!((o.memory, o.cpus, o.command_line), (64 << 20, 4, "a b=c".into()));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "",
+            "--kernel",
+            "--kernel k --memory 31",
+            "--kernel k --memory 4065",
+            "--kernel k --cpus 0",
+            "--kernel k --cpus 33",
+            "--kernel k --console maybe",
+            "--kernel k --what",
+            "--kernel k extra",
+        ] {
+            let words: Vec<_> = line.split(' ').filter(|w| !w.is_empty()).collect();
+            assert!(matches!(parsed(&words), Err(Error::Configuration(_))), "{line}");
+        }
+    }
+}

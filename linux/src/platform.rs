@@ -1,0 +1,107 @@
+//! What the threads of a machine share, and what a guest's loads and stores outside memory reach.
+
+use crate::boot::acpi;
+use crate::layout::*;
+use crate::registers::Registers;
+use crate::serial::Serial;
+use crate::virtio::transport::Slot;
+use machine::ending::Ending;
+use machine::error::Error;
+use machine::eventfd::EventFd;
+use machine::vcpu::VcpuState;
+use std::sync::Arc;
+
+/// What is shared.
+pub struct Shared {
+    /// State of the vCPU threads.
+    pub state: Arc<VcpuState>,
+    /// The serial port.
+    pub serial: Serial,
+    /// The power button.
+    pub button: EventFd,
+    /// Marks and exit status.
+    pub registers: Registers,
+    /// The virtio devices, in the order of their addresses.
+    pub devices: Vec<Arc<Slot>>,
+}
+
+/// What a store has led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing that stops the processor.
+    None,
+    /// The guest is powered off.
+    Off,
+    /// It starts anew.
+    Reset,
+}
+
+impl Shared {
+    /// A machine with these devices.
+    pub fn new(state: Arc<VcpuState>, devices: Vec<Arc<Slot>>) -> Result<Self, Error> {
+        let (serial, button) = (Serial::new()?, EventFd::new()?);
+        Ok(Self { state, serial, button, registers: Registers::default(), devices })
+    }
+
+    /// A store to a port.
+    pub fn port_write(&self, port: u16, data: &[u8]) -> Event {
+        match (port, data) {
+            (SERIAL_PORT..=0x3ff, [value]) if self.serial.write((port - SERIAL_PORT) as u8, *value) => {
+                self.state.doorbell.signal();
+            }
+            // SLP_EN with SLP_TYP (ACPI 6.5, 4.8.3.7).
+            (SLEEP_PORT, [value]) if *value == 1 << 5 | acpi::OFF << 2 => return Event::Off,
+            (RESET_PORT, [acpi::RESET]) | (KEYBOARD_PORT, [0xfe]) => return Event::Reset,
+            _ => {}
+        }
+        Event::None
+    }
+
+    /// A load from a port. Where nothing is, all bits are set.
+    pub fn port_read(&self, port: u16, data: &mut [u8]) {
+        data.fill(0xff);
+        match (port, data) {
+            (SERIAL_PORT..=0x3ff, [value]) => *value = self.serial.read((port - SERIAL_PORT) as u8),
+            (SLEEP_PORT..=RESET_PORT | KEYBOARD_PORT, [value]) => *value = 0,
+            _ => {}
+        }
+    }
+
+    /// The device with a register at an address, and the register's offset.
+    fn device(&self, address: u64) -> Option<(&Slot, u64)> {
+        let offset = address.checked_sub(DEVICES)?;
+        Some((self.devices.get((offset / PAGE) as usize)?, offset % PAGE))
+    }
+
+    /// A store outside memory.
+    pub fn write(&self, address: u64, data: &[u8]) {
+        if let Some((device, offset)) = self.device(address) {
+            device.write(offset, data);
+        } else if let (Some(offset), Some(word)) = (Registers::offset(address), data.first_chunk()) {
+            self.registers.write(offset, u32::from_le_bytes(*word), &self.state);
+        }
+    }
+
+    /// A load from outside memory. Where nothing is, all bits are set.
+    pub fn read(&self, address: u64, data: &mut [u8]) {
+        data.fill(0xff);
+        if let Some((device, offset)) = self.device(address) {
+            device.read(offset, data);
+        } else if let (Some(offset), Some(word)) = (Registers::offset(address), data.first_chunk_mut()) {
+            *word = self.registers.read(offset).to_le_bytes();
+        }
+    }
+
+    /// How a guest that is powered off has ended.
+    pub fn exit(&self) -> Ending {
+        Ending::Exit { code: self.registers.status() }
+    }
+
+    /// Everything that a reset resets, but memory and processors.
+    pub fn reset(&self) {
+        self.serial.reset();
+        for device in &self.devices {
+            device.reset();
+        }
+    }
+}

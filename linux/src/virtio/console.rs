@@ -1,0 +1,177 @@
+//! The virtio console (virtio 1.2, 5.3), of one port: `hvc0` in the guest.
+
+use super::device::{Broken, Device, QueueSetup, Served, Source};
+use super::ring::Ring;
+use super::transport::own_token;
+use crate::memory::Memory;
+use machine::error::Error;
+use machine::eventfd::EventFd;
+use machine::io::{Interest, Tokens, WatchSet};
+use machine::vcpu::VcpuState;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+const QUEUE: u16 = 64;
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+/// Bytes kept of either direction.
+const KEPT: usize = 64 << 10;
+/// Bytes taken of one chain. More in one is cut off.
+const CHAIN_MAXIMUM: usize = 64 << 10;
+
+/// Both directions between the device and the console's other end.
+pub struct Lines {
+    /// From the guest.
+    output: Mutex<VecDeque<u8>>,
+    /// To the guest.
+    input: Mutex<VecDeque<u8>>,
+    /// Signalled when there is input.
+    typed: EventFd,
+    /// Its doorbell tells the I/O thread that there is output.
+    state: Arc<VcpuState>,
+    /// Whether the guest has sent anything.
+    used: AtomicBool,
+}
+
+impl Lines {
+    /// Lines without anything in them.
+    pub fn new(state: &Arc<VcpuState>) -> Result<Self, Error> {
+        Ok(Self {
+            output: Mutex::default(),
+            input: Mutex::default(),
+            typed: EventFd::new()?,
+            state: state.clone(),
+            used: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether the guest has sent anything.
+    pub fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes what the guest has sent.
+    pub fn take(&self) -> Vec<u8> {
+        self.output.lock().expect("no thread panics with the lock").drain(..).collect()
+    }
+
+    /// Types; `false` if too much waits already.
+    pub fn type_in(&self, bytes: &[u8]) -> bool {
+        let mut input = self.input.lock().expect("no thread panics with the lock");
+        if input.len() + bytes.len() > KEPT {
+            return false;
+        }
+        input.extend(bytes);
+        self.typed.signal();
+        true
+    }
+}
+
+/// The device.
+pub struct Console {
+    lines: Arc<Lines>,
+    rings: Option<[Ring; 2]>,
+}
+
+impl Console {
+    /// A device between the guest and these lines.
+    pub fn new(lines: Arc<Lines>) -> Self {
+        Self { lines, rings: None }
+    }
+
+    fn transmit(&mut self) -> Result<(bool, bool), Broken> {
+        let Some([_, ring]) = &mut self.rings else { return Ok((false, false)) };
+        let lines = &self.lines;
+        let mut output = lines.output.lock().expect("no thread panics with the lock");
+        let empty = output.is_empty();
+        let served = ring.serve(|memory, chain| {
+            for buffer in chain.buffers.iter().filter(|b| !b.writable) {
+                output.extend(memory.bytes(buffer, CHAIN_MAXIMUM));
+            }
+            let over = output.len().saturating_sub(KEPT);
+            output.drain(..over);
+            Ok(0)
+        });
+        if empty && !output.is_empty() {
+            lines.used.store(true, Ordering::Relaxed);
+            lines.state.doorbell.signal();
+        }
+        served
+    }
+
+    fn receive(&mut self) -> Result<bool, Broken> {
+        let Some([ring, _]) = &mut self.rings else { return Ok(false) };
+        let mut input = self.lines.input.lock().expect("no thread panics with the lock");
+        while !input.is_empty() {
+            let Some(chain) = ring.take()? else {
+                if ring.arm()? {
+                    continue;
+                }
+                break;
+            };
+            let mut written = 0;
+            for buffer in chain.buffers.iter().filter(|b| b.writable) {
+                let taken = ring.memory().fill(buffer, input.make_contiguous());
+                input.drain(..taken);
+                written += taken as u32;
+            }
+            ring.give_back(chain.head, written)?;
+        }
+        ring.wants_call()
+    }
+}
+
+impl Device for Console {
+    fn kind(&self) -> u32 {
+        3
+    }
+
+    fn features(&self) -> u64 {
+        0
+    }
+
+    fn queues(&self) -> &'static [u16] {
+        &[QUEUE; 2]
+    }
+
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn activate(&mut self, features: u64, queues: &[QueueSetup], memory: &Memory) -> Result<(), Broken> {
+        let [receive, transmit] = queues else { return Err(Broken("a console has two queues".into())) };
+        let ring = |setup| Ring::new(setup, QUEUE, features, memory);
+        self.rings = Some([ring(receive)?, ring(transmit)?]);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.rings = None;
+        self.lines.used.store(false, Ordering::Relaxed);
+    }
+
+    fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) {
+        // An eventfd can always be waited for.
+        let _ = watch.set(own_token(tokens, 0), &self.lines.typed, Interest::Read);
+    }
+
+    fn serve(&mut self, source: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+        if source == Source::Queue(TRANSMIT) {
+            let (call, more) = self.transmit()?;
+            if more {
+                watch.look_again(tokens.token(TRANSMIT as u64));
+            }
+            return Ok(Served::called(call));
+        }
+        if source != Source::Queue(RECEIVE) {
+            self.lines.typed.clear();
+        }
+        Ok(Served::called(self.receive()?))
+    }
+
+    fn finish(&mut self) {
+        // What a broken queue holds no longer matters.
+        let _ = self.transmit();
+    }
+}
