@@ -18,15 +18,26 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     connect_within(path, CONNECT_TIMEOUT)
 }
 
+/// Connects to a socket without waiting for it (`WouldBlock`, if too many wait already).
+pub fn try_connect(path: &Path) -> io::Result<UnixStream> {
+    let stream = connect_now(&SocketAddrUnix::new(path)?)?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn connect_now(address: &SocketAddrUnix) -> Result<UnixStream, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, address)?;
+    Ok(UnixStream::from(socket))
+}
+
 fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let deadline = Instant::now() + timeout;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let address = SocketAddrUnix::new(path)?;
     loop {
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) => {
-                let stream = UnixStream::from(socket);
+        match connect_now(&address) {
+            Ok(stream) => {
                 stream.set_nonblocking(false)?;
                 return Ok(stream);
             }

@@ -7,7 +7,7 @@
 
 mod ask;
 
-pub use ask::{CONNECT_TIMEOUT, ask, connect};
+pub use ask::{CONNECT_TIMEOUT, ask, connect, try_connect};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::fs;

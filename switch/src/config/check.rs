@@ -1,10 +1,13 @@
 //! What contradicts itself, found before anything is changed.
 
 use super::pair::MAX_PAIRS;
-use super::{BondMode, Config, DeviceConfig, Polling, PortConfig};
+use super::{AnnouncedConfig, BondMode, Config, DeviceConfig, Polling, PortConfig};
+use crate::headers::Mac;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::num::NonZero;
+use std::path::Path;
 use std::thread::available_parallelism;
 
 /// Most ports of a switch.
@@ -23,6 +26,31 @@ pub struct Contradiction {
 
 fn wrong<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, Contradiction> {
     Err(Contradiction { place: place.into(), problem: problem.into() })
+}
+
+/// Two ports have one Ethernet address.
+pub fn mac_taken<T>(port: &str, other: &str, mac: Mac) -> Result<T, Contradiction> {
+    wrong(format!("ports.{port}"), format!("port {other} has mac {mac} already"))
+}
+
+/// Two ports have one IP address.
+pub fn address_taken<T>(port: &str, other: &str, address: IpAddr) -> Result<T, Contradiction> {
+    wrong(format!("ports.{port}"), format!("port {other} has {address} already"))
+}
+
+/// Two ports are at one socket.
+pub fn socket_taken<T>(port: &str, other: &str, socket: &Path) -> Result<T, Contradiction> {
+    wrong(format!("ports.{port}"), format!("socket {} belongs to port {other} already", socket.display()))
+}
+
+/// A segment joins two ports and has another.
+pub fn wire_full<T>(segment: &str, count: usize) -> Result<T, Contradiction> {
+    wrong(format!("segments.{segment}"), format!("point-to-point, and has {count} ports"))
+}
+
+/// There is room for no port more.
+pub fn too_many<T>() -> Result<T, Contradiction> {
+    wrong("ports", format!("there are more than {PORTS}"))
 }
 
 impl Config {
@@ -46,12 +74,12 @@ impl Config {
             return wrong("switch.addresses", "must be 16 to 16777216");
         }
         if self.ports.len() > PORTS {
-            return wrong("ports", format!("there are more than {PORTS}"));
+            return too_many();
         }
         let links = self.links()?;
         let mut members: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, port) in &self.ports {
-            self.check_port(name, port, &links)?;
+            self.check_port(name, port, links.contains_key(name.as_str()))?;
             for segment in port.segment.iter().chain(port.trunk.values()) {
                 *members.entry(segment).or_default() += 1;
             }
@@ -59,7 +87,7 @@ impl Config {
         for (name, segment) in &self.segments {
             let count = members.get(name.as_str()).copied().unwrap_or(0);
             if segment.point_to_point && count > 2 {
-                return wrong(format!("segments.{name}"), format!("point-to-point, and has {count} ports"));
+                return wire_full(name, count);
             }
         }
         self.check_announced()?;
@@ -117,12 +145,8 @@ impl Config {
         Ok(links)
     }
 
-    fn check_port(
-        &self,
-        name: &str,
-        port: &PortConfig,
-        links: &BTreeMap<&str, &str>,
-    ) -> Result<(), Contradiction> {
+    /// Whether a port contradicts itself, or what it names. `is_link`: of a bond.
+    pub fn check_port(&self, name: &str, port: &PortConfig, is_link: bool) -> Result<(), Contradiction> {
         let place = || format!("ports.{name}");
         if name.is_empty() || name.len() > 64 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return wrong(place(), "a name has 1 to 64 characters and no blanks");
@@ -192,9 +216,7 @@ impl Config {
             DeviceConfig::Bond(_) if port.limit_in.is_some() || port.limit_out.is_some() => {
                 wrong(place(), "limits belong to the links of a bond")
             }
-            _ if links.contains_key(name) && port.mirror.is_some() => {
-                wrong(place(), "mirror the bond, not its links")
-            }
+            _ if is_link && port.mirror.is_some() => wrong(place(), "mirror the bond, not its links"),
             _ => Ok(()),
         }
     }
@@ -202,20 +224,31 @@ impl Config {
     fn check_announced(&self) -> Result<(), Contradiction> {
         let mut seen = BTreeSet::new();
         for (name, a) in &self.announced {
-            let place = || format!("announced.{name}");
-            match self.segments.get(&a.segment) {
-                None => return wrong(place(), format!("there is no segment {}", a.segment)),
-                Some(s) if s.point_to_point => {
-                    return wrong(place(), format!("segment {} is point-to-point", a.segment));
-                }
-                Some(_) => {}
+            self.check_announced_address(name, a, !seen.insert((&a.segment, a.mac)))?;
+        }
+        Ok(())
+    }
+
+    /// Whether an announced address contradicts itself, or what it names. `is_taken`: it is announced already.
+    pub fn check_announced_address(
+        &self,
+        name: &str,
+        a: &AnnouncedConfig,
+        is_taken: bool,
+    ) -> Result<(), Contradiction> {
+        let place = || format!("announced.{name}");
+        match self.segments.get(&a.segment) {
+            None => return wrong(place(), format!("there is no segment {}", a.segment)),
+            Some(s) if s.point_to_point => {
+                return wrong(place(), format!("segment {} is point-to-point", a.segment));
             }
-            if a.mac.is_group() || !seen.insert((&a.segment, a.mac)) {
-                return wrong(place(), "its mac is a group address, or announced already");
-            }
-            if !(1..=4096).contains(&a.packets) || a.time_ms > 60_000 {
-                return wrong(place(), "packets must be 1 to 4096, time-ms up to 60000");
-            }
+            Some(_) => {}
+        }
+        if a.mac.is_group() || is_taken {
+            return wrong(place(), "its mac is a group address, or announced already");
+        }
+        if !(1..=4096).contains(&a.packets) || a.time_ms > 60_000 {
+            return wrong(place(), "packets must be 1 to 4096, time-ms up to 60000");
         }
         Ok(())
     }
@@ -229,11 +262,11 @@ impl Config {
                 if let Some(mac) = port.mac
                     && let Some(other) = macs.insert((segment, mac), name)
                 {
-                    return wrong(format!("ports.{name}"), format!("port {other} has mac {mac} already"));
+                    return mac_taken(name, other, mac);
                 }
                 for address in &port.addresses {
                     if let Some(other) = addresses.insert((segment, *address), name) {
-                        return wrong(format!("ports.{name}"), format!("port {other} has {address} already"));
+                        return address_taken(name, other, *address);
                     }
                 }
             }

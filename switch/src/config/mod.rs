@@ -1,7 +1,7 @@
 //! What a switch shall be: segments, ports and settings, as a person writes them down (TOML) or a program sends them
 //! (JSON). `check` refuses what contradicts itself, `diff` says what a change changes.
 
-mod check;
+pub(crate) mod check;
 mod diff;
 mod pair;
 

@@ -22,6 +22,8 @@ struct Entry {
     /// Second in which it was last seen.
     seen: u32,
     port: u16,
+    /// How often its port had been forgotten when it was learned; one of an earlier time is dead.
+    epoch: u32,
     kind: Kind,
 }
 
@@ -32,7 +34,7 @@ enum Kind {
     Fixed,
 }
 
-const EMPTY: Entry = Entry { mac: 0, segment: 0, seen: 0, port: 0, kind: Kind::Empty };
+const EMPTY: Entry = Entry { mac: 0, segment: 0, seen: 0, port: 0, epoch: 0, kind: Kind::Empty };
 
 /// What learning an address came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,15 @@ pub struct AddressEntry {
     pub age: Option<u32>,
 }
 
+/// What was learned at a port.
+#[derive(Clone, Copy, Debug, Default)]
+struct PortEntries {
+    /// How often it was forgotten.
+    epoch: u32,
+    /// Entries since then.
+    count: u32,
+}
+
 /// The table.
 pub struct Fdb {
     buckets: Vec<[Entry; WAYS]>,
@@ -68,7 +79,7 @@ pub struct Fdb {
     ageing: u32,
     /// Most learned addresses of a port.
     port_limit: u32,
-    learned: Vec<u32>,
+    learned: Vec<PortEntries>,
     /// The place that was last looked at for entries that have aged.
     hand: usize,
 }
@@ -103,7 +114,7 @@ impl Fdb {
         match e.kind {
             Kind::Empty => true,
             Kind::Fixed => false,
-            Kind::Learned => now.wrapping_sub(e.seen) > self.ageing,
+            Kind::Learned => now.wrapping_sub(e.seen) > self.ageing || e.epoch != self.epoch(e.port),
         }
     }
 
@@ -121,12 +132,29 @@ impl Fdb {
         None
     }
 
-    fn count(&mut self, port: u16) -> &mut u32 {
+    #[inline]
+    fn epoch(&self, port: u16) -> u32 {
+        self.learned.get(usize::from(port)).map_or(0, |l| l.epoch)
+    }
+
+    fn entries(&mut self, port: u16) -> &mut PortEntries {
         let index = usize::from(port);
         if index >= self.learned.len() {
-            self.learned.resize(index + 1, 0);
+            self.learned.resize(index + 1, PortEntries::default());
         }
         &mut self.learned[index]
+    }
+
+    fn count(&mut self, port: u16) -> &mut u32 {
+        &mut self.entries(port).count
+    }
+
+    /// An entry is no longer there.
+    fn uncount(&mut self, e: &Entry) {
+        let entries = self.entries(e.port);
+        if e.kind == Kind::Learned && e.epoch == entries.epoch {
+            entries.count -= 1;
+        }
     }
 
     /// An address came in at a port.
@@ -134,13 +162,15 @@ impl Fdb {
     pub fn learn(&mut self, segment: SegmentId, mac: Mac, port: PortId, now: u32) -> Learned {
         let mac = mac.bits();
         let places = self.places(segment, mac);
+        let epoch = self.epoch(port.0);
         for place in places {
             for e in &mut self.buckets[place] {
                 if e.mac == mac && e.segment == segment.0 && e.kind != Kind::Empty {
-                    if e.kind == Kind::Fixed || (e.port == port.0 && e.seen == now) {
+                    let is_same = e.port == port.0 && e.epoch == epoch;
+                    if e.kind == Kind::Fixed || (is_same && e.seen == now) {
                         return Learned::Known;
                     }
-                    if e.port == port.0 {
+                    if is_same {
                         // The first frame in each part of the ageing time.
                         let part = (self.ageing / REFRESHES).max(1);
                         let refreshed = e.seen / part != now / part;
@@ -151,18 +181,20 @@ impl Fdb {
                 }
             }
         }
-        self.insert(places, Entry { mac, segment: segment.0, seen: now, port: port.0, kind: Kind::Learned })
+        let kind = Kind::Learned;
+        self.insert(places, Entry { mac, segment: segment.0, seen: now, port: port.0, epoch, kind })
     }
 
     fn moved(&mut self, place: usize, mac: u64, segment: SegmentId, port: PortId, now: u32) -> Learned {
         if *self.count(port.0) >= self.port_limit {
             return Learned::Refused;
         }
+        let epoch = self.epoch(port.0);
         let entry = self.buckets[place].iter_mut().find(|e| e.mac == mac && e.segment == segment.0);
         if let Some(e) = entry {
-            let before = std::mem::replace(&mut e.port, port.0);
-            e.seen = now;
-            *self.count(before) -= 1;
+            let before = *e;
+            (e.port, e.epoch, e.seen) = (port.0, epoch, now);
+            self.uncount(&before);
             *self.count(port.0) += 1;
         }
         Learned::New
@@ -179,9 +211,7 @@ impl Fdb {
             for way in 0..WAYS {
                 let old = self.buckets[place][way];
                 if self.is_dead(&old, new.seen) {
-                    if old.kind == Kind::Learned {
-                        *self.count(old.port) -= 1;
-                    }
+                    self.uncount(&old);
                     self.buckets[place][way] = new;
                     *self.count(new.port) += 1;
                     return Learned::New;
@@ -199,7 +229,7 @@ impl Fdb {
                 let e = self.buckets[self.hand][way];
                 if e.kind == Kind::Learned && self.is_dead(&e, now) {
                     self.buckets[self.hand][way] = EMPTY;
-                    *self.count(e.port) -= 1;
+                    self.uncount(&e);
                 }
             }
         }
@@ -213,24 +243,32 @@ impl Fdb {
                 let e = &mut self.buckets[place][way];
                 if e.kind != Kind::Empty && e.mac == bits && e.segment == segment.0 {
                     let old = std::mem::replace(e, EMPTY);
-                    if old.kind == Kind::Learned {
-                        *self.count(old.port) -= 1;
-                    }
+                    self.uncount(&old);
                 }
             }
         }
-        let entry = Entry { mac: bits, segment: segment.0, seen: 0, port: port.0, kind: Kind::Fixed };
+        let entry = Entry { mac: bits, segment: segment.0, port: port.0, kind: Kind::Fixed, ..EMPTY };
         loop {
             for place in self.places(segment, bits) {
                 if let Some(way) = (0..WAYS).find(|&w| self.buckets[place][w].kind != Kind::Fixed) {
                     let old = std::mem::replace(&mut self.buckets[place][way], entry);
-                    if old.kind == Kind::Learned {
-                        *self.count(old.port) -= 1;
-                    }
+                    self.uncount(&old);
                     return;
                 }
             }
             self.grow();
+        }
+    }
+
+    /// An address is fixed no longer.
+    pub fn unfix(&mut self, segment: SegmentId, mac: Mac) {
+        let bits = mac.bits();
+        for place in self.places(segment, bits) {
+            for e in &mut self.buckets[place] {
+                if e.kind == Kind::Fixed && e.mac == bits && e.segment == segment.0 {
+                    *e = EMPTY;
+                }
+            }
         }
     }
 
@@ -241,7 +279,7 @@ impl Fdb {
     /// A table of at least so many entries from now on.
     pub fn resize(&mut self, entries: usize) {
         let mut larger = Fdb::new(entries, self.ageing, self.port_limit, self.keys);
-        for e in self.buckets.iter().flatten().filter(|e| e.kind != Kind::Empty) {
+        for e in self.buckets.iter().flatten().filter(|e| e.kind != Kind::Empty && !self.is_forgotten(e)) {
             let (segment, mac) = (SegmentId(e.segment), Mac::from_bits(e.mac));
             match e.kind {
                 Kind::Fixed => larger.fix(segment, mac, PortId(e.port)),
@@ -253,29 +291,22 @@ impl Fdb {
         *self = larger;
     }
 
-    fn remove(&mut self, gone: impl Fn(&Entry) -> bool) {
-        let mut ports = Vec::new();
-        for e in self.buckets.iter_mut().flatten().filter(|e| e.kind != Kind::Empty && gone(e)) {
-            if e.kind == Kind::Learned {
-                ports.push(e.port);
-            }
-            *e = EMPTY;
-        }
-        for port in ports {
-            *self.count(port) -= 1;
-        }
+    /// Whether its port was forgotten since it was learned.
+    fn is_forgotten(&self, e: &Entry) -> bool {
+        e.kind == Kind::Learned && e.epoch != self.epoch(e.port)
     }
 
-    /// Forgets what was learned at a port.
+    /// Forgets what was learned at a port: all of it is dead from now on, wherever it lies.
     pub fn forget_port(&mut self, port: PortId) {
-        self.remove(|e| e.port == port.0 && e.kind == Kind::Learned);
+        let entries = self.entries(port.0);
+        *entries = PortEntries { epoch: entries.epoch.wrapping_add(1), count: 0 };
     }
 
     /// Segments have other numbers from now on; what was learned in those that are gone is forgotten, and so are fixed
     /// entries.
     pub fn renumber(&mut self, number: impl Fn(SegmentId) -> Option<SegmentId>) {
         let mut new = Fdb::new(self.buckets.len() * WAYS, self.ageing, self.port_limit, self.keys);
-        for e in self.buckets.iter().flatten().filter(|e| e.kind == Kind::Learned) {
+        for e in self.buckets.iter().flatten().filter(|e| e.kind == Kind::Learned && !self.is_forgotten(e)) {
             if let Some(segment) = number(SegmentId(e.segment)) {
                 new.learn(segment, Mac::from_bits(e.mac), PortId(e.port), e.seen);
             }
@@ -285,7 +316,13 @@ impl Fdb {
 
     /// Forgets fixed entries, and what was learned in segments or at ports that are gone.
     pub fn keep(&mut self, stays: impl Fn(SegmentId, PortId) -> bool) {
-        self.remove(|e| e.kind == Kind::Fixed || !stays(SegmentId(e.segment), PortId(e.port)));
+        let mut gone = Vec::new();
+        for e in self.buckets.iter_mut().flatten().filter(|e| e.kind != Kind::Empty) {
+            if e.kind == Kind::Fixed || !stays(SegmentId(e.segment), PortId(e.port)) {
+                gone.push(std::mem::replace(e, EMPTY));
+            }
+        }
+        gone.iter().for_each(|e| self.uncount(e));
     }
 
     /// All entries that are alive.
@@ -341,7 +378,38 @@ mod tests {
         assert_eq!(f.find(S, mac(1), 1), Some(PortId(4)));
         f.forget_port(PortId(4));
         assert_eq!(f.find(S, mac(1), 1), None);
-        assert!(f.learned.iter().all(|&n| n == 0));
+        assert!(f.learned.iter().all(|l| l.count == 0));
+    }
+
+    #[test]
+    fn a_port_that_was_forgotten_learns_anew_and_is_counted_right() {
+        let mut f = Fdb::new(1024, 300, 2, [5, 7]);
+        for _ in 0..3 {
+            assert_eq!(f.learn(S, mac(1), PortId(3), 0), Learned::New);
+            assert_eq!(f.learn(S, mac(2), PortId(3), 0), Learned::New);
+            assert_eq!(f.learn(S, mac(3), PortId(3), 0), Learned::Refused);
+            f.forget_port(PortId(3));
+            assert_eq!(f.find(S, mac(1), 0), None);
+            assert!(f.show(0).is_empty());
+        }
+        // What another has learned in the meantime is not the first one's.
+        f.learn(S, mac(1), PortId(4), 0);
+        f.forget_port(PortId(3));
+        assert_eq!(f.find(S, mac(1), 0), Some(PortId(4)));
+        f.learn(S, mac(1), PortId(3), 0);
+        f.resize(4096);
+        assert_eq!((f.find(S, mac(1), 0), f.learned[3].count), (Some(PortId(3)), 1));
+    }
+
+    #[test]
+    fn a_fixed_address_is_let_go_and_learned_again() {
+        let mut f = fdb();
+        f.fix(S, mac(1), PortId(3));
+        f.unfix(S, mac(1));
+        assert_eq!(f.find(S, mac(1), 0), None);
+        f.learn(S, mac(1), PortId(4), 1);
+        f.unfix(S, mac(1));
+        assert_eq!(f.find(S, mac(1), 1), Some(PortId(4)));
     }
 
     #[test]

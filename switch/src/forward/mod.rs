@@ -22,15 +22,16 @@ use fdb::{Fdb, Learned, SegmentId};
 use limit::{Nanos, RateLimiter, TokenBucket};
 use neighbours::Question;
 use std::collections::HashMap;
-use tables::{Member, PortEntry, Rate, SegmentEntry, Tables};
+use std::sync::Arc;
+use tables::{Member, PortEntry, Rate, SegmentEntry, TableDelta, Tables};
 
 /// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
 #[derive(Debug)]
 pub enum SlowPathMessage {
     /// A frame of a link's own protocol (LACP) on a bond's link.
     Slow(PortId, Vec<u8>),
-    /// An announced address is wanted: its place in the list, and the packet for it, if there is one.
-    Wanted(usize, Option<(Vec<u8>, Offload)>),
+    /// An announced address is wanted: its name, and the packet for it, if there is one.
+    Wanted(Arc<str>, Option<(Vec<u8>, Offload)>),
     /// An address was learned.
     Learned(SegmentId, Mac, PortId),
 }
@@ -73,8 +74,8 @@ pub struct Forwarder {
     pub answers_out: Vec<(PortId, Outgoing)>,
     /// What is to be told to others.
     pub slow_path: Vec<SlowPathMessage>,
-    /// Frames of this batch whose destination does not exist yet: the announced address's place, the frame's.
-    held: Vec<(usize, u16)>,
+    /// Frames of this batch whose destination does not exist yet: the announced address's name, the frame's place.
+    held: Vec<(Arc<str>, u16)>,
     /// Whether there are other workers, who are told what was learned.
     pub shares: bool,
 }
@@ -118,37 +119,75 @@ impl Forwarder {
         }
         self.fdb.keep(|segment, port| {
             let same_port = old.port(port).map(|p| &p.name) == new.port(port).map(|p| &p.name);
-            let in_it = |s: &SegmentEntry| s.members.iter().any(|m| m.port == port);
+            let in_it = |s: &SegmentEntry| s.member(port).is_some();
             same_port && new.segment(segment).is_some_and(in_it)
         });
-        for &(segment, mac, port) in &new.fixed {
+        for (&(segment, mac), &port) in &new.fixed {
             self.fdb.fix(segment, mac, port);
         }
         self.ports.resize_with(new.ports.len(), ForwardingState::default);
-        for (index, state) in self.ports.iter_mut().enumerate() {
+        for index in 0..self.ports.len() {
             let id = PortId(index as u16);
-            let (was, is) = (old.port(id), new.port(id));
-            let Some(port) = is else {
-                *state = ForwardingState::default();
-                continue;
-            };
-            if was.is_none_or(|w| w.name != port.name) {
-                *state = ForwardingState::default();
+            self.follow(id, old.port(id), new);
+        }
+    }
+
+    /// A port's state follows the tables. `was` is the port before.
+    fn follow(&mut self, id: PortId, was: Option<&PortEntry>, tables: &Tables) {
+        let Some(state) = self.ports.get_mut(id.index()) else { return };
+        let Some(port) = tables.port(id) else {
+            *state = ForwardingState::default();
+            return;
+        };
+        if was.is_none_or(|w| w.name != port.name) {
+            *state = ForwardingState::default();
+        }
+        if was.is_none_or(|w| w.rate_in != port.rate_in) {
+            state.limit_in = limit(port.rate_in);
+        }
+        if was.is_none_or(|w| w.rate_out != port.rate_out) {
+            state.limit_out = limit(port.rate_out);
+        }
+        let segments = port.segments().filter_map(|(s, _)| tables.segment(s));
+        let rate = segments.map(|s| s.flood_limit).filter(|&r| r > 0).min();
+        // A bucket keeps its level while its rate stays.
+        if state.flood.as_ref().map(TokenBucket::rate) != rate {
+            state.flood = rate.map(|r| TokenBucket::new(r, (r / 10).max(32)));
+        }
+        state.point_to_point_to = point_to_point_to(tables, id, port);
+    }
+
+    /// Takes a change into the tables, and follows it. What it costs does not grow with what else is there.
+    pub fn apply(&mut self, tables: &mut Tables, delta: &TableDelta) {
+        match delta {
+            TableDelta::PortAdded(id, entry) => {
+                tables.apply(delta);
+                self.ports.resize_with(tables.ports.len(), ForwardingState::default);
+                if let Some(mac) = entry.mac {
+                    entry.segments().for_each(|(segment, _)| self.fdb.fix(segment, mac, *id));
+                }
+                self.follow(*id, None, tables);
+                self.follow_wires(entry, tables);
             }
-            if was.is_none_or(|w| w.rate_in != port.rate_in) {
-                state.limit_in = limit(port.rate_in);
+            TableDelta::PortRemoved(id) => {
+                let Some(entry) = tables.port(*id).cloned() else { return };
+                tables.apply(delta);
+                if let Some(mac) = entry.mac {
+                    entry.segments().for_each(|(segment, _)| self.fdb.unfix(segment, mac));
+                }
+                self.fdb.forget_port(*id);
+                self.follow(*id, None, tables);
+                self.follow_wires(&entry, tables);
             }
-            if was.is_none_or(|w| w.rate_out != port.rate_out) {
-                state.limit_out = limit(port.rate_out);
-            }
-            let segments = port.native.iter().chain(port.trunk.iter().map(|(_, s)| s));
-            let rate =
-                segments.filter_map(|&s| new.segment(s)).map(|s| s.flood_limit).filter(|&r| r > 0).min();
-            // A bucket keeps its level while its rate stays.
-            if state.flood.as_ref().map(TokenBucket::rate) != rate {
-                state.flood = rate.map(|r| TokenBucket::new(r, (r / 10).max(32)));
-            }
-            state.point_to_point_to = point_to_point_to(new, id, port);
+            TableDelta::Announced(..) | TableDelta::Withdrawn(_) => tables.apply(delta),
+        }
+    }
+
+    /// The ends of the point-to-point segments that a port is or was in follow.
+    fn follow_wires(&mut self, entry: &PortEntry, tables: &Tables) {
+        let wires = entry.segments().filter_map(|(s, _)| tables.segment(s)).filter(|s| s.point_to_point);
+        for end in wires.flat_map(|s| &s.members) {
+            self.follow(end.port, tables.port(end.port), tables);
         }
     }
 
@@ -303,8 +342,8 @@ impl Forwarder {
         let destination = packet.frame.destination();
         let found = self.fdb.find(packet.id, destination, packet.now.seconds);
         let is_up = found.and_then(|p| packet.tables.port(p)).is_some_and(|p| p.shared.is_up());
-        if !is_up && let Some(&announced) = packet.tables.announced_at.get(&(packet.id, destination)) {
-            self.held.push((announced, packet.index));
+        if !is_up && let Some(announced) = packet.tables.announced_at.get(&(packet.id, destination)) {
+            self.held.push((announced.clone(), packet.index));
             return Ok(());
         }
         match found {
@@ -329,8 +368,8 @@ impl Forwarder {
         let Some(mac) = question.owner(packet.tables, packet.id) else {
             return self.flood(packet, Audience::UnassignedPorts);
         };
-        if let Some(&announced) = packet.tables.announced_at.get(&(packet.id, mac)) {
-            self.slow_path.push(SlowPathMessage::Wanted(announced, None));
+        if let Some(announced) = packet.tables.announced_at.get(&(packet.id, mac)) {
+            self.slow_path.push(SlowPathMessage::Wanted(announced.clone(), None));
         }
         let vlan = packet.vlan_at(packet.from);
         let answer = question.answer(mac);
@@ -382,7 +421,7 @@ impl PacketContext<'_> {
     /// The VLAN ID of the packet's segment at a port; 0 if frames have no tag there.
     #[inline]
     fn vlan_at(&self, port: PortId) -> u16 {
-        self.segment.members.iter().find(|m| m.port == port).map_or(0, |m| m.vlan)
+        self.segment.member(port).map_or(0, |m| m.vlan)
     }
 }
 

@@ -55,7 +55,7 @@ impl Question {
 
     /// Who has the address that is asked for, if that is somebody else.
     pub fn owner(&self, tables: &Tables, segment: SegmentId) -> Option<Mac> {
-        let mac = *tables.neighbours.get(&(segment, self.target()))?;
+        let mac = tables.neighbour(segment, self.target())?;
         (mac != self.asker()).then_some(mac)
     }
 }

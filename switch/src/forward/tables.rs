@@ -1,5 +1,6 @@
-//! What the configuration comes to: who is connected with whom. Made anew for each configuration, and never changed;
-//! the threads change over to the new tables between two batches.
+//! What the configuration comes to: who is connected with whom. Each thread has tables of its own. A new configuration makes
+//! them anew; one port or address more or less is a [`TableDelta`], which changes them in place, between two batches, with
+//! work that does not grow with what else is there.
 
 use super::fdb::SegmentId;
 use crate::bond::Distribution;
@@ -8,7 +9,7 @@ use crate::counters::Shared;
 use crate::headers::Mac;
 use crate::port::PortId;
 use ipnet::IpNet;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub struct Rate {
 }
 
 /// A port.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PortEntry {
     /// Its name.
     pub name: String,
@@ -36,6 +37,10 @@ pub struct PortEntry {
     pub native: Option<SegmentId>,
     /// The segments of its VLANs, sorted by VLAN.
     pub trunk: Vec<(u16, SegmentId)>,
+    /// Its peer's Ethernet address, fixed to it.
+    pub mac: Option<Mac>,
+    /// Its peer's IP addresses.
+    pub addresses: Vec<IpAddr>,
     /// Nothing comes in but from these.
     pub bound_to: Option<Binding>,
     /// Largest packet without its Ethernet header, bytes.
@@ -52,6 +57,14 @@ pub struct PortEntry {
     pub rate_in: Rate,
     /// Limit on what goes out.
     pub rate_out: Rate,
+}
+
+impl PortEntry {
+    /// The segments that it is in, each with its VLAN there; 0 for none.
+    pub fn segments(&self) -> impl Iterator<Item = (SegmentId, u16)> + '_ {
+        let native = self.native.iter().map(|&segment| (segment, 0));
+        native.chain(self.trunk.iter().map(|&(vlan, segment)| (segment, vlan)))
+    }
 }
 
 /// Addresses that a port may use.
@@ -93,8 +106,29 @@ pub struct SegmentEntry {
     pub answers: bool,
     /// Packets a second that each port may flood; 0 for no limit.
     pub flood_limit: u64,
-    /// Where it comes out.
+    /// Where it comes out, sorted by port.
     pub members: Vec<Member>,
+}
+
+impl SegmentEntry {
+    /// Where it comes out at a port.
+    #[inline]
+    pub fn member(&self, port: PortId) -> Option<&Member> {
+        let place = self.members.binary_search_by_key(&port, |m| m.port).ok()?;
+        self.members.get(place)
+    }
+
+    fn add(&mut self, member: Member) {
+        if let Err(place) = self.members.binary_search_by_key(&member.port, |m| m.port) {
+            self.members.insert(place, member);
+        }
+    }
+
+    fn remove(&mut self, port: PortId) {
+        if let Ok(place) = self.members.binary_search_by_key(&port, |m| m.port) {
+            self.members.remove(place);
+        }
+    }
 }
 
 /// An address whose owner may not exist yet.
@@ -104,31 +138,44 @@ pub struct AnnouncedEntry {
     pub segment: SegmentId,
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Name, for whoever is told that it is wanted.
-    pub name: String,
-    /// The port that has it, once there is one.
-    pub port: Option<PortId>,
+    /// Its IP addresses.
+    pub addresses: Vec<IpAddr>,
     /// Most packets that wait for it.
     pub packets: usize,
     /// Longest that they wait, nanoseconds.
     pub time: u64,
 }
 
+/// A port or an address more or less.
+#[derive(Debug)]
+pub enum TableDelta {
+    /// A port that was not there.
+    PortAdded(PortId, PortEntry),
+    /// A port is gone.
+    PortRemoved(PortId),
+    /// An address that may be wanted, under a name that was not there.
+    Announced(Arc<str>, AnnouncedEntry),
+    /// It is announced no longer.
+    Withdrawn(Arc<str>),
+}
+
 /// Everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     /// Ports by number.
     pub ports: Vec<Option<PortEntry>>,
     /// Segments by number.
     pub segments: Vec<SegmentEntry>,
-    /// Assigned addresses: who has them.
+    /// IP addresses of ports: who has them.
     pub neighbours: HashMap<(SegmentId, IpAddr), Mac>,
-    /// Addresses that are bound to ports.
-    pub fixed: Vec<(SegmentId, Mac, PortId)>,
-    /// Addresses whose owners may not exist yet.
-    pub announced: Vec<AnnouncedEntry>,
-    /// The same by address.
-    pub announced_at: HashMap<(SegmentId, Mac), usize>,
+    /// Ethernet addresses of ports.
+    pub fixed: HashMap<(SegmentId, Mac), PortId>,
+    /// Addresses whose owners may not exist yet, by the name that whoever is told that one is wanted knows.
+    pub announced: HashMap<Arc<str>, AnnouncedEntry>,
+    /// Their names by Ethernet address.
+    pub announced_at: HashMap<(SegmentId, Mac), Arc<str>>,
+    /// Their IP addresses: who will have them, by the names that they are announced under. The last by name is right.
+    pub announced_neighbours: HashMap<(SegmentId, IpAddr), BTreeMap<Arc<str>, Mac>>,
     /// Seconds until an address that is not seen is forgotten.
     pub ageing: u32,
     /// Most addresses that are learned at a port.
@@ -148,6 +195,82 @@ impl Tables {
     #[inline]
     pub fn segment(&self, id: SegmentId) -> Option<&SegmentEntry> {
         self.segments.get(id.0 as usize)
+    }
+
+    /// Who has an IP address, or will have it.
+    pub fn neighbour(&self, segment: SegmentId, address: IpAddr) -> Option<Mac> {
+        let key = (segment, address);
+        let announced = self.announced_neighbours.get(&key).and_then(BTreeMap::last_key_value);
+        announced.map(|(_, mac)| mac).or_else(|| self.neighbours.get(&key)).copied()
+    }
+
+    /// An announced address, and the port that has it if there is one.
+    pub fn announced(&self, name: &str) -> Option<(&AnnouncedEntry, Option<PortId>)> {
+        let announced = self.announced.get(name)?;
+        Some((announced, self.fixed.get(&(announced.segment, announced.mac)).copied()))
+    }
+
+    /// Takes in a change.
+    pub fn apply(&mut self, delta: &TableDelta) {
+        match delta {
+            TableDelta::PortAdded(id, entry) => self.add_port(*id, entry.clone()),
+            TableDelta::PortRemoved(id) => self.remove_port(*id),
+            TableDelta::Announced(name, entry) => self.announce(name.clone(), entry.clone()),
+            TableDelta::Withdrawn(name) => self.withdraw(name),
+        }
+    }
+
+    /// A port more, whose number is free.
+    pub fn add_port(&mut self, id: PortId, entry: PortEntry) {
+        for (segment, vlan) in entry.segments() {
+            if let Some(s) = self.segments.get_mut(segment.0 as usize) {
+                s.add(Member { port: id, vlan });
+            }
+            if let Some(mac) = entry.mac {
+                self.fixed.insert((segment, mac), id);
+                self.neighbours.extend(entry.addresses.iter().map(|ip| ((segment, *ip), mac)));
+            }
+        }
+        if self.ports.len() <= id.index() {
+            self.ports.resize_with(id.index() + 1, || None);
+        }
+        self.ports[id.index()] = Some(entry);
+    }
+
+    fn remove_port(&mut self, id: PortId) {
+        let Some(entry) = self.ports.get_mut(id.index()).and_then(Option::take) else { return };
+        for (segment, _) in entry.segments() {
+            if let Some(s) = self.segments.get_mut(segment.0 as usize) {
+                s.remove(id);
+            }
+            if let Some(mac) = entry.mac {
+                self.fixed.remove(&(segment, mac));
+                entry.addresses.iter().for_each(|ip| _ = self.neighbours.remove(&(segment, *ip)));
+            }
+        }
+    }
+
+    /// An address more that may be wanted.
+    pub fn announce(&mut self, name: Arc<str>, entry: AnnouncedEntry) {
+        let (segment, mac) = (entry.segment, entry.mac);
+        for &ip in &entry.addresses {
+            self.announced_neighbours.entry((segment, ip)).or_default().insert(name.clone(), mac);
+        }
+        self.announced_at.insert((segment, mac), name.clone());
+        self.announced.insert(name, entry);
+    }
+
+    fn withdraw(&mut self, name: &str) {
+        let Some(entry) = self.announced.remove(name) else { return };
+        self.announced_at.remove(&(entry.segment, entry.mac));
+        for ip in entry.addresses {
+            let key = (entry.segment, ip);
+            let Some(names) = self.announced_neighbours.get_mut(&key) else { continue };
+            names.remove(name);
+            if names.is_empty() {
+                self.announced_neighbours.remove(&key);
+            }
+        }
     }
 
     /// All ports with their numbers.

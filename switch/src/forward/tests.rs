@@ -193,3 +193,49 @@ fn every_kind_of_frame_at_every_kind_of_port() {
         assert_eq!(leaves(*by, tags), expected, "in by port {by} with {tags:x?}");
     }
 }
+
+#[test]
+fn ports_that_come_and_go_leave_what_they_would_have_left_had_they_never_been() {
+    let wire = |name: &str| SegmentEntry { name: name.to_owned(), point_to_point: true, ..segment(&[]) };
+    let empty = Tables {
+        segments: vec![segment(&[]), wire("w")],
+        learn_limit: 10,
+        ageing: 300,
+        addresses: 64,
+        ..Tables::default()
+    };
+    let named = |n: u16, native: u32| PortEntry {
+        name: format!("p{n}"),
+        mac: Some(Mac([2, 0, 0, 0, 0, n as u8])),
+        ..port(native, &[])
+    };
+    let mut tables = empty.clone();
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &empty);
+    for (n, native) in [(0, 0), (1, 0), (2, 1), (3, 1)] {
+        forwarder.apply(&mut tables, &TableDelta::PortAdded(PortId(n), named(n, native)));
+    }
+    let mac = |n: u8| Mac([2, 0, 0, 0, 0, n]);
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac(1), 0), Some(PortId(1)));
+    assert_eq!(forwarder.point_to_point_to(PortId(2)), Some(PortId(3)));
+    assert_eq!(forwarder.point_to_point_to(PortId(3)), Some(PortId(2)));
+    // What was learned at a port that is gone is gone with it, and is not the next one's of the same number.
+    forwarder.fdb.learn(SegmentId(0), mac(9), PortId(1), 0);
+    for n in [1, 2] {
+        forwarder.apply(&mut tables, &TableDelta::PortRemoved(PortId(n)));
+    }
+    forwarder.apply(&mut tables, &TableDelta::PortAdded(PortId(1), named(7, 0)));
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac(9), 0), None);
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac(1), 0), None);
+    assert_eq!(forwarder.fdb.find(SegmentId(0), mac(7), 0), Some(PortId(1)));
+    assert_eq!(forwarder.point_to_point_to(PortId(3)), None);
+    // The whole made anew comes to the same.
+    let mut anew = Forwarder::new([1, 3]);
+    anew.change(&Tables::default(), &tables);
+    let shown = |f: &Forwarder| {
+        let mut all: Vec<_> = f.fdb.show(0).iter().map(|e| format!("{e:?}")).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(shown(&forwarder), shown(&anew));
+}

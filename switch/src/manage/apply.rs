@@ -31,6 +31,10 @@ fn keeps_device(old: &PortConfig, new: &PortConfig) -> bool {
 impl Switch {
     /// Does what a request asks to be changed.
     pub(super) fn change(&mut self, request: Request) -> Result<Diff, Error> {
+        let request = match self.change_in_place(request)? {
+            Ok(changes) => return Ok(changes),
+            Err(request) => request,
+        };
         let mut config = self.config.clone();
         match request {
             Request::Apply { config: wanted, dry_run } => {
@@ -104,17 +108,10 @@ impl Switch {
     /// Opens what is new, and changes over. Ports that stay keep their devices.
     fn commit(&mut self, wanted: Config) -> Result<(), Error> {
         let mut opened: Vec<New> = Vec::new();
-        let mut taken: BTreeSet<PortId> = self.ports.values().map(|p| p.id).collect();
-        let mut loads = vec![0usize; self.threads.count()];
-        for managed in self.ports.values() {
-            loads[managed.thread] += 1;
-        }
         for (name, port) in wanted.ports.iter().filter(|(name, _)| !self.ports.contains_key(*name)) {
-            let id = (0..).map(PortId).find(|id| !taken.contains(id)).unwrap_or(PortId(0));
-            taken.insert(id);
-            let lightest = loads.iter().enumerate().min_by_key(|(_, n)| **n).map_or(0, |(i, _)| i);
-            let thread = port.thread.unwrap_or(lightest);
-            loads[thread] += 1;
+            let id = self.numbers.take();
+            let thread = port.thread.unwrap_or_else(|| self.threads.lightest());
+            self.threads.serves(thread, 1);
             let shared = Arc::<Shared>::default();
             match devices::open(name, port, id, self.threads.notifying(thread)) {
                 Ok(Opened { device, peer, interface }) => {
@@ -132,7 +129,13 @@ impl Switch {
                     opened.push((name.clone(), managed, device));
                 }
                 Err(e) => {
-                    opened.iter().for_each(|(_, m, _)| m.peer.clean_up());
+                    self.numbers.give_back(id);
+                    self.threads.serves(thread, -1);
+                    for (_, managed, _) in &opened {
+                        managed.peer.clean_up();
+                        self.numbers.give_back(managed.id);
+                        self.threads.serves(managed.thread, -1);
+                    }
                     return Err(e);
                 }
             }
@@ -144,6 +147,8 @@ impl Switch {
         for managed in &removed {
             managed.peer.unwatch(&self.poller);
             managed.peer.clean_up();
+            self.numbers.give_back(managed.id);
+            self.threads.serves(managed.thread, -1);
         }
         let of_the_kernel = opened.iter().any(|(_, m, _)| interface(&m.config.device).is_some());
         let mut devices: Vec<(usize, PortId, Box<dyn Device>)> = Vec::new();
@@ -153,6 +158,7 @@ impl Switch {
                 eprintln!("microvisor-switch: {}", Error::Port { port: name.clone(), doing, source });
             }
             devices.extend(device.map(|d| (managed.thread, managed.id, d)));
+            self.waiting.insert(name.clone());
             self.ports.insert(name, managed);
         }
         for (name, managed) in &mut self.ports {
@@ -161,6 +167,7 @@ impl Switch {
             }
         }
         self.config = wanted;
+        self.index();
         self.change_over(devices, &removed)?;
         if of_the_kernel { self.follow_interfaces() } else { Ok(()) }
     }
@@ -171,7 +178,7 @@ impl Switch {
         mut devices: Vec<(usize, PortId, Box<dyn Device>)>,
         removed: &[PortRecord],
     ) -> Result<(), Error> {
-        self.tables = Arc::new(tables::build(&self.config, &self.ports, &self.tables));
+        self.tables = tables::build(&self.config, &self.ports, &self.tables);
         self.follow_bonds();
         let mut answers = BTreeMap::new();
         for thread in 0..self.threads.count() {
@@ -179,7 +186,7 @@ impl Switch {
             let here = devices.extract_if(.., |d| d.0 == thread);
             let added = here.map(|(_, id, device)| (id, device)).collect();
             let removed = removed.iter().filter(|m| m.thread == thread).map(|m| m.id).collect();
-            let change = Change { tables: self.tables.clone(), added, removed, done };
+            let change = Change { tables: Arc::new(self.tables.clone()), added, removed, done };
             self.threads.tell(thread, Command::Change(change));
             answers.insert(thread, answer);
         }

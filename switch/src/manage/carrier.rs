@@ -167,11 +167,9 @@ impl Switch {
     /// Checks the carrier of every port's interface if one may have changed, and of links of bonds when it is time.
     pub(super) fn take_carriers(&mut self) {
         let deleted = self.carriers.leave_deleted(&self.poller);
-        for managed in self.ports.values() {
-            let netns = interface(&managed.config.device).map(|(_, netns)| netns.map(str::to_owned));
-            if netns.is_some_and(|netns| deleted.contains(&netns)) {
-                self.threads.tell(managed.thread, Command::Gone(managed.id));
-            }
+        // Nearly always there is none, and nothing to look through.
+        if !deleted.is_empty() {
+            self.leave_ports(&deleted);
         }
         let all = std::mem::take(&mut self.carriers.changed);
         let look = self.carriers.next_look.is_some_and(|at| Instant::now() >= at);
@@ -183,6 +181,16 @@ impl Switch {
         } else if look {
             let links = self.carriers.links.iter().filter_map(|link| self.ports.get(link));
             links.for_each(|managed| self.take_carrier(managed));
+        }
+    }
+
+    /// The interfaces of these namespaces are gone.
+    fn leave_ports(&self, deleted: &BTreeSet<Option<String>>) {
+        for managed in self.ports.values() {
+            let netns = interface(&managed.config.device).map(|(_, netns)| netns.map(str::to_owned));
+            if netns.is_some_and(|netns| deleted.contains(&netns)) {
+                self.threads.tell(managed.thread, Command::Gone(managed.id));
+            }
         }
     }
 

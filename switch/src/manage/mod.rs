@@ -1,6 +1,6 @@
 //! The switch's own thread: it applies the configuration, and does what the data
 //! plane leaves to it.
-//! `apply` changes the configuration, `tables` makes the data plane's tables from it, `devices` opens what stands behind
+//! `apply` changes the configuration, `delta` a port or an address of it in place, `numbers` gives ports theirs, `tables` makes the data plane's tables from it, `devices` opens what stands behind
 //! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
 //! hears from the kernel about interfaces, `server` speaks with those who ask, `wanted` tells of addresses
 //! that packets wait for, `threads` starts the data plane and watches over it.
@@ -8,7 +8,9 @@
 mod apply;
 mod bonds;
 mod carrier;
+mod delta;
 mod devices;
+mod numbers;
 mod peers;
 mod reopen;
 mod server;
@@ -26,14 +28,16 @@ use crate::port::{PortError, PortEvent, PortId};
 use crate::worker::Command;
 use bonds::Bonds;
 use carrier::{Carriers, interface};
+use numbers::Numbers;
 use peers::Peer;
 use polling::{Event as Ready, Events, Poller};
 use reopen::Reopening;
 use server::Server;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use threads::Threads;
@@ -89,6 +93,13 @@ struct PortRecord {
     last_error: Option<String>,
 }
 
+impl PortRecord {
+    /// When something is to be tried for it again.
+    fn next_attempt(&self) -> Option<Instant> {
+        [self.peer.next_attempt(), self.reopening.next()].into_iter().flatten().min()
+    }
+}
+
 /// What descriptors of the switch's own thread are called.
 mod key {
     /// Something from the data plane or from connections.
@@ -106,8 +117,16 @@ mod key {
 /// A switch.
 pub struct Switch {
     config: Config,
-    tables: Arc<Tables>,
+    /// As the threads have them.
+    tables: Tables,
     ports: BTreeMap<String, PortRecord>,
+    numbers: Numbers,
+    /// Ports by the sockets where their front ends are met.
+    sockets: HashMap<PathBuf, String>,
+    /// Names that bonds and mirrors have.
+    named_by_others: HashSet<String>,
+    /// Ports that something is to be tried for at some time: see [`PortRecord::next_attempt`].
+    waiting: BTreeSet<String>,
     threads: Threads,
     bonds: Bonds,
     carriers: Carriers,
@@ -127,8 +146,12 @@ impl Switch {
         let server = Server::new(control, threads.wakeup().map_err(system("make an eventfd"))?);
         let switch = Self {
             config: Config { switch: config.switch.clone(), ..Config::default() },
-            tables: Arc::default(),
+            tables: Tables::default(),
             ports: BTreeMap::new(),
+            numbers: Numbers::default(),
+            sockets: HashMap::new(),
+            named_by_others: HashSet::new(),
+            waiting: BTreeSet::new(),
             threads,
             bonds: Bonds::default(),
             carriers: Carriers::default(),
@@ -187,6 +210,7 @@ impl Switch {
             self.take_carriers();
             self.connect_clients();
             self.reopen_devices();
+            self.forget_waiting();
             self.repeat_wanted();
             self.server.resume(&self.poller);
             self.run_bonds();
@@ -198,13 +222,13 @@ impl Switch {
     fn timeout(&self) -> Duration {
         let now = Instant::now();
         let until = |at: Instant| at.saturating_duration_since(now);
-        let next = self.ports.values().filter_map(|p| p.peer.next_attempt()).map(until).min();
-        let reopen = self.ports.values().filter_map(|p| p.reopening.next()).map(until).min();
+        let waiting = self.waiting.iter().filter_map(|name| self.ports.get(name));
+        let next = waiting.filter_map(PortRecord::next_attempt).map(until).min();
         let lacp = self.bonds.deadline().map(until);
         let look = self.carriers.next_look().map(until);
         let accept = self.server.next_attempt().map(until);
         let wanted = self.wanted.next().map(until);
-        [next, reopen, lacp, look, accept, wanted]
+        [next, lacp, look, accept, wanted]
             .into_iter()
             .flatten()
             .fold(threads::STUCK_CHECK_INTERVAL, Duration::min)
@@ -216,11 +240,16 @@ impl Switch {
         }
     }
 
-    fn named(&mut self, id: PortId) -> Option<(&String, &mut PortRecord)> {
+    fn named(&mut self, id: PortId) -> Option<(String, &mut PortRecord)> {
         let name = self.tables.port(id)?.name.clone();
-        let key = self.ports.get_key_value(&name)?.0.clone();
-        self.ports.get_mut(&key)?;
-        self.ports.iter_mut().find(|(n, _)| **n == key)
+        let record = self.ports.get_mut(&name)?;
+        Some((name, record))
+    }
+
+    /// Forgets which ports nothing is to be tried for any more.
+    fn forget_waiting(&mut self) {
+        let ports = &self.ports;
+        self.waiting.retain(|name| ports.get(name).is_some_and(|p| p.next_attempt().is_some()));
     }
 
     fn handle_port_events(&mut self) {
@@ -237,7 +266,7 @@ impl Switch {
                         self.tell(id, Command::Send(id, answer));
                     }
                 }
-                SlowPathMessage::Wanted(place, _) => self.address_wanted(place),
+                SlowPathMessage::Wanted(name, _) => self.address_wanted(&name),
                 SlowPathMessage::Learned(..) => {}
             }
         }
@@ -249,8 +278,7 @@ impl Switch {
             self.address_served(id);
             self.threads.tell(0, Command::Release);
         }
-        if let Some((name, _)) = self.named(id) {
-            let port = name.clone();
+        if let Some((port, _)) = self.named(id) {
             self.server.tell(&Event::Link { port, up });
         }
     }
@@ -258,14 +286,14 @@ impl Switch {
     fn peer_dropped(&mut self, id: PortId, why: &PortError) {
         let reason = why.to_string();
         let by_itself = matches!(why, PortError::Closed);
-        let Some((name, managed)) = self.named(id) else { return };
+        let Some((port, managed)) = self.named(id) else { return };
         // A peer that does the same again and again is told of once.
         let is_new = managed.last_error.as_ref() != Some(&reason);
         managed.last_error = (!by_itself).then(|| reason.clone());
         if interface(&managed.config.device).is_some() {
             managed.reopening.schedule(Instant::now());
+            self.waiting.insert(port.clone());
         }
-        let port = name.clone();
         if !by_itself && is_new {
             eprintln!("microvisor-switch: port {port}: {reason}");
         }

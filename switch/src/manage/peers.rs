@@ -5,10 +5,9 @@ use super::{Switch, devices, key};
 use crate::port::PortId;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -45,16 +44,6 @@ pub enum Peer {
         /// When it was last connected.
         since: Instant,
     },
-}
-
-/// Connects to a socket without waiting for it: a listener that does not accept is tried again later.
-fn connect(path: &Path) -> io::Result<UnixStream> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
 }
 
 impl Peer {
@@ -128,7 +117,7 @@ impl Peer {
 impl Switch {
     /// A front end has connected to a port's socket.
     pub(super) fn front_end_waits(&mut self, id: PortId) {
-        let Some((_, managed)) = self.named(id) else { return };
+        let Some((name, managed)) = self.named(id) else { return };
         let Peer::Server { listener, connected, next, wait, .. } = &mut managed.peer else { return };
         if *connected || next.is_some() {
             return;
@@ -143,6 +132,7 @@ impl Switch {
             Err(e) if listener::is_lasting(&e) => {
                 *next = Some(Instant::now() + *wait);
                 *wait = (*wait * 4).min(LONGEST_WAIT);
+                self.waiting.insert(name);
             }
             Err(_) => {
                 let poller = self.poller.clone();
@@ -156,7 +146,7 @@ impl Switch {
     /// A port's peer is gone: the next may come, at once if it went by itself, later if it broke the rules.
     pub(super) fn peer_gone(&mut self, id: PortId, by_itself: bool) {
         let poller = self.poller.clone();
-        let Some((_, managed)) = self.named(id) else { return };
+        let Some((name, managed)) = self.named(id) else { return };
         match &mut managed.peer {
             Peer::None => {}
             Peer::Server { connected, next, wait, .. } => {
@@ -166,6 +156,7 @@ impl Switch {
                 } else {
                     *next = Some(Instant::now() + *wait);
                     *wait = (*wait * 4).min(LONGEST_WAIT);
+                    self.waiting.insert(name);
                     return;
                 }
                 managed.peer.watch_again(&poller, id);
@@ -176,6 +167,7 @@ impl Switch {
                 }
                 *next = Some(Instant::now() + *wait);
                 *wait = (*wait * 2).min(LONGEST_WAIT);
+                self.waiting.insert(name);
             }
         }
     }
@@ -184,7 +176,8 @@ impl Switch {
     pub(super) fn connect_clients(&mut self) {
         let now = Instant::now();
         let mut connected = Vec::new();
-        for managed in self.ports.values_mut() {
+        for name in &self.waiting {
+            let Some(managed) = self.ports.get_mut(name) else { continue };
             if managed.peer.next_attempt().is_none_or(|at| at > now) {
                 continue;
             }
@@ -194,7 +187,8 @@ impl Switch {
                     *next = None;
                     managed.peer.watch_again(&self.poller, managed.id);
                 }
-                Peer::Client { path, next, wait, since } => match connect(path) {
+                // A listener that does not accept is tried again later.
+                Peer::Client { path, next, wait, since } => match listener::try_connect(path) {
                     Ok(stream) => {
                         (*next, *since) = (None, now);
                         connected.push((managed.id, stream));

@@ -46,7 +46,8 @@ impl Switch {
     pub(super) fn reopen_devices(&mut self) {
         let now = Instant::now();
         let mut restored = Vec::new();
-        for (name, record) in &mut self.ports {
+        for name in &self.waiting {
+            let Some(record) = self.ports.get_mut(name) else { continue };
             if record.reopening.next().is_none_or(|at| at > now) || interface(&record.config.device).is_none()
             {
                 continue;

@@ -2,9 +2,9 @@
 
 use super::PortRecord;
 use crate::bond::Distribution;
-use crate::config::{BondHash, BondMode, Config, DeviceConfig, RateLimit};
+use crate::config::{AnnouncedConfig, BondHash, BondMode, Config, DeviceConfig, PortConfig, RateLimit};
 use crate::forward::fdb::SegmentId;
-use crate::forward::tables::{AnnouncedEntry, Binding, Member, PortEntry, Rate, SegmentEntry, Tables};
+use crate::forward::tables::{AnnouncedEntry, Binding, PortEntry, Rate, SegmentEntry, Tables};
 use crate::port::PortId;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -52,8 +52,6 @@ pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables
         addresses: config.switch.addresses,
         ..Tables::default()
     };
-    let count = ports.values().map(|p| p.id.index() + 1).max().unwrap_or(0);
-    tables.ports.resize_with(count, || None);
     let mut masters: HashMap<PortId, PortId> = HashMap::new();
     for (name, managed) in ports {
         let Some(c) = config.ports.get(name) else { continue };
@@ -72,35 +70,9 @@ pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables
                 }
             });
         }
-        let native = c.segment.as_deref().and_then(|s| segment_ids.get(s)).copied();
-        let trunk: Vec<(u16, SegmentId)> =
-            c.trunk.iter().filter_map(|(v, s)| Some((v.0, *segment_ids.get(s.as_str())?))).collect();
-        for (vlan, segment) in native.iter().map(|s| (0, *s)).chain(trunk.iter().copied()) {
-            let s = &mut tables.segments[segment.0 as usize];
-            s.members.push(Member { port: managed.id, vlan });
-            if let Some(mac) = c.mac {
-                tables.fixed.push((segment, mac, managed.id));
-                tables.neighbours.extend(c.addresses.iter().map(|a| ((segment, *a), mac)));
-            }
-        }
-        tables.ports[managed.id.index()] = Some(PortEntry {
-            name: name.clone(),
-            thread: managed.thread,
-            shared: managed.shared.clone(),
-            native,
-            trunk,
-            bound_to: c
-                .mac
-                .filter(|_| c.anti_spoofing)
-                .map(|mac| Binding::new(mac, &c.addresses, &c.allowed_address_pairs)),
-            mtu: c.mtu,
-            bond,
-            master: None,
-            mirror: c.mirror.as_deref().and_then(id_of),
-            assigned: c.mac.is_some() && !c.addresses.is_empty() && c.allowed_address_pairs.is_empty(),
-            rate_in: rate(c.limit_in),
-            rate_out: rate(c.limit_out),
-        });
+        let segment_of = |segment: &str| segment_ids.get(segment).copied();
+        let mirror = c.mirror.as_deref().and_then(id_of);
+        tables.add_port(managed.id, PortEntry { bond, mirror, ..entry(name, c, managed, segment_of) });
     }
     for (link, master) in masters {
         if let Some(Some(port)) = tables.ports.get_mut(link.index()) {
@@ -109,18 +81,48 @@ pub fn build(config: &Config, ports: &BTreeMap<String, PortRecord>, old: &Tables
     }
     for (name, a) in &config.announced {
         let Some(&segment) = segment_ids.get(a.segment.as_str()) else { continue };
-        let of_port = tables.fixed.iter().find(|(s, m, _)| *s == segment && *m == a.mac);
-        let port = of_port.map(|f| f.2);
-        tables.neighbours.extend(a.addresses.iter().map(|ip| ((segment, *ip), a.mac)));
-        tables.announced_at.insert((segment, a.mac), tables.announced.len());
-        tables.announced.push(AnnouncedEntry {
-            segment,
-            mac: a.mac,
-            name: name.clone(),
-            port,
-            packets: a.packets,
-            time: a.time_ms * 1_000_000,
-        });
+        tables.announce(name.as_str().into(), announced_entry(a, segment));
     }
     tables
+}
+
+/// A port's entry, which is no bond, no link of one and not mirrored.
+pub fn entry(
+    name: &str,
+    config: &PortConfig,
+    managed: &PortRecord,
+    segment_of: impl Fn(&str) -> Option<SegmentId>,
+) -> PortEntry {
+    let c = config;
+    PortEntry {
+        name: name.to_owned(),
+        thread: managed.thread,
+        shared: managed.shared.clone(),
+        native: c.segment.as_deref().and_then(&segment_of),
+        trunk: c.trunk.iter().filter_map(|(v, s)| Some((v.0, segment_of(s)?))).collect(),
+        mac: c.mac,
+        addresses: c.addresses.clone(),
+        bound_to: c
+            .mac
+            .filter(|_| c.anti_spoofing)
+            .map(|mac| Binding::new(mac, &c.addresses, &c.allowed_address_pairs)),
+        mtu: c.mtu,
+        bond: None,
+        master: None,
+        mirror: None,
+        assigned: c.mac.is_some() && !c.addresses.is_empty() && c.allowed_address_pairs.is_empty(),
+        rate_in: rate(c.limit_in),
+        rate_out: rate(c.limit_out),
+    }
+}
+
+/// An announced address's entry.
+pub fn announced_entry(a: &AnnouncedConfig, segment: SegmentId) -> AnnouncedEntry {
+    AnnouncedEntry {
+        segment,
+        mac: a.mac,
+        addresses: a.addresses.clone(),
+        packets: a.packets,
+        time: a.time_ms * 1_000_000,
+    }
 }

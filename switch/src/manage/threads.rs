@@ -37,6 +37,8 @@ struct Thread {
     /// Its call counter at the last check, and for how many checks it has been the same.
     last_call: u64,
     stuck_checks: u32,
+    /// How many ports it serves.
+    ports: usize,
     join: Option<JoinHandle<()>>,
 }
 
@@ -109,6 +111,7 @@ impl Threads {
                 notifying: notifying.clone(),
                 last_call: 0,
                 stuck_checks: 0,
+                ports: 0,
                 join: None,
             });
             workers.push(Worker {
@@ -155,6 +158,18 @@ impl Threads {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The thread that serves the fewest ports.
+    pub fn lightest(&self) -> usize {
+        self.threads.iter().enumerate().min_by_key(|(_, t)| t.ports).map_or(0, |(index, _)| index)
+    }
+
+    /// A thread serves so many ports more, or less.
+    pub fn serves(&mut self, thread: usize, more: isize) {
+        if let Some(t) = self.threads.get_mut(thread) {
+            t.ports = t.ports.saturating_add_signed(more);
+        }
     }
 
     /// Eventfd that threads signal when there is an event or a slow-path message.

@@ -53,20 +53,19 @@ impl WantedAddresses {
 }
 
 impl Switch {
-    /// The address at this place of the tables' list is wanted.
-    pub(super) fn address_wanted(&mut self, place: usize) {
-        let Some(address) = self.tables.announced.get(place) else { return };
-        let announced = address.name.clone();
-        if self.wanted.add(&announced, Duration::from_nanos(address.time), Instant::now()) {
-            self.server.tell(&Event::Wanted { announced });
+    /// An announced address is wanted.
+    pub(super) fn address_wanted(&mut self, name: &str) {
+        // It may have been withdrawn meanwhile.
+        let Some(address) = self.tables.announced.get(name) else { return };
+        if self.wanted.add(name, Duration::from_nanos(address.time), Instant::now()) {
+            self.server.tell(&Event::Wanted { announced: name.to_owned() });
         }
     }
 
     /// A port is up: addresses of its are no longer wanted.
     pub(super) fn address_served(&mut self, port: PortId) {
-        for address in self.tables.announced.iter().filter(|a| a.port == Some(port)) {
-            self.wanted.0.remove(&address.name);
-        }
+        let tables = &self.tables;
+        self.wanted.0.retain(|name, _| tables.announced(name).is_none_or(|(_, of)| of != Some(port)));
     }
 
     /// Tells again of what is still wanted, when it is time.

@@ -6,7 +6,7 @@ use crate::capture::CaptureSink;
 use crate::counters::Reason;
 use crate::forward::SlowPathMessage;
 use crate::forward::fdb::AddressEntry;
-use crate::forward::tables::Tables;
+use crate::forward::tables::{TableDelta, Tables};
 use crate::frame::Outgoing;
 use crate::headers::arp::reverse_request;
 use crate::offload::Offload;
@@ -32,6 +32,14 @@ pub struct Change {
     pub done: Sender<Vec<Box<dyn Device>>>,
 }
 
+/// A port or an address more or less.
+pub struct Delta {
+    /// What changes in the tables.
+    pub change: Arc<TableDelta>,
+    /// The device of a port that is added, at the thread that serves it.
+    pub device: Option<Box<dyn Device>>,
+}
+
 /// What a thread knows that others do not.
 #[derive(Debug, Default)]
 pub struct Probe {
@@ -45,6 +53,8 @@ pub struct Probe {
 pub enum Command {
     /// Other tables and devices.
     Change(Change),
+    /// A change of the tables, in place.
+    Delta(Delta),
     /// A peer has connected to a port.
     Connected(PortId, UnixStream),
     /// The kernel says that a port's link is up or down.
@@ -78,6 +88,7 @@ impl Running {
         while let Ok(command) = self.worker.commands.try_recv() {
             match command {
                 Command::Change(change) => self.change(change),
+                Command::Delta(delta) => self.take_delta(delta),
                 Command::Connected(port, stream) => self.connected(port, stream),
                 Command::Carrier(port, up) => {
                     if let Some(Some(state)) = self.ports.get_mut(port.index())
@@ -150,6 +161,24 @@ impl Running {
         }
     }
 
+    fn take_delta(&mut self, Delta { change, device }: Delta) {
+        // They are this thread's own, and nobody reads them between two batches.
+        self.forwarder.apply(Arc::make_mut(&mut self.tables), &change);
+        self.ports.resize_with(self.tables.ports.len(), || None);
+        match (&*change, device) {
+            (TableDelta::PortAdded(port, _), Some(device)) => self.start_device(*port, device),
+            (TableDelta::PortRemoved(port), _) => {
+                if let Some(mut state) = self.ports.get_mut(port.index()).and_then(Option::take) {
+                    state.device.disconnect(self.worker.wake.for_port(*port));
+                    self.worker.wake.retire(Box::new(state.device));
+                }
+                self.forget_lists(*port);
+            }
+            _ => {}
+        }
+        self.release_holds();
+    }
+
     fn start_device(&mut self, port: PortId, mut device: Box<dyn Device>) {
         let started = device.begin(self.worker.wake.for_port(port));
         self.ports[port.index()] = Some(PortState::new(device));
@@ -195,8 +224,7 @@ impl Running {
         let known = self.forwarder.fdb.show(self.now.seconds).into_iter().filter(|a| a.port != bond);
         let frames: Vec<([u8; 60], u16)> = known
             .filter_map(|a| {
-                let members = &tables.segment(a.segment)?.members;
-                let vlan = members.iter().find(|m| m.port == bond)?.vlan;
+                let vlan = tables.segment(a.segment)?.member(bond)?.vlan;
                 Some((reverse_request(a.mac), vlan))
             })
             .take(ANNOUNCEMENTS)
@@ -211,7 +239,7 @@ impl Running {
         for message in std::mem::take(&mut self.forwarder.slow_path) {
             match message {
                 SlowPathMessage::Wanted(announced, packet) if self.worker.index == 0 => {
-                    self.wanted(announced, packet)
+                    self.wanted(&announced, packet)
                 }
                 SlowPathMessage::Wanted(announced, packet) => {
                     let (bytes, offload) = packet.unwrap_or_default();
@@ -234,19 +262,19 @@ impl Running {
     }
 
     /// An announced address is wanted (on the first thread, which keeps what waits).
-    pub(super) fn wanted(&mut self, announced: usize, packet: Option<(Vec<u8>, Offload)>) {
+    pub(super) fn wanted(&mut self, name: &Arc<str>, packet: Option<(Vec<u8>, Offload)>) {
         let tables = Arc::clone(&self.tables);
-        let Some(a) = tables.announced.get(announced) else { return };
+        let Some((a, port)) = tables.announced(name) else { return };
         if let Some((bytes, offload)) = packet
-            && !self.holds.keep(&a.name, a.packets, a.time, bytes, offload, self.now.nanos)
-            && let Some(port) = a.port.and_then(|p| tables.port(p))
+            && !self.holds.keep(name, a.packets, a.time, bytes, offload, self.now.nanos)
+            && let Some(port) = port.and_then(|p| tables.port(p))
         {
             port.shared.count_drops(Reason::HoldFull, 1);
         }
-        if self.holds.is_news(&a.name, self.now.nanos) {
+        if self.holds.is_news(name, self.now.nanos) {
             // A full queue means that others are wanted as well; the next packet asks again.
-            if self.worker.slow_path.try_send(SlowPathMessage::Wanted(announced, None)).is_ok() {
-                self.holds.told(&a.name, self.now.nanos);
+            if self.worker.slow_path.try_send(SlowPathMessage::Wanted(name.clone(), None)).is_ok() {
+                self.holds.told(name, self.now.nanos);
             }
             self.manager_wakeup_due = true;
         }
@@ -260,16 +288,16 @@ impl Running {
         }
         let tables = Arc::clone(&self.tables);
         for name in self.holds.names() {
-            let Some(a) = tables.announced.iter().find(|a| a.name == name) else {
+            let Some((a, port)) = tables.announced(&name) else {
                 self.holds.release(&name, 0, self.now.nanos);
                 continue;
             };
-            let Some(port) = a.port.filter(|&p| tables.port(p).is_some_and(|p| p.shared.is_up())) else {
+            let Some(port) = port.filter(|&p| tables.port(p).is_some_and(|p| p.shared.is_up())) else {
                 self.holds.expire(&name, a.time, self.now.nanos);
                 continue;
             };
-            let members = tables.segment(a.segment).map(|s| s.members.iter().find(|m| m.port == port));
-            let vlan = members.flatten().map_or(0, |m| m.vlan);
+            let member = tables.segment(a.segment).and_then(|s| s.member(port));
+            let vlan = member.map_or(0, |m| m.vlan);
             for held in self.holds.release(&name, a.time, self.now.nanos) {
                 self.send_own(port, &held.bytes, held.offload, vlan);
             }

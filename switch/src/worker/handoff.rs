@@ -27,8 +27,8 @@ pub enum HandoffKind {
         /// The tag that it came with, whose priority it keeps; 0 if none.
         tag: u16,
     },
-    /// An announced address, by its place in the list, is wanted; its packet, if there are bytes.
-    Wanted(usize),
+    /// An announced address, by its name, is wanted; its packet, if there are bytes.
+    Wanted(Arc<str>),
     /// An address was learned, or is still in use.
     Learned(SegmentId, Mac, PortId),
     /// A port is down: what was learned at it is forgotten.

@@ -11,7 +11,7 @@ mod messages;
 mod send;
 pub mod wake;
 
-pub use command::{Change, Command, Probe};
+pub use command::{Change, Command, Delta, Probe};
 
 use crate::forward::hold::Holds;
 use crate::forward::tables::Tables;

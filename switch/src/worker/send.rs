@@ -118,7 +118,7 @@ impl Running {
                     }
                     HandoffKind::Wanted(announced) => {
                         let packet = (!bytes.is_empty()).then_some((bytes, offload));
-                        self.wanted(announced, packet);
+                        self.wanted(&announced, packet);
                     }
                     HandoffKind::Learned(segment, mac, port) => {
                         self.forwarder.fdb.learn(segment, mac, port, self.now.seconds);
