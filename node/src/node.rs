@@ -4,13 +4,14 @@ use crate::cgroup::Cgroups;
 use crate::confinement::Confinement;
 use crate::events::Events;
 use crate::images::Images;
+use crate::instance::checked::CheckedConfigs;
 use crate::instance::prepared::PreparedPool;
 use crate::instance::report::Watcher;
 use crate::instance::{Handle, actor, demand};
 use crate::network::SwitchSupervisor;
 use crate::process::{self, Process};
 use crate::settings::Settings;
-use crate::store::{Row, Store};
+use crate::store::{Row, Store, upkeep};
 use api::Problem;
 use api::instance::{InstanceSpec, State};
 use api::status::Status;
@@ -43,6 +44,10 @@ pub struct Node {
     pub watcher: Watcher,
     /// Monitors that are prepared for the next starts.
     pub prepared: PreparedPool,
+    /// Configurations that need no second check.
+    pub checked: CheckedConfigs,
+    /// Held for reading while something that was told is not written down yet.
+    pub unwritten: Arc<tokio::sync::RwLock<()>>,
     /// Held while the address of an interface is taken over.
     pub takeover: tokio::sync::Mutex<()>,
     instances: RwLock<HashMap<Uuid, Handle>>,
@@ -56,6 +61,7 @@ impl Node {
         let folder = settings.run().join("i");
         std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let store = Arc::new(Store::open(settings.state())?);
+        upkeep::begin(&store, settings.state());
         let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS))?);
         let images = Images::open(store.clone(), settings.state())?;
         let switch = SwitchSupervisor::begin(&settings, store.clone(), events.clone()).await?;
@@ -77,6 +83,8 @@ impl Node {
             confinement,
             watcher,
             prepared,
+            checked: CheckedConfigs::default(),
+            unwritten: Arc::default(),
             takeover: tokio::sync::Mutex::default(),
             instances: RwLock::default(),
             started_unix_ns: unix_ns(),
@@ -143,6 +151,11 @@ impl Node {
         self.settings.run().join("i").join(id.to_string())
     }
 
+    /// Waits until all that was told is written down.
+    pub async fn written(&self) {
+        drop(self.unwritten.write().await);
+    }
+
     /// Frequency of the time stamp counter, Hz.
     pub fn tsc_hz(&self) -> u64 {
         self.tsc_hz
@@ -190,7 +203,7 @@ async fn clear(folder: &Path, rows: &[Row], groups: &Cgroups) {
             line.split(|&b| b == 0).filter_map(|word| std::str::from_utf8(word).ok()).map(Path::new);
         let is_monitor = words.next().is_some_and(|program| program.ends_with("microvisor-vmm"));
         let is_ours = is_monitor && words.any(|word| word.starts_with(folder));
-        // A monitor has a child that connects its devices to the next switch.
+        // A monitor of a former version has a child that connects its devices to the next switch.
         let is_known = known(pid) || process::parent(pid).is_some_and(known);
         if is_ours && !is_known && pid != std::process::id() {
             tracing::warn!(pid, "a monitor that nobody knows is ended");

@@ -1,4 +1,10 @@
 //! `microvisor-vmm`: runs one guest. See `--help`.
+//!
+//! The C library begins here, not Rust's runtime: that would read this process's map of memory and set up stacks for a
+//! message about overflows, on each thread, which takes longer than to make the virtual machine. What of it matters is done
+//! here: the standard descriptors are open. (A stack that overflows ends the process all the same.)
+#![no_main]
+#![allow(unsafe_code)]
 
 use machine::error::Error;
 use machine::report::{Report, Reporter, say};
@@ -6,11 +12,31 @@ use machine::timeline::Tsc;
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
 use vmm::options::{self, Command, HELP, Options, ReportTo};
 
-fn main() -> ExitCode {
+/// The program. The C library gives Rust's standard library the command line by itself.
+#[unsafe(no_mangle)]
+extern "C" fn main(_: libc::c_int, _: *const *const libc::c_char) -> libc::c_int {
     let begun = Tsc::now();
+    open_standard_descriptors();
+    // Also writes what is left in buffers.
+    std::process::exit(start(begun))
+}
+
+/// Files that are opened later must not become standard input, output or error.
+fn open_standard_descriptors() {
+    for fd in 0..3 {
+        // SAFETY: plain system calls; nothing has been opened yet that a closed descriptor could have been meant for.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) < 0 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+    }
+}
+
+/// Does what the command line says; the exit status.
+fn start(begun: Tsc) -> i32 {
     // No backtrace: it would open files, which no thread may once the guest runs.
     std::panic::set_hook(Box::new(|info| {
         say(&info.to_string());
@@ -21,11 +47,11 @@ fn main() -> ExitCode {
         Ok(Command::Prepared(fd, options)) => (options, Some(fd)),
         Ok(Command::Help) => {
             print!("{HELP}");
-            return ExitCode::SUCCESS;
+            return 0;
         }
         Ok(Command::Version) => {
             println!("microvisor-vmm {}", env!("CARGO_PKG_VERSION"));
-            return ExitCode::SUCCESS;
+            return 0;
         }
         Err(e) => return refuse(&mut Reporter(None), &e),
     };
@@ -66,8 +92,8 @@ fn report(options: &Options) -> Result<Option<File>, Error> {
     }
 }
 
-fn refuse(reporter: &mut Reporter, e: &Error) -> ExitCode {
+fn refuse(reporter: &mut Reporter, e: &Error) -> i32 {
     let (message, hint) = (e.to_string(), e.hint().map(str::to_owned));
     reporter.send(&Report::Refused { message, hint, status: e.status() });
-    ExitCode::from(e.status())
+    e.status().into()
 }

@@ -23,6 +23,7 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
             fd=N           an open TAP on descriptor N, or
             vhost-user=PATH  a switch's socket (vhost-user:PATH will do, too)
             server=on|off  listen at PATH for the switch to connect; default off
+            listener=N     with server=on: the socket on descriptor N listens there already
             wait=SECONDS   for the switch, before the guest starts; default 5
             mac=XX:..      link-layer address; default: made from the TAP's name
             ipv4=A/LEN     address for the guest     ipv4-gateway=A
@@ -38,8 +39,8 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --die-with-parent[=PID]  end when the starting process ends, or has ended already if it was PID
       --no-mounts        keep none of the mounts of the host; as root
       --prepared FD      make the virtual machine now, and wait at this socket for all other options; --control,
-                         --report and --memory are given ahead, and the switch's sockets will be ./net0.sock and
-                         so on
+                         --report and --memory are given ahead, and devices are given with server=on: the
+                         sockets that listen come open with the start request
   -h, --help             print this
   -V, --version          print the version
 
@@ -59,6 +60,8 @@ pub struct NetOptions {
     pub vhost_user: Option<PathBuf>,
     /// Whether this side listens there.
     pub server: bool,
+    /// Descriptor of a socket that listens there already.
+    pub listener: Option<RawFd>,
     /// How long to wait for a back end before the guest starts, seconds.
     pub wait: u64,
     /// Link-layer address.
@@ -86,6 +89,7 @@ impl Default for NetOptions {
             fd: None,
             vhost_user: None,
             server: false,
+            listener: None,
             wait: 5,
             mac: None,
             ipv4: None,
@@ -169,6 +173,7 @@ impl FromStr for NetOptions {
             match key {
                 "vhost-user" => net.vhost_user = Some(value.into()),
                 "server" => net.server = on("--net server", value)?,
+                "listener" => net.listener = Some(number("--net listener", value)?),
                 "wait" => net.wait = number("--net wait", value)?,
                 "tap" => net.tap = Some(value.into()),
                 "fd" => net.fd = Some(number("--net fd", value)?),
@@ -189,6 +194,9 @@ impl FromStr for NetOptions {
         }
         if net.server && net.vhost_user.is_none() {
             return Err(Error::Configuration("--net server: for vhost-user=PATH alone".into()));
+        }
+        if net.listener.is_some() && !net.server {
+            return Err(Error::Configuration("--net listener: with server=on alone".into()));
         }
         if !net.queue.is_power_of_two() || !(8..=1024).contains(&net.queue) {
             return Err(Error::Configuration("--net queue: a power of two from 8 to 1024".into()));
@@ -375,6 +383,7 @@ mod tests {
             "--image i --net mtu=1500",
             "--image i --net tap=a,vhost-user=/s",
             "--image i --net tap=a,server=on",
+            "--image i --net vhost-user=/s,listener=3",
             "--image i --net vhost-user=/s,server=maybe",
             "--image i --net tap=a,queue=100",
             "--image i --net tap=a,mac=01:00:00:00:00:00",

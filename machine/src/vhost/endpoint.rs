@@ -3,7 +3,10 @@
 use super::VhostError;
 use super::connector::Connector;
 use crate::error::Error;
+use crate::eventfd::ready;
+use rustix::event::PollFlags;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,37 @@ impl Endpoint {
             hint: "choose another path, or stop what listens there".into(),
         })?;
         Ok(Self::Server(listener, path.to_owned()))
+    }
+
+    /// A socket that listens at a path already, and was handed over.
+    pub fn handed_over(socket: OwnedFd, path: &Path) -> Result<Self, Error> {
+        let listener = UnixListener::from(socket);
+        let outcome = listener.set_nonblocking(true);
+        outcome.map_err(|source| Error::System { doing: "use the socket that was handed over", source })?;
+        Ok(Self::Server(listener, path.to_owned()))
+    }
+
+    /// Whether this side listens: then whoever is gone is followed by another, who connects.
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Server(..))
+    }
+
+    /// The first connection, if somebody is there: made by this process itself, which can still open paths. `path` is
+    /// where the back end listens, if it does.
+    pub fn first(&self, path: &Path) -> Option<UnixStream> {
+        match self {
+            Self::Client(..) => listener::try_connect(path).ok(),
+            Self::Server(..) => self.try_connect().ok().flatten(),
+        }
+    }
+
+    /// Until the next look for somebody who was not there.
+    fn pause(&self) {
+        match self {
+            Self::Client(..) => std::thread::sleep(PAUSE),
+            // An error is seen by whoever accepts.
+            Self::Server(listener, _) => drop(ready(listener, PollFlags::IN, Some(PAUSE))),
+        }
     }
 
     /// A connection, if somebody is there now.
@@ -60,7 +94,7 @@ impl Endpoint {
                 }
                 _ => match stop() {
                     Some(signal) => return Err(VhostError::Stopped(signal)),
-                    None => std::thread::sleep(PAUSE),
+                    None => self.pause(),
                 },
             }
         }

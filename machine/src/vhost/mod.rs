@@ -77,6 +77,13 @@ pub enum VhostError {
     Ring(GuestPhys),
 }
 
+impl VhostError {
+    /// Whether the other side went away while it was spoken to, as one does that ends.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Closed | Self::Socket(_))
+    }
+}
+
 impl From<vhost_user::socket::Error> for VhostError {
     fn from(e: vhost_user::socket::Error) -> Self {
         match e {

@@ -1,4 +1,5 @@
-//! The order of the messages: what a back end can do, then all that it needs to begin, or to go on.
+//! The order of the messages: what a back end can do, then all that it needs to begin, or to go on. A back end is asked ahead
+//! and its answers are taken when they are needed; what it is told then is acknowledged once, at the end.
 
 use super::requests::Requester;
 use super::watchdog::Watchdog;
@@ -23,31 +24,52 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Parts of the protocol that are of use here. One region of memory needs no slots (`CONFIGURE_MEM_SLOTS`).
 const PROTOCOL: u64 = protocol::REPLY_ACK | protocol::MTU | protocol::INFLIGHT_SHMFD;
 
+/// A conversation whose back end has been asked what it can do; nothing of it has been read.
+pub struct Greeting(Requester);
+
+impl Greeting {
+    /// Asks a new back end.
+    pub fn new(stream: UnixStream) -> Result<Self, VhostError> {
+        let mut requester = Requester::new(stream, TIMEOUT)?;
+        requester.send(&Request::SetOwner, &[])?;
+        requester.send(&Request::GetFeatures, &[])?;
+        Ok(Self(requester))
+    }
+
+    /// Its answer. Which parts of the protocol it has is asked next.
+    pub fn session(self) -> Result<Session, VhostError> {
+        let Self(mut requester) = self;
+        requester.extend(TIMEOUT);
+        let offered = requester.answer_u64("which features it offers", &Request::GetFeatures)?;
+        if offered & FEATURE_VERSION_1 == 0 {
+            return Err(VhostError::Legacy);
+        }
+        if offered & FEATURE_PROTOCOL != 0 {
+            requester.send(&Request::GetProtocolFeatures, &[])?;
+        }
+        Ok(Session { requester, offered })
+    }
+}
+
 /// A conversation whose back end has said what it can do.
 pub struct Session {
     requester: Requester,
-    /// Feature bits of virtio that it offers.
+    /// Feature bits of virtio that it offers. With those of the protocol, the answer to which parts is still to come.
     pub offered: u64,
-    protocol: u64,
 }
 
-/// Asks a new back end what it can do.
-pub fn open_session(stream: UnixStream) -> Result<Session, VhostError> {
-    let mut requester = Requester::new(stream, TIMEOUT)?;
-    requester.send("to be owned", &Request::SetOwner, &[])?;
-    let offered = requester.request_u64("which features it offers", &Request::GetFeatures)?;
-    if offered & FEATURE_VERSION_1 == 0 {
-        return Err(VhostError::Legacy);
-    }
-    let mut protocol = 0;
-    if offered & FEATURE_PROTOCOL != 0 {
+impl Session {
+    /// Settles the parts of the protocol that both sides have.
+    fn protocol(&mut self) -> Result<u64, VhostError> {
+        if self.offered & FEATURE_PROTOCOL == 0 {
+            return Ok(0);
+        }
         let asked =
-            requester.request_u64("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
-        protocol = asked & PROTOCOL;
-        requester.send("its parts of the protocol", &Request::SetProtocolFeatures(protocol), &[])?;
-        requester.acknowledged = protocol & protocol::REPLY_ACK != 0;
+            self.requester.answer_u64("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
+        let protocol = asked & PROTOCOL;
+        self.requester.send(&Request::SetProtocolFeatures(protocol), &[])?;
+        Ok(protocol)
     }
-    Ok(Session { requester, offered, protocol })
 }
 
 /// What a back end works on, the same for each that comes.
@@ -71,10 +93,11 @@ pub struct Device {
 }
 
 impl Device {
-    /// Has a back end begin, or go on from where the last one had come to.
-    pub fn attach(&mut self, session: Session) -> Result<Attached, VhostError> {
-        let Session { mut requester, offered, protocol } = session;
-        requester.extend(TIMEOUT);
+    /// Has a back end begin, or go on from where the last one had come to. Whether it does is said by [`Attaching::finish`].
+    pub fn attach(&mut self, mut session: Session) -> Result<Attaching, VhostError> {
+        session.requester.extend(TIMEOUT);
+        let protocol = session.protocol()?;
+        let Session { mut requester, offered } = session;
         let missing = self.features & !usable(offered);
         if missing != 0 {
             return Err(VhostError::Less(feature_names(missing).join(", ")));
@@ -83,24 +106,32 @@ impl Device {
             self.share_inflight(&mut requester)?;
         }
         let features = (self.features & !OWN) | (offered & FEATURE_PROTOCOL);
-        requester.send("the features", &Request::SetFeatures(features), &[])?;
+        requester.send(&Request::SetFeatures(features), &[])?;
         if protocol & protocol::MTU != 0 {
-            requester.send("the MTU", &Request::SetMtu(self.mtu.into()), &[])?;
+            requester.send(&Request::SetMtu(self.mtu.into()), &[])?;
         }
         let start = self.memory.start().0;
         // Rings are named by the guest's addresses: where memory lies in this process is nobody's business.
         let region = MemoryRegion { guest: start, length: self.memory.length(), user: start, offset: 0 };
-        requester.send("the memory", &Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
+        requester.send(&Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
         for index in 0..self.queues.len() {
             self.set_up_ring(&mut requester, index)?;
         }
+        let mut last = None;
         if offered & FEATURE_PROTOCOL != 0 {
-            for index in 0..self.queues.len() as u32 {
-                let on = RingState { index, value: 1 };
-                requester.send("a ring to be enabled", &Request::SetRingEnable(on), &[])?;
+            let enable = |index: usize| Request::SetRingEnable(RingState { index: index as u32, value: 1 });
+            let end = self.queues.len() - 1;
+            for index in 0..end {
+                requester.send(&enable(index), &[])?;
+            }
+            if protocol & protocol::REPLY_ACK != 0 {
+                requester.send_acknowledged(&enable(end))?;
+                last = Some(enable(end));
+            } else {
+                requester.send(&enable(end), &[])?;
             }
         }
-        Ok(Attached(requester))
+        Ok(Attaching { requester, last })
     }
 
     /// Signals kicks and call ahead of a back end: for what the guest rang while nobody listened, and what the last
@@ -128,9 +159,7 @@ impl Device {
             self.inflight = Some((Inflight { queues, queue_size, ..area }, file));
         }
         match &self.inflight {
-            Some((area, file)) => {
-                requester.send("the inflight area", &Request::SetInflight(*area), &[file.as_fd()])
-            }
+            Some((area, file)) => requester.send(&Request::SetInflight(*area), &[file.as_fd()]),
             None => Ok(()),
         }
     }
@@ -142,8 +171,8 @@ impl Device {
         let base = self.memory.word16(used).map_err(|_| VhostError::Ring(used))?.load(Ordering::Acquire);
         let (ring, event) = (index as u32, RingEvent { index: index as u8, none: false });
         let state = |value| RingState { index: ring, value };
-        requester.send("a ring's size", &Request::SetRingSize(state(queue.size)), &[])?;
-        requester.send("a ring's base", &Request::SetRingBase(state(base.into())), &[])?;
+        requester.send(&Request::SetRingSize(state(queue.size)), &[])?;
+        requester.send(&Request::SetRingBase(state(base.into())), &[])?;
         let addresses = RingAddresses {
             index: ring,
             flags: 0,
@@ -152,9 +181,26 @@ impl Device {
             available: queue.available,
             log: 0,
         };
-        requester.send("a ring's addresses", &Request::SetRingAddresses(addresses), &[])?;
-        requester.send("a ring's call", &Request::SetRingCall(event), &[self.call.as_fd()])?;
-        requester.send("a ring's kick", &Request::SetRingKick(event), &[self.kicks[index].as_fd()])
+        requester.send(&Request::SetRingAddresses(addresses), &[])?;
+        requester.send(&Request::SetRingCall(event), &[self.call.as_fd()])?;
+        requester.send(&Request::SetRingKick(event), &[self.kicks[index].as_fd()])
+    }
+}
+
+/// A back end that has been told all that it needs.
+pub struct Attaching {
+    requester: Requester,
+    /// The request that it acknowledges, if it can.
+    last: Option<Request>,
+}
+
+impl Attaching {
+    /// Waits until it has done everything that it was told.
+    pub fn finish(mut self) -> Result<Attached, VhostError> {
+        if let Some(last) = &self.last {
+            self.requester.acknowledgement("what it was told", last)?;
+        }
+        Ok(Attached(self.requester))
     }
 }
 

@@ -13,8 +13,6 @@ use vhost_user::socket::{Connection, Message};
 pub struct Requester {
     connection: Connection,
     deadline: Instant,
-    /// Whether the back end acknowledges every request (`VHOST_USER_PROTOCOL_F_REPLY_ACK`).
-    pub acknowledged: bool,
 }
 
 impl Requester {
@@ -22,7 +20,7 @@ impl Requester {
     pub fn new(stream: UnixStream, timeout: Duration) -> Result<Self, VhostError> {
         stream.set_nonblocking(true).map_err(VhostError::Socket)?;
         let connection = Connection::new(stream);
-        Ok(Self { connection, deadline: Instant::now() + timeout, acknowledged: false })
+        Ok(Self { connection, deadline: Instant::now() + timeout })
     }
 
     /// Gives what follows `timeout` from now on.
@@ -30,36 +28,37 @@ impl Requester {
         self.deadline = Instant::now() + timeout;
     }
 
+    /// Sends a request, and waits for nothing: requests follow each other without a pause. A back end that cannot do what
+    /// it is told hangs up, which the next answer shows.
+    pub fn send(&mut self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), VhostError> {
+        Ok(self.connection.send(request.code(), &request.emit(), fds, false)?)
+    }
+
+    /// Sends a request that the back end acknowledges, if it can (`VHOST_USER_PROTOCOL_F_REPLY_ACK`).
+    pub fn send_acknowledged(&mut self, request: &Request) -> Result<(), VhostError> {
+        Ok(self.connection.send(request.code(), &request.emit(), &[], true)?)
+    }
+
     /// Sends a request; its reply.
     pub fn request(&mut self, name: &'static str, request: &Request) -> Result<Message, VhostError> {
-        self.connection.send(request.code(), &request.emit(), &[], false)?;
+        self.send(request, &[])?;
         self.answer(name, request)
     }
 
-    /// Sends a request whose reply is a 64-bit number; that number.
-    pub fn request_u64(&mut self, name: &'static str, request: &Request) -> Result<u64, VhostError> {
-        let message = self.request(name, request)?;
+    /// The reply to a request, which is a 64-bit number.
+    pub fn answer_u64(&mut self, name: &'static str, request: &Request) -> Result<u64, VhostError> {
+        let message = self.answer(name, request)?;
         match message.payload.first_chunk() {
             Some(word) if message.payload.len() == 8 => Ok(u64::from_ne_bytes(*word)),
             _ => Err(VhostError::Confused(name)),
         }
     }
 
-    /// Sends a request, and waits for its reply if the back end acknowledges each one.
-    pub fn send(
-        &mut self,
-        name: &'static str,
-        request: &Request,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(), VhostError> {
-        self.connection.send(request.code(), &request.emit(), fds, self.acknowledged)?;
-        if !self.acknowledged {
-            return Ok(());
-        }
-        match self.answer(name, request)?.payload[..] {
-            [0, 0, 0, 0, 0, 0, 0, 0] => Ok(()),
-            [_, _, _, _, _, _, _, _] => Err(VhostError::Refused(name)),
-            _ => Err(VhostError::Confused(name)),
+    /// The acknowledgement of a request: with it, all before have been taken.
+    pub fn acknowledgement(&mut self, name: &'static str, request: &Request) -> Result<(), VhostError> {
+        match self.answer_u64(name, request)? {
+            0 => Ok(()),
+            _ => Err(VhostError::Refused(name)),
         }
     }
 
@@ -122,12 +121,17 @@ mod tests {
         [&MessageHeader { code, flags, length: payload.len() as u32 }.emit()[..], payload].concat()
     }
 
+    fn features(requester: &mut Requester) -> Result<u64, VhostError> {
+        requester.send(&Request::GetFeatures, &[])?;
+        requester.answer_u64("features", &Request::GetFeatures)
+    }
+
     fn asked(bytes: Vec<u8>) -> Result<u64, VhostError> {
         let mut requester = against(move |mut s| {
             s.write_all(&bytes).unwrap();
             std::thread::sleep(2 * SOON);
         });
-        requester.request_u64("features", &Request::GetFeatures)
+        features(&mut requester)
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let outcome = requester.request_u64("features", &Request::GetFeatures);
+        let outcome = features(&mut requester);
         assert!(matches!(outcome, Err(VhostError::Silent(_))), "{outcome:?}");
         assert!(begun.elapsed() < SOON + Duration::from_millis(150), "{:?}", begun.elapsed());
     }
@@ -170,7 +174,7 @@ mod tests {
     fn a_silent_peer_is_given_up_and_a_gone_one_noticed() {
         assert!(matches!(asked(vec![]), Err(VhostError::Silent("features"))));
         assert!(matches!(asked(vec![1, 0, 0]), Err(VhostError::Silent("features"))));
-        let gone = against(drop).request_u64("features", &Request::GetFeatures);
+        let gone = features(&mut against(drop));
         assert!(matches!(gone, Err(VhostError::Closed | VhostError::Socket(_))), "{gone:?}");
     }
 
@@ -182,8 +186,8 @@ mod tests {
                 s.write_all(&message(8, VERSION | REPLY, &word.to_ne_bytes())).unwrap();
                 std::thread::sleep(SOON);
             });
-            requester.acknowledged = true;
-            assert_eq!(requester.send("the ring's size", &request, &[]).is_ok(), granted);
+            requester.send_acknowledged(&request).unwrap();
+            assert_eq!(requester.acknowledgement("the ring's size", &request).is_ok(), granted);
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::VhostError;
 use super::endpoint::Endpoint;
-use super::negotiation::{Attached, Device, Session, open_session};
+use super::negotiation::{Attached, Attaching, Device, Greeting, Session};
 use super::watchdog::Watchdog;
 use crate::confine::seccomp;
 use crate::error::Error;
 use crate::report::say;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// Before the first new attempt; doubled with each, up to [`PAUSE_MOST`].
@@ -38,21 +38,13 @@ pub struct Port {
     pub health: Arc<Health>,
 }
 
-impl Port {
-    /// Gives the first back end all that it needs. The guest does not run yet.
-    pub fn begin(&mut self, session: Session) -> Result<Attached, VhostError> {
-        let attached = self.device.attach(session)?;
-        self.worked();
-        Ok(attached)
-    }
+/// The thread of a device that is not known yet: it confines itself while the device is made.
+pub struct Keeper(Sender<(Port, Attached)>);
 
-    fn worked(&self) {
-        self.health.connected.store(true, Ordering::Relaxed);
-        self.health.back_ends.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Starts the thread, which says on `confined` when its system call filter is in force.
-    pub fn keep(self, first: Attached, confined: Sender<Result<(), Error>>) -> Result<(), Error> {
+impl Keeper {
+    /// Starts the thread. It says on `confined` when its system call filter is in force.
+    pub fn start(confined: Sender<Result<(), Error>>) -> Result<Self, Error> {
+        let (to, device) = channel::<(Port, Attached)>();
         let work = move || {
             let watchdog = Watchdog::new();
             let entered = watchdog.and_then(|watchdog| {
@@ -63,7 +55,9 @@ impl Port {
             match entered {
                 Ok(watchdog) => {
                     let _ = confined.send(Ok(()));
-                    self.run(first, &watchdog);
+                    if let Ok((port, first)) = device.recv() {
+                        port.run(first, &watchdog);
+                    }
                 }
                 Err(e) => drop(confined.send(Err(e))),
             }
@@ -71,8 +65,35 @@ impl Port {
         std::thread::Builder::new()
             .name("vhost".into())
             .spawn(work)
-            .map(drop)
+            .map(|_| Self(to))
             .map_err(|source| Error::System { doing: "start a thread", source })
+    }
+
+    /// Gives it its device, with the first back end.
+    pub fn keep(&self, port: Port, first: Attached) {
+        port.worked();
+        // A thread that has ended has said why.
+        let _ = self.0.send((port, first));
+    }
+}
+
+impl Port {
+    /// Gives the first back end all that it needs. The guest does not run yet.
+    pub fn begin(&mut self, session: Session) -> Result<Attaching, VhostError> {
+        self.device.attach(session)
+    }
+
+    /// The same for one that comes because the first has ended meanwhile. Called before this thread is confined.
+    pub fn begin_again(&mut self, session: Session) -> Result<Attaching, VhostError> {
+        let watchdog =
+            Watchdog::new().map_err(|e| VhostError::Socket(std::io::Error::other(e.to_string())))?;
+        self.device.signal(&watchdog);
+        self.device.attach(session)
+    }
+
+    fn worked(&self) {
+        self.health.connected.store(true, Ordering::Relaxed);
+        self.health.back_ends.fetch_add(1, Ordering::Relaxed);
     }
 
     fn run(mut self, first: Attached, watchdog: &Watchdog) {
@@ -105,9 +126,9 @@ impl Port {
                     continue;
                 }
             };
-            let attached = open_session(stream).and_then(|session| {
+            let attached = Greeting::new(stream).and_then(Greeting::session).and_then(|session| {
                 self.device.signal(watchdog);
-                self.device.attach(session)
+                self.device.attach(session)?.finish()
             });
             match attached {
                 Ok(attached) => {
@@ -122,7 +143,7 @@ impl Port {
     /// Says what is wrong with a back end, once for all that are alike.
     fn complain(&self, said: &mut String, e: &VhostError) {
         // One that ends while it is spoken to is like one that is not there.
-        if matches!(e, VhostError::Closed | VhostError::Socket(_)) {
+        if e.is_gone() {
             return;
         }
         let text = format!("the port is down: {e}");

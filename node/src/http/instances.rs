@@ -6,11 +6,11 @@ use crate::failpoint;
 use crate::images::digest;
 use crate::instance::plan::{Plan, plan};
 use crate::instance::{RequestTrace, actor};
-use crate::network::allocate;
+use crate::network::{Addresses, allocate};
 use crate::node::Node;
 use crate::store::{Error, Row};
 use api::Problem;
-use api::instance::{Instance, InstanceSpec, Instances, State as Life};
+use api::instance::{Device, Instance, InstanceSpec, Instances, State as Life};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -28,7 +28,7 @@ use uuid::Uuid;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Instances of a page, unless told otherwise, and at the most.
 const PAGE: (usize, usize) = (100, 1000);
-/// Tries for an address that nobody else took meanwhile.
+/// Looks for an instance that another request is about to take in.
 const TRIES: usize = 100;
 
 /// The paths of this resource.
@@ -173,45 +173,57 @@ fn keep(
 ) -> Result<Row, Error> {
     let id = Uuid::now_v7();
     let name = spec.name.clone().unwrap_or_else(|| node.name_for(&spec, id));
+    let devices = place(node, &spec, id)?;
+    let instance = Instance {
+        id,
+        name: name.clone(),
+        // With this write it is about to be started: no other follows before that.
+        state: if goal == Goal::Running { Life::Starting } else { Life::Stopped },
+        reason: None,
+        status: None,
+        image: spec.image.clone(),
+        memory_mib: plan.memory_mib,
+        devices,
+        labels: spec.labels.clone(),
+        restart: spec.restart,
+        on_demand: spec.on_demand,
+        restarts: 0,
+        pid: None,
+        started_unix_ns: None,
+        created_unix_ns: unix_ns(),
+        ready_ns: None,
+    };
+    let row = Row { spec, desired: Desired::new(goal), instance, running: None };
+    let added = node.store.add_instance(&row, request);
+    if !matches!(added, Ok(true)) {
+        node.store.release_addresses(&row.instance.devices);
+    }
+    if added? { Ok(row) } else { Err(Problem::taken("instance", &name).into()) }
+}
+
+/// Devices with addresses, which are this instance's from now on.
+fn place(node: &Node, spec: &InstanceSpec, id: Uuid) -> Result<Vec<Device>, Error> {
     let short = id.simple().to_string();
-    for _ in 0..TRIES {
-        let mut devices = Vec::with_capacity(spec.devices.len());
-        for (number, requested) in spec.devices.iter().enumerate() {
-            let network = node.store.network(&requested.network)?;
-            let mut taken = node.store.addresses(&network.name)?;
-            let own = devices.iter().filter(|d: &&api::instance::Device| d.network == network.name);
-            taken.extend(own.filter_map(|d| d.address));
-            devices.push(allocate(requested, &network, format!("{}-{number}", &short[8..]), &taken)?);
-        }
-        let instance = Instance {
-            id,
-            name: name.clone(),
-            state: Life::Stopped,
-            reason: None,
-            status: None,
-            image: spec.image.clone(),
-            memory_mib: plan.memory_mib,
-            devices,
-            labels: spec.labels.clone(),
-            restart: spec.restart,
-            on_demand: spec.on_demand,
-            restarts: 0,
-            pid: None,
-            started_unix_ns: None,
-            created_unix_ns: unix_ns(),
-            ready_ns: None,
-        };
-        let row = Row { spec: spec.clone(), desired: Desired::new(goal), instance, running: None };
-        match node.store.add_instance(&row, request) {
-            Ok(true) => return Ok(row),
-            Ok(false) => return Err(Problem::taken("instance", &name).into()),
-            // Somebody else was given the address meanwhile: another will do, unless this one was asked for.
-            Err(Error::Problem(e))
-                if e.kind.ends_with("conflict") && spec.devices.iter().any(|d| d.address.is_none()) => {}
-            Err(e) => return Err(e),
+    let mut devices = Vec::with_capacity(spec.devices.len());
+    for (number, requested) in spec.devices.iter().enumerate() {
+        let port = format!("{}-{number}", &short[8..]);
+        let placed = node.store.network(&requested.network).and_then(|network| {
+            let take = |taken: &mut Addresses| {
+                let device = allocate(requested, &network, port, taken)?;
+                device.address.into_iter().for_each(|address| taken.insert(address));
+                Ok(device)
+            };
+            node.store.take_address(&network.name, take)
+        });
+        match placed {
+            Ok(device) => devices.push(device),
+            Err(e) => {
+                node.store.release_addresses(&devices);
+                return Err(e);
+            }
         }
     }
-    Err(Problem::conflict("addresses are taken faster than they are found").into())
+    Ok(devices)
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -230,6 +242,7 @@ struct Page {
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(page): Query<Page>) -> Result<Json<Instances>, Problem> {
     let limit = page.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    node.written().await;
     let instances = node.store.page(&page.after, limit)?;
     let next = (instances.len() == limit).then(|| instances.last().map(|i| i.id)).flatten();
     Ok(Json(Instances { instances, next }))

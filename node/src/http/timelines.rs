@@ -85,6 +85,7 @@ impl Last {
 #[utoipa::path(get, path = "/v1/timelines", tag = "timelines", params(Last), responses((status = 200, body = Vec<Timeline>),
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(q): Query<Last>) -> Result<Json<Vec<Timeline>>, Problem> {
+    node.written().await;
     Ok(Json(node.store.timelines(q.count())?))
 }
 
@@ -103,6 +104,7 @@ async fn statistics(
     State(node): State<Arc<Node>>,
     Query(q): Query<Last>,
 ) -> Result<Json<Vec<Statistics>>, Problem> {
+    node.written().await;
     let timelines = node.store.timelines(q.count())?;
     let mut order: Vec<&'static str> = Vec::new();
     let mut lengths: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();

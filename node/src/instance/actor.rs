@@ -13,10 +13,11 @@ use crate::process::Process;
 use crate::store::{Row, Running};
 use api::Problem;
 use api::instance::{Instance, InstanceSpec, State};
+use api::timeline::Timeline;
 use machine::report::Report;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedRwLockReadGuard, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// Commands that may wait.
@@ -58,6 +59,15 @@ pub(super) struct Actor {
     pub deleting: Vec<oneshot::Sender<Result<(), Problem>>>,
     /// It was removed from the store.
     pub gone: bool,
+    /// What was told and is not written down yet.
+    pub due: Option<Due>,
+}
+
+/// An instance that was told to be ready, and is written down as that next.
+pub(super) struct Due {
+    pub timeline: Timeline,
+    /// Who reads the store waits until this is given back.
+    pub _unwritten: OwnedRwLockReadGuard<()>,
 }
 
 fn begin(node: Arc<Node>, row: Row, run: Option<Run>) -> (Actor, Handle, mpsc::Receiver<Command>) {
@@ -82,6 +92,7 @@ fn begin(node: Arc<Node>, row: Row, run: Option<Run>) -> (Actor, Handle, mpsc::R
         killers: forced,
         deleting: Vec::new(),
         gone: false,
+        due: None,
     };
     (actor, handle, received)
 }
@@ -127,6 +138,7 @@ pub fn adopt(node: Arc<Node>, mut row: Row, process: Option<Process>, rebooted: 
             }
             None => actor.read(),
         }
+        actor.write_due();
         actor.advance().await;
         actor.live(received).await;
     });
@@ -148,6 +160,11 @@ impl Actor {
                 () = ended(run) => self.over(),
                 () = sleep_until(kill_at) => self.kill(),
                 () = sleep_until(next_try) => self.retry_at = None,
+            }
+            if self.due.is_some() {
+                // Who waits for it goes first: this thread would have kept it waiting.
+                tokio::task::yield_now().await;
+                self.write_due();
             }
             self.advance().await;
         }

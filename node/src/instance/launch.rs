@@ -13,10 +13,17 @@ use api::flavor::Flavor;
 use api::instance::{Device, Instance, InstanceSpec};
 use api::network::Network;
 use machine::timeline::{Phase, Tsc};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use vmm::start::prepared::DEVICES_MAXIMUM;
+
+/// The first descriptor of a monitor that is not a standard one.
+const FIRST_DESCRIPTOR: usize = 3;
 
 /// Names in an instance's folder.
 pub const REPORT: &str = "report";
@@ -64,27 +71,34 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
     let folder = node.folder(instance.id);
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    let takes_prepared = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true);
+    let takes_prepared =
+        flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true) && instance.devices.len() <= DEVICES_MAXIMUM;
     let mut monitor = if takes_prepared { node.prepared.take() } else { None };
     let made = match &mut monitor {
         Some(monitor) => monitor.move_to(&folder),
         None => DirBuilder::new().mode(0o700).create(&folder),
     };
     made.map_err(|e| cannot(&folder, &e))?;
-    let config = folder.join("config");
-    if let Some(text) = &spec.config {
-        std::fs::write(&config, text).map_err(|e| cannot(&config, &e))?;
-    }
-    let config = spec.config.as_ref().map(|_| config);
+    let config = spec.config.as_ref().map(|text| in_memory(text)).transpose();
+    let config = config.map_err(|e| Problem::host(format!("keep the configuration in memory: {e}")))?;
     let mut arguments: Vec<String> = Vec::new();
     let mut add = |name: &str, value: String| arguments.extend([name.into(), value]);
     for (name, value) in &spec.variables {
         add("--set", format!("{name}={value}"));
     }
-    for device in &instance.devices {
+    let mut listeners: Vec<OwnedFd> = Vec::new();
+    for (device, number) in instance.devices.iter().zip(FIRST_DESCRIPTOR..) {
         let network = node.store.network(&device.network)?;
-        let socket = node.switch.put(instance.id, device, &network, flavor.as_ref())?;
-        add("--net", net_option(device, &network, flavor.as_ref(), &socket));
+        // It listens before there is a port: the switch connects at once, and the connection waits for the monitor.
+        let socket = node.switch.device_socket(instance.id, &device.port);
+        let listener = listener::bind(&socket).map_err(|e| cannot(&socket, &e))?;
+        node.switch.put(instance.id, device, &network, flavor.as_ref())?;
+        listeners.push(listener.into());
+        let mut net = net_option(device, &network, flavor.as_ref(), &socket);
+        if monitor.is_none() {
+            net += &format!(",listener={number}");
+        }
+        add("--net", net);
     }
     failpoint::reach("start::ports");
     if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
@@ -102,8 +116,7 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, percent, memory_mib << 20));
     let requested = monitor.map(|monitor| {
         limit(monitor.group())?;
-        let file = config.as_ref().map(File::open).transpose()?;
-        monitor.start_guest(&arguments, &image.guest.file, file.as_ref())
+        monitor.start_guest(&arguments, &image.guest.file, config.as_ref(), &listeners)
     });
     let process = match requested {
         Some(Ok(process)) => process,
@@ -112,11 +125,18 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
                 tracing::warn!("a prepared monitor took no start request: {e}");
                 let _ = std::fs::remove_file(folder.join(SOCKET));
                 node.confinement.groups.remove(&folder);
+                for (net, number) in
+                    arguments.iter_mut().filter(|a| a.starts_with("vhost-user=")).zip(FIRST_DESCRIPTOR..)
+                {
+                    *net += &format!(",listener={number}");
+                }
             }
             let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
             limit(group.as_ref()).map_err(|e| cannot(&folder, &e))?;
             let sandbox = node.confinement.sandbox(group.as_ref());
-            start(&folder, &image.path, config.as_deref(), &arguments, sandbox.as_ref())?
+            let descriptors =
+                listeners.iter().map(AsFd::as_fd).chain(config.iter().map(AsFd::as_fd)).collect();
+            start(&folder, &image.path, config.is_some(), &arguments, descriptors, sandbox.as_ref())?
         }
     };
     if let Some(cpus) = flavor.as_ref().and_then(|f| f.cpus.as_ref())
@@ -134,27 +154,42 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         phases: trace.phases,
         boot: crate::host::boot(),
         flavor,
+        listens: true,
     };
     Ok(Launched { process, report, running })
 }
 
-/// Starts a monitor.
+/// A file that is in no folder, with a text: the monitor takes it in once.
+fn in_memory(text: &str) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("config", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Starts a monitor. Descriptors are the devices' sockets, and the configuration if there is one.
 fn start(
     folder: &Path,
     image: &Path,
-    config: Option<&Path>,
+    has_config: bool,
     arguments: &[String],
+    descriptors: Vec<BorrowedFd<'_>>,
     sandbox: Option<&Sandbox<'_>>,
 ) -> Result<Process, Problem> {
     let log = log_file(folder)?;
     let (control, report) = (folder.join(SOCKET), folder.join(REPORT));
     let mut words: Vec<&OsStr> = vec!["--image".as_ref(), image.as_os_str()];
     words.extend(arguments.iter().map(OsStr::new));
-    words.extend(config.iter().flat_map(|config| ["--config".as_ref(), config.as_os_str()]));
+    let config = format!("/dev/fd/{}", FIRST_DESCRIPTOR + descriptors.len() - 1);
+    if has_config {
+        words.extend(["--config", &config].map(OsStr::new));
+    }
     words.extend(["--control".as_ref(), control.as_os_str(), "--report".as_ref(), report.as_os_str()]);
     words.push("--no-mounts".as_ref());
     let path = program("microvisor-vmm");
-    let program = Program { path: &path, arguments: &words, folder: None, input: None, output: &log };
+    let descriptors = &descriptors;
+    let program =
+        Program { path: &path, arguments: &words, folder: None, input: None, output: &log, descriptors };
     spawn(&program, sandbox).map_err(|e| {
         Problem::host(format!("start the monitor: {e}"))
             .hint("microvisor-vmm is installed beside microvisor-node")
@@ -177,7 +212,7 @@ pub fn log_file(folder: &Path) -> Result<File, Problem> {
 
 /// A device as the monitor's command line has it.
 fn net_option(device: &Device, network: &Network, flavor: Option<&Flavor>, socket: &Path) -> String {
-    let mut net = format!("vhost-user={},mac={},mtu={}", socket.display(), device.mac, network.mtu);
+    let mut net = format!("vhost-user={},server=on,mac={},mtu={}", socket.display(), device.mac, network.mtu);
     if let (Some(address), Some(prefix)) = (device.address, device.prefix) {
         net += &format!(",ipv4={address}/{prefix}");
     }

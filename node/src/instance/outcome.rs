@@ -1,6 +1,6 @@
 //! What a monitor reports, and what becomes of its instance when it has ended.
 
-use super::actor::Actor;
+use super::actor::{Actor, Due};
 use super::launch::clean;
 use crate::desired::{Desired, Goal};
 use crate::failpoint;
@@ -48,12 +48,35 @@ impl Actor {
         if self.instance.state == State::Starting {
             failpoint::reach("start::ready");
             self.ready_at = Some(Instant::now());
+            if let Ok(unwritten) = self.node.unwritten.clone().try_read_owned() {
+                // Told before it is written down: after a crash, the report says it again.
+                if self.shows(State::Ready, None) {
+                    self.view.send_replace(self.instance.clone());
+                    self.emit();
+                }
+                self.due = Some(Due { timeline: whole, _unwritten: unwritten });
+                return;
+            }
             self.becomes(State::Ready, None);
         }
         self.save(&whole);
     }
 
-    fn save(&self, timeline: &Timeline) {
+    /// Writes down what was told.
+    pub(super) fn write_due(&mut self) {
+        if let Some(due) = self.due.take() {
+            self.keep();
+            self.put(&due.timeline);
+        }
+    }
+
+    fn save(&mut self, timeline: &Timeline) {
+        // The one before it first.
+        self.write_due();
+        self.put(timeline);
+    }
+
+    fn put(&self, timeline: &Timeline) {
         if let Err(e) = self.node.store.put_timeline(timeline) {
             tracing::error!(instance = self.instance.name, "{e}");
         }
@@ -63,7 +86,8 @@ impl Actor {
         if let Some(run) = &self.run
             && let Ok(Response::Timeline(t)) = self.ask(Request::Timeline).await
         {
-            self.save(&whole(&run.running, &self.instance, t));
+            let whole = whole(&run.running, &self.instance, t);
+            self.save(&whole);
         }
         let kept = self.node.store.timeline(self.instance.id)?;
         kept.ok_or_else(|| Problem::conflict(format!("{} was never started", self.instance.name)))

@@ -1,6 +1,6 @@
 //! Refuses what cannot run, before anything is made for it.
 
-use super::RequestTrace;
+use super::{RequestTrace, checked};
 use crate::images::OpenImage;
 use crate::node::Node;
 use api::Problem;
@@ -93,8 +93,15 @@ pub fn check_config(node: &Node, text: &str, spec: &InstanceSpec) -> Result<(), 
     for device in &spec.devices {
         addressed.push(device.address.is_some() || node.store.network(&device.network)?.subnet.is_some());
     }
+    let digest = checked::digest(text, spec, &addressed);
+    if node.checked.knows(&digest) {
+        return Ok(());
+    }
     match click::check_for(&source, &variables, &addressed) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            node.checked.add(digest);
+            Ok(())
+        }
         Err(Misfit::Addresses(wrong)) => {
             Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong))
                 .hint("give the device an address, or its network a subnet"))

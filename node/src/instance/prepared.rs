@@ -62,6 +62,7 @@ impl PreparedMonitor {
             folder: Some(&folder),
             input: Some(&input),
             output: &output,
+            descriptors: &[],
         };
         let process = spawn(&program, confinement.sandbox(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
@@ -86,8 +87,9 @@ impl PreparedMonitor {
         arguments: &[String],
         image: &File,
         config: Option<&File>,
+        listeners: &[OwnedFd],
     ) -> std::io::Result<Process> {
-        vmm::start::prepared::request_start(&self.requests, arguments, image, config)?;
+        vmm::start::prepared::request_start(&self.requests, arguments, image, config, listeners)?;
         Ok(self.process)
     }
 

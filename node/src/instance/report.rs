@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 /// Longest report, bytes: two timelines, the last of a console, escaped, and a few lost devices.
 const LENGTH: u64 = 4 << 20;
+/// A report until its guest is ready is shorter, bytes.
+const USUAL: usize = 4096;
 /// What is read at once, bytes.
 const PIECE: u64 = 1 << 20;
 
@@ -85,6 +87,8 @@ impl Reader {
     /// The lines that have come since the last time. Of a report that is too long only the beginning is read.
     pub fn lines(&mut self) -> Vec<Report> {
         let mut lines = Vec::new();
+        // Room for a usual report: it is read at once.
+        self.rest.reserve(USUAL);
         while !self.is_too_long() {
             let read = self
                 .file

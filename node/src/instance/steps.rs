@@ -80,18 +80,26 @@ impl Actor {
 
     /// Another state, if it may follow. What it is and what it shall be are written down together.
     pub(super) fn becomes(&mut self, next: State, reason: Option<String>) {
+        let is_news = self.shows(next, reason);
+        self.keep();
+        if is_news {
+            self.emit();
+        }
+    }
+
+    /// Takes another state, if it may follow; whether it may.
+    pub(super) fn shows(&mut self, next: State, reason: Option<String>) -> bool {
         if !self.instance.state.may(next) {
-            return self.keep();
+            return false;
         }
         self.instance.state = next;
         self.instance.reason = reason;
         self.instance.pid = self.run.as_ref().map(|r| r.process.pid);
         self.instance.started_unix_ns = self.instance.started_unix_ns.filter(|_| self.run.is_some());
-        self.keep();
-        self.emit();
+        true
     }
 
-    fn emit(&self) {
+    pub(super) fn emit(&self) {
         let detail = match &self.instance.reason {
             Some(reason) => serde_json::json!({ "reason": reason }),
             None => serde_json::Value::Null,
@@ -121,7 +129,9 @@ impl Actor {
         self.instance.memory_mib = plan.memory_mib;
         (self.instance.status, self.instance.ready_ns, self.instance.reason) = (None, None, None);
         (self.instance.state, self.instance.pid) = (State::Starting, None);
-        if let Err(e) = self.write() {
+        // A new one's row says so already.
+        let is_written = before == (self.instance.clone(), self.desired.clone());
+        if !is_written && let Err(e) = self.write() {
             (self.instance, self.desired) = before;
             return Err(e);
         }
@@ -287,7 +297,7 @@ impl Actor {
     /// Removes the instance, which does not run. If the store keeps it, that is tried again.
     fn remove(&mut self) -> Result<(), Problem> {
         self.withdraw();
-        let outcome = self.node.store.remove_instance(self.instance.id).map_err(Problem::from);
+        let outcome = self.node.store.remove_instance(&self.instance).map_err(Problem::from);
         if outcome.is_ok() {
             failpoint::reach("delete::removed");
             self.gone = true;

@@ -1,10 +1,12 @@
 //! Networks: what they are on the switch, and which addresses of theirs are free. `supervisor` keeps the switch itself, `host` is the
 //! host's own end of a network, `takeover` an interface whose address an instance gets.
 
+mod addresses;
 mod host;
 mod supervisor;
 pub mod takeover;
 
+pub use addresses::Addresses;
 pub use host::set_up;
 pub use supervisor::SwitchSupervisor;
 
@@ -12,7 +14,6 @@ use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{Device, DeviceSpec};
 use api::network::{HostPort, Network, Uplink};
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use switch::config::{
@@ -84,15 +85,16 @@ pub fn own_ports(network: &Network) -> Vec<(String, PortConfig)> {
     ports
 }
 
-/// The port of an instance's device.
+/// The port of an instance's device. `monitor_listens`: the switch connects to it, not the other way round.
 pub fn instance_port(
     device: &Device,
     network: &Network,
     flavor: Option<&Flavor>,
     socket: PathBuf,
+    monitor_listens: bool,
 ) -> PortConfig {
     let limit = |mbit: Option<f64>| mbit.map(|mbit| RateLimit { mbit: Some(mbit), ..RateLimit::default() });
-    let vhost = DeviceConfig::VhostUser { path: socket, client: false };
+    let vhost = DeviceConfig::VhostUser { path: socket, client: monitor_listens };
     PortConfig {
         mac: Some(device.mac),
         addresses: device.addresses(),
@@ -197,13 +199,12 @@ pub fn allocate(
     requested: &DeviceSpec,
     network: &Network,
     port: String,
-    taken: &[Ipv4Addr],
+    taken: &Addresses,
 ) -> Result<Device, Problem> {
     let taken_over = network.uplink.as_ref().and_then(|u| u.taken.as_ref());
     let asked_address = requested.address.or(taken_over.map(|t| t.address));
     let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
-    let taken: HashSet<&Ipv4Addr> = taken.iter().collect();
-    let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway || taken.contains(&a);
+    let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway;
     let address = match (asked_address, network.subnet) {
         (Some(address), Some(subnet)) if !subnet.contains(&address) => {
             return Err(Problem::invalid(format!(
@@ -218,12 +219,12 @@ pub fn allocate(
                 "{address} is the address of {subnet} itself or of all in it"
             )));
         }
-        (Some(address), _) if reserved(address) => {
+        (Some(address), _) if reserved(address) || taken.contains(address) => {
             return Err(Problem::conflict(format!("{address} on {} belongs to another", network.name)));
         }
         (Some(address), _) => Some(address),
         (None, None) => None,
-        (None, Some(subnet)) => match subnet.hosts().find(|&a| !reserved(a)) {
+        (None, Some(subnet)) => match taken.lowest_free(subnet, reserved) {
             Some(free) => Some(free),
             None => return Err(Problem::host(format!("no address is free on {}", network.name))),
         },
@@ -285,12 +286,14 @@ mod tests {
     #[test]
     fn addresses_are_given_out_until_none_is_left() {
         let (network, requested) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
-        let mut taken = Vec::new();
+        let (mut taken, mut given) = (Addresses::default(), Vec::new());
         while let Ok(d) = allocate(&requested, &network, "p".into(), &taken) {
-            taken.extend(d.address);
+            let address = d.address.unwrap();
+            taken.insert(address);
+            given.push(address);
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
-        assert_eq!(taken, expected);
+        assert_eq!(given, expected);
     }
 
     #[test]
@@ -301,11 +304,12 @@ mod tests {
         )
         .unwrap();
         let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
-        let device = allocate(&requested, &network, "p".into(), &[]).unwrap();
+        let device = allocate(&requested, &network, "p".into(), &Addresses::default()).unwrap();
         assert_eq!(device.address, Some(Ipv4Addr::new(172, 26, 64, 7)));
         assert_eq!((device.prefix, device.gateway), (Some(20), Some(Ipv4Addr::new(172, 26, 64, 1))));
         assert_eq!(device.mac.0[5], 7);
-        assert!(allocate(&requested, &network, "q".into(), &[Ipv4Addr::new(172, 26, 64, 7)]).is_err());
+        let taken = [Ipv4Addr::new(172, 26, 64, 7)].into_iter().collect();
+        assert!(allocate(&requested, &network, "q".into(), &taken).is_err());
         assert!(check(&network).is_err(), "who asks may not say what was taken over");
     }
 
@@ -315,7 +319,7 @@ mod tests {
         for address in ["10.0.0.0", "10.0.0.7"] {
             let address = Some(address.parse().unwrap());
             let requested = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
-            assert!(allocate(&requested, &network, "p".into(), &[]).is_err());
+            assert!(allocate(&requested, &network, "p".into(), &Addresses::default()).is_err());
         }
         assert!(check(&network).is_ok());
         network.subnet = Some("10.0.0.3/29".parse().unwrap());
@@ -326,7 +330,7 @@ mod tests {
     fn large_subnets_are_used_to_the_end() {
         let network: Network = serde_json::from_str(r#"{"name": "n", "subnet": "10.0.0.0/15"}"#).unwrap();
         let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
-        let taken: Vec<Ipv4Addr> = network.subnet.unwrap().hosts().take(70_000).collect();
+        let taken: Addresses = network.subnet.unwrap().hosts().take(70_000).collect();
         let next = allocate(&requested, &network, "p".into(), &taken).unwrap().address;
         assert_eq!(next, network.subnet.unwrap().hosts().nth(70_000));
     }
@@ -334,9 +338,11 @@ mod tests {
     #[test]
     fn an_address_that_is_given_again_has_the_same_link_layer_address() {
         let (network, requested) = (network(), DeviceSpec { network: "n".into(), ..DeviceSpec::default() });
-        let [a, b] = ["p", "q"].map(|port| allocate(&requested, &network, port.into(), &[]).unwrap());
+        let [a, b] = ["p", "q"]
+            .map(|port| allocate(&requested, &network, port.into(), &Addresses::default()).unwrap());
         assert_eq!((a.address, a.mac), (b.address, b.mac));
-        let other = allocate(&requested, &network, "p".into(), &[a.address.unwrap()]).unwrap();
+        let taken = a.address.into_iter().collect();
+        let other = allocate(&requested, &network, "p".into(), &taken).unwrap();
         assert_ne!(a.mac, other.mac);
     }
 
@@ -346,12 +352,12 @@ mod tests {
         let requested = |json: &str| serde_json::from_str::<DeviceSpec>(json).unwrap();
         let all =
             requested(r#"{"network": "n", "address": "10.1.0.5", "prefix": 24, "gateway": "10.1.0.1"}"#);
-        let device = allocate(&all, &network, "p".into(), &[]).unwrap();
+        let device = allocate(&all, &network, "p".into(), &Addresses::default()).unwrap();
         assert_eq!((device.prefix, device.gateway), (Some(24), Some(Ipv4Addr::new(10, 1, 0, 1))));
         for refused in
             [r#"{"network": "n", "prefix": 24}"#, r#"{"network": "n", "address": "10.1.0.5", "prefix": 33}"#]
         {
-            assert!(allocate(&requested(refused), &network, "p".into(), &[]).is_err());
+            assert!(allocate(&requested(refused), &network, "p".into(), &Addresses::default()).is_err());
         }
     }
 
@@ -361,7 +367,8 @@ mod tests {
         for address in ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.9"] {
             let address = Some(address.parse().unwrap());
             let requested = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
-            assert!(allocate(&requested, &network, "p".into(), &["10.0.0.5".parse().unwrap()]).is_err());
+            let taken = [Ipv4Addr::new(10, 0, 0, 5)].into_iter().collect();
+            assert!(allocate(&requested, &network, "p".into(), &taken).is_err());
         }
     }
 }

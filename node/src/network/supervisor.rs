@@ -149,7 +149,14 @@ impl SwitchSupervisor {
         std::fs::write(&begins, text).map_err(|e| cannot(&begins, e))?;
         let (path, socket) = (program("microvisor-switch"), self.socket());
         let arguments = ["--config".as_ref(), begins.as_os_str(), "--control".as_ref(), socket.as_os_str()];
-        let program = Program { path: &path, arguments: &arguments, folder: None, input: None, output: &to };
+        let program = Program {
+            path: &path,
+            arguments: &arguments,
+            folder: None,
+            input: None,
+            output: &to,
+            descriptors: &[],
+        };
         let process = spawn(&program, None);
         let process = Arc::new(process.map_err(|e| Problem::host(format!("start the switch: {e}")))?);
         let deadline = tokio::time::Instant::now() + BEGINNING;
@@ -333,7 +340,7 @@ impl SwitchSupervisor {
             for device in &row.instance.devices {
                 let Some(network) = networks.iter().find(|n| n.name == device.network) else { continue };
                 let socket = self.device_socket(row.instance.id, &device.port);
-                let port = instance_port(device, network, flavor, socket);
+                let port = instance_port(device, network, flavor, socket, running.listens);
                 instances.ports.insert(device.port.clone(), port);
             }
         }
@@ -346,16 +353,16 @@ impl SwitchSupervisor {
         self.run.join("i").join(instance.to_string()).join(format!("net{number}.sock"))
     }
 
-    /// A port for an instance's device; where the two meet.
+    /// A port for an instance's device. The device's socket listens already.
     pub fn put(
         &self,
         instance: uuid::Uuid,
         device: &Device,
         network: &Network,
         flavor: Option<&Flavor>,
-    ) -> Result<PathBuf, Problem> {
+    ) -> Result<(), Problem> {
         let socket = self.device_socket(instance, &device.port);
-        let port = instance_port(device, network, flavor, socket.clone());
+        let port = instance_port(device, network, flavor, socket, true);
         let name = &device.port;
         self.change(|| {
             let mut instances = self.instances();
@@ -367,8 +374,7 @@ impl SwitchSupervisor {
                 instances.announced.extend(announced.map(|a| (name.clone(), a)));
             }
             outcome.map(drop)
-        })?;
-        Ok(socket)
+        })
     }
 
     /// Has packets for a device's address wait for its port, and be told of the first.

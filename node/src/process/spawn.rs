@@ -8,7 +8,7 @@ use std::arch::asm;
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -32,6 +32,8 @@ pub struct Program<'a> {
     pub input: Option<&'a OwnedFd>,
     /// Standard output and error.
     pub output: &'a File,
+    /// What else is open: descriptors 3, 4 and so on.
+    pub descriptors: &'a [BorrowedFd<'a>],
 }
 
 /// What it is kept in.
@@ -51,6 +53,7 @@ struct Child {
     network: Option<RawFd>,
     input: Option<RawFd>,
     output: RawFd,
+    descriptors: Vec<RawFd>,
     /// Why it did not become the program.
     error: i32,
 }
@@ -72,6 +75,7 @@ pub fn spawn(program: &Program<'_>, sandbox: Option<&Sandbox<'_>>) -> io::Result
         network: sandbox.map(|c| c.network.as_raw_fd()),
         input: program.input.map(AsRawFd::as_raw_fd),
         output: program.output.as_raw_fd(),
+        descriptors: program.descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
         error: 0,
     };
     let mut flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64 | CLONE_CLEAR_SIGHAND;
@@ -153,7 +157,7 @@ extern "C" fn become_program(child: *mut c_void) -> ! {
 }
 
 /// What the program finds when it begins. An error is the kernel's number.
-unsafe fn prepare(child: &Child) -> Result<(), i32> {
+unsafe fn prepare(child: &mut Child) -> Result<(), i32> {
     // SAFETY: plain system calls; strings and sets live across their calls.
     unsafe {
         let check = |result: i32| if result < 0 { Err(*libc::__errno_location()) } else { Ok(()) };
@@ -167,14 +171,27 @@ unsafe fn prepare(child: &Child) -> Result<(), i32> {
             check(libc::chdir(folder.as_ptr()))?;
         }
         check(libc::setpgid(0, 0))?;
-        // Above the standard ones first: what replaces one of those may be another of them.
+        // Above those that the program gets first: what replaces one of them may be another.
+        let above = 3 + child.descriptors.len() as RawFd;
+        let copy = |fd: RawFd| libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above);
         let input = match child.input {
-            Some(input) => libc::fcntl(input, libc::F_DUPFD_CLOEXEC, 3),
-            None => libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC),
+            Some(input) => copy(input),
+            None => {
+                let nothing = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+                check(nothing)?;
+                copy(nothing)
+            }
         };
-        let output = libc::fcntl(child.output, libc::F_DUPFD_CLOEXEC, 3);
+        let output = copy(child.output);
         check(input)?;
         check(output)?;
+        for fd in &mut child.descriptors {
+            *fd = copy(*fd);
+            check(*fd)?;
+        }
+        for (number, &fd) in (3..).zip(&child.descriptors) {
+            check(libc::dup2(fd, number))?;
+        }
         check(libc::dup2(input, 0))?;
         check(libc::dup2(output, 1))?;
         check(libc::dup2(output, 2))?;
@@ -226,8 +243,14 @@ mod tests {
     async fn says(program: &Path, words: &[&str], sandbox: Option<&Sandbox<'_>>) -> io::Result<String> {
         let mut output = tempfile::tempfile()?;
         let arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-        let program =
-            Program { path: program, arguments: &arguments, folder: None, input: None, output: &output };
+        let program = Program {
+            path: program,
+            arguments: &arguments,
+            folder: None,
+            input: None,
+            output: &output,
+            descriptors: &[],
+        };
         spawn(&program, sandbox)?.ended().await;
         let mut text = String::new();
         output.rewind()?;

@@ -1,15 +1,17 @@
 //! Instances, the addresses that they have, and the requests that they answer.
 
 use super::Error;
-use super::{Store, read, write};
+use super::{Store, read, upkeep, write};
 use crate::desired::Desired;
+use crate::network::Addresses;
 use api::Problem;
 use api::flavor::Flavor;
-use api::instance::{Instance, InstanceSpec};
-use machine::timeline::{Phase, Tsc};
-use rusqlite::{OptionalExtension, Row as SqlRow, params};
+use api::instance::{Device, Instance, InstanceSpec};
+use machine::timeline::{Phase, Tsc, unix_ns};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// An instance as it is kept.
@@ -43,9 +45,26 @@ pub struct Running {
     /// The flavor that it was started with, which may have been deleted since.
     #[serde(default)]
     pub flavor: Option<Flavor>,
+    /// Whether it listens for the switch; false in rows of former versions, whose monitors connect to it.
+    #[serde(default)]
+    pub listens: bool,
     /// The boot of the host that it was started in (`random(4)`); empty in rows of former versions.
     #[serde(default)]
     pub boot: String,
+}
+
+/// Addresses that instances have, by network.
+pub(super) fn taken(db: &Connection) -> Result<HashMap<String, Addresses>, Error> {
+    let mut taken: HashMap<String, Addresses> = HashMap::new();
+    let mut statement = db.prepare("SELECT network, address FROM addresses")?;
+    let rows = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+    for row in rows {
+        let (network, address) = row?;
+        if let Ok(address) = address.parse() {
+            taken.entry(network).or_default().insert(address);
+        }
+    }
+    Ok(taken)
 }
 
 const COLUMNS: &str = "spec, instance, running, desired";
@@ -80,6 +99,11 @@ impl Store {
         let mut db = self.db();
         let t = db.transaction()?;
         let id = instance.id.to_string();
+        if let Some((key, _)) = request {
+            // One that is older than it is remembered may still be there.
+            let old = instance.created_unix_ns.saturating_sub(upkeep::KEY_NS) as i64;
+            t.prepare_cached("DELETE FROM requests WHERE key = ? AND at < ?")?.execute(params![key, old])?;
+        }
         if let Some((key, _)) = request
             && t.prepare_cached("SELECT 1 FROM requests WHERE key = ?")?.exists([key])?
         {
@@ -118,9 +142,6 @@ impl Store {
             if added == 0 {
                 return Err(Error::Repeated);
             }
-            // A key is remembered for a day.
-            let old = instance.created_unix_ns.saturating_sub(86_400_000_000_000) as i64;
-            t.prepare_cached("DELETE FROM requests WHERE at < ?")?.execute([old])?;
         }
         t.commit()?;
         Ok(true)
@@ -129,20 +150,32 @@ impl Store {
     /// What an idempotency key has led to.
     pub fn known_request(&self, key: &str) -> Result<Option<KnownRequest>, Error> {
         let db = self.db();
-        let found = db.query_row("SELECT body, instance FROM requests WHERE key = ?", [key], |r| {
-            Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?))
-        });
+        let since = unix_ns().saturating_sub(upkeep::KEY_NS) as i64;
+        let sql = "SELECT body, instance FROM requests WHERE key = ? AND at >= ?";
+        let found =
+            db.query_row(sql, params![key, since], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)));
         let Some((body, instance)) = found.optional()? else { return Ok(None) };
         let instance = instance.parse().map_err(|e| Problem::node(format!("the store: {e}")))?;
         Ok(Some(KnownRequest { body, instance }))
     }
 
-    /// Addresses of a network that are taken.
-    pub fn addresses(&self, network: &str) -> Result<Vec<Ipv4Addr>, Error> {
-        let db = self.db();
-        let mut statement = db.prepare_cached("SELECT address FROM addresses WHERE network = ?")?;
-        let rows = statement.query_map([network], |r| r.get::<_, String>(0))?;
-        Ok(rows.filter_map(|text| text.ok()?.parse().ok()).collect())
+    fn taken(&self) -> MutexGuard<'_, HashMap<String, Addresses>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the addresses of a network that are taken, and may take one more: for an instance that is about to be added.
+    pub fn take_address<T>(&self, network: &str, take: impl FnOnce(&mut Addresses) -> T) -> T {
+        take(self.taken().entry(network.to_owned()).or_default())
+    }
+
+    /// The addresses of an instance that was not added, or was removed, are free again.
+    pub fn release_addresses(&self, devices: &[Device]) {
+        let mut taken = self.taken();
+        for device in devices {
+            if let (Some(addresses), Some(address)) = (taken.get_mut(&device.network), device.address) {
+                addresses.remove(address);
+            }
+        }
     }
 
     /// Writes down what became of an instance, its monitor, and what it shall be.
@@ -204,8 +237,10 @@ impl Store {
     }
 
     /// Forgets an instance; its addresses are free again.
-    pub fn remove_instance(&self, id: Uuid) -> Result<(), Error> {
-        self.db().prepare_cached("DELETE FROM instances WHERE id = ?")?.execute([id.to_string()])?;
+    pub fn remove_instance(&self, instance: &Instance) -> Result<(), Error> {
+        let sql = "DELETE FROM instances WHERE id = ?";
+        self.db().prepare_cached(sql)?.execute([instance.id.to_string()])?;
+        self.release_addresses(&instance.devices);
         Ok(())
     }
 }

@@ -5,10 +5,12 @@ mod error;
 mod instances;
 mod timelines;
 mod tokens;
+pub mod upkeep;
 
 pub use error::Error;
 pub use instances::{Row, Running};
 
+use crate::network::Addresses;
 use api::Problem;
 use api::event::Event;
 use api::flavor::Flavor;
@@ -16,6 +18,7 @@ use api::network::Network;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -57,7 +60,13 @@ ALTER TABLE instances ADD COLUMN desired TEXT;
 "];
 
 /// The store.
-pub struct Store(Mutex<Connection>);
+pub struct Store {
+    connection: Mutex<Connection>,
+    /// Networks that were read, by name: every start needs one.
+    networks: Mutex<HashMap<String, Network>>,
+    /// Addresses that instances have or are about to have, by network.
+    taken: Mutex<HashMap<String, Addresses>>,
+}
 
 /// Tables whose rows are a name and what was said of it.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +113,8 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // No write brings the log into the database: that takes milliseconds, and has a thread of its own.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version > MIGRATIONS.len() {
             return Err(Problem::node(format!(
@@ -120,12 +131,17 @@ impl Store {
             transaction.pragma_update(None, "user_version", index + 1)?;
             transaction.commit()?;
         }
-        Ok(Self(Mutex::new(connection)))
+        let taken = Mutex::new(instances::taken(&connection)?);
+        Ok(Self { connection: Mutex::new(connection), networks: Mutex::default(), taken })
     }
 
     fn db(&self) -> MutexGuard<'_, Connection> {
         // A panic while it was locked has left no half transaction: those are undone when dropped.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_networks(&self) -> MutexGuard<'_, HashMap<String, Network>> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put<T: Serialize>(&self, table: Named, name: &str, value: &T) -> Result<bool, Error> {
@@ -151,6 +167,11 @@ impl Store {
     /// Forgets a network or flavor; whether there was one.
     pub fn forget(&self, table: Named, name: &str) -> Result<bool, Error> {
         let sql = format!("DELETE FROM {} WHERE name = ?", table.table());
+        // Locked for both: nobody reads it between the two.
+        let mut read = self.read_networks();
+        if matches!(table, Named::Networks) {
+            read.remove(name);
+        }
         Ok(self.db().prepare_cached(&sql)?.execute([name])? == 1)
     }
 
@@ -166,7 +187,15 @@ impl Store {
 
     /// A network.
     pub fn network(&self, name: &str) -> Result<Network, Error> {
-        self.one(Named::Networks, name)?.ok_or_else(|| Problem::absent("network", name).into())
+        // Held until it is in the map: one that is forgotten meanwhile must not come back.
+        let mut read = self.read_networks();
+        if let Some(network) = read.get(name) {
+            return Ok(network.clone());
+        }
+        let network: Network =
+            self.one(Named::Networks, name)?.ok_or_else(|| Problem::absent("network", name))?;
+        read.insert(name.to_owned(), network.clone());
+        Ok(network)
     }
 
     /// Keeps a flavor; `false` if the name is taken.

@@ -4,7 +4,7 @@ use super::Error;
 use super::{Store, read, write};
 use api::Problem;
 use api::timeline::{External, Timeline};
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 /// Timelines that are kept, the newest.
@@ -29,6 +29,15 @@ const COLUMNS: &str = "instance, name, request, begun, timeline, (
     SELECT json_group_array(json_object('source', source, 'name', name, 'start_unix_ns', start, 'end_unix_ns', end))
     FROM (SELECT * FROM external e WHERE e.instance = t.instance AND e.request = t.request ORDER BY start, end DESC))";
 
+/// Forgets what is too old.
+pub(super) fn purge(db: &Connection) -> Result<(), Error> {
+    let old = "DELETE FROM timelines WHERE seq <= (SELECT max(seq) FROM timelines) - ?";
+    db.prepare_cached(old)?.execute([KEPT])?;
+    let gone = "DELETE FROM external WHERE request NOT IN (SELECT request FROM timelines)";
+    db.prepare_cached(gone)?.execute([])?;
+    Ok(())
+}
+
 impl Store {
     /// Keeps how an instance came to be; a later one of the same request takes its place.
     pub fn put_timeline(&self, t: &Timeline) -> Result<(), Error> {
@@ -47,12 +56,6 @@ impl Store {
                 write(&t.timeline)
             ];
             db.prepare_cached(sql)?.execute(values)?;
-            let seq = db.last_insert_rowid();
-            if seq % 64 == 0 {
-                db.prepare_cached("DELETE FROM timelines WHERE seq <= ?")?.execute([seq - KEPT])?;
-                let gone = "DELETE FROM external WHERE request NOT IN (SELECT request FROM timelines)";
-                db.prepare_cached(gone)?.execute([])?;
-            }
         }
         Ok(())
     }

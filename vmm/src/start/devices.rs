@@ -7,18 +7,18 @@ use machine::error::Error;
 use machine::net::{FEATURES, agree, mac_from, tap};
 use machine::vhost::connector::Connector;
 use machine::vhost::endpoint::Endpoint;
-use machine::vhost::negotiation::{Session, open_session};
+use machine::vhost::negotiation::{Greeting, Session};
 use machine::vhost::{self, VhostError};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The other end of a net device, opened.
 pub enum End {
     /// A TAP.
     Tap(OwnedFd),
-    /// Where vhost-user back ends come from.
-    Vhost(Endpoint),
+    /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
+    Vhost(Endpoint, Option<Greeting>),
 }
 
 /// A net device whose features are settled.
@@ -29,6 +29,8 @@ pub struct OpenNet {
     pub device: NetDevice,
     /// Entries of each queue.
     pub queue: u32,
+    /// How long a back end is waited for.
+    pub wait: Duration,
 }
 
 /// What carries packets.
@@ -40,18 +42,31 @@ pub enum Carrier {
 }
 
 impl End {
-    /// Opens the ends of all devices, in their order.
-    pub fn open_all(nets: &[NetOptions], connector: Option<&Arc<Connector>>) -> Result<Vec<Self>, Error> {
-        let mut clients = 0..;
-        let open = |net: &NetOptions| match (&net.vhost_user, connector) {
-            (Some(path), _) if net.server => Endpoint::listen(path).map(End::Vhost),
-            (Some(_), Some(connector)) => {
-                let path = clients.next().expect("endless");
-                Ok(End::Vhost(Endpoint::Client(connector.clone(), path)))
-            }
-            _ => open_tap(net).map(End::Tap),
+    /// Opens the ends of all devices, in their order. `listeners` came with a start request: sockets that listen.
+    pub fn open_all(
+        nets: &[NetOptions],
+        connector: Option<&Arc<Connector>>,
+        listeners: Vec<OwnedFd>,
+    ) -> Result<Vec<Self>, Error> {
+        let (mut clients, mut listeners) = (0.., listeners.into_iter());
+        let mut open = |net: &NetOptions| {
+            let Some(path) = &net.vhost_user else { return open_tap(net).map(End::Tap) };
+            let endpoint = match (net.server, net.listener, listeners.next(), connector) {
+                (true, Some(fd), ..) => Endpoint::handed_over(descriptor("listener", fd)?, path)?,
+                (true, None, Some(listener), _) => Endpoint::handed_over(listener, path)?,
+                (true, None, None, _) => Endpoint::listen(path)?,
+                (false, .., Some(connector)) => {
+                    Endpoint::Client(connector.clone(), clients.next().expect("endless"))
+                }
+                (false, ..) => {
+                    return Err(Error::Configuration("--net vhost-user: no socket came with it".into()));
+                }
+            };
+            // One that cannot be asked is not there.
+            let greeting = endpoint.first(path).and_then(|stream| Greeting::new(stream).ok());
+            Ok(End::Vhost(endpoint, greeting))
         };
-        nets.iter().map(open).collect()
+        nets.iter().map(&mut open).collect()
     }
 
     /// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time,
@@ -70,15 +85,37 @@ impl End {
                 let name = net.tap.clone().unwrap_or_else(|| format!("fd{}", net.fd.unwrap_or_default()));
                 (Carrier::Tap(tap), features, name)
             }
-            End::Vhost(endpoint) => {
-                let session = endpoint.connect(Duration::from_secs(net.wait), stop).and_then(open_session);
+            End::Vhost(endpoint, greeting) => {
+                let session = meet(&endpoint, greeting, Duration::from_secs(net.wait), stop);
                 let session = session.map_err(|e| vhost_error(number, &e))?;
                 let features = agree(vhost::usable(session.offered), wanted, net.offload);
                 let name = net.vhost_user.as_ref().map(|path| path.display().to_string());
                 (Carrier::Vhost(endpoint, session), features, name.unwrap_or_default())
             }
         };
-        Ok(OpenNet { carrier, device: net_device(net, &name, features), queue: net.queue })
+        let (device, wait) = (net_device(net, &name, features), Duration::from_secs(net.wait));
+        Ok(OpenNet { carrier, device, queue: net.queue, wait })
+    }
+}
+
+/// Hears what a back end offers: the one that was asked already, or the next, for so long.
+pub fn meet(
+    endpoint: &Endpoint,
+    greeting: Option<Greeting>,
+    wait: Duration,
+    stop: &dyn Fn() -> Option<u8>,
+) -> Result<Session, VhostError> {
+    let deadline = Instant::now() + wait;
+    let mut session = greeting.map(Greeting::session);
+    loop {
+        match session {
+            // It has ended since it connected, and its successor will connect.
+            Some(Err(e)) if e.is_gone() && endpoint.is_server() && Instant::now() < deadline => {}
+            Some(outcome) => return outcome,
+            None => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        session = Some(endpoint.connect(left, stop).and_then(Greeting::new).and_then(Greeting::session));
     }
 }
 
@@ -86,14 +123,22 @@ fn open_tap(net: &NetOptions) -> Result<OwnedFd, Error> {
     match (&net.tap, net.fd) {
         // A monitor that is confined restores nothing.
         (Some(name), _) => tap::open(name).map(|tap| tap.into_fd()),
-        (None, Some(fd)) if fd > 2 => {
-            // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
-            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        (None, fd) => {
+            let fd = descriptor("fd", fd.unwrap_or_default())?;
             tap::never_block(&fd)?;
             Ok(fd)
         }
-        _ => Err(Error::Configuration("--net fd: not a descriptor that can be handed over".into())),
     }
+}
+
+/// A descriptor that the starter handed over.
+fn descriptor(key: &str, fd: RawFd) -> Result<OwnedFd, Error> {
+    if fd < 3 {
+        let problem = format!("--net {key}: not a descriptor that can be handed over");
+        return Err(Error::Configuration(problem));
+    }
+    // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// What to do about a back end that cannot be used.

@@ -2,7 +2,7 @@
 //! shall serve is put together.
 #![allow(unsafe_code)]
 
-use super::devices::{Carrier, End, OpenNet, vhost_error};
+use super::devices::{Carrier, End, OpenNet, meet, vhost_error};
 use super::made::Made;
 use super::prepared::Files;
 use crate::channel::control_ring::ControlRing;
@@ -29,14 +29,16 @@ use machine::net::device::TapNet;
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::Calls;
-use machine::vhost;
+use machine::vhost::negotiation::Attaching;
 use machine::vhost::thread::{Health, Port};
+use machine::vhost::{self, VhostError};
 use std::fs::File;
 use std::io::Read;
 use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 /// A guest that lacks nothing but its clock.
 pub struct Loaded {
@@ -78,6 +80,16 @@ struct Devices {
     taps: Vec<TapPort>,
     vhosts: Vec<VhostPort>,
     calls: Option<Calls>,
+    /// Devices whose back ends have been told what to do and have not answered yet.
+    attaching: Vec<Starting>,
+}
+
+/// A device whose back end has been told what to do.
+struct Starting {
+    port: Port,
+    attaching: Result<Attaching, VhostError>,
+    /// How long a back end is waited for.
+    wait: Duration,
 }
 
 /// Phases with the time stamp counter at their beginning and their end.
@@ -125,13 +137,14 @@ impl Made {
         let spawn = spawn_phases(begun, self.tsc_hz, &phases);
         let marks = Marks::new(memory.guest.clone(), memory.layout.guest_page, spawn, entered.clone());
         let facts = Facts { image: instance.image.name(), memory: instance.memory };
-        let Devices { taps, vhosts, calls } = self.connect(instance.nets, &memory)?;
-        let signals = self.opened.signals.take();
-        let signals = signals.ok_or_else(|| Error::Configuration("a machine is loaded once".into()))?;
+        let Devices { taps, vhosts, calls, attaching } = self.connect(instance.nets, &memory)?;
         let layout = &memory.layout;
         let ring = ControlRing::new(&memory.guest, layout.control_page, layout.to_guest, layout.to_host);
         let free_memory = FreeMemory::new(memory.guest.clone(), layout.heap);
         let channel = GuestChannel { ring: ring.map_err(broken)?, marks, free_memory };
+        self.finish(attaching)?;
+        let signals = self.opened.signals.take();
+        let signals = signals.ok_or_else(|| Error::Configuration("a machine is loaded once".into()))?;
         let served = Served {
             state: self.state.clone(),
             signals,
@@ -151,7 +164,7 @@ impl Made {
 
     /// Reads image and configuration, and refuses what does not fit together.
     fn check(&mut self, options: &Options, files: Files) -> Result<Instance, Error> {
-        let Files { image, config } = files;
+        let Files { image, config, listeners } = files;
         let image = Image::from_file(image, options.image.clone())?;
         let name = options.config.as_ref().map_or("configuration".into(), |path| path.display().to_string());
         let config = config.map(|file| configuration(file, &name)).transpose()?;
@@ -167,10 +180,10 @@ impl Made {
         }
         let mut ends = std::mem::take(&mut self.opened.ends);
         if ends.is_empty() {
-            ends = End::open_all(&options.nets, self.opened.connector.as_ref())?;
+            ends = End::open_all(&options.nets, self.opened.connector.as_ref(), listeners)?;
         }
         let ends = ends.into_iter().zip(&options.nets).enumerate();
-        let stop = || signals::next(self.opened.signals.as_ref()?).and_then(|s| u8::try_from(s).ok());
+        let stop = || self.stopped();
         let wanted = image.note.net_features;
         let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, wanted, &stop));
         let nets = nets.collect::<Result<_, _>>()?;
@@ -178,7 +191,7 @@ impl Made {
         Ok(Instance { image, config: config.unwrap_or_default(), words, memory, nets })
     }
 
-    /// Connects doorbells to queues. Back ends are at work when this returns.
+    /// Connects doorbells to queues. Back ends have been told all that they need.
     fn connect(&mut self, nets: Vec<OpenNet>, memory: &Memory) -> Result<Devices, Error> {
         let mut devices = Devices::default();
         for (number, (net, queues)) in nets.into_iter().zip(&memory.layout.queues).enumerate() {
@@ -213,14 +226,38 @@ impl Made {
                     };
                     let health = Arc::new(Health::default());
                     let mut port = Port { number, endpoint, device, health: health.clone() };
-                    let attached = port.begin(session).map_err(|e| vhost_error(number, &e))?;
-                    port.keep(attached, self.threads.confined_to.clone())?;
-                    self.threads.count += 1;
+                    let attaching = port.begin(session);
+                    devices.attaching.push(Starting { port, attaching, wait: net.wait });
                     devices.vhosts.push(VhostPort { number, health });
                 }
             }
         }
         Ok(devices)
+    }
+
+    /// Waits until back ends are at work, and has a thread keep each. One that ends meanwhile is followed by another, if this
+    /// side listens for it.
+    fn finish(&mut self, attaching: Vec<Starting>) -> Result<(), Error> {
+        for Starting { mut port, mut attaching, wait } in attaching {
+            let deadline = Instant::now() + wait;
+            let attached = loop {
+                match attaching.and_then(Attaching::finish) {
+                    Err(e) if e.is_gone() && port.endpoint.is_server() && Instant::now() < deadline => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        let session = meet(&port.endpoint, None, left, &|| self.stopped());
+                        attaching = session.and_then(|session| port.begin_again(session));
+                    }
+                    outcome => break outcome.map_err(|e| vhost_error(port.number, &e))?,
+                }
+            };
+            self.threads.keeper()?.keep(port, attached);
+        }
+        Ok(())
+    }
+
+    /// The signal that asks for the end, if one has come.
+    fn stopped(&self) -> Option<u8> {
+        signals::next(self.opened.signals.as_ref()?).and_then(|s| u8::try_from(s).ok())
     }
 }
 

@@ -12,6 +12,7 @@ use machine::error::Error;
 use machine::io::Io;
 use machine::memory::Region;
 use machine::vcpu::VcpuState;
+use machine::vhost::thread::Keeper;
 use seccompiler::BpfProgram;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -41,14 +42,16 @@ pub struct Threads {
     /// Hands it what it shall serve.
     pub(super) io_to: Sender<Io<GuestChannel>>,
     /// For each thread to say that it is confined.
-    pub(super) confined_to: Sender<Result<(), Error>>,
+    confined_to: Sender<Result<(), Error>>,
     confined: Receiver<Result<(), Error>>,
     /// How many there are.
-    pub(super) count: usize,
+    count: usize,
+    /// Those for devices over vhost-user that are not known yet.
+    keepers: Vec<Keeper>,
 }
 
 impl Threads {
-    fn start() -> Result<Self, Error> {
+    fn start(devices: usize) -> Result<Self, Error> {
         let (io_to, io_from) = channel::<Io<GuestChannel>>();
         let (confined_to, confined) = channel();
         let word = confined_to.clone();
@@ -61,7 +64,22 @@ impl Threads {
         };
         let io = std::thread::Builder::new().name("io".into()).spawn(work);
         let io = io.map(Some).map_err(|source| Error::System { doing: "start a thread", source })?;
-        Ok(Self { io, io_to, confined_to, confined, count: 1 })
+        let mut threads = Self { io, io_to, confined_to, confined, count: 1, keepers: Vec::new() };
+        for _ in 0..devices {
+            let keeper = threads.start_keeper()?;
+            threads.keepers.push(keeper);
+        }
+        Ok(threads)
+    }
+
+    fn start_keeper(&mut self) -> Result<Keeper, Error> {
+        self.count += 1;
+        Keeper::start(self.confined_to.clone())
+    }
+
+    /// A thread for a device over vhost-user.
+    pub(super) fn keeper(&mut self) -> Result<Keeper, Error> {
+        self.keepers.pop().map_or_else(|| self.start_keeper(), Ok)
     }
 
     /// Waits until all threads are confined.
@@ -78,10 +96,15 @@ impl Threads {
 }
 
 impl Made {
-    /// Makes the virtual machine, while the I/O thread confines itself. `memory` is the guest's, bytes, if it is known.
-    pub fn new(Unprivileged(opened): Unprivileged, memory: Option<u64>) -> Result<Self, Error> {
+    /// Makes the virtual machine, while the other threads confine themselves: one for I/O, and one for each of so many devices
+    /// over vhost-user. `memory` is the guest's, bytes, if it is known.
+    pub fn new(
+        Unprivileged(opened): Unprivileged,
+        memory: Option<u64>,
+        devices: usize,
+    ) -> Result<Self, Error> {
         let state = Arc::new(VcpuState::new()?);
-        let threads = Threads::start()?;
+        let threads = Threads::start(devices)?;
         let processor = Processor::host();
         let vm = opened.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
         keep_hypercalls_as_they_are(&vm);

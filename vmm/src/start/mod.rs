@@ -13,8 +13,11 @@
 //! start request has come. No byte that a guest or a back end has written is read before privileges are dropped.
 //!
 //! Two threads: this one makes everything and becomes the vCPU; the I/O thread confines itself first thing, while this
-//! one works, and waits for what it shall serve. A third for each device over vhost-user. The guest's first instruction
-//! comes when all are confined.
+//! one works, and waits for what it shall serve. A third for each device over vhost-user does the same. The guest's first
+//! instruction comes when all are confined.
+//!
+//! A back end is asked what it can do as soon as it is there, and its answers are taken when they are needed. All that it is
+//! told then goes out without a pause; that it has done it is waited for last.
 
 mod confined;
 mod devices;
@@ -31,11 +34,15 @@ use made::Made;
 use opened::Opened;
 use std::os::unix::net::UnixStream;
 
+/// Devices that a prepared monitor has threads for; more are started when they are known.
+const USUAL_DEVICES: usize = 1;
+
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = options.origin.unwrap_or(begun);
     let (opened, files) = Opened::directly(options)?;
-    let made = Made::new(opened.drop_privileges(options)?, None)?;
+    let devices = options.nets.iter().filter(|net| net.vhost_user.is_some()).count();
+    let made = Made::new(opened.drop_privileges(options)?, None, devices)?;
     let loaded = made.load(options, files, reporter, begun, Some(begun))?;
     loaded.confine()?.enter()
 }
@@ -43,7 +50,7 @@ pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Erro
 /// Makes all that can be made before it is known what shall run, and waits for the start request; then as [`run`].
 pub fn run_prepared(ahead: &Options, socket: UnixStream, reporter: Reporter) -> Result<u8, Error> {
     let opened = Opened::ahead(ahead)?;
-    let made = Made::new(opened.drop_privileges(ahead)?, ahead.memory)?;
+    let made = Made::new(opened.drop_privileges(ahead)?, ahead.memory, USUAL_DEVICES)?;
     let Some((options, files)) = prepared::wait(socket)? else { return Ok(0) };
     let begun = options.origin.unwrap_or_else(Tsc::now);
     let loaded = made.load(&options, files, reporter, begun, None)?;

@@ -3,7 +3,6 @@
 use super::devices::End;
 use super::prepared::Files;
 use crate::options::Options;
-use abi::boot::NET_MAXIMUM;
 use kvm_ioctls::Kvm;
 use machine::confine::{privileges, signals};
 use machine::error::Error;
@@ -43,14 +42,15 @@ impl Opened {
         let config = options.config.as_ref().map(|path| {
             File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
         });
-        let files = Files { image: open_image(&options.image)?, config: config.transpose()? };
-        opened.ends = End::open_all(&options.nets, opened.connector.as_ref())?;
+        let files =
+            Files { image: open_image(&options.image)?, config: config.transpose()?, listeners: Vec::new() };
+        opened.ends = End::open_all(&options.nets, opened.connector.as_ref(), Vec::new())?;
         Ok((opened, files))
     }
 
     /// Opens what a prepared monitor is told ahead.
     pub fn ahead(options: &Options) -> Result<Self, Error> {
-        Self::new(options, (0..NET_MAXIMUM).map(|number| format!("net{number}.sock").into()).collect())
+        Self::new(options, Vec::new())
     }
 
     /// `sockets` are those of the switch, to connect to.

@@ -3,16 +3,16 @@
 //! the process ends.
 //!
 //! A start request is a command line of the monitor in pieces: of each word its length and its bytes, so that no byte of a
-//! word can begin another. The last piece comes with the open image and, if there is one, the open configuration: a process
-//! without a file system cannot open them.
+//! word can begin another. The last piece comes with the open image, a socket that listens for each net device, and, if there is
+//! one, the open configuration: a process without a file system cannot open them.
 
 use crate::options::{self, Command, Options};
 use machine::error::Error;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use vhost_user::message::PAYLOAD_MAXIMUM;
+use vhost_user::message::{DESCRIPTORS_MAXIMUM, PAYLOAD_MAXIMUM};
 use vhost_user::socket::{Connection, Error as SocketError};
 
 /// A piece of the command line.
@@ -28,7 +28,12 @@ pub struct Files {
     pub image: File,
     /// The configuration.
     pub config: Option<File>,
+    /// Sockets that listen for the switch, one a net device.
+    pub listeners: Vec<OwnedFd>,
 }
+
+/// Most net devices of a start request: as many as have room in a message beside image and configuration.
+pub const DEVICES_MAXIMUM: usize = DESCRIPTORS_MAXIMUM - 2;
 
 /// Has a prepared monitor run a guest. `arguments` are as on the command line, without `--image` and `--config`.
 pub fn request_start(
@@ -36,6 +41,7 @@ pub fn request_start(
     arguments: &[String],
     image: &File,
     config: Option<&File>,
+    listeners: &[OwnedFd],
 ) -> io::Result<()> {
     let failed = |e: SocketError| match e {
         SocketError::Socket(e) => e,
@@ -53,6 +59,7 @@ pub fn request_start(
         connection.send(PIECE, piece, &[], false).map_err(failed)?;
     }
     let mut descriptors = vec![image.as_fd()];
+    descriptors.extend(listeners.iter().map(AsFd::as_fd));
     descriptors.extend(config.map(AsFd::as_fd));
     connection.send(LAST, &line[last..], &descriptors, false).map_err(failed)
 }
@@ -78,13 +85,17 @@ pub fn wait(socket: UnixStream) -> Result<Option<(Options, Files)>, Error> {
         }
         let words = words(&line).ok_or_else(|| broken("its words are not whole"))?;
         let words = ["microvisor-vmm", "--image", "handed over"].into_iter().chain(words);
-        let mut received = message.descriptors.drain(..).map(File::from);
-        let Some(image) = received.next() else { return Err(broken("no image came with it")) };
-        let files = Files { image, config: received.next() };
-        return match options::parse(words.map(Into::into))? {
-            Command::Run(options) => Ok(Some((*options, files))),
-            _ => Err(broken("it asks for something else")),
+        let Command::Run(options) = options::parse(words.map(Into::into))? else {
+            return Err(broken("it asks for something else"));
         };
+        let mut received = message.descriptors.drain(..);
+        let Some(image) = received.next() else { return Err(broken("no image came with it")) };
+        let listeners: Vec<OwnedFd> = received.by_ref().take(options.nets.len()).collect();
+        if listeners.len() < options.nets.len() || options.nets.iter().any(|net| !net.server) {
+            return Err(broken("a socket that listens comes with each device"));
+        }
+        let files = Files { image: image.into(), config: received.next().map(File::from), listeners };
+        return Ok(Some((*options, files)));
     }
 }
 
@@ -109,8 +120,14 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let image = File::open("/proc/self/exe").unwrap();
         let long = format!("A={}", "x".repeat(2000));
-        request_start(&ours, &["--set".into(), long.clone(), "--memory".into(), "8".into()], &image, None)
-            .unwrap();
+        request_start(
+            &ours,
+            &["--set".into(), long.clone(), "--memory".into(), "8".into()],
+            &image,
+            None,
+            &[],
+        )
+        .unwrap();
         let (options, files) = wait(theirs).unwrap().unwrap();
         assert_eq!((options.words, options.memory), (vec![long], Some(8 << 20)));
         assert!(files.config.is_none());
@@ -121,14 +138,28 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let image = File::open("/proc/self/exe").unwrap();
         let lines = "A=x\n--poll\nalways".to_owned();
-        request_start(&ours, &["--set".into(), lines.clone()], &image, None).unwrap();
+        request_start(&ours, &["--set".into(), lines.clone()], &image, None, &[]).unwrap();
         let (options, _) = wait(theirs).unwrap().unwrap();
         assert_eq!((options.words, options.poll_ns), (vec![lines], 50_000));
         let (ours, theirs) = UnixStream::pair().unwrap();
-        request_start(&ours, &["--set".into(), "A=x\0--poll\0always".into()], &image, None).unwrap();
+        request_start(&ours, &["--set".into(), "A=x\0--poll\0always".into()], &image, None, &[]).unwrap();
         assert!(matches!(wait(theirs), Err(Error::Configuration(_))));
         for line in [&[1, 0, 0][..], &[5, 0, 0, 0, b'x'], &[255, 255, 255, 255], &[1, 0, 0, 0, 0xff]] {
             assert!(words(line).is_none(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn each_device_comes_with_its_socket() {
+        let image = File::open("/proc/self/exe").unwrap();
+        let net = |options: &str| ["--net".to_owned(), format!("vhost-user=/s{options}")];
+        let sockets: Vec<OwnedFd> = UnixStream::pair().map(|(a, b)| vec![a.into(), b.into()]).unwrap();
+        let cases =
+            [(",server=on", 1, true), (",server=on", 0, false), ("", 1, false), (",server=on", 2, true)];
+        for (options, given, is_right) in cases {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            request_start(&ours, &net(options), &image, None, &sockets[..given]).unwrap();
+            assert_eq!(wait(theirs).is_ok(), is_right, "{options} {given}");
         }
     }
 
