@@ -1,4 +1,5 @@
-//! The node: from a request to the first answered ping, cold, prepared and on demand; a thousand instances; fifty at once.
+//! The node: from a request to the first answered ping, cold, prepared and on demand; a thousand instances; fifty at once; a
+//! port of the switch beside few others and beside many.
 
 use crate::ping::{answer, ping_socket};
 use crate::sample::{Sample, Unit, quantile};
@@ -6,13 +7,17 @@ use crate::{bare, pss, stop};
 use api::client::Client;
 use e2e::net::Namespace;
 use e2e::node::Node;
+use e2e::switch::Switch;
 use e2e::{eventually, run};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::UdpSocket;
+use std::ops::RangeInclusive;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use switch::config::Config;
+use switch::control;
 
 pub const PLACEMENT: &str = "every program runs where the scheduler puts it";
 
@@ -23,6 +28,8 @@ const INTERVAL: Duration = Duration::from_micros(200);
 /// How many instances there are in the end, and how many of them are compared.
 const MANY: usize = 1000;
 const SOME: usize = 100;
+/// What the switch's ports are in.
+const SEGMENT: &str = "[segments.s]\nanswer-neighbours = true\n";
 /// How long the host is watched while they idle.
 const WATCH: Duration = Duration::from_secs(20);
 
@@ -100,6 +107,7 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     let mut samples = starts(rounds);
     samples.extend(many());
     samples.push(at_once());
+    samples.extend(ports());
     samples
 }
 
@@ -167,6 +175,45 @@ fn start_in(host: &Namespace, words: &[&str]) -> Child {
     let mut command = host.command(words);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap_or_else(|e| stop(&format!("{command:?}: {e}"), 1))
+}
+
+/// A port that comes, and that goes, beside so many others: from the request to the switch to its answer.
+fn ports() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for others in [10, 500, 10_000] {
+        let mut put = Sample::new(format!("a port of the switch more, beside {others}"), Unit::Micros);
+        let mut delete = Sample::new(format!("  one less, beside {others}"), Unit::Micros);
+        let switch = Switch::new(SEGMENT);
+        let with = |numbers: RangeInclusive<usize>| {
+            let port = |number: usize| {
+                let (high, low) = (number / 256, number % 256);
+                format!(
+                    "[ports.p{number}]\ndevice = {{ vhost-user = {{ path = \"@/{number}\" }} }}\nsegment = \"s\"\n\
+                     mac = \"02:00:00:00:{high:02x}:{low:02x}\"\naddresses = [\"10.78.{high}.{low}\"]\nanti-spoofing = true\n"
+                )
+            };
+            let text = numbers.map(port).collect::<String>() + SEGMENT;
+            Config::from_toml(&switch.here(&text)).unwrap_or_else(|e| stop(&format!("ports: {e}"), 1))
+        };
+        switch.apply_config(&with(1..=others));
+        let new = with(others + 1..=others + 1).ports.into_iter().next();
+        let Some((name, new)) = new else { continue };
+        let mut client = control::Client::connect(&switch.control())
+            .unwrap_or_else(|e| stop(&format!("the switch: {e}"), 1));
+        let mut timed = |request: &control::Request| {
+            std::thread::sleep(Duration::from_millis(2));
+            let begun = Instant::now();
+            let answer = client.call(request, Duration::from_secs(10));
+            answer.unwrap_or_else(|e| stop(&format!("{request:?}: {e}"), 1));
+            begun.elapsed().as_secs_f64() * 1e6
+        };
+        for _ in 0..100 {
+            put.push(timed(&control::Request::PutPort { name: name.clone(), port: Box::new(new.clone()) }));
+            delete.push(timed(&control::Request::DeletePort { name: name.clone() }));
+        }
+        samples.extend([put, delete]);
+    }
+    samples
 }
 
 /// As many bare programs, all of which stay; how the last ones' starts compare with the first ones'.
