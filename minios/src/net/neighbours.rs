@@ -66,11 +66,11 @@ impl Neighbours {
             [Ipv4Address::from(info.ipv4_gateway).into(), Ipv6Address::from(info.ipv6_gateway).into()];
         Self {
             gateways: gateways.map(|gateway| Some(gateway).filter(|gateway| !gateway.is_unspecified())),
-            asked: Vec::new(),
+            asked: Vec::with_capacity(ASKED),
             mac: EthernetAddress(info.mac),
             ipv4: (!ipv4.is_unspecified()).then(|| Ipv4Cidr::new(ipv4, info.ipv4_prefix.min(32))),
             ipv6: (!ipv6.is_unspecified()).then(|| Ipv6Cidr::new(ipv6, info.ipv6_prefix.min(128))),
-            known: Vec::new(),
+            known: Vec::with_capacity(ENTRIES),
             answered: None,
         }
     }
@@ -110,7 +110,7 @@ impl Neighbours {
                     target_protocol_addr: ip,
                 };
                 let ends = (self.mac, EthernetAddress::BROADCAST);
-                let mut bytes = self.frame(ends, EthernetProtocol::Arp, request.buffer_len());
+                let mut bytes = self.frame(ends, EthernetProtocol::Arp, request.buffer_len())?;
                 let mut frame = EthernetFrame::new_unchecked(&mut bytes);
                 request.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
                 Some(bytes)
@@ -130,7 +130,7 @@ impl Neighbours {
                     u16::from_be_bytes([b, c]),
                 );
                 let ends = (self.mac, EthernetAddress([0x33, 0x33, 0xff, a, b, c]));
-                Some(self.discovery(ends, (own, group), asks))
+                self.discovery(ends, (own, group), asks)
             }
         }
     }
@@ -229,16 +229,19 @@ impl Neighbours {
         self.known.push(Neighbour { ip, mac, heard: now });
     }
 
+    /// A frame with room for so many bytes behind its header, if there is memory for it.
     fn frame(
         &self,
         (from, to): (EthernetAddress, EthernetAddress),
         ethertype: EthernetProtocol,
         length: usize,
-    ) -> Vec<u8> {
+    ) -> Option<Vec<u8>> {
         let header = EthernetRepr { src_addr: from, dst_addr: to, ethertype };
-        let mut bytes = alloc::vec![0; header.buffer_len() + length];
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(header.buffer_len() + length).ok()?;
+        bytes.resize(header.buffer_len() + length, 0);
         header.emit(&mut EthernetFrame::new_unchecked(&mut bytes));
-        bytes
+        Some(bytes)
     }
 
     /// An ARP reply of that neighbour.
@@ -250,7 +253,7 @@ impl Neighbours {
             target_hardware_addr: self.mac,
             target_protocol_addr: self.ipv4?.address(),
         };
-        let mut bytes = self.frame((mac, self.mac), EthernetProtocol::Arp, reply.buffer_len());
+        let mut bytes = self.frame((mac, self.mac), EthernetProtocol::Arp, reply.buffer_len())?;
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         reply.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
         Some(bytes)
@@ -263,7 +266,7 @@ impl Neighbours {
             target_addr: ip,
             lladdr: Some(mac.into()),
         };
-        Some(self.discovery((mac, self.mac), (ip, self.ipv6?.address()), told))
+        self.discovery((mac, self.mac), (ip, self.ipv6?.address()), told)
     }
 
     /// A message of neighbour discovery.
@@ -272,7 +275,7 @@ impl Neighbours {
         ends: (EthernetAddress, EthernetAddress),
         (from, to): (Ipv6Address, Ipv6Address),
         message: NdiscRepr<'_>,
-    ) -> Vec<u8> {
+    ) -> Option<Vec<u8>> {
         let message = Icmpv6Repr::Ndisc(message);
         let header = Ipv6Repr {
             src_addr: from,
@@ -281,13 +284,13 @@ impl Neighbours {
             payload_len: message.buffer_len(),
             hop_limit: 255,
         };
-        let mut bytes = self.frame(ends, EthernetProtocol::Ipv6, header.buffer_len() + message.buffer_len());
+        let mut bytes = self.frame(ends, EthernetProtocol::Ipv6, header.buffer_len() + message.buffer_len())?;
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
         header.emit(&mut packet);
         let mut bytes_of_it = Icmpv6Packet::new_unchecked(packet.payload_mut());
         message.emit(&from, &to, &mut bytes_of_it, &ChecksumCapabilities::default());
-        bytes
+        Some(bytes)
     }
 }
 

@@ -20,7 +20,6 @@ use crate::boot;
 use crate::idle::Source;
 use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, MARK_FIRST_PACKET, NetDevice};
 use abi::net::*;
-use alloc::vec;
 use alloc::vec::Vec;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -85,8 +84,9 @@ impl Phy {
         let transmitter = Transmitter {
             queue: device.transmit,
             features: device.info.features,
-            small: Pool { length: small, frames: Vec::new() },
-            large: Pool { length: HEADER + LARGE, frames: Vec::new() },
+            small: Pool::new(small),
+            large: Pool::new(HEADER + LARGE),
+            lost: Frame::new(small)?,
             blocked: false,
             freed: false,
             answered: false,
@@ -248,8 +248,7 @@ impl Receiver {
             } else if buffers == 1 {
                 self.current = Packet::One(frame);
             } else {
-                self.merge(frame, buffers);
-                self.current = Packet::Merged;
+                self.current = if self.merge(frame, buffers) { Packet::Merged } else { Packet::None };
             }
             if self.sound(header) {
                 boot::add_to_counter(COUNTER_RECEIVED, 1);
@@ -259,18 +258,19 @@ impl Receiver {
         }
     }
 
-    /// Puts a packet of several buffers together.
-    fn merge(&mut self, first: Frame, buffers: u16) {
+    /// Puts a packet of several buffers together; whether there is memory for it.
+    fn merge(&mut self, first: Frame, buffers: u16) -> bool {
         self.merged.clear();
-        self.merged.extend_from_slice(&first.bytes()[HEADER..]);
+        let mut fits = append(&mut self.merged, &first.bytes()[HEADER..]);
         self.post(first);
         for _ in 1..buffers {
             // The device gives back all buffers of a packet at once (virtio 1.2 section 5.1.6.4).
             let Some((mut frame, length)) = self.queue.take() else { break };
             frame.set_length(length);
-            self.merged.extend_from_slice(frame.bytes());
+            fits = fits && append(&mut self.merged, frame.bytes());
             self.post(frame);
         }
+        fits
     }
 
     /// Whether the packet at hand has a right checksum, or one that is not to be looked at here.
@@ -280,6 +280,15 @@ impl Receiver {
             self.has(FEATURE_GUEST_CSUM) && header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
         !bytes.is_empty() && (known || checksum::place(bytes).is_none_or(|place| place.verify(bytes)))
     }
+}
+
+/// Adds bytes, if there is memory for them.
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let fits = to.try_reserve(bytes.len()).is_ok();
+    if fits {
+        to.extend_from_slice(bytes);
+    }
+    fits
 }
 
 fn read_header(bytes: &[u8]) -> NetHeader {
@@ -318,6 +327,10 @@ struct Pool {
 }
 
 impl Pool {
+    fn new(length: usize) -> Self {
+        Self { length, frames: Vec::with_capacity(KEPT) }
+    }
+
     fn take(&mut self) -> Option<Frame> {
         self.frames.pop().or_else(|| Frame::new(self.length))
     }
@@ -334,6 +347,8 @@ struct Transmitter {
     features: u64,
     small: Pool,
     large: Pool,
+    /// For packets that are lost since there is no memory for them.
+    lost: Frame,
     /// A packet found no room in the ring: sleeping waits for room too.
     blocked: bool,
     /// There is room since where there was none.
@@ -432,9 +447,11 @@ pub struct Transmission<'a> {
 impl phy::TxToken for Transmission<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, work: F) -> R {
         let Some(mut frame) = self.transmitter.frame(length) else {
-            // No memory: the packet is made, and lost like one on a wire.
+            // No memory: the packet is made, and lost like one on a wire. It is no longer than the MTU allows.
             boot::add_to_counter(COUNTER_DROPPED, 1);
-            return work(&mut vec![0; length]);
+            let lost = &mut self.transmitter.lost;
+            lost.set_length(HEADER + length);
+            return work(&mut lost.bytes_mut()[HEADER..]);
         };
         let result = work(&mut frame.bytes_mut()[HEADER..]);
         self.transmitter.put(frame, None);
