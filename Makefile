@@ -21,13 +21,14 @@ say = @printf '\n[%d:%02d] %s\n' $$(( ($$(date +%s) - $(BEGUN)) / 60 )) $$(( ($$
 
 # The monitor is static: half of a dynamic program's start is the linker's.
 STATIC := -C target-feature=+crt-static -C relocation-model=static
-# The switch is optimised with its dependencies as one unit.
-FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 # Whatever is built, packages are selected as a whole workspace: dependencies have the same features each time, and are
 # compiled once.
 PROGRAM := cargo build --release --workspace --bin
-# Tests are compiled beside the programs, whose dependencies they share, and their own programs are put elsewhere.
-CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked
+# Tests are compiled beside the programs, whose dependencies they share, and their own programs are put elsewhere. Clippy
+# compiles them, so that nothing has to be compiled for it alone.
+CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked \
+	RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+TESTS := $(CHECKED) cargo test --profile bench --workspace
 
 .DEFAULT_GOAL := build
 .PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
@@ -51,10 +52,8 @@ linux-monitor: monitor
 	cargo rustc --release -p linux --bin microvisor-linux -- $(STATIC) -C strip=symbols
 
 binaries: linux-monitor
-	$(call say,the node and the program click)
-	$(PROGRAM) microvisor-node --bin click
-	$(call say,the switch)
-	$(FAT) cargo build --release -p switch --bin microvisor-switch
+	$(call say,the node and the switch and the program click)
+	$(PROGRAM) microvisor-node --bin microvisor-switch --bin click
 
 # Strips images; symbols stay beside them.
 define strip-images
@@ -94,7 +93,7 @@ test: build failpoints test-images bench-program test-packages ## run every test
 	$(call say,tests of what guests run)
 	cargo test --manifest-path guests/Cargo.toml -p minios -p iperf-protocol -p netpipe-protocol -p redis-engine
 	$(call say,tests of each crate and of the whole)
-	$(CHECKED) cargo test --profile bench --workspace
+	$(TESTS)
 
 failpoints: ## build the node with failpoints, for the tests that have it die
 	$(call say,the node with failpoints)
@@ -125,10 +124,10 @@ figures-nomad: build bench-program nomad-driver nomad-packages test-packages ## 
 	integrations/nomad/e2e/measure.py --tasks 30 $(NOMAD_TIMELINES)
 	$(RELEASE)/microvisor-bench fig11 fig13 fig16 fig17 --quick --timelines $(NOMAD_TIMELINES) --out $(dir $(NOMAD_TIMELINES))
 
-lint: ## check formatting and run clippy
+lint: ## check formatting and have Clippy compile the tests
 	cargo fmt --check
 	cd guests && cargo fmt --check -p minios -p iperf -p iperf-protocol -p netpipe -p netpipe-protocol -p hello -p template -p clickos -p tests -p redis -p redis-load -p redis-engine
-	$(CHECKED) cargo clippy --profile bench --workspace --all-targets -- -D warnings
+	$(TESTS) --no-run
 	cd guests && cargo clippy --release --workspace -- -D warnings
 
 bench-program:

@@ -5,9 +5,11 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
 use std::ffi::c_void;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
@@ -64,26 +66,13 @@ fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<*mut u8, E
 impl Region {
     /// Shared memory in a new memfd that can never shrink, so that no peer's access to it can fail later.
     pub fn shared(start: GuestPhys, length: u64) -> Result<(Self, OwnedFd), Error> {
-        // SAFETY: the name is a C string; the call has no other requirement.
-        let fd =
-            unsafe { libc::memfd_create(c"guest".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-        if fd < 0 {
-            return Err(Error::system("create guest memory"));
-        }
-        // SAFETY: the kernel just returned this descriptor and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: plain system calls on an owned descriptor.
-        let failed = unsafe {
-            libc::ftruncate(fd.as_raw_fd(), length as libc::off_t) < 0
-                || libc::fcntl(
-                    fd.as_raw_fd(),
-                    libc::F_ADD_SEALS,
-                    libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL,
-                ) < 0
-        };
-        if failed {
-            return Err(Error::system("size guest memory"));
-        }
+        let failed = |doing| move |e: Errno| Error::System { doing, source: e.into() };
+        let fd = memfd_create(c"guest", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+            .map_err(failed("create guest memory"))?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        ftruncate(&fd, length)
+            .and_then(|()| fcntl_add_seals(&fd, seals))
+            .map_err(failed("size guest memory"))?;
         let length = length as usize;
         let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
         let host = map(length, libc::PROT_READ | libc::PROT_WRITE, flags, fd.as_raw_fd())?;
@@ -317,7 +306,6 @@ mod tests {
     #[test]
     fn memory_cannot_shrink() {
         let (_region, fd) = Region::shared(GuestPhys(0), 0x2000).unwrap();
-        // SAFETY: a plain system call.
-        assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 0x1000) }, -1);
+        assert_eq!(ftruncate(&fd, 0x1000), Err(Errno::PERM));
     }
 }

@@ -149,7 +149,7 @@ class Kills(unittest.TestCase):
                 raise AssertionError(f'it is {found and (found["status"], found["OS-EXT-STS:task_state"], found.get("fault"))}') from None
             lost.append(f'{action} ({found["OS-EXT-STS:task_state"]})')
             return
-        if status not in (wanted, 'gone') and not (status is None):
+        if status not in (wanted, 'gone'):
             lost.append(f'{action} ({status})')
 
     def agrees(self, bystander):

@@ -2,8 +2,15 @@
 #![allow(unsafe_code)]
 
 use crate::error::Error;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
+use rustix::process::{
+    DumpableBehavior, Gid, Pid, Resource, Rlimit, Signal, Uid, chdir, chroot, getrlimit,
+    set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::{self, UnshareFlags};
 use std::ffi::CStr;
+use std::num::NonZeroU64;
 use std::sync::LazyLock;
 
 /// Base of the user and group numbers that monitors run as: no account has them, and each process its own.
@@ -24,44 +31,43 @@ pub fn number() -> u32 {
     *NUMBER
 }
 
-fn check(result: libc::c_int, doing: &'static str) -> Result<(), Error> {
-    if result < 0 { Err(Error::system(doing)) } else { Ok(()) }
+/// Says what failed.
+fn doing(doing: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |e| Error::System { doing, source: e.into() }
+}
+
+/// Holds this process to so much of a resource. A host that allows less is not asked for more, which not even root may
+/// have everywhere.
+fn limit(what: Resource, most: u64) -> Result<(), Error> {
+    let most = Some(getrlimit(what).maximum.map_or(most, |hard| hard.min(most)));
+    setrlimit(what, Rlimit { current: most, maximum: most }).map_err(doing("limit what the process may use"))
 }
 
 /// Drops what this process could use to reach beyond its open descriptors. Where it was started by root: the root
 /// folder, or all mounts (`no_mounts`), all groups, the user, with them all capabilities, many descriptors and threads. In
 /// any case: new privileges through `exec`, core dumps (they hold guest memory), being traced.
+///
+/// No other thread exists yet: what belongs to a thread is the process's.
 pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
-    let user = USER_BASE + number();
-    // SAFETY: plain system calls on this process; the C strings and the limit live across their calls. No other
-    // thread exists yet, so the C library's wrappers have none to keep in step.
-    unsafe {
-        let limit = |what, most| {
-            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            check(libc::getrlimit(what, &mut limit), "see what the process may use")?;
-            // A host that allows less is not asked for more, which not even root may have everywhere.
-            let most = limit.rlim_max.min(most);
-            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-            check(libc::setrlimit(what, &limit), "limit what the process may use")
-        };
-        if libc::geteuid() == 0 {
-            // Threads are counted by user: only one of its own may be held to so few.
-            limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
-            limit(libc::RLIMIT_NPROC, THREADS)?;
-            if no_mounts {
-                leave_all_mounts()?;
-            } else {
-                check(libc::chroot(NOWHERE.as_ptr()), "change the root folder")?;
-            }
-            check(libc::chdir(c"/".as_ptr()), "change the folder")?;
-            check(libc::setgroups(0, std::ptr::null()), "drop groups")?;
-            check(libc::setresgid(user, user, user), "drop the group")?;
-            check(libc::setresuid(user, user, user), "drop the user")?;
+    let number = USER_BASE + number();
+    if rustix::process::geteuid().is_root() {
+        // Threads are counted by user: only one of its own may be held to so few.
+        limit(Resource::Nofile, DESCRIPTORS)?;
+        limit(Resource::Nproc, THREADS)?;
+        if no_mounts {
+            leave_all_mounts()?;
+        } else {
+            chroot(NOWHERE).map_err(doing("change the root folder"))?;
         }
-        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "forbid new privileges")?;
-        check(libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0), "forbid tracing")?;
-        limit(libc::RLIMIT_CORE, 0)
+        chdir(c"/").map_err(doing("change the folder"))?;
+        thread::set_thread_groups(&[]).map_err(doing("drop groups"))?;
+        let (group, user) = (Gid::from_raw(number), Uid::from_raw(number));
+        thread::set_thread_res_gid(group, group, group).map_err(doing("drop the group"))?;
+        thread::set_thread_res_uid(user, user, user).map_err(doing("drop the user"))?;
     }
+    thread::set_no_new_privs(true).map_err(doing("forbid new privileges"))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(doing("forbid tracing"))?;
+    limit(Resource::Core, 0)
 }
 
 /// Largest file that this process may write, bytes: its report, or a console that goes to a file.
@@ -70,10 +76,7 @@ const FILE_SIZE: u64 = 64 << 20;
 /// Limits what this process may add to files. After guest memory is made, which is a file of its own. Who writes beyond
 /// gets an error; the signal that comes with it is ignored ([`super::signals::stop_requests`]).
 pub fn limit_files() -> Result<(), Error> {
-    let most = getrlimit(Resource::Fsize).maximum.map_or(FILE_SIZE, |hard| hard.min(FILE_SIZE));
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
-    setrlimit(Resource::Fsize, limit)
-        .map_err(|e| Error::System { doing: "limit what the process may use", source: e.into() })
+    limit(Resource::Fsize, FILE_SIZE)
 }
 
 /// An empty folder that is always there and that nobody can fill.
@@ -82,24 +85,18 @@ const NOWHERE: &CStr = c"/proc/self/fdinfo";
 /// Moves this process, and no other, to a mount namespace where there is nothing but an empty folder that cannot be
 /// written to.
 fn leave_all_mounts() -> Result<(), Error> {
-    // SAFETY: plain system calls on this process, which has one thread; the C strings live across their calls.
-    unsafe {
-        check(libc::unshare(libc::CLONE_NEWNS), "have mounts of its own")?;
-        let (none, nothing) = (std::ptr::null(), std::ptr::null());
-        // What the host unmounts later is not kept.
-        let follow = libc::MS_REC | libc::MS_SLAVE;
-        check(libc::mount(none, c"/".as_ptr(), none, follow, nothing), "keep mounts to itself")?;
-        let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        let options = c"size=4k,nr_inodes=1".as_ptr().cast();
-        check(
-            libc::mount(c"none".as_ptr(), NOWHERE.as_ptr(), c"tmpfs".as_ptr(), flags, options),
-            "mount an empty folder",
-        )?;
-        check(libc::chdir(NOWHERE.as_ptr()), "change the folder")?;
-        // Over the old root, and there: pivot_root(2) would look at every process of the host.
-        check(libc::mount(c".".as_ptr(), c"/".as_ptr(), none, libc::MS_MOVE, nothing), "cover the old root")?;
-        check(libc::chroot(c".".as_ptr()), "change the root folder")
-    }
+    // SAFETY: of one thread, mounts alone are unshared, and no descriptors.
+    unsafe { thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(doing("have mounts of its own"))?;
+    // What the host unmounts later is not kept.
+    mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM)
+        .map_err(doing("keep mounts to itself"))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount(c"none", NOWHERE, c"tmpfs", flags, c"size=4k,nr_inodes=1")
+        .map_err(doing("mount an empty folder"))?;
+    chdir(NOWHERE).map_err(doing("change the folder"))?;
+    // Over the old root, and there: pivot_root(2) would look at every process of the host.
+    mount_move(c".", c"/").map_err(doing("cover the old root"))?;
+    chroot(c".").map_err(doing("change the root folder"))
 }
 
 /// Has all threads share one heap: the C library opens a file when it shrinks a second one, which no thread may.
@@ -108,17 +105,15 @@ pub fn one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
-/// The process that started this one.
+/// The process that started this one; 0 if it is in another namespace of processes.
 pub fn parent() -> i32 {
-    // SAFETY: cannot fail.
-    unsafe { libc::getppid() }
+    rustix::process::getppid().map_or(0, Pid::as_raw_pid)
 }
 
 /// Ends this process when `parent`, which started it, ends. The kernel forgets that when the user changes: it
 /// comes after [`drop_all`].
 pub fn die_with(starter: i32) -> Result<(), Error> {
-    // SAFETY: a plain system call.
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }, "follow the parent")?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("follow the parent"))?;
     if parent() != starter {
         return Err(Error::Host {
             problem: "the process that started this one has ended".into(),
@@ -130,6 +125,6 @@ pub fn die_with(starter: i32) -> Result<(), Error> {
 
 /// Timers of this thread fire when they say, not up to 50 µs later.
 pub fn exact_timers() {
-    // SAFETY: a plain system call; a refusal costs precision only.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+    // A refusal costs precision only.
+    let _ = thread::set_current_timer_slack(NonZeroU64::new(1));
 }

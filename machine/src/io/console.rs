@@ -1,10 +1,11 @@
 //! The console's far end: a bounded buffer in front of a reader that may be slow, gone, or absent. Output that nobody
 //! takes is dropped, oldest first, and counted; the guest never waits for a reader.
-#![allow(unsafe_code)]
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Bytes kept for a slow reader, and for one that attaches later.
@@ -41,9 +42,7 @@ pub struct Console {
 impl Console {
     /// A console that writes to standard output, or only keeps its history.
     pub fn new(standard_output: bool) -> Self {
-        // SAFETY: a plain query.
-        let terminal = unsafe { libc::isatty(libc::STDOUT_FILENO) } == 1;
-        let chunk = if terminal { TERMINAL_CHUNK } else { PIPE_CHUNK };
+        let chunk = if rustix::termios::isatty(io::stdout()) { TERMINAL_CHUNK } else { PIPE_CHUNK };
         Self { waiting: Bounded::default(), history: Bounded::default(), standard_output, chunk }
     }
 
@@ -59,7 +58,7 @@ impl Console {
 
     /// Writes what standard output takes without blocking; whether some still waits.
     pub fn flush(&mut self) -> bool {
-        while !self.waiting.bytes.is_empty() && writable(libc::STDOUT_FILENO, Duration::ZERO) {
+        while !self.waiting.bytes.is_empty() && writable(Duration::ZERO) {
             if self.waiting.lost > 0 {
                 let note = format!("\n[{} bytes of console output lost]\n", self.waiting.lost);
                 self.waiting.lost = 0;
@@ -69,12 +68,10 @@ impl Console {
             }
             let front = self.waiting.bytes.as_slices().0;
             let chunk = &front[..front.len().min(self.chunk)];
-            // SAFETY: writes from a live slice.
-            let n = unsafe { libc::write(libc::STDOUT_FILENO, chunk.as_ptr().cast(), chunk.len()) };
-            match n {
-                n if n >= 0 => drop(self.waiting.bytes.drain(..n as usize)),
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => {
+            match rustix::io::write(io::stdout(), chunk) {
+                Ok(n) => drop(self.waiting.bytes.drain(..n)),
+                Err(Errno::INTR) => {}
+                Err(_) => {
                     // The reader is gone.
                     self.standard_output = false;
                     self.waiting = Bounded::default();
@@ -89,7 +86,7 @@ impl Console {
         let deadline = Instant::now() + Duration::from_millis(200);
         while self.flush() {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !writable(libc::STDOUT_FILENO, left) {
+            if left.is_zero() || !writable(left) {
                 return;
             }
         }
@@ -106,21 +103,20 @@ impl Console {
     }
 }
 
-fn writable(fd: i32, timeout: Duration) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one valid `pollfd`.
-    unsafe { libc::poll(&mut poll, 1, timeout.as_millis() as i32) == 1 }
+/// Whether standard output can be written to within a time.
+fn writable(timeout: Duration) -> bool {
+    let (output, timeout) = (io::stdout(), Timespec::try_from(timeout).ok());
+    poll(&mut [PollFd::new(&output, PollFlags::OUT)], timeout.as_ref()) == Ok(1)
 }
 
 /// Reads what there is without blocking longer than a ready descriptor does. `None`: nothing more will come.
 pub fn read_ready(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Option<usize> {
-    // SAFETY: reads into a live slice.
-    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-    if n > 0 {
-        return Some(n as usize);
+    match rustix::io::read(fd, buffer) {
+        Ok(0) => None,
+        Ok(n) => Some(n),
+        Err(Errno::AGAIN | Errno::INTR) => Some(0),
+        Err(_) => None,
     }
-    let again = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
-    (n < 0 && again.contains(&io::Error::last_os_error().kind())).then_some(0)
 }
 
 #[cfg(test)]

@@ -284,7 +284,8 @@ impl Neighbours {
             payload_len: message.buffer_len(),
             hop_limit: 255,
         };
-        let mut bytes = self.frame(ends, EthernetProtocol::Ipv6, header.buffer_len() + message.buffer_len())?;
+        let mut bytes =
+            self.frame(ends, EthernetProtocol::Ipv6, header.buffer_len() + message.buffer_len())?;
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
         let mut packet = Ipv6Packet::new_unchecked(frame.payload_mut());
         header.emit(&mut packet);
