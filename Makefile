@@ -28,7 +28,8 @@ PROGRAM := cargo build --release --workspace --bin
 # compiles them, so that nothing has to be compiled for it alone.
 CHECKED := CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/checked \
 	RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
-TESTS := $(CHECKED) cargo test --profile bench --workspace
+FAILPOINTS := --profile bench --workspace --features node/failpoints
+TESTS := $(CHECKED) cargo test $(FAILPOINTS)
 
 .DEFAULT_GOAL := build
 .PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
@@ -97,7 +98,7 @@ test: build failpoints test-images bench-program test-packages ## run every test
 
 failpoints: ## build the node with failpoints, for the tests that have it die
 	$(call say,the node with failpoints)
-	CARGO_BUILD_BUILD_DIR=$(CURDIR)/target CARGO_TARGET_DIR=$(CURDIR)/target/failpoints cargo build --profile bench --workspace --bin microvisor-node --features node/failpoints
+	$(CHECKED) cargo build $(FAILPOINTS) --bin microvisor-node
 
 test-nova: build bench-program test-images test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v

@@ -83,7 +83,7 @@ impl Node {
     /// Starts one whose daemon can die at a failpoint.
     #[track_caller]
     pub fn with_failpoints(options: &[&str]) -> Self {
-        let mut new = Self::idle(program("../failpoints/release/microvisor-node"), options);
+        let mut new = Self::idle(program("../checked/release/microvisor-node"), options);
         // The other programs are not beside it.
         let path = std::env::var("PATH").unwrap_or_default();
         new.environment.push(("PATH", format!("{}:{path}", root().join("target/release").display())));

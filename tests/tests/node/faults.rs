@@ -415,7 +415,7 @@ fn instance_whose_first_start_fails_is_started_again_by_its_policy() {
     std::fs::write(&monitor, text).expect("written");
     std::fs::set_permissions(&monitor, std::fs::Permissions::from_mode(0o755)).expect("set");
     // This daemon has no other programs beside it.
-    let mut node = Node::idle(program("../failpoints/release/microvisor-node"), &[]);
+    let mut node = Node::idle(program("../checked/release/microvisor-node"), &[]);
     let release = real.parent().expect("a folder").display().to_string();
     let path = std::env::var("PATH").unwrap_or_default();
     node.environment.push(("PATH", format!("{}:{release}:{path}", folder.display())));
