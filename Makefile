@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+TEST_PACKAGES := ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 OPENAPI_CLIENT := 0.26.2

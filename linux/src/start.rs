@@ -13,10 +13,14 @@ use crate::cpu::thread::Vcpu;
 use crate::host;
 use crate::layout::*;
 use crate::memory::Memory;
-use crate::options::Options;
+use crate::options::{NetOptions, Options, TapOf};
 use crate::platform::Shared;
+use crate::virtio::balloon::Balloon;
+use crate::virtio::block::{Block, Disk};
 use crate::virtio::console::{Console, Lines};
 use crate::virtio::device::Device;
+use crate::virtio::net::Net;
+use crate::virtio::rng::Rng;
 use crate::virtio::transport::{Service, Slot};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VmFd};
@@ -27,12 +31,13 @@ use machine::error::Error;
 use machine::host::ioctls::connect_interrupt;
 use machine::host::open_kvm;
 use machine::io::{Facts, Io, Port, Served};
+use machine::net::{mac_from, tap};
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::VcpuState;
 use std::fs::File;
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +48,8 @@ use std::time::Duration;
 /// How long a guest has to stop once its power button was pressed: it ends its services, and writes to its disks.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// What a vCPU thread does beyond what every one does: it stops the others, and takes part in a reset.
+/// What a vCPU thread does beyond what every one does: it stops the others, takes part in a reset, and tells a
+/// TAP what its device's driver can take.
 const VCPU: Extra<'static> = Extra {
     ioctls: &[
         0x4090_ae82, // KVM_SET_REGS
@@ -56,9 +62,19 @@ const VCPU: Extra<'static> = Extra {
         0x4080_aea2, // KVM_SET_DEBUGREGS
         0x4188_aea7, // KVM_SET_XCRS
         0x8208_ae63, // KVM_SET_IRQCHIP
+        0x4004_54d8, // TUNSETVNETHDRSZ
+        0x4004_54dc, // TUNSETVNETLE
+        0x4004_54d0, // TUNSETOFFLOAD
     ],
     calls: &[libc::SYS_lseek],
     signals: true,
+};
+
+/// What the I/O thread does beyond what every one does: it serves disks.
+const IO: Extra<'static> = Extra {
+    ioctls: &[],
+    calls: &[libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_fdatasync, libc::SYS_fallocate],
+    signals: false,
 };
 
 /// What was opened while the process still could.
@@ -66,6 +82,10 @@ struct Opened {
     kvm: Kvm,
     kernel: File,
     initrd: Option<File>,
+    /// All devices but the console, in the order of their addresses.
+    devices: Vec<Box<dyn Device>>,
+    /// Length of the longest disk, bytes.
+    disk: u64,
     listener: Option<UnixListener>,
     signals: OwnedFd,
 }
@@ -85,8 +105,37 @@ impl Opened {
                 hint: "choose another path, or remove what is left of an instance that ended".into(),
             })
         });
-        Ok(Self { kvm, kernel, initrd, listener: listener.transpose()?, signals: signals::stop_requests()? })
+        let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Rng::open()?), Box::new(Balloon::default())];
+        for (number, net) in o.nets.iter().enumerate() {
+            devices.push(Box::new(open_net(number, net)?));
+        }
+        let mut disk = 0;
+        for (number, options) in o.disks.iter().enumerate() {
+            let opened = Disk::open(&options.path, options.writable)?;
+            disk = disk.max(opened.length());
+            devices.push(Box::new(Block::new(number, opened)));
+        }
+        let (listener, signals) = (listener.transpose()?, signals::stop_requests()?);
+        Ok(Self { kvm, kernel, initrd, devices, disk, listener, signals })
     }
+}
+
+#[allow(unsafe_code)]
+fn open_net(number: usize, net: &NetOptions) -> Result<Net, Error> {
+    let (tap, name) = match &net.tap {
+        TapOf::Name(name) => (tap::open(name)?.into_fd(), name.clone()),
+        TapOf::Descriptor(fd) if *fd > 2 => {
+            // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
+            let tap = unsafe { OwnedFd::from_raw_fd(*fd) };
+            tap::never_block(&tap)?;
+            (tap, format!("fd{fd}"))
+        }
+        TapOf::Descriptor(_) => {
+            return Err(Error::Configuration("--net fd: not a descriptor that can be handed over".into()));
+        }
+    };
+    tap::set_offloads(&tap, 0)?;
+    Ok(Net::new(number, tap, net.mac.unwrap_or_else(|| mac_from(&name)), net.mtu, net.offload))
 }
 
 fn open(path: &Path) -> Result<File, Error> {
@@ -123,7 +172,7 @@ fn give(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = o.origin.unwrap_or(begun);
-    let Opened { kvm, kernel, initrd, listener, signals } = Opened::new(o)?;
+    let Opened { kvm, kernel, initrd, devices, disk, listener, signals } = Opened::new(o)?;
     // Never dropped: this thread ends confined, and may not close a descriptor then.
     let kvm = ManuallyDrop::new(kvm);
     privileges::drop_all(o.no_mounts)?;
@@ -137,8 +186,9 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let laid_out = Tsc::now();
 
     let lines = Arc::new(Lines::new(&state)?);
-    let devices: Vec<Box<dyn Device>> = vec![Box::new(Console::new(lines.clone()))];
-    let slots = devices.into_iter().map(|device| Slot::new(device, &memory).map(Arc::new));
+    let console: Box<dyn Device> = Box::new(Console::new(lines.clone()));
+    let slots =
+        std::iter::once(console).chain(devices).map(|device| Slot::new(device, &memory).map(Arc::new));
     let slots = slots.collect::<Result<Vec<_>, _>>()?;
     for (number, slot) in slots.iter().enumerate() {
         slot.connect(&vm, number)?;
@@ -195,6 +245,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     });
     let first = vcpus.next().ok_or_else(|| Error::Configuration("no processor".into()))??;
     let others = vcpus.collect::<Result<Vec<_>, Error>>()?;
+    privileges::limit_files(disk)?;
     start_threads(first, others, io, &entered)
 }
 
@@ -206,12 +257,11 @@ fn start_threads(
     entered: &AtomicU64,
 ) -> Result<u8, Error> {
     privileges::exact_timers();
-    privileges::limit_files()?;
     let (confined_to, confined) = channel();
     let count = others.len() + 1;
     let to = confined_to.clone();
     let io = spawn("io", move || {
-        let confined = seccomp::io(&Extra::default()).and_then(|filter| seccomp::enter(&filter));
+        let confined = seccomp::io(&IO).and_then(|filter| seccomp::enter(&filter));
         if say_confined(&to, confined) { io.run() } else { None }
     })?;
     let others = others.into_iter().map(|vcpu| {

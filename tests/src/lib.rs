@@ -107,6 +107,19 @@ pub fn finish_within(mut child: Child, timeout: Duration) -> Outcome {
     Outcome { status: status_of(&Output { status, stdout: vec![], stderr: vec![] }), out, err }
 }
 
+/// A program and what it needs to run elsewhere, by `LD_LIBRARY_PATH=lib lib/loader PROGRAM`.
+pub fn take_along(program: &str, job: &Path) {
+    fs::create_dir_all(job.join("lib")).expect("made");
+    let path = run(Command::new("which").arg(program)).out.trim().to_owned();
+    fs::copy(&path, job.join(program)).unwrap_or_else(|e| panic!("{program}: {e}"));
+    for line in run(Command::new("ldd").arg(&path)).out.lines() {
+        let Some(library) = line.split_whitespace().find(|w| w.starts_with('/')) else { continue };
+        let name =
+            if library.contains("ld-linux") { "loader" } else { library.rsplit('/').next().unwrap_or("") };
+        fs::copy(library, job.join("lib").join(name)).expect("copied");
+    }
+}
+
 /// Starts a command with pipes.
 pub fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

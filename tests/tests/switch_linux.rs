@@ -2,9 +2,8 @@
 
 use e2e::net::Namespace;
 use e2e::switch::Switch;
-use e2e::{finish_within, root, run, start, unique};
+use e2e::{finish_within, root, start, take_along, unique};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use switch::bond::lacp::Mux;
@@ -87,19 +86,6 @@ fn config(outside: &Namespace) -> String {
     text += "[ports.bond]\ndevice = { bond = { links = [\"vm2\", \"vm3\"], mode = \"802.3ad\", lacp-rate = \"fast\" } }\n\
              segment = \"c\"\n";
     text
-}
-
-/// A program and what it needs to run elsewhere.
-fn take_along(program: &str, job: &Path) {
-    fs::create_dir_all(job.join("lib")).expect("made");
-    let path = run(Command::new("which").arg(program)).out.trim().to_owned();
-    fs::copy(&path, job.join(program)).unwrap_or_else(|e| panic!("{program}: {e}"));
-    for line in run(Command::new("ldd").arg(&path)).out.lines() {
-        let Some(library) = line.split_whitespace().find(|w| w.starts_with('/')) else { continue };
-        let name =
-            if library.contains("ld-linux") { "loader" } else { library.rsplit('/').next().unwrap_or("") };
-        fs::copy(library, job.join("lib").join(name)).expect("copied");
-    }
 }
 
 /// QEMU's network devices. Without `vectors=0`, QEMU 7.2 crashes where it emulates the processor and a vhost-user device

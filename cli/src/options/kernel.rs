@@ -16,6 +16,9 @@ pub struct KernelOptions {
     /// Command line of the kernel [default: console=ttyS0 panic=-1]
     #[arg(long, value_name = "TEXT", requires = "kernel", allow_hyphen_values = true)]
     pub cmdline: Option<String>,
+    /// Attach a disk to a Linux guest: FILE[,ro], a raw file or a block device; may be repeated
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub disk: Vec<String>,
     /// Virtual processors of a Linux guest [default: 1]
     #[arg(long, value_name = "N", requires = "kernel", value_parser = clap::value_parser!(u8).range(1..=CPUS_MAXIMUM as i64))]
     pub cpus: Option<u8>,

@@ -317,7 +317,8 @@ impl Port for Service {
         if source != CHANGED {
             let source = match source {
                 queue @ 0..CHANGED => {
-                    slot.kicks[queue as usize].clear();
+                    let Some(kick) = slot.kicks.get(queue as usize) else { return Ok(None) };
+                    kick.clear();
                     Source::Queue(queue as usize)
                 }
                 own => Source::Own(own - OWN),

@@ -74,9 +74,10 @@ pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
 const FILE_SIZE: u64 = 64 << 20;
 
 /// Limits what this process may add to files. After guest memory is made, which is a file of its own. Who writes beyond
-/// gets an error; the signal that comes with it is ignored ([`super::signals::stop_requests`]).
-pub fn limit_files() -> Result<(), Error> {
-    limit(Resource::Fsize, FILE_SIZE)
+/// gets an error; the signal that comes with it is ignored ([`super::signals::stop_requests`]). `disk`: length of the
+/// longest disk that it writes to, bytes; 0 without one.
+pub fn limit_files(disk: u64) -> Result<(), Error> {
+    limit(Resource::Fsize, FILE_SIZE.max(disk))
 }
 
 /// An empty folder that is always there and that nobody can fill.

@@ -11,8 +11,8 @@ use std::io;
 pub struct Tokens(u64);
 
 impl Tokens {
-    /// Those of the device at this place.
-    pub(super) fn of(place: usize) -> Self {
+    /// Those of the device at this place among all that the machine brings.
+    pub fn of(place: usize) -> Self {
         Self(PORTS + PORT_TOKENS * place as u64)
     }
 

@@ -92,6 +92,11 @@ impl TapNet {
         })
     }
 
+    /// The TAP, of a device that ends.
+    pub fn into_tap(self) -> OwnedFd {
+        self.tap
+    }
+
     /// The TAP, to wait on.
     pub fn tap(&self) -> &OwnedFd {
         &self.tap

@@ -19,7 +19,7 @@ impl Loaded {
     /// reported.
     pub fn confine(self) -> Result<Confined, Error> {
         privileges::exact_timers();
-        privileges::limit_files()?;
+        privileges::limit_files(0)?;
         self.made.threads.await_confinement()?;
         let loaded = ManuallyDrop::new(self);
         if let Err(e) = seccomp::enter(&loaded.made.filter) {

@@ -1,6 +1,10 @@
 //! The monitor's command line.
 
-use crate::layout::{MEMORY_MAXIMUM, MEMORY_MINIMUM};
+mod devices;
+
+pub use devices::{DiskOptions, NetOptions, TapOf};
+
+use crate::layout::{DEVICES_MAXIMUM, MEMORY_MAXIMUM, MEMORY_MINIMUM};
 use lexopt::prelude::*;
 use machine::error::Error;
 use machine::timeline::Tsc;
@@ -19,6 +23,13 @@ Usage: microvisor-linux --kernel FILE [OPTION ...]
       --cmdline TEXT     kernel's command line; default: console=ttyS0 panic=-1
       --memory MIB       guest memory, 32 to 4064; default 256
       --cpus N           virtual processors, 1 to 32; default 1
+      --net KEY=VALUE,.. net device; may be repeated
+            tap=NAME       its other end: a TAP, made if absent, or
+            fd=N           an open TAP on descriptor N
+            mac=XX:..      link-layer address; default: made from the TAP's name
+            mtu=N          largest packet; default 1500
+            offload=on|off checksums and segmentation; default on
+      --disk FILE[,ro]   disk: a raw file or a block device, writable unless `ro`; may be repeated
       --control PATH     make a control socket
       --console on|off   guest console on standard input and output; default on
       --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
@@ -45,6 +56,11 @@ pub const MEMORY_MAXIMUM_MIB: u64 = MEMORY_MAXIMUM >> 20;
 /// Most virtual processors.
 pub const CPUS_MAXIMUM: u8 = 32;
 
+/// Devices that every machine has: console, entropy, balloon.
+pub const ALWAYS: usize = 3;
+/// Most net devices and disks.
+pub const ATTACHED_MAXIMUM: usize = DEVICES_MAXIMUM - ALWAYS;
+
 /// Where the report goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportTo {
@@ -64,6 +80,8 @@ pub struct Options {
     /// Guest memory, bytes.
     pub memory: u64,
     pub cpus: u8,
+    pub nets: Vec<NetOptions>,
+    pub disks: Vec<DiskOptions>,
     pub control: Option<PathBuf>,
     pub console: bool,
     pub report: Option<ReportTo>,
@@ -81,6 +99,8 @@ impl Default for Options {
             command_line: COMMAND_LINE.into(),
             memory: MEMORY_DEFAULT_MIB << 20,
             cpus: 1,
+            nets: Vec::new(),
+            disks: Vec::new(),
             control: None,
             console: true,
             report: None,
@@ -146,6 +166,8 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             Long("cmdline") => o.command_line = parser.value()?.string()?,
             Long("memory") => o.memory = memory(&parser.value()?.string()?)?,
             Long("cpus") => o.cpus = cpus(&parser.value()?.string()?)?,
+            Long("net") => o.nets.push(parser.value()?.string()?.parse::<NetOptions>()?),
+            Long("disk") => o.disks.push(parser.value()?.string()?.parse::<DiskOptions>()?),
             Long("control") => o.control = Some(parser.value()?.into()),
             Long("console") => {
                 let value = parser.value()?.string()?;
@@ -172,6 +194,10 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         }
     }
     o.kernel = kernel.ok_or_else(|| Error::Configuration("--kernel is missing".into()))?;
+    if o.nets.len() + o.disks.len() > ATTACHED_MAXIMUM {
+        let most = format!("at most {ATTACHED_MAXIMUM} net devices and disks");
+        return Err(Error::Configuration(most).into());
+    }
     Ok(Command::Run(Box::new(o)))
 }
 
@@ -206,6 +232,11 @@ mod tests {
         let line = ["--kernel", "k", "--initrd", "i", "--cmdline", "a b=c", "--memory", "64", "--cpus", "4"];
         let Ok(Command::Run(o)) = parsed(&line) else { panic!() };
         assert_eq!((o.memory, o.cpus, o.command_line), (64 << 20, 4, "a b=c".into()));
+        let line = ["--kernel", "k", "--net", "fd=7,mtu=9000,offload=off", "--disk", "d", "--disk", "e,ro"];
+        let Ok(Command::Run(o)) = parsed(&line) else { panic!() };
+        let net = NetOptions { tap: TapOf::Descriptor(7), mac: None, mtu: 9000, offload: false };
+        assert_eq!(o.nets, [net]);
+        assert_eq!(o.disks.iter().map(|disk| disk.writable).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
@@ -218,6 +249,13 @@ mod tests {
             "--kernel k --cpus 0",
             "--kernel k --cpus 33",
             "--kernel k --console maybe",
+            "--kernel k --net mtu=1500",
+            "--kernel k --net tap=a,fd=3",
+            "--kernel k --net tap=a,mac=01:00:00:00:00:00",
+            "--kernel k --net tap=a,mtu=67",
+            "--kernel k --net tap=a,offload=maybe",
+            "--kernel k --net tap=a,queue=64",
+            "--kernel k --disk ,ro",
             "--kernel k --what",
             "--kernel k extra",
         ] {

@@ -1,0 +1,178 @@
+//! The virtio net device (virtio 1.2, 5.1) on a TAP: packets go from the queues to the kernel and back by the device that
+//! every kind of machine has ([`TapNet`]).
+
+use super::device::{Broken, Device, QueueSetup, Served, Source};
+use super::transport::own_token;
+use crate::memory::Memory;
+use abi::boot::Queue;
+use abi::net::{FEATURE_EVENT_IDX, FEATURE_VERSION_1};
+use machine::io::{Interest, Tokens, WatchSet};
+use machine::net::device::{Progress, TapNet};
+use machine::net::{Counters, FEATURES, agree, tap};
+use std::os::fd::OwnedFd;
+use virtqueue::{Addresses, Parts};
+
+/// Entries of each queue.
+const QUEUE: u16 = 256;
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+/// The TAP, among the device's own descriptors.
+const TAP: u64 = 0;
+
+/// The device.
+pub struct Net {
+    number: usize,
+    mac: [u8; 6],
+    mtu: u16,
+    offered: u64,
+    end: End,
+    /// Of earlier drivers.
+    counters: Counters,
+}
+
+/// Where the TAP is.
+enum End {
+    /// In the device, which has no driver.
+    Idle(OwnedFd),
+    /// At work.
+    Active(Box<TapNet>),
+    /// Nowhere: only while it goes from one to the other.
+    Moving,
+}
+
+impl Net {
+    /// A device on an open TAP. `offload`: whether checksums and segmentation may be left to the other side.
+    pub fn new(number: usize, tap: OwnedFd, mac: [u8; 6], mtu: u16, offload: bool) -> Self {
+        // The transport offers what every device has.
+        let offered = agree(FEATURES, FEATURES, offload) & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
+        Self { number, mac, mtu, offered, end: End::Idle(tap), counters: Counters::default() }
+    }
+
+    fn receive(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+        let End::Active(device) = &mut self.end else { return Ok(Served::default()) };
+        if device.counters.lost {
+            return Ok(Served::default());
+        }
+        let (progress, call) = device.receive()?;
+        let own = own_token(tokens, TAP);
+        match progress {
+            Progress::More => watch.look_again(own),
+            // The device waits for the guest alone.
+            Progress::NoBuffers => watch.remove(own),
+            // It was waited for before, and can be again.
+            Progress::Idle => drop(watch.set(own, device.tap(), Interest::Read)),
+            Progress::Lost(e) => return Ok(self.lost(call, &e, tokens, watch)),
+        }
+        Ok(Served::called(call))
+    }
+
+    fn transmit(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+        let End::Active(device) = &mut self.end else { return Ok(Served::default()) };
+        let (progress, call) = if device.counters.lost { device.discard()? } else { device.transmit()? };
+        match progress {
+            Progress::More => watch.look_again(tokens.token(TRANSMIT as u64)),
+            Progress::NoBuffers | Progress::Idle => {}
+            Progress::Lost(e) => return Ok(self.lost(call, &e, tokens, watch)),
+        }
+        Ok(Served::called(call))
+    }
+
+    /// The TAP is gone: what the guest transmits is thrown away from now on.
+    fn lost(&mut self, call: bool, e: &std::io::Error, tokens: Tokens, watch: &mut WatchSet) -> Served {
+        if let End::Active(device) = &mut self.end {
+            device.counters.lost = true;
+        }
+        watch.remove(own_token(tokens, TAP));
+        watch.look_again(tokens.token(TRANSMIT as u64));
+        Served { call, lost: Some(format!("its TAP is gone: {e}")) }
+    }
+}
+
+impl Device for Net {
+    fn kind(&self) -> u32 {
+        1
+    }
+
+    fn features(&self) -> u64 {
+        self.offered
+    }
+
+    fn queues(&self) -> &'static [u16] {
+        &[QUEUE; 2]
+    }
+
+    fn config(&self) -> Vec<u8> {
+        // Address, status (not offered), pairs of queues (not offered), MTU.
+        [&self.mac[..], &[0; 4], &self.mtu.to_le_bytes()].concat()
+    }
+
+    fn activate(&mut self, features: u64, queues: &[QueueSetup], memory: &Memory) -> Result<(), Broken> {
+        let [receive, transmit] = queues else { return Err(Broken("a net device has two queues".into())) };
+        let queue = |setup: &QueueSetup| Queue {
+            size: setup.size.min(QUEUE).into(),
+            descriptors: setup.descriptors,
+            available: setup.available,
+            used: setup.used,
+            ..Default::default()
+        };
+        let queues = [queue(receive), queue(transmit)];
+        // Here already, so that the device below cannot fail, and keep the TAP.
+        for queue in &queues {
+            let parts = Parts::locate(&*memory.region, queue.size, Addresses::from(queue));
+            parts.map_err(|e| Broken(e.to_string()))?;
+        }
+        let End::Idle(tap) = std::mem::replace(&mut self.end, End::Moving) else {
+            return Err(Broken("a net device that is at work already".into()));
+        };
+        // A TAP that is gone takes none, and is found to be gone when it is read.
+        let _ = tap::set_offloads(&tap, features);
+        let device = TapNet::new(tap, &memory.region, queues, features);
+        let mut device = device.map_err(|e| Broken(e.to_string()))?;
+        device.counters = self.counters;
+        self.end = End::Active(Box::new(device));
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.end = match std::mem::replace(&mut self.end, End::Moving) {
+            End::Active(device) => {
+                self.counters = device.counters;
+                End::Idle(device.into_tap())
+            }
+            other => other,
+        };
+    }
+
+    fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) {
+        match &self.end {
+            // A TAP that is gone shows itself when it is read.
+            End::Active(device) if !device.counters.lost => {
+                let _ = watch.set(own_token(tokens, TAP), device.tap(), Interest::Read);
+            }
+            _ => watch.remove(own_token(tokens, TAP)),
+        }
+    }
+
+    fn serve(&mut self, source: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+        match source {
+            Source::Queue(TRANSMIT) => self.transmit(tokens, watch),
+            Source::Queue(RECEIVE) | Source::Own(_) => self.receive(tokens, watch),
+            Source::Queue(_) => Ok(Served::default()),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let End::Active(device) = &mut self.end {
+            // What a broken queue holds no longer matters.
+            let _ = device.transmit();
+        }
+    }
+
+    fn counters(&self) -> Option<(usize, Counters)> {
+        let counters = match &self.end {
+            End::Active(device) => device.counters,
+            _ => self.counters,
+        };
+        Some((self.number, counters))
+    }
+}
