@@ -19,6 +19,9 @@ const LINE_MAXIMUM: u64 = 16 << 20;
 /// All that a monitor is given, ready to start.
 #[derive(Debug)]
 pub struct Monitor {
+    /// What the user's TAPs were like before, restored with this value: ahead of the run directory's end, which tells that
+    /// nothing is left of the instance.
+    pub taps: Vec<tap::Before>,
     /// Its program.
     pub program: &'static str,
     /// Its run directory, removed with this value.
@@ -35,8 +38,6 @@ pub struct Monitor {
     pub phases: Vec<(Phase, Tsc, Tsc)>,
     /// Sockets at which it listens for a switch.
     pub sockets: Sockets,
-    /// What the user's TAPs were like before, restored with this value.
-    pub taps: Vec<tap::Before>,
 }
 
 /// Sockets that a monitor makes and, confined, cannot remove. Removed with this, unless somebody listens there.
