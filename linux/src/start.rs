@@ -26,6 +26,7 @@ use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VmFd};
 use machine::confine::seccomp::{self, Extra};
 use machine::confine::{privileges, signals};
+use machine::control;
 use machine::ending::Ending;
 use machine::error::Error;
 use machine::host::ioctls::connect_interrupt;
@@ -98,13 +99,7 @@ impl Opened {
         privileges::one_heap();
         let kernel = open(&o.kernel)?;
         let initrd = o.initrd.as_deref().map(open).transpose()?;
-        let listener = o.control.as_ref().map(|path| {
-            let listener = listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
-            listener.map_err(|e| Error::Host {
-                problem: format!("control socket {}: {e}", path.display()),
-                hint: "choose another path, or remove what is left of an instance that ended".into(),
-            })
-        });
+        let listener = o.common.control.as_deref().map(control::listen).transpose()?;
         let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Rng::open()?), Box::new(Balloon::default())];
         for (number, net) in o.nets.iter().enumerate() {
             devices.push(Box::new(open_net(number, net)?));
@@ -115,7 +110,7 @@ impl Opened {
             disk = disk.max(opened.length());
             devices.push(Box::new(Block::new(number, opened)));
         }
-        let (listener, signals) = (listener.transpose()?, signals::stop_requests()?);
+        let signals = signals::stop_requests()?;
         Ok(Self { kvm, kernel, initrd, devices, disk, listener, signals })
     }
 }
@@ -171,14 +166,11 @@ fn give(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
 
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
-    let begun = o.origin.unwrap_or(begun);
+    let begun = o.common.origin.unwrap_or(begun);
     let Opened { kvm, kernel, initrd, devices, disk, listener, signals } = Opened::new(o)?;
     // Never dropped: this thread ends confined, and may not close a descriptor then.
     let kvm = ManuallyDrop::new(kvm);
-    privileges::drop_all(o.no_mounts)?;
-    if let Some(parent) = o.die_with_parent {
-        privileges::die_with(parent)?;
-    }
+    o.common.drop_privileges()?;
     let created = Tsc::now();
     let state = Arc::new(VcpuState::new()?);
     let memory = Memory::new(o.memory)?;
@@ -229,7 +221,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
         state: state.clone(),
         signals,
         grace: GRACE,
-        console: o.console,
+        console: o.common.console,
         channel: guest_channel,
         taps: Vec::new(),
         vhosts: Vec::new(),

@@ -10,6 +10,7 @@
 //! | [`confine`] | privileges, system call filters, signals |
 //! | [`host`] | what is needed of the host's KVM |
 //! | [`control`] | the protocol of the control socket, and its client |
+//! | [`options`] | what the command lines of all monitors have in common |
 //! | [`report`], [`ending`], [`status`], [`timeline`] | what a monitor tells its starter: refused, ready, ended; exit statuses; phases |
 //!
 //! A kind of machine (`vmm`: guests in ring 3) brings what it runs, and an implementation of [`io::Channel`].
@@ -25,6 +26,7 @@ pub mod host;
 pub mod io;
 pub mod memory;
 pub mod net;
+pub mod options;
 pub mod report;
 pub mod status;
 pub mod timeline;

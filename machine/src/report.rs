@@ -1,10 +1,13 @@
 //! What the monitor tells the process that started it, a JSON object a line.
 
 use crate::ending::Ending;
+use crate::error::Error;
+use crate::options::ReportTo;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::FromRawFd;
 use std::sync::OnceLock;
 
 /// A line of the report.
@@ -53,16 +56,53 @@ pub fn call_me(name: &'static str) {
     let _ = PROGRAM.set(name);
 }
 
+/// What this program is called.
+pub fn program() -> &'static str {
+    PROGRAM.get().unwrap_or(&"microvisor-vmm")
+}
+
 /// Says something on standard error. A reader that is gone changes nothing.
 pub fn say(text: &str) {
-    let program = PROGRAM.get().unwrap_or(&"microvisor-vmm");
-    let _ = writeln!(std::io::stderr(), "{program}: {text}");
+    let _ = writeln!(std::io::stderr(), "{}: {text}", program());
+}
+
+/// From now on a panic ends the process, in words. No backtrace: it would open files, which no thread may once the guest
+/// runs.
+pub fn abort_at_panic() {
+    std::panic::set_hook(Box::new(|info| {
+        say(&info.to_string());
+        std::process::abort();
+    }));
 }
 
 /// Sends the report to a descriptor, or, without one, says the end in words on standard error.
 pub struct Reporter(pub Option<File>);
 
 impl Reporter {
+    /// Opens where the report goes, for the program and once more for what it says at its end.
+    #[allow(unsafe_code)]
+    pub fn open(to: Option<&ReportTo>) -> Result<[Self; 2], Error> {
+        let first = to.map(|to| match to {
+            // SAFETY: the starter opened it for this, and nothing else in this process uses it.
+            ReportTo::Descriptor(fd) => Ok(unsafe { File::from_raw_fd(*fd) }),
+            ReportTo::File(path) => File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map_err(|e| Error::Configuration(format!("--report {}: {e}", path.display()))),
+        });
+        let first = first.transpose()?;
+        let second = first.as_ref().and_then(|file| file.try_clone().ok());
+        Ok([Self(first), Self(second)])
+    }
+
+    /// Says that nothing was started, and why; the exit status.
+    pub fn refuse(&mut self, e: &Error) -> u8 {
+        let (message, hint) = (e.to_string(), e.hint().map(str::to_owned));
+        self.send(&Report::Refused { message, hint, status: e.status() });
+        e.status()
+    }
+
     /// Sends a line.
     pub fn send(&mut self, report: &Report) {
         if let Some(file) = &mut self.0 {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use tap::interface_request;
 
 /// Where a namespace is: a path, or a name as `ip netns` has it.
 pub fn path(name: &str) -> PathBuf {
@@ -28,17 +29,6 @@ pub fn inside<T: Send>(netns: Option<&str>, f: impl FnOnce() -> io::Result<T> + 
         });
         there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-/// A request about an interface, to be filled in.
-pub fn interface_request(name: &str) -> libc::ifreq {
-    // SAFETY: an all-zero `ifreq` is valid.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = libc::IFNAMSIZ - 1;
-    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    request
 }
 
 /// A socket for interface requests (netdevice(7)).

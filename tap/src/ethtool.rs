@@ -61,7 +61,7 @@ struct Interface<'a> {
 impl Interface<'_> {
     /// What the kernel writes over `words`, which begin with a command and are at least as long as its answer.
     fn ask(&self, mut words: Vec<u32>) -> io::Result<Vec<u32>> {
-        let mut request = kernel::request(self.name);
+        let mut request = kernel::interface_request(self.name);
         request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
         // SAFETY: `request` and the words that it points to are what the call reads and writes; there are as many as the
         // answer to each of the commands above can have.

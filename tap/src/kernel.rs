@@ -27,8 +27,8 @@ pub fn device() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())?)
 }
 
-/// A request about an interface, to be filled in.
-pub fn request(name: &str) -> libc::ifreq {
+/// A request about an interface (netdevice(7)), to be filled in.
+pub fn interface_request(name: &str) -> libc::ifreq {
     // SAFETY: an all-zero `ifreq` is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name[..crate::NAME_MAXIMUM].iter_mut().zip(name.bytes()) {
@@ -39,7 +39,7 @@ pub fn request(name: &str) -> libc::ifreq {
 
 /// Makes the TAP `name` of this thread's network namespace what `device` reads and writes.
 pub fn attach(device: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Result<()> {
-    let mut request = request(name);
+    let mut request = interface_request(name);
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: `request` is what the call reads and writes.
     checked(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })

@@ -9,7 +9,7 @@ mod ethtool;
 mod kernel;
 
 pub use before::Before;
-pub use kernel::set_offloads;
+pub use kernel::{interface_request, set_offloads};
 
 use std::fmt;
 use std::io;

@@ -6,13 +6,11 @@
 #![no_main]
 #![allow(unsafe_code)]
 
-use machine::error::Error;
-use machine::report::{Report, Reporter, say};
+use machine::report::{Reporter, abort_at_panic};
 use machine::timeline::Tsc;
-use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
-use vmm::options::{self, Command, HELP, Options, ReportTo};
+use vmm::options::{self, Command, HELP};
 
 /// The program. The C library gives Rust's standard library the command line by itself.
 #[unsafe(no_mangle)]
@@ -37,11 +35,7 @@ fn open_standard_descriptors() {
 
 /// Does what the command line says; the exit status.
 fn start(begun: Tsc) -> i32 {
-    // No backtrace: it would open files, which no thread may once the guest runs.
-    std::panic::set_hook(Box::new(|info| {
-        say(&info.to_string());
-        std::process::abort();
-    }));
+    abort_at_panic();
     let (options, prepared) = match options::parse(std::env::args_os()) {
         Ok(Command::Run(options)) => (options, None),
         Ok(Command::Prepared(fd, options)) => (options, Some(fd)),
@@ -53,47 +47,27 @@ fn start(begun: Tsc) -> i32 {
             println!("microvisor-vmm {}", env!("CARGO_PKG_VERSION"));
             return 0;
         }
-        Err(e) => return refuse(&mut Reporter(None), &e),
+        Err(e) => return Reporter(None).refuse(&e).into(),
     };
-    let first = match report(&options) {
-        Ok(first) => first,
-        Err(e) => return refuse(&mut Reporter(None), &e),
+    let [first, mut second] = match Reporter::open(options.common.report.as_ref()) {
+        Ok(both) => both,
+        Err(e) => return Reporter(None).refuse(&e).into(),
     };
-    let mut second = Reporter(first.as_ref().and_then(|f| f.try_clone().ok()));
     let outcome = match prepared {
-        None => vmm::start::run(&options, begun, Reporter(first)),
+        None => vmm::start::run(&options, begun, first),
         Some(fd) => {
             // SAFETY: the starter opened it for this, and nothing else in this process uses it.
             let socket = unsafe { UnixStream::from_raw_fd(fd) };
-            vmm::start::run_prepared(&options, socket, Reporter(first))
+            vmm::start::run_prepared(&options, socket, first)
         }
     };
     match outcome {
         // Nothing is left to tidy that the kernel does not tidy faster.
         Ok(status) => std::process::exit(status.into()),
         Err(e) => {
-            refuse(&mut second, &e);
+            second.refuse(&e);
             // At once: this thread may be confined already, and no longer close what would be dropped.
             std::process::exit(e.status().into())
         }
     }
-}
-
-/// Where the report goes.
-fn report(options: &Options) -> Result<Option<File>, Error> {
-    match &options.report {
-        None => Ok(None),
-        // SAFETY: the starter opened it for this, and nothing else in this process uses it.
-        Some(ReportTo::Descriptor(fd)) => Ok(Some(unsafe { File::from_raw_fd(*fd) })),
-        Some(ReportTo::File(path)) => {
-            let file = File::options().append(true).create(true).open(path);
-            file.map(Some).map_err(|e| Error::Configuration(format!("--report {}: {e}", path.display())))
-        }
-    }
-}
-
-fn refuse(reporter: &mut Reporter, e: &Error) -> i32 {
-    let (message, hint) = (e.to_string(), e.hint().map(str::to_owned));
-    reporter.send(&Report::Refused { message, hint, status: e.status() });
-    e.status().into()
 }

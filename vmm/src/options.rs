@@ -2,7 +2,7 @@
 
 use lexopt::prelude::*;
 use machine::error::Error;
-use machine::timeline::Tsc;
+use machine::options::{Common, Stop, number, on, parse_mac, text, wrong};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -103,15 +103,6 @@ impl Default for NetOptions {
     }
 }
 
-/// Where the report goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReportTo {
-    /// A descriptor that was handed over.
-    Descriptor(RawFd),
-    /// The end of a file.
-    File(PathBuf),
-}
-
 /// Everything that can be asked of a monitor.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -122,13 +113,7 @@ pub struct Options {
     pub memory: Option<u64>,
     pub nets: Vec<NetOptions>,
     pub poll_ns: u32,
-    pub control: Option<PathBuf>,
-    pub console: bool,
-    pub report: Option<ReportTo>,
-    pub origin: Option<Tsc>,
-    /// Process that starts this one, and whose end ends it.
-    pub die_with_parent: Option<i32>,
-    pub no_mounts: bool,
+    pub common: Common,
 }
 
 /// What a command line asks for.
@@ -142,22 +127,6 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-}
-
-fn wrong(what: &str, value: &str) -> Error {
-    Error::Configuration(format!("{what}: {value:?} will not do; see microvisor-vmm --help"))
-}
-
-fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
-    value.parse().map_err(|_| wrong(what, value))
-}
-
-fn on(what: &str, value: &str) -> Result<bool, Error> {
-    match value {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(wrong(what, value)),
-    }
 }
 
 impl FromStr for NetOptions {
@@ -208,16 +177,6 @@ impl FromStr for NetOptions {
     }
 }
 
-/// `02:00:00:00:00:01`, a unicast address.
-pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
-    }
-    (parts.next().is_none() && mac[0] & 1 == 0).then_some(mac)
-}
-
 /// `10.0.0.1/24`: an address and the length of its prefix, at most `bits`.
 fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), Error> {
     let (address, prefix) = text.split_once('/').ok_or_else(|| wrong(what, text))?;
@@ -230,27 +189,7 @@ fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), 
 
 /// Reads the command line.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
-    parse_with(lexopt::Parser::from_iter(arguments)).map_err(|e| match e {
-        Stop::Lexopt(e) => Error::Configuration(format!("{e}; see microvisor-vmm --help")),
-        Stop::Ours(e) => e,
-    })
-}
-
-enum Stop {
-    Lexopt(lexopt::Error),
-    Ours(Error),
-}
-
-impl From<lexopt::Error> for Stop {
-    fn from(e: lexopt::Error) -> Self {
-        Stop::Lexopt(e)
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(e: Error) -> Self {
-        Stop::Ours(e)
-    }
+    Ok(parse_with(lexopt::Parser::from_iter(arguments))?)
 }
 
 fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
@@ -262,36 +201,23 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         memory: None,
         nets: Vec::new(),
         poll_ns: 50_000,
-        control: None,
-        console: true,
-        report: None,
-        origin: None,
-        die_with_parent: None,
-        no_mounts: false,
+        common: Common::default(),
     };
     while let Some(argument) = parser.next()? {
         match argument {
             Long("image") => image = Some(PathBuf::from(parser.value()?)),
             Long("config") => o.config = Some(parser.value()?.into()),
-            Long("set") => o.words.push(word(parser.value()?.string()?)?),
-            Long("memory") => o.memory = Some(memory(&parser.value()?.string()?)?),
-            Long("net") => o.nets.push(parser.value()?.string()?.parse::<NetOptions>()?),
-            Long("poll") => o.poll_ns = poll(&parser.value()?.string()?)?,
-            Long("control") => o.control = Some(parser.value()?.into()),
-            Long("console") => o.console = on("--console", &parser.value()?.string()?)?,
-            Long("report") => o.report = Some(report(parser.value()?)),
-            Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
-            Long("no-mounts") => o.no_mounts = true,
-            Long("die-with-parent") => {
-                // Without a number there is no way to tell that it ended before this line was read.
-                o.die_with_parent = Some(match parser.optional_value() {
-                    Some(pid) => pid.parse()?,
-                    None => machine::confine::privileges::parent(),
-                });
-            }
+            Long("set") => o.words.push(word(text(&mut parser)?)?),
+            Long("memory") => o.memory = Some(memory(&text(&mut parser)?)?),
+            Long("net") => o.nets.push(text(&mut parser)?.parse::<NetOptions>()?),
+            Long("poll") => o.poll_ns = poll(&text(&mut parser)?)?,
             Long("prepared") => prepared = Some(parser.value()?.parse()?),
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
+            Long(name) => {
+                let name = name.to_owned();
+                o.common.take(&name, &mut parser)?;
+            }
             other => return Err(other.unexpected().into()),
         }
     }
@@ -329,13 +255,6 @@ fn memory(text: &str) -> Result<u64, Error> {
         return Err(Error::Configuration(format!("--memory: from 1 to {MEMORY_MAXIMUM_MIB} MiB")));
     }
     Ok(mib << 20)
-}
-
-fn report(to: std::ffi::OsString) -> ReportTo {
-    match to.to_str().and_then(|text| text.parse().ok()) {
-        Some(fd) => ReportTo::Descriptor(fd),
-        None => ReportTo::File(to.into()),
-    }
 }
 
 fn poll(text: &str) -> Result<u32, Error> {

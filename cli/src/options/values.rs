@@ -106,7 +106,7 @@ pub fn interval(text: &str) -> Result<f64, String> {
 /// Checks the value of a device's key that the monitor is given as it is typed.
 pub fn device(key: &str, value: &str) -> Result<(), String> {
     match key {
-        "mac" => vmm::options::parse_mac(value).map(drop).ok_or_else(|| {
+        "mac" => machine::options::parse_mac(value).map(drop).ok_or_else(|| {
             format!("mac: {value:?} is not the address of one device, such as 02:00:00:00:00:01")
         }),
         "queue" => match value.parse::<u32>() {

@@ -7,6 +7,7 @@ use super::restart::Restart;
 use crate::platform::{Event, Shared};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use machine::ending::{Ending, Fault, Registers};
+use machine::vcpu::{Unhandled, unhandled};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
@@ -64,20 +65,10 @@ impl Vcpu {
                 self.shared.read(address, data);
                 return None;
             }
-            Ok(VcpuExit::Intr) => return self.interrupted(),
-            Ok(VcpuExit::Shutdown) => {
-                "a fault while a fault was being delivered; the processor shut down".into()
-            }
-            Ok(VcpuExit::InternalError) => "an instruction that KVM cannot carry out there".into(),
-            Ok(VcpuExit::FailEntry(reason, _)) => format!("entry refused by the processor ({reason:#x})"),
-            Ok(other) => format!("an exit that no guest has reason for: {other:?}"),
-            Err(e) => match e.errno() {
-                libc::EINTR | libc::EAGAIN => return self.interrupted(),
-                libc::EFAULT => "touched memory that the host could not provide".into(),
-                errno => {
-                    let e = std::io::Error::from_raw_os_error(errno);
-                    return Some(Ending::Monitor { message: format!("cannot run the guest: {e}") });
-                }
+            other => match unhandled(other) {
+                Unhandled::Interrupted => return self.interrupted(),
+                Unhandled::Fault(what) => what,
+                Unhandled::End(ending) => return Some(ending),
             },
         };
         let what = format!("processor {}: {what}", self.id);

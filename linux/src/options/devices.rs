@@ -1,7 +1,7 @@
 //! Devices on the command line: `--net KEY=VALUE,..` and `--disk FILE[,ro]`.
 
-use super::{number, wrong};
 use machine::error::Error;
+use machine::options::{number, parse_mac, wrong};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -50,16 +50,6 @@ impl FromStr for NetOptions {
         }
         Ok(Self { tap, mac, mtu, offload })
     }
-}
-
-/// `02:00:00:00:00:01`, a unicast address.
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
-    }
-    (parts.next().is_none() && mac[0] & 1 == 0).then_some(mac)
 }
 
 /// A disk to attach.

@@ -7,10 +7,8 @@ pub use devices::{DiskOptions, NetOptions, TapOf};
 use crate::layout::{DEVICES_MAXIMUM, MEMORY_MAXIMUM, MEMORY_MINIMUM};
 use lexopt::prelude::*;
 use machine::error::Error;
-use machine::timeline::Tsc;
-use std::os::fd::RawFd;
+use machine::options::{Common, Stop, number, text, wrong};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Printed by `--help`.
 pub const HELP: &str = "\
@@ -61,15 +59,6 @@ pub const ALWAYS: usize = 3;
 /// Most net devices and disks.
 pub const ATTACHED_MAXIMUM: usize = DEVICES_MAXIMUM - ALWAYS;
 
-/// Where the report goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReportTo {
-    /// A descriptor that was handed over.
-    Descriptor(RawFd),
-    /// The end of a file.
-    File(PathBuf),
-}
-
 /// Everything that can be asked of a monitor.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
@@ -82,13 +71,7 @@ pub struct Options {
     pub cpus: u8,
     pub nets: Vec<NetOptions>,
     pub disks: Vec<DiskOptions>,
-    pub control: Option<PathBuf>,
-    pub console: bool,
-    pub report: Option<ReportTo>,
-    pub origin: Option<Tsc>,
-    /// Process that starts this one, and whose end ends it.
-    pub die_with_parent: Option<i32>,
-    pub no_mounts: bool,
+    pub common: Common,
 }
 
 impl Default for Options {
@@ -101,12 +84,7 @@ impl Default for Options {
             cpus: 1,
             nets: Vec::new(),
             disks: Vec::new(),
-            control: None,
-            console: true,
-            report: None,
-            origin: None,
-            die_with_parent: None,
-            no_mounts: false,
+            common: Common::default(),
         }
     }
 }
@@ -124,37 +102,9 @@ pub enum Command {
     Version,
 }
 
-fn wrong(what: &str, value: &str) -> Error {
-    Error::Configuration(format!("{what}: {value:?} will not do; see microvisor-linux --help"))
-}
-
-fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
-    value.parse().map_err(|_| wrong(what, value))
-}
-
 /// Reads the command line.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
-    parse_with(lexopt::Parser::from_iter(arguments)).map_err(|e| match e {
-        Stop::Lexopt(e) => Error::Configuration(format!("{e}; see microvisor-linux --help")),
-        Stop::Ours(e) => e,
-    })
-}
-
-enum Stop {
-    Lexopt(lexopt::Error),
-    Ours(Error),
-}
-
-impl From<lexopt::Error> for Stop {
-    fn from(e: lexopt::Error) -> Self {
-        Stop::Lexopt(e)
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(e: Error) -> Self {
-        Stop::Ours(e)
-    }
+    Ok(parse_with(lexopt::Parser::from_iter(arguments))?)
 }
 
 fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
@@ -163,33 +113,18 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         match argument {
             Long("kernel") => kernel = Some(PathBuf::from(parser.value()?)),
             Long("initrd") => o.initrd = Some(parser.value()?.into()),
-            Long("cmdline") => o.command_line = parser.value()?.string()?,
-            Long("memory") => o.memory = memory(&parser.value()?.string()?)?,
-            Long("cpus") => o.cpus = cpus(&parser.value()?.string()?)?,
-            Long("net") => o.nets.push(parser.value()?.string()?.parse::<NetOptions>()?),
-            Long("disk") => o.disks.push(parser.value()?.string()?.parse::<DiskOptions>()?),
-            Long("control") => o.control = Some(parser.value()?.into()),
-            Long("console") => {
-                let value = parser.value()?.string()?;
-                o.console = match value.as_str() {
-                    "on" => true,
-                    "off" => false,
-                    _ => return Err(wrong("--console", &value).into()),
-                };
-            }
-            Long("report") => o.report = Some(report(parser.value()?)),
-            Long("origin") => o.origin = Some(Tsc(parser.value()?.parse()?)),
-            Long("no-mounts") => o.no_mounts = true,
-            Long("die-with-parent") => {
-                // Without a number there is no way to tell that it ended before this line was read.
-                o.die_with_parent = Some(match parser.optional_value() {
-                    Some(pid) => pid.parse()?,
-                    None => machine::confine::privileges::parent(),
-                });
-            }
+            Long("cmdline") => o.command_line = text(&mut parser)?,
+            Long("memory") => o.memory = memory(&text(&mut parser)?)?,
+            Long("cpus") => o.cpus = cpus(&text(&mut parser)?)?,
+            Long("net") => o.nets.push(text(&mut parser)?.parse::<NetOptions>()?),
+            Long("disk") => o.disks.push(text(&mut parser)?.parse::<DiskOptions>()?),
             Long("check") => return Ok(Command::Check),
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
+            Long(name) => {
+                let name = name.to_owned();
+                o.common.take(&name, &mut parser)?;
+            }
             other => return Err(other.unexpected().into()),
         }
     }
@@ -210,13 +145,6 @@ fn memory(text: &str) -> Result<u64, Error> {
 fn cpus(text: &str) -> Result<u8, Error> {
     let count = number("--cpus", text)?;
     if (1..=CPUS_MAXIMUM).contains(&count) { Ok(count) } else { Err(wrong("--cpus", text)) }
-}
-
-fn report(value: std::ffi::OsString) -> ReportTo {
-    match value.to_str().and_then(|text| text.parse().ok()) {
-        Some(fd) => ReportTo::Descriptor(fd),
-        None => ReportTo::File(value.into()),
-    }
 }
 
 #[cfg(test)]

@@ -71,10 +71,10 @@ impl Device for Balloon {
         self.actual = 0;
     }
 
-    fn serve(&mut self, source: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+    fn serve(&mut self, source: Source, _: Tokens, _: &mut WatchSet) -> Result<Served, Broken> {
         let Source::Queue(number) = source else { return Ok(Served::default()) };
         let Some(ring) = self.rings.get_mut(number) else { return Ok(Served::default()) };
-        let (call, more) = ring.serve(|memory, chain| {
+        ring.serve(|memory, chain| {
             for buffer in &chain.buffers {
                 match number {
                     REPORT => discard(memory, buffer.address, buffer.length.into()),
@@ -89,10 +89,6 @@ impl Device for Balloon {
                 }
             }
             Ok(0)
-        })?;
-        if more {
-            watch.look_again(tokens.token(number as u64));
-        }
-        Ok(Served::called(call))
+        })
     }
 }

@@ -274,13 +274,9 @@ impl Device for Block {
         self.ring = None;
     }
 
-    fn serve(&mut self, _: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+    fn serve(&mut self, _: Source, _: Tokens, _: &mut WatchSet) -> Result<Served, Broken> {
         let Some(ring) = &mut self.ring else { return Ok(Served::default()) };
         let (disk, number) = (&self.disk, self.number);
-        let (call, more) = ring.serve(|memory, chain| request(disk, number, memory, chain))?;
-        if more {
-            watch.look_again(tokens.token(0));
-        }
-        Ok(Served::called(call))
+        ring.serve(|memory, chain| request(disk, number, memory, chain))
     }
 }

@@ -80,8 +80,8 @@ impl Console {
         Self { lines, rings: None }
     }
 
-    fn transmit(&mut self) -> Result<(bool, bool), Broken> {
-        let Some([_, ring]) = &mut self.rings else { return Ok((false, false)) };
+    fn transmit(&mut self) -> Result<Served, Broken> {
+        let Some([_, ring]) = &mut self.rings else { return Ok(Served::default()) };
         let lines = &self.lines;
         let mut output = lines.output.lock().expect("no thread panics with the lock");
         let empty = output.is_empty();
@@ -156,13 +156,9 @@ impl Device for Console {
         let _ = watch.set(own_token(tokens, 0), &self.lines.typed, Interest::Read);
     }
 
-    fn serve(&mut self, source: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+    fn serve(&mut self, source: Source, _: Tokens, _: &mut WatchSet) -> Result<Served, Broken> {
         if source == Source::Queue(TRANSMIT) {
-            let (call, more) = self.transmit()?;
-            if more {
-                watch.look_again(tokens.token(TRANSMIT as u64));
-            }
-            return Ok(Served::called(call));
+            return self.transmit();
         }
         if source != Source::Queue(RECEIVE) {
             self.lines.typed.clear();

@@ -38,6 +38,8 @@ impl From<virtio_queue::Error> for Broken {
 pub struct Served {
     /// Used buffers that the driver wants to hear of.
     pub call: bool,
+    /// There is more to serve at the same source.
+    pub more: bool,
     /// What has happened to the device's other end, if that is gone for good.
     pub lost: Option<String>,
 }
@@ -45,7 +47,7 @@ pub struct Served {
 impl Served {
     /// The driver wants to hear of used buffers, or does not.
     pub fn called(call: bool) -> Self {
-        Self { call, lost: None }
+        Self { call, ..Self::default() }
     }
 }
 

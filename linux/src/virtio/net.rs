@@ -84,7 +84,7 @@ impl Net {
         }
         watch.remove(own_token(tokens, TAP));
         watch.look_again(tokens.token(TRANSMIT as u64));
-        Served { call, lost: Some(format!("its TAP is gone: {e}")) }
+        Served { call, more: false, lost: Some(format!("its TAP is gone: {e}")) }
     }
 }
 

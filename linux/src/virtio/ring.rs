@@ -1,6 +1,6 @@
 //! The device's side of a queue: `virtio-queue`'s, in one form for all devices whose buffers this process handles.
 
-use super::device::{Broken, QueueSetup};
+use super::device::{Broken, QueueSetup, Served};
 use crate::memory::{Memory, View};
 use std::collections::VecDeque;
 use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
@@ -110,11 +110,11 @@ impl Ring {
     }
 
     /// Serves up to [`BATCH`] chains, each by `serve`, which says how many bytes it has filled in, or that it can serve
-    /// no more now. Whether the driver wants to hear of it, and whether there is more.
+    /// no more now.
     pub fn serve(
         &mut self,
         mut serve: impl FnMut(&Memory, Chain) -> Result<u32, Broken>,
-    ) -> Result<(bool, bool), Broken> {
+    ) -> Result<Served, Broken> {
         let mut more = true;
         for _ in 0..BATCH {
             let Some(chain) = self.take()? else {
@@ -128,6 +128,6 @@ impl Ring {
             let written = serve(&self.memory, chain)?;
             self.give_back(head, written)?;
         }
-        Ok((self.wants_call()?, more))
+        Ok(Served { call: self.wants_call()?, more, lost: None })
     }
 }

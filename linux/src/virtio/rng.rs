@@ -54,19 +54,15 @@ impl Device for Rng {
         self.ring = None;
     }
 
-    fn serve(&mut self, _: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
+    fn serve(&mut self, _: Source, _: Tokens, _: &mut WatchSet) -> Result<Served, Broken> {
         let Some(ring) = &mut self.ring else { return Ok(Served::default()) };
         let source = &mut self.source;
-        let (call, more) = ring.serve(|memory, chain| {
+        ring.serve(|memory, chain| {
             let mut bytes = [0; REQUEST_MAXIMUM];
             // A source that fails gives nothing, which the driver sees.
             let read = source.read(&mut bytes).unwrap_or(0);
             let Some(buffer) = chain.buffers.iter().find(|b| b.writable) else { return Ok(0) };
             Ok(memory.fill(buffer, &bytes[..read]) as u32)
-        })?;
-        if more {
-            watch.look_again(tokens.token(0));
-        }
-        Ok(Served::called(call))
+        })
     }
 }

@@ -250,7 +250,10 @@ impl Slot {
             return None;
         }
         match inner.device.serve(source, tokens, watch) {
-            Ok(Served { call, lost }) => {
+            Ok(Served { call, more, lost }) => {
+                if more {
+                    watch.look_again(token_of(source, tokens));
+                }
                 if call {
                     self.interrupt.signal();
                 }
@@ -340,6 +343,13 @@ impl Port for Service {
 
     fn counters(&self) -> Option<(usize, Counters)> {
         self.0.lock().device.counters()
+    }
+}
+
+fn token_of(source: Source, tokens: Tokens) -> u64 {
+    match source {
+        Source::Queue(number) => tokens.token(number as u64),
+        Source::Own(number) => own_token(tokens, number),
     }
 }
 

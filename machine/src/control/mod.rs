@@ -1,9 +1,12 @@
 //! The control socket's protocol: one JSON object a line, a [`Request`] answered by a [`Response`]. After a granted
 //! [`Request::Console`] the connection carries raw console bytes both ways.
 
+use crate::error::Error;
 use crate::net::Counters;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 mod client;
 
@@ -11,6 +14,15 @@ pub use client::{CallError, Client};
 
 /// Longest line of the protocol, bytes: a request may carry a whole configuration, escaped.
 pub const LINE_MAXIMUM: usize = 8 << 20;
+
+/// Listens at a path, non-blocking.
+pub fn listen(path: &Path) -> Result<UnixListener, Error> {
+    let listener = listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    listener.map_err(|e| Error::Host {
+        problem: format!("control socket {}: {e}", path.display()),
+        hint: "choose another path, or remove what is left of an instance that ended".into(),
+    })
+}
 
 /// What can be asked of a running instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

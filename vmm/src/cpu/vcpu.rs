@@ -9,7 +9,7 @@ use machine::ending::{Ending, Fault, Registers, has_error_code, page_fault_text,
 use machine::host::ioctls::connect_doorbell;
 use machine::memory::{GuestPhys, Region};
 use machine::timeline::Tsc;
-use machine::vcpu::{Calls, VcpuState, sleep};
+use machine::vcpu::{Calls, Unhandled, VcpuState, sleep, unhandled};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -79,23 +79,13 @@ impl Vcpu<'_> {
             Ok(VcpuExit::MmioRead(address, data)) => {
                 format!("load of {} bytes from {address:#x}, which cannot be read", data.len())
             }
-            Ok(VcpuExit::Intr) => return self.interrupted(),
-            Ok(VcpuExit::Shutdown) => {
-                "a fault while a fault was being delivered; the processor shut down".into()
-            }
-            Ok(VcpuExit::InternalError) => "an instruction that KVM cannot carry out there".into(),
-            Ok(VcpuExit::FailEntry(reason, _)) => format!("entry refused by the processor ({reason:#x})"),
             Ok(VcpuExit::Hlt) => "halted the processor".into(),
             Ok(VcpuExit::IoIn(port, _) | VcpuExit::IoOut(port, _)) => format!("I/O to port {port:#x}"),
             Ok(VcpuExit::Hypercall(_)) => "made a hypercall".into(),
-            Ok(other) => format!("an exit that no guest has reason for: {other:?}"),
-            Err(e) => match e.errno() {
-                libc::EINTR | libc::EAGAIN => return self.interrupted(),
-                libc::EFAULT => "touched memory that the host could not provide".into(),
-                errno => {
-                    let e = std::io::Error::from_raw_os_error(errno);
-                    return Exit::End(Ending::Monitor { message: format!("cannot run the guest: {e}") });
-                }
+            other => match unhandled(other) {
+                Unhandled::Interrupted => return self.interrupted(),
+                Unhandled::Fault(what) => what,
+                Unhandled::End(ending) => return Exit::End(ending),
             },
         };
         Exit::End(self.fault(what))

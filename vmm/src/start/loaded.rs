@@ -149,7 +149,7 @@ impl Made {
             state: self.state.clone(),
             signals,
             grace: GRACE,
-            console: options.console,
+            console: options.common.console,
             channel,
             taps,
             vhosts,

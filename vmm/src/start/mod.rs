@@ -39,7 +39,7 @@ const USUAL_DEVICES: usize = 1;
 
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
-    let begun = options.origin.unwrap_or(begun);
+    let begun = options.common.origin.unwrap_or(begun);
     let (opened, files) = Opened::directly(options)?;
     let devices = options.nets.iter().filter(|net| net.vhost_user.is_some()).count();
     let made = Made::new(opened.drop_privileges(options)?, None, devices)?;
@@ -52,7 +52,7 @@ pub fn run_prepared(ahead: &Options, socket: UnixStream, reporter: Reporter) -> 
     let opened = Opened::ahead(ahead)?;
     let made = Made::new(opened.drop_privileges(ahead)?, ahead.memory, USUAL_DEVICES)?;
     let Some((options, files)) = prepared::wait(socket)? else { return Ok(0) };
-    let begun = options.origin.unwrap_or_else(Tsc::now);
+    let begun = options.common.origin.unwrap_or_else(Tsc::now);
     let loaded = made.load(&options, files, reporter, begun, None)?;
     loaded.confine()?.enter()
 }

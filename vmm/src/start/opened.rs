@@ -5,6 +5,7 @@ use super::prepared::Files;
 use crate::options::Options;
 use kvm_ioctls::Kvm;
 use machine::confine::{privileges, signals};
+use machine::control;
 use machine::error::Error;
 use machine::host;
 use machine::vhost::connector::Connector;
@@ -59,28 +60,19 @@ impl Opened {
         privileges::one_heap();
         // Before any thread: the connector is a process forked from this one.
         let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
-        let listener = options.control.as_ref().map(|path| {
-            let listener = listener::bind(path).and_then(|l| l.set_nonblocking(true).map(|()| l));
-            listener.map_err(|e| Error::Host {
-                problem: format!("control socket {}: {e}", path.display()),
-                hint: "choose another path, or remove what is left of an instance that ended".into(),
-            })
-        });
+        let listener = options.common.control.as_deref().map(control::listen).transpose()?;
         let mut random = [0; 32];
         // Without it a guest's secrets would be guessed.
         File::open("/dev/urandom")
             .and_then(|mut f| f.read_exact(&mut random))
             .map_err(|source| Error::System { doing: "read random bytes", source })?;
-        let (listener, signals) = (listener.transpose()?, Some(signals::stop_requests()?));
+        let signals = Some(signals::stop_requests()?);
         Ok(Self { kvm, connector, ends: Vec::new(), listener, signals, random })
     }
 
     /// Gives up all that opening took.
     pub fn drop_privileges(self, options: &Options) -> Result<Unprivileged, Error> {
-        privileges::drop_all(options.no_mounts)?;
-        if let Some(parent) = options.die_with_parent {
-            privileges::die_with(parent)?;
-        }
+        options.common.drop_privileges()?;
         Ok(Unprivileged(self))
     }
 }

@@ -1,0 +1,145 @@
+//! What the command lines of all monitors have in common.
+
+use crate::confine::privileges;
+use crate::error::Error;
+use crate::report::program;
+use crate::timeline::Tsc;
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where the report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportTo {
+    /// A descriptor that was handed over.
+    Descriptor(RawFd),
+    /// The end of a file.
+    File(PathBuf),
+}
+
+impl From<OsString> for ReportTo {
+    fn from(value: OsString) -> Self {
+        match value.to_str().and_then(|text| text.parse().ok()) {
+            Some(fd) => Self::Descriptor(fd),
+            None => Self::File(value.into()),
+        }
+    }
+}
+
+/// What can be asked of every monitor.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Common {
+    pub control: Option<PathBuf>,
+    pub console: bool,
+    pub report: Option<ReportTo>,
+    pub origin: Option<Tsc>,
+    /// Process that starts this one, and whose end ends it.
+    pub die_with_parent: Option<i32>,
+    pub no_mounts: bool,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            control: None,
+            console: true,
+            report: None,
+            origin: None,
+            die_with_parent: None,
+            no_mounts: false,
+        }
+    }
+}
+
+impl Common {
+    /// Takes the long option of this name, with its value. Errors: also if it is none of these.
+    pub fn take(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Stop> {
+        match name {
+            "control" => self.control = Some(parser.value()?.into()),
+            "console" => self.console = on("--console", &text(parser)?)?,
+            "report" => self.report = Some(parser.value()?.into()),
+            "origin" => self.origin = Some(Tsc(lexopt::ValueExt::parse(&parser.value()?)?)),
+            "no-mounts" => self.no_mounts = true,
+            "die-with-parent" => {
+                // Without a number there is no way to tell that it ended before this line was read.
+                self.die_with_parent = Some(match parser.optional_value() {
+                    Some(pid) => lexopt::ValueExt::parse(&pid)?,
+                    None => privileges::parent(),
+                });
+            }
+            _ => return Err(lexopt::Error::UnexpectedOption(format!("--{name}")).into()),
+        }
+        Ok(())
+    }
+
+    /// Gives up all that opening took, and follows the starter if that is wanted.
+    pub fn drop_privileges(&self) -> Result<(), Error> {
+        privileges::drop_all(self.no_mounts)?;
+        self.die_with_parent.map_or(Ok(()), privileges::die_with)
+    }
+}
+
+/// Why a command line is not read to its end.
+pub enum Stop {
+    /// It is no command line.
+    Lexopt(lexopt::Error),
+    /// It asks for what cannot be.
+    Ours(Error),
+}
+
+impl From<lexopt::Error> for Stop {
+    fn from(e: lexopt::Error) -> Self {
+        Stop::Lexopt(e)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Self {
+        Stop::Ours(e)
+    }
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Lexopt(e) => Error::Configuration(format!("{e}; see {} --help", program())),
+            Stop::Ours(e) => e,
+        }
+    }
+}
+
+/// An option's value as text.
+pub fn text(parser: &mut lexopt::Parser) -> Result<String, Stop> {
+    Ok(lexopt::ValueExt::string(parser.value()?)?)
+}
+
+/// A value that an option cannot have.
+pub fn wrong(what: &str, value: &str) -> Error {
+    Error::Configuration(format!("{what}: {value:?} will not do; see {} --help", program()))
+}
+
+/// A number, an address and the like.
+pub fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
+    value.parse().map_err(|_| wrong(what, value))
+}
+
+/// `on` or `off`.
+pub fn on(what: &str, value: &str) -> Result<bool, Error> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(wrong(what, value)),
+    }
+}
+
+/// `02:00:00:00:00:01`, a unicast address.
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    (parts.next().is_none() && mac[0] & 1 == 0).then_some(mac)
+}
