@@ -23,6 +23,8 @@ pub mod instance;
 pub mod network;
 pub mod node;
 pub mod process;
+pub mod removal;
+pub mod service;
 pub mod settings;
 pub mod store;
 pub mod tls;

@@ -3,12 +3,12 @@
 #![deny(unsafe_code)]
 
 use api::Problem;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use node::http::{self, Peer};
 use node::node::Node;
-use node::process;
 use node::settings::Settings;
-use node::tls::Tls;
+use node::tls::{Credentials, Tls};
+use node::{process, removal, service};
 use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -28,9 +28,15 @@ struct Options {
     /// Check the configuration and end
     #[arg(long)]
     check: bool,
+    /// End all instances and the switch at once, which outlive the daemon, and end; before MicroVisor is removed
+    #[arg(long)]
+    end_all: bool,
     /// Print the API's description (OpenAPI 3.1) and end
     #[arg(long)]
     openapi: bool,
+    /// Print the manual page and end
+    #[arg(long)]
+    man: bool,
     /// Log as JSON, one object a line
     #[arg(long)]
     log_json: bool,
@@ -67,6 +73,10 @@ fn abort_at_panic() {
 fn main() -> ExitCode {
     abort_at_panic();
     node::failpoint::set_up();
+    let handed_over = match service::socket() {
+        Ok(socket) => socket,
+        Err(e) => return fail(&e.to_string(), None, HOST),
+    };
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(e) => {
@@ -78,6 +88,10 @@ fn main() -> ExitCode {
     if options.openapi {
         println!("{}", http::document());
         return ExitCode::SUCCESS;
+    }
+    if options.man {
+        let written = clap_mangen::Man::new(Options::command()).section("8").render(&mut std::io::stdout());
+        return written.map_or_else(|e| fail(&e.to_string(), None, HOST), |()| ExitCode::SUCCESS);
     }
     let settings = match options.settings.read() {
         Ok(settings) => settings,
@@ -111,7 +125,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("threads: {e}"), None, HOST),
     };
-    runtime.block_on(run(settings))
+    if options.end_all {
+        return match runtime.block_on(removal::end_all(&settings)) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(e) => fail(&e.to_string(), e.hint.as_deref(), HOST),
+        };
+    }
+    runtime.block_on(run(settings, handed_over))
 }
 
 /// The API's socket. One that nobody listens on any more is replaced.
@@ -136,10 +156,29 @@ async fn listen(path: &Path) -> Result<UnixListener, String> {
     Ok(listener)
 }
 
-async fn run(settings: Settings) -> ExitCode {
-    let socket = settings.socket();
-    // Taken first: two daemons must not look after the same instances.
-    let listener = match listen(&socket).await {
+/// The API's socket as the service manager has made it, where clients look for it.
+fn adopt(listener: std::os::unix::net::UnixListener, path: &Path) -> Result<UnixListener, String> {
+    let problem = |e: std::io::Error| format!("the service manager's socket: {e}");
+    let address = listener.local_addr().map_err(problem)?;
+    if address.as_pathname() != Some(path) {
+        let place = address.as_pathname().unwrap_or(Path::new("another place")).display();
+        return Err(format!("the service manager listens at {place}, and not at {}", path.display()));
+    }
+    listener.set_nonblocking(true).map_err(problem)?;
+    UnixListener::from_std(listener).map_err(problem)
+}
+
+/// `handed_over` is the API's socket if the service manager has made it, which then keeps it.
+async fn run(settings: Settings, handed_over: Option<std::os::unix::net::UnixListener>) -> ExitCode {
+    let (socket, is_ours) = (settings.socket(), handed_over.is_none());
+    // It may have been removed by others.
+    let remove = || drop(is_ours.then(|| std::fs::remove_file(&socket)));
+    let listening = match handed_over {
+        Some(listener) => adopt(listener, &socket),
+        // Taken first: two daemons must not look after the same instances.
+        None => listen(&socket).await,
+    };
+    let listener = match listening {
         Ok(listener) => listener,
         Err(e) => return fail(&e, Some("choose others with --run and --state"), HOST),
     };
@@ -147,38 +186,68 @@ async fn run(settings: Settings) -> ExitCode {
     let node = match Node::begin(settings).await {
         Ok(node) => node,
         Err(e) => {
-            let _ = std::fs::remove_file(&socket);
+            remove();
             return fail(&e.to_string(), e.hint.as_deref(), HOST);
         }
     };
-    let (Ok(mut terminated), Ok(mut interrupted)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminated), Ok(mut interrupted), Ok(mut reload)] = signals else {
         return fail("signals cannot be waited for", None, HOST);
     };
     let router = http::router(node.clone());
     let remote = match remote(&node.settings).await {
         Ok(remote) => remote,
         Err(e) => {
-            let _ = std::fs::remove_file(&socket);
+            remove();
             return fail(&e.to_string(), e.hint.as_deref(), HOST);
         }
     };
     tracing::info!(socket = %socket.display(), "the node is ready");
+    service::ready(&node);
+    let credentials = match &remote {
+        Remote::Tls(_, credentials) => Some(credentials.clone()),
+        _ => None,
+    };
+    let reloads = async {
+        while reload.recv().await.is_some() {
+            tokio::task::block_in_place(|| reread(&node.settings, credentials.as_ref()));
+        }
+    };
     let served = tokio::select! {
+        () = reloads => Ok(()),
         outcome = http::serve(listener, router.clone(), http::LOCAL, |stream, _| Peer::local(stream)) => outcome,
         outcome = serve(remote, router) => outcome,
         _ = terminated.recv() => Ok(()),
         _ = interrupted.recv() => Ok(()),
     };
+    service::stopping();
     node.prepared.close().await;
     node.confinement.groups.close();
     node.events.flush();
-    // It may have been removed by others.
-    let _ = std::fs::remove_file(&socket);
+    remove();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => fail(&e.to_string(), None, HOST),
+    }
+}
+
+/// Reads the settings and what they name again; what is wrong with them leaves everything as it was.
+fn reread(running: &Settings, credentials: Option<&Credentials>) {
+    let read = Options::try_parse().map_err(|e| e.to_string());
+    let settings = match read.and_then(|o| o.settings.read().map_err(|e| e.to_string())) {
+        Ok(settings) => settings,
+        Err(e) => return tracing::error!("nothing is reloaded: {e}"),
+    };
+    if let (Some(credentials), Some(certificate), Some(key)) =
+        (credentials, &settings.tls_certificate, &settings.tls_key)
+    {
+        match credentials.replace(certificate, key) {
+            Ok(()) => tracing::info!("the certificate is read again"),
+            Err(e) => tracing::error!("the certificate stays as it was: {e}"),
+        }
+    }
+    for key in settings.in_force_later(running) {
+        tracing::warn!(key, "it is changed with the next start of the daemon");
     }
 }
 
@@ -186,7 +255,7 @@ async fn run(settings: Settings) -> ExitCode {
 enum Remote {
     Nowhere,
     Plain(TcpListener),
-    Tls(Tls),
+    Tls(Tls, Credentials),
 }
 
 async fn remote(settings: &Settings) -> Result<Remote, Problem> {
@@ -195,7 +264,10 @@ async fn remote(settings: &Settings) -> Result<Remote, Problem> {
         TcpListener::bind(address).await.map_err(|e| Problem::host(format!("listen at {address}: {e}")))?;
     tracing::info!(address = listener.local_addr().map_or(address, |a| a).to_string(), "listening");
     match (&settings.tls_certificate, &settings.tls_key) {
-        (Some(certificate), Some(key)) => Ok(Remote::Tls(Tls::new(listener, certificate, key)?)),
+        (Some(certificate), Some(key)) => {
+            let credentials = Credentials::read(certificate, key)?;
+            Ok(Remote::Tls(Tls::new(listener, credentials.clone())?, credentials))
+        }
         _ => Ok(Remote::Plain(listener)),
     }
 }
@@ -206,6 +278,6 @@ async fn serve(remote: Remote, router: axum::Router) -> std::io::Result<()> {
         Remote::Plain(listener) => {
             http::serve(listener, router, http::REMOTE, |_, peer| Peer::remote(peer)).await
         }
-        Remote::Tls(tls) => http::serve(tls, router, http::REMOTE, |_, peer| Peer::remote(peer)).await,
+        Remote::Tls(tls, _) => http::serve(tls, router, http::REMOTE, |_, peer| Peer::remote(peer)).await,
     }
 }

@@ -108,6 +108,21 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Keys of these settings that differ from those of a running daemon, and are in force with its next start only:
+    /// all but the files of TLS.
+    pub fn in_force_later(&self, running: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("state", self.state != running.state),
+            ("run", self.run != running.run),
+            ("socket", self.socket != running.socket),
+            ("listen", self.listen != running.listen),
+            ("switch-cpus", self.switch_cpus != running.switch_cpus),
+            ("prepared", self.prepared != running.prepared),
+            ("events", self.events != running.events),
+        ];
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
     /// Folder of what outlives the host's start.
     pub fn state(&self) -> &Path {
         self.state.as_deref().unwrap_or(Path::new("/var/lib/microvisor"))
@@ -121,5 +136,34 @@ impl Settings {
     /// The API's socket.
     pub fn socket(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| self.run().join("api.sock"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file that packages install.
+    const INSTALLED: &str = include_str!("../../packaging/node.toml");
+
+    #[test]
+    fn the_installed_file_names_every_key_and_changes_nothing() {
+        let command = Settings::augment_args(clap::Command::new("node"));
+        let keys = command.get_arguments().filter_map(|a| a.get_long()).filter(|&key| key != "config");
+        for key in keys {
+            assert!(INSTALLED.contains(&format!("\n#{key} = ")), "{key} is missing");
+        }
+        let nothing: Settings = toml::from_str(INSTALLED).unwrap();
+        assert!(nothing.in_force_later(&Settings::default()).is_empty());
+        // With its keys in force it is understood, too.
+        let all: String = INSTALLED
+            .lines()
+            .filter_map(|l| l.strip_prefix('#').filter(|l| !l.starts_with(' ')))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let all: Settings = toml::from_str(&all).unwrap();
+        assert_eq!(
+            (all.state(), all.run(), all.events),
+            (Settings::default().state(), Settings::default().run(), Some(100_000))
+        );
     }
 }

@@ -3,7 +3,7 @@
 use api::Problem;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -27,6 +27,32 @@ pub struct Tls {
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
 }
 
+/// What the next handshakes are made with.
+#[derive(Clone)]
+pub struct Credentials(Arc<RwLock<TlsAcceptor>>);
+
+impl Credentials {
+    /// Reads a certificate with its chain and its key, PEM.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, Problem> {
+        Ok(Self(Arc::new(RwLock::new(acceptor(certificate, key)?))))
+    }
+
+    /// Reads others. If they cannot be used, the former ones stay.
+    pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), Problem> {
+        let new = acceptor(certificate, key)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(())
+    }
+
+    fn now(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Problem> {
+    Ok(TlsAcceptor::from(Arc::new(configuration(certificate, key)?)))
+}
+
 /// Reads certificates and key, PEM.
 fn configuration(certificate: &Path, key: &Path) -> Result<ServerConfig, Problem> {
     let wrong = |path: &Path, e: &dyn std::fmt::Display| Problem::host(format!("{}: {e}", path.display()));
@@ -42,8 +68,7 @@ fn configuration(certificate: &Path, key: &Path) -> Result<ServerConfig, Problem
 
 impl Tls {
     /// Takes connections from a listener.
-    pub fn new(listener: TcpListener, certificate: &Path, key: &Path) -> Result<Self, Problem> {
-        let acceptor = TlsAcceptor::from(Arc::new(configuration(certificate, key)?));
+    pub fn new(listener: TcpListener, credentials: Credentials) -> Result<Self, Problem> {
         let address = listener.local_addr().map_err(|e| Problem::host(e.to_string()))?;
         let (to, ready) = mpsc::channel(HANDSHAKES);
         let places = Arc::new(Semaphore::new(HANDSHAKES));
@@ -54,7 +79,7 @@ impl Tls {
                     tokio::time::sleep(AGAIN).await;
                     continue;
                 };
-                let (acceptor, to) = (acceptor.clone(), to.clone());
+                let (acceptor, to) = (credentials.now(), to.clone());
                 tokio::spawn(async move {
                     let _place = place;
                     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {

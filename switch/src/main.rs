@@ -2,7 +2,7 @@
 
 #![deny(unsafe_code)]
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use signal_hook::low_level::pipe;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -26,6 +26,9 @@ struct Options {
     /// Check the configuration file and end
     #[arg(long, requires = "config")]
     check: bool,
+    /// Print the manual page and end
+    #[arg(long)]
+    man: bool,
 }
 
 /// The configuration or the command line is refused.
@@ -67,6 +70,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { REFUSED } else { 0 });
         }
     };
+    if options.man {
+        let written = clap_mangen::Man::new(Options::command()).section("8").render(&mut io::stdout());
+        return written.map_or_else(|e| fail(&e.to_string(), HOST), |()| ExitCode::SUCCESS);
+    }
     let mut config = Config::default();
     if let Some(path) = &options.config {
         let text = match std::fs::read_to_string(path) {

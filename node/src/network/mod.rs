@@ -8,7 +8,7 @@ pub mod takeover;
 
 pub use addresses::Addresses;
 pub use host::set_up;
-pub use supervisor::SwitchSupervisor;
+pub use supervisor::{SwitchSupervisor, recorded_switch};
 
 use api::Problem;
 use api::flavor::Flavor;

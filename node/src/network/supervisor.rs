@@ -68,6 +68,12 @@ struct InstancePorts {
     announced: BTreeMap<String, AnnouncedConfig>,
 }
 
+/// The switch that the store says was started, if it still runs.
+pub fn recorded_switch(store: &Store) -> Result<Option<Process>, Problem> {
+    let recorded: Option<SwitchProcess> = store.fact(FACT)?;
+    Ok(recorded.and_then(|f| Process::find(f.pid, f.began)))
+}
+
 impl SwitchSupervisor {
     /// Finds or starts the switch.
     pub async fn begin(
@@ -87,8 +93,7 @@ impl SwitchSupervisor {
             instances: Mutex::default(),
         });
         supervisor.recall()?;
-        let recorded: Option<SwitchProcess> = supervisor.store.fact(FACT)?;
-        let mut recorded = recorded.and_then(|f| Process::find(f.pid, f.began)).map(Arc::new);
+        let mut recorded = recorded_switch(&supervisor.store)?.map(Arc::new);
         let mut tries = TRIES;
         let process = loop {
             let process = match recorded.take() {
