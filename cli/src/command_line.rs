@@ -1,5 +1,6 @@
 //! The command line: every command with its options, help and an example.
 
+use crate::completion;
 use crate::instance::click::ClickCommand;
 use crate::instance::timeline::Forms;
 use crate::node::images::ImageCommand;
@@ -8,6 +9,7 @@ use crate::node::tokens::TokenCommand;
 use crate::options::{RunOptions, values};
 use crate::switch::SwitchOptions;
 use clap::{Parser, Subcommand};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -43,7 +45,7 @@ pub enum Command {
     #[command(after_help = "Example: microvisor stop firewall --grace 10")]
     Stop {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::instances))]
         names: Vec<String>,
         /// How long they may take to stop, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = values::seconds)]
@@ -53,12 +55,14 @@ pub enum Command {
     #[command(after_help = "Example: microvisor console firewall")]
     Console {
         /// Name of the instance
+        #[arg(add = ArgValueCandidates::new(completion::instances))]
         name: String,
     },
     /// Read and write handlers of an instance's Click elements, or replace its configuration
     #[command(after_help = "Example: microvisor click firewall read passed.count")]
     Click {
         /// Name of the instance
+        #[arg(add = ArgValueCandidates::new(completion::instances))]
         name: String,
         /// What to do
         #[command(subcommand)]
@@ -68,6 +72,7 @@ pub enum Command {
     #[command(after_help = "Example: microvisor elements IPFilter")]
     Elements {
         /// Name of an element
+        #[arg(add = ArgValueCandidates::new(completion::elements))]
         name: Option<String>,
         /// Print JSON
         #[arg(long)]
@@ -80,6 +85,7 @@ pub enum Command {
     #[command(after_help = "Example: microvisor inspect clickos")]
     Inspect {
         /// Image file, name of a built-in image, or name of an instance
+        #[arg(add = ArgValueCompleter::new(completion::inspectable))]
         what: String,
         /// Print JSON
         #[arg(long)]
@@ -96,35 +102,35 @@ pub enum Command {
     #[command(after_help = "Example: microvisor start firewall")]
     Start {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
     },
     /// Stop instances of the node and start them again
     #[command(after_help = "Example: microvisor reboot firewall")]
     Reboot {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
     },
     /// Pause the guests of instances of the node
     #[command(after_help = "Example: microvisor pause firewall")]
     Pause {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
     },
     /// Resume paused guests
     #[command(after_help = "Example: microvisor resume firewall")]
     Resume {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
     },
     /// Delete instances of the node
     #[command(after_help = "Example: microvisor rm --force firewall")]
     Rm {
         /// Names of instances
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
         /// End those that run
         #[arg(long, short)]
@@ -134,6 +140,7 @@ pub enum Command {
     #[command(after_help = "Example: microvisor logs firewall")]
     Logs {
         /// Name of the instance
+        #[arg(add = ArgValueCandidates::new(completion::node_instances))]
         name: String,
     },
     /// Manage networks of the node
@@ -157,6 +164,13 @@ pub enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Show how the node is: version, instances, switch, host
+    #[command(after_help = "Example: microvisor status")]
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what happened on the node
     #[command(after_help = "Example: microvisor events --follow")]
     Events {
@@ -173,7 +187,8 @@ pub enum Command {
     #[command(after_help = "Example: microvisor timeline firewall")]
     Timeline {
         /// Name of the instance
-        #[arg(required_unless_present = "stats", conflicts_with = "stats")]
+        #[arg(required_unless_present = "stats", conflicts_with = "stats",
+            add = ArgValueCandidates::new(completion::instances))]
         name: Option<String>,
         /// Show percentiles of every phase over the node's last instances
         #[arg(long)]
@@ -194,6 +209,13 @@ pub enum Command {
         /// End after this many updates
         #[arg(long, short = 'n', value_name = "COUNT")]
         count: Option<u64>,
+    },
+    /// Say what this host has and lacks, each with the next step; exit status 124 if something is missing
+    #[command(after_help = "Example: microvisor doctor")]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print a completion script for a shell
     #[command(after_help = "Example: microvisor completion bash > /etc/bash_completion.d/microvisor")]

@@ -59,6 +59,11 @@ fn pages() -> Vec<Page> {
     pages
 }
 
+/// Names of all classes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    click::elements::manual().chain(click_host::manual()).map(|(_, class)| class.name)
+}
+
 impl Page {
     fn also(&mut self, of_host: &Self) {
         self.text = format!("{}\n\n# On a host\n{}", self.text.trim_end(), of_host.text);

@@ -8,6 +8,8 @@
 //! | `node` | what is asked of the node |
 //! | `instance` | commands on a running instance, with or without the node |
 //! | `switch` | commands on a switch |
+//! | `completion` | what shells offer after Tab |
+//! | `doctor` | what this host has and lacks |
 //! | `elements`, `images` | the manual of Click elements; images and configurations by name |
 //! | `output` | what is printed, and why a command failed |
 //! | `process` | system calls |
@@ -15,6 +17,8 @@
 #![deny(unsafe_code)]
 
 mod command_line;
+mod completion;
+mod doctor;
 mod elements;
 mod images;
 mod instance;
@@ -45,6 +49,7 @@ fn abort_at_panic() {
 
 fn main() -> ExitCode {
     abort_at_panic();
+    completion::answer();
     let begun = Tsc::now();
     let outcome = match CommandLine::try_parse() {
         Ok(line) => execute(line.command, begun),
@@ -86,15 +91,13 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
         Command::Net { command } => node::networks::net(&command),
         Command::Token { command } => node::tokens::token(&command),
         Command::Image { command } => node::images::image(&command),
+        Command::Status { json } => node::status::status(json),
         Command::Events { follow, json } => node::events::events(follow, json),
         Command::Timeline { name: Some(name), forms, .. } => instance::timeline::timeline(&name, forms),
         Command::Timeline { last, forms, .. } => node::timelines::statistics(last, forms.json),
         Command::Top { interval, count } => node::top::top(Duration::from_secs_f64(interval), count),
-        Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut CommandLine::command(), "microvisor", &mut script);
-            output::print(script)
-        }
+        Command::Doctor { json } => doctor::doctor(json),
+        Command::Completion { shell } => completion::script(shell),
         Command::Man { folder } => clap_mangen::generate_to(CommandLine::command(), &folder)
             .map_err(|e| Failure::new(format!("{}: {e}", folder.display()), status::HOST)),
     }?;

@@ -74,7 +74,7 @@ fn call(name: &str, request: &Request) -> Result<Response, Refusal> {
 }
 
 /// A time span, as long as a word.
-fn up_words(up: Duration) -> String {
+pub fn up_words(up: Duration) -> String {
     match up.as_secs() {
         s @ 0..60 => format!("{s} s"),
         s @ 60..3600 => format!("{} min", s / 60),

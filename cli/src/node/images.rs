@@ -1,11 +1,13 @@
 //! `microvisor image`: images of the node.
 
 use super::escaped;
+use crate::completion;
 use crate::output::{self, Failure};
 use api::client::Method;
 use api::client::{Body, Client};
 use api::image::{Image, LONGEST};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use machine::status;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,7 @@ pub enum ImageCommand {
     #[command(after_help = "Example: microvisor image rm router")]
     Rm {
         /// Names of images
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::imported_images))]
         names: Vec<String>,
     },
 }

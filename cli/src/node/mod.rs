@@ -5,7 +5,7 @@
 //! | `daemon` | `node` |
 //! | [`create`] | `run --network` |
 //! | [`instances`] | `start`, `reboot`, `pause`, `resume`, `rm`, `logs`, and what others ask about instances |
-//! | [`networks`], [`images`], [`tokens`], [`events`], [`timelines`], [`top`] | `net`, `image`, `token`, `events`, `timeline --stats`, `top` |
+//! | [`networks`], [`images`], [`tokens`], [`events`], [`timelines`], [`top`], [`status`] | `net`, `image`, `token`, `events`, `timeline --stats`, `top`, `status` |
 
 pub mod create;
 pub mod daemon;
@@ -13,21 +13,22 @@ pub mod events;
 pub mod images;
 pub mod instances;
 pub mod networks;
+pub mod status;
 pub mod timelines;
 pub mod tokens;
 pub mod top;
 
 use crate::output::Failure;
 use api::problem::Problem;
-use machine::status;
+use machine::status as exit;
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let status = match problem.kind.strip_prefix("urn:microvisor:").unwrap_or_default() {
-            "invalid" | "configuration" => status::CONFIGURATION_REFUSED,
-            "permission" => status::PERMISSION,
-            "absent" | "taken" | "conflict" | "host" => status::HOST,
-            _ => status::MONITOR,
+            "invalid" | "configuration" => exit::CONFIGURATION_REFUSED,
+            "permission" => exit::PERMISSION,
+            "absent" | "taken" | "conflict" | "host" => exit::HOST,
+            _ => exit::MONITOR,
         };
         Failure::Message { message: problem.detail, hint: problem.hint, status }
     }

@@ -1,11 +1,13 @@
 //! `microvisor net`: networks of the node.
 
 use super::escaped;
+use crate::completion;
 use crate::options::values;
 use crate::output::{self, Failure};
 use api::client::Client;
 use api::network::{FLOOD_LIMIT, HostPort, Network, Uplink};
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use switch::config::BondMode;
 
 /// What can be done with networks.
@@ -28,7 +30,7 @@ pub enum NetCommand {
     #[command(after_help = "Example: microvisor net rm blue")]
     Rm {
         /// Names of networks
-        #[arg(required = true)]
+        #[arg(required = true, add = ArgValueCandidates::new(completion::networks))]
         names: Vec<String>,
     },
 }

@@ -6,7 +6,9 @@ pub mod tap;
 pub mod values;
 pub mod vhost_user;
 
+use crate::completion;
 use clap::{Args, ValueEnum};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use kernel::KernelOptions;
 use network::{NetworkOption, RestartOption};
 use std::path::PathBuf;
@@ -28,7 +30,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct RunOptions {
     /// Click file, guest image, or name of a built-in image
-    #[arg(required_unless_present = "kernel", conflicts_with = "kernel")]
+    #[arg(required_unless_present = "kernel", conflicts_with = "kernel", add = ArgValueCompleter::new(completion::runnable))]
     pub what: Option<String>,
     #[command(flatten)]
     pub linux: KernelOptions,
@@ -53,10 +55,10 @@ pub struct RunOptions {
     ///
     /// Keys: address=A, the guest's address; mac=ADDRESS; anti-spoofing=on|off (turn it off for routers);
     /// allow=ADDRESS[/LENGTH][@MAC], what it may send from besides, again for each
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", add = ArgValueCandidates::new(completion::networks))]
     pub network: Vec<NetworkOption>,
     /// Size of the instance, by the name of a flavor of the node
-    #[arg(long, requires = "network")]
+    #[arg(long, requires = "network", add = ArgValueCandidates::new(completion::flavors))]
     pub flavor: Option<String>,
     /// When the node restarts the instance: never, on-failure, always
     #[arg(long, requires = "network", value_name = "WHEN")]

@@ -1,0 +1,41 @@
+//! `microvisor status`: how the node is.
+
+use crate::instance::up_words;
+use crate::output::{self, Failure};
+use api::client::Client;
+use api::status::Status;
+use machine::timeline::unix_ns;
+use std::time::Duration;
+
+fn text(s: &Status) -> String {
+    let up = up_words(Duration::from_nanos(unix_ns().saturating_sub(s.started_unix_ns)));
+    let instances: Vec<String> =
+        s.instances.iter().map(|(state, number)| format!("{number} {state}")).collect();
+    let instances = if instances.is_empty() { "none".into() } else { instances.join(", ") };
+    let switch = match s.switch {
+        Some(pid) => format!("process {pid}, started again {} times", s.switch_restarts),
+        None => "does not run".into(),
+    };
+    let host = &s.host;
+    format!(
+        "node       version {}, process {}, up {up}\n\
+         instances  {instances}\n\
+         switch     {switch}\n\
+         prepared   {} of {} monitors\n\
+         host       {} processors, {} of {} MiB available, up {}\n",
+        s.version,
+        s.pid,
+        s.prepared,
+        s.prepared_target,
+        host.cpus,
+        host.available_mib,
+        host.memory_mib,
+        up_words(Duration::from_secs(host.uptime_s)),
+    )
+}
+
+/// `microvisor status`
+pub fn status(json: bool) -> Result<(), Failure> {
+    let status: Status = Client::required()?.get("/v1/status")?;
+    if json { output::json(&status) } else { output::print(text(&status)) }
+}
