@@ -9,7 +9,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+TEST_PACKAGES := systemd ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+DEB_PACKAGES := mmdebstrap systemd-container dpkg-dev
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 OPENAPI_CLIENT := 0.26.2
@@ -32,7 +33,7 @@ FAILPOINTS := --profile bench --workspace --features node/failpoints
 TESTS := $(CHECKED) cargo test $(FAILPOINTS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -152,12 +153,24 @@ fuzz: ## fuzz the parsers and rings, SECONDS each (default 600); needs the night
 	scripts/fuzz $${SECONDS_EACH:-600}
 
 PREFIX ?= /usr/local
-install: build bench-program ## install under PREFIX (default /usr/local)
-	install -D -t $(PREFIX)/bin $(RELEASE)/microvisor $(RELEASE)/microvisor-vmm $(RELEASE)/microvisor-linux $(RELEASE)/microvisor-switch $(RELEASE)/microvisor-node $(RELEASE)/click $(RELEASE)/microvisor-bench
-	install -D -m 644 -t $(PREFIX)/lib/microvisor/images $(IMAGES)/*
+ETC ?= /etc
+PLACES = PREFIX=$(PREFIX) ETC=$(ETC) DESTDIR=$(DESTDIR)
+install: build bench-program ## install under PREFIX (default /usr/local), below DESTDIR if that is set
+	$(PLACES) packaging/prepare microvisor-bench
+	$(PLACES) packaging/install
+
+uninstall: ## remove what `make install` has installed
+	$(PLACES) packaging/install --remove
+
+deb: build ## build Debian packages, to target/debian; nothing is compiled that is there
+	packaging/debian/build
+
+test-deb: deb ## install, use, upgrade and remove the packages in a Debian of its own (about 5 minutes)
+	@$(call install-missing,$(DEB_PACKAGES))
+	$(ROOT) packaging/debian/test
 
 install-nomad: nomad-driver ## install the task driver for Nomad under PREFIX
-	install -D -t $(PREFIX)/lib/nomad/plugins $(RELEASE)/nomad-driver-microvisor
+	install -D -t $(DESTDIR)$(PREFIX)/lib/nomad/plugins $(RELEASE)/nomad-driver-microvisor
 
 clean: ## remove everything that was built
 	cargo clean --quiet
