@@ -7,11 +7,12 @@ use clap::{CommandFactory, Parser};
 use node::http::{self, Peer};
 use node::node::Node;
 use node::settings::Settings;
+use node::store::backup;
 use node::tls::{Credentials, Tls};
 use node::{process, removal, service};
 use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
@@ -31,6 +32,9 @@ struct Options {
     /// End all instances and the switch at once, which outlive the daemon, and end; before MicroVisor is removed
     #[arg(long)]
     end_all: bool,
+    /// Make the store from a backup, and end; a store that is there already is refused
+    #[arg(long, value_name = "FILE")]
+    restore: Option<PathBuf>,
     /// Print the API's description (OpenAPI 3.1) and end
     #[arg(long)]
     openapi: bool,
@@ -97,6 +101,12 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(e) => return fail(&e.to_string(), None, REFUSED),
     };
+    if let Some(file) = &options.restore {
+        return match backup::restore(file, settings.state()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(&e.to_string(), e.hint.as_deref(), HOST),
+        };
+    }
     if options.check {
         return ExitCode::SUCCESS;
     }

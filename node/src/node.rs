@@ -62,6 +62,7 @@ impl Node {
         std::fs::create_dir_all(&folder).map_err(|e| Problem::host(format!("{}: {e}", folder.display())))?;
         let store = Arc::new(Store::open(settings.state())?);
         upkeep::begin(&store, settings.state());
+        crate::http::backup::clear(settings.state());
         let events = Arc::new(Events::new(store.clone(), settings.events.unwrap_or(EVENTS))?);
         let images = Images::open(store.clone(), settings.state())?;
         let switch = SwitchSupervisor::begin(&settings, store.clone(), events.clone()).await?;

@@ -36,6 +36,7 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
         .routes(routes!(show, delete))
+        .routes(routes!(spec))
         .routes(routes!(start))
         .routes(routes!(stop))
         .routes(routes!(reboot))
@@ -255,6 +256,19 @@ async fn list(State(node): State<Arc<Node>>, Query(page): Query<Page>) -> Result
 async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Instance>, Problem> {
     let instance = node.instance(&name)?.view.borrow().clone();
     Ok(Json(instance))
+}
+
+/// What an instance shall be, as it was last asked for, with its configuration.
+#[utoipa::path(get, path = "/v1/instances/{name}/spec", tag = "instances",
+    params(("name" = String, Path, description = "Name or id")), responses((status = 200, body = InstanceSpec),
+    (status = 404, body = Problem, content_type = "application/problem+json")))]
+async fn spec(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+) -> Result<Json<InstanceSpec>, Problem> {
+    let handle = node.instance(&name)?;
+    node.written().await;
+    Ok(Json(node.store.instance(&handle.id.to_string())?.spec))
 }
 
 #[derive(Deserialize, IntoParams)]

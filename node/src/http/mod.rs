@@ -1,6 +1,7 @@
 //! The HTTP side: `/v1`, JSON, problems by RFC 9457, OpenAPI 3.1 made from this code. Each file has the paths of one resource.
 
 pub mod access;
+pub mod backup;
 mod configurations;
 mod events;
 mod flavors;
@@ -92,6 +93,7 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(switch::router())
         .merge(access::router())
         .merge(configurations::router())
+        .merge(backup::router())
         .routes(routes!(metrics::metrics));
     describe_refusals(paths.get_openapi_mut());
     describe_tokens(paths.get_openapi_mut());

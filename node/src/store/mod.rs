@@ -1,7 +1,10 @@
 //! What outlives the daemon, in SQLite (write-ahead log): what is wished for, what runs, how it came to be, what happened.
 //! One connection; every call is short.
 
+pub mod backup;
 mod error;
+#[cfg(test)]
+mod former;
 mod instances;
 mod timelines;
 mod tokens;
