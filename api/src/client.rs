@@ -4,12 +4,15 @@ use crate::problem::Problem;
 use crate::unix::{NoResolver, UnixConnector};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ureq::http::{Request, Response};
+#[cfg(feature = "tls")]
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, SendBody};
 
 pub use ureq::http::Method;
@@ -18,7 +21,10 @@ pub use ureq::http::Method;
 pub const SOCKET: &str = "MICROVISOR_NODE";
 /// Variable with the token for a URL.
 pub const TOKEN: &str = "MICROVISOR_TOKEN";
-const DEFAULT: &str = "/run/microvisor/node/api.sock";
+/// Variable with a PEM file of the certificates that the node's is checked against.
+pub const CA: &str = "MICROVISOR_CA";
+/// Where a node listens unless told otherwise.
+pub const DEFAULT: &str = "/run/microvisor/node/api.sock";
 /// Longest answer that is read, bytes.
 const LONGEST: u64 = 64 << 20;
 /// How long a connection over TCP may take.
@@ -66,53 +72,74 @@ fn unsent(e: ureq::Error) -> Problem {
         ureq::Error::Io(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             Problem::permission("no permission to ask the node")
         }
+        ureq::Error::Io(e) if e.to_string().contains("invalid peer certificate") => {
+            Problem::host(format!("the node's certificate is not trusted: {e}")).hint(
+                "name the file of the certificate that it is checked against (--ca, MICROVISOR_CA); one that signs itself must \
+                 not be a CA's: openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...",
+            )
+        }
         e => broken(e),
     }
 }
 
 /// Answers are read whatever their status: a problem says more than its number.
-fn configuration() -> Config {
+fn configuration() -> ConfigBuilder<AgentScope> {
     Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_idle_connections(0)
         .proxy(None)
         .timeout_connect(Some(CONNECT))
-        .build()
+}
+
+/// The certificates in a PEM file.
+#[cfg(feature = "tls")]
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Problem> {
+    let wrong = |e: &dyn std::fmt::Display| Problem::invalid(format!("{}: {e}", file.display()));
+    let pem = std::fs::read(file).map_err(|e| wrong(&e))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| wrong(&e))? {
+            certificates.push(certificate);
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(wrong(&"no certificate is in it")),
+        false => Ok(certificates),
+    }
 }
 
 impl Client {
-    /// The node that the environment names, or else the one in the usual place, if it answers there.
-    pub fn find() -> Option<Self> {
-        match std::env::var(SOCKET) {
-            Ok(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                Some(Self::remote(&url, std::env::var(TOKEN).ok()))
-            }
-            _ => Self::on_socket(std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from)),
-        }
-    }
-
     /// The node with this socket, if it listens there.
     pub fn on_socket(socket: PathBuf) -> Option<Self> {
         listener::connect(&socket).ok()?;
-        let agent = Agent::with_parts(configuration(), UnixConnector(socket.clone()), NoResolver);
+        let agent = Agent::with_parts(configuration().build(), UnixConnector(socket.clone()), NoResolver);
         Some(Self { agent, base: "http://node".into(), socket: Some(socket), token: None })
     }
 
-    /// The node at a URL.
-    pub fn remote(url: &str, token: Option<String>) -> Self {
-        let agent = Agent::new_with_config(configuration());
-        Self { agent, base: url.trim_end_matches('/').into(), socket: None, token }
+    /// The node at a URL, with a token, and the certificates that its own is checked against; without them,
+    /// those that browsers trust.
+    #[cfg(feature = "tls")]
+    pub fn remote(url: &str, token: Option<String>, ca: Option<&Path>) -> Result<Self, Problem> {
+        let mut config = configuration();
+        if let Some(file) = ca {
+            let roots = RootCerts::new_with_certs(&certificates(file)?);
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        let agent = Agent::new_with_config(config.build());
+        Ok(Self { agent, base: url.trim_end_matches('/').into(), socket: None, token })
     }
 
-    /// The same as [`Client::find`], or why there is none.
-    pub fn required() -> Result<Self, Problem> {
-        let socket = std::env::var_os(SOCKET).map_or_else(|| DEFAULT.into(), PathBuf::from);
-        Self::find().ok_or_else(|| {
-            let tried = listener::connect(&socket);
-            if tried.is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
-                return Problem::permission(format!("no permission to ask the node at {}", socket.display()));
-            }
+    /// The same as [`Client::on_socket`], or why there is none.
+    pub fn required_on(socket: PathBuf) -> Result<Self, Problem> {
+        let tried = listener::connect(&socket).err();
+        if tried.is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+            return Err(Problem::permission(format!(
+                "no permission to ask the node at {}",
+                socket.display()
+            )));
+        }
+        Self::on_socket(socket).ok_or_else(|| {
             Problem::host("no node answers")
                 .hint(format!("start one: microvisor node; or name its socket in {SOCKET}"))
         })
@@ -173,6 +200,26 @@ impl Client {
         self.bytes(Method::DELETE, path, Body::None).map(drop)
     }
 
+    /// Asks, and passes on what comes, in pieces, for as long as `take` wants more.
+    pub fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Problem> {
+        let mut from = self.send(method, path, Body::None)?.into_body().into_reader();
+        let mut piece = [0; 16 << 10];
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(n) if take(&piece[..n]) => {}
+                Ok(_) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(broken(e)),
+            }
+        }
+    }
+
     /// Follows server-sent events, `data` by `data`, for as long as `take` wants more.
     pub fn follow(&self, path: &str, mut take: impl FnMut(&str) -> bool) -> Result<(), Problem> {
         let body = self.send(Method::GET, path, Body::None)?.into_body();
@@ -194,7 +241,7 @@ fn read(response: &mut Response<ureq::Body>) -> Result<Vec<u8>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::os::unix::net::UnixListener;
 
     /// Answers one request with `answer` on a socket of its own; the request.

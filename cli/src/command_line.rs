@@ -3,7 +3,11 @@
 use crate::completion;
 use crate::instance::click::ClickCommand;
 use crate::instance::timeline::Forms;
+use crate::node::context::ContextCommand;
+use crate::node::declared::Form;
+use crate::node::flavors::FlavorCommand;
 use crate::node::images::ImageCommand;
+use crate::node::labels::Selector;
 use crate::node::networks::NetCommand;
 use crate::node::tokens::TokenCommand;
 use crate::options::{RunOptions, values};
@@ -35,8 +39,11 @@ pub enum Command {
     /// Run a Click file or a guest image in a virtual machine of its own
     Run(Box<RunOptions>),
     /// List instances
-    #[command(after_help = "Example: microvisor ps")]
+    #[command(visible_aliases = ["ls", "list"], after_help = "Example: microvisor ps -l app=firewall")]
     Ps {
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -50,6 +57,13 @@ pub enum Command {
         /// How long they may take to stop, in seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = values::seconds)]
         grace: f64,
+    },
+    /// Kill instances at once, without asking them to stop
+    #[command(after_help = "Example: microvisor kill firewall")]
+    Kill {
+        /// Names of instances
+        #[arg(required = true, add = ArgValueCandidates::new(completion::instances))]
+        names: Vec<String>,
     },
     /// Attach to the console of an instance; Ctrl-] leaves it
     #[command(after_help = "Example: microvisor console firewall")]
@@ -92,7 +106,10 @@ pub enum Command {
         json: bool,
     },
     /// Start the node, the daemon that runs instances on request; `microvisor node --help` lists its options
-    #[command(disable_help_flag = true, after_help = "Example: microvisor node --check")]
+    ///
+    /// `microvisor node backup FILE` writes all that the node knows, images too, to a file, while it runs. `microvisor node
+    /// restore FILE` makes the store of a node that does not run from it.
+    #[command(disable_help_flag = true, after_help = "Example: microvisor node backup node.backup")]
     Node {
         /// Options of microvisor-node
         #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
@@ -102,43 +119,94 @@ pub enum Command {
     #[command(after_help = "Example: microvisor start firewall")]
     Start {
         /// Names of instances
-        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        #[arg(required_unless_present = "selector", add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
     },
     /// Stop instances of the node and start them again
     #[command(after_help = "Example: microvisor reboot firewall")]
     Reboot {
         /// Names of instances
-        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        #[arg(required_unless_present = "selector", add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
     },
     /// Pause the guests of instances of the node
     #[command(after_help = "Example: microvisor pause firewall")]
     Pause {
         /// Names of instances
-        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        #[arg(required_unless_present = "selector", add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
     },
     /// Resume paused guests
     #[command(after_help = "Example: microvisor resume firewall")]
     Resume {
         /// Names of instances
-        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        #[arg(required_unless_present = "selector", add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
     },
     /// Delete instances of the node
     #[command(after_help = "Example: microvisor rm --force firewall")]
     Rm {
         /// Names of instances
-        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        #[arg(required_unless_present = "selector", add = ArgValueCandidates::new(completion::node_instances))]
         names: Vec<String>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
         /// End those that run
         #[arg(long, short)]
         force: bool,
     },
     /// Print the last console output of an instance of the node
-    #[command(after_help = "Example: microvisor logs firewall")]
+    #[command(after_help = "Example: microvisor logs -f firewall")]
     Logs {
+        /// Name of the instance
+        #[arg(add = ArgValueCandidates::new(completion::node_instances))]
+        name: String,
+        /// Keep printing what comes, until the instance stops
+        #[arg(long, short)]
+        follow: bool,
+        /// Print the time before each line
+        #[arg(long, short, requires = "follow")]
+        timestamps: bool,
+    },
+    /// Print what instances shall be, or all that the node has, as `apply` takes it
+    #[command(after_help = "Example: microvisor get > site.yaml")]
+    Get {
+        /// Names of instances [default: networks, flavors and instances, all of them]
+        #[arg(add = ArgValueCandidates::new(completion::node_instances))]
+        names: Vec<String>,
+        /// How it is written
+        #[arg(long, short, value_name = "FORM", default_value = "yaml")]
+        output: Form,
+    },
+    /// Show what differs from a file, and make the node as the file says: networks, flavors, instances
+    #[command(after_help = "Example: microvisor apply -f site.yaml --dry-run")]
+    Apply {
+        /// The file, YAML or JSON; - is standard input
+        #[arg(long, short, value_name = "FILE")]
+        file: PathBuf,
+        /// End and create anew the instances that differ in more than their configuration
+        #[arg(long)]
+        replace: bool,
+        /// Only show what differs
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Edit the configuration of an instance, which takes it without losing a packet
+    #[command(after_help = "Example: EDITOR=nano microvisor edit firewall")]
+    Edit {
         /// Name of the instance
         #[arg(add = ArgValueCandidates::new(completion::node_instances))]
         name: String,
@@ -149,6 +217,13 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: NetCommand,
+    },
+    /// Manage flavors of the node: sizes by name
+    #[command(after_help = "Example: microvisor flavor create small --memory 4")]
+    Flavor {
+        /// What to do
+        #[command(subcommand)]
+        command: FlavorCommand,
     },
     /// Manage images of the node
     #[command(after_help = "Example: microvisor image import router.elf")]
@@ -170,6 +245,17 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Manage contexts: nodes by name, on this host and on others
+    #[command(
+        after_help = "Example: microvisor context add lab https://10.0.0.7:7070 --token-file token --ca node.crt\n\n\
+        MICROVISOR_CONTEXT names the context for one command, MICROVISOR_NODE a node itself: a URL, with \
+        MICROVISOR_TOKEN and MICROVISOR_CA, or the path of a socket."
+    )]
+    Context {
+        /// What to do
+        #[command(subcommand)]
+        command: ContextCommand,
     },
     /// Print what happened on the node
     #[command(after_help = "Example: microvisor events --follow")]
@@ -209,6 +295,9 @@ pub enum Command {
         /// End after this many updates
         #[arg(long, short = 'n', value_name = "COUNT")]
         count: Option<u64>,
+        /// Those with a label: NAME=VALUE, or NAME for any value; may be repeated
+        #[arg(long, short = 'l', value_name = "LABEL")]
+        selector: Vec<Selector>,
     },
     /// Say what this host has and lacks, each with the next step; exit status 124 if something is missing
     #[command(after_help = "Example: microvisor doctor")]

@@ -3,9 +3,8 @@
 
 use crate::command_line::CommandLine;
 use crate::local::list;
-use crate::node::instances;
+use crate::node::{context, instances};
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::flavor::Flavor;
 use api::image::Image;
 use api::network::Network;
@@ -43,7 +42,7 @@ fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
 }
 
 fn node_names() -> Vec<String> {
-    let all = Client::find().and_then(|client| instances::all(&client).ok());
+    let all = context::find().and_then(|client| instances::all(&client).ok());
     all.into_iter().flatten().map(|i| i.name).collect()
 }
 
@@ -59,7 +58,7 @@ pub fn node_instances() -> Vec<CompletionCandidate> {
 
 /// What the node has at a path of its API; nothing if there is no node.
 fn on_node<T: serde::de::DeserializeOwned>(path: &str) -> Vec<T> {
-    Client::find().and_then(|client| client.get(path).ok()).unwrap_or_default()
+    context::find().and_then(|client| client.get(path).ok()).unwrap_or_default()
 }
 
 /// Networks of the node.
@@ -80,6 +79,11 @@ pub fn imported_images() -> Vec<CompletionCandidate> {
 fn image_names() -> Vec<String> {
     let built_in = vmm::image::builtin::all().into_iter().map(|(name, _)| name);
     built_in.chain(on_node::<Image>("/v1/images").into_iter().map(|i| i.name)).collect()
+}
+
+/// Contexts.
+pub fn contexts() -> Vec<CompletionCandidate> {
+    candidates(context::names())
 }
 
 /// Classes of elements.

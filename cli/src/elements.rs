@@ -1,6 +1,7 @@
 //! The manual of elements, from what is written on their types.
 
 use crate::output::{self, Failure};
+use crate::suggestion::did_you_mean;
 use click::element::Class;
 use machine::status;
 use serde::Serialize;
@@ -110,9 +111,8 @@ pub fn elements(name: Option<&str>, json: bool, write: Option<&Path>) -> Result<
         return if json { output::json(&pages) } else { output::print(list(&pages)) };
     };
     let Some(page) = pages.iter().find(|p| p.name == name) else {
-        let near = pages.iter().find(|p| p.name.eq_ignore_ascii_case(name));
-        let hint = near
-            .map_or("list all elements: microvisor elements".to_owned(), |p| format!("there is {}", p.name));
+        let hint = did_you_mean(name, pages.iter().map(|p| p.name));
+        let hint = hint.unwrap_or_else(|| "list all elements: microvisor elements".into());
         let message = format!("there is no element named {name}");
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED).hint(hint));
     };

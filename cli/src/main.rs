@@ -12,7 +12,7 @@
 //! | `doctor` | what this host has and lacks |
 //! | `elements`, `images` | the manual of Click elements; images and configurations by name |
 //! | `output` | what is printed, and why a command failed |
-//! | `process` | system calls |
+//! | `process`, `suggestion` | system calls; "did you mean" |
 
 #![deny(unsafe_code)]
 
@@ -27,12 +27,14 @@ mod node;
 mod options;
 mod output;
 mod process;
+mod suggestion;
 mod switch;
 
 use clap::{CommandFactory, Parser};
 use command_line::{Command, CommandLine};
 use machine::status;
 use machine::timeline::Tsc;
+use node::instances::chosen;
 use output::Failure;
 use std::io::Write;
 use std::process::ExitCode;
@@ -72,8 +74,9 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
     match command {
         Command::Run(options) if options.network.is_empty() => return local::run(&options, begun),
         Command::Run(options) => node::create::run(&options),
-        Command::Ps { json } => instance::ps::ps(json),
+        Command::Ps { json, selector } => instance::ps::ps(json, &selector),
         Command::Stop { names, grace } => instance::stop::stop(&names, Duration::from_secs_f64(grace)),
+        Command::Kill { names } => instance::stop::stop(&names, Duration::ZERO),
         Command::Console { name } => instance::console::console(&name),
         Command::Click { name, command } => instance::click::click(&name, &command),
         Command::Elements { name, json, write } => {
@@ -81,13 +84,18 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
         }
         Command::Inspect { what, json } => instance::inspect::inspect(&what, json),
         Command::Switch(options) => switch::switch(&options),
-        Command::Node { arguments } => Err(node::daemon::daemon(&arguments)),
-        Command::Start { names } => node::instances::act(&names, "start"),
-        Command::Reboot { names } => node::instances::act(&names, "reboot"),
-        Command::Pause { names } => node::instances::act(&names, "pause"),
-        Command::Resume { names } => node::instances::act(&names, "resume"),
-        Command::Rm { names, force } => node::instances::remove(&names, force),
-        Command::Logs { name } => node::instances::logs(&name),
+        Command::Node { arguments } => node::backup::node(&arguments),
+        Command::Start { names, selector } => node::instances::act(&chosen(&names, &selector)?, "start"),
+        Command::Reboot { names, selector } => node::instances::act(&chosen(&names, &selector)?, "reboot"),
+        Command::Pause { names, selector } => node::instances::act(&chosen(&names, &selector)?, "pause"),
+        Command::Resume { names, selector } => node::instances::act(&chosen(&names, &selector)?, "resume"),
+        Command::Rm { names, selector, force } => node::instances::remove(&chosen(&names, &selector)?, force),
+        Command::Logs { name, follow, timestamps } => node::instances::logs(&name, follow, timestamps),
+        Command::Flavor { command } => node::flavors::flavor(&command),
+        Command::Context { command } => node::context::context(&command),
+        Command::Get { names, output } => node::declared::get(&names, output),
+        Command::Apply { file, replace, dry_run } => node::declared::apply(&file, replace, dry_run),
+        Command::Edit { name } => node::edit::edit(&name),
         Command::Net { command } => node::networks::net(&command),
         Command::Token { command } => node::tokens::token(&command),
         Command::Image { command } => node::images::image(&command),
@@ -95,7 +103,9 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
         Command::Events { follow, json } => node::events::events(follow, json),
         Command::Timeline { name: Some(name), forms, .. } => instance::timeline::timeline(&name, forms),
         Command::Timeline { last, forms, .. } => node::timelines::statistics(last, forms.json),
-        Command::Top { interval, count } => node::top::top(Duration::from_secs_f64(interval), count),
+        Command::Top { interval, count, selector } => {
+            node::top::top(Duration::from_secs_f64(interval), count, &selector)
+        }
         Command::Doctor { json } => doctor::doctor(json),
         Command::Completion { shell } => completion::script(shell),
         Command::Man { folder } => clap_mangen::generate_to(CommandLine::command(), &folder)

@@ -33,5 +33,5 @@ fn elements_are_listed_and_explained() {
     let json = folder.run(&["elements", "Queue", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json.out).unwrap_or_default();
     assert_eq!((&value["subject"], &value["ports"]), (&"flow".into(), &"1/1".into()));
-    folder.run(&["elements", "queue"]).ends(122, "there is Queue");
+    folder.run(&["elements", "queue"]).ends(122, "did you mean Queue?");
 }

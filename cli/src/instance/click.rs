@@ -1,8 +1,7 @@
 //! `microvisor click`: the Click router of a running instance.
 
-use super::{Refusal, call, profile, unexpected};
+use super::{Refusal, call, is_local, profile, unexpected};
 use crate::images::Config;
-use crate::local::list;
 use crate::node::instances;
 use crate::options::values;
 use crate::output::{self, Failure};
@@ -107,7 +106,7 @@ fn print_value(value: &str) -> Result<(), Failure> {
 
 /// `microvisor click`
 pub fn click(name: &str, command: &ClickCommand) -> Result<(), Failure> {
-    if !list::is_running(name)
+    if !is_local(name)
         && instances::has(name)
         && let Some(changed) = change_on_node(name, command)
     {

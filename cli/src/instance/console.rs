@@ -1,6 +1,7 @@
 //! `microvisor console`: the console of an instance on this terminal.
 
 use super::{Refusal, TIMEOUT, connect, unexpected};
+use crate::node::{context, instances};
 use crate::output::{self, Failure, note};
 use crate::process::RawTerminal;
 use machine::control::{CallError, Request, Response};
@@ -13,7 +14,15 @@ const LEAVE: u8 = 0x1d;
 /// Attaches to an instance's console, until the key is pressed or the instance ends.
 pub fn console(name: &str) -> Result<(), Failure> {
     let broken = |e: CallError| Failure::from(Refusal::Call(name.into(), e));
-    let mut client = connect(name)?;
+    let mut client = match connect(name) {
+        Ok(client) => client,
+        // From elsewhere it is seen, and nothing is typed into it.
+        Err(_) if context::is_remote() && instances::has(name) => {
+            note(format!("console of {name}, to look at; press Ctrl-C to leave\n"));
+            return instances::follow_console(name, |piece| output::print(piece));
+        }
+        Err(e) => return Err(e.into()),
+    };
     match client.call(&Request::Console, TIMEOUT).map_err(broken)? {
         Response::Done { .. } => {}
         Response::Refused { kind, message } => return Err(Refusal::Refused(kind, message).into()),

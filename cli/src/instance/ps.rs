@@ -3,7 +3,8 @@
 use super::{call, up_words};
 use crate::local::directory::Record;
 use crate::local::list;
-use crate::node::instances;
+use crate::node::labels::{Selector, select};
+use crate::node::{context, instances};
 use crate::output::{self, Failure};
 use api::instance::Instance;
 use machine::control::{Request, Response};
@@ -13,12 +14,17 @@ use std::time::Duration;
 const HEADINGS: [&str; 7] = ["NAME", "STATE", "UP", "PID", "IMAGE", "CONFIGURATION", "NETWORK"];
 
 /// `microvisor ps`
-pub fn ps(json: bool) -> Result<(), Failure> {
-    let local = list::running();
+pub fn ps(json: bool, selectors: &[Selector]) -> Result<(), Failure> {
+    // Those without the node have no labels.
+    let is_elsewhere = context::is_remote() || !selectors.is_empty();
+    let local = if is_elsewhere { Vec::new() } else { list::running() };
     // What is known is shown, even if the node does not answer.
     let (on_node, missing) =
         match instances::expected().and_then(|node| node.map_or(Ok(Vec::new()), |n| instances::all(&n))) {
-            Ok(on_node) => (on_node, Ok(())),
+            Ok(mut on_node) => {
+                on_node.retain(|i| select(selectors, &i.labels));
+                (on_node, Ok(()))
+            }
             Err(failure) => (Vec::new(), Err(failure)),
         };
     if json {

@@ -1,6 +1,6 @@
 //! `microvisor stop`
 
-use super::{Refusal, call};
+use super::{Refusal, call, is_local};
 use crate::local::list;
 use crate::node::instances;
 use crate::output::{self, Failure};
@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Asks instances to stop, and waits until they are gone.
 pub fn stop(names: &[String], grace: Duration) -> Result<(), Failure> {
     output::each(names, |name| {
-        if !list::is_running(name) && instances::has(name) {
+        if !is_local(name) && instances::has(name) {
             return instances::stop(name, grace);
         }
         let grace_ms = grace.as_millis().min(u32::MAX.into()) as u32;

@@ -1,7 +1,6 @@
 //! `microvisor timeline NAME`: where the time of a start went.
 
-use super::{call, unexpected};
-use crate::local::list;
+use super::{call, is_local, unexpected};
 use crate::node::instances;
 use crate::output::{self, Failure};
 use api::trace;
@@ -24,7 +23,7 @@ pub struct Forms {
 
 /// `microvisor timeline NAME`
 pub fn timeline(name: &str, forms: Forms) -> Result<(), Failure> {
-    let timeline = if !list::is_running(name) && instances::has(name) {
+    let timeline = if !is_local(name) && instances::has(name) {
         instances::timeline(name)?
     } else {
         match call(name, &Request::Timeline)? {

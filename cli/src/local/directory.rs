@@ -54,7 +54,7 @@ impl RunDirectory {
             check_name(name)?;
             // The node looks here after it has taken a name, and this looks there: one of the two sees the other.
             let taken = Self::try_take(&root, name)?;
-            if taken.is_some() && instances::has(name) {
+            if taken.is_some() && instances::has_here(name) {
                 return Err(Error::Host {
                     problem: format!("an instance of the node is named {name}"),
                     hint: "choose another --name".into(),
@@ -78,7 +78,7 @@ impl RunDirectory {
         for number in 1..10_000 {
             let name = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
             if let Some(directory) = Self::try_take(&root, &name)?
-                && !instances::has(&name)
+                && !instances::has_here(&name)
             {
                 return Ok(directory);
             }

@@ -1,10 +1,9 @@
 //! `microvisor run --network`: an instance of the node.
 
-use super::instances;
+use super::{context, instances};
 use crate::images::Config;
 use crate::options::{RunOptions, TimelineForm};
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::instance::{Instance, InstanceSpec, OnDemand, Restart};
 use api::trace;
 use machine::status;
@@ -39,7 +38,7 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         let message = format!("{} is a configuration itself, so --config cannot be given as well", o.what());
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
     }
-    let client = Client::required()?;
+    let client = context::required()?;
     let file = if is_click { Some(Path::new(o.what())) } else { o.config.as_deref() };
     let config = file.map(Config::read).transpose()?.map(|c| String::from_utf8_lossy(&c.bytes).into_owned());
     let stem = Path::new(o.what()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -51,7 +50,7 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         flavor: o.flavor.clone(),
         memory_mib: o.memory,
         devices: o.network.iter().map(|n| n.0.clone()).collect(),
-        labels: Default::default(),
+        labels: o.label.iter().cloned().collect(),
         restart: o.restart.map_or(Restart::Never, |r| r.0),
         on_demand: o.on_demand.map(|idle_s| OnDemand { idle_s }),
     };

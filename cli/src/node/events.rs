@@ -1,7 +1,7 @@
 //! `microvisor events`: what happened on the node.
 
+use super::context;
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::event::Event;
 use machine::timeline::unix_ns;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn show(event: &Event, json: bool) -> Result<(), Failure> {
 
 /// `microvisor events`
 pub fn events(follow: bool, json: bool) -> Result<(), Failure> {
-    let client = Client::required()?;
+    let client = context::required()?;
     if follow {
         let mut shown = Ok(());
         client.follow("/v1/events/watch", |data| {

@@ -1,6 +1,6 @@
 //! `microvisor image`: images of the node.
 
-use super::escaped;
+use super::{context, escaped};
 use crate::completion;
 use crate::output::{self, Failure};
 use api::client::Method;
@@ -84,7 +84,7 @@ fn import(client: &Client, file: &Path, name: Option<&str>, id: Option<&str>) ->
 
 /// `microvisor image`
 pub fn image(command: &ImageCommand) -> Result<(), Failure> {
-    let client = Client::required()?;
+    let client = context::required()?;
     match command {
         ImageCommand::Ls { json } => {
             let images: Vec<Image> = client.get("/v1/images")?;

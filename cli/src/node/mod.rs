@@ -2,16 +2,24 @@
 //!
 //! | module | commands |
 //! |---|---|
-//! | `daemon` | `node` |
+//! | `daemon`, [`backup`] | `node`, `node backup`, `node restore` |
+//! | [`context`] | `context`, and which node the others ask |
 //! | [`create`] | `run --network` |
+//! | [`declared`], [`edit`] | `get`, `apply`; `edit` |
 //! | [`instances`] | `start`, `reboot`, `pause`, `resume`, `rm`, `logs`, and what others ask about instances |
-//! | [`networks`], [`images`], [`tokens`], [`events`], [`timelines`], [`top`], [`status`] | `net`, `image`, `token`, `events`, `timeline --stats`, `top`, `status` |
+//! | [`networks`], [`flavors`], [`images`], [`tokens`], [`events`], [`timelines`], [`top`], [`status`] | `net`, `flavor`, `image`, `token`, `events`, `timeline --stats`, `top`, `status` |
 
+pub mod backup;
+pub mod context;
 pub mod create;
 pub mod daemon;
+pub mod declared;
+pub mod edit;
 pub mod events;
+pub mod flavors;
 pub mod images;
 pub mod instances;
+pub mod labels;
 pub mod networks;
 pub mod status;
 pub mod timelines;

@@ -1,10 +1,9 @@
 //! `microvisor net`: networks of the node.
 
-use super::escaped;
+use super::{context, escaped};
 use crate::completion;
 use crate::options::values;
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::network::{FLOOD_LIMIT, HostPort, Network, Uplink};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
@@ -117,7 +116,7 @@ fn table(networks: &[Network]) -> String {
 
 /// `microvisor net`
 pub fn net(command: &NetCommand) -> Result<(), Failure> {
-    let client = Client::required()?;
+    let client = context::required()?;
     match command {
         NetCommand::Ls { json } => {
             let networks: Vec<Network> = client.get("/v1/networks")?;

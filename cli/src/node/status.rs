@@ -1,8 +1,8 @@
 //! `microvisor status`: how the node is.
 
+use super::context;
 use crate::instance::up_words;
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::status::Status;
 use machine::timeline::unix_ns;
 use std::time::Duration;
@@ -36,6 +36,6 @@ fn text(s: &Status) -> String {
 
 /// `microvisor status`
 pub fn status(json: bool) -> Result<(), Failure> {
-    let status: Status = Client::required()?.get("/v1/status")?;
+    let status: Status = context::required()?.get("/v1/status")?;
     if json { output::json(&status) } else { output::print(text(&status)) }
 }

@@ -1,12 +1,12 @@
 //! `microvisor timeline --stats`: percentiles of every phase, over many instances.
 
+use super::context;
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::timeline::Statistics;
 
 /// `microvisor timeline --stats`, over the last `last` instances.
 pub fn statistics(last: usize, json: bool) -> Result<(), Failure> {
-    let rows: Vec<Statistics> = Client::required()?.get(&format!("/v1/timelines/statistics?last={last}"))?;
+    let rows: Vec<Statistics> = context::required()?.get(&format!("/v1/timelines/statistics?last={last}"))?;
     if json {
         return output::json(&rows);
     }

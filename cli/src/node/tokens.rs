@@ -1,8 +1,7 @@
 //! `microvisor token`: tokens for the node's API over TCP.
 
-use super::escaped;
+use super::{context, escaped};
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::token::{Role, Secret, Token};
 use clap::Subcommand;
 use std::str::FromStr;
@@ -55,7 +54,7 @@ fn table(tokens: &[Token]) -> String {
 
 /// `microvisor token`
 pub fn token(command: &TokenCommand) -> Result<(), Failure> {
-    let client = Client::required()?;
+    let client = context::required()?;
     match command {
         TokenCommand::Create { name, role } => {
             let created: Secret = client.post("/v1/tokens", &Token { name: name.clone(), role: role.0 })?;

@@ -1,8 +1,8 @@
 //! `microvisor top`: a table of the node's instances, updated again and again.
 
-use super::instances;
+use super::labels::{Selector, select};
+use super::{context, instances};
 use crate::output::{self, Failure};
-use api::client::Client;
 use api::instance::Instance;
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -39,8 +39,8 @@ fn memory(pid: u32) -> Option<u64> {
 }
 
 /// Prints the table every `interval`, `count` times or until it is interrupted.
-pub fn top(interval: Duration, count: Option<u64>) -> Result<(), Failure> {
-    let client = Client::required()?;
+pub fn top(interval: Duration, count: Option<u64>, selectors: &[Selector]) -> Result<(), Failure> {
+    let client = context::required()?;
     let clears = std::io::stdout().is_terminal();
     let mut before: HashMap<String, Used> = HashMap::new();
     let mut sampled = Instant::now();
@@ -51,7 +51,8 @@ pub fn top(interval: Duration, count: Option<u64>) -> Result<(), Failure> {
         let ports = client.get::<Status>("/v1/switch")?.ports;
         let passed = sampled.elapsed().as_secs_f64().max(1e-3);
         sampled = Instant::now();
-        let instances = instances::all(&client)?;
+        let mut instances = instances::all(&client)?;
+        instances.retain(|i| select(selectors, &i.labels));
         let rows: Vec<Vec<String>> =
             instances.iter().map(|i| row(i, &ports, &mut before, passed, sample == 0)).collect();
         before.retain(|name, _| instances.iter().any(|i| i.name == *name));

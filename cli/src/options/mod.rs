@@ -60,6 +60,9 @@ pub struct RunOptions {
     /// Size of the instance, by the name of a flavor of the node
     #[arg(long, requires = "network", add = ArgValueCandidates::new(completion::flavors))]
     pub flavor: Option<String>,
+    /// Give the instance a label, a word of your choice with a value; may be repeated
+    #[arg(long, short, requires = "network", value_name = "NAME=VALUE", value_parser = values::assignment)]
+    pub label: Vec<(String, String)>,
     /// When the node restarts the instance: never, on-failure, always
     #[arg(long, requires = "network", value_name = "WHEN")]
     pub restart: Option<RestartOption>,
