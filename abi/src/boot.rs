@@ -63,12 +63,17 @@ pub struct BootPage {
     pub random: [u8; 32],
     /// How many of `net` are there.
     pub net_count: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The `FLAG_` constants. From version 1.2 on; zero before.
+    pub flags: u32,
     /// Net devices, ready to use.
     pub net: [NetDevice; NET_MAXIMUM],
 }
 
+/// In [`BootPage::flags`]: the guest is prepared before anybody has asked for it. Until the message
+/// [`crate::control::ASSIGN`] comes, addresses of devices, clock and random bytes are zero, command line and configuration
+/// are empty. What needs none of them can be done; then the guest yields, and the monitor writes the page anew before it
+/// sends the message.
+pub const FLAG_PREPARED: u32 = 1;
 /// See [`BootPage::poll_ns`].
 pub const POLL_ALWAYS: u32 = u32::MAX;
 

@@ -110,6 +110,9 @@ pub const STATISTICS: u16 = 7;
 /// To guest: the ranges of the [`FREE_RANGES`] with this `id` were discarded; they read as zeros and are the guest's again.
 /// From version 1.1 on.
 pub const RANGES_DISCARDED: u16 = 8;
+/// To guest, if it is prepared: the boot page is complete, with the command line and the configuration. Comes once. No
+/// payload. From version 1.2 on.
+pub const ASSIGN: u16 = 9;
 /// To host: bytes for the console.
 pub const CONSOLE_OUTPUT: u16 = 0x81;
 /// To host: answer to the request with the same `id`. Payload: the value, or why not.

@@ -40,7 +40,16 @@ pub struct ImageNote {
     pub config_format: [u8; 16],
     /// The image's own name, zero padded ASCII.
     pub name: [u8; 32],
+    /// What the image can do beside running: the `ABILITY_` constants. A note from before version 1.2 ends before this.
+    pub abilities: u32,
+    /// Zero.
+    pub reserved: u32,
 }
+
+/// Length of a note from before version 1.2, which says nothing of abilities, bytes.
+pub const NOTE_MINIMUM: usize = 104;
+/// In [`ImageNote::abilities`]: it can be prepared ([`crate::boot::FLAG_PREPARED`]).
+pub const ABILITY_PREPARE: u32 = 1;
 
 /// The image takes no configuration.
 pub const CONFIG_NONE: u32 = 0;
@@ -61,4 +70,4 @@ pub const fn text<const N: usize>(name: &str) -> [u8; N] {
     padded
 }
 
-const _: () = assert!(size_of::<ImageNote>() == 104);
+const _: () = assert!(size_of::<ImageNote>() == NOTE_MINIMUM + 8);

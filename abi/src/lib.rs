@@ -33,4 +33,4 @@ pub mod virtqueue;
 pub const VERSION_MAJOR: u16 = 1;
 /// See [`VERSION_MAJOR`]. Minor versions only add fields at the end of structures (or in reserved bytes, where 0 keeps
 /// its meaning), registers and message kinds; both sides skip messages of a kind that they do not know.
-pub const VERSION_MINOR: u16 = 1;
+pub const VERSION_MINOR: u16 = 2;

@@ -33,7 +33,7 @@ pub struct Flavor {
     /// Microseconds that an idle guest polls before it sleeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll_us: Option<u32>,
-    /// Whether its instances take prepared monitors; `false` leaves these to others.
+    /// Whether its instances take prepared guests; `false` leaves these to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepared: Option<bool>,
 }

@@ -19,9 +19,10 @@ pub fn place(phase: Phase) -> Place {
     match phase {
         Phase::Request | Phase::Authorize | Phase::Schedule => Place::Core,
         Phase::Image | Phase::Network | Phase::Spawn => Place::Host,
-        Phase::Create | Phase::Memory | Phase::Load | Phase::Enter => Place::Host,
+        Phase::Create | Phase::Memory | Phase::Load | Phase::Enter | Phase::Assign => Place::Host,
         Phase::Boot | Phase::Runtime | Phase::Devices | Phase::Configure => Place::Guest,
-        Phase::Kernel | Phase::Init | Phase::Ready | Phase::FirstPacket => Place::Guest,
+        Phase::Kernel | Phase::Init | Phase::Prepare => Place::Guest,
+        Phase::Ready | Phase::FirstPacket => Place::Guest,
     }
 }
 
@@ -38,12 +39,14 @@ pub fn meaning(phase: Phase) -> &'static str {
         Phase::Memory => "guest memory",
         Phase::Load => "image and tables",
         Phase::Enter => "confined, entered",
+        Phase::Assign => "a prepared guest's identity",
         Phase::Boot => "the guest's work",
         Phase::Runtime => "heap, clock, console",
         Phase::Devices => "net devices",
         Phase::Configure => "Click file",
         Phase::Kernel => "to init",
         Phase::Init => "init to ready",
+        Phase::Prepare => "ahead of the request",
         Phase::Ready => "the guest says so",
         Phase::FirstPacket => "forwarded or answered",
     }

@@ -118,7 +118,7 @@ fn starts(rounds: usize) -> Vec<Sample> {
     let (plain, prepared) = (Site::new(&[]), Site::new(&["--prepared", "4"]));
     for _ in 0..rounds {
         cold.push_time(plain.first_answer());
-        eventually("monitors are prepared", || {
+        eventually("guests are prepared", || {
             prepared.client.get::<Value>("/v1/status").is_ok_and(|status| status["prepared"] == 4)
         });
         std::thread::sleep(Duration::from_millis(20));

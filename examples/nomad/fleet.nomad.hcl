@@ -1,4 +1,4 @@
-# Many small guests, updated ten at a time. They have the memory that ClickOS asks for, so that they take prepared monitors.
+# Many small guests, updated ten at a time. They have the memory that ClickOS asks for, so that they take prepared guests.
 variable "count" {
   type    = number
   default = 100

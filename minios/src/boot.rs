@@ -2,25 +2,57 @@
 #![allow(unsafe_code)]
 
 use crate::clock;
-use abi::boot::{BootPage, GuestPage, NetDevice, Range};
+use crate::global::Global;
+use abi::boot::{BootPage, FLAG_PREPARED, GuestPage, NetDevice, Range};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+/// The boot page, or the copy of it that a prepared guest has until it is complete.
 static PAGE: AtomicPtr<BootPage> = AtomicPtr::new(core::ptr::null_mut());
+/// The boot page where the monitor has laid it out.
+static MONITOR_PAGE: AtomicPtr<BootPage> = AtomicPtr::new(core::ptr::null_mut());
+/// The page as a prepared guest found it.
+static COPY: Global<MaybeUninit<BootPage>> = Global::new(MaybeUninit::uninit());
 
-/// Remembers the boot page. Called once, at entry.
+/// Remembers the boot page; whether the guest is prepared, and the page will change once more. Called once, at entry.
 ///
 /// # Safety
 /// `page` is what the monitor passed at entry.
 #[cfg_attr(test, allow(dead_code))]
-pub(crate) unsafe fn init(page: *const BootPage) {
-    PAGE.store(page.cast_mut(), Ordering::Relaxed);
+pub(crate) unsafe fn init(page: *const BootPage) -> bool {
+    MONITOR_PAGE.store(page.cast_mut(), Ordering::Relaxed);
+    // SAFETY: the monitor has laid out a boot page there, and does not write it before this guest yields.
+    let (flags, copy) = unsafe { ((&raw const (*page).flags).read_volatile(), page) };
+    let prepared = flags & FLAG_PREPARED != 0;
+    let kept = if prepared {
+        // References into the page itself would be to what changes.
+        // SAFETY: as above; nobody has a reference to the copy yet.
+        COPY.with(|kept| unsafe { core::ptr::from_mut(kept.write(copy.read_volatile())) })
+    } else {
+        page.cast_mut()
+    };
+    PAGE.store(kept, Ordering::Relaxed);
+    prepared
+}
+
+/// Where the monitor has laid out the boot page.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) fn monitor_page() -> u64 {
+    MONITOR_PAGE.load(Ordering::Relaxed) as u64
+}
+
+/// The monitor has written the boot page for the last time.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) fn complete() {
+    PAGE.store(MONITOR_PAGE.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// The boot page.
 pub fn page() -> &'static BootPage {
     let page = PAGE.load(Ordering::Relaxed);
     assert!(!page.is_null(), "no boot page: this is not a guest");
-    // SAFETY: set at entry to the page that the monitor laid out, which stays, read-only, as long as the guest.
+    // SAFETY: the page that the monitor laid out, which stays and does not change as long as the guest runs, or the copy of
+    // one that will change, which does not either.
     unsafe { &*page }
 }
 

@@ -49,12 +49,14 @@ pub fn exit(code: ExitCode) -> ! {
 
 #[cfg(not(test))]
 mod start {
-    use crate::{boot, clock, control, heap};
+    use crate::{boot, clock, control, heap, prepared};
     use abi::boot::{BOOT_MAGIC, BootPage, MARK_ENTRY, MARK_RUNTIME};
 
     unsafe extern "Rust" {
         // Made by `image!` from the guest's `main`.
         safe fn __minios_main() -> u32;
+        // Likewise, from what can be done ahead.
+        safe fn __minios_prepare();
     }
 
     /// Where the monitor enters: `rdi` = boot page, `rsp` = top of the stack, as before a call.
@@ -72,7 +74,7 @@ mod start {
     unsafe extern "C" fn enter(page: *const BootPage) -> ! {
         let entered = clock::tsc();
         // SAFETY: this is the entry, and `page` the monitor's.
-        unsafe { boot::init(page) };
+        let is_prepared = unsafe { boot::init(page) };
         let page = boot::page();
         if page.magic != BOOT_MAGIC
             || page.version_major != abi::VERSION_MAJOR
@@ -87,6 +89,13 @@ mod start {
         // SAFETY: the control page and its rings are as the boot page says, and ours alone on this side.
         unsafe { control::init(page.control_page) };
         boot::mark(MARK_RUNTIME);
+        if is_prepared {
+            prepared::wait(__minios_prepare);
+            // The instance begins here.
+            boot::mark(MARK_ENTRY);
+            clock::init(boot::page());
+            boot::mark(MARK_RUNTIME);
+        }
         let code = __minios_main();
         control::drain_before_exit();
         super::registers::end(code)

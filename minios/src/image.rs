@@ -58,6 +58,8 @@ impl Note {
             config: abi::image::CONFIG_NONE,
             config_format: [0; 16],
             name: abi::image::text(name),
+            abilities: abi::image::ABILITY_PREPARE,
+            reserved: 0,
         }
     }
 }
@@ -68,9 +70,13 @@ impl Note {
 /// `image! { name: "clickos", main: main, net_maximum: 16, memory_default: 8 << 20 }`. What is not given: 1 MiB of
 /// memory, a 64 KiB stack, no net devices (and no offloads if there are some), no configuration. `main` returns `()`,
 /// an [`crate::ExitCode`], or a `Result<(), E>` whose error is printed.
+///
+/// `prepare: function` may follow `main`: what a prepared guest does before anybody has asked for it. There is no identity,
+/// no configuration and no random number yet, devices must not be opened, and nothing that the function does may be seen
+/// later, except that memory which was touched once is faster.
 #[macro_export]
 macro_rules! image {
-    { name: $name:expr, main: $main:path $(, $field:ident : $value:expr)* $(,)? } => {
+    { name: $name:expr, main: $main:path, prepare: $prepare:path $(, $field:ident : $value:expr)* $(,)? } => {
         #[used]
         #[unsafe(link_section = ".note.microvisor")]
         static MICROVISOR_NOTE: $crate::Note = $crate::Note::new($crate::abi::image::ImageNote {
@@ -82,8 +88,20 @@ macro_rules! image {
         fn __minios_main() -> u32 {
             $crate::entry::Termination::code($main()).0
         }
+
+        #[unsafe(no_mangle)]
+        fn __minios_prepare() {
+            $prepare();
+        }
+    };
+    { name: $name:expr, main: $main:path $(, $field:ident : $value:expr)* $(,)? } => {
+        $crate::image! { name: $name, main: $main, prepare: $crate::nothing $(, $field: $value)* }
     };
 }
+
+/// What most guests do ahead.
+#[doc(hidden)]
+pub const fn nothing() {}
 
 #[cfg(test)]
 mod tests {

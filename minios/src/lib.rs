@@ -39,12 +39,14 @@ mod memory;
 pub mod net;
 #[cfg(not(test))]
 mod panic;
+#[cfg(not(test))]
+mod prepared;
 pub mod random;
 pub mod registers;
 
 pub use entry::{ExitCode, exit};
 #[doc(hidden)]
-pub use image::Note;
+pub use image::{Note, nothing};
 
 /// The guest ABI, for guests that go below this crate.
 pub use abi;

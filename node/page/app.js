@@ -154,6 +154,14 @@ $("add-network").addEventListener("submit", (e) => {
 $("percentiles-all").addEventListener("click", () => medianBars.whole());
 for (const tab of document.querySelectorAll("nav button")) tab.addEventListener("click", () => view(tab.dataset.view));
 
+/** Prepared guests, a sentence a shape. */
+const drawPrepared = attempt(async () => {
+  const { prepared_guests: shapes = [] } = await get("/v1/status");
+  put("prepared", shapes.map((s) =>
+    `${s.ready} of ${s.target} guests of ${s.image} with ${s.memory_mib} MiB and ${s.devices} ${s.devices === 1 ? "device" : "devices"} are prepared ` +
+    `(${(s.resident / 2 ** 20).toFixed(1)} MiB in all); ${s.hits} starts took one, ${s.misses} found none, ${s.refills} were prepared.`).join(" "));
+});
+
 let begun = false, following = false, live = false, seconds = 0;
 
 /** Events tell what changes; without them, and for what no event tells, a look now and then does. */
@@ -161,6 +169,7 @@ function look() {
   if (!begun || document.hidden) return;
   seconds += 1;
   if (seen === "instances") refresh();
+  if (seen === "instances" && seconds % 2 === 0) drawPrepared();
   if (seen === "network" && seconds % 2 === 0) drawNetwork();
   if (!live && seen === "instances" && seconds % 5 === 0) redraw();
 }
@@ -173,6 +182,7 @@ const begin = attempt(async () => {
   begun = true;
   say("");
   await view(seen);
+  await drawPrepared();
   if (following) return;
   following = true;
   follow("/v1/events/watch", (event) => {

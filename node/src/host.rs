@@ -1,6 +1,7 @@
 //! What the node runs on, as the kernel says (proc(5): meminfo, uptime).
 
 use api::status::Host;
+use std::sync::LazyLock;
 
 /// The host, now.
 pub fn host() -> Host {
@@ -23,8 +24,11 @@ fn mib(meminfo: &str, name: &str) -> u64 {
 
 /// Which boot of the host this is: process numbers and start times of another one mean nothing (random(4)).
 pub fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
+    static BOOT: LazyLock<String> = LazyLock::new(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim().to_owned()
+    });
+    BOOT.clone()
 }
 
 #[cfg(test)]

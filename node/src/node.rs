@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
-/// The image that prepared monitors have memory for.
+/// The image of prepared guests that are only counted.
 const DEFAULT_IMAGE: &str = "clickos";
 /// Events that are kept unless told otherwise.
 const EVENTS: u64 = 100_000;
@@ -42,7 +42,7 @@ pub struct Node {
     pub confinement: Arc<Confinement>,
     /// Watches the files of monitors' reports.
     pub watcher: Watcher,
-    /// Monitors that are prepared for the next starts.
+    /// Guests that are prepared for the next starts.
     pub prepared: PreparedPool,
     /// Configurations that need no second check.
     pub checked: CheckedConfigs,
@@ -67,14 +67,13 @@ impl Node {
         let images = Images::open(store.clone(), settings.state())?;
         let switch = SwitchSupervisor::begin(&settings, store.clone(), events.clone()).await?;
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
-        let memory_mib = images.find(DEFAULT_IMAGE).map_or(0, |found| found.image.memory_mib);
         let confinement = Arc::new(Confinement::begin(settings.run())?);
         let prepared = PreparedPool::new(
-            settings.prepared.unwrap_or(0),
-            memory_mib.max(1),
+            &settings.all_prepared(DEFAULT_IMAGE),
+            |name| images.find(name),
             folder.clone(),
             confinement.clone(),
-        );
+        )?;
         let node = Arc::new(Self {
             settings,
             store,
@@ -169,6 +168,7 @@ impl Node {
         for handle in all.values() {
             *instances.entry(handle.view.borrow().state.name().to_owned()).or_insert(0) += 1;
         }
+        let prepared_guests = self.prepared.status();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -176,8 +176,9 @@ impl Node {
             instances,
             switch: self.switch.pid(),
             switch_restarts: self.switch.restarts(),
-            prepared: self.prepared.ready(),
-            prepared_target: self.settings.prepared.unwrap_or(0),
+            prepared: prepared_guests.iter().map(|guests| guests.ready).sum(),
+            prepared_target: prepared_guests.iter().map(|guests| guests.target).sum(),
+            prepared_guests,
             host: crate::host::host(),
         }
     }
@@ -214,7 +215,7 @@ async fn clear(folder: &Path, rows: &[Row], groups: &Cgroups) {
             }
         }
     }
-    // A prepared monitor has no path of ours on its command line, and is found by its control group.
+    // One that hides its command line is found by its control group.
     for pids in groups.processes().into_iter().filter(|pids| !pids.iter().any(|&pid| known(pid))) {
         for pid in pids {
             tracing::warn!(pid, "a process that nobody knows is ended");

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use vmm::start::prepared::DEVICES_MAXIMUM;
 
 /// Where everything is. Flags win over the file.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -34,12 +35,41 @@ pub struct Settings {
     /// CPUs of the switch's threads, one each [default: one thread, anywhere]
     #[arg(long, value_name = "CPU", value_delimiter = ',')]
     pub switch_cpus: Vec<usize>,
-    /// Monitors that are kept prepared, so that a start need not make one; each takes about 2 MiB [default: 0]
+    /// Guests of ClickOS with one device that are kept prepared, so that a start need only say who they are [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub prepared: Option<usize>,
+    /// Guests of other shapes that are kept prepared
+    #[arg(skip)]
+    pub prepared_guests: Vec<PreparedSetting>,
     /// Events kept in the store [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
+}
+
+/// Guests that are kept prepared.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PreparedSetting {
+    /// Their image, by name or id.
+    pub image: String,
+    /// Memory of each, MiB; what the image asks for without it.
+    #[serde(default)]
+    pub memory_mib: Option<u64>,
+    /// Net devices of each.
+    #[serde(default = "one")]
+    pub devices: usize,
+    /// Entries of each queue; 256 without it.
+    #[serde(default)]
+    pub queue: Option<u32>,
+    /// How many there shall be.
+    pub count: usize,
+    /// With fewer, more are prepared until there are `count`; `count` without it.
+    #[serde(default)]
+    pub low: Option<usize>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// Why settings are refused.
@@ -61,7 +91,7 @@ pub enum BadSettings {
 
 /// Longest path of a Unix socket that the kernel takes.
 const SOCKET_PATH_MAXIMUM: usize = 107;
-/// Most prepared monitors.
+/// Most prepared guests.
 const PREPARED_MAXIMUM: usize = 1000;
 /// The longest name in an instance's folder, its own number included.
 const LONGEST: &str = "i/00000000-0000-0000-0000-000000000000/control.sock";
@@ -87,6 +117,7 @@ impl Settings {
                         self.switch_cpus
                     },
                     prepared: self.prepared.or(file.prepared),
+                    prepared_guests: file.prepared_guests,
                     events: self.events.or(file.events),
                     config: self.config,
                 }
@@ -96,8 +127,18 @@ impl Settings {
         if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
             return Err(BadSettings::Long(run.clone()));
         }
-        if settings.prepared.is_some_and(|count| count > PREPARED_MAXIMUM) {
+        let counts = settings.prepared_guests.iter().map(|setting| setting.count).chain(settings.prepared);
+        if counts.fold(0, usize::saturating_add) > PREPARED_MAXIMUM {
             return Err(BadSettings::Wrong("prepared: at most 1000"));
+        }
+        let fits = |setting: &PreparedSetting| {
+            let queue = setting.queue.unwrap_or(256);
+            setting.devices <= DEVICES_MAXIMUM && queue.is_power_of_two() && (8..=1024).contains(&queue)
+        };
+        if !settings.prepared_guests.iter().all(fits) {
+            return Err(BadSettings::Wrong(
+                "prepared-guests: at most 7 devices, and queues of a power of two from 8 to 1024 entries",
+            ));
         }
         if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
             return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));
@@ -131,6 +172,20 @@ impl Settings {
     /// Folder of what does not.
     pub fn run(&self) -> &Path {
         self.run.as_deref().unwrap_or(Path::new("/run/microvisor/node"))
+    }
+
+    /// All guests that are kept prepared. `image` is that of the ones that are only counted.
+    pub fn all_prepared(&self, image: &str) -> Vec<PreparedSetting> {
+        let count = self.prepared.unwrap_or(0);
+        let counted = PreparedSetting {
+            image: image.into(),
+            memory_mib: None,
+            devices: 1,
+            queue: None,
+            count,
+            low: None,
+        };
+        [counted].into_iter().chain(self.prepared_guests.iter().cloned()).collect()
     }
 
     /// The API's socket.

@@ -116,7 +116,7 @@ impl Node {
         self.daemon = None;
     }
 
-    /// Processes of its monitors, prepared ones among them.
+    /// Processes of its monitors, prepared guests' among them.
     pub fn monitors(&self) -> Vec<u32> {
         let own =
             format!("/sys/fs/cgroup/*/{0}/*/cgroup.procs /sys/fs/cgroup/{0}/*/cgroup.procs", self.group());

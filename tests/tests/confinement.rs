@@ -94,9 +94,9 @@ fn controlled(pid: u32, controller: &str, first: &str, second: &str) -> u64 {
 #[test]
 fn monitors_have_users_namespaces_and_limits_of_their_own() {
     let node = site(&["--prepared", "1"]);
-    node.post("/v1/flavors", &json!({ "name": "small", "cpu_shares": 2, "memory_mib": 4 })).is(201);
+    node.post("/v1/flavors", &json!({ "name": "small", "cpu_shares": 2 })).is(201);
     node.post("/v1/flavors", &json!({ "name": "none", "cpu_shares": 1 })).is(422);
-    eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
+    eventually("a guest is prepared", || node.get("/v1/status").json["prepared"] == 1);
     let (warm, cold) =
         (start(&node, "warm", &json!({ "flavor": "small" })), start(&node, "cold", &json!({})));
     for pid in [warm, cold] {
@@ -109,23 +109,23 @@ fn monitors_have_users_namespaces_and_limits_of_their_own() {
     assert_ne!(warm_pid, cold_pid);
     assert!(matches!(controlled(warm, "cpu", "cpu.shares", "cpu.weight"), 1 | 2));
     assert!(matches!(controlled(cold, "cpu", "cpu.shares", "cpu.weight"), 1024 | 100));
-    assert_eq!(controlled(warm, "memory", "memory.limit_in_bytes", "memory.max"), (4 + 64) << 20);
+    assert_eq!(controlled(warm, "memory", "memory.limit_in_bytes", "memory.max"), (16 + 64) << 20);
 }
 
 #[test]
 fn groups_go_with_their_instances() {
     let mut node = site(&["--prepared", "1"]);
-    eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
+    eventually("a guest is prepared", || node.get("/v1/status").json["prepared"] == 1);
     let before = node.groups();
     start(&node, "a", &json!({}));
-    eventually("another monitor is prepared", || node.groups() == 2 * before);
+    eventually("another guest is prepared", || node.groups() == 2 * before);
     node.ask("DELETE", "/v1/instances/a?force=true", None, &[]).is(204);
     eventually("its groups are gone", || node.groups() == before);
     let pid = start(&node, "b", &json!({}));
     node.kill();
     e2e::signal(pid, "KILL");
     node.start();
-    eventually("nothing but a prepared monitor's is there", || node.groups() == before);
+    eventually("nothing but a prepared guest's is there", || node.groups() == before);
     node.end();
     assert_eq!(node.groups(), 0);
     node.start();

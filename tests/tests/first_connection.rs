@@ -40,7 +40,7 @@ fn to_guests_of_a_node(what: &str, options: &[&str], more: &Value) {
             spec[key] = value.clone();
         }
         if !options.is_empty() {
-            eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
+            eventually("a guest is prepared", || node.get("/v1/status").json["prepared"] == 1);
         }
         let made = node.post("/v1/instances", &spec).is(201);
         let address = made["devices"][0]["address"].as_str().expect("an address").to_owned();

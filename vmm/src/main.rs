@@ -58,7 +58,7 @@ fn start(begun: Tsc) -> i32 {
         Some(fd) => {
             // SAFETY: the starter opened it for this, and nothing else in this process uses it.
             let socket = unsafe { UnixStream::from_raw_fd(fd) };
-            vmm::start::run_prepared(&options, socket, first)
+            vmm::start::run_prepared(&options, begun, socket, first)
         }
     };
     match outcome {

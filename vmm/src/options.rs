@@ -38,9 +38,8 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
       --origin TSC       time stamp counter when the start was asked for
       --die-with-parent[=PID]  end when the starting process ends, or has ended already if it was PID
       --no-mounts        keep none of the mounts of the host; as root
-      --prepared FD      make the virtual machine now, and wait at this socket for all other options; --control,
-                         --report and --memory are given ahead, and devices are given with server=on: the
-                         sockets that listen come open with the start request
+      --prepared FD      have the guest prepare itself before anybody has asked for it, and wait at this socket for
+                         who it shall be; devices are given with server=on, without addresses
   -h, --help             print this
   -V, --version          print the version
 
@@ -121,7 +120,7 @@ pub struct Options {
 pub enum Command {
     /// Run a guest.
     Run(Box<Options>),
-    /// Be prepared, with what is given ahead, for the start request that comes by this descriptor.
+    /// Prepare a guest, and wait at this descriptor for who it shall be.
     Prepared(RawFd, Box<Options>),
     /// Print the help.
     Help,
@@ -221,21 +220,19 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
             other => return Err(other.unexpected().into()),
         }
     }
-    if let Some(fd) = prepared {
-        if image.is_some() || !o.nets.is_empty() {
-            return Err(Error::Configuration(
-                "--prepared: image and devices come with the start request".into(),
-            )
-            .into());
-        }
-        return Ok(Command::Prepared(fd, Box::new(o)));
-    }
     o.image = image.ok_or_else(|| Error::Configuration("--image is missing".into()))?;
     if o.nets.len() > abi::boot::NET_MAXIMUM {
         let most = abi::boot::NET_MAXIMUM;
         return Err(Error::Configuration(format!("at most {most} net devices")).into());
     }
-    Ok(Command::Run(Box::new(o)))
+    match prepared {
+        None => Ok(Command::Run(Box::new(o))),
+        Some(_) if o.config.is_some() || o.nets.iter().any(|net| !net.server || net.listener.is_some()) => {
+            let problem = "--prepared: configuration and sockets come when the guest is assigned";
+            Err(Error::Configuration(problem.into()).into())
+        }
+        Some(fd) => Ok(Command::Prepared(fd, Box::new(o))),
+    }
 }
 
 fn word(text: String) -> Result<String, Error> {
@@ -311,8 +308,11 @@ mod tests {
             "--image i --memory 99999999999999999999",
             "--image i --set novalue",
             "--image i --what",
-            "--image i --prepared 0",
-            "--prepared x",
+            "--prepared 0",
+            "--prepared x --image i",
+            "--image i --prepared 0 --config c",
+            "--image i --prepared 0 --net tap=a",
+            "--image i --prepared 0 --net vhost-user=/s,server=on,listener=3",
         ] {
             let words: Vec<_> = line.split(' ').filter(|w| !w.is_empty()).collect();
             assert!(matches!(parsed(&words), Err(Error::Configuration(_))), "{line}");

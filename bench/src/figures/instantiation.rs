@@ -76,8 +76,8 @@ fn measure(run: &mut Run) -> Result<Instantiations, Error> {
         if n % 20 == 0 {
             run.step(&format!("instantiation {n} of {count}, cold and prepared"), 20.0 * 0.25 / 4.0);
         }
-        // A monitor that is just being prepared would be in the way of the cold one.
-        until("a monitor is prepared", 10, || prepared.has_shells(1))?;
+        // A guest that is just being prepared would be in the way of the cold one.
+        until("a guest is prepared", 10, || prepared.has_shells(1))?;
         cold.instantiate()?;
         prepared.instantiate()?;
     }
@@ -256,7 +256,7 @@ fn instantiations(run: &mut Run, source: &str, filter: PhaseFilter, what: &str) 
     let mut stacks: Vec<Option<Stack>> =
         elsewhere.iter().map(|(name, all)| made(name, all, source)).collect();
     stacks.push(made("The node, cold", &measured.cold, ""));
-    stacks.push(made("The node, prepared monitor", &measured.prepared, ""));
+    stacks.push(made("The node, prepared guest", &measured.prepared, ""));
     let mut compared = vec![
         what.to_owned(),
         format!("{count} ClickOS instances that answer pings, on a network of a node, one after the other, cold and prepared in turns; {WARM_UP} of each before them are not counted. Cold: microvisor-node; prepared: microvisor-node --prepared 1, which has taken effect again before each. Programs run where the scheduler puts them."),

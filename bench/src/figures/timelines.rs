@@ -7,9 +7,9 @@ use std::path::Path;
 
 /// Timelines of instances that were made alternately.
 pub struct Instantiations {
-    /// Made by a node without prepared monitors.
+    /// Made by a node without prepared guests.
     pub cold: Vec<Timeline>,
-    /// Made by a node with one prepared monitor.
+    /// Made by a node with one prepared guest.
     pub prepared: Vec<Timeline>,
 }
 

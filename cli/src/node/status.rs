@@ -3,7 +3,7 @@
 use super::context;
 use crate::instance::up_words;
 use crate::output::{self, Failure};
-use api::status::Status;
+use api::status::{PreparedGuests, Status};
 use machine::timeline::unix_ns;
 use std::time::Duration;
 
@@ -16,12 +16,21 @@ fn text(s: &Status) -> String {
         Some(pid) => format!("process {pid}, started again {} times", s.switch_restarts),
         None => "does not run".into(),
     };
+    let shape = |g: &PreparedGuests| {
+        let PreparedGuests { image, memory_mib, devices, ready, target, hits, misses, refills, .. } = g;
+        let resident = g.resident >> 20;
+        format!(
+            "\n           {ready} of {target} of {image}, {memory_mib} MiB, devices: {devices}; taken by {hits} starts, missed by \
+             {misses}; {refills} prepared; {resident} MiB resident"
+        )
+    };
+    let shapes: String = s.prepared_guests.iter().map(shape).collect();
     let host = &s.host;
     format!(
         "node       version {}, process {}, up {up}\n\
          instances  {instances}\n\
          switch     {switch}\n\
-         prepared   {} of {} monitors\n\
+         prepared   {} of {} guests{shapes}\n\
          host       {} processors, {} of {} MiB available, up {}\n",
         s.version,
         s.pid,

@@ -9,7 +9,7 @@ use minios::net::{Device, HEADER};
 use minios::{boot, clock, console, random};
 
 /// Receive buffers posted at first: few, since each touches memory. More follow when traffic uses them up.
-const POSTED_FIRST: usize = 32;
+pub const POSTED_FIRST: usize = 32;
 
 /// A net device with its receive buffers.
 struct Port {

@@ -2,7 +2,8 @@
 //!
 //! The configuration is the image's configuration blob, its variables are the words of the command line. Packets go
 //! from the device's buffers to the elements and back without a copy ([`buffer`], [`host`]). The operator reads and
-//! writes handlers, and replaces the configuration, through the control socket or the console ([`operator`]).
+//! writes handlers, and replaces the configuration, through the control socket or the console ([`operator`]). [`ahead`] is
+//! what can be done before anybody has asked for the instance.
 //!
 //! Ends with 0 when asked to stop and when the router has stopped by itself, with 2 if the configuration is wrong.
 #![no_std]
@@ -11,6 +12,7 @@
 
 extern crate alloc;
 
+mod ahead;
 mod buffer;
 mod host;
 mod operator;
@@ -33,6 +35,7 @@ const ROUNDS: usize = 16;
 minios::image! {
     name: "clickos",
     main: main,
+    prepare: prepare,
     memory_minimum: 2 << 20,
     memory_default: 16 << 20,
     stack_size: 512 << 10,
@@ -40,6 +43,10 @@ minios::image! {
     net_maximum: 16,
     config: CONFIG_REQUIRED,
     config_format: text("click"),
+}
+
+fn prepare() {
+    ahead::prepare(host::POSTED_FIRST);
 }
 
 fn main() -> ExitCode {

@@ -26,11 +26,13 @@ use crate::vcpu::VcpuState;
 use crate::vhost::thread::Health;
 use console::{Console, read_ready};
 use requests::Pending;
+use rustix::event::{PollFd, PollFlags, poll};
 use server::Server;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a guest without a kernel of its own has to stop after a signal.
@@ -191,6 +193,42 @@ impl<C: Channel> Io<C> {
         Ok(())
     }
 
+    /// Before there is anything to serve: waits until one of these can be read, and says which. `None`: the instance has
+    /// ended, or a signal asks for it.
+    pub fn wait_for(&mut self, others: [BorrowedFd<'_>; 2]) -> Option<[bool; 2]> {
+        loop {
+            let own = [self.signals.as_fd(), self.state.events.as_fd()];
+            let mut polls =
+                own.iter().chain(&others).map(|fd| PollFd::new(fd, PollFlags::IN)).collect::<Vec<_>>();
+            // An interrupted wait is one without events.
+            let _ = poll(&mut polls, None);
+            let [signalled, told, first, second] = [0, 1, 2, 3].map(|i| !polls[i].revents().is_empty());
+            if signalled {
+                self.signal = signals::next(&self.signals).or(self.signal);
+                self.state.end(Ending::Killed);
+            }
+            if told {
+                self.state.events.clear();
+            }
+            if self.state.is_killed() || self.state.has_left() {
+                return None;
+            }
+            if first || second {
+                return Some([first, second]);
+            }
+        }
+    }
+
+    /// The channel to the guest, before it is served.
+    pub fn channel(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
+    /// Number of the signal that asked for the end, if one did.
+    pub fn signal(&self) -> Option<i32> {
+        self.signal
+    }
+
     /// Works until the instance ends; says what signal asked for the end, if one did.
     pub fn run(mut self) -> Option<i32> {
         loop {
@@ -265,7 +303,9 @@ impl<C: Channel> Io<C> {
 
     fn vcpu_event(&mut self) {
         self.state.events.clear();
-        if !self.ready && self.state.ready().is_some() {
+        // One whose guest was prepared may be faster than its back ends.
+        let connected = self.vhosts.iter().all(|port| port.health.connected.load(Ordering::Relaxed));
+        if !self.ready && connected && self.state.ready().is_some() {
             self.ready = true;
             self.reporter.send(&Report::Ready { timeline: self.channel.timeline(&self.state) });
         }

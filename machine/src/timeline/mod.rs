@@ -3,7 +3,9 @@
 //! `request → authorize → schedule → image → network → spawn(create, memory, load, enter) → boot(runtime, devices,
 //! configure) → ready → first-packet`
 //!
-//! The boot of a guest with a kernel of its own has the parts `kernel` and `init` instead.
+//! The boot of a guest with a kernel of its own has the parts `kernel` and `init` instead. Of a guest that
+//! was prepared, `spawn` has the part `assign` alone; how it was prepared is a tree of its own, whose boot has the parts
+//! `runtime` and `prepare`.
 
 mod clock;
 
@@ -35,6 +37,8 @@ pub enum Phase {
     Load,
     /// In `spawn`: privileges dropped, filters in force, up to the first entry.
     Enter,
+    /// In `spawn`: a prepared guest is told who it is.
+    Assign,
     /// The guest works until it can do its job.
     Boot,
     /// In `boot`: heap, clock, console.
@@ -47,6 +51,8 @@ pub enum Phase {
     Kernel,
     /// In `boot`, of a guest with a kernel of its own: from the beginning of init until it can do its job.
     Init,
+    /// In `boot`, of a prepared guest before anybody has asked for it: it does what it can do ahead.
+    Prepare,
     /// From the end of boot to the guest's word that it is ready.
     Ready,
     /// From ready to the first packet forwarded or answered.
@@ -55,7 +61,7 @@ pub enum Phase {
 
 impl Phase {
     /// All, in the order of the model: those inside another after it.
-    pub const ALL: [Phase; 18] = [
+    pub const ALL: [Phase; 20] = [
         Phase::Request,
         Phase::Authorize,
         Phase::Schedule,
@@ -66,12 +72,14 @@ impl Phase {
         Phase::Memory,
         Phase::Load,
         Phase::Enter,
+        Phase::Assign,
         Phase::Boot,
         Phase::Runtime,
         Phase::Devices,
         Phase::Configure,
         Phase::Kernel,
         Phase::Init,
+        Phase::Prepare,
         Phase::Ready,
         Phase::FirstPacket,
     ];
@@ -79,10 +87,9 @@ impl Phase {
     /// The phase that it is a part of.
     pub fn within(self) -> Option<Phase> {
         match self {
-            Phase::Create | Phase::Memory | Phase::Load | Phase::Enter => Some(Phase::Spawn),
-            Phase::Runtime | Phase::Devices | Phase::Configure | Phase::Kernel | Phase::Init => {
-                Some(Phase::Boot)
-            }
+            Phase::Create | Phase::Memory | Phase::Load | Phase::Enter | Phase::Assign => Some(Phase::Spawn),
+            Phase::Runtime | Phase::Devices | Phase::Configure => Some(Phase::Boot),
+            Phase::Kernel | Phase::Init | Phase::Prepare => Some(Phase::Boot),
             _ => None,
         }
     }
@@ -100,12 +107,14 @@ impl Phase {
             Phase::Memory => "memory",
             Phase::Load => "load",
             Phase::Enter => "enter",
+            Phase::Assign => "assign",
             Phase::Boot => "boot",
             Phase::Runtime => "runtime",
             Phase::Devices => "devices",
             Phase::Configure => "configure",
             Phase::Kernel => "kernel",
             Phase::Init => "init",
+            Phase::Prepare => "prepare",
             Phase::Ready => "ready",
             Phase::FirstPacket => "first-packet",
         }
@@ -135,12 +144,15 @@ pub struct Timeline {
     pub tsc_hz: u64,
     /// Phases by their beginning.
     pub spans: Vec<Span>,
+    /// How the guest was prepared before anybody had asked for it, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<Box<Timeline>>,
 }
 
 impl Timeline {
     /// A timeline from `origin` on, empty.
     pub fn new(origin: Tsc, tsc_hz: u64) -> Self {
-        Self { origin, tsc_hz, spans: Vec::new() }
+        Self { origin, tsc_hz, spans: Vec::new(), preparation: None }
     }
 
     /// A phase between two readings.
@@ -154,6 +166,7 @@ impl Timeline {
     pub fn append(&mut self, other: Timeline) {
         let shift = other.origin.since(self.origin, self.tsc_hz);
         self.spans.extend(other.spans.into_iter().map(|s| s.shifted(shift)));
+        self.preparation = self.preparation.take().or(other.preparation);
     }
 
     /// From the origin to the end of the last phase, nanoseconds.

@@ -102,6 +102,9 @@ impl From<vhost_user::socket::Error> for VhostError {
 /// Feature bits that the monitor settles by itself: a back end is not asked for them.
 const OWN: u64 = abi::net::FEATURE_MAC | abi::net::FEATURE_MTU;
 
+/// Feature bits that MicroVisor's own switch offers, for a guest that is entered before its back end is met.
+pub const SWITCH: u64 = FEATURES & !OWN;
+
 /// Feature bits that a guest can have of a back end that offers `offered`.
 pub fn usable(offered: u64) -> u64 {
     FEATURES & (offered | OWN)

@@ -5,12 +5,15 @@ use super::endpoint::Endpoint;
 use super::negotiation::{Attached, Attaching, Device, Greeting, Session};
 use super::watchdog::Watchdog;
 use crate::confine::seccomp;
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::report::say;
+use crate::vcpu::VcpuState;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Before the first new attempt; doubled with each, up to [`PAUSE_MOST`].
 const PAUSE: Duration = Duration::from_millis(1);
@@ -26,7 +29,7 @@ pub struct Health {
     pub back_ends: AtomicU64,
 }
 
-/// A device that has been negotiated once.
+/// A device whose features are settled.
 pub struct Port {
     /// Number of the net device.
     pub number: usize,
@@ -38,13 +41,21 @@ pub struct Port {
     pub health: Arc<Health>,
 }
 
+/// A device with the first of its back ends.
+enum First {
+    /// It is at work.
+    Attached(Port, Attached),
+    /// It is still to come, in so long at the most, while the guest runs already.
+    Awaited(Port, Duration, Arc<VcpuState>),
+}
+
 /// The thread of a device that is not known yet: it confines itself while the device is made.
-pub struct Keeper(Sender<(Port, Attached)>);
+pub struct Keeper(Sender<First>);
 
 impl Keeper {
     /// Starts the thread. It says on `confined` when its system call filter is in force.
     pub fn start(confined: Sender<Result<(), Error>>) -> Result<Self, Error> {
-        let (to, device) = channel::<(Port, Attached)>();
+        let (to, device) = channel::<First>();
         let work = move || {
             let watchdog = Watchdog::new();
             let entered = watchdog.and_then(|watchdog| {
@@ -55,8 +66,8 @@ impl Keeper {
             match entered {
                 Ok(watchdog) => {
                     let _ = confined.send(Ok(()));
-                    if let Ok((port, first)) = device.recv() {
-                        port.run(first, &watchdog);
+                    if let Ok(first) = device.recv() {
+                        first.keep(&watchdog);
                     }
                 }
                 Err(e) => drop(confined.send(Err(e))),
@@ -73,7 +84,33 @@ impl Keeper {
     pub fn keep(&self, port: Port, first: Attached) {
         port.worked();
         // A thread that has ended has said why.
-        let _ = self.0.send((port, first));
+        let _ = self.0.send(First::Attached(port, first));
+    }
+
+    /// Gives it its device, whose first back end comes while the guest runs. If none has come after `wait`, or one that
+    /// offers less than the guest was given, the instance ends.
+    pub fn await_first(&self, port: Port, wait: Duration, state: Arc<VcpuState>) {
+        // As in `keep`.
+        let _ = self.0.send(First::Awaited(port, wait, state));
+    }
+}
+
+impl First {
+    /// Keeps a back end at work, for ever.
+    fn keep(self, watchdog: &Watchdog) {
+        let (mut port, wait, state) = match self {
+            Self::Attached(port, first) => return port.run(first, watchdog),
+            Self::Awaited(port, wait, state) => (port, wait, state),
+        };
+        match port.meet_first(wait, watchdog) {
+            Ok(first) => {
+                port.worked();
+                // The I/O thread may have waited for it to say that the instance is ready.
+                state.events.signal();
+                port.run(first, watchdog);
+            }
+            Err(e) => state.end(Ending::Monitor { message: format!("net device {}: {e}", port.number) }),
+        }
     }
 }
 
@@ -89,6 +126,27 @@ impl Port {
             Watchdog::new().map_err(|e| VhostError::Socket(std::io::Error::other(e.to_string())))?;
         self.device.signal(&watchdog);
         self.device.attach(session)
+    }
+
+    /// Waits for the first back end, and gives it all that it needs. One that ends meanwhile is followed by another.
+    fn meet_first(&mut self, wait: Duration, watchdog: &Watchdog) -> Result<Attached, VhostError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attached =
+                self.endpoint.connect(left, &|| None).and_then(|stream| self.attach(stream, watchdog));
+            match attached {
+                Err(e) if e.is_gone() && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Gives a new back end all that it needs, while the guest runs.
+    fn attach(&mut self, stream: UnixStream, watchdog: &Watchdog) -> Result<Attached, VhostError> {
+        let session = Greeting::new(stream)?.session()?;
+        self.device.signal(watchdog);
+        self.device.attach(session)?.finish()
     }
 
     fn worked(&self) {
@@ -126,11 +184,7 @@ impl Port {
                     continue;
                 }
             };
-            let attached = Greeting::new(stream).and_then(Greeting::session).and_then(|session| {
-                self.device.signal(watchdog);
-                self.device.attach(session)?.finish()
-            });
-            match attached {
+            match self.attach(stream, watchdog) {
                 Ok(attached) => {
                     self.worked();
                     return attached;

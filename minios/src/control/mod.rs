@@ -54,6 +54,8 @@ struct Control {
     console_input: VecDeque<u8>,
     /// Wakes the task that waits for console input.
     console_waker: Option<Waker>,
+    /// Whether the boot page of a prepared guest is complete.
+    is_assigned: bool,
     /// When the guest has to have exited; `None` until the operator asks it to stop.
     stop_deadline: Option<Instant>,
     /// Wake the tasks that wait for a stop request.
@@ -72,6 +74,7 @@ impl Control {
             doorbell_pending: false,
             console_input: VecDeque::new(),
             console_waker: None,
+            is_assigned: false,
             stop_deadline: None,
             stop_wakers: Vec::new(),
         }
@@ -208,6 +211,11 @@ impl Control {
                         clock::set_wall_clock(Tsc(tsc), unix_ns);
                     }
                 }
+                message::ASSIGN => {
+                    // What follows is the instance's, and for whoever reads it then.
+                    self.is_assigned = true;
+                    return None;
+                }
                 message::RANGES_DISCARDED => heap::free_memory_discarded(),
                 message::HANDLER_READ | message::HANDLER_WRITE | message::CONFIGURE | message::STATISTICS => {
                     return Some((fields.kind, fields.id, payload));
@@ -275,6 +283,26 @@ pub fn poll(handler: &mut dyn RequestHandler) -> bool {
     }
     CONTROL.with(Control::ring);
     worked
+}
+
+/// Sleeps until the monitor says that the boot page is complete. Nobody can have sent a request before.
+#[cfg_attr(test, allow(dead_code))]
+pub(crate) fn await_assignment() {
+    loop {
+        let is_assigned = CONTROL.with(|control| {
+            while !control.is_assigned && control.next_request().is_some() {}
+            control.is_assigned
+        });
+        if is_assigned {
+            return;
+        }
+        want_wakeup(true);
+        // `want_wakeup` ends in a full fence: whoever publishes from here on sees that a wake-up is wanted.
+        if !has_work() {
+            registers::yield_until(None);
+        }
+        want_wakeup(false);
+    }
 }
 
 /// Rings the doorbell if something was published and the monitor waits for it.

@@ -1,6 +1,7 @@
 //! `/metrics`, as Prometheus reads it (text format 0.0.4).
 
 use crate::node::Node;
+use api::status::PreparedGuests;
 use axum::extract::State;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -30,6 +31,24 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> String {
         "How often the switch was started again.",
         restarts,
     );
+    let guests = |value: fn(&PreparedGuests) -> u64| {
+        let row = |g: &PreparedGuests| {
+            let (image, memory, devices) = (escaped(&g.image), g.memory_mib, g.devices);
+            let labels = format!("{{image=\"{image}\",memory_mib=\"{memory}\",devices=\"{devices}\"}}");
+            (labels, value(g) as f64)
+        };
+        status.prepared_guests.iter().map(row).collect::<Vec<_>>()
+    };
+    family("microvisor_prepared_guests", "gauge", "Guests prepared for starts.", guests(|g| g.ready as u64));
+    family(
+        "microvisor_prepared_resident_bytes",
+        "gauge",
+        "Memory of prepared guests, with what they share.",
+        guests(|g| g.resident),
+    );
+    family("microvisor_prepared_hits_total", "counter", "Starts that took one.", guests(|g| g.hits));
+    family("microvisor_prepared_misses_total", "counter", "Starts that found none.", guests(|g| g.misses));
+    family("microvisor_prepared_refills_total", "counter", "Guests prepared.", guests(|g| g.refills));
     let named = node.handles().into_iter().map(|h| h.view.borrow().clone());
     let ready: Vec<(String, f64)> = named
         .filter_map(|i| Some((format!("{{instance=\"{}\"}}", escaped(&i.name)), i.ready_ns? as f64 / 1e9)))

@@ -4,6 +4,7 @@
 
 use super::launch::{REPORT, SOCKET};
 use super::plan::plan;
+use super::prepared::UnderWay;
 use super::report::Reader;
 use super::{Command, Handle, RequestTrace};
 use crate::desired::{Desired, Goal, Observed, Step};
@@ -36,6 +37,8 @@ pub(super) struct Run {
     pub ending: bool,
     /// The last line of its report, once it is there.
     pub end: Option<Report>,
+    /// Until its guest is ready.
+    pub under_way: Option<UnderWay>,
 }
 
 pub(super) struct Actor {
@@ -112,7 +115,9 @@ pub fn adopt(node: Arc<Node>, mut row: Row, process: Option<Process>, rebooted: 
     let report = if running.is_some() { Reader::open(&node.watcher, &report).ok() } else { None };
     let (run, lost) = match (process, running, report) {
         (Some(process), Some(running), Some(report)) => {
-            (Some(Run { process, report, running, kill_at: None, ending: false, end: None }), None)
+            let run =
+                Run { process, report, running, kill_at: None, ending: false, end: None, under_way: None };
+            (Some(run), None)
         }
         (process, Some(running), report) => {
             if let Some(process) = process {

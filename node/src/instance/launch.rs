@@ -1,6 +1,7 @@
 //! Makes a monitor's surroundings, and starts it.
 
 use super::plan::Plan;
+use super::prepared::{Shape, UnderWay};
 use super::report::Reader;
 use crate::cgroup::Group;
 use crate::failpoint;
@@ -20,7 +21,7 @@ use std::io::{Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use vmm::start::prepared::DEVICES_MAXIMUM;
+use vmm::start::prepared::{CONFIG_MAXIMUM, WORDS_MAXIMUM};
 
 /// The first descriptor of a monitor that is not a standard one.
 const FIRST_DESCRIPTOR: usize = 3;
@@ -38,6 +39,8 @@ pub struct Launched {
     pub report: Reader,
     /// What is written down of it.
     pub running: Running,
+    /// Until its guest is ready.
+    pub under_way: UnderWay,
 }
 
 /// Starts an instance's monitor. After an error nothing is left.
@@ -71,11 +74,13 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
     let folder = node.folder(instance.id);
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
-    let takes_prepared =
-        flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true) && instance.devices.len() <= DEVICES_MAXIMUM;
-    let mut monitor = if takes_prepared { node.prepared.take() } else { None };
-    let made = match &mut monitor {
-        Some(monitor) => monitor.move_to(&folder),
+    let under_way = node.prepared.start_begins();
+    let queue = flavor.as_ref().and_then(|f| f.queue);
+    let shape = Shape::new(&image, memory_mib, instance.devices.len(), queue);
+    let takes_prepared = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true) && has_room(spec);
+    let mut guest = if takes_prepared { node.prepared.take(&shape) } else { None };
+    let made = match &mut guest {
+        Some(guest) => guest.move_to(&folder),
         None => DirBuilder::new().mode(0o700).create(&folder),
     };
     made.map_err(|e| cannot(&folder, &e))?;
@@ -87,20 +92,23 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         add("--set", format!("{name}={value}"));
     }
     let mut listeners: Vec<OwnedFd> = Vec::new();
-    for (device, number) in instance.devices.iter().zip(FIRST_DESCRIPTOR..) {
+    let mut networks = Vec::with_capacity(instance.devices.len());
+    for device in &instance.devices {
         let network = node.store.network(&device.network)?;
         // It listens before there is a port: the switch connects at once, and the connection waits for the monitor.
         let socket = node.switch.device_socket(instance.id, &device.port);
         let listener = listener::bind(&socket).map_err(|e| cannot(&socket, &e))?;
-        node.switch.put(instance.id, device, &network, flavor.as_ref())?;
         listeners.push(listener.into());
-        let mut net = net_option(device, &network, flavor.as_ref(), &socket);
-        if monitor.is_none() {
-            net += &format!(",listener={number}");
-        }
-        add("--net", net);
+        add("--net", net_option(device, &network, flavor.as_ref(), &socket));
+        networks.push(network);
     }
-    failpoint::reach("start::ports");
+    let put_ports = || -> Result<(), Problem> {
+        for (device, network) in instance.devices.iter().zip(&networks) {
+            node.switch.put(instance.id, device, network, flavor.as_ref())?;
+        }
+        failpoint::reach("start::ports");
+        Ok(())
+    };
     if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
         add("--poll", poll.to_string());
     }
@@ -108,28 +116,39 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
     add("--console", "off".into());
     let report = folder.join(REPORT);
     let report = Reader::open(&node.watcher, &report).map_err(|e| cannot(&report, &e))?;
-    trace.past(Phase::Network);
-    add("--origin", Tsc::now().0.to_string());
     let shares = flavor.as_ref().and_then(|f| f.cpu_shares);
     let percent = flavor.as_ref().and_then(|f| f.cpu_percent);
     let limit =
         |group: Option<&Group>| group.map_or(Ok(()), |group| group.limit(shares, percent, memory_mib << 20));
-    let requested = monitor.map(|monitor| {
-        limit(monitor.group())?;
-        monitor.start_guest(&arguments, &image.guest.file, config.as_ref(), &listeners)
-    });
-    let process = match requested {
-        Some(Ok(process)) => process,
-        other => {
-            if let Some(Err(e)) = other {
-                tracing::warn!("a prepared monitor took no start request: {e}");
+    let mut assigned = None;
+    if let Some(guest) = guest {
+        failpoint::reach("start::taken");
+        trace.past(Phase::Network);
+        let arguments = [&arguments[..], &["--origin".into(), Tsc::now().0.to_string()]].concat();
+        // Its group has the memory already, and an instance's share.
+        if shares.is_some() || percent.is_some() {
+            limit(guest.group()).map_err(|e| cannot(&folder, &e))?;
+        }
+        match guest.assign(&arguments, config.as_ref(), &listeners, put_ports)? {
+            Ok(process) => assigned = Some(process),
+            Err(e) => {
+                tracing::warn!("a prepared guest cannot be {}: {e}", instance.name);
                 let _ = std::fs::remove_file(folder.join(SOCKET));
                 node.confinement.groups.remove(&folder);
-                for (net, number) in
-                    arguments.iter_mut().filter(|a| a.starts_with("vhost-user=")).zip(FIRST_DESCRIPTOR..)
-                {
-                    *net += &format!(",listener={number}");
-                }
+                trace.phases.pop();
+            }
+        }
+    } else {
+        put_ports()?;
+    }
+    let process = match assigned {
+        Some(process) => process,
+        None => {
+            trace.past(Phase::Network);
+            arguments.extend(["--origin".into(), Tsc::now().0.to_string()]);
+            let nets = arguments.iter_mut().filter(|a| a.starts_with("vhost-user="));
+            for (net, number) in nets.zip(FIRST_DESCRIPTOR..) {
+                *net += &format!(",listener={number}");
             }
             let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
             limit(group.as_ref()).map_err(|e| cannot(&folder, &e))?;
@@ -156,7 +175,14 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         flavor,
         listens: true,
     };
-    Ok(Launched { process, report, running })
+    Ok(Launched { process, report, running, under_way })
+}
+
+/// Whether a prepared guest has room for an instance's variables and configuration.
+fn has_room(spec: &InstanceSpec) -> bool {
+    // Each word has a sign between name and value, and an end.
+    let words: usize = spec.variables.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    words as u64 <= WORDS_MAXIMUM && spec.config.as_ref().map_or(0, String::len) as u64 <= CONFIG_MAXIMUM
 }
 
 /// A file that is in no folder, with a text: the monitor takes it in once.
@@ -188,8 +214,7 @@ fn start(
     words.push("--no-mounts".as_ref());
     let path = program("microvisor-vmm");
     let descriptors = &descriptors;
-    let program =
-        Program { path: &path, arguments: &words, folder: None, input: None, output: &log, descriptors };
+    let program = Program { path: &path, arguments: &words, input: None, output: &log, descriptors };
     spawn(&program, sandbox).map_err(|e| {
         Problem::host(format!("start the monitor: {e}"))
             .hint("microvisor-vmm is installed beside microvisor-node")

@@ -40,7 +40,8 @@ impl Actor {
     }
 
     fn ready(&mut self, monitor: model::Timeline) {
-        let Some(run) = &self.run else { return };
+        let Some(run) = &mut self.run else { return };
+        run.under_way = None;
         let whole = whole(&run.running, &self.instance, monitor);
         let ready = whole.timeline.spans.iter().find(|s| s.phase == model::Phase::Ready);
         self.instance.ready_ns = ready.map(|s| s.end_ns);

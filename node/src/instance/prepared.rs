@@ -1,12 +1,16 @@
-//! Prepared monitors: virtual machine, memory, threads and confinement are there, image and configuration come when an
-//! instance is started. A prepared monitor ends when the daemon does: nobody could send it a start request any more.
+//! Prepared guests: each runs in a monitor of its own, has done what needs no identity, and waits for who it shall be. They
+//! are kept by what cannot be changed later: image, memory and net devices. One is taken once, by one instance; it ends
+//! when the daemon does, which nobody could assign it for any more.
 
 use super::launch::{REPORT, SOCKET, cannot, log_file};
-use crate::cgroup::Group;
+use crate::cgroup::{Cgroups, Group};
 use crate::confinement::Confinement;
+use crate::images::OpenImage;
 use crate::process::spawn::{Program, spawn};
-use crate::process::{Process, program};
+use crate::process::{Process, program, usage};
+use crate::settings::PreparedSetting;
 use api::Problem;
+use api::status::PreparedGuests;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
@@ -14,59 +18,162 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
+use vmm::start::prepared::Starter;
 
-/// After a start, before another monitor is prepared: the start comes first.
+/// After a start, before another guest is prepared: another start may follow.
 const PAUSE: Duration = Duration::from_millis(50);
-/// After one could not be made, before it is tried again.
+/// How long starts that are under way are waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// After one could not be prepared, before it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a guest may take to prepare itself.
+const PREPARATION: Duration = Duration::from_secs(10);
+/// How long a monitor may take to say whether its guest can be what it shall be.
+const ANSWER: Duration = Duration::from_millis(200);
+/// Share of the processors of a guest that prepares itself: a sixteenth of an instance's.
+const SHARES: u64 = 64;
+/// Share of one that has done so.
+const FULL_SHARES: u64 = 1024;
+/// Entries of a queue, if nobody says otherwise.
+const QUEUE: u32 = 256;
 
-/// A prepared monitor.
-pub struct PreparedMonitor {
+/// What a prepared guest cannot change any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Id of its image.
+    pub image: String,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Net devices.
+    pub devices: usize,
+    /// Entries of each queue.
+    pub queue: u32,
+}
+
+impl Shape {
+    /// What an instance needs.
+    pub fn new(image: &OpenImage, memory_mib: u64, devices: usize, queue: Option<u32>) -> Self {
+        Self { image: image.image.id.clone(), memory_mib, devices, queue: queue.unwrap_or(QUEUE) }
+    }
+}
+
+/// A prepared guest.
+pub struct PreparedGuest {
     process: Process,
-    /// Where its start request is sent.
-    requests: UnixStream,
+    /// Where it is told who it shall be.
+    starter: Starter,
     folder: PathBuf,
     group: Option<Group>,
 }
 
-/// All of them.
-pub struct PreparedPool {
-    wanted: usize,
-    memory_mib: u64,
-    folder: PathBuf,
-    confinement: Arc<Confinement>,
-    ready: Mutex<VecDeque<PreparedMonitor>>,
-    taken: Notify,
+/// Guests of one shape.
+struct Shelf {
+    shape: Shape,
+    image: OpenImage,
+    /// How many there shall be.
+    count: usize,
+    /// With fewer, more are prepared.
+    low: usize,
+    /// More are prepared until there are enough.
+    filling: bool,
+    ready: VecDeque<PreparedGuest>,
+    hits: u64,
+    misses: u64,
+    refills: u64,
 }
 
-impl PreparedMonitor {
-    fn start(parent: &Path, memory_mib: u64, confinement: &Confinement) -> Result<Self, Problem> {
-        let folder = parent.join(format!("prepared-{}", Uuid::now_v7()));
+/// All of them.
+pub struct PreparedPool {
+    folder: PathBuf,
+    confinement: Arc<Confinement>,
+    shelves: Mutex<Vec<Shelf>>,
+    taken: Notify,
+    starts: Arc<AtomicUsize>,
+}
+
+/// A start that is under way, until this is dropped.
+pub struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl PreparedGuest {
+    /// Starts a monitor with a guest, which prepares itself.
+    fn start(
+        parent: &Path,
+        shape: &Shape,
+        image: &OpenImage,
+        confinement: &Confinement,
+    ) -> Result<Self, Problem> {
+        // As long a name as an instance's: paths of sockets are bounded.
+        let folder = parent.join(Uuid::now_v7().to_string());
         let cannot = |e: std::io::Error| cannot(&folder, &e);
         DirBuilder::new().mode(0o700).create(&folder).map_err(cannot)?;
+        let started = Self::start_in(&folder, shape, image, confinement);
+        if started.is_err() {
+            confinement.groups.remove(&folder);
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        started
+    }
+
+    fn start_in(
+        folder: &Path,
+        shape: &Shape,
+        image: &OpenImage,
+        confinement: &Confinement,
+    ) -> Result<Self, Problem> {
+        let cannot = |e: std::io::Error| cannot(folder, &e);
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
-        let output = log_file(&folder)?;
-        let group = confinement.groups.make(&folder).map_err(cannot)?;
-        let memory = memory_mib.to_string();
-        let words =
-            ["--prepared", "0", "--memory", &memory, "--control", SOCKET, "--report", REPORT, "--no-mounts"];
-        let (path, arguments, input) =
-            (program("microvisor-vmm"), words.map(OsStr::new), OwnedFd::from(theirs));
+        ours.set_read_timeout(Some(PREPARATION)).map_err(cannot)?;
+        let output = log_file(folder)?;
+        let group = confinement.groups.make(folder).map_err(cannot)?;
+        limit(group.as_ref(), SHARES, shape).map_err(cannot)?;
+        let (control, report) = (folder.join(SOCKET), folder.join(REPORT));
+        let net = format!("vhost-user={},server=on,queue={}", folder.join("net.sock").display(), shape.queue);
+        let memory = shape.memory_mib.to_string();
+        let mut words: Vec<&OsStr> =
+            ["--prepared", "0", "--memory", &memory, "--console", "off", "--no-mounts"]
+                .map(OsStr::new)
+                .into();
+        words.extend(["--image".as_ref(), image.path.as_os_str()]);
+        words.extend(["--control".as_ref(), control.as_os_str(), "--report".as_ref(), report.as_os_str()]);
+        for _ in 0..shape.devices {
+            words.extend(["--net", &net].map(OsStr::new));
+        }
+        let (path, input) = (program("microvisor-vmm"), OwnedFd::from(theirs));
         let program = Program {
             path: &path,
-            arguments: &arguments,
-            folder: Some(&folder),
+            arguments: &words,
             input: Some(&input),
             output: &output,
             descriptors: &[],
         };
         let process = spawn(&program, confinement.sandbox(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
-        Ok(Self { process, requests: ours, folder, group })
+        Ok(Self { process, starter: Starter::new(ours), folder: folder.into(), group })
+    }
+
+    /// Waits until it waits, however long it may take. Blocks.
+    fn await_guest(self, shape: &Shape) -> Result<Self, (Self, Problem)> {
+        let waits = self.starter.await_guest().and_then(|()| limit(self.group.as_ref(), FULL_SHARES, shape));
+        match waits {
+            Ok(()) => Ok(self),
+            Err(e) => {
+                let log = self.folder.join("monitor.log");
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                let problem = Problem::host(format!("{e}; {}", said.trim()));
+                Err((self, problem))
+            }
+        }
     }
 
     /// Gives its folder another place; what is open there stays open.
@@ -81,51 +188,157 @@ impl PreparedMonitor {
         self.group.as_ref()
     }
 
-    /// Sends it the start request: it runs a guest from now on.
-    pub fn start_guest(
+    /// Tells it who it shall be, and has `meanwhile` done while it becomes that: it is an instance from now on. The inner
+    /// error: it cannot be that. Its monitor ends after either.
+    pub fn assign<E>(
         self,
         arguments: &[String],
-        image: &File,
         config: Option<&File>,
         listeners: &[OwnedFd],
-    ) -> std::io::Result<Process> {
-        vmm::start::prepared::request_start(&self.requests, arguments, image, config, listeners)?;
-        Ok(self.process)
+        meanwhile: impl FnOnce() -> Result<(), E>,
+    ) -> Result<std::io::Result<Process>, E> {
+        let told = self.starter.assign(arguments, config, listeners);
+        let done = meanwhile();
+        let accepted = told.and_then(|()| tokio::task::block_in_place(|| self.starter.accepted(ANSWER)));
+        if done.is_err() || accepted.is_err() {
+            self.process.signal(libc::SIGKILL);
+        }
+        done.map(|()| accepted.map(|()| self.process))
     }
 
     /// Ends it: it has nothing to do.
-    async fn end(self, confinement: Arc<Confinement>) {
-        drop(self.requests);
+    async fn end(self, groups: &Cgroups) {
+        self.process.signal(libc::SIGKILL);
         self.process.ended().await;
-        confinement.groups.remove(&self.folder);
+        groups.remove(&self.folder);
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
+fn limit(group: Option<&Group>, shares: u64, shape: &Shape) -> std::io::Result<()> {
+    group.map_or(Ok(()), |group| group.limit(Some(shares), None, shape.memory_mib << 20))
+}
+
+impl Shelf {
+    fn new(setting: &PreparedSetting, image: OpenImage) -> Result<Self, Problem> {
+        let memory_mib = setting.memory_mib.unwrap_or(image.image.memory_mib).max(1);
+        image.guest.accepts_size(memory_mib << 20, setting.devices)?;
+        if !image.guest.can_be_prepared() {
+            return Err(Problem::invalid(format!("{} cannot be prepared", setting.image)));
+        }
+        let shape = Shape::new(&image, memory_mib, setting.devices, setting.queue);
+        let low = setting.low.unwrap_or(setting.count).clamp(1, setting.count.max(1));
+        let (count, ready) = (setting.count, VecDeque::new());
+        Ok(Self { shape, image, count, low, filling: true, ready, hits: 0, misses: 0, refills: 0 })
+    }
+
+    /// Whether another guest shall be prepared.
+    fn lacks(&mut self) -> bool {
+        self.filling = match self.ready.len() {
+            ready if ready >= self.count => false,
+            ready if ready < self.low => true,
+            _ => self.filling,
+        };
+        self.filling
+    }
+}
+
 impl PreparedPool {
-    /// A place for so many monitors, each with guest memory of so many MiB.
-    pub fn new(wanted: usize, memory_mib: u64, folder: PathBuf, confinement: Arc<Confinement>) -> Self {
-        Self { wanted, memory_mib, folder, confinement, ready: Mutex::default(), taken: Notify::new() }
+    /// A place for the guests that are asked for. `find` knows the images.
+    pub fn new(
+        settings: &[PreparedSetting],
+        find: impl Fn(&str) -> Result<OpenImage, Problem>,
+        folder: PathBuf,
+        confinement: Arc<Confinement>,
+    ) -> Result<Self, Problem> {
+        let shelves: Vec<Shelf> = settings
+            .iter()
+            .filter(|setting| setting.count > 0)
+            .map(|setting| Shelf::new(setting, find(&setting.image)?))
+            .collect::<Result<_, Problem>>()?;
+        let (shelves, taken) = (Mutex::new(shelves), Notify::new());
+        Ok(Self { folder, confinement, shelves, taken, starts: Arc::default() })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<PreparedMonitor>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Shelf>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many are ready.
-    pub fn ready(&self) -> usize {
-        self.lock().len()
+    /// How it is.
+    pub fn status(&self) -> Vec<PreparedGuests> {
+        let of = |shelf: &Shelf| PreparedGuests {
+            image: shelf.image.image.name.clone(),
+            memory_mib: shelf.shape.memory_mib,
+            devices: shelf.shape.devices,
+            ready: shelf.ready.len(),
+            target: shelf.count,
+            hits: shelf.hits,
+            misses: shelf.misses,
+            refills: shelf.refills,
+            resident: shelf.ready.iter().map(|guest| usage::of(guest.process.pid).resident).sum(),
+        };
+        self.lock().iter().map(of).collect()
     }
 
-    /// A prepared monitor, if there is one that lives.
-    pub fn take(&self) -> Option<PreparedMonitor> {
-        loop {
-            let monitor = self.lock().pop_front()?;
+    /// A start is under way: no guest is prepared meanwhile.
+    pub fn start_begins(&self) -> UnderWay {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.starts.clone())
+    }
+
+    /// A prepared guest of a shape, if there is one that lives.
+    pub fn take(&self, shape: &Shape) -> Option<PreparedGuest> {
+        let mut shelves = self.lock();
+        let shelf = shelves.iter_mut().find(|shelf| shelf.shape == *shape)?;
+        while let Some(guest) = shelf.ready.pop_front() {
             self.taken.notify_one();
-            if !monitor.process.is_over() {
-                return Some(monitor);
+            if !guest.process.is_over() {
+                shelf.hits += 1;
+                return Some(guest);
             }
-            tokio::spawn(monitor.end(self.confinement.clone()));
+            let confinement = self.confinement.clone();
+            tokio::spawn(async move { guest.end(&confinement.groups).await });
+        }
+        shelf.misses += 1;
+        None
+    }
+
+    /// The next shape of which there are too few.
+    fn lacking(&self) -> Option<(Shape, OpenImage)> {
+        let mut shelves = self.lock();
+        let shelf = shelves.iter_mut().find_map(|shelf| shelf.lacks().then_some(shelf))?;
+        Some((shelf.shape.clone(), shelf.image.clone()))
+    }
+
+    async fn prepare(&self, shape: &Shape, image: &OpenImage) -> Result<(), Problem> {
+        let guest = PreparedGuest::start(&self.folder, shape, image, &self.confinement)?;
+        let shape = shape.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            let prepared = guest.await_guest(&shape);
+            (prepared, shape)
+        });
+        match prepared.await.map_err(|e| Problem::node(e.to_string()))? {
+            (Ok(guest), shape) => {
+                let mut shelves = self.lock();
+                let shelf = shelves.iter_mut().find(|shelf| shelf.shape == shape);
+                if let Some(shelf) = shelf {
+                    shelf.ready.push_back(guest);
+                    shelf.refills += 1;
+                }
+                Ok(())
+            }
+            (Err((guest, problem)), _) => {
+                guest.end(&self.confinement.groups).await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Waits until no start is under way; not for ever, since one may never come to its end.
+    async fn await_quiet(&self) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.starts.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -133,16 +346,13 @@ impl PreparedPool {
     pub async fn keep(&self) {
         loop {
             let mut failed = false;
-            while self.lock().len() < self.wanted {
-                match PreparedMonitor::start(&self.folder, self.memory_mib, &self.confinement) {
-                    Ok(monitor) => self.lock().push_back(monitor),
-                    Err(e) => {
-                        tracing::error!("prepare a monitor: {e}");
-                        failed = true;
-                        break;
-                    }
+            while let Some((shape, image)) = self.lacking() {
+                self.await_quiet().await;
+                if let Err(e) = self.prepare(&shape, &image).await {
+                    tracing::error!("prepare a guest of {}: {e}", image.image.name);
+                    failed = true;
+                    break;
                 }
-                tokio::task::yield_now().await;
             }
             if failed {
                 // With none left nobody takes one: what failed is tried again by the clock.
@@ -156,8 +366,9 @@ impl PreparedPool {
 
     /// Ends them all.
     pub async fn close(&self) {
-        let all = std::mem::take(&mut *self.lock());
-        let all = all.into_iter().map(|monitor| monitor.end(self.confinement.clone()));
+        let all: Vec<PreparedGuest> =
+            self.lock().iter_mut().flat_map(|shelf| shelf.ready.drain(..)).collect();
+        let all = all.into_iter().map(|guest| guest.end(&self.confinement.groups));
         futures_util::future::join_all(all).await;
     }
 }

@@ -140,11 +140,14 @@ impl Actor {
         self.emit();
         failpoint::reach("start::intended");
         match launch::launch(&self.node, &self.spec, &self.instance, plan) {
-            Ok(Launched { process, report, running }) => {
+            Ok(Launched { process, report, running, under_way }) => {
                 failpoint::reach("start::spawned");
                 self.instance.pid = Some(process.pid);
                 self.instance.started_unix_ns = Some(unix_ns());
-                self.run = Some(Run { process, report, running, kill_at: None, ending: false, end: None });
+                let under_way = Some(under_way);
+                let run =
+                    Run { process, report, running, kill_at: None, ending: false, end: None, under_way };
+                self.run = Some(run);
                 self.keep();
                 failpoint::reach("start::recorded");
                 // It may have reported something before it was watched.

@@ -154,14 +154,8 @@ impl SwitchSupervisor {
         std::fs::write(&begins, text).map_err(|e| cannot(&begins, e))?;
         let (path, socket) = (program("microvisor-switch"), self.socket());
         let arguments = ["--config".as_ref(), begins.as_os_str(), "--control".as_ref(), socket.as_os_str()];
-        let program = Program {
-            path: &path,
-            arguments: &arguments,
-            folder: None,
-            input: None,
-            output: &to,
-            descriptors: &[],
-        };
+        let program =
+            Program { path: &path, arguments: &arguments, input: None, output: &to, descriptors: &[] };
         let process = spawn(&program, None);
         let process = Arc::new(process.map_err(|e| Problem::host(format!("start the switch: {e}")))?);
         let deadline = tokio::time::Instant::now() + BEGINNING;

@@ -26,8 +26,6 @@ pub struct Program<'a> {
     pub path: &'a Path,
     /// Its arguments, its own name not included.
     pub arguments: &'a [&'a OsStr],
-    /// The folder that it starts in, if not this one.
-    pub folder: Option<&'a Path>,
     /// Standard input, if there is any.
     pub input: Option<&'a OwnedFd>,
     /// Standard output and error.
@@ -48,7 +46,6 @@ pub struct Sandbox<'a> {
 struct Child {
     path: CString,
     arguments: Vec<*const c_char>,
-    folder: Option<CString>,
     tasks: Vec<CString>,
     network: Option<RawFd>,
     input: Option<RawFd>,
@@ -70,7 +67,6 @@ pub fn spawn(program: &Program<'_>, sandbox: Option<&Sandbox<'_>>) -> io::Result
     let mut child = Child {
         path: words[0].clone(),
         arguments: words.iter().map(|w| w.as_ptr()).chain([null()]).collect(),
-        folder: program.folder.map(|f| text(f.as_os_str())).transpose()?,
         tasks: tasks.iter().map(|p| text(p.as_os_str())).collect::<Result<_, _>>()?,
         network: sandbox.map(|c| c.network.as_raw_fd()),
         input: program.input.map(AsRawFd::as_raw_fd),
@@ -167,9 +163,6 @@ unsafe fn prepare(child: &mut Child) -> Result<(), i32> {
         if let Some(network) = child.network {
             check(libc::setns(network, libc::CLONE_NEWNET))?;
         }
-        if let Some(folder) = &child.folder {
-            check(libc::chdir(folder.as_ptr()))?;
-        }
         check(libc::setpgid(0, 0))?;
         // Above those that the program gets first: what replaces one of them may be another.
         let above = 3 + child.descriptors.len() as RawFd;
@@ -243,14 +236,8 @@ mod tests {
     async fn says(program: &Path, words: &[&str], sandbox: Option<&Sandbox<'_>>) -> io::Result<String> {
         let mut output = tempfile::tempfile()?;
         let arguments: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-        let program = Program {
-            path: program,
-            arguments: &arguments,
-            folder: None,
-            input: None,
-            output: &output,
-            descriptors: &[],
-        };
+        let program =
+            Program { path: program, arguments: &arguments, input: None, output: &output, descriptors: &[] };
         spawn(&program, sandbox)?.ended().await;
         let mut text = String::new();
         output.rewind()?;

@@ -118,7 +118,7 @@ fn flavor_keeps_its_instances_on_processors() {
     for prepared in [&[][..], &["--prepared", "1"]] {
         let node = Node::with(prepared);
         if !prepared.is_empty() {
-            eventually("a monitor is prepared", || node.get("/v1/status").json["prepared"] == 1);
+            eventually("a guest is prepared", || node.get("/v1/status").json["prepared"] == 1);
         }
         node.post("/v1/networks", &json!({ "name": "blue", "subnet": "10.87.0.0/24" })).is(201);
         node.post("/v1/flavors", &json!({ "name": "none", "cpus": [] })).is(422);

@@ -253,7 +253,7 @@ fn pool_is_filled_again_after_a_monitor_could_not_be_started() {
     let mut node = Node::idle(folder.join("microvisor-node"), &["--prepared", "1"]);
     node.environment.push(("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".into()));
     node.start();
-    eventually("it has failed", || node.log().contains("prepare a monitor"));
+    eventually("it has failed", || node.log().contains("prepare a guest"));
     copy("microvisor-vmm");
     eventually("one is prepared", || node.get("/v1/status").json["prepared"] == 1);
     drop(node);

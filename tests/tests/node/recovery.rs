@@ -109,11 +109,11 @@ fn creation_is_brought_to_its_end() {
 }
 
 #[test]
-fn start_of_a_prepared_monitor_is_not_doubled() {
+fn start_of_a_prepared_guest_is_not_doubled() {
     let mut site = Site::new(&["--prepared", "1"]);
-    for at in START {
+    for at in ["start::taken"].into_iter().chain(START) {
         site.node.arm(at);
-        eventually("a monitor is prepared", || site.node.get("/v1/status").json["prepared"] == 1);
+        eventually("a guest is prepared", || site.node.get("/v1/status").json["prepared"] == 1);
         site.node.post("/v1/instances", &firewall(&Value::Null));
         site.node.dies();
         site.node.start();

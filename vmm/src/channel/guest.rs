@@ -24,6 +24,12 @@ fn broken(e: ControlError) -> Broken {
 }
 
 impl GuestChannel {
+    /// Tells a prepared guest that its boot page is complete; whether it sleeps until then.
+    pub fn assign(&mut self) -> Result<bool, Broken> {
+        self.ring.send(message::ASSIGN, 0, b"");
+        self.ring.pump().map_err(broken)
+    }
+
     /// A request goes behind the wall clock: a guest that slept may have drifted.
     fn request(&mut self, id: u64, request: GuestRequest<'_>) -> bool {
         let mut clock = Tsc::now().0.to_le_bytes().to_vec();

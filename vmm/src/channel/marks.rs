@@ -1,7 +1,7 @@
 //! Boot marks: the guest's stamps, taken with care, on the monitor's timeline.
 
 use abi::boot::*;
-use machine::memory::{GuestPhys, Region};
+use machine::memory::{GuestPhys, Outside, Region};
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use std::mem::offset_of;
 use std::sync::Arc;
@@ -20,6 +20,28 @@ impl Marks {
     /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
     pub fn new(memory: Arc<Region>, guest_page: u64, spawn: Timeline, entered: Arc<AtomicU64>) -> Self {
         Self { memory, guest_page, tsc_hz: spawn.tsc_hz, spawn, entered }
+    }
+
+    /// Those of a prepared guest that is an instance from now on. `spawn` holds what was done since the request.
+    pub fn renew(&mut self, spawn: Timeline, now: Tsc) -> Result<(), Outside> {
+        // As a guest finds the page that has just been entered.
+        self.memory.write(GuestPhys(self.guest_page), &[0; size_of::<GuestPage>()])?;
+        self.spawn = spawn;
+        self.entered.store(now.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// How a prepared guest was prepared, to its word that it is.
+    pub fn preparation(&self) -> Timeline {
+        let mut timeline = self.timeline(false);
+        let now = timeline.span(Phase::Prepare, Tsc::now(), Tsc::now()).end_ns;
+        if let Some(boot) = timeline.spans.iter_mut().find(|span| span.phase == Phase::Boot) {
+            let prepare =
+                Span { phase: Phase::Prepare, start_ns: boot.end_ns, end_ns: now, inside: Vec::new() };
+            boot.inside.push(prepare);
+            boot.end_ns = now;
+        }
+        timeline
     }
 
     fn word(&self, offset: usize) -> u64 {
@@ -50,7 +72,9 @@ impl Marks {
         }
         let last = timeline.spans.iter().flat_map(|s| &s.inside).map(|s| s.end_ns).max().unwrap_or(0);
         let enter = timeline.span(Phase::Enter, entered, entered);
-        if let Some(spawn) = timeline.spans.iter_mut().find(|s| s.phase == Phase::Spawn) {
+        let of_spawn =
+            |s: &&mut Span| s.phase == Phase::Spawn && s.inside.iter().all(|i| i.phase != Phase::Assign);
+        if let Some(spawn) = timeline.spans.iter_mut().find(of_spawn) {
             spawn.inside.push(Span { start_ns: last, ..enter.clone() });
             spawn.end_ns = enter.end_ns;
         }

@@ -6,16 +6,38 @@ use abi::layout::{DEVICE_PAGE, DOORBELL_PAGE, PAGE_SIZE};
 use abi::registers::*;
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use machine::ending::{Ending, Fault, Registers, has_error_code, page_fault_text, vector_name};
+use machine::error::Error;
+use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
 use machine::memory::{GuestPhys, Region};
 use machine::timeline::Tsc;
 use machine::vcpu::{Calls, Unhandled, VcpuState, sleep, unhandled};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 /// The control doorbell exits to this thread until it has rung this often; only then is an ioeventfd worth the
 /// 14 ms that it adds to the end of a virtual machine's life.
 const RINGS_BY_EXIT: u32 = 8;
+
+/// A guest that is prepared before anybody has asked for it, between the two threads.
+pub struct Preparation {
+    /// To the I/O thread: the guest has yielded, and waits.
+    pub waits: EventFd,
+    /// The guest has been told who it is.
+    pub assigned: AtomicBool,
+}
+
+impl Preparation {
+    /// A guest that does not wait yet. Errors: no eventfd can be made.
+    pub fn new() -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self { waits: EventFd::new()?, assigned: AtomicBool::new(false) }))
+    }
+
+    fn is_assigned(&self) -> bool {
+        self.assigned.load(Ordering::Acquire)
+    }
+}
 
 /// The virtual processor, ready to enter.
 pub struct Vcpu<'a> {
@@ -33,6 +55,8 @@ pub struct Vcpu<'a> {
     pub rings: u32,
     /// Calls of back ends, if there are such.
     pub calls: Option<&'a Calls>,
+    /// If the guest is prepared.
+    pub preparation: Option<&'a Preparation>,
 }
 
 /// What the guest left for.
@@ -59,11 +83,17 @@ impl Vcpu<'_> {
             }
             match self.step() {
                 Exit::Interrupted => {}
-                Exit::Yield(deadline) => self.sleep(deadline),
-                Exit::ControlDoorbell => self.ring_control(),
-                Exit::Ready => {
-                    self.state.set_ready();
+                Exit::Yield(deadline) => {
+                    if let Some(preparation) = self.preparation.filter(|p| !p.is_assigned()) {
+                        preparation.waits.signal();
+                    }
+                    self.sleep(deadline);
                 }
+                Exit::ControlDoorbell => self.ring_control(),
+                Exit::Ready if self.preparation.is_some_and(|p| !p.is_assigned()) => {
+                    return self.fault("said that it is ready before it was told who it is".into());
+                }
+                Exit::Ready => self.state.set_ready(),
                 Exit::End(ending) => return ending,
             }
         }

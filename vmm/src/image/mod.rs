@@ -2,7 +2,7 @@
 
 pub mod builtin;
 
-use abi::image::{CONFIG_REQUIRED, ImageNote, NOTE_NAME, NOTE_TYPE};
+use abi::image::{ABILITY_PREPARE, CONFIG_REQUIRED, ImageNote, NOTE_MINIMUM, NOTE_NAME, NOTE_TYPE};
 use abi::layout::{DATA_BASE, IMAGE_BASE, IMAGE_END, PAGE_SIZE};
 use machine::error::Error;
 use object::LittleEndian as LE;
@@ -122,8 +122,19 @@ impl Image {
         text(&self.note.config_format)
     }
 
+    /// Whether it can be prepared before anybody has asked for it.
+    pub fn can_be_prepared(&self) -> bool {
+        self.note.abilities & ABILITY_PREPARE != 0
+    }
+
     /// Refuses what this image cannot run with.
     pub fn accepts(&self, memory: u64, nets: usize, config: bool) -> Result<(), Error> {
+        self.accepts_size(memory, nets)?;
+        self.accepts_config(config)
+    }
+
+    /// Refuses an amount of memory, bytes, or a number of net devices that this image cannot run with.
+    pub fn accepts_size(&self, memory: u64, nets: usize) -> Result<(), Error> {
         let note = &self.note;
         if memory < note.memory_minimum {
             return Err(Error::image(format!(
@@ -141,6 +152,12 @@ impl Image {
                 note.net_maximum
             )));
         }
+        Ok(())
+    }
+
+    /// Refuses a configuration that this image does not take, or the lack of one that it needs.
+    pub fn accepts_config(&self, config: bool) -> Result<(), Error> {
+        let note = &self.note;
         if note.config == CONFIG_REQUIRED && !config {
             return Err(Error::Configuration(format!("{} needs a configuration", self.name())));
         }
@@ -269,7 +286,7 @@ fn find_note(head: &[u8], p: &ProgramHeader64<LE>) -> Option<ImageNote> {
         let name = rest.get(12..12usize.checked_add(name_length)?)?;
         let start = 12 + name_length.next_multiple_of(4);
         let bytes = rest.get(start..start.checked_add(length)?)?;
-        if name == NOTE_NAME && kind == NOTE_TYPE && length >= size_of::<ImageNote>() {
+        if name == NOTE_NAME && kind == NOTE_TYPE && length >= NOTE_MINIMUM {
             return Some(decode_note(bytes));
         }
         rest = rest.get(start + length.next_multiple_of(4)..)?;
@@ -295,6 +312,8 @@ fn decode_note(bytes: &[u8]) -> ImageNote {
         config: u32_at(52),
         config_format: bytes[56..72].try_into().expect("16 bytes"),
         name: bytes[72..104].try_into().expect("32 bytes"),
+        abilities: if bytes.len() < NOTE_MINIMUM + 4 { 0 } else { u32_at(104) },
+        reserved: 0,
     }
 }
 

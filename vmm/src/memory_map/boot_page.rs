@@ -1,7 +1,7 @@
 //! The boot page: where the guest finds all it was given.
 
 use super::layout::Layout;
-use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice};
+use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice, Queue};
 
 /// What the boot page says beside the layout.
 pub struct Contents<'a> {
@@ -15,25 +15,30 @@ pub struct Contents<'a> {
     pub cpu_level: u32,
     /// Frequency of the time stamp counter, Hz.
     pub tsc_hz: u64,
+    /// Flags of `abi::boot`.
+    pub flags: u32,
 }
+
+const NO_QUEUE: Queue = Queue { descriptors: 0, available: 0, used: 0, size: 0, doorbell: 0 };
+/// A net device that is not there.
+pub const NONE: NetDevice = NetDevice {
+    features: 0,
+    mac: [0; 6],
+    mtu: 0,
+    ipv4_prefix: 0,
+    ipv6_prefix: 0,
+    reserved: [0; 6],
+    ipv4: [0; 4],
+    ipv4_gateway: [0; 4],
+    ipv6: [0; 16],
+    ipv6_gateway: [0; 16],
+    receive: NO_QUEUE,
+    transmit: NO_QUEUE,
+};
 
 /// The boot page of an instance; its clock is not set yet.
 pub fn boot_page(layout: &Layout, contents: &Contents<'_>) -> BootPage {
-    let none = NetDevice {
-        features: 0,
-        mac: [0; 6],
-        mtu: 0,
-        ipv4_prefix: 0,
-        ipv6_prefix: 0,
-        reserved: [0; 6],
-        ipv4: [0; 4],
-        ipv4_gateway: [0; 4],
-        ipv6: [0; 16],
-        ipv6_gateway: [0; 16],
-        receive: Default::default(),
-        transmit: Default::default(),
-    };
-    let mut net = [none; NET_MAXIMUM];
+    let mut net = [NONE; NET_MAXIMUM];
     for (i, &device) in contents.nets.iter().enumerate() {
         net[i] = layout.net_device(i, device);
     }
@@ -56,7 +61,7 @@ pub fn boot_page(layout: &Layout, contents: &Contents<'_>) -> BootPage {
         clock_unix_ns: 0,
         random: contents.random,
         net_count: contents.nets.len() as u32,
-        reserved: 0,
+        flags: contents.flags,
         net,
     }
 }

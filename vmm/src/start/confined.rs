@@ -33,14 +33,16 @@ impl Loaded {
 impl Confined {
     /// Runs the guest to its end; the process's exit status.
     pub fn enter(mut self) -> Result<u8, Error> {
-        let Loaded { made, memory, boot, entered, io, calls } = &mut *self.0;
+        let Loaded { made, memory, boot, entered, work, calls, preparation } = &mut *self.0;
         let now = Tsc::now();
-        (boot.clock_unix_ns, boot.clock_tsc) = (unix_ns(), now.0);
+        if preparation.is_none() {
+            (boot.clock_unix_ns, boot.clock_tsc) = (unix_ns(), now.0);
+        }
         memory.guest.write_value(GuestPhys(memory.layout.boot), boot)?;
         entered.store(now.0, Ordering::Release);
         // A thread that has ended is noticed when it is joined.
-        if let Some(io) = io.take() {
-            let _ = made.threads.io_to.send(io);
+        if let Some(work) = work.take() {
+            let _ = made.threads.io_to.send(work);
         }
         let mut vcpu = Vcpu {
             fd: &mut made.vcpu,
@@ -50,6 +52,7 @@ impl Confined {
             tsc_hz: made.tsc_hz,
             rings: 0,
             calls: calls.as_ref(),
+            preparation: preparation.as_deref(),
         };
         let ending = vcpu.run();
         made.state.set_left(ending);

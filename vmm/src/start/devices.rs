@@ -19,6 +19,8 @@ pub enum End {
     Tap(OwnedFd),
     /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
     Vhost(Endpoint, Option<Greeting>),
+    /// Our own switch, which is met when the guest is assigned.
+    Later,
 }
 
 /// A net device whose features are settled.
@@ -39,27 +41,24 @@ pub enum Carrier {
     Tap(OwnedFd),
     /// A back end that has said what it can do, and where its successors come from.
     Vhost(Endpoint, Session),
+    /// Our own switch, when the guest is assigned.
+    Later,
 }
 
 impl End {
-    /// Opens the ends of all devices, in their order. `listeners` came with a start request: sockets that listen.
-    pub fn open_all(
-        nets: &[NetOptions],
-        connector: Option<&Arc<Connector>>,
-        listeners: Vec<OwnedFd>,
-    ) -> Result<Vec<Self>, Error> {
-        let (mut clients, mut listeners) = (0.., listeners.into_iter());
+    /// Opens the ends of all devices, in their order.
+    pub fn open_all(nets: &[NetOptions], connector: Option<&Arc<Connector>>) -> Result<Vec<Self>, Error> {
+        let mut clients = 0..;
         let mut open = |net: &NetOptions| {
             let Some(path) = &net.vhost_user else { return open_tap(net).map(End::Tap) };
-            let endpoint = match (net.server, net.listener, listeners.next(), connector) {
-                (true, Some(fd), ..) => Endpoint::handed_over(descriptor("listener", fd)?, path)?,
-                (true, None, Some(listener), _) => Endpoint::handed_over(listener, path)?,
-                (true, None, None, _) => Endpoint::listen(path)?,
-                (false, .., Some(connector)) => {
+            let endpoint = match (net.server, net.listener, connector) {
+                (true, Some(fd), _) => Endpoint::handed_over(descriptor("listener", fd)?, path)?,
+                (true, None, _) => Endpoint::listen(path)?,
+                (false, _, Some(connector)) => {
                     Endpoint::Client(connector.clone(), clients.next().expect("endless"))
                 }
                 (false, ..) => {
-                    return Err(Error::Configuration("--net vhost-user: no socket came with it".into()));
+                    return Err(Error::Configuration("--net vhost-user: nothing connects to it".into()));
                 }
             };
             // One that cannot be asked is not there.
@@ -84,6 +83,9 @@ impl End {
                 tap::set_offloads(&tap, features)?;
                 let name = net.tap.clone().unwrap_or_else(|| format!("fd{}", net.fd.unwrap_or_default()));
                 (Carrier::Tap(tap), features, name)
+            }
+            End::Later => {
+                (Carrier::Later, agree(vhost::usable(vhost::SWITCH), wanted, net.offload), String::new())
             }
             End::Vhost(endpoint, greeting) => {
                 let session = meet(&endpoint, greeting, Duration::from_secs(net.wait), stop);
@@ -153,7 +155,7 @@ pub fn vhost_error(number: usize, e: &VhostError) -> Error {
 }
 
 /// What the guest is told of a device, apart from its queues.
-fn net_device(net: &NetOptions, name: &str, features: u64) -> NetDevice {
+pub fn net_device(net: &NetOptions, name: &str, features: u64) -> NetDevice {
     let (ipv4, ipv4_prefix) = net.ipv4.map_or(([0; 4], 0), |(a, p)| (a.octets(), p));
     let (ipv6, ipv6_prefix) = net.ipv6.map_or(([0; 16], 0), |(a, p)| (a.octets(), p));
     NetDevice {

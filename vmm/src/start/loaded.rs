@@ -2,19 +2,20 @@
 //! shall serve is put together.
 #![allow(unsafe_code)]
 
-use super::devices::{Carrier, End, OpenNet, meet, vhost_error};
-use super::made::Made;
-use super::prepared::Files;
+use super::devices::{Carrier, OpenNet, meet, vhost_error};
+use super::made::{Made, Work};
+use super::prepared::{self, LaterDevice, Prepared, Waiting};
 use crate::channel::control_ring::ControlRing;
 use crate::channel::marks::Marks;
 use crate::channel::{FreeMemory, GuestChannel};
 use crate::cpu::processor::entry_registers;
+use crate::cpu::vcpu::Preparation;
 use crate::image::Image;
-use crate::memory_map::boot_page::{Contents, boot_page};
+use crate::memory_map::boot_page::{Contents, NONE, boot_page};
 use crate::memory_map::layout::{Layout, LayoutRequest};
 use crate::memory_map::page_tables;
 use crate::options::Options;
-use abi::boot::{BootPage, NetDevice};
+use abi::boot::{BootPage, FLAG_PREPARED, NetDevice};
 use abi::control::ControlPage;
 use abi::layout::{DATA_BASE, IMAGE_BASE};
 use kvm_bindings::kvm_userspace_memory_region;
@@ -36,6 +37,7 @@ use std::fs::File;
 use std::io::Read;
 use std::mem::offset_of;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -47,9 +49,29 @@ pub struct Loaded {
     pub(super) boot: BootPage,
     /// Time stamp counter at the guest's entry.
     pub(super) entered: Arc<AtomicU64>,
-    /// What the I/O thread shall serve; back ends are at work already.
-    pub(super) io: Option<Io<GuestChannel>>,
+    /// What the I/O thread shall do; back ends are at work already, but those of a prepared guest.
+    pub(super) work: Option<Work>,
     pub(super) calls: Option<Calls>,
+    /// If the guest is prepared.
+    pub(super) preparation: Option<Arc<Preparation>>,
+}
+
+/// Files that are open.
+pub struct Files {
+    /// The image.
+    pub image: File,
+    /// The configuration.
+    pub config: Option<File>,
+}
+
+/// A guest that lacks nothing but what the I/O thread shall do.
+struct Assembled {
+    image: Image,
+    memory: Memory,
+    boot: BootPage,
+    entered: Arc<AtomicU64>,
+    io: Io<GuestChannel>,
+    devices: Devices,
 }
 
 /// All memory of a virtual machine, with everything in it.
@@ -68,7 +90,10 @@ pub struct Memory {
 struct Instance {
     image: Image,
     config: Vec<u8>,
+    has_config: bool,
     words: Vec<u8>,
+    /// Bytes that are kept for words and for the configuration.
+    room: (u64, u64),
     /// Guest memory, bytes.
     memory: u64,
     nets: Vec<OpenNet>,
@@ -82,6 +107,8 @@ struct Devices {
     calls: Option<Calls>,
     /// Devices whose back ends have been told what to do and have not answered yet.
     attaching: Vec<Starting>,
+    /// Devices whose back ends come when the guest is assigned.
+    later: Vec<LaterDevice>,
 }
 
 /// A device whose back end has been told what to do.
@@ -95,28 +122,78 @@ struct Starting {
 /// Phases with the time stamp counter at their beginning and their end.
 type Phases = Vec<(Phase, Tsc, Tsc)>;
 
-/// Guest memory of so many bytes.
-pub fn guest_memory(length: u64) -> Result<(Region, OwnedFd), Error> {
-    Region::shared(GuestPhys(DATA_BASE), length)
-}
-
 impl Made {
-    /// Loads the guest. `created` is when the process began, if that is part of the start.
+    /// Loads the guest.
     pub fn load(
         mut self,
         options: &Options,
         files: Files,
         reporter: Reporter,
         begun: Tsc,
-        created: Option<Tsc>,
     ) -> Result<Loaded, Error> {
         let instance = self.check(options, files)?;
-        let ahead = self.memory.take().filter(|(region, _)| region.length() == instance.memory);
-        let (memory, mut phases) = Memory::new(&instance, ahead)?;
-        if let Some(start) = created {
-            let end = phases[0].1;
-            phases.insert(0, (Phase::Create, start, end));
+        instance.image.accepts_config(instance.has_config)?;
+        let Assembled { memory, boot, entered, io, devices, .. } =
+            self.assemble(options, instance, reporter, begun)?;
+        let work = Some(Work::Serve(Box::new(io)));
+        Ok(Loaded { made: self, memory, boot, entered, work, calls: devices.calls, preparation: None })
+    }
+
+    /// Loads a guest that is prepared, and waits at this socket for who it shall be.
+    pub fn load_prepared(
+        mut self,
+        options: &Options,
+        files: Files,
+        reporter: Reporter,
+        begun: Tsc,
+        socket: UnixStream,
+    ) -> Result<Loaded, Error> {
+        let mut instance = self.check(options, files)?;
+        if !instance.image.can_be_prepared() {
+            return Err(Error::image(format!("{} cannot be prepared", instance.image.name())));
         }
+        instance.room = (prepared::WORDS_MAXIMUM, prepared::CONFIG_MAXIMUM);
+        let Assembled { image, memory, mut boot, entered, io, devices } =
+            self.assemble(options, instance, reporter, begun)?;
+        let complete = boot;
+        boot.flags = FLAG_PREPARED;
+        boot.random = [0; 32];
+        (boot.command_line.length, boot.config.length, boot.poll_ns) = (0, 0, 0);
+        for device in &mut boot.net {
+            *device = NetDevice {
+                features: device.features,
+                receive: device.receive,
+                transmit: device.transmit,
+                ..NONE
+            };
+        }
+        let preparation = Preparation::new()?;
+        let waiting = Waiting::new(Prepared {
+            socket,
+            io,
+            state: self.state.clone(),
+            preparation: preparation.clone(),
+            memory: memory.guest.clone(),
+            layout: memory.layout.clone(),
+            boot: complete,
+            image,
+            devices: devices.later,
+            tsc_hz: self.tsc_hz,
+        })?;
+        let (work, preparation) = (Some(Work::Await(Box::new(waiting))), Some(preparation));
+        Ok(Loaded { made: self, memory, boot, entered, work, calls: devices.calls, preparation })
+    }
+
+    /// Makes everything that a guest finds, and what the I/O thread needs for it.
+    fn assemble(
+        &mut self,
+        options: &Options,
+        instance: Instance,
+        reporter: Reporter,
+        begun: Tsc,
+    ) -> Result<Assembled, Error> {
+        let (memory, mut phases) = Memory::new(&instance)?;
+        phases.insert(0, (Phase::Create, begun, phases[0].1));
         for (slot, region) in [&memory.monitor, &memory.image, &*memory.guest].into_iter().enumerate() {
             give(&self.vm, slot as u32, region)?;
         }
@@ -127,6 +204,7 @@ impl Made {
             random: self.opened.random,
             cpu_level: self.processor.level(),
             tsc_hz: self.tsc_hz,
+            flags: 0,
         };
         let boot = boot_page(&memory.layout, &contents);
         let stack_top = memory.layout.stack.base + memory.layout.stack.length;
@@ -137,12 +215,12 @@ impl Made {
         let spawn = spawn_phases(begun, self.tsc_hz, &phases);
         let marks = Marks::new(memory.guest.clone(), memory.layout.guest_page, spawn, entered.clone());
         let facts = Facts { image: instance.image.name(), memory: instance.memory };
-        let Devices { taps, vhosts, calls, attaching } = self.connect(instance.nets, &memory)?;
+        let mut devices = self.connect(instance.nets, &memory)?;
         let layout = &memory.layout;
         let ring = ControlRing::new(&memory.guest, layout.control_page, layout.to_guest, layout.to_host);
         let free_memory = FreeMemory::new(memory.guest.clone(), layout.heap);
         let channel = GuestChannel { ring: ring.map_err(broken)?, marks, free_memory };
-        self.finish(attaching)?;
+        self.finish(std::mem::take(&mut devices.attaching))?;
         let signals = self.opened.signals.take();
         let signals = signals.ok_or_else(|| Error::Configuration("a machine is loaded once".into()))?;
         let served = Served {
@@ -151,25 +229,25 @@ impl Made {
             grace: GRACE,
             console: options.common.console,
             channel,
-            taps,
-            vhosts,
+            taps: std::mem::take(&mut devices.taps),
+            vhosts: std::mem::take(&mut devices.vhosts),
             ports: Vec::new(),
             listener: self.opened.listener.take(),
             reporter,
             facts,
         };
-        let io = Some(Io::new(served)?);
-        Ok(Loaded { made: self, memory, boot, entered, io, calls })
+        let io = Io::new(served)?;
+        Ok(Assembled { image: instance.image, memory, boot, entered, io, devices })
     }
 
     /// Reads image and configuration, and refuses what does not fit together.
     fn check(&mut self, options: &Options, files: Files) -> Result<Instance, Error> {
-        let Files { image, config, listeners } = files;
+        let Files { image, config } = files;
         let image = Image::from_file(image, options.image.clone())?;
         let name = options.config.as_ref().map_or("configuration".into(), |path| path.display().to_string());
         let config = config.map(|file| configuration(file, &name)).transpose()?;
         let memory = options.memory.unwrap_or(image.note.memory_default);
-        image.accepts(memory, options.nets.len(), config.is_some())?;
+        image.accepts_size(memory, options.nets.len())?;
         let level = self.processor.level();
         if image.note.cpu_level > level {
             return Err(Error::image(format!(
@@ -178,17 +256,16 @@ impl Made {
                 image.note.cpu_level
             )));
         }
-        let mut ends = std::mem::take(&mut self.opened.ends);
-        if ends.is_empty() {
-            ends = End::open_all(&options.nets, self.opened.connector.as_ref(), listeners)?;
-        }
+        let ends = std::mem::take(&mut self.opened.ends);
         let ends = ends.into_iter().zip(&options.nets).enumerate();
         let stop = || self.stopped();
         let wanted = image.note.net_features;
         let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, wanted, &stop));
         let nets = nets.collect::<Result<_, _>>()?;
-        let words = options.words.iter().flat_map(|w| w.bytes().chain([0])).collect();
-        Ok(Instance { image, config: config.unwrap_or_default(), words, memory, nets })
+        let (words, has_config) = (command_line(options), config.is_some());
+        let config = config.unwrap_or_default();
+        let room = (words.len() as u64, config.len() as u64);
+        Ok(Instance { image, config, has_config, words, room, memory, nets })
     }
 
     /// Connects doorbells to queues. Back ends have been told all that they need.
@@ -196,17 +273,17 @@ impl Made {
         let mut devices = Devices::default();
         for (number, (net, queues)) in nets.into_iter().zip(&memory.layout.queues).enumerate() {
             let kicks = [EventFd::new()?, EventFd::new()?];
+            let features = net.device.features;
             for (queue, kick) in queues.iter().zip(&kicks) {
                 connect_doorbell(&self.vm, abi::registers::doorbell(queue.doorbell), kick)
                     .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
             }
-            let features = net.device.features;
             match net.carrier {
                 Carrier::Tap(tap) => {
                     let device = TapNet::new(tap, &memory.guest, *queues, features).map_err(broken)?;
                     devices.taps.push(TapPort { number, device, kicks });
                 }
-                Carrier::Vhost(endpoint, session) => {
+                carrier @ (Carrier::Vhost(..) | Carrier::Later) => {
                     let call = EventFd::new()?;
                     // A back end starts a ring when it is kicked. Nobody else has these eventfds yet.
                     kicks.iter().chain([&call]).for_each(EventFd::signal);
@@ -225,9 +302,18 @@ impl Made {
                         inflight: None,
                     };
                     let health = Arc::new(Health::default());
-                    let mut port = Port { number, endpoint, device, health: health.clone() };
-                    let attaching = port.begin(session);
-                    devices.attaching.push(Starting { port, attaching, wait: net.wait });
+                    match carrier {
+                        Carrier::Vhost(endpoint, session) => {
+                            let mut port = Port { number, endpoint, device, health: health.clone() };
+                            let attaching = port.begin(session);
+                            devices.attaching.push(Starting { port, attaching, wait: net.wait });
+                        }
+                        _ => devices.later.push(LaterDevice {
+                            device,
+                            health: health.clone(),
+                            keeper: self.threads.keeper()?,
+                        }),
+                    }
                     devices.vhosts.push(VhostPort { number, health });
                 }
             }
@@ -262,22 +348,18 @@ impl Made {
 }
 
 impl Memory {
-    /// Guest memory with everything but what depends on the virtual machine, and how long that took. What was made
-    /// ahead is used.
-    fn new(instance: &Instance, ahead: Option<(Region, OwnedFd)>) -> Result<(Self, Phases), Error> {
+    /// Guest memory with everything but what depends on the virtual machine, and how long that took.
+    fn new(instance: &Instance) -> Result<(Self, Phases), Error> {
         let begun = Tsc::now();
-        let Instance { image, config, words, memory, nets } = instance;
+        let Instance { image, config, words, room, memory, nets, .. } = instance;
         let request = LayoutRequest {
             memory: *memory,
-            command_line: words.len() as u64,
-            config: config.len() as u64,
+            command_line: room.0,
+            config: room.1,
             queue_sizes: nets.iter().map(|n| n.queue).collect(),
         };
         let layout = Layout::new(image, &request)?;
-        let (guest, file) = match ahead {
-            Some(made) => made,
-            None => guest_memory(*memory)?,
-        };
+        let (guest, file) = Region::shared(GuestPhys(DATA_BASE), *memory)?;
         for range in layout.touched(image) {
             guest.populate(GuestPhys(range.base), range.length)?;
         }
@@ -311,9 +393,18 @@ fn broken(e: impl std::fmt::Display) -> Error {
     Error::Configuration(e.to_string())
 }
 
+/// The words of a command line as the guest has them.
+pub fn command_line(options: &Options) -> Vec<u8> {
+    options.words.iter().flat_map(|word| word.bytes().chain([0])).collect()
+}
+
+/// Most configurations are shorter, bytes.
+const CONFIG_USUAL: usize = 8192;
+
 /// Reads a configuration, as much as a guest can be given.
-fn configuration(file: File, name: &str) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
+pub fn configuration(file: File, name: &str) -> Result<Vec<u8>, Error> {
+    // A usual one is read at once.
+    let mut bytes = Vec::with_capacity(CONFIG_USUAL);
     file.take(u64::from(abi::control::MESSAGE_MAXIMUM) + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| Error::Configuration(format!("{name}: {e}")))?;

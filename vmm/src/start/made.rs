@@ -1,20 +1,19 @@
 //! Third stage: a virtual machine that knows nothing yet of what it shall run, and an I/O thread that is confined
 //! already and waits for what it shall serve.
 
-use super::loaded::guest_memory;
 use super::opened::{Opened, Unprivileged};
+use super::prepared::Waiting;
 use crate::channel::GuestChannel;
 use crate::cpu::processor::Processor;
 use kvm_bindings::{KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN, kvm_enable_cap};
 use kvm_ioctls::{VcpuFd, VmFd};
+use libc::c_long;
 use machine::confine::seccomp::{self, Extra};
 use machine::error::Error;
 use machine::io::Io;
-use machine::memory::Region;
 use machine::vcpu::VcpuState;
 use machine::vhost::thread::Keeper;
 use seccompiler::BpfProgram;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -27,20 +26,26 @@ pub struct Made {
     pub(super) processor: Processor,
     /// Frequency of the time stamp counter, Hz.
     pub(super) tsc_hz: u64,
-    /// Guest memory that was made ahead.
-    pub(super) memory: Option<(Region, OwnedFd)>,
     /// The vCPU thread's list of system calls.
     pub(super) filter: BpfProgram,
     pub(super) state: Arc<VcpuState>,
     pub(super) threads: Threads,
 }
 
+/// What the I/O thread does; it returns the signal that asked for the end, if one did.
+pub enum Work {
+    /// It serves an instance.
+    Serve(Box<Io<GuestChannel>>),
+    /// It waits until a prepared guest is assigned, and serves it then.
+    Await(Box<Waiting>),
+}
+
 /// The other threads.
 pub struct Threads {
     /// The I/O thread; it returns the signal that asked for the end, if one did.
     pub(super) io: Option<JoinHandle<Option<i32>>>,
-    /// Hands it what it shall serve.
-    pub(super) io_to: Sender<Io<GuestChannel>>,
+    /// Hands it its work.
+    pub(super) io_to: Sender<Work>,
     /// For each thread to say that it is confined.
     confined_to: Sender<Result<(), Error>>,
     confined: Receiver<Result<(), Error>>,
@@ -51,16 +56,21 @@ pub struct Threads {
 }
 
 impl Threads {
-    fn start(devices: usize) -> Result<Self, Error> {
-        let (io_to, io_from) = channel::<Io<GuestChannel>>();
+    fn start(devices: usize, calls: &'static [c_long]) -> Result<Self, Error> {
+        let (io_to, io_from) = channel::<Work>();
         let (confined_to, confined) = channel();
         let word = confined_to.clone();
         let work = move || {
-            let entered = seccomp::io(&Extra::default()).and_then(|filter| seccomp::enter(&filter));
+            let entered =
+                seccomp::io(&Extra { calls, ..Extra::default() }).and_then(|filter| seccomp::enter(&filter));
             let ok = entered.is_ok();
             // Without this thread's word the other starts nothing.
             let _ = word.send(entered);
-            if ok { io_from.recv().ok().and_then(Io::run) } else { None }
+            match io_from.recv() {
+                Ok(Work::Serve(io)) if ok => io.run(),
+                Ok(Work::Await(waiting)) if ok => waiting.run(),
+                _ => None,
+            }
         };
         let io = std::thread::Builder::new().name("io".into()).spawn(work);
         let io = io.map(Some).map_err(|source| Error::System { doing: "start a thread", source })?;
@@ -97,23 +107,22 @@ impl Threads {
 
 impl Made {
     /// Makes the virtual machine, while the other threads confine themselves: one for I/O, and one for each of so many devices
-    /// over vhost-user. `memory` is the guest's, bytes, if it is known.
+    /// over vhost-user. `calls` are system calls that the I/O thread makes beyond those that it always makes.
     pub fn new(
         Unprivileged(opened): Unprivileged,
-        memory: Option<u64>,
         devices: usize,
+        calls: &'static [c_long],
     ) -> Result<Self, Error> {
         let state = Arc::new(VcpuState::new()?);
-        let threads = Threads::start(devices)?;
+        let threads = Threads::start(devices, calls)?;
         let processor = Processor::host();
         let vm = opened.kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
         keep_hypercalls_as_they_are(&vm);
         let vcpu = vm.create_vcpu(0).map_err(Error::kvm("make a virtual processor"))?;
         processor.prepare(&vcpu)?;
         let khz = vcpu.get_tsc_khz().map_err(Error::kvm("ask for the time stamp counter's frequency"))?;
-        let memory = memory.map(guest_memory).transpose()?;
         let (tsc_hz, filter) = (u64::from(khz) * 1000, seccomp::vcpu(&Extra::default())?);
-        Ok(Self { opened, vm, vcpu, processor, tsc_hz, memory, filter, state, threads })
+        Ok(Self { opened, vm, vcpu, processor, tsc_hz, filter, state, threads })
     }
 }
 

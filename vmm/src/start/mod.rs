@@ -9,8 +9,8 @@
 //!                             thread
 //! ```
 //!
-//! Directly, a monitor goes through all of them at once. A prepared one stops when it is [`Made`], and goes on when a
-//! start request has come. No byte that a guest or a back end has written is read before privileges are dropped.
+//! A guest can be prepared before anybody has asked for it ([`prepared`]): it goes through all stages without an identity, and
+//! its I/O thread waits until it is assigned one. No byte that a guest or a back end has written is read before privileges are dropped.
 //!
 //! Two threads: this one makes everything and becomes the vCPU; the I/O thread confines itself first thing, while this
 //! one works, and waits for what it shall serve. A third for each device over vhost-user does the same. The guest's first
@@ -34,25 +34,25 @@ use made::Made;
 use opened::Opened;
 use std::os::unix::net::UnixStream;
 
-/// Devices that a prepared monitor has threads for; more are started when they are known.
-const USUAL_DEVICES: usize = 1;
-
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = options.common.origin.unwrap_or(begun);
     let (opened, files) = Opened::directly(options)?;
     let devices = options.nets.iter().filter(|net| net.vhost_user.is_some()).count();
-    let made = Made::new(opened.drop_privileges(options)?, None, devices)?;
-    let loaded = made.load(options, files, reporter, begun, Some(begun))?;
+    let made = Made::new(opened.drop_privileges(options)?, devices, &[])?;
+    let loaded = made.load(options, files, reporter, begun)?;
     loaded.confine()?.enter()
 }
 
-/// Makes all that can be made before it is known what shall run, and waits for the start request; then as [`run`].
-pub fn run_prepared(ahead: &Options, socket: UnixStream, reporter: Reporter) -> Result<u8, Error> {
-    let opened = Opened::ahead(ahead)?;
-    let made = Made::new(opened.drop_privileges(ahead)?, ahead.memory, USUAL_DEVICES)?;
-    let Some((options, files)) = prepared::wait(socket)? else { return Ok(0) };
-    let begun = options.common.origin.unwrap_or_else(Tsc::now);
-    let loaded = made.load(&options, files, reporter, begun, None)?;
+/// Runs a guest before anybody has asked for it, which waits at this socket for who it shall be; then as [`run`].
+pub fn run_prepared(
+    options: &Options,
+    begun: Tsc,
+    socket: UnixStream,
+    reporter: Reporter,
+) -> Result<u8, Error> {
+    let (opened, files) = Opened::ahead(options)?;
+    let made = Made::new(opened.drop_privileges(options)?, options.nets.len(), prepared::CALLS)?;
+    let loaded = made.load_prepared(options, files, reporter, begun, socket)?;
     loaded.confine()?.enter()
 }

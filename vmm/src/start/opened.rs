@@ -1,7 +1,7 @@
 //! First stage: all that has a path, a name or needs a privilege is opened, and nothing is read.
 
 use super::devices::End;
-use super::prepared::Files;
+use super::loaded::Files;
 use crate::options::Options;
 use kvm_ioctls::Kvm;
 use machine::confine::{privileges, signals};
@@ -22,7 +22,7 @@ pub struct Opened {
     pub(super) kvm: Kvm,
     /// Connects to the switch's sockets later.
     pub(super) connector: Option<Arc<Connector>>,
-    /// The other ends of the net devices, in their order; none for a prepared monitor, which does not know them yet.
+    /// The other ends of the net devices, in their order.
     pub(super) ends: Vec<End>,
     /// The control socket.
     pub(super) listener: Option<UnixListener>,
@@ -43,15 +43,16 @@ impl Opened {
         let config = options.config.as_ref().map(|path| {
             File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
         });
-        let files =
-            Files { image: open_image(&options.image)?, config: config.transpose()?, listeners: Vec::new() };
-        opened.ends = End::open_all(&options.nets, opened.connector.as_ref(), Vec::new())?;
+        let files = Files { image: open_image(&options.image)?, config: config.transpose()? };
+        opened.ends = End::open_all(&options.nets, opened.connector.as_ref())?;
         Ok((opened, files))
     }
 
-    /// Opens what a prepared monitor is told ahead.
-    pub fn ahead(options: &Options) -> Result<Self, Error> {
-        Self::new(options, Vec::new())
+    /// Opens what a guest is prepared with. The other ends of its devices come later.
+    pub fn ahead(options: &Options) -> Result<(Self, Files), Error> {
+        let mut opened = Self::new(options, Vec::new())?;
+        opened.ends = options.nets.iter().map(|_| End::Later).collect();
+        Ok((opened, Files { image: open_image(&options.image)?, config: None }))
     }
 
     /// `sockets` are those of the switch, to connect to.

@@ -1,102 +1,191 @@
-//! Prepared monitors: a process that has its virtual machine, its threads and its confinement, and waits for what it
-//! shall run. Whoever started it holds the other end of a socket: it sends a start request, or closes the socket, and
-//! the process ends.
+//! Guests that are prepared before anybody has asked for them. Such a guest has been entered, has done what needs no identity,
+//! and sleeps; its I/O thread waits at a socket. Whoever started the process holds the other end: it is told when the guest
+//! waits, and then sends once who the guest shall be, or closes the socket, and the process ends.
 //!
-//! A start request is a command line of the monitor in pieces: of each word its length and its bytes, so that no byte of a
-//! word can begin another. The last piece comes with the open image, a socket that listens for each net device, and, if there is
-//! one, the open configuration: a process without a file system cannot open them.
+//! An assignment is a command line of the monitor in pieces: of each word its length and its bytes, so that no byte of a
+//! word can begin another. The last piece comes with a socket that listens for each net device and, if there is one, the
+//! open configuration: a process without a file system cannot open them. What was fixed when the guest was entered has to
+//! be the same: number of devices, entries of their queues, offloads, memory.
+//!
+//! An assignment is checked whole before anything of it is done. One that is refused leaves nothing: the process ends, and
+//! the starter starts another. One that is accepted is an instance, whose guest begins as if it had just been entered.
 
-use crate::options::{self, Command, Options};
+use super::devices::net_device;
+use super::loaded::{command_line, configuration};
+use crate::channel::GuestChannel;
+use crate::cpu::vcpu::Preparation;
+use crate::image::Image;
+use crate::memory_map::layout::Layout;
+use crate::options::{self, Command, NetOptions, Options};
+use abi::boot::{BootPage, FLAG_PREPARED};
+use libc::c_long;
+use machine::ending::Ending;
 use machine::error::Error;
+use machine::io::{Channel, Io};
+use machine::memory::{GuestPhys, Region};
+use machine::timeline::{Phase, Span, Timeline, Tsc, unix_ns};
+use machine::vcpu::VcpuState;
+use machine::vhost::endpoint::Endpoint;
+use machine::vhost::negotiation::Device;
+use machine::vhost::thread::{Health, Keeper, Port};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use vhost_user::message::{DESCRIPTORS_MAXIMUM, PAYLOAD_MAXIMUM};
 use vhost_user::socket::{Connection, Error as SocketError};
 
-/// A piece of the command line.
+/// To the monitor: a piece of the command line.
 const PIECE: u32 = 1;
-/// Its last piece.
+/// To the monitor: its last piece.
 const LAST: u32 = 2;
-/// Longest command line, bytes.
+/// From the monitor: the guest waits.
+const WAITS: u32 = 3;
+/// From the monitor: the guest is assigned.
+const ACCEPTED: u32 = 4;
+/// From the monitor: it cannot be that, and why.
+const REFUSED: u32 = 5;
+/// Longest command line of an assignment, bytes.
 const LINE_MAXIMUM: usize = 1 << 20;
 
-/// Files that came open with a start request.
-pub struct Files {
-    /// The image.
-    pub image: File,
-    /// The configuration.
-    pub config: Option<File>,
-    /// Sockets that listen for the switch, one a net device.
-    pub listeners: Vec<OwnedFd>,
+/// Room that a prepared guest has for the words of its command line, bytes.
+pub const WORDS_MAXIMUM: u64 = 4096;
+/// Room that it has for its configuration, bytes.
+pub const CONFIG_MAXIMUM: u64 = 64 << 10;
+/// Most net devices of a prepared guest: as many as have room in a message beside the configuration.
+pub const DEVICES_MAXIMUM: usize = DESCRIPTORS_MAXIMUM - 1;
+/// System calls that the I/O thread needs beside those that it always makes.
+pub(super) const CALLS: &[c_long] = &[libc::SYS_recvmsg, libc::SYS_sendmsg];
+
+/// The starter's end of the socket.
+pub struct Starter(UnixStream);
+
+impl Starter {
+    /// For this end of the pair.
+    pub fn new(stream: UnixStream) -> Self {
+        Self(stream)
+    }
+
+    /// Waits, as long as the socket does, until the guest waits.
+    pub fn await_guest(&self) -> io::Result<()> {
+        match self.answer()? {
+            (WAITS, _) => Ok(()),
+            _ => Err(io::Error::other("the monitor says something else")),
+        }
+    }
+
+    /// Says who the guest shall be. `arguments` are as on the command line, without `--image` and `--config`. Whether it can
+    /// be that is said by [`Starter::accepted`].
+    pub fn assign(
+        &self,
+        arguments: &[String],
+        config: Option<&File>,
+        listeners: &[OwnedFd],
+    ) -> io::Result<()> {
+        let connection = Connection::new(self.0.try_clone()?);
+        let mut line = Vec::new();
+        for word in arguments {
+            let length = u32::try_from(word.len()).map_err(io::Error::other)?;
+            line.extend(length.to_le_bytes());
+            line.extend(word.bytes());
+        }
+        let last = line.len().saturating_sub(1) / PAYLOAD_MAXIMUM * PAYLOAD_MAXIMUM;
+        for piece in line[..last].chunks(PAYLOAD_MAXIMUM) {
+            connection.send(PIECE, piece, &[], false).map_err(failed)?;
+        }
+        let descriptors: Vec<_> = listeners.iter().map(AsFd::as_fd).chain(config.map(AsFd::as_fd)).collect();
+        connection.send(LAST, &line[last..], &descriptors, false).map_err(failed)
+    }
+
+    /// Waits for so long until the guest is what it was told to be. Errors: nothing runs, and the monitor is of no use any
+    /// more.
+    pub fn accepted(&self, timeout: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(timeout))?;
+        match self.answer()? {
+            (ACCEPTED, _) => Ok(()),
+            (_, why) => Err(io::Error::other(String::from_utf8_lossy(&why).into_owned())),
+        }
+    }
+
+    fn answer(&self) -> io::Result<(u32, Vec<u8>)> {
+        let answer = Connection::new(self.0.try_clone()?).receive().map_err(failed)?;
+        let answer = answer.ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))?;
+        Ok((answer.code, answer.payload))
+    }
 }
 
-/// Most net devices of a start request: as many as have room in a message beside image and configuration.
-pub const DEVICES_MAXIMUM: usize = DESCRIPTORS_MAXIMUM - 2;
+impl AsFd for Starter {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
-/// Has a prepared monitor run a guest. `arguments` are as on the command line, without `--image` and `--config`.
-pub fn request_start(
-    monitor: &UnixStream,
-    arguments: &[String],
-    image: &File,
-    config: Option<&File>,
-    listeners: &[OwnedFd],
-) -> io::Result<()> {
-    let failed = |e: SocketError| match e {
+fn failed(e: SocketError) -> io::Error {
+    match e {
         SocketError::Socket(e) => e,
         e => io::Error::other(e.to_string()),
-    };
-    let connection = Connection::new(monitor.try_clone()?);
-    let mut line = Vec::new();
-    for word in arguments {
-        let length = u32::try_from(word.len()).map_err(io::Error::other)?;
-        line.extend(length.to_le_bytes());
-        line.extend(word.bytes());
     }
-    let last = line.len().saturating_sub(1) / PAYLOAD_MAXIMUM * PAYLOAD_MAXIMUM;
-    for piece in line[..last].chunks(PAYLOAD_MAXIMUM) {
-        connection.send(PIECE, piece, &[], false).map_err(failed)?;
-    }
-    let mut descriptors = vec![image.as_fd()];
-    descriptors.extend(listeners.iter().map(AsFd::as_fd));
-    descriptors.extend(config.map(AsFd::as_fd));
-    connection.send(LAST, &line[last..], &descriptors, false).map_err(failed)
 }
 
-/// Waits for the start request; `None` if none will come.
-pub fn wait(socket: UnixStream) -> Result<Option<(Options, Files)>, Error> {
-    let mut connection = Connection::new(socket);
-    let mut line = Vec::new();
-    let broken = |what: &str| Error::Configuration(format!("start request: {what}"));
-    loop {
-        let mut message = match connection.receive() {
-            Ok(Some(message)) => message,
-            Ok(None) => continue,
-            Err(SocketError::Closed) if line.is_empty() => return Ok(None),
-            Err(e) => return Err(broken(&e.to_string())),
-        };
-        line.extend(&message.payload);
-        if line.len() > LINE_MAXIMUM {
-            return Err(broken("the command line is too long"));
+fn wrong(what: impl std::fmt::Display) -> Error {
+    Error::Configuration(format!("assignment: {what}"))
+}
+
+/// Who a guest shall be.
+struct Assignment {
+    options: Options,
+    listeners: Vec<OwnedFd>,
+    config: Option<File>,
+}
+
+/// What of an assignment has come.
+#[derive(Default)]
+struct Incoming(Vec<u8>);
+
+impl Incoming {
+    /// Takes in what has come; the assignment, once it is whole.
+    fn receive(&mut self, connection: &mut Connection) -> Result<Option<Assignment>, Incomplete> {
+        loop {
+            let mut message = match connection.receive() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(None),
+                Err(_) => return Err(Incomplete::Gone),
+            };
+            self.0.extend(&message.payload);
+            if self.0.len() > LINE_MAXIMUM {
+                return Err(Incomplete::Wrong(wrong("its command line is too long")));
+            }
+            if message.code == LAST {
+                let descriptors = std::mem::take(&mut message.descriptors);
+                return self.parse(descriptors).map(Some).map_err(Incomplete::Wrong);
+            }
         }
-        if message.code != LAST {
-            continue;
-        }
-        let words = words(&line).ok_or_else(|| broken("its words are not whole"))?;
-        let words = ["microvisor-vmm", "--image", "handed over"].into_iter().chain(words);
-        let Command::Run(options) = options::parse(words.map(Into::into))? else {
-            return Err(broken("it asks for something else"));
-        };
-        let mut received = message.descriptors.drain(..);
-        let Some(image) = received.next() else { return Err(broken("no image came with it")) };
-        let listeners: Vec<OwnedFd> = received.by_ref().take(options.nets.len()).collect();
-        if listeners.len() < options.nets.len() || options.nets.iter().any(|net| !net.server) {
-            return Err(broken("a socket that listens comes with each device"));
-        }
-        let files = Files { image: image.into(), config: received.next().map(File::from), listeners };
-        return Ok(Some((*options, files)));
     }
+
+    fn parse(&self, descriptors: Vec<OwnedFd>) -> Result<Assignment, Error> {
+        let words = words(&self.0).ok_or_else(|| wrong("its words are not whole"))?;
+        let words = ["microvisor-vmm", "--image", "prepared"].into_iter().chain(words);
+        let Command::Run(options) = options::parse(words.map(Into::into))? else {
+            return Err(wrong("it asks for something else"));
+        };
+        let mut descriptors = descriptors.into_iter();
+        let listeners: Vec<OwnedFd> = descriptors.by_ref().take(options.nets.len()).collect();
+        if listeners.len() < options.nets.len() || options.nets.iter().any(|net| !net.server) {
+            return Err(wrong("a socket that listens comes with each device"));
+        }
+        Ok(Assignment { options: *options, listeners, config: descriptors.next().map(File::from) })
+    }
+}
+
+/// Why there is no assignment.
+enum Incomplete {
+    /// The starter is gone.
+    Gone,
+    /// It makes no sense.
+    Wrong(Error),
 }
 
 /// The words of a command line, each behind its length.
@@ -111,39 +200,224 @@ fn words(mut line: &[u8]) -> Option<Vec<&str>> {
     Some(words)
 }
 
+/// A net device whose back end comes when the guest is assigned.
+pub struct LaterDevice {
+    /// What a back end will work on.
+    pub device: Device,
+    /// How it is doing.
+    pub health: Arc<Health>,
+    /// The thread that will keep a back end at work.
+    pub keeper: Keeper,
+}
+
+/// What [`Waiting`] is made of.
+pub struct Prepared {
+    /// The monitor's end of the socket.
+    pub socket: UnixStream,
+    /// What will serve the instance.
+    pub io: Io<GuestChannel>,
+    /// State of the vCPU thread.
+    pub state: Arc<VcpuState>,
+    /// What the vCPU thread knows of it.
+    pub preparation: Arc<Preparation>,
+    /// Guest memory.
+    pub memory: Arc<Region>,
+    /// What lies where in it.
+    pub layout: Layout,
+    /// The boot page that the guest will find, but for its identity.
+    pub boot: BootPage,
+    /// The image.
+    pub image: Image,
+    /// Its net devices.
+    pub devices: Vec<LaterDevice>,
+    /// Frequency of the time stamp counter, Hz.
+    pub tsc_hz: u64,
+}
+
+/// The I/O thread of a prepared guest.
+pub struct Waiting {
+    connection: Connection,
+    prepared: Prepared,
+    /// How the guest was prepared, once it waits.
+    preparation: Option<Timeline>,
+}
+
+/// An assignment that was found right.
+struct Checked {
+    options: Options,
+    config: Vec<u8>,
+    words: Vec<u8>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Waiting {
+    /// Waits for nobody yet.
+    pub fn new(prepared: Prepared) -> Result<Self, Error> {
+        let socket = prepared.socket.try_clone().and_then(|s| s.set_nonblocking(true).map(|()| s));
+        let socket = socket.map_err(|source| Error::System { doing: "use the starter's socket", source })?;
+        Ok(Self { connection: Connection::new(socket), prepared, preparation: None })
+    }
+
+    /// Waits until the guest is assigned, and serves it; the signal that asked for the end, if one did.
+    pub fn run(mut self) -> Option<i32> {
+        let Some(assignment) = self.wait() else {
+            self.prepared.state.end(Ending::Killed);
+            return self.prepared.io.signal();
+        };
+        let outcome = assignment.and_then(|assignment| self.check(assignment));
+        let begun = match outcome {
+            Ok(checked) => {
+                // A starter that is gone finds the instance again, or ends it.
+                let _ = self.connection.send(ACCEPTED, &[], &[], false);
+                self.assign(checked)
+            }
+            Err(e) => {
+                let text = e.to_string();
+                let length = text.floor_char_boundary(PAYLOAD_MAXIMUM);
+                let _ = self.connection.send(REFUSED, &text.as_bytes()[..length], &[], false);
+                self.prepared.state.end(Ending::Killed);
+                return None;
+            }
+        };
+        if let Err(e) = begun {
+            self.prepared.state.end(Ending::Monitor { message: e.to_string() });
+        }
+        self.prepared.io.run()
+    }
+
+    /// Waits for an assignment; `None` if the process shall end.
+    fn wait(&mut self) -> Option<Result<Assignment, Error>> {
+        let mut incoming = Incoming::default();
+        loop {
+            let Self { connection, prepared, preparation } = self;
+            let waits = match preparation {
+                None => prepared.preparation.waits.as_fd(),
+                // It may say so again, which is no news.
+                Some(_) => connection.as_fd(),
+            };
+            let [waits, told] = prepared.io.wait_for([waits, connection.as_fd()])?;
+            if waits && preparation.is_none() {
+                *preparation = Some(prepared.io.channel().marks.preparation());
+                connection.send(WAITS, &[], &[], false).ok()?;
+            }
+            if told {
+                match incoming.receive(connection) {
+                    Ok(None) => {}
+                    Ok(Some(_)) if preparation.is_none() => {
+                        return Some(Err(wrong("the guest does not wait yet")));
+                    }
+                    Ok(Some(assignment)) => return Some(Ok(assignment)),
+                    Err(Incomplete::Wrong(e)) => return Some(Err(e)),
+                    Err(Incomplete::Gone) => return None,
+                }
+            }
+        }
+    }
+
+    /// Refuses what this guest cannot be.
+    fn check(&mut self, assignment: Assignment) -> Result<Checked, Error> {
+        let Assignment { options, listeners, config } = assignment;
+        let prepared = &mut self.prepared;
+        let config = config.map(|file| configuration(file, "configuration")).transpose()?;
+        prepared.image.accepts_config(config.is_some())?;
+        let (config, words) = (config.unwrap_or_default(), command_line(&options));
+        if config.len() as u64 > CONFIG_MAXIMUM || words.len() as u64 > WORDS_MAXIMUM {
+            return Err(wrong("more variables or configuration than a prepared guest has room for"));
+        }
+        if options.memory.is_some_and(|memory| memory != prepared.layout.memory.length) {
+            return Err(wrong("another amount of memory"));
+        }
+        let fits = |(net, device): (&NetOptions, &LaterDevice)| {
+            net.queue == device.device.queues[0].size && net.offload
+        };
+        let all_fit = options.nets.iter().zip(&prepared.devices).all(fits);
+        if options.nets.len() != prepared.devices.len() || !all_fit {
+            return Err(wrong("other net devices"));
+        }
+        let endpoint = |(socket, net): (OwnedFd, &NetOptions)| {
+            Endpoint::handed_over(socket, net.vhost_user.as_deref().unwrap_or("".as_ref()))
+        };
+        let endpoints = listeners.into_iter().zip(&options.nets).map(endpoint).collect::<Result<_, _>>()?;
+        // What the guest has said so far is not the instance's.
+        let heard = prepared.io.channel().receive(&mut |_| {});
+        heard.map_err(|broken| wrong(broken.0))?;
+        Ok(Checked { options, config, words, endpoints })
+    }
+
+    /// Makes the guest what it shall be.
+    fn assign(&mut self, checked: Checked) -> Result<(), Error> {
+        let Checked { options, config, words, endpoints } = checked;
+        let Prepared { io, state, preparation, memory, layout, boot, devices, tsc_hz, .. } =
+            &mut self.prepared;
+        let outside = |e: machine::memory::Outside| wrong(e);
+        memory.write(GuestPhys(layout.command_line.base), &words).map_err(outside)?;
+        memory.write(GuestPhys(layout.config.base), &config).map_err(outside)?;
+        (boot.command_line.length, boot.config.length) = (words.len() as u64, config.len() as u64);
+        boot.poll_ns = options.poll_ns;
+        for (index, net) in options.nets.iter().enumerate() {
+            let name = net.vhost_user.as_ref().map_or_else(String::new, |path| path.display().to_string());
+            boot.net[index] = layout.net_device(index, net_device(net, &name, boot.net[index].features));
+        }
+        let now = Tsc::now();
+        let origin = options.common.origin.unwrap_or(now);
+        let mut spawn = Timeline::new(origin, *tsc_hz);
+        let assigned = spawn.span(Phase::Assign, origin, now);
+        let whole = Span { inside: vec![assigned.clone()], phase: Phase::Spawn, ..assigned };
+        spawn.spans.push(whole);
+        spawn.preparation = self.preparation.take().map(Box::new);
+        debug_assert_eq!(boot.flags & FLAG_PREPARED, 0);
+        (boot.clock_tsc, boot.clock_unix_ns) = (now.0, unix_ns());
+        memory.write_value(GuestPhys(layout.boot), boot).map_err(outside)?;
+        io.channel().marks.renew(spawn, now).map_err(outside)?;
+        preparation.assigned.store(true, Ordering::Release);
+        if io.channel().assign().map_err(|broken| wrong(broken.0))? {
+            state.wake.signal();
+        }
+        let nets = options.nets.iter().zip(endpoints);
+        for (number, (later, (net, endpoint))) in devices.drain(..).zip(nets).enumerate() {
+            let LaterDevice { mut device, health, keeper } = later;
+            device.mtu = net.mtu;
+            let port = Port { number, endpoint, device, health };
+            keeper.await_first(port, Duration::from_secs(net.wait), state.clone());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_start_request_arrives_whole() {
+    /// What comes of an assignment that was sent.
+    fn sent(arguments: &[&str], config: Option<&File>, listeners: &[OwnedFd]) -> Result<Assignment, Error> {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let image = File::open("/proc/self/exe").unwrap();
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let starter = Starter::new(ours);
+        starter.assign(&arguments, config, listeners).unwrap();
+        // Nobody answers.
+        assert!(starter.accepted(Duration::from_millis(1)).is_err());
+        match Incoming::default().receive(&mut Connection::new(theirs)) {
+            Ok(assignment) => Ok(assignment.expect("it is whole")),
+            Err(Incomplete::Wrong(e)) => Err(e),
+            Err(Incomplete::Gone) => panic!("it came"),
+        }
+    }
+
+    #[test]
+    fn an_assignment_arrives_whole() {
         let long = format!("A={}", "x".repeat(2000));
-        request_start(
-            &ours,
-            &["--set".into(), long.clone(), "--memory".into(), "8".into()],
-            &image,
-            None,
-            &[],
-        )
-        .unwrap();
-        let (options, files) = wait(theirs).unwrap().unwrap();
+        let Assignment { options, config, .. } =
+            sent(&["--set", &long, "--memory", "8"], None, &[]).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!((options.words, options.memory), (vec![long], Some(8 << 20)));
-        assert!(files.config.is_none());
+        assert!(config.is_none());
     }
 
     #[test]
     fn no_byte_of_a_word_begins_another() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let image = File::open("/proc/self/exe").unwrap();
-        let lines = "A=x\n--poll\nalways".to_owned();
-        request_start(&ours, &["--set".into(), lines.clone()], &image, None, &[]).unwrap();
-        let (options, _) = wait(theirs).unwrap().unwrap();
-        assert_eq!((options.words, options.poll_ns), (vec![lines], 50_000));
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        request_start(&ours, &["--set".into(), "A=x\0--poll\0always".into()], &image, None, &[]).unwrap();
-        assert!(matches!(wait(theirs), Err(Error::Configuration(_))));
+        let lines = "A=x\n--poll\nalways";
+        let Assignment { options, .. } = sent(&["--set", lines], None, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!((options.words, options.poll_ns), (vec![lines.to_owned()], 50_000));
+        assert!(sent(&["--set", "A=x\0--poll\0always"], None, &[]).is_err());
         for line in [&[1, 0, 0][..], &[5, 0, 0, 0, b'x'], &[255, 255, 255, 255], &[1, 0, 0, 0, 0xff]] {
             assert!(words(line).is_none(), "{line:?}");
         }
@@ -151,22 +425,24 @@ mod tests {
 
     #[test]
     fn each_device_comes_with_its_socket() {
-        let image = File::open("/proc/self/exe").unwrap();
-        let net = |options: &str| ["--net".to_owned(), format!("vhost-user=/s{options}")];
         let sockets: Vec<OwnedFd> = UnixStream::pair().map(|(a, b)| vec![a.into(), b.into()]).unwrap();
         let cases =
             [(",server=on", 1, true), (",server=on", 0, false), ("", 1, false), (",server=on", 2, true)];
         for (options, given, is_right) in cases {
-            let (ours, theirs) = UnixStream::pair().unwrap();
-            request_start(&ours, &net(options), &image, None, &sockets[..given]).unwrap();
-            assert_eq!(wait(theirs).is_ok(), is_right, "{options} {given}");
+            let net = format!("vhost-user=/s{options}");
+            assert_eq!(
+                sent(&["--net", &net], None, &sockets[..given]).is_ok(),
+                is_right,
+                "{options} {given}"
+            );
         }
     }
 
     #[test]
-    fn a_starter_that_is_gone_requests_nothing() {
+    fn a_starter_that_is_gone_assigns_nothing() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(ours);
-        assert!(wait(theirs).unwrap().is_none());
+        let outcome = Incoming::default().receive(&mut Connection::new(theirs));
+        assert!(matches!(outcome, Err(Incomplete::Gone)));
     }
 }

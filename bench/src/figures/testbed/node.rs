@@ -18,7 +18,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts it, with so many prepared monitors.
+    /// Starts it, with so many prepared guests.
     pub fn start(prepared: usize) -> Result<Self, Error> {
         let folder = Folder::new()?;
         let mut command = Command::new(own("microvisor-node"));
@@ -36,7 +36,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Whether so many monitors are prepared.
+    /// Whether so many guests are prepared.
     pub fn has_shells(&self, wanted: usize) -> bool {
         self.client.get::<Status>("/v1/status").is_ok_and(|status| status.prepared == wanted)
     }
