@@ -15,15 +15,35 @@ pub enum Role {
     Admin,
 }
 
-/// A token, without its secret.
+/// A token that shall be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub struct TokenSpec {
     /// Name, unique on the node.
     pub name: String,
     /// What it is good for.
     pub role: Role,
+    /// From when on it is not valid any more, nanoseconds since 1970; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(maximum = 9223372036854775807_i64))]
+    pub expires_unix_ns: Option<u64>,
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Token {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    pub role: Role,
+    /// From when on it is not valid any more, nanoseconds since 1970; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_unix_ns: Option<u64>,
+    /// When it was used last, to the minute, nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_unix_ns: Option<u64>,
 }
 
 /// A token that was made.

@@ -1,41 +1,13 @@
-//! What a shell offers after Tab. The script that `microvisor completion` prints asks the command itself, so that names of
-//! instances, images, networks, flavors and elements are those that there are now.
+//! What a shell offers after Tab: the names of instances, images, networks, flavors and elements that there are now.
 
-use crate::command_line::CommandLine;
 use crate::local::list;
 use crate::node::{context, instances};
-use crate::output::{self, Failure};
 use api::flavor::Flavor;
 use api::image::Image;
 use api::network::Network;
-use clap::CommandFactory;
-use clap_complete::Shell;
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter};
-use clap_complete::env::{CompleteEnv, Shells};
-use machine::status;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-
-/// Variable by which a shell's script asks; its value is the shell's name.
-const ASKED: &str = "MICROVISOR_COMPLETE";
-
-/// Answers the script of a shell, and ends the program, if it is such a script that asks.
-pub fn answer() {
-    CompleteEnv::with_factory(CommandLine::command).var(ASKED).complete();
-}
-
-/// `microvisor completion`
-pub fn script(shell: Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    let shells = Shells::builtins();
-    let completer = shells
-        .completer(&shell.to_string())
-        .ok_or_else(|| Failure::new(format!("{shell} is not known"), status::CONFIGURATION_REFUSED))?;
-    completer
-        .write_registration(ASKED, "microvisor", "microvisor", "microvisor", &mut script)
-        .map_err(Failure::Output)?;
-    output::print(script)
-}
 
 fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
     names.into_iter().collect::<BTreeSet<_>>().into_iter().map(CompletionCandidate::new).collect()
@@ -79,11 +51,6 @@ pub fn imported_images() -> Vec<CompletionCandidate> {
 fn image_names() -> Vec<String> {
     let built_in = vmm::image::builtin::all().into_iter().map(|(name, _)| name);
     built_in.chain(on_node::<Image>("/v1/images").into_iter().map(|i| i.name)).collect()
-}
-
-/// Contexts.
-pub fn contexts() -> Vec<CompletionCandidate> {
-    candidates(context::names())
 }
 
 /// Classes of elements.

@@ -8,7 +8,7 @@
 //! | `node` | what is asked of the node |
 //! | `instance` | commands on a running instance, with or without the node |
 //! | `switch` | commands on a switch |
-//! | `completion` | what shells offer after Tab |
+//! | `completion`, `shell` | what shells offer after Tab; how they ask for it |
 //! | `doctor` | what this host has and lacks |
 //! | `elements`, `images` | the manual of Click elements; images and configurations by name |
 //! | `output` | what is printed, and why a command failed |
@@ -27,6 +27,7 @@ mod node;
 mod options;
 mod output;
 mod process;
+mod shell;
 mod suggestion;
 mod switch;
 
@@ -51,7 +52,7 @@ fn abort_at_panic() {
 
 fn main() -> ExitCode {
     abort_at_panic();
-    completion::answer();
+    shell::answer();
     let begun = Tsc::now();
     let outcome = match CommandLine::try_parse() {
         Ok(line) => execute(line.command, begun),
@@ -107,7 +108,7 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
             node::top::top(Duration::from_secs_f64(interval), count, &selector)
         }
         Command::Doctor { json } => doctor::doctor(json),
-        Command::Completion { shell } => completion::script(shell),
+        Command::Completion { shell } => shell::script(shell),
         Command::Man { folder } => clap_mangen::generate_to(CommandLine::command(), &folder)
             .map_err(|e| Failure::new(format!("{}: {e}", folder.display()), status::HOST)),
     }?;

@@ -265,3 +265,36 @@ fn backup_of_a_node_that_runs_becomes_another_node() {
     assert_eq!(other.get("/v1/networks/blue").json["subnet"], "10.0.0.0/24");
     assert_eq!(other.get("/v1/instances/fw").json["restart"], "always");
 }
+
+#[test]
+fn token_expires_by_itself_and_its_use_is_known() {
+    let node = Node::with(&["--listen", "127.0.0.1:0"]);
+    let port = node.port();
+    let local = |words: &[&str]| {
+        run(Command::new(program("microvisor"))
+            .args(words)
+            .env("MICROVISOR_NODE", node.folder.join("run/api.sock")))
+    };
+    let create = |name: &str, time: &str| {
+        let made = local(&["token", "create", name, "--expires", time]);
+        made.ends(0, "");
+        made.out.trim().to_owned()
+    };
+    let (short, long) = (create("short", "2s"), create("long", "30d"));
+    let asks = |token: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}", "-H"]);
+        curl.arg(format!("Authorization: Bearer {token}"));
+        run(curl.arg(format!("http://127.0.0.1:{port}/v1/networks"))).out
+    };
+    assert_eq!((asks(&short), asks(&long)), ("200".into(), "200".into()));
+    eventually("it has expired", || asks(&short) == "401");
+    assert_eq!(asks(&long), "200");
+    let listed = local(&["token", "ls"]).out;
+    let line = |name: &str| listed.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("short").contains("expired") && line("long").contains("in 29 d"), "{listed}");
+    assert!(line("long").contains(" s ago"), "{listed}");
+    let log = node.log();
+    assert!(log.contains("token=\"long\""), "{log}");
+    local(&["token", "create", "never", "--expires", "soon"]).ends(122, "expires");
+}

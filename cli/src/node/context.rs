@@ -4,7 +4,7 @@
 use crate::output::{self, Failure};
 use api::client::{CA, Client, DEFAULT, SOCKET, TOKEN};
 use clap::Subcommand;
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use machine::status;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub enum ContextCommand {
     #[command(after_help = "Example: microvisor context use lab")]
     Use {
         /// Name of the context
-        #[arg(add = ArgValueCandidates::new(crate::completion::contexts))]
+        #[arg(add = ArgValueCandidates::new(candidates))]
         name: String,
     },
     /// List contexts; a star marks the one in use
@@ -61,7 +61,7 @@ pub enum ContextCommand {
     #[command(visible_alias = "delete", after_help = "Example: microvisor context rm lab")]
     Rm {
         /// Names of contexts
-        #[arg(required = true, add = ArgValueCandidates::new(crate::completion::contexts))]
+        #[arg(required = true, add = ArgValueCandidates::new(candidates))]
         names: Vec<String>,
     },
 }
@@ -204,10 +204,10 @@ pub fn of_host() -> Option<Client> {
     }
 }
 
-/// The names of all contexts.
-pub fn names() -> Vec<String> {
+/// The names of all contexts, for shells.
+fn candidates() -> Vec<CompletionCandidate> {
     let contexts = Contexts::read().unwrap_or_default();
-    contexts.context.into_keys().chain([LOCAL.to_owned()]).collect()
+    contexts.context.into_keys().chain([LOCAL.to_owned()]).map(CompletionCandidate::new).collect()
 }
 
 /// A context without what nobody shall see.

@@ -3,9 +3,10 @@
 use super::{Body, Peer, created};
 use crate::images::digest;
 use crate::node::Node;
+use crate::store::tokens::Bearer;
 use api::Problem;
 use api::instance::is_name;
-use api::token::{Role, Secret, Token};
+use api::token::{Role, Secret, Token, TokenSpec};
 use axum::Json;
 use axum::body::{Body as HttpResponseBody, HttpBody};
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use machine::timeline::unix_ns;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,10 @@ use utoipa_axum::routes;
 
 /// How long a stream may go on after its token was revoked.
 const REVOCATION: Duration = Duration::from_secs(1);
+
+/// Name of the token of a request, for the log.
+#[derive(Clone)]
+pub struct TokenName(pub String);
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
@@ -51,25 +57,37 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let is_local = peer.is_some_and(|p| p.uid.is_some());
-    let mut token = None;
+    let (mut token, mut name) = (None, None);
     if !is_local && let Some(needed) = needed(request.method(), request.uri().path()) {
         token = bearer(request.headers()).map(|token| digest(token.as_bytes()));
-        let role = match token.as_ref().map(|token| node.store.role(token)) {
-            Some(Ok(role)) => role,
+        let bearer = match token.as_ref().map(|token| node.store.bearer(token)) {
+            Some(Ok(bearer)) => bearer,
             Some(Err(e)) => return Problem::from(e).into_response(),
             None => None,
         };
-        match role {
+        match bearer {
             None => {
                 let mut answer = Problem::unauthorized().into_response();
                 answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 return answer;
             }
-            Some(role) if role < needed => return Problem::forbidden(role, needed).into_response(),
-            Some(_) => {}
+            Some(Bearer { name, role }) if role < needed => {
+                let mut answer = Problem::forbidden(role, needed).into_response();
+                answer.extensions_mut().insert(TokenName(name));
+                return answer;
+            }
+            Some(Bearer { name: known, .. }) => {
+                name = Some(TokenName(known));
+                // Nobody is refused because that cannot be written down, on a full disk say.
+                let noted = token.as_ref().map(|token| node.store.note_use(token));
+                if let Some(Err(e)) = noted {
+                    tracing::warn!("the use of a token is not written down: {e}");
+                }
+            }
         }
     }
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    name.map(|name| response.extensions_mut().insert(name));
     match token {
         // A stream, which may go on for ever.
         Some(token) if response.body().size_hint().exact().is_none() => response.map(|body| {
@@ -79,25 +97,31 @@ pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) 
     }
 }
 
-/// Waits until a token is not valid any more.
+/// Waits until a token is revoked or has expired.
 async fn revoked(node: Arc<Node>, token: String) {
     loop {
         tokio::time::sleep(REVOCATION).await;
-        if matches!(node.store.role(&token), Ok(None)) {
+        if matches!(node.store.bearer(&token), Ok(None)) {
             return;
         }
     }
 }
 
 /// Make a token for use over TCP.
-#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = Token, responses(
+#[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = TokenSpec, responses(
     (status = 201, body = Secret),
     (status = 409, body = Problem, content_type = "application/problem+json"),
     (status = 415, body = Problem, content_type = "application/problem+json"),
     (status = 422, body = Problem, content_type = "application/problem+json")))]
-async fn create(State(node): State<Arc<Node>>, Body(requested): Body<Token>) -> Result<Response, Problem> {
+async fn create(
+    State(node): State<Arc<Node>>,
+    Body(requested): Body<TokenSpec>,
+) -> Result<Response, Problem> {
     if !is_name(&requested.name) {
         return Err(Problem::invalid(format!("{:?} cannot name a token", requested.name)));
+    }
+    if requested.expires_unix_ns.is_some_and(|at| at <= unix_ns()) {
+        return Err(Problem::invalid("expires_unix_ns: that is past"));
     }
     let mut random = [0; 32];
     std::fs::File::open("/dev/urandom")
@@ -108,11 +132,11 @@ async fn create(State(node): State<Arc<Node>>, Body(requested): Body<Token>) -> 
     if !node.store.add_token(&requested, &digest(token.as_bytes()))? {
         return Err(Problem::taken("token", &requested.name));
     }
-    let Token { name, role } = requested;
+    let TokenSpec { name, role, .. } = requested;
     Ok(created(Secret { name, role, token }))
 }
 
-/// List tokens: their names and roles.
+/// List tokens: their names and roles, when they expire, when they were used.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens", responses((status = 200, body = Vec<Token>)))]
 async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Token>>, Problem> {
     Ok(Json(node.store.tokens()?))

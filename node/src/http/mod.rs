@@ -124,7 +124,7 @@ fn describe_refusals(document: &mut utoipa::openapi::OpenApi) {
             let mut may = |status: &str, why| {
                 answers.entry(status.into()).or_insert_with(|| RefOr::T(problem(why)));
             };
-            may("401", "Over TCP: no token, or an unknown one");
+            may("401", "Over TCP: no token, or one that is unknown or has expired");
             may("403", "Over TCP: the token's role does not suffice");
             if operation.request_body.is_some() {
                 may("400", "The body is not JSON");
@@ -189,7 +189,8 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     let mut response = next.run(request).await;
     unanswered.request = None;
     let took_us = Tsc::now().since(begun, hz) / 1000;
-    tracing::info!(request = id, uid, address, what, status = response.status().as_u16(), took_us);
+    let token = response.extensions().get::<access::TokenName>().map(|name| name.0.as_str());
+    tracing::info!(request = id, uid, address, token, what, status = response.status().as_u16(), took_us);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

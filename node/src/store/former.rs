@@ -5,8 +5,12 @@ use api::instance::State;
 use rusqlite::Connection;
 
 /// What the store of each version holds, the first first.
-const FORMER: [&str; MIGRATIONS.len() - 1] =
-    [include_str!("former/1.sql"), include_str!("former/2.sql"), include_str!("former/3.sql")];
+const FORMER: [&str; MIGRATIONS.len() - 1] = [
+    include_str!("former/1.sql"),
+    include_str!("former/2.sql"),
+    include_str!("former/3.sql"),
+    include_str!("former/4.sql"),
+];
 
 #[test]
 fn store_of_each_earlier_version_opens_with_all_that_it_held() {

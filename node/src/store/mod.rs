@@ -7,7 +7,7 @@ mod error;
 mod former;
 mod instances;
 mod timelines;
-mod tokens;
+pub mod tokens;
 pub mod upkeep;
 
 pub use error::Error;
@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each brings a store from the version of its place to the next.
-const MIGRATIONS: [&str; 4] = ["
+const MIGRATIONS: [&str; 5] = ["
 CREATE TABLE networks (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE flavors (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE images (name TEXT PRIMARY KEY, id TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -60,6 +60,9 @@ CREATE INDEX external_of ON external (instance, request);
 CREATE TABLE tokens (name TEXT PRIMARY KEY, role TEXT NOT NULL, digest TEXT NOT NULL UNIQUE) STRICT;
 ", "
 ALTER TABLE instances ADD COLUMN desired TEXT;
+", "
+ALTER TABLE tokens ADD COLUMN expires INTEGER;
+ALTER TABLE tokens ADD COLUMN used INTEGER;
 "];
 
 /// The store.
