@@ -9,8 +9,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := systemd ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
-DEB_PACKAGES := mmdebstrap systemd-container dpkg-dev
+TEST_PACKAGES := systemd prometheus ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+DEB_PACKAGES := mmdebstrap systemd-container
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 OPENAPI_CLIENT := 0.26.2
@@ -163,6 +163,7 @@ uninstall: ## remove what `make install` has installed
 	$(PLACES) packaging/install --remove
 
 deb: build ## build Debian packages, to target/debian; nothing is compiled that is there
+	@$(call install-missing,dpkg-dev)
 	packaging/debian/build
 
 test-deb: deb ## install, use, upgrade and remove the packages in a Debian of its own (about 5 minutes)

@@ -44,5 +44,5 @@ INSERT INTO addresses VALUES ('blue', '10.0.0.3', '0193773b-8c00-7000-8000-00000
 CREATE TABLE tokens (name TEXT PRIMARY KEY, role TEXT NOT NULL, digest TEXT NOT NULL UNIQUE) STRICT;
 INSERT INTO tokens VALUES ('nova', '"admin"', '5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8');
 ALTER TABLE instances ADD COLUMN desired TEXT;
-UPDATE instances SET desired = '{"goal":"running"}' WHERE name = 'firewall';
+UPDATE instances SET desired = '{"goal":"running","fresh_run":false,"grace_ms":2000,"not_before_unix_ns":0,"pause_ms":0,"replaced_config":null}' WHERE name = 'firewall';
 PRAGMA user_version = 4;
