@@ -47,7 +47,7 @@ pub struct Settings {
 }
 
 /// Guests that are kept prepared.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PreparedSetting {
     /// Their image, by name or id.
@@ -159,6 +159,7 @@ impl Settings {
             ("listen", self.listen != running.listen),
             ("switch-cpus", self.switch_cpus != running.switch_cpus),
             ("prepared", self.prepared != running.prepared),
+            ("prepared-guests", self.prepared_guests != running.prepared_guests),
             ("events", self.events != running.events),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
