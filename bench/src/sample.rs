@@ -67,7 +67,13 @@ impl Sample {
 
     /// The value that 99 of 100 are not above, as a row of its own.
     pub fn tail(&self) -> Self {
-        Self { what: format!("{}: p99", self.what), unit: self.unit, values: vec![self.quantile(0.99)] }
+        self.percentile(99)
+    }
+
+    /// The value that so many of a hundred are not above, as a row of its own.
+    pub fn percentile(&self, percent: u32) -> Self {
+        let value = self.quantile(f64::from(percent) / 100.0);
+        Self { what: format!("{}: p{percent}", self.what), unit: self.unit, values: vec![value] }
     }
 
     /// The value that a share of the measurements is not above.
