@@ -100,6 +100,8 @@ impl Drop for Native {
 /// A connection.
 pub struct Client {
     stream: BufReader<TcpStream>,
+    /// Name of the network namespace that it is in.
+    namespace: String,
 }
 
 /// A command's bytes.
@@ -118,14 +120,20 @@ impl Client {
     pub fn open(namespace: &Namespace, address: &str) -> Self {
         let address: SocketAddr = address.parse().expect("an address");
         let stream = namespace.inside(|| TcpStream::connect_timeout(&address, Duration::from_secs(5)));
-        Self::new(stream.unwrap_or_else(|e| panic!("{address}: {e}")))
-    }
-
-    pub fn new(stream: TcpStream) -> Self {
+        let stream = stream.unwrap_or_else(|e| panic!("{address}: {e}"));
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
         stream.set_write_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(stream), namespace: namespace.name.clone() }
+    }
+
+    /// What the kernel knows of the connections and devices here: for whoever waited in vain.
+    fn state(&self) -> String {
+        let print = |words: &[&str]| {
+            let outcome = Command::new("ip").args(["netns", "exec", &self.namespace]).args(words).output();
+            outcome.map_or_else(|e| e.to_string(), |o| String::from_utf8_lossy(&o.stdout).into_owned())
+        };
+        print(&["ss", "-tinmo"]) + &print(&["ip", "-s", "link"]) + &print(&["nstat", "-a"])
     }
 
     pub fn stream(&mut self) -> &mut TcpStream {
@@ -134,7 +142,9 @@ impl Client {
 
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).expect("the server takes it");
+        if let Err(e) = self.stream.get_mut().write_all(bytes) {
+            panic!("the server does not take it: {e}\n{}", self.state());
+        }
     }
 
     /// Sends the words of a line as a command, and gives the reply.
@@ -158,7 +168,7 @@ impl Client {
     /// A reply as text: errors, numbers and simple strings as on the wire, arrays in brackets.
     #[track_caller]
     pub fn reply(&mut self) -> String {
-        let line = self.line().expect("a reply");
+        let line = self.line().unwrap_or_else(|| panic!("no reply\n{}", self.state()));
         let count = || line[1..].parse::<i64>().expect("a number");
         let mut parts = |n: i64| (0..n).map(|_| self.reply()).collect::<Vec<_>>().join(" ");
         match line.as_bytes().first() {
