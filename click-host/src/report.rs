@@ -6,7 +6,7 @@ use click::element::Outside;
 use click::{Diagnostics, Router, Severity};
 use std::fmt::Write;
 use std::io::{self, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Exit status of a program whose reader went away, as SIGPIPE would have it: 128 and the signal's number.
 const BROKEN_PIPE: u8 = 141;
@@ -16,14 +16,50 @@ const UNWRITTEN: u8 = 1;
 /// Why standard output took no more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes to standard output. After a failure nothing is written any more, and the program ends soon.
+/// What was written to standard output and has not gone there yet, all of it in order.
+static OUTPUT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// So much goes there at once.
+const PIECE: usize = 64 << 10;
+
+/// Writes to standard output, behind what [`StandardOutput`] holds. After a failure nothing is written any more, and the
+/// program ends soon.
 pub fn out(text: &str) {
-    if LOST.get().is_some() {
-        return;
-    }
-    let mut out = io::stdout().lock();
+    let mut out = StandardOutput;
     if let Err(e) = out.write_all(&bytes_of(text)).and_then(|()| out.flush()) {
         // Two may find out at the same time.
+        let _ = LOST.set(e);
+    }
+}
+
+/// Standard output for those who write much: it goes there in large pieces, and in the order in which it was written,
+/// whoever wrote it.
+pub struct StandardOutput;
+
+impl io::Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut held = OUTPUT.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend_from_slice(bytes);
+        if held.len() < PIECE { Ok(bytes.len()) } else { send(&mut held).map(|()| bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        send(&mut OUTPUT.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes what is held. After a failure it is held no more.
+fn send(held: &mut Vec<u8>) -> io::Result<()> {
+    let text = core::mem::take(held);
+    if LOST.get().is_some() {
+        return Ok(());
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(&text).and_then(|()| out.flush())
+}
+
+/// Writes what is held at the end of the program.
+pub fn flush() {
+    if let Err(e) = StandardOutput.flush() {
         let _ = LOST.set(e);
     }
 }

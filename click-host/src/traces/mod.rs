@@ -13,8 +13,20 @@ mod to_dump;
 mod to_ip_summary_dump;
 mod view;
 
+use crate::report::StandardOutput;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
 pub use from_dump::FromDump;
 pub use from_ip_summary_dump::FromIPSummaryDump;
 pub use from_tcpdump::FromTcpdump;
 pub use to_dump::ToDump;
 pub use to_ip_summary_dump::ToIPSummaryDump;
+
+/// A file to be written anew, or standard output for `-`.
+fn create(name: &str) -> io::Result<Box<dyn Write>> {
+    Ok(match name {
+        "-" => Box::new(StandardOutput),
+        name => Box::new(BufWriter::new(File::create(name)?)),
+    })
+}

@@ -9,8 +9,7 @@ use pcap_file::{DataLink, TsResolution};
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::rc::Rc;
 
 click::element! {
@@ -72,10 +71,7 @@ impl ToDump {
     }
 
     fn open(&self) -> Result<(PcapWriter<Out>, Out), String> {
-        let out: Box<dyn Write> = match self.name.as_str() {
-            "-" => Box::new(std::io::stdout()),
-            name => Box::new(File::create(name).map_err(|e| format!("{name}: {}", reason(&e)))?),
-        };
+        let out = super::create(&self.name).map_err(|e| format!("{}: {}", self.name, reason(&e)))?;
         let ts_resolution = if self.nano { TsResolution::NanoSecond } else { TsResolution::MicroSecond };
         let header = PcapHeader {
             snaplen: u32::try_from(self.length).unwrap_or(65_535),
@@ -83,7 +79,7 @@ impl ToDump {
             ts_resolution,
             ..PcapHeader::default()
         };
-        let out = Out(Rc::new(RefCell::new(BufWriter::new(out))));
+        let out = Out(Rc::new(RefCell::new(out)));
         let writer =
             PcapWriter::with_header(out.clone(), header).map_err(|e| format!("{}: {e}", self.name))?;
         Ok((writer, out))
@@ -131,7 +127,7 @@ impl ToDump {
 
 /// Where packets are written to, which can be flushed while the library's writer holds it too.
 #[derive(Clone)]
-struct Out(Rc<RefCell<BufWriter<Box<dyn Write>>>>);
+struct Out(Rc<RefCell<Box<dyn Write>>>);
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -7,8 +7,7 @@ use click::element::{Context, Element, read, write};
 use click::elements::content::{EXTRA_LENGTH, EXTRA_PACKETS};
 use click::packet::{BURST, Batch};
 use std::any::Any;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 click::element! {
     /// Writes a line of text about each packet to a file, and passes packets on if it has an output.
@@ -54,7 +53,7 @@ click::element! {
         careful: bool,
         extra_length: bool,
         binary: bool,
-        file: Option<BufWriter<Box<dyn Write>>>,
+        file: Option<Box<dyn Write>>,
         pulls: bool,
         count: u64,
     }
@@ -80,7 +79,7 @@ impl ToIPSummaryDump {
             list = args.rest().into_iter().map(|w| w.text).collect::<Vec<_>>().join(" ");
         }
         let fields = fields(&list).unwrap_or_else(|message| {
-            args.error(format!("FIELDS: {message}"));
+            args.error(message);
             Vec::new()
         });
         let binary = args.key("BINARY").unwrap_or(false);
@@ -105,12 +104,8 @@ impl ToIPSummaryDump {
         }
     }
 
-    fn open(&self) -> std::io::Result<BufWriter<Box<dyn Write>>> {
-        let out: Box<dyn Write> = match self.name.as_str() {
-            "-" => Box::new(std::io::stdout()),
-            name => Box::new(File::create(name)?),
-        };
-        let mut out = BufWriter::new(out);
+    fn open(&self) -> std::io::Result<Box<dyn Write>> {
+        let mut out = super::create(&self.name)?;
         if self.header {
             writeln!(out, "!IPSummaryDump 1.3")?;
             if self.verbose {
