@@ -20,7 +20,9 @@ const ROUNDS: usize = 64;
 
 /// Runs what the command line asks for.
 pub fn run(options: Options) -> ExitCode {
-    match attempt(&options) {
+    let status = attempt(&options);
+    report::flush();
+    match status {
         Ok(status) => ExitCode::from(report::lost_output().unwrap_or(status)),
         Err(message) => {
             report::say(message.trim_end());
@@ -72,10 +74,12 @@ fn attempt(options: &Options) -> Result<u8, String> {
         host.write_out(&watch.report());
     }
     right &= report::handlers(&mut router, &mut host, &options.handlers);
-    if let Some(handler) = &options.exit_handler {
-        return Ok(exit_status(&mut router, &mut host, handler));
-    }
-    Ok(u8::from(!right))
+    let status = match &options.exit_handler {
+        Some(handler) => exit_status(&mut router, &mut host, handler),
+        None => u8::from(!right),
+    };
+    router.finish(&mut host);
+    Ok(status)
 }
 
 fn servers(options: &Options) -> Result<Vec<Server>, String> {

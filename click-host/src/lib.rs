@@ -32,6 +32,7 @@ pub mod traces;
 pub mod watch;
 
 use click::element::{Class, Described};
+use click::elements::aggregate;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ macro_rules! library {
 }
 
 library! {
+    aggregate::AggregateIPAddrPair, aggregate::AggregatePacketCounter,
     control::ControlSocket,
     devices::FromDevice, devices::FromDPDKDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToDPDKDevice, devices::ToHost,
     sockets::ChatterSocket, sockets::McastSocket, sockets::RawSocket, sockets::Socket, sockets::ToSocket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,

@@ -2,12 +2,14 @@
 //!
 //! A file of `behaviours/` is a subject. A line `### NAME: OPTIONS` begins a case, its configuration follows, and behind
 //! `===` what is printed, standard output and error as they come, with `[exit N]` if the status is not 0. Configurations
-//! that are parted by `>>>` run one after the other in one folder.
+//! that are parted by `>>>` run one after the other in one folder. What stands before the first case are files that all
+//! cases of the subject find there: each begins with a line `<<< NAME`.
 
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,8 @@ struct Case {
     options: Vec<String>,
     configurations: Vec<String>,
     expected: String,
+    /// Names and contents of files that are there before.
+    files: Arc<Vec<(String, String)>>,
 }
 
 fn cases() -> Vec<Case> {
@@ -29,6 +33,9 @@ fn cases() -> Vec<Case> {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = fs::read_to_string(&path).unwrap();
+        let before = text.split("### ").next().unwrap_or_default();
+        let files = before.split("<<< ").skip(1).map(|f| f.split_once('\n').unwrap());
+        let files = Arc::new(files.map(|(name, text)| (name.to_string(), text.to_string())).collect());
         for block in text.split("### ").skip(1) {
             let (head, rest) = block.split_once('\n').unwrap();
             let (name, options) = head.split_once(':').unwrap();
@@ -40,6 +47,7 @@ fn cases() -> Vec<Case> {
                 options: options.split_whitespace().map(String::from).collect(),
                 configurations: configuration.split(">>>\n").map(String::from).collect(),
                 expected: expected.trim_end().to_string(),
+                files: Arc::clone(&files),
             });
         }
     }
@@ -79,6 +87,9 @@ fn run(case: &Case, configuration: &str, folder: &Path, output: &File) {
 
 fn differs(case: &Case) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
+    for (name, text) in case.files.iter() {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
     let path = folder.path().join("output");
     let output = File::create(&path).unwrap();
     case.configurations.iter().for_each(|c| run(case, c, folder.path(), &output));

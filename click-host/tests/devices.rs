@@ -2,48 +2,10 @@
 
 mod common;
 
-use common::{Running, click, free_port, said, until};
+use common::{Running, Space, click, free_port, said, until};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::process::Command;
-
-/// A network namespace.
-struct Space(String);
-
-fn ip(line: &str) {
-    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
-    assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-impl Space {
-    fn new(name: &str) -> Self {
-        let name = format!("click-{name}-{}", std::process::id());
-        ip(&format!("netns add {name}"));
-        ip(&format!("-n {name} link set lo up"));
-        Self(name)
-    }
-
-    fn ip(&self, line: &str) {
-        ip(&format!("-n {} {line}", self.0));
-    }
-
-    /// A program inside.
-    fn run(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]).args(arguments);
-        command
-    }
-
-    fn click(&self, arguments: &[&str]) -> Command {
-        self.run(env!("CARGO_BIN_EXE_click"), arguments)
-    }
-}
-
-impl Drop for Space {
-    fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
-}
 
 #[test]
 fn frames_cross_a_router_between_two_interfaces() {

@@ -1,5 +1,5 @@
-//! Keywords and handlers of Click's elements, as `facts/click.txt` lists them: `CLASS: KEYWORD... | HANDLER=rw...`. All are
-//! there but those named below.
+//! Keywords and handlers of Click's elements, as `facts/click.txt` lists them: `CLASS: KEYWORD... | HANDLER=rw...`; and how
+//! many ports they have, as `facts/ports.txt` does. All are there but those named below.
 
 use click::element::Class;
 use std::fs;
@@ -84,6 +84,10 @@ const HANDLERS: &[&str] = &[
     "Unqueue2 packets",
 ];
 
+/// Classes whose elements cannot have as many inputs or outputs as Click's, or that need some.
+const PORTS: &[&str] =
+    &["EtherSpanTree", "IPRateMonitor", "ListenEtherSwitch", "RoundRobinUnqueue", "Suppressor"];
+
 fn class(name: &str) -> &'static Class {
     let of_host = click_host::CLASSES.iter().copied().find(|c| c.name == name);
     of_host
@@ -122,4 +126,31 @@ fn keywords_and_handlers_are_those_of_click() {
     };
     let wrong = [unexpected(&keywords, KEYWORDS), unexpected(&handlers, HANDLERS)].concat();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Least and most of one side's ports; `=` and `#` depend on the other.
+fn bounds(text: &str) -> (usize, usize) {
+    match text.split_once('-') {
+        Some((least, most)) => (least.parse().unwrap_or(0), most.parse().unwrap_or(usize::MAX)),
+        None => text.parse().map_or((0, usize::MAX), |n| (n, n)),
+    }
+}
+
+#[test]
+fn elements_can_have_the_ports_that_they_have_in_click() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facts/ports.txt");
+    let facts = fs::read_to_string(file).unwrap();
+    let mut fewer = Vec::new();
+    for line in facts.lines() {
+        let (name, theirs) = line.split_once(": ").unwrap();
+        let (theirs, ours) = (theirs.split('/'), class(name).ports.split('/'));
+        let fits = theirs.zip(ours).all(|(theirs, ours)| {
+            let ((least, most), own) = (bounds(theirs), bounds(ours));
+            own.0 <= least && own.1 >= most && (!ours.contains('=') || theirs.contains('='))
+        });
+        if !fits {
+            fewer.push(name);
+        }
+    }
+    assert_eq!(fewer, PORTS);
 }

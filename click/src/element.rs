@@ -193,6 +193,11 @@ pub trait Element: Any {
         Ok(())
     }
 
+    /// The router has stopped for good, and no other takes its place.
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
     /// Takes over the state of an element of the same name and class in a configuration that ends.
     fn take_over(&mut self, old: &mut dyn Element) {
         let _ = old;

@@ -483,6 +483,12 @@ impl Engine {
         x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
+    pub(crate) fn finish(&mut self, host: &mut dyn Host) {
+        for id in 0..self.slots.len() {
+            self.lend(host, id, |element, cx| element.finish(cx));
+        }
+    }
+
     pub(crate) fn take_over(&mut self, old: &mut Engine) {
         for id in 0..self.slots.len() {
             let slot = &mut self.slots[id];

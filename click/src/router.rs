@@ -184,6 +184,11 @@ impl Router {
         self.engine.profiling = on;
     }
 
+    /// Has every element do what belongs to the end, after the last packet.
+    pub fn finish(&mut self, host: &mut dyn Host) {
+        self.engine.finish(host);
+    }
+
     /// Takes over the state of elements of the same name and class from a router that ends.
     pub fn take_over(&mut self, mut old: Router) {
         self.engine.take_over(&mut old.engine);

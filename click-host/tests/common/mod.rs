@@ -115,3 +115,41 @@ pub fn free_port() -> u16 {
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
     SocketAddrV4::try_from(getsockname(&socket).unwrap()).unwrap().port()
 }
+
+/// A network namespace.
+pub struct Space(pub String);
+
+pub fn ip(line: &str) {
+    let done = Command::new("ip").args(line.split_whitespace()).output().unwrap();
+    assert!(done.status.success(), "ip {line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+impl Space {
+    pub fn new(name: &str) -> Self {
+        let name = format!("click-{name}-{}", std::process::id());
+        ip(&format!("netns add {name}"));
+        ip(&format!("-n {name} link set lo up"));
+        Self(name)
+    }
+
+    pub fn ip(&self, line: &str) {
+        ip(&format!("-n {} {line}", self.0));
+    }
+
+    /// A program inside.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]).args(arguments);
+        command
+    }
+
+    pub fn click(&self, arguments: &[&str]) -> Command {
+        self.run(env!("CARGO_BIN_EXE_click"), arguments)
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! A new element is a file with an [`element!`](crate::element!), and a line in [`library!`] below.
 
+pub mod aggregate;
 pub mod arp;
 pub mod content;
 pub mod control;
@@ -14,6 +15,7 @@ pub mod ip6;
 pub mod rewriter;
 pub mod sources;
 pub mod transport;
+pub mod tunnel;
 
 use crate::element::{Class, Described};
 
@@ -31,8 +33,10 @@ macro_rules! library {
 }
 
 library! {
+    aggregate::AggregateCounter, aggregate::AggregateFilter, aggregate::AggregateFirst, aggregate::AggregateIP, aggregate::AggregateIPFlows,
+    aggregate::AggregateLast, aggregate::AggregateLength, aggregate::AggregatePaint,
     arp::ARPFaker, arp::ARPPrint, arp::ARPQuerier, arp::ARPResponder, arp::ARPTable,
-    content::AdjustTimestamp, content::AggregateCounter, content::Align, content::AverageCounter, content::CheckAnno,
+    content::AdjustTimestamp, content::Align, content::AverageCounter, content::CheckAnno,
     content::CheckCRC32, content::CheckLength, content::CheckPaint, content::Classifier, content::Clipboard,
     content::Counter, content::MarkMACHeader, content::Message, content::Pad, content::Paint, content::PaintTee,
     content::Print, content::Resize, content::SetAnnoByte, content::SetCRC32, content::SetPacketType,
@@ -45,7 +49,7 @@ library! {
     devices::FromDevice, devices::FromDPDKDevice, devices::ToDevice, devices::ToDPDKDevice,
     ethernet::CheckARPHeader, ethernet::GetEtherAddress, ethernet::SetEtherAddress, ethernet::StoreEtherAddress,
     ethernet::DropBroadcasts, ethernet::EnsureEther, ethernet::EtherEncap, ethernet::EtherMirror,
-    ethernet::EtherRewrite, ethernet::EtherSwitch, ethernet::EtherVLANEncap, ethernet::HostEtherFilter,
+    ethernet::EtherRewrite, ethernet::EtherSpanTree, ethernet::EtherSwitch, ethernet::ListenEtherSwitch, ethernet::EtherVLANEncap, ethernet::HostEtherFilter,
     ethernet::SetVLANAnno, ethernet::StripEtherVLANHeader, ethernet::StripToNetworkHeader, ethernet::VLANDecap,
     ethernet::VLANEncap,
     flow::BandwidthRatedSplitter, flow::BandwidthRatedUnqueue, flow::BandwidthShaper, flow::Block, flow::Burster,
@@ -64,14 +68,15 @@ library! {
     ip::SetIPChecksum, ip::SetIPDSCP, ip::SetIPECN, ip::SetRandIPAddress, ip::StaticIPLookup, ip::StoreIPAddress,
     ip::ResetIPChecksum, ip::StripIPHeader, ip::TruncateIPPayload, ip::UnstripIPHeader,
     ip6::CheckIP6Header, ip6::DecIP6HLIM, ip6::ICMP6Error, ip6::IP6NDAdvertiser, ip6::IP6NDSolicitor, ip6::IP6Print,
-    ip6::AddressTranslator, ip6::GetIP6Address, ip6::IP6Encap, ip6::IP6Mirror, ip6::LookupIP6Route, ip6::MarkIP6Header,
+    ip6::AddressTranslator, ip6::GetIP6Address, ip6::IP6Encap, ip6::IP6Fragmenter, ip6::IP6Mirror, ip6::LookupIP6Route, ip6::MarkIP6Header,
     ip6::ProtocolTranslator46, ip6::ProtocolTranslator64, ip6::SetIP6Address, ip6::SetIP6DSCP,
     rewriter::FTPPortMapper, rewriter::ICMPPingRewriter, rewriter::ICMPRewriter, rewriter::IPAddrPairRewriter,
     rewriter::IPAddrRewriter, rewriter::IPRewriter, rewriter::IPRewriterPatterns, rewriter::RoundRobinIPMapper,
     rewriter::SourceIPHashMapper, rewriter::TCPRewriter, rewriter::UDPRewriter,
     sources::FastTCPFlows, sources::FastUDPFlows, sources::FastUDPSource, sources::InfiniteSource, sources::RandomSource, sources::RatedSource, sources::TimedSource,
     transport::CheckTCPHeader, transport::CheckUDPHeader, transport::SetTCPChecksum, transport::SetUDPChecksum,
-    transport::TCPIPEncap, transport::UDPIP6Encap, transport::UDPIPEncap;
+    transport::DynamicUDPIPEncap, transport::TCPFragmenter, transport::TCPIPEncap, transport::UDPIP6Encap, transport::UDPIPEncap,
+    tunnel::ESPTunnelDecap, tunnel::ESPTunnelEncap, tunnel::GREDecap, tunnel::GREEncap, tunnel::VXLANDecap, tunnel::VXLANEncap;
     "DirectIPLookup" = ip::RadixIPLookup,
     "LinearIPLookup" = ip::RadixIPLookup,
     "LookupIPRoute" = ip::RadixIPLookup,
@@ -158,6 +163,8 @@ pub(crate) fn reconfigures(class: &str) -> bool {
 
 /// Classes that only a host program has: files, sockets, devices of the operating system.
 const HOST_ONLY: &[&str] = &[
+    "AggregateIPAddrPair",
+    "AggregatePacketCounter",
     "ChatterSocket",
     "ControlSocket",
     "FromDump",

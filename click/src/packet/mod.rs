@@ -19,6 +19,8 @@ pub const HEADROOM: usize = 128;
 pub const CAPACITY: usize = 2048;
 /// Largest capacity: headers and the largest IP packet, with room around.
 pub const CAPACITY_MAXIMUM: usize = 72 << 10;
+/// Bytes of data that a packet made here has at the most.
+pub const LARGEST: usize = 65_535;
 /// Bytes of data that an ordinary buffer holds.
 pub const ROOM: usize = CAPACITY - HEADROOM;
 /// Where the paint annotation lies in the user area.

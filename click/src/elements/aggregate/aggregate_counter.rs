@@ -1,8 +1,6 @@
-use super::counter::{Call, call};
-use super::{AGGREGATE, EXTRA_LENGTH, EXTRA_PACKETS};
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
-use crate::elements::content::Runs;
+use crate::elements::content::{AGGREGATE, Call, EXTRA_LENGTH, EXTRA_PACKETS, Runs, call};
 use crate::handlers::parse;
 use crate::packet::{Batch, Packet};
 use alloc::collections::BTreeMap;

@@ -30,13 +30,13 @@ crate::element! {
 const NEAR: u64 = 4096;
 
 /// A handler to be written when a count is reached.
-pub(super) struct Call {
-    pub(super) at: u64,
+pub(crate) struct Call {
+    pub(crate) at: u64,
     handler: String,
     value: String,
 }
 
-pub(super) fn call(text: &str) -> Result<Call, String> {
+pub(crate) fn call(text: &str) -> Result<Call, String> {
     let mut words = text.trim().splitn(3, char::is_whitespace);
     let at = words.next().and_then(crate::args::parse_number);
     match (at, words.next()) {
@@ -49,7 +49,7 @@ pub(super) fn call(text: &str) -> Result<Call, String> {
 
 impl Call {
     /// Has it written before the packets go on.
-    pub(super) fn write(&self, cx: &mut Context<'_>) {
+    pub(crate) fn write(&self, cx: &mut Context<'_>) {
         cx.call(&format!("{} {}", self.handler, self.value));
     }
 }

@@ -1,7 +1,6 @@
 //! What looks at packets' bytes and annotations, whatever they mean, and counts.
 
 mod adjust_timestamp;
-mod aggregate_counter;
 mod align;
 mod average_counter;
 mod check_anno;
@@ -31,7 +30,6 @@ mod truncate;
 mod unstrip;
 
 pub use adjust_timestamp::AdjustTimestamp;
-pub use aggregate_counter::AggregateCounter;
 pub use align::Align;
 pub use average_counter::AverageCounter;
 pub use check_anno::CheckAnno;
@@ -42,6 +40,7 @@ pub use classifier::Classifier;
 pub(crate) use classifier::{Runs, distribute, one_each};
 pub use clipboard::Clipboard;
 pub use counter::Counter;
+pub(crate) use counter::{Call, call};
 pub use mark_mac_header::MarkMACHeader;
 pub use message::Message;
 pub use pad::Pad;
@@ -70,6 +69,11 @@ use alloc::string::String;
 pub struct Anno32(usize);
 
 impl Anno32 {
+    /// The number that begins at a byte of the user annotations, if it ends within them.
+    pub fn at(byte: usize) -> Option<Self> {
+        (byte + 4 <= USER_BYTES).then_some(Self(byte))
+    }
+
     /// Its value.
     pub fn get(self, packet: &mut Packet) -> u32 {
         u32::from_ne_bytes(core::array::from_fn(|i| packet.user()[self.0 + i]))

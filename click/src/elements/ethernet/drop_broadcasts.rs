@@ -1,19 +1,19 @@
 use crate::args::Args;
 use crate::element::{Context, Element, read};
-use crate::packet::{Batch, Kind};
+use crate::packet::{Batch, Kind, Packet};
 use alloc::string::{String, ToString};
 
 crate::element! {
     /// Drops packets that came as link-level broadcasts or multicasts.
     ///
-    /// Devices and `HostEtherFilter` set the annotation that says so.
+    /// They leave by output 1, if it is there. Devices and `HostEtherFilter` set the annotation that says so.
     ///
     /// # Arguments
     /// None.
     ///
     /// # Handlers
     /// `drops`: packets dropped.
-    DropBroadcasts "1/1" "a/a"
+    DropBroadcasts "1/1-2" "a/ah"
     handlers [read("drops")]
     { drops: u64 }
 }
@@ -25,10 +25,15 @@ impl DropBroadcasts {
 }
 
 impl Element for DropBroadcasts {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        let before = batch.len();
-        batch.sift(|packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast), drop);
-        self.drops += (before - batch.len()) as u64;
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        let alone = |packet: &mut Packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast);
+        batch.sift(alone, |packet| others.push(packet));
+        if self.drops == 0 && !others.is_empty() {
+            cx.print("DropBroadcasts: dropped a packet");
+        }
+        self.drops += others.len() as u64;
+        cx.output(1, others);
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {

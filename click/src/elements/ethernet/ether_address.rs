@@ -4,7 +4,7 @@ use crate::args::{Args, Ethernet, parse_number};
 use crate::element::{Context, Element, argument, read_write};
 use crate::elements::content::annotation_of;
 use crate::handlers::parse;
-use crate::packet::{Batch, USER_BYTES};
+use crate::packet::{Batch, Packet, USER_BYTES};
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -35,7 +35,7 @@ fn offset(args: &mut Args<'_>) -> usize {
 crate::element! {
     /// Writes an Ethernet address into packets.
     ///
-    /// Packets that lack the place pass unchanged.
+    /// Packets that lack the place leave by output 1, or are dropped if it is not there.
     ///
     /// # Arguments
     /// `ADDR`: the address, or `ANNO`: where it is in the user annotations, by number or name. `OFFSET`: where it goes;
@@ -43,7 +43,7 @@ crate::element! {
     ///
     /// # Handlers
     /// `addr`: the address.
-    StoreEtherAddress "1/1" "a/a"
+    StoreEtherAddress "1/1-2" "a/ah"
     keywords ["ADDR", "OFFSET", "ANNO"]
     handlers [read_write("addr")]
     { address: Ethernet, annotation: Option<usize>, offset: usize }
@@ -61,17 +61,18 @@ impl StoreEtherAddress {
 }
 
 impl Element for StoreEtherAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| {
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        let store = |packet: &mut Packet| {
             let address = match self.annotation {
                 Some(at) => core::array::from_fn(|i| packet.user()[at + i]),
                 None => self.address.0,
             };
             let place = packet.data_mut().get_mut(self.offset..).and_then(|d| d.first_chunk_mut());
-            if let Some(place) = place {
-                *place = address;
-            }
-        });
+            place.map(|place| *place = address).is_some()
+        };
+        batch.sift(store, |packet| others.push(packet));
+        cx.output(1, others);
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
@@ -118,12 +119,12 @@ impl Element for SetEtherAddress {
 crate::element! {
     /// Sets an annotation to an Ethernet address in the packet.
     ///
-    /// Packets that lack it keep the annotation that they have.
+    /// Packets that lack it leave by output 1, or are dropped if it is not there.
     ///
     /// # Arguments
     /// `ANNO`: where in the user annotations it goes, by number or name. `OFFSET`: where it is; `src` or `dst`: in the
     /// Ethernet header at the packet's front.
-    GetEtherAddress "1/1" "a/a"
+    GetEtherAddress "1/1-2" "a/ah"
     keywords ["ANNO", "OFFSET"]
     { annotation: usize, offset: usize }
 }
@@ -139,12 +140,13 @@ impl GetEtherAddress {
 }
 
 impl Element for GetEtherAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| {
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        let get = |packet: &mut Packet| {
             let address = packet.data().get(self.offset..).and_then(|d| d.first_chunk::<6>()).copied();
-            if let Some(address) = address {
-                packet.user()[self.annotation..][..6].copy_from_slice(&address);
-            }
-        });
+            address.map(|a| packet.user()[self.annotation..][..6].copy_from_slice(&a)).is_some()
+        };
+        batch.sift(get, |packet| others.push(packet));
+        cx.output(1, others);
     }
 }

@@ -30,7 +30,7 @@ crate::element! {
 }
 
 impl EtherSwitch {
-    fn new(args: &mut Args<'_>) -> Self {
+    pub(super) fn new(args: &mut Args<'_>) -> Self {
         Self {
             timeout: args.next("TIMEOUT").unwrap_or(Time(300_000_000_000)).0,
             table: BTreeMap::new(),
@@ -38,7 +38,7 @@ impl EtherSwitch {
         }
     }
 
-    fn learn(&mut self, source: [u8; 6], port: usize, now: Nanos) {
+    pub(super) fn learn(&mut self, source: [u8; 6], port: usize, now: Nanos) {
         if source[0] & 1 == 1 || self.timeout == 0 {
             return;
         }
@@ -57,13 +57,14 @@ impl EtherSwitch {
     }
 
     /// The port of an address, if it is known.
-    fn port(&self, destination: [u8; 6], now: Nanos) -> Option<usize> {
+    pub(super) fn port(&self, destination: [u8; 6], now: Nanos) -> Option<usize> {
         let entry = self.table.get(&destination)?;
         (destination[0] & 1 == 0 && now.saturating_sub(entry.1) < self.timeout).then_some(entry.0)
     }
 }
 
-fn flood(cx: &mut Context<'_>, from: usize, packet: Packet) {
+/// Sends a frame to all ports but the one where it came from.
+pub(super) fn flood(cx: &mut Context<'_>, from: usize, packet: Packet) {
     let Some(last) = (0..cx.outputs()).rev().find(|&o| o != from) else { return };
     for output in (0..last).filter(|&o| o != from) {
         if let Some(copy) = packet.duplicate() {

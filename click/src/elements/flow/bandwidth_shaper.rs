@@ -8,12 +8,14 @@ use alloc::string::{String, ToString};
 crate::element! {
     /// Lets at most so many bytes a second be pulled through it.
     ///
+    /// What is pulled from output 1, if it is there, is let through while nothing is from output 0.
+    ///
     /// # Arguments
     /// `RATE`: bytes a second, or a bandwidth with its unit: `10 Mbps`, `2MBps`.
     ///
     /// # Handlers
     /// `rate`: the argument, in bytes a second. `reset`: nothing is saved up.
-    BandwidthShaper "1/1" "l/l"
+    BandwidthShaper "1/1-2" "l/l"
     keywords ["RATE"]
     handlers [read_write("rate"), write("reset")]
     { bucket: Bucket }
@@ -34,9 +36,12 @@ impl Element for BandwidthShaper {
         true
     }
 
-    fn pull(&mut self, cx: &mut Context<'_>, _: usize, most: usize) -> Batch {
+    fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
         let mut batch = Batch::new();
         let now = cx.now();
+        if port > 0 {
+            return if self.bucket.fill(now) == 0 { cx.pull(0, most) } else { batch };
+        }
         // Lengths are not known before: a packet may go while there are tokens, and the debt is paid by those behind.
         while batch.len() < most && self.bucket.fill(now) > 0 {
             let one = cx.pull(0, 1);

@@ -11,7 +11,7 @@ crate::element! {
     ///
     /// # Arguments
     /// `QUANTUM` (500): bytes that an input may send more in every round.
-    DRRSched "1-/1" "l/l"
+    DRRSched "-/1" "l/l"
     keywords ["QUANTUM"]
     { quantum: u64, inputs: Vec<Input>, next: usize }
 }

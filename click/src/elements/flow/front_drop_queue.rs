@@ -6,7 +6,7 @@ use alloc::string::String;
 use core::any::Any;
 
 crate::element! {
-    /// Holds packets, first in first out, and drops the oldest when it is full.
+    /// Holds packets, first in first out, and drops the oldest when it is full: they leave by output 1, if it is there.
     ///
     /// Otherwise like `SimpleQueue`.
     ///
@@ -16,7 +16,7 @@ crate::element! {
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
     /// dropped. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
-    FrontDropQueue "1/1" "h/l"
+    FrontDropQueue "1/1-2" "h/lh"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
@@ -36,8 +36,9 @@ impl Element for FrontDropQueue {
         let queue = &mut self.queue;
         queue.held.append(batch);
         let excess = queue.held.len().saturating_sub(queue.capacity);
-        queue.drops += queue.held.take_front(excess).len() as u64;
+        let oldest = queue.held.take_front(excess);
         queue.highwater = queue.highwater.max(queue.held.len());
+        queue.drop(cx, oldest);
         cx.notify();
     }
 

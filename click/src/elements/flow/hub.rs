@@ -7,7 +7,7 @@ crate::element! {
     ///
     /// # Arguments
     /// None.
-    Hub "1-/1-" "h/h" {}
+    Hub "-/=" "h/h" {}
 }
 
 impl Hub {

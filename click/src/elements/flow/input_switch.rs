@@ -11,7 +11,7 @@ crate::element! {
     ///
     /// # Handlers
     /// `switch`: the input.
-    InputSwitch "1-/1" "h/h"
+    InputSwitch "-/1" "h/h"
     keywords ["INPUT", "OUTPUT"]
     handlers [read_write("switch")]
     { input: i32 }

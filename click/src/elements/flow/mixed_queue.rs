@@ -16,7 +16,7 @@ crate::element! {
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
     /// dropped. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
-    MixedQueue "2/1" "h/l"
+    MixedQueue "2/1-2" "h/lh"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
@@ -43,8 +43,9 @@ impl Element for MixedQueue {
             queue.held = front;
         }
         let kept = queue.held.take_front(queue.capacity);
-        queue.drops += core::mem::replace(&mut queue.held, kept).len() as u64;
+        let oldest = core::mem::replace(&mut queue.held, kept);
         queue.highwater = queue.highwater.max(queue.held.len());
+        queue.drop(cx, oldest);
         cx.notify();
     }
 

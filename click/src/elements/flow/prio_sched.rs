@@ -7,7 +7,7 @@ crate::element! {
     ///
     /// # Arguments
     /// None.
-    PrioSched "1-/1" "l/l" {}
+    PrioSched "-/1" "l/l" {}
 }
 
 impl PrioSched {

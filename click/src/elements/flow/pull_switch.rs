@@ -11,7 +11,7 @@ crate::element! {
     ///
     /// # Handlers
     /// `switch`: the input.
-    PullSwitch "1-/1" "l/l"
+    PullSwitch "-/1" "l/l"
     keywords ["INPUT"]
     handlers [read_write("switch")]
     { input: i32 }

@@ -11,7 +11,7 @@ crate::element! {
     ///
     /// Packets are pushed in and pulled out; pullers sleep while it is empty. While it is full, `InfiniteSource` and
     /// `Unqueue` upstream wait, unless something stands between that gives packets more than one way; what others push
-    /// into it then is dropped.
+    /// into it then is dropped, or leaves by output 1 if it is there.
     ///
     /// # Arguments
     /// `CAPACITY` (1000): most packets that it holds.
@@ -19,7 +19,7 @@ crate::element! {
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
     /// dropped. `notifier_state`: whether there is something to pull, and whether there is room. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
-    Queue "1/1" "h/l"
+    Queue "1/1-2" "h/lh"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),

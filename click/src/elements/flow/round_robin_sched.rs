@@ -9,7 +9,7 @@ crate::element! {
     ///
     /// # Arguments
     /// None.
-    RoundRobinSched "1-/1" "l/l" { next: usize }
+    RoundRobinSched "-/1" "l/l" { next: usize }
 }
 
 impl RoundRobinSched {

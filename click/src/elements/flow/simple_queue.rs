@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use core::any::Any;
 
 crate::element! {
-    /// Holds packets, first in first out, and drops new ones when it is full.
+    /// Holds packets, first in first out, and drops new ones when it is full: they leave by output 1, if it is there.
     ///
     /// Packets are pushed in and pulled out; pullers sleep while it is empty. Sources do not wait, as they do before a
     /// `Queue`.
@@ -17,7 +17,7 @@ crate::element! {
     /// # Handlers
     /// `length`: packets held. `highwater_length`: most held so far. `capacity`: the argument. `drops`: packets
     /// dropped. `notifier_state`: whether there is something to pull, and whether there is room. `reset_counts`: sets drops and highwater_length back. `reset`: drops all that is held.
-    SimpleQueue "1/1" "h/l"
+    SimpleQueue "1/1-2" "h/lh"
     keywords ["CAPACITY"]
     handlers [
         read("length"), read("highwater_length"), read_write("capacity"), read("drops"), write("reset_counts"),
@@ -31,6 +31,19 @@ impl SimpleQueue {
         let capacity = args.next("CAPACITY").unwrap_or(1000);
         Self { held: Batch::new(), capacity, highwater: 0, drops: 0 }
     }
+
+    /// Counts packets that there is no room for, and sends them out of output 1; says so of the first.
+    pub(super) fn drop(&mut self, cx: &mut Context<'_>, batch: Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        if self.drops == 0 && self.capacity > 0 {
+            let line = alloc::format!("{}: overflow", cx.declaration());
+            cx.print(&line);
+        }
+        self.drops += batch.len() as u64;
+        cx.output(1, batch);
+    }
 }
 
 impl Element for SimpleQueue {
@@ -38,8 +51,8 @@ impl Element for SimpleQueue {
     fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
         let room = self.capacity.saturating_sub(self.held.len());
         self.held.append(batch.take_front(room));
-        self.drops += batch.len() as u64;
         self.highwater = self.highwater.max(self.held.len());
+        self.drop(cx, batch);
         cx.notify();
     }
 

@@ -7,7 +7,7 @@ crate::element! {
     ///
     /// # Arguments
     /// `INPUT`: the input; negative: nothing is pulled.
-    StaticPullSwitch "1-/1" "l/l"
+    StaticPullSwitch "-/1" "l/l"
     keywords ["INPUT"]
     { input: i32 }
 }

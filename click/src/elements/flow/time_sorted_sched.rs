@@ -20,7 +20,7 @@ crate::element! {
     ///
     /// # Handlers
     /// `well_ordered`: whether all packets left in order so far.
-    TimeSortedSched "1-/1" "l/l"
+    TimeSortedSched "-/1" "l/l"
     keywords ["STOP", "BUFFER"]
     handlers [read("well_ordered")]
     {

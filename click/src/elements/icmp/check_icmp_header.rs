@@ -1,6 +1,6 @@
 use crate::args::Args;
 use crate::element::{Context, Element, read, write};
-use crate::elements::ip::{Faults, header};
+use crate::elements::ip::{Faults, Label, header};
 use crate::headers::{PROTOCOL_ICMP, checksum};
 use crate::packet::{Batch, Packet};
 use alloc::string::String;
@@ -26,7 +26,7 @@ const REASONS: [&str; 3] = ["not ICMP", "bad packet length", "bad ICMP checksum"
 
 impl CheckICMPHeader {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { faults: Faults::new(args, REASONS) }
+        Self { faults: Faults::new(args, "ICMP", Label::Declaration, REASONS) }
     }
 }
 

@@ -61,7 +61,7 @@ impl ICMPPingSource {
         let interval = args.next("INTERVAL").unwrap_or(Time(1_000_000_000)).0.max(1);
         let identifier = args.next("IDENTIFIER").unwrap_or(0);
         let data = args.key::<Data>("DATA").unwrap_or_default().0;
-        if data.len() > crate::packet::ROOM {
+        if data.len() > crate::packet::LARGEST {
             args.error("DATA: packet too long");
         }
         Self {

@@ -1,4 +1,4 @@
-use super::Faults;
+use super::{Faults, Label};
 use crate::args::Args;
 use crate::element::{Context, Element, read, write};
 use crate::headers::{Ipv4Header, checksum};
@@ -71,7 +71,7 @@ impl CheckIPHeader {
         let good = args.key("GOODDST");
         let good = list(args, good, "GOODDST");
         let check = Check { bad, good, offset, checksum: args.key("CHECKSUM").unwrap_or(true) };
-        Self { check, faults: Faults::new(args, REASONS) }
+        Self { check, faults: Faults::new(args, "IP", Label::Name, REASONS) }
     }
 }
 

@@ -4,18 +4,37 @@ use crate::packet::{Batch, Packet};
 use alloc::format;
 use alloc::string::{String, ToString};
 
+/// What stands in front of what an element says of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Label {
+    /// Its name.
+    Name,
+    /// Its name and its class.
+    Declaration,
+    /// Nothing.
+    None,
+}
+
 /// What elements that check packets have in common: reasons, how often each was found, and where bad packets go.
 pub(crate) struct Faults<const N: usize> {
+    /// Whose header it is.
+    header: &'static str,
+    label: Label,
     reasons: [&'static str; N],
     counts: [u64; N],
     verbose: bool,
 }
 
 impl<const N: usize> Faults<N> {
-    /// With the arguments `VERBOSE` and `DETAILS`.
-    pub(crate) fn new(args: &mut Args<'_>, reasons: [&'static str; N]) -> Self {
+    /// With the arguments `VERBOSE` and `DETAILS`. `header`: whose header it is.
+    pub(crate) fn new(
+        args: &mut Args<'_>,
+        header: &'static str,
+        label: Label,
+        reasons: [&'static str; N],
+    ) -> Self {
         let _counted_anyway = args.key::<bool>("DETAILS");
-        Self { reasons, counts: [0; N], verbose: args.key("VERBOSE").unwrap_or(false) }
+        Self { header, label, reasons, counts: [0; N], verbose: args.key("VERBOSE").unwrap_or(false) }
     }
 
     /// Keeps good packets; bad ones go out of output 1.
@@ -31,10 +50,16 @@ impl<const N: usize> Faults<N> {
             |packet| match check(packet) {
                 Ok(()) => true,
                 Err(reason) => {
-                    self.counts[reason] += 1;
-                    if self.verbose {
-                        cx.print(&format!("{}: {}", cx.name(), self.reasons[reason]));
+                    if self.verbose || self.counts == [0; N] {
+                        let name = match self.label {
+                            Label::Name => format!("{}: ", cx.name()),
+                            Label::Declaration => format!("{}: ", cx.declaration()),
+                            Label::None => String::new(),
+                        };
+                        let (header, reason) = (self.header, self.reasons[reason]);
+                        cx.print(&format!("{name}{header} header check failed: {reason}"));
                     }
+                    self.counts[reason] += 1;
                     false
                 }
             },
@@ -48,7 +73,7 @@ impl<const N: usize> Faults<N> {
         if handler == "drops" {
             return self.counts.iter().sum::<u64>().to_string();
         }
-        self.reasons.iter().zip(self.counts).map(|(reason, n)| format!("{n:15}   {reason}\n")).collect()
+        self.reasons.iter().zip(self.counts).map(|(reason, n)| format!("{n}\t{reason}\n")).collect()
     }
 
     pub(crate) fn reset(&mut self) {

@@ -36,7 +36,7 @@ mod unstrip_ip_header;
 
 pub use check_ip_header::CheckIPHeader;
 pub use dec_ip_ttl::DecIPTTL;
-pub(crate) use faults::Faults;
+pub(crate) use faults::{Faults, Label};
 pub(crate) use fix_ip_src::FIX;
 pub use fix_ip_src::FixIPSrc;
 pub use get_ip_address::GetIPAddress;

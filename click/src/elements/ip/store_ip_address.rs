@@ -9,12 +9,12 @@ use alloc::string::String;
 crate::element! {
     /// Writes an address into packets.
     ///
-    /// Packets that lack the place pass unchanged.
+    /// Packets that lack the place leave by output 1, or are dropped if it is not there; so are those without an address.
     ///
     /// # Arguments
     /// `ADDR` or `ADDRESS`: the address; without it, the destination annotation. `OFFSET`: where it goes; or `src` or `dst`: into
     /// the IP header, which is found by the IP header annotation, with all checksums.
-    StoreIPAddress "1/1" "a/a"
+    StoreIPAddress "1/1-2" "a/ah"
     keywords ["ADDR", "ADDRESS", "OFFSET"]
     { address: Option<Ipv4>, place: Place }
 }
@@ -55,21 +55,25 @@ fn header(packet: &Packet) -> Option<(usize, Ipv4Header)> {
 }
 
 impl Element for StoreIPAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.each(|packet| {
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        let store = |packet: &mut Packet| {
             let address = self.address.map_or(packet.destination(), |a| a.0);
             match self.place {
+                Place::Data(_) if self.address.is_none() && address == [0; 4] => false,
                 Place::Data(at) => {
-                    if let Some(place) = packet.data_mut().get_mut(at..).and_then(|d| d.first_chunk_mut()) {
-                        *place = address;
-                    }
+                    let place = packet.data_mut().get_mut(at..).and_then(|d| d.first_chunk_mut());
+                    place.map(|place| *place = address).is_some()
                 }
                 Place::Header(by) => {
-                    if let Some((at, h)) = header(packet) {
-                        rewrite_address(&mut packet.data_mut()[at..], &h, by, address);
-                    }
+                    let found = header(packet);
+                    found
+                        .map(|(at, h)| rewrite_address(&mut packet.data_mut()[at..], &h, by, address))
+                        .is_some()
                 }
             }
-        });
+        };
+        batch.sift(store, |packet| others.push(packet));
+        cx.output(1, others);
     }
 }

@@ -1,6 +1,6 @@
 use crate::args::{Args, Ipv6};
 use crate::element::{Context, Element, read, write};
-use crate::elements::ip::Faults;
+use crate::elements::ip::{Faults, Label};
 use crate::headers::{IPV6, Ipv6Header};
 use crate::packet::{Batch, Packet};
 use alloc::format;
@@ -43,7 +43,7 @@ impl CheckIP6Header {
             }
         }
         let offset = args.next("OFFSET").or(offset).unwrap_or(0);
-        Self { bad, offset, faults: Faults::new(args, REASONS) }
+        Self { bad, offset, faults: Faults::new(args, "IP6", Label::None, REASONS) }
     }
 }
 

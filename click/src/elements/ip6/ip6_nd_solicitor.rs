@@ -13,7 +13,8 @@ crate::element! {
     /// Puts Ethernet headers in front of IPv6 packets, and finds out where they go by neighbour discovery.
     ///
     /// Input 0: IPv6 packets, with the next hop in the IPv6 destination annotation. Input 1: advertisements, Ethernet
-    /// header included. Frames and solicitations leave by output 0. Packets wait while an address is asked for. It is
+    /// header included. Frames leave by output 0, solicitations by output 1 if it is
+    /// there. Packets wait while an address is asked for. It is
     /// asked for by packets that go there, ten times at most every tenth of a second, then every two seconds.
     ///
     /// # Arguments
@@ -27,7 +28,7 @@ crate::element! {
     /// `table`: addresses known. `count`: how many. `length`: packets waiting. `queries`, `responses`: sent and received.
     /// `drops`: packets given up. `stats`: these together. `insert`: `IP6 ETH`, to be known from now on. `clear`: forgets
     /// all.
-    IP6NDSolicitor "2/1" "h/h"
+    IP6NDSolicitor "2/1-2" "h/h"
     keywords ["IP", "IP6", "ETH", "CAPACITY", "ENTRY_CAPACITY", "ENTRY_PACKET_CAPACITY", "TIMEOUT", "POLL_TIMEOUT"]
     handlers [
         read("table"), read("count"), read("length"), read("queries"), read("responses"), read("drops"),
@@ -60,7 +61,8 @@ impl IP6NDSolicitor {
         let to = to.unwrap_or_else(|| ethernet_group(destination));
         if let Some(packet) = Packet::from_bytes(&message.frame(mac, to, 0)) {
             self.queries += 1;
-            cx.output_one(0, packet);
+            let last = cx.outputs() - 1;
+            cx.output_one(last, packet);
         }
     }
 

@@ -19,7 +19,7 @@ crate::element! {
     /// # Arguments
     /// `MAPS`: names of rewriters, separated by spaces; the first that knows the flow counts. `DST_ANNO` (true): set
     /// the destination annotation. `REPLY_ANNO`: annotation byte that errors about packets of a flow get, as answers do.
-    ICMPRewriter "1/1-2" "a/ah"
+    ICMPRewriter "1/1-" "a/ah"
     keywords ["MAPS", "DST_ANNO", "REPLY_ANNO"]
     { names: Vec<String>, maps: Vec<usize>, annotate: bool, reply_anno: Option<usize> }
 }

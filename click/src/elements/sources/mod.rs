@@ -44,13 +44,13 @@ impl Pattern {
         let length = args.key::<u32>("LENGTH").or_else(|| args.key("DATASIZE")).map_or(-1, i64::from);
         args.ignored("HEADROOM");
         let stamps = args.key("TIMESTAMP").unwrap_or(true);
-        if length > crate::packet::ROOM as i64 || data.len() > crate::packet::ROOM {
+        if length > crate::packet::LARGEST as i64 || data.len() > crate::packet::LARGEST {
             args.error("packet too long");
         }
         let mut pattern = Self {
             data,
             sent: Vec::new(),
-            length: length.min(crate::packet::ROOM as i64),
+            length: length.min(crate::packet::LARGEST as i64),
             limit,
             count: 0,
             active,
@@ -129,7 +129,7 @@ impl Pattern {
             "limit" => self.limit = parse(cx, value)?,
             "length" | "datasize" => {
                 let length: i64 = parse(cx, value)?;
-                if length > crate::packet::ROOM as i64 {
+                if length > crate::packet::LARGEST as i64 {
                     return Err("packet too long".to_string());
                 }
                 self.length = length;
@@ -137,7 +137,7 @@ impl Pattern {
             }
             "data" => {
                 self.data = parse::<Data>(cx, value)?.0;
-                self.data.truncate(crate::packet::ROOM);
+                self.data.truncate(crate::packet::LARGEST);
                 self.cut();
             }
             _ => self.count = 0,

@@ -23,14 +23,14 @@ crate::element! {
 impl RandomSource {
     fn new(args: &mut Args<'_>) -> Self {
         let length: usize = args.required("LENGTH");
-        if length > crate::packet::ROOM {
+        if length > crate::packet::LARGEST {
             args.error("packet too long");
         }
         let limit = args.next("LIMIT").unwrap_or(-1);
         let burst = args.next("BURST").unwrap_or(BURST).clamp(1, 1024);
         let active = args.next("ACTIVE").unwrap_or(true);
         let stop = args.next("STOP").unwrap_or(false);
-        Self { length: length.min(crate::packet::ROOM), limit, burst, active, stop, count: 0 }
+        Self { length: length.min(crate::packet::LARGEST), limit, burst, active, stop, count: 0 }
     }
 
     fn left(&self) -> u64 {
@@ -88,7 +88,7 @@ impl Element for RandomSource {
             "active" => self.active = parse(cx, value)?,
             "limit" => self.limit = parse(cx, value)?,
             "burst" => self.burst = parse::<usize>(cx, value)?.clamp(1, 1024),
-            "length" => self.length = parse::<usize>(cx, value)?.min(crate::packet::ROOM),
+            "length" => self.length = parse::<usize>(cx, value)?.min(crate::packet::LARGEST),
             _ => self.count = 0,
         }
         cx.schedule();

@@ -1,6 +1,6 @@
 use crate::args::Args;
 use crate::element::{Context, Element, read, write};
-use crate::elements::ip::{Faults, header};
+use crate::elements::ip::{Faults, Label, header};
 use crate::headers::{PROTOCOL_TCP, transport_checksum};
 use crate::packet::{Batch, Packet};
 use alloc::string::String;
@@ -27,7 +27,7 @@ const REASONS: [&str; 4] = ["not TCP", "bad packet length", "bad TCP header leng
 
 impl CheckTCPHeader {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { faults: Faults::new(args, REASONS) }
+        Self { faults: Faults::new(args, "TCP", Label::Declaration, REASONS) }
     }
 }
 

@@ -2,17 +2,21 @@
 
 mod check_tcp_header;
 mod check_udp_header;
+mod dynamic_udp_ip_encap;
 mod ends;
 mod set_tcp_checksum;
 mod set_udp_checksum;
+mod tcp_fragmenter;
 mod tcp_ip_encap;
 mod udp_ip6_encap;
 mod udp_ip_encap;
 
 pub use check_tcp_header::CheckTCPHeader;
 pub use check_udp_header::CheckUDPHeader;
+pub use dynamic_udp_ip_encap::DynamicUDPIPEncap;
 pub use set_tcp_checksum::SetTCPChecksum;
 pub use set_udp_checksum::SetUDPChecksum;
+pub use tcp_fragmenter::TCPFragmenter;
 pub use tcp_ip_encap::TCPIPEncap;
 pub use udp_ip_encap::UDPIPEncap;
 pub use udp_ip6_encap::UDPIP6Encap;

@@ -7,11 +7,12 @@ use crate::packet::Batch;
 crate::element! {
     /// Computes the checksum of UDP packets.
     ///
-    /// The header is found by the IP header annotation. Packets that are not whole UDP packets are dropped.
+    /// The header is found by the IP header annotation. Packets that are not whole UDP packets leave by
+    /// output 1, or are dropped if it is not there.
     ///
     /// # Arguments
     /// None.
-    SetUDPChecksum "1/1" "a/a" {}
+    SetUDPChecksum "1/1-2" "a/ah" {}
 }
 
 impl SetUDPChecksum {
@@ -21,7 +22,9 @@ impl SetUDPChecksum {
 }
 
 impl Element for SetUDPChecksum {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8), drop);
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let mut others = Batch::new();
+        batch.sift(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8), |packet| others.push(packet));
+        cx.output(1, others);
     }
 }

@@ -21,11 +21,11 @@ crate::element! {
     UDPIPEncap "1/1" "a/a"
     keywords ["SRC", "SPORT", "DST", "DPORT", "CHECKSUM"]
     handlers [read_write("src"), read_write("sport"), read_write("dst"), read_write("dport")]
-    { ends: Ends<Ipv4>, checksum: bool, id: u16 }
+    { pub(super) ends: Ends<Ipv4>, checksum: bool, id: u16 }
 }
 
 impl UDPIPEncap {
-    fn new(args: &mut Args<'_>) -> Self {
+    pub(super) fn new(args: &mut Args<'_>) -> Self {
         let source = (args.required("SRC"), args.required("SPORT"));
         let to: String = args.required("DST");
         let address = args.names.ipv4(&to).map(Ipv4);
@@ -37,7 +37,7 @@ impl UDPIPEncap {
     }
 
     #[inline]
-    fn encapsulate(&mut self, packet: &mut Packet) -> bool {
+    pub(super) fn encapsulate(&mut self, packet: &mut Packet) -> bool {
         let payload = packet.len();
         let Ok(total) = u16::try_from(payload + HEADERS) else { return false };
         let destination = self.ends.destination.0.map_or(packet.destination(), |d| d.0);

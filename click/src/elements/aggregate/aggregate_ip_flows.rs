@@ -1,0 +1,405 @@
+use super::fragments::{Fragments, Pair, Waiting};
+use super::notifier::Listeners;
+use crate::args::{Args, Ipv4, Time};
+use crate::element::{Context, Element, Nanos, write};
+use crate::elements::content::AGGREGATE;
+use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
+use crate::packet::{Batch, PAINT, Packet};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+/// Most flows that are known: what would begin another leaves by output 1.
+const MOST: usize = 1 << 17;
+const SECOND: Nanos = 1_000_000_000;
+/// Later than every packet.
+const NEVER: Nanos = Nanos::MAX / 2;
+/// Flags of TCP.
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+
+crate::element! {
+    /// Numbers TCP and UDP flows in the aggregate annotation.
+    ///
+    /// Both directions of a flow have one number, from 1 on. The paint annotation is 0 in the direction of the flow's first
+    /// packet, 1 in the other, and 2 more than that in ICMP errors about them. A flow that has been silent for too long
+    /// gets a new number, and so does one that was closed and begins again. Other packets leave by output 1, or are dropped
+    /// if it is not there; so do those of a new flow when 131,072 are known. All times are those of packets.
+    ///
+    /// # Arguments
+    /// `TCP_TIMEOUT` (24 h), `TCP_DONE_TIMEOUT` (30 s), `UDP_TIMEOUT` (60 s): how long a flow may be silent, and one of TCP
+    /// that is closed. `FRAGMENTS` (true where packets are pushed): number later fragments too: all fragments wait for
+    /// `FRAGMENT_TIMEOUT` (30 s), and what is sent between the same addresses waits behind them; 4,096 wait at the most.
+    /// `REAP` (20 min): how often flows that are over are forgotten. `ICMP` (false): number ICMP errors. `TRACEINFO`: a file
+    /// to which the flows are written in XML, on a host. `SOURCE`: an element whose handlers `filename` and
+    /// `packet_filepos` are noted in that file.
+    ///
+    /// # Handlers
+    /// `clear`: lets fragments go and forgets all flows.
+    AggregateIPFlows "1/1-2" "a/ah"
+    keywords [
+        "TRACEINFO", "SOURCE", "TCP_TIMEOUT", "TCP_DONE_TIMEOUT", "UDP_TIMEOUT", "FRAGMENT_TIMEOUT", "REAP", "ICMP",
+        "FRAGMENTS",
+    ]
+    handlers [write("clear")]
+    {
+        tcp: Nanos,
+        done: Nanos,
+        udp: Nanos,
+        wait: Nanos,
+        reap: Nanos,
+        errors: bool,
+        keeps: Option<bool>,
+        file: Option<String>,
+        source: Option<String>,
+        flows: BTreeMap<(Pair, u32), Flow>,
+        fragments: Fragments,
+        next: u32,
+        now: Nanos,
+        reaps_at: Nanos,
+        warned: bool,
+        pub(super) listeners: Listeners,
+    }
+}
+
+#[derive(Clone)]
+struct Flow {
+    aggregate: u32,
+    /// The first packet went from the larger address to the smaller.
+    reverse: bool,
+    first: Nanos,
+    last: Nanos,
+    /// Directions that are closed: two bits.
+    over: u8,
+    packets: [u64; 2],
+    /// Where its first packet lies in the file of the trace.
+    place: u64,
+}
+
+/// What becomes of a packet.
+enum Fate {
+    Passes(Packet),
+    Leaves(Packet),
+    Waits(Pair),
+}
+
+/// What a packet says of its flow.
+struct Facts {
+    pair: Pair,
+    ip: Ipv4Header,
+    /// Where that header is.
+    at: usize,
+    paint: u8,
+}
+
+impl AggregateIPFlows {
+    fn new(args: &mut Args<'_>) -> Self {
+        let time = |args: &mut Args<'_>, name: &str, seconds: u64| {
+            args.key(name).map_or(seconds * SECOND, |t: Time| t.0 / SECOND * SECOND)
+        };
+        Self {
+            tcp: time(args, "TCP_TIMEOUT", 86_400),
+            done: time(args, "TCP_DONE_TIMEOUT", 30),
+            udp: time(args, "UDP_TIMEOUT", 60),
+            wait: time(args, "FRAGMENT_TIMEOUT", 30),
+            reap: time(args, "REAP", 1200),
+            errors: args.key("ICMP").unwrap_or(false),
+            keeps: args.key("FRAGMENTS"),
+            file: args.key("TRACEINFO"),
+            source: args.key("SOURCE"),
+            flows: BTreeMap::new(),
+            fragments: Fragments::default(),
+            next: 1,
+            now: 0,
+            reaps_at: 0,
+            warned: false,
+            listeners: Listeners::default(),
+        }
+    }
+
+    /// What a packet says of its flow; `None`: it is not of TCP or UDP.
+    fn facts(&self, packet: &Packet) -> Option<Facts> {
+        let (mut at, mut ip) = super::super::ip::header(packet)?;
+        let mut paint = 0;
+        if self.errors && ip.protocol == PROTOCOL_ICMP && ip.fragment_offset == 0 {
+            let error = at + ip.header;
+            if !matches!(packet.data().get(error)?, 3 | 4 | 5 | 11 | 12) {
+                return None;
+            }
+            at = error + 8;
+            // The header alone has to be there, not all that it speaks of.
+            ip = Ipv4Header::read(packet.data().get(at..)?)?;
+            paint = 2;
+        }
+        let known = matches!(ip.protocol, PROTOCOL_TCP | PROTOCOL_UDP);
+        if !known || (ip.source == [0; 4] && ip.destination == [0; 4]) {
+            return None;
+        }
+        let turned = ip.source > ip.destination;
+        let (low, high) = if turned { (ip.destination, ip.source) } else { (ip.source, ip.destination) };
+        Some(Facts { pair: (low, high, ip.protocol), ip, at, paint: paint | u8::from(turned) })
+    }
+
+    fn timeout(&self, pair: &Pair, flow: &Flow) -> Nanos {
+        match (pair.2, flow.over) {
+            (PROTOCOL_UDP, _) => self.udp,
+            (_, 3) => self.done,
+            _ => self.tcp,
+        }
+    }
+
+    /// Finds or begins a packet's flow, and annotates the packet.
+    fn find(&mut self, cx: &mut Context<'_>, packet: &mut Packet, facts: &mut Facts) -> Option<u32> {
+        let ports = packet.data().get(facts.at + facts.ip.header..)?.first_chunk::<4>()?;
+        let ports = u32::from_be_bytes(*ports);
+        if facts.pair.0 == facts.pair.1 && ports >> 16 > ports & 0xffff {
+            facts.paint ^= 1;
+        }
+        let ports = if facts.paint & 1 == 1 { ports.rotate_left(16) } else { ports };
+        let (key, now) = ((facts.pair, ports), packet.timestamp());
+        let begins = match self.flows.get(&key) {
+            None if self.flows.len() >= MOST => return None,
+            None => true,
+            Some(flow) => {
+                let seconds = |time: Nanos| time / SECOND * SECOND;
+                let silent =
+                    seconds(now).saturating_sub(seconds(flow.last)) > self.timeout(&facts.pair, flow);
+                let again = flow.over == 3 && flags(packet, facts).is_some_and(|flags| flags & SYN != 0);
+                silent || again
+            }
+        };
+        if begins {
+            if let Some(old) = self.flows.remove(&key) {
+                self.ended(cx, &key, &old);
+            }
+            let aggregate = self.next;
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            let place = match (&self.file, &self.source) {
+                (Some(_), Some(source)) => {
+                    let place = cx.read_handler(&format!("{source}.packet_filepos"));
+                    place.ok().and_then(|place| place.trim().parse().ok()).unwrap_or(0)
+                }
+                _ => 0,
+            };
+            let reverse = facts.paint & 1 == 1;
+            let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2], place };
+            self.flows.insert(key, flow);
+        }
+        let flow = self.flows.get(&key)?;
+        facts.paint ^= u8::from(flow.reverse);
+        AGGREGATE.set(packet, flow.aggregate);
+        packet.user()[PAINT] = facts.paint;
+        Some(ports)
+    }
+
+    /// A packet of a flow goes on.
+    fn passes(&mut self, packet: &Packet, facts: &Facts, ports: u32, paint: u8) {
+        let Some(flow) = self.flows.get_mut(&(facts.pair, ports)) else { return };
+        flow.last = packet.timestamp();
+        if paint >= 2 {
+            return;
+        }
+        flow.packets[usize::from(paint)] += 1;
+        if let Some(flags) = flags(packet, facts) {
+            match flags {
+                _ if flags & RST != 0 => flow.over = 3,
+                _ if flags & FIN != 0 => flow.over |= 1 << paint,
+                _ if flags & SYN != 0 => flow.over = 0,
+                _ => {}
+            }
+        }
+    }
+
+    fn take(&mut self, cx: &mut Context<'_>, mut packet: Packet, keeps: bool) -> Fate {
+        if packet.timestamp() == 0 {
+            if !core::mem::replace(&mut self.warned, true) {
+                let name = cx.name().to_string();
+                cx.print(&format!("{name}: warning: packet received without timestamp"));
+            }
+            packet.set_timestamp(cx.host.wall_clock());
+        }
+        let Some(mut facts) = self.facts(&packet) else { return Fate::Leaves(packet) };
+        let first = facts.ip.fragment_offset == 0;
+        let ports = if first { self.find(cx, &mut packet, &mut facts) } else { None };
+        if first && ports.is_none() {
+            return Fate::Leaves(packet);
+        }
+        let is_fragment = !first || facts.ip.more_fragments;
+        if (keeps && is_fragment && !self.fragments.is_full()) || self.fragments.wait(&facts.pair) {
+            self.now = packet.timestamp();
+            let id = packet.data().get(facts.at + 4..).and_then(|id| id.first_chunk());
+            let id = u16::from_be_bytes(*id.unwrap_or(&[0; 2]));
+            let flow = ports.map(|ports| (ports, AGGREGATE.get(&mut packet), facts.paint));
+            self.fragments.push(facts.pair, Waiting { packet, id, is_fragment, flow });
+            return Fate::Waits(facts.pair);
+        }
+        let Some(ports) = ports else { return Fate::Leaves(packet) };
+        self.now = packet.timestamp();
+        self.passes(&packet, &facts, ports, facts.paint);
+        Fate::Passes(packet)
+    }
+
+    /// Gives on those between two addresses that need not wait any more.
+    fn give(&mut self, pair: &Pair, now: Nanos, passed: &mut Batch, left: &mut Batch) {
+        let before = (now / SECOND * SECOND).saturating_sub(self.wait);
+        while let Some(Waiting { mut packet, flow, .. }) = self.fragments.next(pair, before) {
+            let Some((ports, aggregate, paint)) = flow else {
+                left.push(packet);
+                continue;
+            };
+            AGGREGATE.set(&mut packet, aggregate);
+            packet.user()[PAINT] = paint;
+            if let Some(facts) = self.facts(&packet) {
+                self.passes(&packet, &facts, ports, paint);
+            }
+            passed.push(packet);
+        }
+    }
+
+    /// Forgets flows that are over, as of a time.
+    fn forget(&mut self, cx: &mut Context<'_>, now: Nanos, passed: &mut Batch, left: &mut Batch) {
+        for pair in self.fragments.pairs() {
+            self.give(&pair, now, passed, left);
+        }
+        let over = |(key, flow): (&(Pair, u32), &Flow)| {
+            let silent = flow.last / SECOND * SECOND < now.saturating_sub(self.timeout(&key.0, flow));
+            (silent && !self.fragments.wait(&key.0)).then_some(*key)
+        };
+        let over: alloc::vec::Vec<_> = self.flows.iter().filter_map(over).collect();
+        for key in over {
+            if let Some(flow) = self.flows.remove(&key) {
+                self.ended(cx, &key, &flow);
+            }
+        }
+    }
+
+    fn ended(&self, cx: &mut Context<'_>, key: &(Pair, u32), flow: &Flow) {
+        self.describe(cx, key, flow);
+        self.listeners.ended(cx, flow.aggregate);
+    }
+
+    /// Adds to the file with the flows, if there is one.
+    fn note(&self, cx: &mut Context<'_>, text: &str) -> Result<(), String> {
+        match (&self.file, cx.host.outside()) {
+            (Some(file), Some(outside)) if file == "-" => outside.write_out(text),
+            (Some(file), Some(outside)) => outside.write_file(file, true, text)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn describe(&self, cx: &mut Context<'_>, &((low, high, _), ports): &(Pair, u32), flow: &Flow) {
+        if self.file.is_none() {
+            return;
+        }
+        let mut ends = [(Ipv4(low), ports >> 16), (Ipv4(high), ports & 0xffff)];
+        if flow.reverse {
+            ends.reverse();
+        }
+        let [(source, sport), (destination, dport)] = ends;
+        let seconds = |time: Nanos| format!("{}.{:09}", time / SECOND, time % SECOND);
+        let (begin, duration) = (seconds(flow.first), seconds(flow.last.saturating_sub(flow.first)));
+        let place = if flow.place > 0 { format!(" filepos='{}'", flow.place) } else { String::new() };
+        let (aggregate, [forth, back]) = (flow.aggregate, flow.packets);
+        let text = format!(
+            "<flow aggregate='{aggregate}' src='{source}' sport='{sport}' dst='{destination}' dport='{dport}' \
+             begin='{begin}' duration='{duration}'{place}>\n  <stream dir='0' packets='{forth}' />\
+             <stream dir='1' packets='{back}' />\n</flow>\n"
+        );
+        if let Err(message) = self.note(cx, &text) {
+            cx.print(&message);
+        }
+    }
+
+    fn serve(&mut self, cx: &mut Context<'_>, mut batch: Batch) -> Batch {
+        let keeps = self.keeps.unwrap_or_else(|| !cx.pulls(0));
+        let (mut passed, mut left) = (Batch::new(), Batch::new());
+        while let Some(packet) = batch.pop() {
+            match self.take(cx, packet, keeps) {
+                Fate::Passes(packet) => passed.push(packet),
+                Fate::Leaves(packet) => left.push(packet),
+                Fate::Waits(pair) => self.give(&pair, self.now, &mut passed, &mut left),
+            }
+            if self.now >= self.reaps_at && self.now > 0 {
+                if self.reaps_at > 0 {
+                    self.forget(cx, self.now / SECOND * SECOND, &mut passed, &mut left);
+                }
+                self.reaps_at = self.now / SECOND * SECOND + self.reap;
+            }
+        }
+        cx.output(1, left);
+        passed
+    }
+}
+
+/// Flags of a packet of TCP that has them.
+fn flags(packet: &Packet, facts: &Facts) -> Option<u8> {
+    let tcp = facts.pair.2 == PROTOCOL_TCP && facts.ip.fragment_offset == 0 && facts.paint < 2;
+    if tcp { packet.data().get(facts.at + facts.ip.header + 13).copied() } else { None }
+}
+
+impl Element for AggregateIPFlows {
+    fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        if self.keeps == Some(true) && cx.pulls(0) {
+            return Err(
+                "'FRAGMENTS true' is incompatible with pull; run this element in a push context".into()
+            );
+        }
+        if let Some(source) = &self.source
+            && !cx.has_element(source)
+        {
+            return Err(format!("SOURCE: no element named '{source}'"));
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let name = match &self.source {
+            Some(source) => cx.read_handler(&format!("{source}.filename")).unwrap_or_default(),
+            None => String::new(),
+        };
+        let name = match name.trim() {
+            "" => String::new(),
+            name => format!(" file='{name}'"),
+        };
+        let head = format!("<?xml version='1.0' standalone='yes'?>\n<trace{name}>\n");
+        match cx.host.outside() {
+            Some(outside) if file == "-" => outside.write_out(&head),
+            Some(outside) => outside.write_file(file, false, &head)?,
+            None => return Err("TRACEINFO: there are no files here".into()),
+        }
+        Ok(())
+    }
+
+    /// Behind those that its source names.
+    fn phase(&self) -> i32 {
+        1
+    }
+
+    fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
+        let passed = self.serve(cx, batch);
+        cx.output(0, passed);
+    }
+
+    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        *batch = self.serve(cx, core::mem::take(batch));
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, _: &str, _: &str) -> Result<(), String> {
+        let (mut passed, mut left) = (Batch::new(), Batch::new());
+        self.forget(cx, NEVER, &mut passed, &mut left);
+        cx.output(0, passed);
+        cx.output(1, left);
+        Ok(())
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        for (key, flow) in core::mem::take(&mut self.flows) {
+            self.describe(cx, &key, &flow);
+        }
+        // Standard output goes on behind it.
+        if self.file.as_deref() != Some("-")
+            && let Err(message) = self.note(cx, "</trace>\n")
+        {
+            cx.print(&message);
+        }
+    }
+}
