@@ -11,6 +11,7 @@
 //! | [`watch`] | waits for files and sockets |
 //! | [`control`] | the control protocol: the element and the options `-p` and `-u` |
 //! | [`devices`], [`sockets`], [`traces`] | elements that exist on a host only |
+//! | `tools` | programs that change configurations: `click-flatten`, `click-undead` |
 //! | `sys` | system calls that no library wraps: the only `unsafe` code |
 #![deny(unsafe_code)]
 
@@ -28,6 +29,7 @@ mod report;
 mod signals;
 pub mod sockets;
 mod sys;
+mod tools;
 pub mod traces;
 pub mod watch;
 
@@ -65,6 +67,10 @@ library! {
 
 /// Runs the program with its command line, its own name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(tool) = arguments.first().and_then(tools::Tool::named) {
+        return tool.run(arguments);
+    }
     match options::parse(arguments) {
         Ok(options::Wish::Run(options)) => driver::run(*options),
         Ok(options::Wish::Print(text)) => {

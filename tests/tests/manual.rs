@@ -32,6 +32,6 @@ fn elements_are_listed_and_explained() {
     assert!(page.out.contains("CAPACITY") && page.out.contains("highwater_length"), "{page:?}");
     let json = folder.run(&["elements", "Queue", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json.out).unwrap_or_default();
-    assert_eq!((&value["subject"], &value["ports"]), (&"flow".into(), &"1/1".into()));
+    assert_eq!((&value["subject"], &value["ports"]), (&"flow".into(), &"1/1-2".into()));
     folder.run(&["elements", "queue"]).ends(122, "did you mean Queue?");
 }
