@@ -14,7 +14,7 @@ fn tool(name: &str, arguments: &[&str]) -> (i32, String, String) {
     said(Command::new(path).args(arguments).stdin(Stdio::null()).output().unwrap())
 }
 
-const COMPOUND: &str = "define($N 5); elementclass Twice { input -> Tee(2) -> output; }
+const COMPOUND: &str = "define($N 5); elementclass Twice { input -> Tee(1) -> output; }
     InfiniteSource(LIMIT $N) -> Twice -> Twice -> Discard;";
 
 #[test]
