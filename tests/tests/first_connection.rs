@@ -4,7 +4,7 @@
 use e2e::net::Namespace;
 use e2e::node::Node;
 use e2e::switch::{Switch, tap};
-use e2e::{RunFolder, eventually};
+use e2e::{RunFolder, eventually, unique};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -60,7 +60,10 @@ fn cold_guest_takes_its_first_connection_at_once() {
 
 #[test]
 fn prepared_guest_takes_its_first_connection_at_once() {
-    to_guests_of_a_node("prepared", &["--prepared", "1"], &Value::Null);
+    let file = std::env::temp_dir().join(unique("pc"));
+    std::fs::write(&file, "[[prepared-guests]]\nimage = \"redis\"\ncount = 1\n").expect("written");
+    to_guests_of_a_node("prepared", &["--config", &file.display().to_string()], &Value::Null);
+    std::fs::remove_file(file).expect("it was there");
 }
 
 #[test]
