@@ -60,7 +60,7 @@ pub struct FlavorOptions {
     /// Microseconds that an idle guest polls before it sleeps
     #[arg(long, value_name = "US")]
     poll: Option<u32>,
-    /// Whether its instances take prepared monitors
+    /// Whether its instances take prepared guests
     #[arg(long, value_name = "true|false")]
     prepared: Option<bool>,
 }

@@ -205,7 +205,7 @@ def knobs(place, count):
     with pings():
         for label, kind, more in (
                 ('none', STOCK, {}),
-                ('prepared monitors', TUNED, {}),
+                ('prepared guests', TUNED, {}),
                 ('no log collection', STOCK, {'LogConfig': {'Disabled': True, 'MaxFiles': 2, 'MaxFileSizeMB': 2}}),
                 ('image as an artifact of each allocation', STOCK, {'Artifacts': [artifact], 'own': {'image': 'local/image'}}),
                 ('none, again', STOCK, {})):

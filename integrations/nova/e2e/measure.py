@@ -4,7 +4,7 @@
 usage: measure.py [--servers N] FILE      N servers of each kind (default 30), in turns of ten, to FILE: microvisor-bench fig14 --timelines FILE
        measure.py --knobs [--servers N]   what each setting gains alone, N servers with each (default 15)
 
-Kinds: Nova as it is configured for the tests; tuned, with the knobs of cloud.py (but with notifications) and prepared monitors; and
+Kinds: Nova as it is configured for the tests; tuned, with the knobs of cloud.py (but with notifications) and prepared guests; and
 Nova with its own fake driver, which starts nothing. The first servers after each change are not counted.
 """
 
@@ -146,7 +146,7 @@ def knobs(site, servers):
 
     case('none')
     case('without the image', cached=False)
-    case('prepared monitors', prepared=PREPARED)
+    case('prepared guests', prepared=PREPARED)
     for name in KNOBS:
         case(name, (name,))
     case('all', tuple(KNOBS), PREPARED)

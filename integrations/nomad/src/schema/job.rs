@@ -73,7 +73,7 @@ pub struct Job {
     /// Started by the first packet, retired after so many idle seconds; 0: always there.
     #[serde(deserialize_with = "super::or_default")]
     pub on_demand_s: u32,
-    /// Whether a prepared monitor may be taken.
+    /// Whether a prepared guest may be taken.
     pub prepared: Option<bool>,
     /// In bridge mode: whether packets from other addresses than the allocation's are dropped.
     pub anti_spoofing: Option<bool>,
