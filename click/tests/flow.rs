@@ -99,7 +99,7 @@ fn equal_bytes_take_the_same_way() {
 
 #[test]
 fn hubs_tees_and_bypasses_copy_and_lead() {
-    let text = "InfiniteSource(LIMIT 3) -> [0] h :: Hub; InfiniteSource(LIMIT 4) -> [1] h; h [0] -> c0 :: Counter -> Discard; h [1] -> c1 :: Counter -> Discard; h [2] -> c2 :: Counter -> Discard;
+    let text = "InfiniteSource(LIMIT 3) -> [0] h :: Hub; InfiniteSource(LIMIT 4) -> [1] h; Idle -> [2] h; h [0] -> c0 :: Counter -> Discard; h [1] -> c1 :: Counter -> Discard; h [2] -> c2 :: Counter -> Discard;
         InfiniteSource(LIMIT 5) -> Queue -> t :: PullTee(2) -> c3 :: Counter -> Discard; t [1] -> c4 :: Counter -> Discard;
         InfiniteSource(LIMIT 6) -> b :: Bypass -> c5 :: Counter -> Discard; b [1] -> c6 :: Counter -> [1] b;
         InfiniteSource(LIMIT 6) -> b2 :: Bypass(ACTIVE true) -> c7 :: Counter -> Discard; b2 [1] -> c8 :: Counter -> [1] b2;";

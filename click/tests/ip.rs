@@ -133,7 +133,7 @@ fn transport_headers_are_checked() {
             ("1".into(), "3".into(), "3".into()),
             "{element}"
         );
-        assert!(b.read("e.drop_details").contains("1   bad"), "{}", b.read("e.drop_details"));
+        assert!(b.read("e.drop_details").contains("1\tbad"), "{}", b.read("e.drop_details"));
     }
 }
 

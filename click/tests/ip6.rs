@@ -48,7 +48,7 @@ fn headers_are_checked_and_hops_counted() {
     bad.into_iter().for_each(|f| assert!(b.send(0, f).is_empty()));
     assert!(b.send(0, udp6(FAR, 1)).is_empty());
     assert_eq!(["c0", "c1"].map(|c| b.read(&format!("{c}.count"))), ["4", "1"]);
-    assert!(b.read("k.drop_details").contains("1   bad IP version"));
+    assert!(b.read("k.drop_details").contains("1\tbad IP version"));
 }
 
 #[test]
