@@ -18,7 +18,7 @@ pub enum End {
     /// A TAP.
     Tap(OwnedFd),
     /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
-    Vhost(Endpoint, Option<Greeting>),
+    Vhost(Endpoint, Option<Result<Greeting, VhostError>>),
     /// Our own switch, which is met when the guest is assigned.
     Later,
 }
@@ -61,8 +61,7 @@ impl End {
                     return Err(Error::Configuration("--net vhost-user: nothing connects to it".into()));
                 }
             };
-            // One that cannot be asked is not there.
-            let greeting = endpoint.first(path).and_then(|stream| Greeting::new(stream).ok());
+            let greeting = endpoint.first(path).map(Greeting::new);
             Ok(End::Vhost(endpoint, greeting))
         };
         nets.iter().map(&mut open).collect()
@@ -100,15 +99,15 @@ impl End {
     }
 }
 
-/// Hears what a back end offers: the one that was asked already, or the next, for so long.
+/// Hears what a back end offers: the one that was asked already, if one was there, or the next, for so long.
 pub fn meet(
     endpoint: &Endpoint,
-    greeting: Option<Greeting>,
+    greeting: Option<Result<Greeting, VhostError>>,
     wait: Duration,
     stop: &dyn Fn() -> Option<u8>,
 ) -> Result<Session, VhostError> {
     let deadline = Instant::now() + wait;
-    let mut session = greeting.map(Greeting::session);
+    let mut session = greeting.map(|greeting| greeting.and_then(Greeting::session));
     loop {
         match session {
             // It has ended since it connected, and its successor will connect.
