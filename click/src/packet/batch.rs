@@ -159,6 +159,14 @@ impl Batch {
         );
     }
 
+    /// Keeps those that `stay` approves of; the others, in order.
+    #[inline]
+    pub fn part(&mut self, stay: impl FnMut(&mut Packet) -> bool) -> Self {
+        let mut others = Self::new();
+        self.sift(stay, |packet| others.push(packet));
+        others
+    }
+
     /// Keeps those that `stay` approves of, and hands the others to `leave`, in order.
     #[inline]
     pub fn sift(&mut self, mut stay: impl FnMut(&mut Packet) -> bool, mut leave: impl FnMut(Packet)) {

@@ -57,8 +57,7 @@ impl Element for AggregateFirst {
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.is_first(AGGREGATE.get(packet)), |packet| others.push(packet));
+        let others = batch.part(|packet| self.is_first(AGGREGATE.get(packet)));
         cx.output(1, others);
     }
 }

@@ -57,16 +57,12 @@ impl AggregateIP {
 
 impl Element for AggregateIP {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let Some(value) = self.value(packet) else { return false };
-                let before = if self.behind { AGGREGATE.get(packet) << self.field.length } else { 0 };
-                AGGREGATE.set(packet, before.wrapping_add(value));
-                true
-            },
-            |packet| others.push(packet),
-        );
+        let others = batch.part(|packet| {
+            let Some(value) = self.value(packet) else { return false };
+            let before = if self.behind { AGGREGATE.get(packet) << self.field.length } else { 0 };
+            AGGREGATE.set(packet, before.wrapping_add(value));
+            true
+        });
         cx.output(1, others);
     }
 

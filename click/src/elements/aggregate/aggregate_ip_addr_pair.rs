@@ -113,8 +113,8 @@ impl AggregateIPAddrPair {
 
 impl Element for AggregateIPAddrPair {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let (mut others, mut ended) = (Batch::new(), Vec::new());
-        batch.sift(|packet| self.number(packet, &mut ended), |packet| others.push(packet));
+        let mut ended = Vec::new();
+        let others = batch.part(|packet| self.number(packet, &mut ended));
         ended.into_iter().for_each(|aggregate| self.listeners.ended(cx, aggregate));
         cx.output(1, others);
     }

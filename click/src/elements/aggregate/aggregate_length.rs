@@ -22,18 +22,14 @@ impl AggregateLength {
 
 impl Element for AggregateLength {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let front = if self.from_ip { packet.network() } else { Some(0) };
-                let Some(front) = front else { return false };
-                let length = (packet.len() - front) as u32;
-                let length = length.wrapping_add(EXTRA_LENGTH.get(packet));
-                AGGREGATE.set(packet, length);
-                true
-            },
-            |packet| others.push(packet),
-        );
+        let others = batch.part(|packet| {
+            let front = if self.from_ip { packet.network() } else { Some(0) };
+            let Some(front) = front else { return false };
+            let length = (packet.len() - front) as u32;
+            let length = length.wrapping_add(EXTRA_LENGTH.get(packet));
+            AGGREGATE.set(packet, length);
+            true
+        });
         cx.output(1, others);
     }
 }

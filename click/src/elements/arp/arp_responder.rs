@@ -113,8 +113,7 @@ impl Element for ARPResponder {
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.answer(packet), |packet| others.push(packet));
+        let others = batch.part(|packet| self.answer(packet));
         cx.output(1, others);
     }
 

@@ -28,9 +28,8 @@ impl CheckAnno {
 
 impl Element for CheckAnno {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
         let is_right = |value: u8| (value ^ self.value) & self.mask == 0;
-        batch.sift(|packet| is_right(packet.user()[self.at]), |packet| others.push(packet));
+        let others = batch.part(|packet| is_right(packet.user()[self.at]));
         cx.output(1, others);
     }
 }

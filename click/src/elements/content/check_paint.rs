@@ -29,8 +29,7 @@ impl CheckPaint {
 
 impl Element for CheckPaint {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| packet.paint(self.at) == self.color, |packet| others.push(packet));
+        let others = batch.part(|packet| packet.paint(self.at) == self.color);
         cx.output(1, others);
     }
 

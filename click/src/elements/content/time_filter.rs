@@ -144,17 +144,13 @@ impl Element for TimeFilter {
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let place = self.place(packet);
-                if place == Place::After {
-                    self.ended(cx, packet.timestamp());
-                }
-                place == Place::Inside
-            },
-            |packet| others.push(packet),
-        );
+        let others = batch.part(|packet| {
+            let place = self.place(packet);
+            if place == Place::After {
+                self.ended(cx, packet.timestamp());
+            }
+            place == Place::Inside
+        });
         cx.output(1, others);
     }
 

@@ -53,25 +53,21 @@ impl CheckARPHeader {
 
 impl Element for CheckARPHeader {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let short = packet.len() < self.offset + 8;
-                let fault = if short { Some(0) } else { self.fault(packet) };
-                if let Some(reason) = fault {
-                    self.reasons[reason] += 1;
-                    self.drops += 1;
-                    if self.verbose || self.drops == 1 {
-                        cx.print(&format!("ARP header check failed: {}", REASONS[reason]));
-                    }
-                    return false;
+        let others = batch.part(|packet| {
+            let short = packet.len() < self.offset + 8;
+            let fault = if short { Some(0) } else { self.fault(packet) };
+            if let Some(reason) = fault {
+                self.reasons[reason] += 1;
+                self.drops += 1;
+                if self.verbose || self.drops == 1 {
+                    cx.print(&format!("ARP header check failed: {}", REASONS[reason]));
                 }
-                self.count += 1;
-                packet.set_headers(self.offset, self.offset + 8);
-                true
-            },
-            |packet| others.push(packet),
-        );
+                return false;
+            }
+            self.count += 1;
+            packet.set_headers(self.offset, self.offset + 8);
+            true
+        });
         cx.output(1, others);
     }
 

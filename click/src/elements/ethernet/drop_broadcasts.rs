@@ -26,9 +26,8 @@ impl DropBroadcasts {
 
 impl Element for DropBroadcasts {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
         let alone = |packet: &mut Packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast);
-        batch.sift(alone, |packet| others.push(packet));
+        let others = batch.part(alone);
         if self.drops == 0 && !others.is_empty() {
             cx.print("DropBroadcasts: dropped a packet");
         }

@@ -62,7 +62,6 @@ impl StoreEtherAddress {
 
 impl Element for StoreEtherAddress {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
         let store = |packet: &mut Packet| {
             let address = match self.annotation {
                 Some(at) => core::array::from_fn(|i| packet.user()[at + i]),
@@ -71,7 +70,7 @@ impl Element for StoreEtherAddress {
             let place = packet.data_mut().get_mut(self.offset..).and_then(|d| d.first_chunk_mut());
             place.map(|place| *place = address).is_some()
         };
-        batch.sift(store, |packet| others.push(packet));
+        let others = batch.part(store);
         cx.output(1, others);
     }
 
@@ -141,12 +140,11 @@ impl GetEtherAddress {
 
 impl Element for GetEtherAddress {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
         let get = |packet: &mut Packet| {
             let address = packet.data().get(self.offset..).and_then(|d| d.first_chunk::<6>()).copied();
             address.map(|a| packet.user()[self.annotation..][..6].copy_from_slice(&a)).is_some()
         };
-        batch.sift(get, |packet| others.push(packet));
+        let others = batch.part(get);
         cx.output(1, others);
     }
 }

@@ -200,28 +200,23 @@ impl EtherSpanTree {
                 let heard = &mut self.ports[port];
                 (heard.heard, heard.times, heard.changes) = (said.priority, said.times, said.changes);
                 heard.said = now.saturating_sub(said.age);
-                let root = self.root_port;
                 self.find_tree(cx);
                 if Some(port) == self.root_port {
                     self.tells &= !said.heard;
                     if changes {
                         self.forget(cx);
                     }
-                }
-                if root.is_some() || self.root_port.is_some() {
-                    self.pass_on(cx, port);
+                    self.pass_on(cx);
                 }
             }
         }
     }
 
     /// What came on the root port is said on all others at once.
-    fn pass_on(&mut self, cx: &mut Context<'_>, from: usize) {
-        if Some(from) == self.root_port {
-            for port in 0..self.ports.len() {
-                if self.is_designated(port) {
-                    self.say(cx, port);
-                }
+    fn pass_on(&mut self, cx: &mut Context<'_>) {
+        for port in 0..self.ports.len() {
+            if self.is_designated(port) {
+                self.say(cx, port);
             }
         }
     }

@@ -44,8 +44,7 @@ impl HostEtherFilter {
 
 impl Element for HostEtherFilter {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.passes(packet), |packet| others.push(packet));
+        let others = batch.part(|packet| self.passes(packet));
         cx.output(1, others);
     }
 }

@@ -41,8 +41,7 @@ impl StripEtherVLANHeader {
 
 impl Element for StripEtherVLANHeader {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.strip(packet), |packet| others.push(packet));
+        let others = batch.part(|packet| self.strip(packet));
         cx.output(1, others);
     }
 }

@@ -38,8 +38,7 @@ impl Element for RandomSample {
         if !self.active {
             return;
         }
-        let mut others = Batch::new();
-        batch.sift(|_| cx.random() >> 32 < self.pass, |packet| others.push(packet));
+        let others = batch.part(|_| cx.random() >> 32 < self.pass);
         self.drops += others.len() as u64;
         cx.output(1, others);
     }

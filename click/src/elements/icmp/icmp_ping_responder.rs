@@ -49,8 +49,7 @@ fn answer(packet: &mut Packet) -> bool {
 
 impl Element for ICMPPingResponder {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(answer, |packet| others.push(packet));
+        let others = batch.part(answer);
         let now = cx.host.wall_clock();
         batch.each(|packet| packet.set_timestamp(now));
         cx.output(1, others);

@@ -56,7 +56,6 @@ fn header(packet: &Packet) -> Option<(usize, Ipv4Header)> {
 
 impl Element for StoreIPAddress {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
         let store = |packet: &mut Packet| {
             let address = self.address.map_or(packet.destination(), |a| a.0);
             match self.place {
@@ -73,7 +72,7 @@ impl Element for StoreIPAddress {
                 }
             }
         };
-        batch.sift(store, |packet| others.push(packet));
+        let others = batch.part(store);
         cx.output(1, others);
     }
 }

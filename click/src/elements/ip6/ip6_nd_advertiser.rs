@@ -86,8 +86,7 @@ impl IP6NDAdvertiser {
 
 impl Element for IP6NDAdvertiser {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.answer(packet), |packet| others.push(packet));
+        let others = batch.part(|packet| self.answer(packet));
         cx.output(1, others);
     }
 

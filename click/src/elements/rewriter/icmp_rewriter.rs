@@ -172,8 +172,7 @@ impl Element for ICMPRewriter {
     }
 
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| self.rewrite(cx, packet), |packet| others.push(packet));
+        let others = batch.part(|packet| self.rewrite(cx, packet));
         cx.output(1, others);
     }
 }

@@ -23,8 +23,7 @@ impl SetUDPChecksum {
 
 impl Element for SetUDPChecksum {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8), |packet| others.push(packet));
+        let others = batch.part(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8));
         cx.output(1, others);
     }
 }

@@ -1,6 +1,6 @@
 //! How ESP encrypts (RFC 4303): AES-GCM (RFC 4106), or AES-CBC (RFC 3602) with HMAC-SHA-2 (RFC 4868).
 
-use crate::args::{Args, parse_number};
+use crate::args::Args;
 use aes::cipher::generic_array::GenericArray;
 use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
 use aes::{Aes128, Aes256};
@@ -108,10 +108,7 @@ pub struct CbcKeys {
 fn bytes(args: &mut Args<'_>, name: &str) -> Option<Vec<u8>> {
     let text: String = args.key(name)?;
     let digits = text.strip_prefix("0x").unwrap_or(&text);
-    let pair = |pair: &[u8]| {
-        let pair = core::str::from_utf8(pair).ok()?;
-        u8::try_from(parse_number(&format!("0x{pair}"))?).ok()
-    };
+    let pair = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok();
     let even = digits.len().is_multiple_of(2) && digits.bytes().all(|b| b.is_ascii_hexdigit());
     let key = if even { digits.as_bytes().chunks(2).map(pair).collect() } else { None };
     if key.is_none() {

@@ -53,23 +53,19 @@ impl GREDecap {
 
 impl Element for GREDecap {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let Some((length, protocol)) = self.header(packet) else { return false };
-                if !packet.pull(length) {
-                    return false;
-                }
-                match (protocol, packet.data().first().map(|b| b & 15)) {
-                    (BRIDGED, _) => packet.set_mac(),
-                    (ETHERTYPE_IPV4, Some(words)) => packet.set_headers(0, 4 * usize::from(words)),
-                    (ETHERTYPE_IPV6, Some(_)) => packet.set_headers(0, crate::headers::IPV6),
-                    _ => {}
-                }
-                true
-            },
-            |packet| others.push(packet),
-        );
+        let others = batch.part(|packet| {
+            let Some((length, protocol)) = self.header(packet) else { return false };
+            if !packet.pull(length) {
+                return false;
+            }
+            match (protocol, packet.data().first().map(|b| b & 15)) {
+                (BRIDGED, _) => packet.set_mac(),
+                (ETHERTYPE_IPV4, Some(words)) => packet.set_headers(0, 4 * usize::from(words)),
+                (ETHERTYPE_IPV6, Some(_)) => packet.set_headers(0, crate::headers::IPV6),
+                _ => {}
+            }
+            true
+        });
         cx.output(1, others);
     }
 }

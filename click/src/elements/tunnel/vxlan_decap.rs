@@ -27,18 +27,14 @@ impl VXLANDecap {
 
 impl Element for VXLANDecap {
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let mut others = Batch::new();
-        batch.sift(
-            |packet| {
-                let header = packet.data().first_chunk::<VXLAN>();
-                let ours = header.is_some_and(|h| h[0] & NAMED != 0 && h[4..7] == self.network[..3]);
-                if ours && packet.pull(VXLAN) {
-                    packet.set_mac();
-                }
-                ours
-            },
-            |packet| others.push(packet),
-        );
+        let others = batch.part(|packet| {
+            let header = packet.data().first_chunk::<VXLAN>();
+            let ours = header.is_some_and(|h| h[0] & NAMED != 0 && h[4..7] == self.network[..3]);
+            if ours && packet.pull(VXLAN) {
+                packet.set_mac();
+            }
+            ours
+        });
         cx.output(1, others);
     }
 }
