@@ -15,6 +15,7 @@ use machine::vcpu::VcpuState;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const MEMORY: u64 = 1 << 20;
 
@@ -58,7 +59,9 @@ fn subjects(memory: &Memory) -> Vec<Subject> {
     let (tap, other_end) = UnixDatagram::pair().unwrap();
     tap.set_nonblocking(true).unwrap();
     let net = Net::new(0, OwnedFd::from(tap), [2; 6], 1500, true);
-    let path = std::env::temp_dir().join(format!("garbage-disk-{}", std::process::id()));
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("garbage-disk-{}-{number}", std::process::id()));
     std::fs::write(&path, vec![7; 64 << 10]).unwrap();
     let disk = Disk::open(&path, true).unwrap();
     std::fs::remove_file(&path).unwrap();
