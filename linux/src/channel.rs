@@ -83,14 +83,16 @@ impl Channel for GuestChannel {
             spawn.end_ns = enter.end_ns;
             spawn.inside.push(Span { start_ns: last, ..enter });
         }
-        let Some(init) = self.shared.registers.init() else { return timeline };
-        let mut inside = vec![timeline.span(Phase::Kernel, entered, init)];
-        if let Some(ready) = state.ready() {
-            inside.push(timeline.span(Phase::Init, init, ready));
+        let (init, ready) = (self.shared.registers.init(), state.ready());
+        let Some(end) = ready.or(init) else { return timeline };
+        let mut inside = Vec::new();
+        if let Some(init) = init {
+            inside.push(timeline.span(Phase::Kernel, entered, init));
+            inside.extend(ready.map(|ready| timeline.span(Phase::Init, init, ready)));
         }
-        let end = state.ready().unwrap_or(init);
         let boot = Span { inside, ..timeline.span(Phase::Boot, entered, end) };
         timeline.spans.push(boot);
+        timeline.spans.extend(ready.map(|ready| timeline.span(Phase::Ready, ready, ready)));
         timeline
     }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod browser;
+pub mod bundle;
+pub mod emulated;
 pub mod frames;
 pub mod front;
 pub mod net;
@@ -108,10 +110,11 @@ pub fn finish_within(mut child: Child, timeout: Duration) -> Outcome {
 }
 
 /// A program and what it needs to run elsewhere, by `LD_LIBRARY_PATH=lib lib/loader PROGRAM`.
-pub fn take_along(program: &str, job: &Path) {
+pub fn take_along(program: &Path, job: &Path) {
     fs::create_dir_all(job.join("lib")).expect("made");
     let path = run(Command::new("which").arg(program)).out.trim().to_owned();
-    fs::copy(&path, job.join(program)).unwrap_or_else(|e| panic!("{program}: {e}"));
+    let name = program.file_name().expect("a name");
+    fs::copy(&path, job.join(name)).unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     for line in run(Command::new("ldd").arg(&path)).out.lines() {
         let Some(library) = line.split_whitespace().find(|w| w.starts_with('/')) else { continue };
         let name =

@@ -109,7 +109,7 @@ fn a_linux_guest_is_at_home_on_the_switch() {
     let job = std::env::temp_dir().join(unique("linux"));
     fs::create_dir(&job).expect("new");
     fs::write(job.join("script"), SCRIPT).expect("written");
-    take_along("iperf3", &job);
+    take_along("iperf3".as_ref(), &job);
     for (tap, address) in [("ta", "10.5.0.1/24"), ("tb", "10.5.1.1/24"), ("tc", "10.6.0.1/24")] {
         outside.ip(&["addr", "add", address, "dev", tap]);
     }

@@ -2,7 +2,8 @@
 
 use lexopt::prelude::*;
 use machine::error::Error;
-use machine::options::{Common, Stop, number, on, parse_mac, text, wrong};
+use machine::net::options::DeviceOptions;
+use machine::options::{Common, Stop, number, text, wrong};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -51,20 +52,8 @@ Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused,
 /// A net device to make.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
-    /// TAP to open by name.
-    pub tap: Option<String>,
-    /// TAP that is open already.
-    pub fd: Option<RawFd>,
-    /// Socket at which a vhost-user back end is met.
-    pub vhost_user: Option<PathBuf>,
-    /// Whether this side listens there.
-    pub server: bool,
-    /// Descriptor of a socket that listens there already.
-    pub listener: Option<RawFd>,
-    /// How long to wait for a back end before the guest starts, seconds.
-    pub wait: u64,
-    /// Link-layer address.
-    pub mac: Option<[u8; 6]>,
+    /// What every kind of machine is told.
+    pub device: DeviceOptions,
     /// Guest's IPv4 address and prefix length.
     pub ipv4: Option<(Ipv4Addr, u8)>,
     /// IPv4 default gateway.
@@ -73,31 +62,19 @@ pub struct NetOptions {
     pub ipv6: Option<(Ipv6Addr, u8)>,
     /// IPv6 default gateway.
     pub ipv6_gateway: Option<Ipv6Addr>,
-    /// Largest layer-3 packet, bytes.
-    pub mtu: u16,
     /// Entries of each queue.
     pub queue: u32,
-    /// Whether checksums and segmentation may be left to the other side.
-    pub offload: bool,
 }
 
 impl Default for NetOptions {
     fn default() -> Self {
         Self {
-            tap: None,
-            fd: None,
-            vhost_user: None,
-            server: false,
-            listener: None,
-            wait: 5,
-            mac: None,
+            device: DeviceOptions::default(),
             ipv4: None,
             ipv4_gateway: None,
             ipv6: None,
             ipv6_gateway: None,
-            mtu: 1500,
             queue: 256,
-            offload: true,
         }
     }
 }
@@ -134,43 +111,19 @@ impl FromStr for NetOptions {
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut net = NetOptions::default();
         for pair in text.split(',') {
-            let (key, value) = match pair.strip_prefix("vhost-user:") {
-                Some(path) => ("vhost-user", path),
-                None => pair.split_once('=').ok_or_else(|| wrong("--net", pair))?,
-            };
+            let Some((key, value)) = net.device.take(pair)? else { continue };
             match key {
-                "vhost-user" => net.vhost_user = Some(value.into()),
-                "server" => net.server = on("--net server", value)?,
-                "listener" => net.listener = Some(number("--net listener", value)?),
-                "wait" => net.wait = number("--net wait", value)?,
-                "tap" => net.tap = Some(value.into()),
-                "fd" => net.fd = Some(number("--net fd", value)?),
-                "mac" => net.mac = Some(parse_mac(value).ok_or_else(|| wrong("--net mac", value))?),
                 "ipv4" => net.ipv4 = Some(with_prefix("--net ipv4", value, 32)?),
                 "ipv4-gateway" => net.ipv4_gateway = Some(number("--net ipv4-gateway", value)?),
                 "ipv6" => net.ipv6 = Some(with_prefix("--net ipv6", value, 128)?),
                 "ipv6-gateway" => net.ipv6_gateway = Some(number("--net ipv6-gateway", value)?),
-                "mtu" => net.mtu = number("--net mtu", value)?,
                 "queue" => net.queue = number("--net queue", value)?,
-                "offload" => net.offload = on("--net offload", value)?,
                 _ => return Err(wrong("--net", pair)),
             }
         }
-        let ends = [net.tap.is_some(), net.fd.is_some(), net.vhost_user.is_some()];
-        if ends.iter().filter(|given| **given).count() != 1 {
-            return Err(Error::Configuration("--net: give one of tap=NAME, fd=N, vhost-user=PATH".into()));
-        }
-        if net.server && net.vhost_user.is_none() {
-            return Err(Error::Configuration("--net server: for vhost-user=PATH alone".into()));
-        }
-        if net.listener.is_some() && !net.server {
-            return Err(Error::Configuration("--net listener: with server=on alone".into()));
-        }
+        net.device.check()?;
         if !net.queue.is_power_of_two() || !(8..=1024).contains(&net.queue) {
             return Err(Error::Configuration("--net queue: a power of two from 8 to 1024".into()));
-        }
-        if net.mtu < 68 {
-            return Err(Error::Configuration("--net mtu: at least 68".into()));
         }
         Ok(net)
     }
@@ -227,7 +180,10 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
     }
     match prepared {
         None => Ok(Command::Run(Box::new(o))),
-        Some(_) if o.config.is_some() || o.nets.iter().any(|net| !net.server || net.listener.is_some()) => {
+        Some(_)
+            if o.config.is_some()
+                || o.nets.iter().any(|net| !net.device.server || net.device.listener.is_some()) =>
+        {
             let problem = "--prepared: configuration and sockets come when the guest is assigned";
             Err(Error::Configuration(problem.into()).into())
         }
@@ -285,8 +241,8 @@ mod tests {
             ["--image i --net vhost-user=/s,server=on,queue=1024", "--image i --net vhost-user:/s,server=on"]
         {
             let Ok(Command::Run(o)) = parsed(&line.split(' ').collect::<Vec<_>>()) else { panic!("{line}") };
-            assert_eq!(o.nets[0].vhost_user, Some("/s".into()));
-            assert!(o.nets[0].server);
+            assert_eq!(o.nets[0].device.vhost_user, Some("/s".into()));
+            assert!(o.nets[0].device.server);
         }
     }
 

@@ -14,11 +14,11 @@ use std::ops::Range;
 use vm_memory::{Bytes, GuestAddress};
 
 /// `XLF_KERNEL_64`: the kernel has an entry for 64-bit mode.
-const ENTRY_64: u16 = 1;
+pub(super) const ENTRY_64: u16 = 1;
 /// Where it is, from the kernel's beginning.
 const ENTRY_64_OFFSET: u64 = 0x200;
 /// First version of the boot protocol that has `xloadflags`.
-const PROTOCOL: u16 = 0x20c;
+pub(super) const PROTOCOL: u16 = 0x20c;
 /// Highest address of an initial file system, for a kernel that does not say.
 const INITRD_TOP: u64 = 0x7fff_ffff;
 /// `type_of_loader`: none that has a number.
@@ -35,7 +35,7 @@ pub struct Kernel {
     pub header: setup_header,
 }
 
-fn refused(name: &str, why: impl std::fmt::Display) -> Error {
+pub(super) fn refused(name: &str, why: impl std::fmt::Display) -> Error {
     Error::image(format!("{name}: {why}"))
 }
 

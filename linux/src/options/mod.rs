@@ -2,11 +2,12 @@
 
 mod devices;
 
-pub use devices::{DiskOptions, NetOptions, TapOf};
+pub use devices::DiskOptions;
 
 use crate::layout::{DEVICES_MAXIMUM, MEMORY_MAXIMUM, MEMORY_MINIMUM};
 use lexopt::prelude::*;
 use machine::error::Error;
+use machine::net::options::DeviceOptions;
 use machine::options::{Common, Stop, number, text, wrong};
 use std::path::PathBuf;
 
@@ -18,12 +19,17 @@ Usage: microvisor-linux --kernel FILE [OPTION ...]
 
       --kernel FILE      kernel: a bzImage or a vmlinux
       --initrd FILE      initial file system
+      --name TEXT        what the guest is called; default: the kernel's file name
       --cmdline TEXT     kernel's command line; default: console=ttyS0 panic=-1
       --memory MIB       guest memory, 32 to 4064; default 256
       --cpus N           virtual processors, 1 to 32; default 1
       --net KEY=VALUE,.. net device; may be repeated
             tap=NAME       its other end: a TAP, made if absent, or
-            fd=N           an open TAP on descriptor N
+            fd=N           an open TAP on descriptor N, or
+            vhost-user=PATH  a switch's socket
+            server=on|off  listen at PATH for the switch to connect; default off
+            listener=N     with server=on: the socket on descriptor N listens there already
+            wait=SECONDS   for the switch, before the guest starts; default 5
             mac=XX:..      link-layer address; default: made from the TAP's name
             mtu=N          largest packet; default 1500
             offload=on|off checksums and segmentation; default on
@@ -64,12 +70,14 @@ pub const ATTACHED_MAXIMUM: usize = DEVICES_MAXIMUM - ALWAYS;
 #[allow(missing_docs)]
 pub struct Options {
     pub kernel: PathBuf,
+    /// What the guest is called, if not as its kernel's file.
+    pub name: Option<String>,
     pub initrd: Option<PathBuf>,
     pub command_line: String,
     /// Guest memory, bytes.
     pub memory: u64,
     pub cpus: u8,
-    pub nets: Vec<NetOptions>,
+    pub nets: Vec<DeviceOptions>,
     pub disks: Vec<DiskOptions>,
     pub common: Common,
 }
@@ -78,6 +86,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             kernel: PathBuf::new(),
+            name: None,
             initrd: None,
             command_line: COMMAND_LINE.into(),
             memory: MEMORY_DEFAULT_MIB << 20,
@@ -113,10 +122,11 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         match argument {
             Long("kernel") => kernel = Some(PathBuf::from(parser.value()?)),
             Long("initrd") => o.initrd = Some(parser.value()?.into()),
+            Long("name") => o.name = Some(text(&mut parser)?),
             Long("cmdline") => o.command_line = text(&mut parser)?,
             Long("memory") => o.memory = memory(&text(&mut parser)?)?,
             Long("cpus") => o.cpus = cpus(&text(&mut parser)?)?,
-            Long("net") => o.nets.push(text(&mut parser)?.parse::<NetOptions>()?),
+            Long("net") => o.nets.push(devices::net(&text(&mut parser)?)?),
             Long("disk") => o.disks.push(text(&mut parser)?.parse::<DiskOptions>()?),
             Long("check") => return Ok(Command::Check),
             Short('h') | Long("help") => return Ok(Command::Help),
@@ -162,7 +172,7 @@ mod tests {
         assert_eq!((o.memory, o.cpus, o.command_line), (64 << 20, 4, "a b=c".into()));
         let line = ["--kernel", "k", "--net", "fd=7,mtu=9000,offload=off", "--disk", "d", "--disk", "e,ro"];
         let Ok(Command::Run(o)) = parsed(&line) else { panic!() };
-        let net = NetOptions { tap: TapOf::Descriptor(7), mac: None, mtu: 9000, offload: false };
+        let net = DeviceOptions { fd: Some(7), mtu: 9000, offload: false, ..Default::default() };
         assert_eq!(o.nets, [net]);
         assert_eq!(o.disks.iter().map(|disk| disk.writable).collect::<Vec<_>>(), [true, false]);
     }

@@ -40,6 +40,13 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
+/// A path, for people: of a descriptor that was handed over, the file behind it.
+fn shown(path: &Path) -> String {
+    let is_descriptor = path.starts_with("/proc/self/fd") || path.starts_with("/dev/fd");
+    let behind = if is_descriptor { std::fs::read_link(path).ok() } else { None };
+    behind.as_deref().unwrap_or(path).display().to_string()
+}
+
 /// A disk's file.
 pub struct Disk {
     file: File,
@@ -51,7 +58,7 @@ pub struct Disk {
 impl Disk {
     /// Opens a disk, for this process alone if it may write to it.
     pub fn open(path: &Path, writable: bool) -> Result<Self, Error> {
-        let name = path.display();
+        let name = shown(path);
         let mut file = File::options().read(true).write(writable).open(path).map_err(|e| match e.kind() {
             io::ErrorKind::PermissionDenied => Error::Permission {
                 doing: format!("open disk {name}"),

@@ -68,6 +68,16 @@ pub trait Device: Send {
     /// Features beyond those that the transport offers for all.
     fn features(&self) -> u64;
 
+    /// Whether the other side of its queues knows event indices (virtio 1.2, 2.7.7).
+    fn has_event_index(&self) -> bool {
+        true
+    }
+
+    /// Whether another process serves its queues, and hears their doorbells.
+    fn is_served_elsewhere(&self) -> bool {
+        false
+    }
+
     /// The most entries that each queue can have.
     fn queues(&self) -> &'static [u16];
 

@@ -11,6 +11,7 @@ use super::transport::{Service, Slot, register};
 use crate::memory::Memory;
 use machine::io::{Port, Tokens, WatchSet};
 use machine::memory::GuestPhys;
+use machine::net::options::DeviceOptions;
 use machine::vcpu::VcpuState;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -58,7 +59,7 @@ fn subjects(memory: &Memory) -> Vec<Subject> {
     let lines = Arc::new(Lines::new(&state).unwrap());
     let (tap, other_end) = UnixDatagram::pair().unwrap();
     tap.set_nonblocking(true).unwrap();
-    let net = Net::new(0, OwnedFd::from(tap), [2; 6], 1500, true);
+    let net = Net::new(0, OwnedFd::from(tap), &DeviceOptions::default(), &state);
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("garbage-disk-{}-{number}", std::process::id()));

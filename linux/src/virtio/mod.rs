@@ -11,3 +11,4 @@ pub mod net;
 pub mod ring;
 pub mod rng;
 pub mod transport;
+pub mod vhost_net;

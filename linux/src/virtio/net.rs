@@ -8,12 +8,15 @@ use abi::boot::Queue;
 use abi::net::{FEATURE_EVENT_IDX, FEATURE_VERSION_1};
 use machine::io::{Interest, Tokens, WatchSet};
 use machine::net::device::{Progress, TapNet};
+use machine::net::options::DeviceOptions;
 use machine::net::{Counters, FEATURES, agree, tap};
+use machine::vcpu::VcpuState;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use virtqueue::{Addresses, Parts};
 
 /// Entries of each queue.
-const QUEUE: u16 = 256;
+pub const QUEUE: u16 = 256;
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
 /// The TAP, among the device's own descriptors.
@@ -28,6 +31,8 @@ pub struct Net {
     end: End,
     /// Of earlier drivers.
     counters: Counters,
+    /// Is told of the guest's first packet.
+    state: Arc<VcpuState>,
 }
 
 /// Where the TAP is.
@@ -40,12 +45,36 @@ enum End {
     Moving,
 }
 
+/// The configuration space of a net device.
+pub fn config(mac: [u8; 6], mtu: u16) -> Vec<u8> {
+    // Address, status (not offered), pairs of queues (not offered), MTU.
+    [&mac[..], &[0; 4], &mtu.to_le_bytes()].concat()
+}
+
+/// The queues that a driver has set up, each of which lies in memory as it has to.
+pub fn queues(setups: &[QueueSetup], memory: &Memory) -> Result<[Queue; 2], Broken> {
+    let [receive, transmit] = setups else { return Err(Broken("a net device has two queues".into())) };
+    let queue = |setup: &QueueSetup| {
+        let queue = Queue {
+            size: setup.size.min(QUEUE).into(),
+            descriptors: setup.descriptors,
+            available: setup.available,
+            used: setup.used,
+            ..Default::default()
+        };
+        let parts = Parts::locate(&*memory.region, queue.size, Addresses::from(&queue));
+        parts.map(|_| queue).map_err(|e| Broken(e.to_string()))
+    };
+    Ok([queue(receive)?, queue(transmit)?])
+}
+
 impl Net {
-    /// A device on an open TAP. `offload`: whether checksums and segmentation may be left to the other side.
-    pub fn new(number: usize, tap: OwnedFd, mac: [u8; 6], mtu: u16, offload: bool) -> Self {
+    /// A device on an open TAP.
+    pub fn new(number: usize, tap: OwnedFd, options: &DeviceOptions, state: &Arc<VcpuState>) -> Self {
         // The transport offers what every device has.
-        let offered = agree(FEATURES, FEATURES, offload) & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
-        Self { number, mac, mtu, offered, end: End::Idle(tap), counters: Counters::default() }
+        let offered = agree(FEATURES, FEATURES, options.offload) & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
+        let (mac, mtu, state) = (options.mac(), options.mtu, state.clone());
+        Self { number, mac, mtu, offered, end: End::Idle(tap), counters: Counters::default(), state }
     }
 
     fn receive(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
@@ -69,6 +98,9 @@ impl Net {
     fn transmit(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
         let End::Active(device) = &mut self.end else { return Ok(Served::default()) };
         let (progress, call) = if device.counters.lost { device.discard()? } else { device.transmit()? };
+        if device.counters.transmitted > 0 {
+            self.state.packet_sent();
+        }
         match progress {
             Progress::More => watch.look_again(tokens.token(TRANSMIT as u64)),
             Progress::NoBuffers | Progress::Idle => {}
@@ -102,25 +134,12 @@ impl Device for Net {
     }
 
     fn config(&self) -> Vec<u8> {
-        // Address, status (not offered), pairs of queues (not offered), MTU.
-        [&self.mac[..], &[0; 4], &self.mtu.to_le_bytes()].concat()
+        config(self.mac, self.mtu)
     }
 
-    fn activate(&mut self, features: u64, queues: &[QueueSetup], memory: &Memory) -> Result<(), Broken> {
-        let [receive, transmit] = queues else { return Err(Broken("a net device has two queues".into())) };
-        let queue = |setup: &QueueSetup| Queue {
-            size: setup.size.min(QUEUE).into(),
-            descriptors: setup.descriptors,
-            available: setup.available,
-            used: setup.used,
-            ..Default::default()
-        };
-        let queues = [queue(receive), queue(transmit)];
-        // Here already, so that the device below cannot fail, and keep the TAP.
-        for queue in &queues {
-            let parts = Parts::locate(&*memory.region, queue.size, Addresses::from(queue));
-            parts.map_err(|e| Broken(e.to_string()))?;
-        }
+    fn activate(&mut self, features: u64, setups: &[QueueSetup], memory: &Memory) -> Result<(), Broken> {
+        // Checked here already, so that the device below cannot fail, and keep the TAP.
+        let queues = queues(setups, memory)?;
         let End::Idle(tap) = std::mem::replace(&mut self.end, End::Moving) else {
             return Err(Broken("a net device that is at work already".into()));
         };

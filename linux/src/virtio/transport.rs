@@ -43,12 +43,12 @@ pub struct Slot {
     inner: Mutex<Inner>,
     memory: Memory,
     /// Raises the device's interrupt.
-    pub interrupt: Arc<EventFd>,
+    pub interrupt: EventFd,
     /// Reasons for an interrupt that the driver has not acknowledged. It always reads as having used buffers: who works on
     /// the queues from another process raises the interrupt without this one, and an interrupt without reason does no harm.
     reasons: AtomicU32,
     /// One eventfd for each queue, which its doorbell signals.
-    kicks: Arc<Vec<EventFd>>,
+    pub kicks: Vec<EventFd>,
     /// To the I/O thread: the device was activated or reset.
     changed: EventFd,
     /// A buffer was used since an interrupt was last raised: written by none but the I/O thread.
@@ -80,16 +80,6 @@ impl Slot {
     pub fn new(device: Box<dyn Device>, memory: &Memory) -> Result<Self, Error> {
         let count = device.queues().len();
         let kicks = (0..count).map(|_| EventFd::new()).collect::<Result<Vec<_>, _>>()?;
-        Self::with(device, memory, Arc::new(kicks), Arc::new(EventFd::new()?))
-    }
-
-    /// As [`Slot::new`], with doorbells and interrupt that the device has, too.
-    pub fn with(
-        device: Box<dyn Device>,
-        memory: &Memory,
-        kicks: Arc<Vec<EventFd>>,
-        interrupt: Arc<EventFd>,
-    ) -> Result<Self, Error> {
         let inner = Inner {
             queues: vec![QueueRegisters::default(); device.queues().len()],
             device,
@@ -104,7 +94,7 @@ impl Slot {
         Ok(Self {
             inner: Mutex::new(inner),
             memory: memory.clone(),
-            interrupt,
+            interrupt: EventFd::new()?,
             reasons: AtomicU32::new(0),
             kicks,
             changed: EventFd::new()?,
@@ -270,7 +260,8 @@ impl Slot {
 
 impl Inner {
     fn offered(&self) -> u64 {
-        self.device.features() | FEATURE_VERSION_1 | FEATURE_EVENT_IDX
+        let event_index = if self.device.has_event_index() { FEATURE_EVENT_IDX } else { 0 };
+        self.device.features() | FEATURE_VERSION_1 | event_index
     }
 
     fn write(&mut self, offset: u64, value: u32) {
@@ -309,7 +300,8 @@ pub struct Service(pub Arc<Slot>);
 
 impl Port for Service {
     fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) -> io::Result<()> {
-        for (queue, kick) in self.0.kicks.iter().enumerate() {
+        let elsewhere = self.0.lock().device.is_served_elsewhere();
+        for (queue, kick) in self.0.kicks.iter().enumerate().filter(|_| !elsewhere) {
             watch.set(tokens.token(queue as u64), kick, Interest::Read)?;
         }
         watch.set(tokens.token(CHANGED), &self.0.changed, Interest::Read)

@@ -1,8 +1,10 @@
 //! Net devices (virtio 1.2, 5.1): feature bits, counters and addresses. [`device`] serves one whose other end is a TAP,
 //! which [`tap`] opens; the device's side of its queues is the crate `virtqueue`. Devices over vhost-user are in
-//! [`crate::vhost`].
+//! [`crate::vhost`]. [`options`] is a device on the command line, [`end`] its other end.
 
 pub mod device;
+pub mod end;
+pub mod options;
 pub mod tap;
 
 use abi::net::*;

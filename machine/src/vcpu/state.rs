@@ -22,6 +22,8 @@ pub struct VcpuState {
     pub doorbell: EventFd,
     /// Time stamp counter when the guest said that it is ready; 0 before.
     ready: AtomicU64,
+    /// The guest says itself when it is ready.
+    announces: AtomicBool,
     /// The guest shall not run again.
     kill: AtomicBool,
     /// The guest shall not run for now.
@@ -51,6 +53,7 @@ impl VcpuState {
             events: EventFd::new()?,
             doorbell: EventFd::new()?,
             ready: AtomicU64::new(0),
+            announces: AtomicBool::new(false),
             kill: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
@@ -73,6 +76,23 @@ impl VcpuState {
     pub fn set_ready(&self) {
         self.ready.store(Tsc::now().0, Ordering::Release);
         self.events.signal();
+    }
+
+    /// The guest is going to say itself when it is ready.
+    pub fn will_say_ready(&self) {
+        self.announces.store(true, Ordering::Release);
+    }
+
+    /// Whether the guest's first packet says that it is ready: it has not said so, and nothing of it says that it will.
+    pub fn awaits_packet(&self) -> bool {
+        self.ready().is_none() && !self.announces.load(Ordering::Acquire)
+    }
+
+    /// The guest has sent a packet.
+    pub fn packet_sent(&self) {
+        if self.awaits_packet() {
+            self.set_ready();
+        }
     }
 
     /// When the guest said that it is ready.

@@ -3,14 +3,15 @@
 //!
 //! [`endpoint`] comes by connections, with a [`connector`] where that takes a privilege that this process has given
 //! up; `requests` asks and tells within a deadline; [`negotiation`] holds the order of the messages; [`thread`] sees
-//! that a back end is there for as long as the guest runs. Packets pass none of them: the guest's doorbells are the
-//! back end's kicks, and its calls wake the guest.
+//! that a back end is there for as long as the guest runs, [`driven`] the same for a device whose driver comes and goes.
+//! Packets pass none of them: the guest's doorbells are the back end's kicks, and its calls wake the guest.
 //!
 //! A back end may end and come back at any time. What the guest was given at entry stays: a back end that offers less
 //! takes the port down. Where the rings had come to is read from the guest's used indices: a chain that the old back
 //! end had not given back is handed to the new one again, so no packet is lost half way, and one may come twice.
 
 pub mod connector;
+pub mod driven;
 pub mod endpoint;
 pub mod negotiation;
 mod requests;

@@ -11,7 +11,7 @@ use abi::net::FEATURE_VERSION_1;
 use abi::virtqueue::USED_INDEX;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,6 +21,8 @@ use vhost_user::{FEATURE_PROTOCOL, protocol};
 
 /// How long a back end may take for each of the two parts.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Rings of a device: receive and transmit.
+const RINGS: u32 = 2;
 /// Parts of the protocol that are of use here. One region of memory needs no slots (`CONFIGURE_MEM_SLOTS`).
 const PROTOCOL: u64 = protocol::REPLY_ACK | protocol::MTU | protocol::INFLIGHT_SHMFD;
 
@@ -47,28 +49,45 @@ impl Greeting {
         if offered & FEATURE_PROTOCOL != 0 {
             requester.send(&Request::GetProtocolFeatures, &[])?;
         }
-        Ok(Session { requester, offered })
+        Ok(Session { requester, offered, protocol: None })
     }
 }
 
 /// A conversation whose back end has said what it can do.
 pub struct Session {
     requester: Requester,
-    /// Feature bits of virtio that it offers. With those of the protocol, the answer to which parts is still to come.
+    /// Feature bits of virtio that it offers. With those of the protocol, the answer to which parts is still to come at first.
     pub offered: u64,
+    /// Parts of the protocol that both sides have, once they are settled.
+    protocol: Option<u64>,
 }
 
 impl Session {
     /// Settles the parts of the protocol that both sides have.
     fn protocol(&mut self) -> Result<u64, VhostError> {
+        if let Some(protocol) = self.protocol {
+            return Ok(protocol);
+        }
         if self.offered & FEATURE_PROTOCOL == 0 {
-            return Ok(0);
+            return Ok(*self.protocol.insert(0));
         }
         let asked =
             self.requester.answer_u64("which parts of the protocol it has", &Request::GetProtocolFeatures)?;
         let protocol = asked & PROTOCOL;
         self.requester.send(&Request::SetProtocolFeatures(protocol), &[])?;
-        Ok(protocol)
+        Ok(*self.protocol.insert(protocol))
+    }
+
+    /// Waits until it is gone, or until one of these can be read or so much time is over: `Ok`.
+    pub fn until_gone_or(
+        &mut self,
+        told: &[BorrowedFd<'_>],
+        most: Option<Duration>,
+    ) -> Result<(), VhostError> {
+        // Its first answer is part of the conversation.
+        self.requester.extend(TIMEOUT);
+        self.protocol()?;
+        self.requester.until_closed(told, most)
     }
 }
 
@@ -97,7 +116,7 @@ impl Device {
     pub fn attach(&mut self, mut session: Session) -> Result<Attaching, VhostError> {
         session.requester.extend(TIMEOUT);
         let protocol = session.protocol()?;
-        let Session { mut requester, offered } = session;
+        let Session { mut requester, offered, .. } = session;
         let missing = self.features & !usable(offered);
         if missing != 0 {
             return Err(VhostError::Less(feature_names(missing).join(", ")));
@@ -131,7 +150,7 @@ impl Device {
                 requester.send(&enable(end), &[])?;
             }
         }
-        Ok(Attaching { requester, last })
+        Ok(Attaching { session: Session { requester, offered, protocol: Some(protocol) }, last })
     }
 
     /// Signals kicks and call ahead of a back end: for what the guest rang while nobody listened, and what the last
@@ -189,7 +208,7 @@ impl Device {
 
 /// A back end that has been told all that it needs.
 pub struct Attaching {
-    requester: Requester,
+    session: Session,
     /// The request that it acknowledges, if it can.
     last: Option<Request>,
 }
@@ -198,18 +217,39 @@ impl Attaching {
     /// Waits until it has done everything that it was told.
     pub fn finish(mut self) -> Result<Attached, VhostError> {
         if let Some(last) = &self.last {
-            self.requester.acknowledgement("what it was told", last)?;
+            self.session.requester.acknowledgement("what it was told", last)?;
         }
-        Ok(Attached(self.requester))
+        Ok(Attached(self.session))
     }
 }
 
 /// A back end at work.
-pub struct Attached(Requester);
+pub struct Attached(Session);
 
 impl Attached {
     /// Waits until it is gone.
-    pub fn until_gone(self) -> VhostError {
-        self.0.until_closed()
+    pub fn until_gone(mut self) -> VhostError {
+        match self.0.requester.until_closed(&[], None) {
+            Ok(()) => VhostError::Closed,
+            Err(e) => e,
+        }
+    }
+
+    /// Waits until it is gone, or until this can be read or so much time is over: `Ok`.
+    pub fn until_gone_or(&mut self, told: BorrowedFd<'_>, most: Option<Duration>) -> Result<(), VhostError> {
+        self.0.requester.until_closed(&[told], most)
+    }
+
+    /// Has it leave the rings alone: it touches them no more when this returns, and can be told to begin anew.
+    pub fn stop(self) -> Result<Session, VhostError> {
+        let Self(mut session) = self;
+        session.requester.extend(TIMEOUT);
+        for index in 0..RINGS {
+            // Where it had come to is in the guest's used ring, and no longer matters.
+            session
+                .requester
+                .request("where a ring had come to", &Request::GetRingBase(RingState { index, value: 0 }))?;
+        }
+        Ok(session)
     }
 }

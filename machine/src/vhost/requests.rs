@@ -1,9 +1,10 @@
 //! Requests and their replies on one connection, none of which may take longer than its deadline.
 
 use super::VhostError;
-use crate::eventfd::ready;
-use rustix::event::PollFlags;
-use std::os::fd::BorrowedFd;
+use crate::eventfd::{ready, timespec};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use vhost_user::message::{REPLY, Request};
@@ -85,17 +86,26 @@ impl Requester {
         }
     }
 
-    /// Waits until the connection ends. There is nothing that a back end has to say by itself.
-    pub fn until_closed(mut self) -> VhostError {
+    /// Waits until the connection ends, or until one of these can be read or so much time is over: `Ok`. There is nothing
+    /// that a back end has to say by itself.
+    pub fn until_closed(
+        &mut self,
+        told: &[BorrowedFd<'_>],
+        most: Option<Duration>,
+    ) -> Result<(), VhostError> {
+        let most = most.map(timespec);
         loop {
-            match self.connection.receive() {
-                Ok(None) => {
-                    if let Err(e) = self.wait(None) {
-                        return e;
-                    }
-                }
-                Ok(Some(_)) => return VhostError::Confused("nothing"),
-                Err(e) => return e.into(),
+            if self.connection.receive()?.is_some() {
+                return Err(VhostError::Confused("nothing"));
+            }
+            let all = [self.connection.as_fd()].into_iter().chain(told.iter().copied());
+            let mut polls: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+            match poll(&mut polls, most.as_ref()) {
+                Ok(0) => return Ok(()),
+                Ok(_) if polls[1..].iter().all(|poll| poll.revents().is_empty()) => {}
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(VhostError::Socket(e.into())),
             }
         }
     }

@@ -29,6 +29,31 @@ pub struct Health {
     pub back_ends: AtomicU64,
 }
 
+/// Starts a thread that speaks with back ends. It says on `confined` when its system call filter is in force, and works
+/// then.
+pub(super) fn start(
+    confined: Sender<Result<(), Error>>,
+    work: impl FnOnce(&Watchdog) + Send + 'static,
+) -> Result<(), Error> {
+    let confined_work = move || {
+        let watchdog = Watchdog::new();
+        let entered = watchdog.and_then(|watchdog| {
+            let filter = seccomp::vhost()?;
+            seccomp::enter(&filter).map(|()| watchdog)
+        });
+        // Without this thread's word nothing is started.
+        match entered {
+            Ok(watchdog) => {
+                let _ = confined.send(Ok(()));
+                work(&watchdog);
+            }
+            Err(e) => drop(confined.send(Err(e))),
+        }
+    };
+    let thread = std::thread::Builder::new().name("vhost".into()).spawn(confined_work);
+    thread.map(drop).map_err(|source| Error::System { doing: "start a thread", source })
+}
+
 /// A device whose features are settled.
 pub struct Port {
     /// Number of the net device.
@@ -39,6 +64,8 @@ pub struct Port {
     pub device: Device,
     /// What is told of it.
     pub health: Arc<Health>,
+    /// The I/O thread is told through this that a back end is at work.
+    pub state: Arc<VcpuState>,
 }
 
 /// A device with the first of its back ends.
@@ -46,7 +73,7 @@ enum First {
     /// It is at work.
     Attached(Port, Attached),
     /// It is still to come, in so long at the most, while the guest runs already.
-    Awaited(Port, Duration, Arc<VcpuState>),
+    Awaited(Port, Duration),
 }
 
 /// The thread of a device that is not known yet: it confines itself while the device is made.
@@ -56,28 +83,12 @@ impl Keeper {
     /// Starts the thread. It says on `confined` when its system call filter is in force.
     pub fn start(confined: Sender<Result<(), Error>>) -> Result<Self, Error> {
         let (to, device) = channel::<First>();
-        let work = move || {
-            let watchdog = Watchdog::new();
-            let entered = watchdog.and_then(|watchdog| {
-                let filter = seccomp::vhost()?;
-                seccomp::enter(&filter).map(|()| watchdog)
-            });
-            // Without this thread's word nothing is started.
-            match entered {
-                Ok(watchdog) => {
-                    let _ = confined.send(Ok(()));
-                    if let Ok(first) = device.recv() {
-                        first.keep(&watchdog);
-                    }
-                }
-                Err(e) => drop(confined.send(Err(e))),
+        start(confined, move |watchdog| {
+            if let Ok(first) = device.recv() {
+                first.keep(watchdog);
             }
-        };
-        std::thread::Builder::new()
-            .name("vhost".into())
-            .spawn(work)
-            .map(|_| Self(to))
-            .map_err(|source| Error::System { doing: "start a thread", source })
+        })?;
+        Ok(Self(to))
     }
 
     /// Gives it its device, with the first back end.
@@ -89,27 +100,25 @@ impl Keeper {
 
     /// Gives it its device, whose first back end comes while the guest runs. If none has come after `wait`, or one that
     /// offers less than the guest was given, the instance ends.
-    pub fn await_first(&self, port: Port, wait: Duration, state: Arc<VcpuState>) {
+    pub fn await_first(&self, port: Port, wait: Duration) {
         // As in `keep`.
-        let _ = self.0.send(First::Awaited(port, wait, state));
+        let _ = self.0.send(First::Awaited(port, wait));
     }
 }
 
 impl First {
     /// Keeps a back end at work, for ever.
     fn keep(self, watchdog: &Watchdog) {
-        let (mut port, wait, state) = match self {
+        let (mut port, wait) = match self {
             Self::Attached(port, first) => return port.run(first, watchdog),
-            Self::Awaited(port, wait, state) => (port, wait, state),
+            Self::Awaited(port, wait) => (port, wait),
         };
         match port.meet_first(wait, watchdog) {
             Ok(first) => {
                 port.worked();
-                // The I/O thread may have waited for it to say that the instance is ready.
-                state.events.signal();
                 port.run(first, watchdog);
             }
-            Err(e) => state.end(Ending::Monitor { message: format!("net device {}: {e}", port.number) }),
+            Err(e) => port.state.end(Ending::Monitor { message: format!("net device {}: {e}", port.number) }),
         }
     }
 }
@@ -152,58 +161,85 @@ impl Port {
     fn worked(&self) {
         self.health.connected.store(true, Ordering::Relaxed);
         self.health.back_ends.fetch_add(1, Ordering::Relaxed);
+        // The I/O thread may have waited for it to say that the instance is ready.
+        self.state.events.signal();
     }
 
     fn run(mut self, first: Attached, watchdog: &Watchdog) {
-        let mut attached = first;
+        let (mut attached, mut search) = (first, Search::new(self.number));
         loop {
             let why = attached.until_gone();
             self.health.connected.store(false, Ordering::Relaxed);
-            self.say(&format!("{why}; waiting for another"));
-            attached = self.next_back_end(watchdog);
-            self.say("a back end is at work again");
+            search.say(&format!("{why}; waiting for another"));
+            attached = self.next_back_end(&mut search, watchdog);
+            search.say("a back end is at work again");
         }
     }
 
-    fn say(&self, what: &str) {
-        say(&format!("net device {}: {what}", self.number));
-    }
-
     /// The next back end that will do.
-    fn next_back_end(&mut self, watchdog: &Watchdog) -> Attached {
-        let mut pause = PAUSE;
-        let mut said = String::new();
+    fn next_back_end(&mut self, search: &mut Search, watchdog: &Watchdog) -> Attached {
         loop {
-            std::thread::sleep(pause);
-            pause = (2 * pause).min(PAUSE_MOST);
+            std::thread::sleep(search.pause());
             let stream = match self.endpoint.try_connect() {
                 Ok(Some(stream)) => stream,
                 Ok(None) | Err(VhostError::Unreachable { .. }) => continue,
                 Err(e) => {
-                    self.complain(&mut said, &e);
+                    search.complain(&e);
                     continue;
                 }
             };
             match self.attach(stream, watchdog) {
                 Ok(attached) => {
                     self.worked();
+                    search.found();
                     return attached;
                 }
-                Err(e) => self.complain(&mut said, &e),
+                Err(e) => search.complain(&e),
             }
         }
     }
+}
+
+/// The search for a device's next back end: how often, and what is said of those that will not do.
+pub(super) struct Search {
+    /// Number of the net device.
+    number: usize,
+    pause: Duration,
+    said: String,
+}
+
+impl Search {
+    pub(super) fn new(number: usize) -> Self {
+        Self { number, pause: PAUSE, said: String::new() }
+    }
+
+    /// Until the next attempt.
+    pub(super) fn pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (2 * pause).min(PAUSE_MOST);
+        pause
+    }
+
+    /// There is one.
+    pub(super) fn found(&mut self) {
+        *self = Self::new(self.number);
+    }
+
+    /// Says something of the device.
+    pub(super) fn say(&self, what: &str) {
+        say(&format!("net device {}: {what}", self.number));
+    }
 
     /// Says what is wrong with a back end, once for all that are alike.
-    fn complain(&self, said: &mut String, e: &VhostError) {
+    pub(super) fn complain(&mut self, e: &VhostError) {
         // One that ends while it is spoken to is like one that is not there.
         if e.is_gone() {
             return;
         }
         let text = format!("the port is down: {e}");
-        if *said != text {
+        if self.said != text {
             self.say(&text);
-            *said = text;
+            self.said = text;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! shall serve is put together.
 #![allow(unsafe_code)]
 
-use super::devices::{Carrier, OpenNet, meet, vhost_error};
+use super::devices::{Carrier, OpenNet, negotiate};
 use super::made::{Made, Work};
 use super::prepared::{self, LaterDevice, Prepared, Waiting};
 use crate::channel::control_ring::ControlRing;
@@ -27,6 +27,7 @@ use machine::host::ioctls::connect_doorbell;
 use machine::io::{Facts, GRACE, Io, Served, TapPort, VhostPort};
 use machine::memory::{GuestPhys, Region};
 use machine::net::device::TapNet;
+use machine::net::end::{meet, vhost_error};
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::Calls;
@@ -260,7 +261,7 @@ impl Made {
         let ends = ends.into_iter().zip(&options.nets).enumerate();
         let stop = || self.stopped();
         let wanted = image.note.net_features;
-        let nets = ends.map(|(number, (end, net))| end.negotiate(number, net, wanted, &stop));
+        let nets = ends.map(|(number, (end, net))| negotiate(end, number, net, wanted, &stop));
         let nets = nets.collect::<Result<_, _>>()?;
         let (words, has_config) = (command_line(options), config.is_some());
         let config = config.unwrap_or_default();
@@ -304,7 +305,8 @@ impl Made {
                     let health = Arc::new(Health::default());
                     match carrier {
                         Carrier::Vhost(endpoint, session) => {
-                            let mut port = Port { number, endpoint, device, health: health.clone() };
+                            let (state, health) = (self.state.clone(), health.clone());
+                            let mut port = Port { number, endpoint, device, health, state };
                             let attaching = port.begin(session);
                             devices.attaching.push(Starting { port, attaching, wait: net.wait });
                         }

@@ -38,7 +38,7 @@ use std::os::unix::net::UnixStream;
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = options.common.origin.unwrap_or(begun);
     let (opened, files) = Opened::directly(options)?;
-    let devices = options.nets.iter().filter(|net| net.vhost_user.is_some()).count();
+    let devices = options.nets.iter().filter(|net| net.device.vhost_user.is_some()).count();
     let made = Made::new(opened.drop_privileges(options)?, devices, &[])?;
     let loaded = made.load(options, files, reporter, begun)?;
     loaded.confine()?.enter()

@@ -1,6 +1,5 @@
 //! First stage: all that has a path, a name or needs a privilege is opened, and nothing is read.
 
-use super::devices::End;
 use super::loaded::Files;
 use crate::options::Options;
 use kvm_ioctls::Kvm;
@@ -8,12 +7,13 @@ use machine::confine::{privileges, signals};
 use machine::control;
 use machine::error::Error;
 use machine::host;
+use machine::net::end::End;
 use machine::vhost::connector::Connector;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What was opened while the process still could.
@@ -22,8 +22,8 @@ pub struct Opened {
     pub(super) kvm: Kvm,
     /// Connects to the switch's sockets later.
     pub(super) connector: Option<Arc<Connector>>,
-    /// The other ends of the net devices, in their order.
-    pub(super) ends: Vec<End>,
+    /// The other ends of the net devices, in their order; none yet for a guest that is prepared.
+    pub(super) ends: Vec<Option<End>>,
     /// The control socket.
     pub(super) listener: Option<UnixListener>,
     /// Signals that ask for the end.
@@ -38,29 +38,33 @@ pub struct Unprivileged(pub(super) Opened);
 impl Opened {
     /// Opens all that the options name, the image and the configuration among it.
     pub fn directly(options: &Options) -> Result<(Self, Files), Error> {
-        let sockets = options.nets.iter().filter(|net| !net.server).filter_map(|net| net.vhost_user.clone());
-        let mut opened = Self::new(options, sockets.collect())?;
+        let devices = || options.nets.iter().map(|net| &net.device);
+        let mut opened = Self::new(options, || End::connector(devices()))?;
         let config = options.config.as_ref().map(|path| {
             File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
         });
         let files = Files { image: open_image(&options.image)?, config: config.transpose()? };
-        opened.ends = End::open_all(&options.nets, opened.connector.as_ref())?;
+        let ends = End::open_all(devices(), opened.connector.as_ref())?;
+        opened.ends = ends.into_iter().map(Some).collect();
         Ok((opened, files))
     }
 
     /// Opens what a guest is prepared with. The other ends of its devices come later.
     pub fn ahead(options: &Options) -> Result<(Self, Files), Error> {
-        let mut opened = Self::new(options, Vec::new())?;
-        opened.ends = options.nets.iter().map(|_| End::Later).collect();
+        let mut opened = Self::new(options, || Ok(None))?;
+        opened.ends = options.nets.iter().map(|_| None).collect();
         Ok((opened, Files { image: open_image(&options.image)?, config: None }))
     }
 
-    /// `sockets` are those of the switch, to connect to.
-    fn new(options: &Options, sockets: Vec<PathBuf>) -> Result<Self, Error> {
+    /// `connector` starts what connects to the switch's sockets.
+    fn new(
+        options: &Options,
+        connector: impl FnOnce() -> Result<Option<Arc<Connector>>, Error>,
+    ) -> Result<Self, Error> {
         let kvm = host::open_kvm()?;
         privileges::one_heap();
         // Before any thread: the connector is a process forked from this one.
-        let connector = if sockets.is_empty() { None } else { Some(Arc::new(Connector::start(sockets)?)) };
+        let connector = connector()?;
         let listener = options.common.control.as_deref().map(control::listen).transpose()?;
         let mut random = [0; 32];
         // Without it a guest's secrets would be guessed.

@@ -173,7 +173,7 @@ impl Incoming {
         };
         let mut descriptors = descriptors.into_iter();
         let listeners: Vec<OwnedFd> = descriptors.by_ref().take(options.nets.len()).collect();
-        if listeners.len() < options.nets.len() || options.nets.iter().any(|net| !net.server) {
+        if listeners.len() < options.nets.len() || options.nets.iter().any(|net| !net.device.server) {
             return Err(wrong("a socket that listens comes with each device"));
         }
         Ok(Assignment { options: *options, listeners, config: descriptors.next().map(File::from) })
@@ -328,14 +328,14 @@ impl Waiting {
             return Err(wrong("another amount of memory"));
         }
         let fits = |(net, device): (&NetOptions, &LaterDevice)| {
-            net.queue == device.device.queues[0].size && net.offload
+            net.queue == device.device.queues[0].size && net.device.offload
         };
         let all_fit = options.nets.iter().zip(&prepared.devices).all(fits);
         if options.nets.len() != prepared.devices.len() || !all_fit {
             return Err(wrong("other net devices"));
         }
         let endpoint = |(socket, net): (OwnedFd, &NetOptions)| {
-            Endpoint::handed_over(socket, net.vhost_user.as_deref().unwrap_or("".as_ref()))
+            Endpoint::handed_over(socket, net.device.vhost_user.as_deref().unwrap_or("".as_ref()))
         };
         let endpoints = listeners.into_iter().zip(&options.nets).map(endpoint).collect::<Result<_, _>>()?;
         // What the guest has said so far is not the instance's.
@@ -355,8 +355,7 @@ impl Waiting {
         (boot.command_line.length, boot.config.length) = (words.len() as u64, config.len() as u64);
         boot.poll_ns = options.poll_ns;
         for (index, net) in options.nets.iter().enumerate() {
-            let name = net.vhost_user.as_ref().map_or_else(String::new, |path| path.display().to_string());
-            boot.net[index] = layout.net_device(index, net_device(net, &name, boot.net[index].features));
+            boot.net[index] = layout.net_device(index, net_device(net, boot.net[index].features));
         }
         let now = Tsc::now();
         let origin = options.common.origin.unwrap_or(now);
@@ -376,9 +375,9 @@ impl Waiting {
         let nets = options.nets.iter().zip(endpoints);
         for (number, (later, (net, endpoint))) in devices.drain(..).zip(nets).enumerate() {
             let LaterDevice { mut device, health, keeper } = later;
-            device.mtu = net.mtu;
-            let port = Port { number, endpoint, device, health };
-            keeper.await_first(port, Duration::from_secs(net.wait), state.clone());
+            device.mtu = net.device.mtu;
+            let port = Port { number, endpoint, device, health, state: state.clone() };
+            keeper.await_first(port, Duration::from_secs(net.device.wait));
         }
         Ok(())
     }

@@ -2,7 +2,11 @@
 //! dropped; the machine is made; kernel and initial file system are read; every thread is confined; the first processor
 //! enters the kernel. No byte that the guest's owner has written is read before privileges are dropped.
 //!
-//! Threads: this one makes everything and becomes the first vCPU; one for each further vCPU; the I/O thread.
+//! Threads: this one makes everything and becomes the first vCPU; one for each further vCPU; the I/O thread; one for each
+//! net device on a switch, which sleeps.
+
+mod devices;
+mod opened;
 
 use crate::boot::Boot;
 use crate::channel::GuestChannel;
@@ -10,36 +14,28 @@ use crate::cpu::cpuid::Template;
 use crate::cpu::registers::Initial;
 use crate::cpu::restart::{Machine, Restart};
 use crate::cpu::thread::Vcpu;
-use crate::host;
 use crate::layout::*;
 use crate::memory::Memory;
-use crate::options::{NetOptions, Options, TapOf};
+use crate::options::Options;
 use crate::platform::Shared;
-use crate::virtio::balloon::Balloon;
-use crate::virtio::block::{Block, Disk};
-use crate::virtio::console::{Console, Lines};
-use crate::virtio::device::Device;
-use crate::virtio::net::Net;
-use crate::virtio::rng::Rng;
-use crate::virtio::transport::{Service, Slot};
+use crate::virtio::block::Disk;
+use crate::virtio::console::Lines;
+use crate::virtio::transport::Service;
+use devices::{Devices, Parts};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VmFd};
+use machine::confine::privileges;
 use machine::confine::seccomp::{self, Extra};
-use machine::confine::{privileges, signals};
-use machine::control;
 use machine::ending::Ending;
 use machine::error::Error;
 use machine::host::ioctls::connect_interrupt;
-use machine::host::open_kvm;
 use machine::io::{Facts, Io, Port, Served};
-use machine::net::{mac_from, tap};
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::VcpuState;
-use std::fs::File;
+use machine::vhost::driven::Driven;
+use opened::Opened;
 use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,71 +74,6 @@ const IO: Extra<'static> = Extra {
     signals: false,
 };
 
-/// What was opened while the process still could.
-struct Opened {
-    kvm: Kvm,
-    kernel: File,
-    initrd: Option<File>,
-    /// All devices but the console, in the order of their addresses.
-    devices: Vec<Box<dyn Device>>,
-    /// Length of the longest disk, bytes.
-    disk: u64,
-    listener: Option<UnixListener>,
-    signals: OwnedFd,
-}
-
-impl Opened {
-    fn new(o: &Options) -> Result<Self, Error> {
-        host::require_hardware()?;
-        let kvm = open_kvm()?;
-        host::require_capabilities(&kvm, o.cpus)?;
-        privileges::one_heap();
-        let kernel = open(&o.kernel)?;
-        let initrd = o.initrd.as_deref().map(open).transpose()?;
-        let listener = o.common.control.as_deref().map(control::listen).transpose()?;
-        let mut devices: Vec<Box<dyn Device>> = vec![Box::new(Rng::open()?), Box::new(Balloon::default())];
-        for (number, net) in o.nets.iter().enumerate() {
-            devices.push(Box::new(open_net(number, net)?));
-        }
-        let mut disk = 0;
-        for (number, options) in o.disks.iter().enumerate() {
-            let opened = Disk::open(&options.path, options.writable)?;
-            disk = disk.max(opened.length());
-            devices.push(Box::new(Block::new(number, opened)));
-        }
-        let signals = signals::stop_requests()?;
-        Ok(Self { kvm, kernel, initrd, devices, disk, listener, signals })
-    }
-}
-
-#[allow(unsafe_code)]
-fn open_net(number: usize, net: &NetOptions) -> Result<Net, Error> {
-    let (tap, name) = match &net.tap {
-        TapOf::Name(name) => (tap::open(name)?.into_fd(), name.clone()),
-        TapOf::Descriptor(fd) if *fd > 2 => {
-            // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
-            let tap = unsafe { OwnedFd::from_raw_fd(*fd) };
-            tap::never_block(&tap)?;
-            (tap, format!("fd{fd}"))
-        }
-        TapOf::Descriptor(_) => {
-            return Err(Error::Configuration("--net fd: not a descriptor that can be handed over".into()));
-        }
-    };
-    tap::set_offloads(&tap, 0)?;
-    Ok(Net::new(number, tap, net.mac.unwrap_or_else(|| mac_from(&name)), net.mtu, net.offload))
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied => Error::Permission {
-            doing: format!("read {}", path.display()),
-            hint: "make it readable for you".into(),
-        },
-        _ => Error::image(format!("{}: {e}", path.display())),
-    })
-}
-
 /// A virtual machine without processors, whose interrupt controllers are the kernel's.
 fn make_vm(kvm: &Kvm, memory: &Memory) -> Result<VmFd, Error> {
     let vm = kvm.create_vm().map_err(Error::kvm("make a virtual machine"))?;
@@ -164,10 +95,15 @@ fn give(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
     unsafe { vm.set_user_memory_region(slot) }.map_err(Error::kvm("give the guest its memory"))
 }
 
+/// A file's name, for people.
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = o.common.origin.unwrap_or(begun);
-    let Opened { kvm, kernel, initrd, devices, disk, listener, signals } = Opened::new(o)?;
+    let Opened { kvm, kernel, initrd, rng, ends, disks, listener, signals } = Opened::new(o)?;
     // Never dropped: this thread ends confined, and may not close a descriptor then.
     let kvm = ManuallyDrop::new(kvm);
     o.common.drop_privileges()?;
@@ -178,10 +114,9 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let laid_out = Tsc::now();
 
     let lines = Arc::new(Lines::new(&state)?);
-    let console: Box<dyn Device> = Box::new(Console::new(lines.clone()));
-    let slots =
-        std::iter::once(console).chain(devices).map(|device| Slot::new(device, &memory).map(Arc::new));
-    let slots = slots.collect::<Result<Vec<_>, _>>()?;
+    let longest = disks.iter().map(Disk::length).max().unwrap_or(0);
+    let parts = Parts { lines: lines.clone(), rng, ends, disks };
+    let Devices { slots, vhosts, driven } = Devices::new(o, parts, &memory, &state, &signals)?;
     for (number, slot) in slots.iter().enumerate() {
         slot.connect(&vm, number)?;
     }
@@ -192,7 +127,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
             .map_err(|source| Error::System { doing: "connect an interrupt", source })?;
     }
 
-    let name = o.kernel.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = o.name.clone().unwrap_or_else(|| file_name(&o.kernel));
     let command_line = o.command_line.clone();
     let boot = Boot { kernel, name: name.clone(), initrd, command_line, cpus: o.cpus, devices: count };
     let template = Template::new(&kvm)?;
@@ -224,7 +159,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
         console: o.common.console,
         channel: guest_channel,
         taps: Vec::new(),
-        vhosts: Vec::new(),
+        vhosts,
         ports: ports.collect(),
         listener,
         reporter,
@@ -237,8 +172,8 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     });
     let first = vcpus.next().ok_or_else(|| Error::Configuration("no processor".into()))??;
     let others = vcpus.collect::<Result<Vec<_>, Error>>()?;
-    privileges::limit_files(disk)?;
-    start_threads(first, others, io, &entered)
+    privileges::limit_files(longest)?;
+    start_threads(first, others, io, driven, &entered)
 }
 
 /// Starts the other threads, confines all, and runs the guest; the process's exit status.
@@ -246,11 +181,15 @@ fn start_threads(
     first: Vcpu,
     others: Vec<Vcpu>,
     io: Io<GuestChannel>,
+    driven: Vec<Driven>,
     entered: &AtomicU64,
 ) -> Result<u8, Error> {
     privileges::exact_timers();
     let (confined_to, confined) = channel();
-    let count = others.len() + 1;
+    let count = others.len() + 1 + driven.len();
+    for device in driven {
+        device.start(confined_to.clone())?;
+    }
     let to = confined_to.clone();
     let io = spawn("io", move || {
         let confined = seccomp::io(&IO).and_then(|filter| seccomp::enter(&filter));

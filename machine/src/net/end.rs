@@ -1,0 +1,110 @@
+//! The other end of a net device, opened while the process still can, and met before its guest runs.
+#![allow(unsafe_code)]
+
+use super::options::DeviceOptions;
+use super::tap;
+use crate::error::Error;
+use crate::vhost::VhostError;
+use crate::vhost::connector::Connector;
+use crate::vhost::endpoint::Endpoint;
+use crate::vhost::negotiation::{Greeting, Session};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The other end of a net device, opened.
+pub enum End {
+    /// A TAP.
+    Tap(OwnedFd),
+    /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
+    Vhost(Endpoint, Option<Result<Greeting, VhostError>>),
+}
+
+impl End {
+    /// What connects to those back ends that listen, if any does. This process has one thread yet.
+    pub fn connector<'a>(
+        devices: impl IntoIterator<Item = &'a DeviceOptions>,
+    ) -> Result<Option<Arc<Connector>>, Error> {
+        let listening = devices.into_iter().filter(|device| !device.server);
+        let sockets: Vec<_> = listening.filter_map(|device| device.vhost_user.clone()).collect();
+        if sockets.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Connector::start(sockets)?))) }
+    }
+
+    /// Opens the ends of all devices, in their order, with the connector of the same devices.
+    pub fn open_all<'a>(
+        devices: impl IntoIterator<Item = &'a DeviceOptions>,
+        connector: Option<&Arc<Connector>>,
+    ) -> Result<Vec<Self>, Error> {
+        let mut clients = 0..;
+        let mut open = |device: &DeviceOptions| {
+            let Some(path) = &device.vhost_user else { return open_tap(device).map(End::Tap) };
+            let endpoint = match (device.server, device.listener, connector) {
+                (true, Some(fd), _) => Endpoint::handed_over(descriptor("listener", fd)?, path)?,
+                (true, None, _) => Endpoint::listen(path)?,
+                (false, _, Some(connector)) => {
+                    Endpoint::Client(connector.clone(), clients.next().expect("endless"))
+                }
+                (false, ..) => {
+                    return Err(Error::Configuration("--net vhost-user: nothing connects to it".into()));
+                }
+            };
+            let greeting = endpoint.first(path).map(Greeting::new);
+            Ok(End::Vhost(endpoint, greeting))
+        };
+        devices.into_iter().map(&mut open).collect()
+    }
+}
+
+/// Hears what a back end offers: the one that was asked already, if one was there, or the next, for so long.
+pub fn meet(
+    endpoint: &Endpoint,
+    greeting: Option<Result<Greeting, VhostError>>,
+    wait: Duration,
+    stop: &dyn Fn() -> Option<u8>,
+) -> Result<Session, VhostError> {
+    let deadline = Instant::now() + wait;
+    let mut session = greeting.map(|greeting| greeting.and_then(Greeting::session));
+    loop {
+        match session {
+            // It has ended since it connected, and its successor will connect.
+            Some(Err(e)) if e.is_gone() && endpoint.is_server() && Instant::now() < deadline => {}
+            Some(outcome) => return outcome,
+            None => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        session = Some(endpoint.connect(left, stop).and_then(Greeting::new).and_then(Greeting::session));
+    }
+}
+
+fn open_tap(device: &DeviceOptions) -> Result<OwnedFd, Error> {
+    match (&device.tap, device.fd) {
+        // A monitor that is confined restores nothing.
+        (Some(name), _) => tap::open(name).map(|tap| tap.into_fd()),
+        (None, fd) => {
+            let fd = descriptor("fd", fd.unwrap_or_default())?;
+            tap::never_block(&fd)?;
+            Ok(fd)
+        }
+    }
+}
+
+/// A descriptor that the starter handed over.
+fn descriptor(key: &str, fd: RawFd) -> Result<OwnedFd, Error> {
+    if fd < 3 {
+        let problem = format!("--net {key}: not a descriptor that can be handed over");
+        return Err(Error::Configuration(problem));
+    }
+    // SAFETY: the starter handed this descriptor over; nothing else in this process uses it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What to do about a back end that cannot be used.
+pub fn vhost_error(number: usize, e: &VhostError) -> Error {
+    let hint = match e {
+        VhostError::Stopped(signal) => return Error::Stopped { signal: *signal },
+        VhostError::Unreachable { .. } => "start the switch, or check the path and who may write to it",
+        VhostError::Unvisited { .. } => "have the switch connect to this path, or wait longer: wait=SECONDS",
+        _ => "look at what the switch says of this port",
+    };
+    Error::Host { problem: format!("net device {number}: {e}"), hint: hint.into() }
+}

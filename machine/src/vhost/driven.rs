@@ -1,0 +1,336 @@
+//! Keeps a back end for a device whose driver comes and goes: a guest with a kernel of its own finds its devices when it
+//! likes, and resets them when it restarts. A thread a device, asleep until its driver or its back end does something.
+//!
+//! A back end is met before the guest runs, because what it offers is what the driver finds. From then on there is one or
+//! there is none, whatever the driver does. It works while the driver can receive: until then a switch keeps what it has
+//! for the guest.
+
+use super::VhostError;
+use super::endpoint::Endpoint;
+use super::negotiation::{Attached, Device, Greeting, Session};
+use super::thread::{Health, Search, start};
+use super::watchdog::Watchdog;
+use crate::error::Error;
+use crate::eventfd::{EventFd, ready};
+use crate::memory::GuestPhys;
+use crate::vcpu::VcpuState;
+use abi::boot::Queue;
+use abi::virtqueue::AVAILABLE_INDEX;
+use rustix::event::PollFlags;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// Queues of a net device.
+const RECEIVE: usize = 0;
+const TRANSMIT: usize = 1;
+/// Between two looks for what a guest has transmitted.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long a driver that can receive has until what a switch has kept for it comes: a kernel takes buffers out first, and
+/// then makes its addresses its own.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// What a driver has set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Rings {
+    /// Receive and transmit queue.
+    pub queues: [Queue; 2],
+    /// Features that the driver has accepted.
+    pub features: u64,
+}
+
+/// The driver's side of the thread: called by whoever hears of the driver.
+#[derive(Clone)]
+pub struct Driver(Arc<Shared>);
+
+struct Shared {
+    wish: Mutex<Wish>,
+    /// A wish was fulfilled.
+    done: Condvar,
+    /// To the thread: there is a wish.
+    told: EventFd,
+}
+
+/// What the driver wants of the thread.
+#[derive(Default)]
+struct Wish {
+    /// The driver's rings, while it has any.
+    rings: Option<Rings>,
+    /// Number of the wish, and of the last that was fulfilled.
+    number: u64,
+    fulfilled: u64,
+}
+
+impl Driver {
+    /// None yet.
+    pub fn new() -> Result<Self, Error> {
+        let shared = Shared { wish: Mutex::default(), done: Condvar::new(), told: EventFd::new()? };
+        Ok(Self(Arc::new(shared)))
+    }
+
+    fn wish(&self) -> MutexGuard<'_, Wish> {
+        self.0.wish.lock().expect("no thread panics with the lock")
+    }
+
+    /// It is there. A back end begins as soon as there is one.
+    pub fn begin(&self, rings: Rings) {
+        let mut wish = self.wish();
+        wish.rings = Some(rings);
+        wish.number += 1;
+        self.0.told.signal();
+    }
+
+    /// It is gone: no back end touches its rings any more when this returns. One that does not answer is hung up on in
+    /// some seconds.
+    pub fn end(&self) {
+        let mut wish = self.wish();
+        if wish.rings.take().is_none() {
+            return;
+        }
+        wish.number += 1;
+        self.0.told.signal();
+        while wish.fulfilled != wish.number {
+            wish = self.0.done.wait(wish).expect("no thread panics with the lock");
+        }
+    }
+}
+
+/// A device with the first of its back ends.
+pub struct Driven {
+    /// Number of the net device.
+    pub number: usize,
+    /// Where its back ends come from.
+    pub endpoint: Endpoint,
+    /// The first.
+    pub session: Session,
+    /// What they work on, but for the driver's rings.
+    pub device: Device,
+    /// Who says when there are any.
+    pub driver: Driver,
+    /// What is told of it.
+    pub health: Arc<Health>,
+    /// The I/O thread is told through this that a back end is there.
+    pub state: Arc<VcpuState>,
+}
+
+/// How a back end stands to this side.
+enum Link {
+    /// There is none.
+    None,
+    /// It is there, and works on nothing.
+    Idle(Session),
+    /// It works on the driver's rings.
+    Working(Attached),
+}
+
+impl Driven {
+    /// Starts the thread. It says on `confined` when its system call filter is in force.
+    pub fn start(self, confined: Sender<Result<(), Error>>) -> Result<(), Error> {
+        start(confined, move |watchdog| {
+            let Self { number, endpoint, session, device, driver, health, state } = self;
+            let search = Search::new(number);
+            let missed = false;
+            let thread = Thread {
+                endpoint,
+                device,
+                driver,
+                health,
+                state,
+                search,
+                missed,
+                has_driver: false,
+                begun: None,
+            };
+            thread.run(session, watchdog)
+        })
+    }
+}
+
+/// The thread's own.
+struct Thread {
+    endpoint: Endpoint,
+    device: Device,
+    driver: Driver,
+    health: Arc<Health>,
+    state: Arc<VcpuState>,
+    search: Search,
+    /// It was said that there is no back end.
+    missed: bool,
+    /// The driver has set up its rings, which are the device's.
+    has_driver: bool,
+    /// When it was first seen that it can receive.
+    begun: Option<Instant>,
+}
+
+impl Thread {
+    fn run(mut self, first: Session, watchdog: &Watchdog) {
+        let driver = self.driver.clone();
+        let mut link = Link::Idle(first);
+        loop {
+            link = self.fulfil(link);
+            link = match link {
+                Link::None => self.look(),
+                Link::Idle(session) if self.is_up() => self.attach(session, watchdog),
+                Link::Idle(session) => self.rest(session, &driver.0.told, watchdog),
+                Link::Working(mut attached) => {
+                    let most = self.state.awaits_packet().then_some(LOOK);
+                    match attached.until_gone_or(driver.0.told.as_fd(), most) {
+                        Ok(()) => {
+                            self.look_for_packet();
+                            Link::Working(attached)
+                        }
+                        Err(e) => self.is_gone(&e),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Lets a back end rest until its driver is up, or may be.
+    fn rest(&mut self, mut session: Session, told: &EventFd, watchdog: &Watchdog) -> Link {
+        self.is_there();
+        let kick = &self.device.kicks[RECEIVE];
+        let all = [told.as_fd(), kick.as_fd()];
+        // One that can receive is looked at by the clock; one that is to come rings.
+        let (heard, most) = match (self.has_driver, self.begun) {
+            (true, Some(_)) => (1, Some(LOOK)),
+            (true, None) => (2, None),
+            (false, _) => (1, None),
+        };
+        match session.until_gone_or(&all[..heard], most) {
+            Ok(()) if most.is_some() => Link::Idle(session),
+            Ok(()) => {
+                // A former back end may have made it blocking.
+                let _ = watchdog.bound(|| (&*kick).read(&mut [0; 8]));
+                Link::Idle(session)
+            }
+            Err(e) => self.is_gone(&e),
+        }
+    }
+
+    /// Whether the driver has made something available to a queue.
+    fn has_begun(&self, queue: usize) -> bool {
+        let index = GuestPhys(self.device.queues[queue].available.saturating_add(AVAILABLE_INDEX));
+        let index = self.device.memory.word16(index).map(|index| index.load(Ordering::Acquire));
+        self.has_driver && index.is_ok_and(|index| index != 0)
+    }
+
+    /// Whether the driver can receive, and whoever is behind it: before, a switch would believe that packets arrive, and not
+    /// keep them.
+    fn is_up(&mut self) -> bool {
+        if !self.has_begun(RECEIVE) {
+            self.begun = None;
+            return false;
+        }
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        self.has_begun(TRANSMIT) || begun.elapsed() >= SETTLING
+    }
+
+    /// Tells of the guest's first packet.
+    fn look_for_packet(&self) {
+        if self.has_begun(TRANSMIT) {
+            self.state.packet_sent();
+        }
+    }
+
+    /// Does what the driver wants, if it wants something new.
+    fn fulfil(&mut self, link: Link) -> Link {
+        self.driver.0.told.clear();
+        let Wish { rings, number, fulfilled } = *self.driver.wish();
+        if number == fulfilled {
+            return link;
+        }
+        let link = match link {
+            Link::Working(attached) => match attached.stop() {
+                Ok(session) => Link::Idle(session),
+                Err(e) => self.is_gone(&e),
+            },
+            link => link,
+        };
+        (self.has_driver, self.begun) = (rings.is_some(), None);
+        if let Some(Rings { queues, features }) = rings {
+            self.device.queues = queues;
+            self.device.features = features;
+            // It was for other rings.
+            self.device.inflight = None;
+        }
+        self.driver.wish().fulfilled = number;
+        self.driver.0.done.notify_all();
+        link
+    }
+
+    /// Looks for a back end once, after a while.
+    fn look(&mut self) -> Link {
+        // An error is seen where the driver is heard.
+        if let Ok(true) = ready(&self.driver.0.told, PollFlags::IN, Some(self.search.pause())) {
+            return Link::None;
+        }
+        let stream = match self.endpoint.try_connect() {
+            Ok(Some(stream)) => stream,
+            Ok(None) | Err(VhostError::Unreachable { .. }) => return Link::None,
+            Err(e) => {
+                self.search.complain(&e);
+                return Link::None;
+            }
+        };
+        match Greeting::new(stream).and_then(Greeting::session) {
+            Ok(session) => Link::Idle(session),
+            Err(e) => {
+                self.search.complain(&e);
+                Link::None
+            }
+        }
+    }
+
+    /// Has a back end begin, or go on from where the last one had come to.
+    fn attach(&mut self, session: Session, watchdog: &Watchdog) -> Link {
+        self.device.signal(watchdog);
+        match self.device.attach(session).and_then(|attaching| attaching.finish()) {
+            Ok(attached) => {
+                self.is_there();
+                Link::Working(attached)
+            }
+            Err(e) => {
+                self.health.connected.store(false, Ordering::Relaxed);
+                self.search.complain(&e);
+                Link::None
+            }
+        }
+    }
+
+    fn is_there(&mut self) {
+        if self.health.connected.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.health.back_ends.fetch_add(1, Ordering::Relaxed);
+        // The I/O thread may have waited for it to say that the instance is ready.
+        self.state.events.signal();
+        self.search.found();
+        if std::mem::take(&mut self.missed) {
+            self.search.say("a back end is at work again");
+        }
+    }
+
+    fn is_gone(&mut self, why: &VhostError) -> Link {
+        self.health.connected.store(false, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.missed, true) {
+            self.search.say(&format!("{why}; waiting for another"));
+        }
+        Link::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_was_never_there_ends_at_once() {
+        let driver = Driver::new().unwrap();
+        driver.end();
+        assert_eq!(driver.wish().number, 0);
+    }
+}
