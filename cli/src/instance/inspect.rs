@@ -3,10 +3,84 @@
 use super::{call, unexpected, up_words};
 use crate::images;
 use crate::output::{self, Failure};
+use bundle::{Bundle, Description};
+use linux::boot::facts::{Facts, Format, facts};
 use machine::control::{Instance, Request, Response};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vmm::image::{Access, Image};
+
+/// A kernel or a bundle in JSON.
+#[derive(serde::Serialize)]
+struct LinuxFacts {
+    path: PathBuf,
+    kernel: Facts,
+    /// Memory that kernel and initial file system need before they run, bytes.
+    memory_minimum: u64,
+    /// Of a bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<Description>,
+    /// Length of its disk, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_length: Option<u64>,
+}
+
+/// What a path is, if that is a bundle or a kernel.
+fn linux_guest(path: &Path) -> Result<Option<LinuxFacts>, Failure> {
+    let is_named_so = path.extension().is_some_and(|e| e == bundle::ENDING);
+    if bundle::is_bundle(path) || (is_named_so && path.is_dir()) {
+        let bundle = Bundle::open(path, false)?;
+        let disk_length = bundle.disk.as_ref().map(|_| bundle.disk_length()).transpose()?;
+        return Ok(Some(LinuxFacts {
+            path: path.to_owned(),
+            memory_minimum: bundle.needs()?,
+            kernel: bundle.facts,
+            bundle: Some(bundle.description),
+            disk_length,
+        }));
+    }
+    if !path.is_file() || Image::open(path).is_ok() {
+        return Ok(None);
+    }
+    // What is neither is told of as an image.
+    let kernel = File::open(path).ok().and_then(|file| facts(&file, "").ok());
+    Ok(kernel.map(|kernel| LinuxFacts {
+        path: path.to_owned(),
+        memory_minimum: kernel.end,
+        kernel,
+        bundle: None,
+        disk_length: None,
+    }))
+}
+
+impl LinuxFacts {
+    fn words(&self) -> String {
+        let format = match self.kernel.format {
+            Format::BzImage => "bzImage",
+            Format::Vmlinux => "vmlinux",
+        };
+        let version = self.kernel.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
+        let mut text = format!("path           {}\nkernel         {format}{version}\n", self.path.display());
+        let least = self.memory_minimum.div_ceil(1 << 20);
+        match &self.bundle {
+            None => text += &format!("memory         {least} MiB at least\n"),
+            Some(bundle) => {
+                text += &format!("memory         {} MiB by default, {least} at least\n", bundle.memory_mib);
+                text += &format!(
+                    "processors     {} by default\ncommand line   {}\n",
+                    bundle.cpus, bundle.cmdline
+                );
+                text += &format!("initrd         {}\n", bundle.initrd.as_deref().unwrap_or("none"));
+            }
+        }
+        if let (Some(bundle), Some(length)) = (&self.bundle, self.disk_length) {
+            let (disk, mib) = (bundle.disk.as_deref().unwrap_or_default(), length.div_ceil(1 << 20));
+            text += &format!("disk           {disk}, {mib} MiB\n");
+        }
+        text + "host           needs VT-x or SVM\n"
+    }
+}
 
 /// `microvisor inspect`
 pub fn inspect(what: &str, json: bool) -> Result<(), Failure> {
@@ -17,6 +91,9 @@ pub fn inspect(what: &str, json: bool) -> Result<(), Failure> {
             Response::Instance(instance) => output::print(instance_words(what, &instance)),
             _ => Err(unexpected(what)),
         };
+    }
+    if let Some(guest) = linux_guest(Path::new(what))? {
+        return if json { output::json(&guest) } else { output::print(guest.words()) };
     }
     let image = images::find(what, None)?.image;
     if json { output::json(&ImageFacts::of(&image)) } else { output::print(image_words(&image)) }

@@ -29,8 +29,8 @@ use outcome::Output;
 /// Runs an instance; the exit status of the command. `begun`: when the command was started.
 pub fn run(o: &RunOptions, begun: Tsc) -> Result<u8, Failure> {
     let output = Output { json: o.json, timeline: o.timeline };
-    let prepared = match &o.linux.kernel {
-        Some(kernel) => linux::prepare(o, kernel, begun),
+    let prepared = match linux::Source::of(o) {
+        Some(source) => linux::prepare(o, source, begun),
         None => prepare::prepare(o, begun),
     };
     match prepared {

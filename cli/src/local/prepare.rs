@@ -19,6 +19,7 @@ use std::path::Path;
 /// Everything that can be refused is refused before anything is made.
 pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     let understood = Tsc::now();
+    o.linux.refuse()?;
     let Selection { image, config } = images::find(o.what(), o.config.as_deref())?;
     let memory = o.memory.map_or(image.note.memory_default, |mib| mib << 20);
     let devices: Vec<&Addresses> =

@@ -22,14 +22,15 @@ Examples:
         --tap fw0,address=10.77.0.2/24,guest=10.77.0.1/24
   The same as an instance of the node, on its network `blue`:
     microvisor run firewall.click --network blue
-  A Linux kernel with its initial file system:
-    microvisor run --kernel vmlinuz --initrd initrd.img --cpus 2";
+  A Linux kernel with its initial file system, and a bundle of both:
+    microvisor run --kernel vmlinuz --initrd initrd.img --cpus 2
+    microvisor run debian.image";
 
 /// Options of `microvisor run`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct RunOptions {
-    /// Click file, guest image, or name of a built-in image
+    /// Click file, guest image, name of a built-in image, or a Linux guest's bundle, FOLDER.image
     #[arg(required_unless_present = "kernel", conflicts_with = "kernel", add = ArgValueCompleter::new(completion::runnable))]
     pub what: Option<String>,
     #[command(flatten)]
