@@ -4,6 +4,7 @@ use crate::problem::Problem;
 use crate::unix::{NoResolver, UnixConnector};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,8 +48,8 @@ pub enum Body<'a> {
     None,
     /// A value, as JSON.
     Json(&'a dyn Json),
-    /// Bytes as they are.
-    Bytes(Vec<u8>),
+    /// A file from where it stands on, piece by piece.
+    File(File),
 }
 
 /// Anything that becomes JSON.
@@ -155,18 +156,16 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let (kind, bytes) = match body {
-            Body::None => (None, Vec::new()),
-            Body::Json(value) => (Some("application/json"), value.json()),
-            Body::Bytes(bytes) => (Some("application/octet-stream"), bytes),
-        };
-        let body = match kind {
-            Some(kind) => {
-                request = request.header(CONTENT_TYPE, kind);
-                SendBody::from_owned_reader(io::Cursor::new(bytes))
+        let (kind, body) = match body {
+            Body::None => (None, SendBody::none()),
+            Body::Json(value) => {
+                (Some("application/json"), SendBody::from_owned_reader(io::Cursor::new(value.json())))
             }
-            None => SendBody::none(),
+            Body::File(file) => (Some("application/octet-stream"), SendBody::from_owned_reader(file)),
         };
+        if let Some(kind) = kind {
+            request = request.header(CONTENT_TYPE, kind);
+        }
         let request = request.body(body).map_err(broken)?;
         let mut response = self.agent.run(request).map_err(unsent)?;
         if response.status().is_success() {

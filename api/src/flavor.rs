@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A size by name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Flavor {
@@ -12,6 +12,13 @@ pub struct Flavor {
     /// Guest memory in MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
+    /// Virtual processors of a Linux guest, 1 to 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 32))]
+    pub vcpus: Option<u8>,
+    /// Length of a Linux guest's disk in MiB, at least that of its image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u64>,
     /// Share of the processors while they are contended, 2 to 262144; 1024 without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_shares: Option<u64>,

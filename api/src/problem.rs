@@ -104,6 +104,11 @@ impl Problem {
         Self::new("host", "The host lacks something", 507, detail)
     }
 
+    /// The host does not run ring 0 of guests by hardware, which this one needs.
+    pub fn hardware(detail: impl Into<String>) -> Self {
+        Self::new("no-hardware-virtualisation", "The host does not run such guests", 507, detail)
+    }
+
     /// The node itself failed.
     pub fn node(detail: impl Into<String>) -> Self {
         Self::new("node", "The node failed", 500, detail)

@@ -14,6 +14,7 @@
 pub mod cgroup;
 pub mod confinement;
 mod desired;
+pub mod disks;
 pub mod events;
 pub mod failpoint;
 pub mod host;

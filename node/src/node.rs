@@ -2,6 +2,7 @@
 
 use crate::cgroup::Cgroups;
 use crate::confinement::Confinement;
+use crate::disks::Disks;
 use crate::events::Events;
 use crate::images::Images;
 use crate::instance::checked::CheckedConfigs;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 
 /// The image of prepared guests that are only counted.
 const DEFAULT_IMAGE: &str = "clickos";
+/// Programs that run guests.
+const MONITORS: [&str; 2] = ["microvisor-vmm", "microvisor-linux"];
 /// Events that are kept unless told otherwise.
 const EVENTS: u64 = 100_000;
 
@@ -36,6 +39,8 @@ pub struct Node {
     pub events: Arc<Events>,
     /// Guest images.
     pub images: Images,
+    /// Disks of instances.
+    pub disks: Disks,
     /// The switch's supervisor.
     pub switch: Arc<SwitchSupervisor>,
     /// Namespaces and control groups of monitors.
@@ -74,11 +79,14 @@ impl Node {
             folder.clone(),
             confinement.clone(),
         )?;
+        let rows = store.instances()?;
+        let disks = Disks::open(settings.state(), &rows)?;
         let node = Arc::new(Self {
             settings,
             store,
             events,
             images,
+            disks,
             switch,
             confinement,
             watcher,
@@ -90,7 +98,6 @@ impl Node {
             started_unix_ns: unix_ns(),
             tsc_hz: measure().await,
         });
-        let rows = node.store.instances()?;
         clear(&folder, &rows, &node.confinement.groups).await;
         node.confinement.groups.clear(&folder);
         for row in rows {
@@ -203,7 +210,8 @@ async fn clear(folder: &Path, rows: &[Row], groups: &Cgroups) {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let mut words =
             line.split(|&b| b == 0).filter_map(|word| std::str::from_utf8(word).ok()).map(Path::new);
-        let is_monitor = words.next().is_some_and(|program| program.ends_with("microvisor-vmm"));
+        let is_monitor =
+            words.next().is_some_and(|program| MONITORS.iter().any(|monitor| program.ends_with(monitor)));
         let is_ours = is_monitor && words.any(|word| word.starts_with(folder));
         // A monitor of a former version has a child that connects its devices to the next switch.
         let is_known = known(pid) || process::parent(pid).is_some_and(known);

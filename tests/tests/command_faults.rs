@@ -349,11 +349,11 @@ fn image_that_is_too_long_is_refused_in_plain_words() {
     let folder = RunFolder::new();
     let node = Node::new();
     let file = std::env::temp_dir().join(unique("long"));
-    let length = (256 << 20) + 1;
+    let length = (512 << 20) + 1;
     File::create(&file).and_then(|f| f.set_len(length)).expect("a sparse file");
     let path = file.display().to_string();
     ask_node(&folder, &node, &["image", "import", &path, "--name", "long"])
-        .ends(status::CONFIGURATION_REFUSED, "an image has at most 256");
+        .ends(status::CONFIGURATION_REFUSED, "an image has at most 512");
     let _ = fs::remove_file(&file);
 }
 

@@ -33,6 +33,10 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         let message = "--network is for instances of the node, --tap and --net are for instances without it";
         return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
     }
+    if o.linux.refuse().is_err() {
+        let message = "--cpus, --disk and --cmdline are for instances without the node, where a flavor and --set say so";
+        return Err(Failure::new(message, status::CONFIGURATION_REFUSED));
+    }
     let is_click = Path::new(o.what()).extension().is_some_and(|e| e == "click");
     if is_click && o.config.is_some() {
         let message = format!("{} is a configuration itself, so --config cannot be given as well", o.what());

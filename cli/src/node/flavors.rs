@@ -39,6 +39,12 @@ pub struct FlavorOptions {
     /// Guest memory in MiB [default: what the image asks for]
     #[arg(long, value_name = "MIB")]
     memory: Option<u64>,
+    /// Virtual processors of a Linux guest, 1 to 32 [default: what the image asks for]
+    #[arg(long, value_name = "N")]
+    vcpus: Option<u8>,
+    /// Length of a Linux guest's disk in MiB [default: the image's]
+    #[arg(long, value_name = "MIB")]
+    disk: Option<u64>,
     /// Share of the processors while they are contended, 2 to 262144 [default: 1024]
     #[arg(long, value_name = "SHARES")]
     cpu_shares: Option<u64>,
@@ -70,6 +76,8 @@ impl FlavorOptions {
         Flavor {
             name: self.name.clone(),
             memory_mib: self.memory,
+            vcpus: self.vcpus,
+            disk_mib: self.disk,
             cpu_shares: self.cpu_shares,
             cpu_percent: self.cpu_percent,
             cpus: self.cpus.clone(),
@@ -91,6 +99,8 @@ fn table(flavors: &[Flavor]) -> String {
         vec![
             f.name.clone(),
             cell(f.memory_mib),
+            cell(f.vcpus),
+            cell(f.disk_mib),
             cell(f.cpu_shares),
             cell(f.cpu_percent),
             cell(f.cpus.as_ref().map(cpus)),
@@ -104,6 +114,8 @@ fn table(flavors: &[Flavor]) -> String {
     let headings = [
         "NAME",
         "MEMORY MIB",
+        "VCPUS",
+        "DISK MIB",
         "CPU SHARES",
         "CPU %",
         "CPUS",

@@ -3,12 +3,15 @@
 use super::{context, escaped};
 use crate::completion;
 use crate::output::{self, Failure};
+use crate::process;
 use api::client::Method;
 use api::client::{Body, Client};
-use api::image::{Image, LONGEST};
+use api::image::{Image, Kind, LONGEST};
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use machine::status;
+use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 
 /// What can be done with images.
@@ -24,7 +27,7 @@ pub enum ImageCommand {
     /// Import an image
     #[command(after_help = "Example: microvisor image import router.elf --name router")]
     Import {
-        /// The image: a file, or an http:// or https:// address that the node fetches itself
+        /// The image: a file, a Linux guest's bundle, or an http:// or https:// address that the node fetches itself
         file: PathBuf,
         /// Name of the image [default: the file's name without its extension]
         #[arg(long)]
@@ -47,25 +50,39 @@ fn table(images: &[Image]) -> String {
         let origin = if i.built_in { "built in" } else { "imported" };
         let id = i.id.get(..12).unwrap_or(&i.id).to_owned();
         let (size, memory) = (format!("{} KiB", i.size.div_ceil(1024)), format!("{} MiB", i.memory_mib));
-        vec![i.name.clone(), id, size, memory, origin.into()]
+        let kind = match i.kind {
+            Kind::Ring3 => "ring-3",
+            Kind::Linux => "linux",
+        };
+        vec![i.name.clone(), kind.into(), id, size, memory, origin.into()]
     };
     let rows: Vec<Vec<String>> = images.iter().map(row).collect();
-    output::table(&["NAME", "ID", "SIZE", "MEMORY", "ORIGIN"], &rows)
+    output::table(&["NAME", "KIND", "ID", "SIZE", "MEMORY", "ORIGIN"], &rows)
+}
+
+/// The file to send: a bundle's archive, which is in no folder, or the file itself.
+fn opened(file: &Path) -> Result<File, Failure> {
+    let cannot =
+        |e: std::io::Error| Failure::new(format!("{}: {e}", file.display()), status::CONFIGURATION_REFUSED);
+    if !file.is_dir() {
+        return File::open(file).map_err(cannot);
+    }
+    let mut archive = process::memory_file().map(File::from).map_err(cannot)?;
+    bundle::archive::pack(file, &mut archive)?;
+    archive.rewind().map_err(cannot)?;
+    Ok(archive)
 }
 
 fn import(client: &Client, file: &Path, name: Option<&str>, id: Option<&str>) -> Result<(), Failure> {
     let refused = |message: String| Failure::new(message, status::CONFIGURATION_REFUSED);
     let text = file.to_string_lossy();
     let is_url = text.starts_with("http://") || text.starts_with("https://");
-    let length = std::fs::metadata(file).map_or(0, |m| m.len());
-    if !is_url && length > LONGEST as u64 {
+    let body = if is_url { None } else { Some(opened(file)?) };
+    let length = body.as_ref().and_then(|body| body.metadata().ok()).map_or(0, |m| m.len());
+    if length > LONGEST as u64 {
         let (has, most) = (length.div_ceil(1 << 20), LONGEST >> 20);
         return Err(refused(format!("{}: {has} MiB; an image has at most {most}", file.display())));
     }
-    let bytes = match is_url {
-        true => Vec::new(),
-        false => std::fs::read(file).map_err(|e| refused(format!("{}: {e}", file.display())))?,
-    };
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let name = name.unwrap_or(&stem);
     if !api::instance::is_name(name) {
@@ -78,7 +95,8 @@ fn import(client: &Client, file: &Path, name: Option<&str>, id: Option<&str>) ->
     if let Some(id) = id {
         query += &format!("&id={}", escaped(id));
     }
-    client.bytes(Method::POST, &format!("/v1/images?{query}"), Body::Bytes(bytes))?;
+    let body = body.map_or(Body::None, Body::File);
+    client.bytes(Method::POST, &format!("/v1/images?{query}"), body)?;
     Ok(())
 }
 

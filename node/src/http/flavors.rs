@@ -2,6 +2,7 @@
 
 use super::{Body, created};
 use crate::cgroup::{PERCENT_RANGE, SHARES_RANGE};
+use crate::disks::DISK_MAXIMUM_MIB;
 use crate::node::Node;
 use crate::process::allowed_cpus;
 use crate::store::Named;
@@ -12,6 +13,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use linux::options::CPUS_MAXIMUM;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,6 +43,12 @@ async fn create(State(node): State<Arc<Node>>, Body(flavor): Body<Flavor>) -> Re
     }
     if flavor.memory_mib == Some(0) {
         return Err(Problem::invalid("memory_mib: at least 1"));
+    }
+    if flavor.vcpus.is_some_and(|vcpus| !(1..=CPUS_MAXIMUM).contains(&vcpus)) {
+        return Err(Problem::invalid(format!("vcpus: 1 to {CPUS_MAXIMUM}")));
+    }
+    if flavor.disk_mib.is_some_and(|mib| !(1..=DISK_MAXIMUM_MIB).contains(&mib)) {
+        return Err(Problem::invalid(format!("disk_mib: 1 to {DISK_MAXIMUM_MIB}")));
     }
     if let Some(cpus) = &flavor.cpus {
         let allowed = allowed_cpus().map_err(|e| Problem::host(format!("processors: {e}")))?;

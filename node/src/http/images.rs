@@ -1,15 +1,17 @@
 //! `/v1/images`: guest images.
 
 use super::{Query, created};
+use crate::images::Draft;
 use crate::node::Node;
 use api::Problem;
-use api::image::{Image, LONGEST};
+use api::image::Image;
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use futures_util::StreamExt;
 use serde::Deserialize;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 use utoipa::IntoParams;
@@ -17,8 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    let import = OpenApiRouter::new().routes(routes!(import)).layer(DefaultBodyLimit::max(LONGEST));
-    import.routes(routes!(list)).routes(routes!(show, delete))
+    OpenApiRouter::new().routes(routes!(import)).routes(routes!(list)).routes(routes!(show, delete))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -33,6 +34,8 @@ struct Import {
 }
 
 /// Import an image: the body is the file, or `url` says where it is. It is checked, and kept under its digest.
+///
+/// The file is a guest in ring 3 (ELF), or the archive of a Linux guest's bundle (tar).
 #[utoipa::path(post, path = "/v1/images", tag = "images", params(Import),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"), responses(
     (status = 201, body = Image),
@@ -46,21 +49,32 @@ async fn import(
     Query(how): Query<Import>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let read = tokio::time::timeout(UPLOAD, Bytes::from_request(request, &())).await;
-    let late = || Problem { status: 408, ..Problem::invalid("the image did not come in time") };
-    let bytes = read.map_err(|_| late())?.map_err(|e| match e.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem { status: 413, ..Problem::invalid(too_long()) },
-        status => Problem { status: status.as_u16(), ..Problem::invalid(e.body_text()) },
-    })?;
+    let mut draft = node.images.draft()?;
+    let late = |_| Problem { status: 408, ..Problem::invalid("the image did not come in time") };
+    if how.url.is_none() {
+        tokio::time::timeout(UPLOAD, receive(request, &mut draft)).await.map_err(late)??;
+    }
     let image = tokio::task::block_in_place(|| {
-        let bytes = match &how.url {
-            Some(url) => fetch(url)?,
-            None => bytes.into(),
-        };
-        node.images.import(&how.name, &bytes, how.id.as_deref())
+        if let Some(url) = &how.url {
+            fetch(url, &mut draft)?;
+        }
+        node.images.import(&how.name, &draft, how.id.as_deref())
     })?;
     node.events.emit("image.imported", &image.name, serde_json::json!({ "id": image.id }));
     Ok(created(image))
+}
+
+/// Takes in a body, piece by piece.
+async fn receive(request: Request, draft: &mut Draft) -> Result<(), Problem> {
+    let mut body = request.into_body().into_data_stream();
+    while let Some(piece) = body.next().await {
+        let cut = |e: axum::Error| Problem {
+            status: 400,
+            ..Problem::invalid(format!("the image was cut off: {e}"))
+        };
+        draft.write(&piece.map_err(cut)?)?;
+    }
+    Ok(())
 }
 
 /// How long a fetch may take.
@@ -70,20 +84,15 @@ const FETCH_CONNECT: Duration = Duration::from_secs(5);
 const FETCH_ANSWER: Duration = Duration::from_secs(15);
 /// How long an image may take that comes as a body.
 const UPLOAD: Duration = Duration::from_secs(300);
-
-fn too_long() -> String {
-    format!("an image has at most {} MiB", LONGEST >> 20)
-}
+/// What is read at once, bytes.
+const PIECE: usize = 64 << 10;
 
 /// Fetches a file.
-fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
+fn fetch(url: &str, draft: &mut Draft) -> Result<(), Problem> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Problem::invalid("a URL begins with http:// or https://"));
     }
-    let failed = |e: ureq::Error| match e {
-        ureq::Error::BodyExceedsLimit(_) => Problem::invalid(format!("{url}: {}", too_long())),
-        e => Problem::failed(format!("{url}: {e}")),
-    };
+    let failed = |e: &dyn std::fmt::Display| Problem::failed(format!("{url}: {e}"));
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(FETCH))
         .timeout_resolve(Some(FETCH_CONNECT))
@@ -91,8 +100,17 @@ fn fetch(url: &str) -> Result<Vec<u8>, Problem> {
         .timeout_recv_response(Some(FETCH_ANSWER))
         .build()
         .new_agent();
-    let mut response = agent.get(url).call().map_err(failed)?;
-    response.body_mut().with_config().limit(LONGEST as u64).read_to_vec().map_err(failed)
+    let mut response = agent.get(url).call().map_err(|e| failed(&e))?;
+    let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match body.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => draft.write(&piece[..read])?,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(failed(&e)),
+        }
+    }
 }
 
 /// List images.

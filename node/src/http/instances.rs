@@ -5,7 +5,7 @@ use crate::desired::{Desired, Goal};
 use crate::failpoint;
 use crate::images::digest;
 use crate::instance::plan::{Plan, plan};
-use crate::instance::{RequestTrace, actor};
+use crate::instance::{Handle, RequestTrace, actor};
 use crate::network::{Addresses, allocate};
 use crate::node::Node;
 use crate::store::{Error, Row};
@@ -317,13 +317,14 @@ async fn start(
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct Stopping {
-    /// Milliseconds that the guest has for it
+    /// Milliseconds that the guest has for it; 2000 unless told otherwise, a Linux guest 20000
     grace_ms: Option<u32>,
 }
 
 impl Stopping {
-    fn grace(&self) -> Duration {
-        Duration::from_millis(self.grace_ms.unwrap_or(2000).min(600_000).into())
+    fn grace(&self, node: &Node, handle: &Handle) -> Duration {
+        let grace_ms = self.grace_ms.unwrap_or_else(|| node.images.grace_ms(&handle.view.borrow().image));
+        Duration::from_millis(grace_ms.min(600_000).into())
     }
 }
 
@@ -340,8 +341,9 @@ async fn stop(
     Query(how): Query<Stopping>,
 ) -> Result<Json<Instance>, Problem> {
     let handle = node.instance(&name)?;
-    handle.stop(how.grace()).await?;
-    Ok(Json(handle.until(|s| !s.runs(), how.grace() + TIMEOUT).await))
+    let grace = how.grace(&node, &handle);
+    handle.stop(grace).await?;
+    Ok(Json(handle.until(|s| !s.runs(), grace + TIMEOUT).await))
 }
 
 /// Keep a ready instance's guest from running. Its packets wait in its queues, as many as have room.
@@ -388,8 +390,9 @@ async fn reboot(
 ) -> Result<Json<Instance>, Problem> {
     trace.past(Phase::Request);
     let handle = node.instance(&name)?;
-    handle.reboot(trace, how.grace()).await?;
+    let grace = how.grace(&node, &handle);
+    handle.reboot(trace, grace).await?;
     // Until the new run is ready, or has ended: the old one is `stopping` until the new one is `starting`.
     let ends = |s| s != Life::Stopping && s != Life::Starting;
-    Ok(Json(handle.until(ends, how.grace() + TIMEOUT).await))
+    Ok(Json(handle.until(ends, grace + TIMEOUT).await))
 }

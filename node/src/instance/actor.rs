@@ -23,8 +23,6 @@ use tokio::time::Instant;
 
 /// Commands that may wait.
 const WAITING: usize = 16;
-/// How long a guest has to stop when it is retired.
-const GRACE_MS: u32 = 2000;
 
 /// A monitor at work.
 pub(super) struct Run {
@@ -233,7 +231,8 @@ impl Actor {
             }
             Command::Retire => {
                 if self.instance.state == State::Ready && self.desired.goal == Goal::Running {
-                    let desired = Desired { goal: Goal::Waiting, grace_ms: GRACE_MS, ..self.desired.clone() };
+                    let grace_ms = self.node.images.grace_ms(&self.spec.image);
+                    let desired = Desired { goal: Goal::Waiting, grace_ms, ..self.desired.clone() };
                     if let Err(e) = self.intend(desired) {
                         tracing::error!(instance = self.instance.name, "it is not retired: {e}");
                     }

@@ -70,14 +70,15 @@ pub fn clean(node: &Node, instance: &Instance) {
 }
 
 fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Result<Launched, Problem> {
-    let Plan { image, flavor, memory_mib, mut trace } = plan;
+    let Plan { image, flavor, memory_mib, linux, mut trace } = plan;
     let folder = node.folder(instance.id);
     // What a former run may have left is of no use.
     let _ = std::fs::remove_dir_all(&folder);
     let under_way = node.prepared.start_begins();
     let queue = flavor.as_ref().and_then(|f| f.queue);
     let shape = Shape::new(&image, memory_mib, instance.devices.len(), queue);
-    let takes_prepared = flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true) && has_room(spec);
+    let takes_prepared =
+        linux.is_none() && flavor.as_ref().and_then(|f| f.prepared).unwrap_or(true) && has_room(spec);
     let mut guest = if takes_prepared { node.prepared.take(&shape) } else { None };
     let made = match &mut guest {
         Some(guest) => guest.move_to(&folder),
@@ -86,9 +87,10 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
     made.map_err(|e| cannot(&folder, &e))?;
     let config = spec.config.as_ref().map(|text| in_memory(text)).transpose();
     let config = config.map_err(|e| Problem::host(format!("keep the configuration in memory: {e}")))?;
-    let mut arguments: Vec<String> = Vec::new();
+    let files = linux.as_ref().map(|linux| linux.files(node, instance)).transpose()?;
+    let mut arguments: Vec<String> = linux.as_ref().map_or_else(Vec::new, |linux| linux.arguments(instance));
     let mut add = |name: &str, value: String| arguments.extend([name.into(), value]);
-    for (name, value) in &spec.variables {
+    for (name, value) in spec.variables.iter().filter(|_| linux.is_none()) {
         add("--set", format!("{name}={value}"));
     }
     let mut listeners: Vec<OwnedFd> = Vec::new();
@@ -99,7 +101,11 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         let socket = node.switch.device_socket(instance.id, &device.port);
         let listener = listener::bind(&socket).map_err(|e| cannot(&socket, &e))?;
         listeners.push(listener.into());
-        add("--net", net_option(device, &network, flavor.as_ref(), &socket));
+        let mut net = net_option(device, &network, &socket);
+        if linux.is_none() {
+            net += &guest_option(device, flavor.as_ref());
+        }
+        add("--net", net);
         networks.push(network);
     }
     let put_ports = || -> Result<(), Problem> {
@@ -109,7 +115,7 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         failpoint::reach("start::ports");
         Ok(())
     };
-    if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us) {
+    if let Some(poll) = flavor.as_ref().and_then(|f| f.poll_us).filter(|_| linux.is_none()) {
         add("--poll", poll.to_string());
     }
     add("--memory", memory_mib.to_string());
@@ -153,9 +159,19 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
             let group = node.confinement.groups.make(&folder).map_err(|e| cannot(&folder, &e))?;
             limit(group.as_ref()).map_err(|e| cannot(&folder, &e))?;
             let sandbox = node.confinement.sandbox(group.as_ref());
-            let descriptors =
-                listeners.iter().map(AsFd::as_fd).chain(config.iter().map(AsFd::as_fd)).collect();
-            start(&folder, &image.path, config.is_some(), &arguments, descriptors, sandbox.as_ref())?
+            let mut named: Vec<(&str, BorrowedFd<'_>)> = Vec::new();
+            let program = match &files {
+                Some(files) => {
+                    named.extend(files.options());
+                    "microvisor-linux"
+                }
+                None => {
+                    arguments.extend(["--image".into(), image.path.display().to_string()]);
+                    named.extend(config.iter().map(|config| ("--config", config.as_fd())));
+                    "microvisor-vmm"
+                }
+            };
+            start(program, &folder, &listeners, &named, arguments, sandbox.as_ref())?
         }
     };
     if let Some(cpus) = flavor.as_ref().and_then(|f| f.cpus.as_ref())
@@ -193,31 +209,30 @@ fn in_memory(text: &str) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Starts a monitor. Descriptors are the devices' sockets, and the configuration if there is one.
+/// Starts a monitor. Its descriptors are the devices' sockets and then the files of options that are `named`.
 fn start(
+    name: &str,
     folder: &Path,
-    image: &Path,
-    has_config: bool,
-    arguments: &[String],
-    descriptors: Vec<BorrowedFd<'_>>,
+    listeners: &[OwnedFd],
+    named: &[(&str, BorrowedFd<'_>)],
+    mut arguments: Vec<String>,
     sandbox: Option<&Sandbox<'_>>,
 ) -> Result<Process, Problem> {
     let log = log_file(folder)?;
     let (control, report) = (folder.join(SOCKET), folder.join(REPORT));
-    let mut words: Vec<&OsStr> = vec!["--image".as_ref(), image.as_os_str()];
-    words.extend(arguments.iter().map(OsStr::new));
-    let config = format!("/dev/fd/{}", FIRST_DESCRIPTOR + descriptors.len() - 1);
-    if has_config {
-        words.extend(["--config", &config].map(OsStr::new));
+    for ((option, _), number) in named.iter().zip(FIRST_DESCRIPTOR + listeners.len()..) {
+        arguments.extend([(*option).into(), format!("/dev/fd/{number}")]);
     }
+    let mut words: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     words.extend(["--control".as_ref(), control.as_os_str(), "--report".as_ref(), report.as_os_str()]);
     words.push("--no-mounts".as_ref());
-    let path = program("microvisor-vmm");
+    let path = program(name);
+    let descriptors: Vec<_> = listeners.iter().map(AsFd::as_fd).chain(named.iter().map(|n| n.1)).collect();
     let descriptors = &descriptors;
     let program = Program { path: &path, arguments: &words, input: None, output: &log, descriptors };
     spawn(&program, sandbox).map_err(|e| {
         Problem::host(format!("start the monitor: {e}"))
-            .hint("microvisor-vmm is installed beside microvisor-node")
+            .hint(format!("{name} is installed beside microvisor-node"))
     })
 }
 
@@ -236,8 +251,13 @@ pub fn log_file(folder: &Path) -> Result<File, Problem> {
 }
 
 /// A device as the monitor's command line has it.
-fn net_option(device: &Device, network: &Network, flavor: Option<&Flavor>, socket: &Path) -> String {
-    let mut net = format!("vhost-user={},server=on,mac={},mtu={}", socket.display(), device.mac, network.mtu);
+fn net_option(device: &Device, network: &Network, socket: &Path) -> String {
+    format!("vhost-user={},server=on,mac={},mtu={}", socket.display(), device.mac, network.mtu)
+}
+
+/// What of a device a guest without a kernel is told by its monitor.
+fn guest_option(device: &Device, flavor: Option<&Flavor>) -> String {
+    let mut net = String::new();
     if let (Some(address), Some(prefix)) = (device.address, device.prefix) {
         net += &format!(",ipv4={address}/{prefix}");
     }

@@ -1,7 +1,8 @@
 //! Refuses what cannot run, before anything is made for it.
 
+use super::linux::LinuxPlan;
 use super::{RequestTrace, checked};
-use crate::images::OpenImage;
+use crate::images::{Guest, OpenImage};
 use crate::node::Node;
 use api::Problem;
 use api::flavor::Flavor;
@@ -18,6 +19,8 @@ pub struct Plan {
     pub flavor: Option<Flavor>,
     /// Its memory, MiB.
     pub memory_mib: u64,
+    /// Of a Linux guest.
+    pub linux: Option<LinuxPlan>,
     /// The request, with the image's phase over.
     pub trace: RequestTrace,
 }
@@ -50,10 +53,17 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
         return Err(Problem::invalid("memory_mib: at least 1"));
     }
     let memory_mib = memory.unwrap_or(image.image.memory_mib).max(1);
-    if memory_mib > vmm::options::MEMORY_MAXIMUM_MIB {
-        return Err(Problem::invalid(format!("memory: at most {} MiB", vmm::options::MEMORY_MAXIMUM_MIB)));
-    }
-    image.guest.accepts(memory_mib << 20, spec.devices.len(), spec.config.is_some())?;
+    let linux = match &image.guest {
+        Guest::Ring3(_) if memory_mib > vmm::options::MEMORY_MAXIMUM_MIB => {
+            let most = vmm::options::MEMORY_MAXIMUM_MIB;
+            return Err(Problem::invalid(format!("memory: at most {most} MiB")));
+        }
+        Guest::Ring3(guest) => {
+            guest.accepts(memory_mib << 20, spec.devices.len(), spec.config.is_some())?;
+            None
+        }
+        Guest::Linux(bundle) => Some(LinuxPlan::new(bundle, spec, flavor.as_ref(), memory_mib)?),
+    };
     if let Some(demand) = spec.on_demand {
         if demand.idle_s == 0 {
             return Err(Problem::invalid("an instance on demand is idle for at least a second"));
@@ -75,7 +85,7 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
         _ => {}
     }
     trace.past(machine::timeline::Phase::Image);
-    Ok(Plan { image, flavor, memory_mib, trace })
+    Ok(Plan { image, flavor, memory_mib, linux, trace })
 }
 
 /// Control characters, a zero byte above all, which would end a word of a command line; tabs and ends of lines may stand

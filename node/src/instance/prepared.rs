@@ -5,7 +5,7 @@
 use super::launch::{REPORT, SOCKET, cannot, log_file};
 use crate::cgroup::{Cgroups, Group};
 use crate::confinement::Confinement;
-use crate::images::OpenImage;
+use crate::images::{Guest, OpenImage};
 use crate::process::spawn::{Program, spawn};
 use crate::process::{Process, program, usage};
 use crate::settings::PreparedSetting;
@@ -222,9 +222,11 @@ fn limit(group: Option<&Group>, shares: u64, shape: &Shape) -> std::io::Result<(
 impl Shelf {
     fn new(setting: &PreparedSetting, image: OpenImage) -> Result<Self, Problem> {
         let memory_mib = setting.memory_mib.unwrap_or(image.image.memory_mib).max(1);
-        image.guest.accepts_size(memory_mib << 20, setting.devices)?;
-        if !image.guest.can_be_prepared() {
-            return Err(Problem::invalid(format!("{} cannot be prepared", setting.image)));
+        let cannot = || Problem::invalid(format!("{} cannot be prepared", setting.image));
+        let Guest::Ring3(guest) = &image.guest else { return Err(cannot()) };
+        guest.accepts_size(memory_mib << 20, setting.devices)?;
+        if !guest.can_be_prepared() {
+            return Err(cannot());
         }
         let shape = Shape::new(&image, memory_mib, setting.devices, setting.queue);
         let low = setting.low.unwrap_or(setting.count).clamp(1, setting.count.max(1));

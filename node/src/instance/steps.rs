@@ -304,6 +304,7 @@ impl Actor {
         if outcome.is_ok() {
             failpoint::reach("delete::removed");
             self.gone = true;
+            self.node.disks.remove(self.instance.id);
             self.node.forget(self.instance.id);
             self.node.events.emit("instance.deleted", &self.instance.name, serde_json::Value::Null);
         }

@@ -23,7 +23,7 @@ use switch::headers::Mac;
 
 /// Packets that wait for an instance on demand, and how long, milliseconds.
 const HELD: usize = 256;
-const HELD_MS: u64 = 5000;
+const HELD_MS: u64 = 30_000;
 
 fn port(device: DeviceConfig, network: &Network) -> PortConfig {
     PortConfig {

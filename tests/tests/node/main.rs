@@ -4,5 +4,6 @@ mod access;
 mod api;
 mod faults;
 mod instances;
+mod linux;
 mod monitors;
 mod recovery;

@@ -136,6 +136,8 @@ fn flavor(config: &TaskConfig, job: &Job) -> Flavor {
     let mut flavor = Flavor {
         name: String::new(),
         memory_mib: None,
+        vcpus: None,
+        disk_mib: None,
         cpu_shares: u64::try_from(shares).ok().filter(|&s| s > 0).map(|s| s.clamp(2, 262_144)),
         cpu_percent: None,
         cpus: None,

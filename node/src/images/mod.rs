@@ -1,17 +1,30 @@
-//! Guest images: those that come with MicroVisor, and imported ones, kept by what is in them.
+//! Guest images: those that come with MicroVisor, and imported ones, kept by what is in them. An image is a file: a guest in
+//! ring 3, or the archive of a Linux guest's bundle, which is unpacked beside it.
+
+mod draft;
+
+pub use draft::Draft;
 
 use crate::failpoint;
 use crate::store::Store;
 use api::Problem;
-use api::image::Image;
+use api::image::{Image, Kind};
 use api::instance::is_name;
+use bundle::Bundle;
+use bundle::archive::{self, BEGINNING};
+use draft::cannot;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use vmm::image::Image as Guest;
+use vmm::image::Image as Ring3;
+
+/// Ending of the folder that an archive is unpacked to.
+const UNPACKED: &str = ".image";
 
 /// An image whose file was opened and checked.
 #[derive(Clone)]
@@ -21,7 +34,16 @@ pub struct OpenImage {
     /// Its file.
     pub path: PathBuf,
     /// What it wants.
-    pub guest: Arc<Guest>,
+    pub guest: Guest,
+}
+
+/// What an image is.
+#[derive(Clone)]
+pub enum Guest {
+    /// A program in ring 3.
+    Ring3(Arc<Ring3>),
+    /// A Linux kernel with what it is started with.
+    Linux(Arc<Bundle>),
 }
 
 /// All images.
@@ -35,7 +57,11 @@ pub struct Images {
 
 /// SHA-256 in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -43,16 +69,77 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 fn open_image(name: &str, path: &Path, id: String, size: u64, built_in: bool) -> Result<OpenImage, Problem> {
-    let guest = Guest::open(path)?;
+    let (name, path) = (name.to_owned(), path.to_owned());
+    if is_archive(&path)? {
+        let guest = Bundle::open(&unpacked(&path)?, false)?;
+        let image = Image {
+            name,
+            kind: Kind::Linux,
+            id,
+            size,
+            built_in,
+            memory_mib: guest.description.memory_mib,
+            config_format: String::new(),
+            vcpus: guest.description.cpus,
+            disk_bytes: guest.disk_length()?,
+        };
+        return Ok(OpenImage { image, path, guest: Guest::Linux(Arc::new(guest)) });
+    }
+    let guest = Ring3::open(&path)?;
     let image = Image {
-        name: name.into(),
+        name,
+        kind: Kind::Ring3,
         id,
         size,
         built_in,
         memory_mib: guest.note.memory_default >> 20,
         config_format: guest.config_format(),
+        vcpus: 1,
+        disk_bytes: 0,
     };
-    Ok(OpenImage { image, path: path.into(), guest: Arc::new(guest) })
+    Ok(OpenImage { image, path, guest: Guest::Ring3(Arc::new(guest)) })
+}
+
+fn is_archive(path: &Path) -> Result<bool, Problem> {
+    let mut beginning = Vec::with_capacity(BEGINNING);
+    let read = File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut beginning));
+    read.map_err(|e| cannot(path, &e))?;
+    Ok(archive::is_archive(&beginning))
+}
+
+/// The folder that an archive is unpacked to.
+fn folder_of(archive: &Path) -> PathBuf {
+    let mut name = OsString::from(archive);
+    name.push(UNPACKED);
+    name.into()
+}
+
+/// Where an archive is unpacked; it is, if it was not yet. Of one that is refused nothing is left.
+fn unpacked(archive: &Path) -> Result<PathBuf, Problem> {
+    let folder = folder_of(archive);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let parent = archive.parent().unwrap_or(Path::new("."));
+    let draft = parent.join(format!(".{}", uuid::Uuid::now_v7()));
+    std::fs::create_dir(&draft).map_err(|e| cannot(&draft, &e))?;
+    let file = File::open(archive).map_err(|e| cannot(archive, &e));
+    let whole = file.and_then(|file| Ok(archive::unpack(file, &draft)?));
+    failpoint::reach("image::unpacked");
+    let kept = whole.and_then(|()| match std::fs::rename(&draft, &folder) {
+        // Another request was faster.
+        Err(_) if folder.is_dir() => Ok(()),
+        outcome => outcome.map_err(|e| cannot(&folder, &e)),
+    });
+    if draft.exists() {
+        let _ = std::fs::remove_dir_all(&draft);
+    }
+    kept.map(|()| folder)
+}
+
+/// Removes the folder that an archive was unpacked to, if it was.
+fn remove_folder(archive: &Path) {
+    let _ = std::fs::remove_dir_all(folder_of(archive));
 }
 
 impl Images {
@@ -68,8 +155,11 @@ impl Images {
         // Files of imports that a former daemon did not finish.
         let known: HashSet<String> = store.images()?.into_iter().map(|(_, id)| id).collect();
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if !entry.file_name().to_str().is_some_and(|id| known.contains(id)) {
+            let name = entry.file_name();
+            let id = name.to_str().map(|name| name.strip_suffix(UNPACKED).unwrap_or(name));
+            if !id.is_some_and(|id| known.contains(id)) {
                 let _ = std::fs::remove_file(entry.path());
+                let _ = std::fs::remove_dir_all(entry.path());
             }
         }
         Ok(Self { store, folder, built_in, opened: Mutex::default() })
@@ -110,6 +200,15 @@ impl Images {
         }
     }
 
+    /// How long a guest of an image has to stop unless told otherwise, milliseconds: one with a kernel ends its services, and
+    /// writes to its disk.
+    pub fn grace_ms(&self, name: &str) -> u32 {
+        match self.find(name) {
+            Ok(OpenImage { guest: Guest::Linux(_), .. }) => 20_000,
+            _ => 2_000,
+        }
+    }
+
     /// All images, by name.
     pub fn all(&self) -> Result<Vec<Image>, Problem> {
         let mut all: Vec<Image> = self.built_in.values().map(|f| f.image.clone()).collect();
@@ -124,41 +223,43 @@ impl Images {
         Ok(all)
     }
 
+    /// A place for the bytes of an image that is imported.
+    pub fn draft(&self) -> Result<Draft, Problem> {
+        Draft::new(&self.folder)
+    }
+
     /// Imports an image: checked, kept under its digest, which may be `expected`, and named.
-    pub fn import(&self, name: &str, bytes: &[u8], expected: Option<&str>) -> Result<Image, Problem> {
+    pub fn import(&self, name: &str, draft: &Draft, expected: Option<&str>) -> Result<Image, Problem> {
         if !is_name(name) {
             return Err(Problem::invalid(format!("{name:?} cannot name an image")));
         }
         if self.built_in.contains_key(name) {
             return Err(Problem::taken("built-in image", name));
         }
-        let id = digest(bytes);
+        let (written, id, size) = draft.finish()?;
         if expected.is_some_and(|expected| !expected.eq_ignore_ascii_case(&id)) {
             return Err(Problem::invalid(format!("its SHA-256 is {id}, not the one that was expected")));
         }
         let path = self.folder.join(&id);
-        let cannot = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::StorageFull => Problem::host("no space is left for images"),
-            _ => Problem::host(format!("{}: {e}", path.display())),
-        };
         let fresh = !path.exists();
         if fresh {
-            let draft = self.folder.join(format!(".{}", uuid::Uuid::now_v7()));
-            let written = std::fs::File::create(&draft)
-                .and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
-            let kept = written
-                .map_err(cannot)
-                .and_then(|()| open_image(name, &draft, id.clone(), bytes.len() as u64, false))
-                .and_then(|_| std::fs::rename(&draft, &path).map_err(cannot));
-            if let Err(e) = kept {
-                let _ = std::fs::remove_file(&draft);
-                return Err(e);
+            let image = open_image(name, written, id.clone(), size, false)?;
+            if image.image.kind == Kind::Linux
+                && let Err(e) = std::fs::rename(folder_of(written), folder_of(&path))
+                && !folder_of(&path).is_dir()
+            {
+                return Err(cannot(&path, &e));
+            }
+            if let Err(e) = std::fs::rename(written, &path) {
+                remove_folder(&path);
+                return Err(cannot(&path, &e));
             }
         }
         failpoint::reach("image::written");
-        let put = self.store.put_image(name, &id, bytes.len() as u64);
+        let put = self.store.put_image(name, &id, size);
         if !matches!(put, Ok(true)) && fresh {
             let _ = std::fs::remove_file(&path);
+            remove_folder(&path);
         }
         if !put? {
             return Err(Problem::taken("image", name));
@@ -177,7 +278,9 @@ impl Images {
         };
         if last {
             self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            let _ = std::fs::remove_file(self.folder.join(&id));
+            let path = self.folder.join(&id);
+            let _ = std::fs::remove_file(&path);
+            remove_folder(&path);
         }
         Ok(())
     }
