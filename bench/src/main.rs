@@ -5,6 +5,7 @@ mod click;
 mod faults;
 mod figures;
 mod node;
+mod pair;
 mod ping;
 mod plane;
 mod redis;

@@ -18,6 +18,10 @@ pub const PLACEMENT: &str = "64-byte packets: CPU 0: the load (testpmd), CPU 1: 
                              switch; CPU 1: the server or guest";
 /// Seconds of each flood.
 const FLOOD: &str = "3";
+/// The same of one of many starts.
+const SHORT_FLOOD: &str = "1";
+/// Bursts of 32 packets a port that are in flight, one after the other, where starts are compared.
+const BURSTS: [u32; 3] = [1, 4, 16];
 /// Ports of a switch that has many, those of the flood among them.
 const MANY: usize = 1000;
 /// How long cycles are counted within it.
@@ -47,10 +51,28 @@ fn taps(count: usize, namespace: &Namespace) -> String {
     text
 }
 
+/// What floods two ports.
+#[derive(Clone, Copy)]
+struct Load {
+    /// Packets go back by the port that they came by, as a segment that learns needs it.
+    swaps: bool,
+    /// Bursts of 32 packets a port that are in flight.
+    bursts: u32,
+    /// How long is counted, seconds.
+    seconds: &'static str,
+}
+
+const IO: Load = Load { swaps: false, bursts: 4, seconds: FLOOD };
+const SWAP: Load = Load { swaps: true, ..IO };
+
 /// Floods two ports of a switch; millions of packets a second, of both in sum.
-fn flood(folder: &Path, name: &str) -> f64 {
+fn flood(folder: &Path, name: &str, how: Load) -> f64 {
     let mut load = Command::new(root().join("scripts/testpmd-load"));
-    load.arg(folder.join("a.sock")).arg(folder.join("b.sock")).arg(FLOOD).stdin(Stdio::null());
+    load.arg(folder.join("a.sock")).arg(folder.join("b.sock")).arg(how.seconds).stdin(Stdio::null());
+    load.env("BURSTS", how.bursts.to_string());
+    if how.swaps {
+        load.env("SWAP", "1");
+    }
     let outcome = finish_within(e2e::start(&mut load), Duration::from_secs(60));
     let line = outcome.out.lines().find_map(|l| l.strip_prefix("per second "));
     let rates = line.map(|l| l.split_whitespace().flat_map(str::parse::<f64>).collect::<Vec<_>>());
@@ -87,30 +109,65 @@ struct Flooded {
     cycles: f64,
 }
 
+/// A segment of the two ports.
+#[derive(Clone, Copy)]
+enum Segment {
+    Wire,
+    Learning,
+}
+
 /// The switch with two ports to flood, and others that are idle.
-fn flooded(idle: usize) -> Flooded {
-    let namespace = quiet();
+fn switch(segment: Segment, idle: usize, namespace: &Namespace) -> Switch {
     let port = |name: &str| {
         format!(
             "[ports.{name}]\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\", client = true }} }}\nsegment = \"w\"\n"
         )
     };
-    let wire = "[segments.w]\npoint-to-point = true\n";
-    let config =
-        format!("[switch]\ncpus = [{FAR}]\n{wire}{}{}{}", port("a"), port("b"), taps(idle, &namespace));
-    let switch = Switch::new(&config);
+    let wire = matches!(segment, Segment::Wire);
+    let head = format!("[switch]\ncpus = [{FAR}]\n[segments.w]\npoint-to-point = {wire}\n");
+    Switch::new(&format!("{head}{}{}{}", port("a"), port("b"), taps(idle, namespace)))
+}
+
+/// A flood of the switch, and what a packet costs it.
+fn flooded(segment: Segment, idle: usize, how: Load) -> Flooded {
+    let namespace = quiet();
+    let switch = switch(segment, idle, &namespace);
     std::thread::scope(|scope| {
         let cycles = scope.spawn(|| cycles_per_packet(&switch));
-        let rate = flood(&switch.folder, "MicroVisor");
+        let rate = flood(&switch.folder, "MicroVisor", how);
         let cycles = cycles.join().unwrap_or_else(|_| stop("the switch's cycles were not counted", 1));
         Flooded { rate, cycles }
     })
 }
 
-fn flooded_ovs() -> f64 {
+/// The same of Open vSwitch, which learns by its action NORMAL.
+fn flooded_ovs(segment: Segment, how: Load) -> f64 {
     let ovs = OpenVswitch::new(&["a.sock", "b.sock"], FAR.parse().ok());
-    ovs.wire();
-    flood(&ovs.folder, "Open vSwitch")
+    if matches!(segment, Segment::Wire) {
+        ovs.wire();
+    }
+    flood(&ovs.folder, "Open vSwitch", how)
+}
+
+/// Every start of a switch should be as fast as the others: millions of packets a second of many, with few and with many
+/// packets in flight.
+fn starts(segment: Segment, name: &str, rounds: usize) -> Vec<Sample> {
+    let mut samples = BURSTS
+        .map(|bursts| Sample::new(format!("{name}, {bursts} bursts in flight, each start"), Unit::Millions));
+    let namespace = quiet();
+    for _ in 0..rounds * 2 {
+        for (sample, bursts) in samples.iter_mut().zip(BURSTS) {
+            let switch = switch(segment, 0, &namespace);
+            let load = Load { bursts, seconds: SHORT_FLOOD, ..SWAP };
+            sample.push(flood(&switch.folder, "MicroVisor", load));
+        }
+    }
+    let tenths = samples.each_ref().map(|sample| {
+        let mut tenth = Sample::new("  the slowest tenth of them over the fastest", Unit::Times);
+        tenth.push(sample.quantile(0.1) / sample.quantile(1.0));
+        tenth
+    });
+    samples.into_iter().zip(tenths).flat_map(|(sample, tenth)| [sample, tenth]).collect()
 }
 
 /// Part of a processor that a switch with so many ports takes.
@@ -200,32 +257,42 @@ impl Bonded {
 pub fn measure(rounds: usize) -> Vec<Sample> {
     huge_pages();
     let sum = "64 bytes, two vhost-user ports";
-    let mut floods = [
-        Sample::new(format!("{sum}: Open vSwitch, DPDK"), Unit::Millions),
-        Sample::new(format!("{sum}: switch"), Unit::Millions),
-        Sample::new("  cycles per packet, polling included", Unit::Cycles),
-        Sample::new("  over Open vSwitch in the same round", Unit::Times),
-        Sample::new(format!("{sum}: switch with {MANY} ports"), Unit::Millions),
+    let contests = [
+        (Segment::Wire, IO, "a wire"),
+        (Segment::Wire, SWAP, "a wire, sent back"),
+        (Segment::Learning, SWAP, "a segment that learns"),
+    ];
+    let mut floods: Vec<Sample> = Vec::new();
+    for (.., name) in contests {
+        floods.extend([
+            Sample::new(format!("{sum}, {name}: Open vSwitch, DPDK"), Unit::Millions),
+            Sample::new(format!("{sum}, {name}: switch"), Unit::Millions),
+            Sample::new("  cycles per packet, polling included", Unit::Cycles),
+            Sample::new("  over Open vSwitch in the same round", Unit::Times),
+        ]);
+    }
+    floods.extend([
+        Sample::new(format!("{sum}, a wire: switch with {MANY} ports"), Unit::Millions),
         Sample::new("  cycles per packet, polling included", Unit::Cycles),
         Sample::new("  over that with 2 ports in the same round", Unit::Times),
-    ];
+    ]);
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
-        let (theirs, ours, many) = (flooded_ovs(), flooded(0), flooded(MANY - 2));
-        let values = [
-            theirs,
-            ours.rate,
-            ours.cycles,
-            ours.rate / theirs,
-            many.rate,
-            many.cycles,
-            many.rate / ours.rate,
-        ];
+        let mut values = Vec::new();
+        for (segment, load, _) in contests {
+            let (theirs, ours) = (flooded_ovs(segment, load), flooded(segment, 0, load));
+            values.extend([theirs, ours.rate, ours.cycles, ours.rate / theirs]);
+        }
+        let many = flooded(Segment::Wire, MANY - 2, IO);
+        values.extend([many.rate, many.cycles, many.rate / values[1]]);
         for (sample, value) in floods.iter_mut().zip(values) {
             sample.push(value);
         }
     }
-    let mut samples = Vec::from(floods);
+    let mut samples = floods;
+    for (segment, name) in [(Segment::Wire, "a wire"), (Segment::Learning, "a segment that learns")] {
+        samples.extend(starts(segment, name, rounds));
+    }
     for is_guest in [false, true] {
         let end = if is_guest { "a guest" } else { "a namespace" };
         let bonds = [Bonded::new(1, is_guest), Bonded::new(2, is_guest)];

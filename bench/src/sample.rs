@@ -77,7 +77,7 @@ impl Sample {
     }
 
     /// The value that a share of the measurements is not above.
-    fn quantile(&self, share: f64) -> f64 {
+    pub fn quantile(&self, share: f64) -> f64 {
         quantile(&self.values, share)
     }
 }

@@ -1,7 +1,12 @@
 //! TCP between a namespace and a guest, over a TAP and through the switch, beside the same two programs over a veth
-//! pair. Contestants take turns within each round; every thread has its processor.
+//! pair; pings from outside; guest to guest. Contestants take turns within each round; every thread has its processor.
 
-use crate::sample::{Sample, Unit};
+use crate::figures::load::{Latencies, iperf, latencies, ping};
+use crate::figures::testbed::Testbed;
+use crate::figures::testbed::process::Error;
+use crate::figures::testbed::setup::{self, Poll, Server, Setup};
+use crate::pair::Pair;
+use crate::sample::{Sample, Unit, quantile};
 use crate::stop;
 use e2e::net::Namespace;
 use e2e::switch::Switch;
@@ -19,9 +24,17 @@ pub const NEAR: &str = "0";
 /// The server's.
 pub const FAR: &str = "1";
 
+/// NPtcp's sizes, bytes, and how often each goes back and forth in a series.
+const SIZES: [&str; 6] = ["-l", "1", "-u", "65536", "-p", "0"];
+const REPEATS: [&str; 2] = ["-n", "150"];
+/// Those of them that have a row.
+const TOLD: [(f64, &str); 3] = [(64.0, "64 bytes"), (4096.0, "4 KiB"), (65_536.0, "64 KiB")];
+/// Pings of an idle guest, one a millisecond.
+const PINGS: usize = 300;
+
 /// The guests: image, arguments, network.
 const GUESTS: [(&str, &[&str], &str); 2] =
-    [("iperf", &[], "10.71.0"), ("netpipe", &["--set", "args=-l 64 -p 0"], "10.72.0")];
+    [("iperf", &[], "10.71.0"), ("netpipe", &["--set", "args=-l 1 -p 0"], "10.72.0")];
 const SERVERS: [&str; 2] = ["10.71.0.1", "10.72.0.1"];
 
 /// A segment of two ends.
@@ -171,61 +184,30 @@ impl Contestant {
         transfer(&self.namespace, self.servers[0], arguments)
     }
 
-    /// Microseconds one way for 64 bytes; a native receiver is on a processor of choice.
-    fn latency(&self, receiver: &str) -> f64 {
-        let size = ["-l", "64", "-u", "64", "-p", "0"];
+    /// Microseconds one way by size; a native receiver is on a processor of choice.
+    fn latencies(&self, receiver: &str) -> Latencies {
         let _receiver = self.other.as_ref().map(|other| {
-            let receiver =
-                start(&mut other.command(&[&["taskset", "-c", receiver, "NPtcp"][..], &size].concat()));
+            let words = [&["taskset", "-c", receiver, "NPtcp", "-o", "/dev/null"][..], &SIZES].concat();
+            let receiver = start(&mut other.command(&words));
             eventually("NPtcp listens", || run(&mut other.command(&["ss", "-tln"])).out.contains(":5002"));
             receiver
         });
         let client = ["taskset", "-c", NEAR, "NPtcp", "-o", "/dev/null", "-h", self.servers[1]];
-        let outcome = run(&mut self.namespace.command(&[&client[..], &size].concat()));
-        micros(&outcome.err).unwrap_or_else(|| stop(&format!("{}: NPtcp: {}", self.name, outcome.err), 1))
+        let outcome = run(&mut self.namespace.command(&[&client[..], &SIZES, &REPEATS].concat()));
+        let all = well(self.name, latencies(&outcome.err));
+        // Between two powers of two NPtcp measures one size more.
+        all.into_iter().filter(|(size, _)| (*size as u64).is_power_of_two()).collect()
     }
 }
 
-/// Microseconds of a line that NPtcp, or the guest that speaks as it does, prints for 64 bytes.
-fn micros(output: &str) -> Option<f64> {
-    let line = output.lines().rfind(|l| l.contains("64 bytes"))?;
-    line.split_whitespace().rev().nth(1)?.parse().ok()
+/// A result, or the end of the measurement.
+fn well<T>(what: &str, result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|e| stop(&format!("{what}: {e}"), 1))
 }
 
-/// Two guests at the ends of a wire: a receiver on CPU 1, and on CPU 0 the switch and, each time, a transmitter.
-struct Pair {
-    switch: Switch,
-    _receiver: Running,
-}
-
-impl Pair {
-    fn new() -> Self {
-        let port = |name: &str| {
-            format!(
-                "[ports.{name}]\nsegment = \"s\"\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\" }} }}\n"
-            )
-        };
-        let switch = Switch::new(&format!(
-            "[switch]\ncpus = [{NEAR}]\n[segments.s]\n{WIRE}{}{}",
-            port("receiver"),
-            port("transmitter")
-        ));
-        let net = switch.here("vhost-user=@/receiver.sock,ipv4=10.75.0.1/24");
-        let receiver = guest("netpipe", &net, &["--set", "args=-l 64 -p 0"]);
-        Self { switch, _receiver: receiver }
-    }
-
-    /// Microseconds one way for 64 bytes.
-    fn latency(&self) -> f64 {
-        let mut command = Command::new("taskset");
-        command.args(["-c", NEAR]).arg(program("microvisor-vmm"));
-        command.arg("--image").arg(root().join("target/images/netpipe"));
-        command.args(["--net", &self.switch.here("vhost-user=@/transmitter.sock,ipv4=10.75.0.2/24")]);
-        command.args(["--set", "args=-h 10.75.0.1 -l 64 -u 64 -p 0"]).stdin(Stdio::null());
-        let outcome = run(&mut command);
-        let said = format!("{}{}", outcome.out, outcome.err);
-        micros(&said).unwrap_or_else(|| stop(&format!("guest to guest: {said}"), 1))
-    }
+/// Microseconds one way for one of the sizes that have a row.
+fn at(latencies: &Latencies, bytes: f64) -> f64 {
+    latencies.iter().find(|(size, _)| *size == bytes).map_or(f64::NAN, |(_, micros)| *micros)
 }
 
 /// Processor time of the whole machine so far, seconds.
@@ -237,6 +219,79 @@ fn busy() -> f64 {
     words.iter().enumerate().filter(|(i, _)| ![3, 4].contains(i) && *i < 7).map(|(_, v)| v / 100.0).sum()
 }
 
+/// Measurements by name, in the order in which they were named first.
+#[derive(Default)]
+struct Table(Vec<(String, Sample)>);
+
+impl Table {
+    /// One more measurement of what `of` says, shown under `label`.
+    fn push(&mut self, of: String, label: &str, unit: Unit, value: f64) {
+        if let Some((_, sample)) = self.0.iter_mut().find(|(name, _)| *name == of) {
+            return sample.push(value);
+        }
+        let mut sample = Sample::new(label, unit);
+        sample.push(value);
+        self.0.push((of, sample));
+    }
+
+    /// The same of something that is compared with the native one of the round.
+    fn compare(&mut self, what: &str, unit: Unit, value: f64, native: f64) {
+        self.push(what.into(), what, unit, value);
+        self.push(format!("{what}/"), "  over veth in the same round", Unit::Times, value / native);
+    }
+}
+
+/// How evenly each contestant answers: for each size the 90th percentile of the rounds over the 10th, the worst of them.
+#[derive(Default)]
+struct Spread(Vec<(&'static str, Vec<Latencies>)>);
+
+impl Spread {
+    fn push(&mut self, name: &'static str, latencies: Latencies) {
+        match self.0.iter_mut().find(|(of, _)| *of == name) {
+            Some((_, rounds)) => rounds.push(latencies),
+            None => self.0.push((name, vec![latencies])),
+        }
+    }
+
+    fn samples(self) -> impl Iterator<Item = Sample> {
+        self.0.into_iter().map(|(name, rounds)| {
+            let sizes = rounds.first().into_iter().flatten().map(|(size, _)| *size);
+            let worst = sizes.map(|size| {
+                let values: Vec<f64> = rounds.iter().map(|round| at(round, size)).collect();
+                quantile(&values, 0.9) / quantile(&values, 0.1)
+            });
+            let what = format!("NPtcp, 1 byte to 64 KiB, p90 over p10, worst size: {name}");
+            let mut sample = Sample::new(what, Unit::Times);
+            sample.push(worst.fold(0.0, f64::max));
+            sample
+        })
+    }
+}
+
+/// A guest that is pinged from a namespace outside, and its kernel in its place (figure 7): microseconds there and back.
+fn outside(table: &mut Table) {
+    let uplink = Setup::new("switch", setup::Path::Uplink);
+    let polling = Setup { poll: Poll::Always, ..uplink };
+    let native = Setup::new("native", setup::Path::Veth { links: 1 });
+    let mut base = f64::NAN;
+    for (name, setup) in [("veth", native), ("guest, adaptive", uplink), ("guest, polling", polling)] {
+        let what = format!("Ping from outside, one a millisecond: {name}");
+        let median = well(&what, Testbed::new(&setup, Server::Ping).and_then(|t| ping(&t, PINGS)));
+        if name == "veth" {
+            base = median;
+            table.push(what.clone(), &what, Unit::Micros, median);
+        } else {
+            table.compare(&what, Unit::Micros, median, base);
+        }
+    }
+}
+
+/// Gigabits a second of 8 streams to a guest over a bond of two links without a limit.
+fn bond() -> f64 {
+    let setup = Setup::new("switch-bond", setup::Path::Bond { links: 2 });
+    well("bond", Testbed::new(&setup, Server::Iperf).and_then(|t| iperf(&t, 8, ["-t", SECONDS])))
+}
+
 /// All of it.
 pub fn measure(rounds: usize) -> Vec<Sample> {
     let contestants = [
@@ -246,47 +301,56 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         Contestant::switch("guest, switch, wire", WIRE, NEAR),
         Contestant::switch("guest, wire, switch on CPU 1", WIRE, FAR),
     ];
-    let transfers: [(&str, &[&str]); 4] = [
-        ("1 stream to it", &[]),
-        ("8 streams to it", &["-P", "8"]),
-        ("1 stream from it", &["-R"]),
-        ("8 streams from it", &["-P", "8", "-R"]),
-    ];
-    let mut samples = Vec::new();
-    for (what, _) in transfers {
-        for contestant in &contestants {
-            samples.push(Sample::new(format!("TCP, {what}: {}", contestant.name), Unit::Gigabits));
-            samples.push(Sample::new("  processors busy meanwhile", Unit::Cores));
-        }
-        for contestant in &contestants[1..] {
-            samples
-                .push(Sample::new(format!("  {} over veth in the same round", contestant.name), Unit::Times));
-        }
-    }
-    samples.push(Sample::new("NPtcp, 64 bytes one way: veth, both ends on one processor", Unit::Micros));
-    for contestant in &contestants {
-        samples.push(Sample::new(format!("NPtcp, 64 bytes one way: {}", contestant.name), Unit::Micros));
-    }
-    samples.push(Sample::new("NPtcp, 64 bytes one way: guest to guest, switch, wire", Unit::Micros));
     let pair = Pair::new();
-    for _ in 0..rounds {
-        let mut next = samples.iter_mut();
-        let mut push = |value| {
-            if let Some(sample) = next.next() {
-                sample.push(value);
+    let (mut table, mut spread) = (Table::default(), Spread::default());
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        let mut eight = f64::NAN;
+        for streams in ["1", "8", "32"] {
+            for (way, direction) in [("to", &[][..]), ("from", &["-R"][..])] {
+                let arguments = [&["-P", streams][..], direction].concat();
+                let mut native = f64::NAN;
+                for contestant in &contestants {
+                    let (rate, cores) = contestant.transfer(&arguments);
+                    let what = format!("TCP, {streams} streams {way} it: {}", contestant.name);
+                    if contestant.other.is_some() {
+                        native = rate;
+                        table.push(what.clone(), &what, Unit::Gigabits, rate);
+                    } else {
+                        table.compare(&what, Unit::Gigabits, rate, native);
+                    }
+                    table.push(format!("{what}#"), "  processors busy meanwhile", Unit::Cores, cores);
+                }
+                if (streams, way) == ("8", "to") {
+                    eight = native;
+                }
             }
-        };
-        for (_, arguments) in transfers {
-            let results = contestants.each_ref().map(|contestant| contestant.transfer(arguments));
-            results.iter().for_each(|(rate, cores)| {
-                push(*rate);
-                push(*cores);
-            });
-            results[1..].iter().for_each(|(rate, _)| push(rate / results[0].0));
         }
-        push(contestants[0].latency(NEAR));
-        contestants.iter().for_each(|contestant| push(contestant.latency(FAR)));
-        push(pair.latency());
+        table.compare("TCP, 8 streams to it: guest, bond of two veths", Unit::Gigabits, bond(), eight);
+        let one_way = |bytes: &str| format!("NPtcp, {bytes} one way");
+        let together = at(&contestants[0].latencies(NEAR), TOLD[0].0);
+        let what = format!("{}: veth, both ends on one processor", one_way(TOLD[0].1));
+        table.push(what.clone(), &what, Unit::Micros, together);
+        let mut native = Latencies::new();
+        for contestant in &contestants {
+            let all = contestant.latencies(FAR);
+            for (size, bytes) in TOLD {
+                let what = format!("{}: {}", one_way(bytes), contestant.name);
+                if contestant.other.is_some() {
+                    table.push(what.clone(), &what, Unit::Micros, at(&all, size));
+                } else {
+                    table.compare(&what, Unit::Micros, at(&all, size), at(&native, size));
+                }
+            }
+            if contestant.other.is_some() {
+                native.clone_from(&all);
+            }
+            spread.push(contestant.name, all);
+        }
+        let what = format!("{}: guest to guest, switch, wire", one_way(TOLD[0].1));
+        table.compare(&what, Unit::Micros, pair.latency(), at(&native, TOLD[0].0));
+        table.compare("TCP, 8 streams: guest to guest, switch, wire", Unit::Gigabits, pair.rate(), eight);
+        outside(&mut table);
     }
-    samples
+    table.0.into_iter().map(|(_, sample)| sample).chain(spread.samples()).collect()
 }

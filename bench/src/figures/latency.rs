@@ -50,7 +50,7 @@ pub const CONFIGURATIONS: Sizes = Sizes {
     ],
     compared: &[
         HOW,
-        "Native: a veth pair. Bridge: veth pair, the kernel's bridge, veth pair. Point-to-point: a segment of two ports where nothing is learned. Polling: guest --poll always, switch polling = \"always\"; sleeping: --poll 0 and \"never\"; otherwise adaptive (50 microseconds). Offloads off: offload=off. MTU 1500 unless named.",
+        "Native: a veth pair. Bridge: veth pair, the kernel's bridge, veth pair. Point-to-point: a segment of two ports where nothing is learned. Polling: guest --poll always, switch polling = \"always\"; sleeping: --poll 0 and \"never\"; otherwise adaptive (learned, up to 100 microseconds). Offloads off: offload=off. MTU 1500 unless named.",
     ],
 };
 
@@ -150,7 +150,7 @@ pub fn outside(run: &mut Run) -> Result<Draft, Error> {
     let compared = vec![
         format!("{count} pings of 56 bytes, one a millisecond, from a namespace that stands for another host; the median is one value. 50 before them are not counted."),
         "The cable is a veth pair. Native: its other end is in the server's namespace. Bridge: the kernel's bridge is between. TAP: the bridge and a TAP of the monitor. Switch: the cable's end is the switch's uplink (AF_PACKET), and the guest has a vhost-user port. A guest answers by Click (ICMPPingResponder), the others by their kernel, which does so on the load's CPU and wakes nobody.".into(),
-        "Adaptive: guest and switch look for packets for 50 microseconds before they sleep, which is less than the time between two pings; polling: always; sleeping: never.".into(),
+        "Adaptive: guest and switch look for packets for a while that they learn before they sleep, and a guest expects what comes regularly; polling: always; sleeping: never.".into(),
         how_often(run),
     ];
     let inside = "A stock hypervisor is compared within the host alone (figures 2, 4, 5, 8 and 9).";
@@ -195,7 +195,7 @@ pub fn inside(run: &mut Run) -> Result<Draft, Error> {
     let compared = vec![
         format!("{SMALL} bytes over TCP and back, {count} times: twice what NPtcp, or the netpipe guest, gives as its one-way time, the best of three series."),
         "Between two guests: the sender is on the load's CPU with the switch, so that three work on as many CPUs as the host has for them.".into(),
-        "Native: a veth pair between two namespaces. Adaptive: guest and switch look for packets for 50 microseconds before they sleep; polling: always; sleeping: never.".into(),
+        "Native: a veth pair between two namespaces. Adaptive: guest and switch look for packets for a while that they learn before they sleep; polling: always; sleeping: never.".into(),
         how_often(run),
     ];
     let groups = vec![

@@ -70,7 +70,8 @@ pub fn nptcp_of_guest(testbed: &Testbed, setup: &Setup, size: u32, repeats: u32)
     latencies(&said("the netpipe guest", &mut command)?.out)
 }
 
-fn latencies(text: &str) -> Result<Latencies, Error> {
+/// What NPtcp, or the guest that speaks as it does, has printed.
+pub fn latencies(text: &str) -> Result<Latencies, Error> {
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let bytes = words.iter().position(|w| *w == "bytes")?;

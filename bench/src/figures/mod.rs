@@ -9,11 +9,11 @@ mod data;
 mod draw;
 mod instantiation;
 mod latency;
-mod load;
+pub mod load;
 mod page;
 mod redis;
 mod rounds;
-mod testbed;
+pub mod testbed;
 mod throughput;
 mod timelines;
 

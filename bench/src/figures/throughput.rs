@@ -48,7 +48,7 @@ const fn link(of: Setup) -> Setup {
 }
 
 const HOW: &str = "iperf3 in a namespace sends over TCP to the guest, or to iperf3 in a second namespace; what arrived is counted.";
-const DEFAULTS: &str = "Unless named otherwise: checksum and segmentation offloads on (offload=on), MTU 1500, adaptive polling (guest: --poll 50, switch: polling = \"adaptive\"), queues of 256. Polling: --poll always, polling = \"always\". Sleeping: --poll 0, polling = \"never\". Offloads off: offload=off at the guest and at the switch's ports.";
+const DEFAULTS: &str = "Unless named otherwise: checksum and segmentation offloads on (offload=on), MTU 1500, adaptive polling (guest: --poll 100, switch: polling = \"adaptive\"), queues of 256. Polling: --poll always, polling = \"always\". Sleeping: --poll 0, polling = \"never\". Offloads off: offload=off at the guest and at the switch's ports.";
 
 /// Figure 1.
 pub const BONDING: Throughput = Throughput {
