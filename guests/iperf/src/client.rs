@@ -125,7 +125,8 @@ impl Client<'_> {
         }
         let mut sockets = Vec::new();
         for _ in 0..parameters.parallel {
-            let mut socket = connect(self.stack, self.server, flow::buffer_bytes(parameters)).await?;
+            let bytes = flow::buffer_bytes(parameters, !parameters.reverse);
+            let mut socket = connect(self.stack, self.server, bytes).await?;
             socket.write_all(&self.cookie).await?;
             sockets.push(socket);
         }

@@ -24,13 +24,16 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const BUFFERS: usize = 24 << 20;
 /// Buffers of one stream in each direction, bytes.
 const BUFFER_MINIMUM: usize = 128 << 10;
+/// See [`BUFFER_MINIMUM`]. What has arrived lies in the device's buffers for the most part, and a large window keeps the peer
+/// going; what is to be sent had better stay in a processor's cache.
+const RECEIVED_MAXIMUM: usize = 4 << 20;
 /// See [`BUFFER_MINIMUM`].
-const BUFFER_MAXIMUM: usize = 1 << 20;
+const SENT_MAXIMUM: usize = 1 << 20;
 
-/// Bytes of each buffer of a stream.
-pub fn buffer_bytes(parameters: &Parameters) -> usize {
+/// Bytes of each buffer of a stream that is sent or received here.
+pub fn buffer_bytes(parameters: &Parameters, sends: bool) -> usize {
     let share = BUFFERS / 2 / (parameters.parallel.max(1) as usize);
-    let most = share.clamp(BUFFER_MINIMUM, BUFFER_MAXIMUM);
+    let most = share.clamp(BUFFER_MINIMUM, if sends { SENT_MAXIMUM } else { RECEIVED_MAXIMUM });
     match parameters.window {
         0 => most,
         window => most.min(window.max(2048) as usize),

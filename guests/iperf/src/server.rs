@@ -83,7 +83,7 @@ impl Session<'_> {
     }
 
     async fn tcp(&mut self, test: &Test, cookie: &[u8; COOKIE]) -> Result<(Results, Results), Failure> {
-        let bytes = flow::buffer_bytes(&test.parameters);
+        let bytes = flow::buffer_bytes(&test.parameters, test.parameters.reverse);
         let waiting = (0..test.parameters.parallel).map(|_| TcpSocket::new(self.stack, bytes));
         let streams = RefCell::new(Vec::new());
         let (stack, port) = (self.stack, self.port);

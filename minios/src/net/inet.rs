@@ -93,7 +93,14 @@ impl Inet {
             bytes += packet.len();
             match frame::parse(packet, &self.addresses) {
                 frame::Frame::Segment(ends, segment, data) => {
-                    self.tcp.input(&ends, &segment, data, now, &mut carrier, &mut welcome);
+                    let keeper = self.tcp.input(&ends, &segment, data, now, &mut carrier, &mut welcome);
+                    let place = data.as_ptr().addr() - packet.as_ptr().addr();
+                    let place = place..place + data.len();
+                    if let Some(connection) = keeper.and_then(|number| self.tcp.get_mut(number))
+                        && let Some(buffer) = self.phy.lend(place)
+                    {
+                        connection.keep(buffer);
+                    }
                 }
                 frame::Frame::Useless => {}
                 frame::Frame::Other => {

@@ -9,6 +9,8 @@ pub mod checksum;
 #[cfg(feature = "tcpip")]
 mod inet;
 #[cfg(feature = "tcpip")]
+mod lent;
+#[cfg(feature = "tcpip")]
 pub mod listener;
 #[cfg(feature = "tcpip")]
 mod neighbours;

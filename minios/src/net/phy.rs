@@ -9,6 +9,7 @@
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
 //! | `MRG_RXBUF` | | page-sized buffers, several a packet, in guests with a small heap |
 
+use super::lent::{Lender, Lent};
 use super::neighbours::Neighbours;
 use super::queue::{Frame, PacketQueue};
 use super::tcp::connection::Ends;
@@ -21,6 +22,7 @@ use crate::idle::Source;
 use abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, MARK_FIRST_PACKET, NetDevice};
 use abi::net::*;
 use alloc::vec::Vec;
+use core::ops::Range;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress};
@@ -40,6 +42,8 @@ const POSTED_BYTES: usize = 1 << 20;
 const ROOMY: u64 = 32 << 20;
 /// Neighbours that smoltcp knows at the most.
 pub(super) const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
+/// Packets of fewer bytes are not worth a buffer of their own for as long as nobody has read them.
+const LENT_LEAST: usize = 16 << 10;
 /// Frames kept for the next packets, of each size.
 const KEPT: usize = 64;
 /// Large packets of TCP that the device has at a time: more would only wait there.
@@ -71,6 +75,8 @@ impl Phy {
             current: Packet::None,
             merged: Vec::new(),
             introduction: Vec::new(),
+            lender: Lender::default(),
+            replacement: None,
         };
         // A small guest does without many large buffers.
         let bytes = if roomy { POSTED_LARGE * most } else { POSTED_BYTES };
@@ -117,13 +123,20 @@ impl Phy {
 
     /// The packet at hand, and what carries answers of TCP.
     pub(super) fn at_hand(&mut self, now: Instant) -> (&[u8], Carrier<'_>) {
+        let lends = self.receiver.can_lend();
         let carrier = Carrier {
+            lends,
             info: self.info,
             transmitter: &mut self.transmitter,
             neighbours: &mut self.neighbours,
             now,
         };
         (self.receiver.bytes(), carrier)
+    }
+
+    /// Lets go of the buffer that the packet at hand is in, of which these bytes count. `None` if it did not say that it would.
+    pub(super) fn lend(&mut self, bytes: Range<usize>) -> Option<Lent> {
+        self.receiver.lend(bytes)
     }
 
     /// The packet at hand as a device that has nothing else.
@@ -179,6 +192,10 @@ struct Receiver {
     merged: Vec<u8>,
     /// What is said of the sender of the packet at hand, before the packet itself; empty if nothing is.
     introduction: Vec<u8>,
+    /// Lends buffers to connections.
+    lender: Lender,
+    /// What takes the place of the buffer at hand if that is kept.
+    replacement: Option<Frame>,
 }
 
 impl Receiver {
@@ -215,6 +232,33 @@ impl Receiver {
     fn post(&mut self, mut frame: Frame) {
         frame.set_length(frame.capacity());
         let _ = self.queue.put(frame);
+    }
+
+    /// Whether the buffer of the packet at hand can be kept: it is large, and another can take its place.
+    fn can_lend(&mut self) -> bool {
+        let Packet::One(frame) = &self.current else { return false };
+        if frame.bytes().len() < LENT_LEAST || self.is_introduced() {
+            return false;
+        }
+        if self.replacement.is_none() {
+            self.replacement = self.lender.replacement(frame.capacity());
+        }
+        self.replacement.is_some()
+    }
+
+    /// Lends the buffer of the packet at hand, of whose packet these bytes count.
+    fn lend(&mut self, bytes: Range<usize>) -> Option<Lent> {
+        let replacement = self.replacement.take()?;
+        match core::mem::replace(&mut self.current, Packet::None) {
+            Packet::One(frame) => {
+                self.post(replacement);
+                Some(self.lender.lend(frame, bytes.start + HEADER..bytes.end + HEADER))
+            }
+            other => {
+                (self.current, self.replacement) = (other, Some(replacement));
+                None
+            }
+        }
     }
 
     /// Gives the buffer of the packet at hand back to the device.
@@ -490,6 +534,8 @@ impl<'p> phy::Device for Single<'p> {
 
 /// Carries TCP's segments.
 pub(super) struct Carrier<'a> {
+    /// Whether the buffer of the packet at hand can be kept.
+    lends: bool,
     info: &'static NetDevice,
     transmitter: &'a mut Transmitter,
     neighbours: &'a mut Neighbours,
@@ -508,6 +554,10 @@ impl Carrier<'_> {
 }
 
 impl Link for Carrier<'_> {
+    fn lends(&self) -> bool {
+        self.lends
+    }
+
     fn largest(&self, ends: &Ends) -> u32 {
         frame::payload(ends, if self.cuts(ends) { 65_535 } else { self.info.mtu.into() })
     }

@@ -7,6 +7,7 @@ use super::segment::Block;
 use super::sender::Sender;
 use super::seq::Seq;
 use crate::clock::Instant;
+use crate::net::lent::Lent;
 use core::task::Waker;
 use core::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
@@ -147,6 +148,8 @@ pub struct Connection {
     pub(super) orphan: bool,
     /// A program knows of it.
     pub known: bool,
+    /// What came last is to be kept in its buffer.
+    pub(super) keeps: bool,
     /// It has ended with something written that the peer has not acknowledged.
     pub(super) undelivered: bool,
     /// Bytes read since when, for the size of the window.
@@ -195,6 +198,7 @@ impl Connection {
             patience: Patience::default(),
             orphan: false,
             known: state == State::SynSent,
+            keeps: false,
             undelivered: false,
             read: (0, now),
             reader: None,
@@ -340,6 +344,16 @@ impl Connection {
             self.receive.raise_limit(read.saturating_mul(4).max(limit).min(self.receive_maximum));
         }
         self.read = (0, now);
+    }
+
+    /// Whether the buffer of the segment that came last is to be kept, by [`Connection::keep`].
+    pub(super) fn keeps(&mut self) -> bool {
+        core::mem::take(&mut self.keeps)
+    }
+
+    /// Takes the buffer of the segment that came last.
+    pub fn keep(&mut self, buffer: Lent) {
+        self.receive.keep(buffer);
     }
 
     /// Whether the program may write.

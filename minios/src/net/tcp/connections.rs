@@ -244,7 +244,7 @@ impl Connections {
     }
 
     /// Takes a segment in. `welcome` says what becomes of a peer that asks for a connection to a port, given how many are
-    /// open.
+    /// open. The number of the connection that keeps the buffer which the link lends, if one does.
     pub fn input(
         &mut self,
         ends: &Ends,
@@ -253,7 +253,8 @@ impl Connections {
         now: Instant,
         link: &mut impl Link,
         welcome: impl FnOnce(u16, usize) -> Welcome,
-    ) {
+    ) -> Option<usize> {
+        let mut keeper = None;
         let asks = segment.flags & (SYN | ACK | RST | FIN) == SYN;
         let answer = match self.find(ends) {
             // The peer has forgotten what it asked for, and asks again.
@@ -262,7 +263,12 @@ impl Connections {
                 self.input_unknown(ends, segment, data, now, welcome)
             }
             Some(number) => {
-                let answer = self.get_mut(number).and_then(|connection| connection.input(segment, data, now));
+                let lent = link.lends();
+                let answer = self.get_mut(number).and_then(|connection| {
+                    let answer = connection.input(segment, data, lent, now);
+                    keeper = connection.keeps().then_some(number);
+                    answer
+                });
                 self.settle(number, now);
                 self.touch(number);
                 answer
@@ -273,6 +279,7 @@ impl Connections {
             // As if it had been lost, if there is no room.
             let _ = link.send(ends, &answer, (&[], &[]), 0);
         }
+        keeper
     }
 
     fn is_other(&self, number: usize, segment: &Segment) -> bool {

@@ -51,12 +51,13 @@ impl Connection {
         self.agree_on_mss(syn.mss);
     }
 
-    /// Takes a segment in. What to answer at once: a reset, if it cannot belong to this connection.
-    pub fn input(&mut self, segment: &Segment, data: &[u8], now: Instant) -> Option<Segment> {
+    /// Takes a segment in. What to answer at once: a reset, if it cannot belong to this connection. `lent`: its buffer can be
+    /// kept (see [`Connection::keep`]).
+    pub fn input(&mut self, segment: &Segment, data: &[u8], lent: bool, now: Instant) -> Option<Segment> {
         match self.state {
             State::Closed | State::TimeWait => None,
             State::SynSent => self.input_asking(segment, data, now),
-            _ => self.input_synchronised(segment, data, now),
+            _ => self.input_synchronised(segment, data, lent, now),
         }
     }
 
@@ -105,7 +106,13 @@ impl Connection {
     }
 
     /// In every state in which the peer's sequence numbers are known (RFC 9293 section 3.10.7.4).
-    fn input_synchronised(&mut self, segment: &Segment, data: &[u8], now: Instant) -> Option<Segment> {
+    fn input_synchronised(
+        &mut self,
+        segment: &Segment,
+        data: &[u8],
+        lent: bool,
+        now: Instant,
+    ) -> Option<Segment> {
         if self.state == State::SynReceived && segment.has(SYN) && segment.seq == self.peer_first {
             // The answer was lost; or both have asked at a time.
             self.syn_at = Some(now);
@@ -144,7 +151,7 @@ impl Connection {
             return None;
         }
         if !data.is_empty() || segment.has(FIN) {
-            self.input_data(segment, data, now);
+            self.input_data(segment, data, lent, now);
         }
         None
     }
@@ -240,7 +247,7 @@ impl Connection {
         true
     }
 
-    fn input_data(&mut self, segment: &Segment, data: &[u8], now: Instant) {
+    fn input_data(&mut self, segment: &Segment, data: &[u8], lent: bool, now: Instant) {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             // The end has come before: only a copy of what was sent then can follow.
             self.ack_now = !self.is_over();
@@ -251,7 +258,8 @@ impl Connection {
             return self.abort();
         }
         let start = segment.seq + u32::from(segment.has(SYN));
-        let taken = self.receive.insert(start, data);
+        let taken = self.receive.insert(start, data, lent);
+        self.keeps = taken.kept;
         if segment.has(FIN) {
             self.receive.end_at(start + data.len() as u32);
         }

@@ -38,6 +38,11 @@ impl Blocked {
 
 /// What carries segments.
 pub trait Link {
+    /// Whether the buffer that the packet at hand is in can be kept.
+    fn lends(&self) -> bool {
+        false
+    }
+
     /// Most bytes of data and TCP header that one packet to these ends may have.
     fn largest(&self, ends: &Ends) -> u32;
 

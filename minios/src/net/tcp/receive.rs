@@ -1,8 +1,11 @@
-//! What has arrived: bytes for the program in order, and bytes beyond a gap, each in its place.
+//! What has arrived: bytes for the program in order, and bytes beyond a gap, each in its place. Large segments in order stay
+//! in the buffers that the device has filled, ahead of all others, until the program has read them.
 
 use super::ring::Ring;
 use super::segment::{BLOCKS, Block};
 use super::seq::Seq;
+use crate::net::lent::Lent;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// Ranges beyond a gap that are kept apart at the most: what would be one more is dropped, and sent again.
@@ -19,10 +22,16 @@ pub struct Taken {
     pub gap: bool,
     /// There was no memory, or no room in the window, for all of it.
     pub dropped: bool,
+    /// It was not copied: [`ReceiveQueue::keep`] takes the buffer that it is in.
+    pub kept: bool,
 }
 
 /// A queue of bytes that have arrived.
 pub struct ReceiveQueue {
+    /// What the program reads first, where it came.
+    kept: VecDeque<Lent>,
+    /// How many bytes these are.
+    kept_bytes: u32,
     ring: Ring,
     /// Number of the next byte that is waited for.
     next: Seq,
@@ -41,8 +50,8 @@ pub struct ReceiveQueue {
 impl ReceiveQueue {
     /// An empty queue whose first byte will be `next`.
     pub fn new(next: Seq, limit: u32) -> Self {
-        let (ring, ranges) = (Ring::default(), Vec::new());
-        Self { ring, next, ready: 0, limit, ranges, recent: [next; BLOCKS], end: None }
+        let (ring, ranges, kept) = (Ring::default(), Vec::new(), VecDeque::new());
+        Self { kept, kept_bytes: 0, ring, next, ready: 0, limit, ranges, recent: [next; BLOCKS], end: None }
     }
 
     /// The first byte will be `next`: nothing has come yet.
@@ -89,7 +98,7 @@ impl ReceiveQueue {
     /// Takes the memory for all that may be held, while nothing is beyond a gap; whether there is so much.
     pub fn reserve(&mut self) -> bool {
         let limit = self.limit as usize;
-        self.ranges.is_empty() && self.ring.reserve(limit, self.ready as usize, limit)
+        self.ranges.is_empty() && self.ring.reserve(limit, self.copied() as usize, limit)
     }
 
     /// Whether everything that the peer sends has come.
@@ -105,8 +114,19 @@ impl ReceiveQueue {
         }
     }
 
-    /// Takes a segment's bytes in.
-    pub fn insert(&mut self, seq: Seq, bytes: &[u8]) -> Taken {
+    /// Bytes in the ring that the program can read.
+    fn copied(&self) -> u32 {
+        self.ready - self.kept_bytes
+    }
+
+    /// Takes the buffer of the segment that was taken in last, and not copied.
+    pub fn keep(&mut self, buffer: Lent) {
+        self.kept.push_back(buffer);
+    }
+
+    /// Takes a segment's bytes in. They are not copied if they are in a buffer that is to be `lent`, are in order, and there
+    /// is nothing in the ring: then the buffer is to be given to [`ReceiveQueue::keep`].
+    pub fn insert(&mut self, seq: Seq, bytes: &[u8], lent: bool) -> Taken {
         let mut taken = Taken { gap: !self.ranges.is_empty(), ..Taken::default() };
         let last = seq + bytes.len() as u32;
         let edge = self.end.unwrap_or(self.next + self.window()).min(self.next + self.window());
@@ -118,9 +138,22 @@ impl ReceiveQueue {
         if !from.before(to) {
             return taken;
         }
+        if lent
+            && (from, to) == (self.next, last)
+            && from == seq
+            && self.copied() == 0
+            && self.ranges.is_empty()
+            && self.kept.try_reserve(1).is_ok()
+        {
+            taken.kept = true;
+            taken.ready = self.advance(to);
+            self.kept_bytes += taken.ready;
+            return taken;
+        }
         let bytes = &bytes[from.since(seq) as usize..to.since(seq) as usize];
-        let position = (self.ready + from.since(self.next)) as usize;
-        let used = (self.ready + self.ranges.last().map_or(0, |range| range.end.since(self.next))) as usize;
+        let position = (self.copied() + from.since(self.next)) as usize;
+        let used =
+            (self.copied() + self.ranges.last().map_or(0, |range| range.end.since(self.next))) as usize;
         if !self.ring.reserve(position + bytes.len(), used, self.limit as usize) {
             taken.dropped = true;
             return taken;
@@ -194,19 +227,35 @@ impl ReceiveQueue {
 
     /// Bytes that can be read, those that lie in one piece.
     pub fn piece(&self) -> &[u8] {
-        self.ring.slices(0, self.ready as usize).0
+        match self.kept.front() {
+            Some(buffer) => buffer.bytes(),
+            None => self.ring.slices(0, self.copied() as usize).0,
+        }
     }
 
     /// The program has read so many bytes.
     pub fn consume(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.ready as usize);
+        let mut bytes = bytes.min(self.ready as usize);
         self.ready -= bytes as u32;
-        self.ring.consume(bytes, self.ready == 0 && self.ranges.is_empty());
+        while let Some(buffer) = self.kept.front_mut() {
+            let here = bytes.min(buffer.bytes().len());
+            buffer.consume(here);
+            bytes -= here;
+            self.kept_bytes -= here as u32;
+            if !buffer.bytes().is_empty() {
+                return;
+            }
+            self.kept.pop_front();
+        }
+        if bytes > 0 {
+            self.ring.consume(bytes, self.copied() == 0 && self.ranges.is_empty());
+        }
     }
 
     /// Drops what is there: nobody will read it.
     pub fn discard(&mut self) {
         (self.ready, self.ranges) = (0, Vec::new());
+        (self.kept, self.kept_bytes) = (VecDeque::new(), 0);
         self.ring.release();
     }
 }
@@ -214,6 +263,8 @@ impl ReceiveQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::lent::Lender;
+    use crate::net::queue::Frame;
     use proptest::prelude::*;
 
     fn byte(seq: Seq) -> u8 {
@@ -231,15 +282,22 @@ mod tests {
         #[test]
         fn bytes_are_read_in_order(
             first in any::<u32>(),
-            parts in prop::collection::vec((0u32..6000, 1u32..1500, 0usize..3000), 1..200),
+            parts in prop::collection::vec((0u32..6000, 1u32..1500, 0usize..3000, any::<bool>()), 1..200),
         ) {
             let first = Seq(first);
             let mut queue = ReceiveQueue::new(first, 5000);
+            let lender = Lender::default();
             let mut read = first;
-            for (offset, length, take) in parts {
-                let start = queue.next() + offset - 1000;
+            for (offset, length, take, lent) in parts {
+                let start = if lent { queue.next() } else { queue.next() + offset - 1000 };
                 let before = (queue.next(), queue.ready());
-                let taken = queue.insert(start, &segment(start, length));
+                let bytes = segment(start, length);
+                let taken = queue.insert(start, &bytes, lent);
+                if taken.kept {
+                    let mut frame = Frame::new(bytes.len() + 12).unwrap();
+                    frame.bytes_mut()[12..].copy_from_slice(&bytes);
+                    queue.keep(lender.lend(frame, 12..12 + bytes.len()));
+                }
                 prop_assert_eq!(queue.ready(), before.1 + taken.ready);
                 prop_assert_eq!(queue.next(), before.0 + taken.ready);
                 prop_assert!(queue.ready() <= 5000 && queue.ring.capacity() <= 8192);
@@ -261,16 +319,16 @@ mod tests {
     fn blocks_are_told_latest_first_and_duplicates_are_seen() {
         let mut queue = ReceiveQueue::new(Seq(0), 10_000);
         for start in [1000, 3000, 5000, 7000] {
-            assert!(queue.insert(Seq(start), &[0; 500]).gap);
+            assert!(queue.insert(Seq(start), &[0; 500], false).gap);
         }
         let starts: Vec<u32> = queue.blocks().map(|block| block.start.0).collect();
         assert_eq!(starts, [7000, 5000, 3000]);
-        let taken = queue.insert(Seq(1400), &[0; 200]);
+        let taken = queue.insert(Seq(1400), &[0; 200], false);
         assert_eq!(taken.duplicate, Some(Block { start: Seq(1400), end: Seq(1500) }));
         let starts: Vec<u32> = queue.blocks().map(|block| block.start.0).collect();
         assert_eq!(starts, [1000, 7000, 5000]);
-        assert_eq!(queue.insert(Seq(0), &[0; 1000]).ready, 1600);
-        let taken = queue.insert(Seq(500), &[0; 100]);
+        assert_eq!(queue.insert(Seq(0), &[0; 1000], false).ready, 1600);
+        let taken = queue.insert(Seq(500), &[0; 100], false);
         assert_eq!(taken.duplicate, Some(Block { start: Seq(500), end: Seq(600) }));
     }
 
@@ -279,8 +337,8 @@ mod tests {
         let mut queue = ReceiveQueue::new(Seq(10), 1000);
         queue.end_at(Seq(30));
         assert!(!queue.is_finished());
-        queue.insert(Seq(20), &[0; 50]);
-        queue.insert(Seq(10), &[0; 10]);
+        queue.insert(Seq(20), &[0; 50], false);
+        queue.insert(Seq(10), &[0; 10], false);
         assert!(queue.is_finished());
         assert_eq!((queue.ready(), queue.next()), (20, Seq(31)));
     }
@@ -289,7 +347,7 @@ mod tests {
     fn ranges_are_bounded() {
         let mut queue = ReceiveQueue::new(Seq(0), 1 << 20);
         for n in 0..2 * RANGES as u32 {
-            queue.insert(Seq(10 + 10 * n), &[0; 1]);
+            queue.insert(Seq(10 + 10 * n), &[0; 1], false);
         }
         assert_eq!(queue.ranges.len(), RANGES);
     }
