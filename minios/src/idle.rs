@@ -1,11 +1,12 @@
 //! Waiting: poll for a bounded while, then sleep until a source is signalled.
 //!
 //! Sleeping and waking cost the host two exits and a kick (about 120 µs where that is slowest), so a guest that
-//! expects work soon looks for it first. How long it looks adapts: as long as the boot page allows while looking
-//! pays, half as long after each time that it did not, down to nothing.
+//! expects work soon looks for it first. How long it looks, and whether it wakes ahead of work that comes regularly,
+//! is learned ([`crate::polling`]), up to what the boot page allows.
 
 use crate::clock::{self, Instant};
 use crate::global::Global;
+use crate::polling::Polling;
 use crate::{boot, control, heap, registers};
 use abi::boot::{COUNTER_HEAP_USED, COUNTER_YIELDS, POLL_ALWAYS};
 use core::time::Duration;
@@ -20,32 +21,7 @@ pub trait Source {
     fn disarm(&mut self);
 }
 
-/// How long to poll before the next sleep: adaptive, like `halt_poll_ns` of KVM.
-#[derive(Debug)]
-struct PollWindow {
-    /// The limit from the boot page.
-    maximum: Duration,
-    /// How long the next poll lasts, from zero to `maximum`.
-    current: Duration,
-}
-
-impl PollWindow {
-    /// Work came while polling.
-    fn found_work(&mut self) {
-        self.current = self.maximum;
-    }
-
-    /// No work came while polling; the sleep after it took `sleep`.
-    fn slept(&mut self, sleep: Duration) {
-        // A sleep hardly longer than polling may last would have been saved by polling a little longer.
-        self.current = if sleep <= self.maximum { self.maximum } else { self.current / 2 };
-        if self.current < Duration::from_micros(1) {
-            self.current = Duration::ZERO;
-        }
-    }
-}
-
-static POLL_WINDOW: Global<Option<PollWindow>> = Global::new(None);
+static POLLING: Global<Option<Polling>> = Global::new(None);
 static SLEPT: Global<Duration> = Global::new(Duration::ZERO);
 
 /// How long the guest has slept so far.
@@ -53,67 +29,92 @@ pub fn slept() -> Duration {
     SLEPT.with(|slept| *slept)
 }
 
+fn has_work(sources: &[&mut dyn Source]) -> bool {
+    control::has_work() || sources.iter().any(|s| s.has_work())
+}
+
+/// How a poll ended, and when.
+enum Polled {
+    Work(Instant),
+    Deadline,
+    Nothing,
+}
+
+/// Looks for work until then.
+fn poll(sources: &[&mut dyn Source], until: Instant, deadline: Option<Instant>) -> Polled {
+    loop {
+        let work = has_work(sources);
+        let now = clock::now();
+        if work {
+            return Polled::Work(now);
+        }
+        if deadline.is_some_and(|d| d <= now) {
+            return Polled::Deadline;
+        }
+        if now >= until {
+            return Polled::Nothing;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Sleeps until a source is signalled, or until the deadline; how long, and until when. `None`: there was work already.
+fn sleep(sources: &mut [&mut dyn Source], deadline: Option<Instant>) -> Option<(Duration, Instant)> {
+    sources.iter_mut().for_each(|s| s.arm());
+    control::want_wakeup(true);
+    // Each `arm` and `wait` ends in a full fence: whoever publishes from here on sees that a wake-up is wanted.
+    let slept = (!has_work(sources)).then(|| {
+        boot::add_to_counter(COUNTER_YIELDS, 1);
+        boot::set_counter(COUNTER_HEAP_USED, heap::used() as u64);
+        let asleep = clock::now();
+        registers::yield_until(deadline.map(clock::tsc_at));
+        let now = clock::now();
+        let sleep = now.since(asleep);
+        SLEPT.with(|slept| *slept += sleep);
+        (sleep, now)
+    });
+    control::want_wakeup(false);
+    sources.iter_mut().for_each(|s| s.disarm());
+    slept
+}
+
 /// Waits until a source or the control ring has work, or until the deadline. The control ring's work is done by
 /// [`control::poll`], which also says whether a stop was requested.
 pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
     control::flush_doorbell();
     let maximum = boot::page().poll_ns;
-    let window = POLL_WINDOW.with(|p| {
-        let maximum = Duration::from_nanos(maximum.into());
-        p.get_or_insert(PollWindow { maximum, current: maximum }).current
-    });
-    let has_work = |sources: &[&mut dyn Source]| control::has_work() || sources.iter().any(|s| s.has_work());
-    let start = clock::now();
-    let until = start + window;
-    loop {
-        if has_work(sources) {
-            POLL_WINDOW.with(|p| p.as_mut().map(PollWindow::found_work));
-            return;
-        }
-        let now = clock::now();
-        if deadline.is_some_and(|d| d <= now) {
-            return;
-        }
-        if maximum != POLL_ALWAYS && now >= until {
-            break;
-        }
-        core::hint::spin_loop();
+    let learned = |work: &mut dyn FnMut(&mut Polling)| {
+        POLLING.with(|p| work(p.get_or_insert_with(|| Polling::new(maximum.into()))));
+    };
+    let (begun, mut window) = (clock::now(), 0);
+    learned(&mut |p| window = p.window());
+    let until = if maximum == POLL_ALWAYS { Instant(u64::MAX) } else { Instant(begun.0 + window) };
+    match poll(sources, until, deadline) {
+        Polled::Work(now) => return learned(&mut |p| p.found(now.0 - begun.0)),
+        Polled::Deadline => return,
+        Polled::Nothing => {}
     }
 
     heap::offer_free_memory(control::send_free_ranges);
-    sources.iter_mut().for_each(|s| s.arm());
-    control::want_wakeup(true);
-    // Each `arm` and `wait` ends in a full fence: whoever publishes from here on sees that a wake-up is wanted.
-    if !has_work(sources) {
-        boot::add_to_counter(COUNTER_YIELDS, 1);
-        boot::set_counter(COUNTER_HEAP_USED, heap::used() as u64);
-        let asleep = clock::now();
-        registers::yield_until(deadline.map(clock::tsc_at));
-        let sleep = clock::now().since(asleep);
-        SLEPT.with(|slept| *slept += sleep);
-        POLL_WINDOW.with(|p| p.as_mut().map(|p| p.slept(sleep)));
+    let mut expected = None;
+    if maximum > 0 {
+        learned(&mut |p| expected = p.expected(clock::now().0));
     }
-    control::want_wakeup(false);
-    sources.iter_mut().for_each(|s| s.disarm());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn polling_ends_when_it_does_not_pay_and_returns_when_it_would_have() {
-        let maximum = Duration::from_micros(20);
-        let mut window = PollWindow { maximum, current: maximum };
-        for _ in 0..10 {
-            window.slept(Duration::from_secs(1));
+    if let Some((early, late)) = expected.filter(|(early, _)| deadline.is_none_or(|d| d.0 > *early)) {
+        let Some((sleep, now)) = sleep(sources, Some(Instant(early))) else { return };
+        if has_work(sources) {
+            return learned(&mut |p| p.slept(window, sleep.as_nanos() as u64, now.0));
         }
-        assert_eq!(window.current, Duration::ZERO);
-        window.slept(Duration::from_micros(15));
-        assert_eq!(window.current, maximum);
-        window.slept(Duration::from_secs(1));
-        assert!(window.current < maximum);
-        window.found_work();
-        assert_eq!(window.current, maximum);
+        learned(&mut |p| p.woke_ahead(early, now.0));
+        match poll(sources, Instant(late), deadline) {
+            Polled::Work(now) => return learned(&mut |p| p.met(now.0)),
+            Polled::Deadline => return,
+            Polled::Nothing => learned(&mut Polling::missed),
+        }
+    }
+    if let Some((sleep, now)) = sleep(sources, deadline)
+        && has_work(sources)
+    {
+        learned(&mut |p| p.slept(window, sleep.as_nanos() as u64, now.0));
     }
 }

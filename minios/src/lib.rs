@@ -39,6 +39,7 @@ mod memory;
 pub mod net;
 #[cfg(not(test))]
 mod panic;
+mod polling;
 #[cfg(not(test))]
 mod prepared;
 pub mod random;

@@ -32,7 +32,7 @@ Usage: microvisor-vmm --image FILE [OPTION ...]
             mtu=N          largest packet; default 1500
             queue=N        entries of each queue, a power of two; default 256
             offload=on|off checksums and segmentation; default on
-      --poll MICROSECONDS  how long an idle guest polls before it sleeps, or `always`; default 50
+      --poll MICROSECONDS  how long an idle guest polls before it sleeps, or `always`; default 100
       --control PATH     make a control socket
       --console on|off   guest console on standard input and output; default on
       --report FD|FILE   write the report, JSON lines, to this descriptor, or to the end of a file
@@ -152,7 +152,7 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
         words: Vec::new(),
         memory: None,
         nets: Vec::new(),
-        poll_ns: 50_000,
+        poll_ns: 100_000,
         common: Common::default(),
     };
     while let Some(argument) = parser.next()? {

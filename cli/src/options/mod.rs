@@ -80,7 +80,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::assignment)]
     pub set: Vec<(String, String)>,
     /// How long an idle guest polls before it sleeps: microseconds, or `always`
-    #[arg(long, value_name = "US", default_value = "50", value_parser = values::poll, conflicts_with = "network")]
+    #[arg(long, value_name = "US", default_value = "100", value_parser = values::poll, conflicts_with = "network")]
     pub poll: String,
     /// Show where the time of the start went
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "bars")]

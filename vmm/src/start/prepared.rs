@@ -415,7 +415,7 @@ mod tests {
     fn no_byte_of_a_word_begins_another() {
         let lines = "A=x\n--poll\nalways";
         let Assignment { options, .. } = sent(&["--set", lines], None, &[]).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!((options.words, options.poll_ns), (vec![lines.to_owned()], 50_000));
+        assert_eq!((options.words, options.poll_ns), (vec![lines.to_owned()], 100_000));
         assert!(sent(&["--set", "A=x\0--poll\0always"], None, &[]).is_err());
         for line in [&[1, 0, 0][..], &[5, 0, 0, 0, b'x'], &[255, 255, 255, 255], &[1, 0, 0, 0, 0xff]] {
             assert!(words(line).is_none(), "{line:?}");

@@ -1,0 +1,224 @@
+//! How long a guest polls before it sleeps, and when it wakes ahead of what it expects, learned from how work came so far.
+//! Times are nanoseconds.
+//!
+//! Polling pays where work comes sooner than a sleep and its end would take. Work that comes at regular times, as from a
+//! client that asks once a millisecond, is expected: the guest sleeps until shortly before. Both are bounded: polling in
+//! vain halves the next poll, and expecting takes no more than a part of the time between two arrivals.
+
+/// The shortest poll that is worth its while.
+const LEAST: u64 = 5_000;
+/// Most that a sleep and its end are taken to cost. One that took longer was that long because nothing came.
+const COST_MAXIMUM: u64 = 150_000;
+/// So many sleeps in a row that end as soon as they begin: what the guest waits for has waited for its processor.
+const CROWDED: u8 = 4;
+/// Sleeps without polling after that.
+const REST: u8 = 250;
+/// The part of the time between two arrivals that may be spent on expecting the second.
+const SHARE: u64 = 5;
+/// So many arrivals in a row that were expected and did not come: none is expected for as many as [`SURPRISES`].
+const MISSES: u8 = 4;
+const SURPRISES: u8 = 50;
+
+/// What a guest has learned of waiting.
+#[derive(Debug)]
+pub struct Polling {
+    /// The longest poll.
+    maximum: u64,
+    /// How long the next poll lasts, up to `maximum`.
+    window: u64,
+    /// What a sleep and its end cost here: about the shortest that there was.
+    cost: u64,
+    /// Sleeps in a row that ended as soon as they began, each after polling in vain.
+    handed_over: u8,
+    /// Sleeps still to come without polling.
+    rest: u8,
+    /// When work came last that had not been polled for, and how long after the one before, with the mean deviation.
+    last: u64,
+    gap: u64,
+    deviation: u64,
+    /// How late a deadline ends a sleep.
+    lateness: u64,
+    /// Arrivals in a row that were expected in vain, and arrivals to come that are not expected.
+    missed: u8,
+    surprises: u8,
+}
+
+impl Polling {
+    /// Polls no longer than that.
+    pub const fn new(maximum: u64) -> Self {
+        let (window, cost) = (maximum, COST_MAXIMUM / 2);
+        Self {
+            maximum,
+            window,
+            cost,
+            handed_over: 0,
+            rest: 0,
+            last: 0,
+            gap: 0,
+            deviation: 0,
+            lateness: COST_MAXIMUM / 2,
+            missed: 0,
+            surprises: MISSES,
+        }
+    }
+
+    /// How long to poll before the next sleep.
+    pub fn window(&mut self) -> u64 {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return 0;
+        }
+        self.window
+    }
+
+    /// Work came after so long a poll.
+    pub fn found(&mut self, polled: u64) {
+        self.handed_over = 0;
+        self.window = (4 * polled).max(self.window - self.window / 8).max(LEAST).min(self.maximum);
+    }
+
+    /// Work came, at `now`, in a sleep of that length, after so long a poll.
+    pub fn slept(&mut self, polled: u64, sleep: u64, now: u64) {
+        // To wake took about as long as it takes after a deadline.
+        self.came(now.saturating_sub(self.lateness));
+        let at_once = sleep <= self.cost + self.cost / 4;
+        self.cost = (self.cost + self.cost / 64).min(sleep).min(COST_MAXIMUM);
+        self.handed_over = if at_once && polled > 0 { self.handed_over + 1 } else { 0 };
+        if self.handed_over >= CROWDED {
+            (self.handed_over, self.rest) = (0, REST);
+        }
+        let waited = polled + sleep.saturating_sub(self.cost);
+        self.window = if waited <= self.maximum { (2 * waited).max(LEAST) } else { self.window / 2 };
+        self.window = self.window.min(self.maximum);
+        if self.window < 1000 {
+            self.window = 0;
+        }
+    }
+
+    /// Work came that had not been polled for.
+    fn came(&mut self, now: u64) {
+        let gap = now.saturating_sub(self.last);
+        if gap < 2 * self.maximum {
+            // It belongs to what came last.
+            return;
+        }
+        self.last = now;
+        self.surprises = self.surprises.saturating_sub(1);
+        let error = gap.abs_diff(self.gap);
+        if error > self.gap / 4 {
+            // It is another rhythm, if it is one.
+            (self.gap, self.deviation, self.missed) = (gap, gap / 8, 0);
+            self.surprises = self.surprises.max(MISSES);
+        } else {
+            self.gap = self.gap - self.gap / 8 + gap / 8;
+            self.deviation = self.deviation - self.deviation / 4 + error / 4;
+        }
+    }
+
+    /// When to wake ahead of what is expected, and until when to poll for it.
+    pub fn expected(&self, now: u64) -> Option<(u64, u64)> {
+        if self.surprises > 0 {
+            return None;
+        }
+        let spread = (3 * self.deviation + LEAST).min(self.gap / (2 * SHARE));
+        let at = self.last + self.gap;
+        let early = at.saturating_sub(spread + self.lateness);
+        (early > now + self.cost).then_some((early, at + spread))
+    }
+
+    /// What was expected has come, at `now`.
+    pub fn met(&mut self, now: u64) {
+        self.missed = 0;
+        self.came(now);
+    }
+
+    /// What was expected has not come.
+    pub fn missed(&mut self) {
+        self.missed += 1;
+        if self.missed >= MISSES {
+            (self.missed, self.surprises) = (0, SURPRISES);
+        }
+    }
+
+    /// A sleep until `early` is over, and nothing has come.
+    pub fn woke_ahead(&mut self, early: u64, now: u64) {
+        let late = now.saturating_sub(early).min(self.gap / 4);
+        self.lateness = self.lateness - self.lateness / 8 + late / 8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAXIMUM: u64 = 100_000;
+    const MICRO: u64 = 1000;
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn polling_ends_when_it_does_not_pay_and_returns_when_it_would_have() {
+        let mut polling = Polling::new(MAXIMUM);
+        for n in 1..20 {
+            let polled = polling.window();
+            polling.slept(polled, SECOND, n * SECOND);
+        }
+        assert_eq!(polling.window(), 0);
+        polling.slept(0, 80 * MICRO, 21 * SECOND);
+        assert!(polling.window() > 0, "a sleep that took what sleeping costs");
+        polling.found(60 * MICRO);
+        assert_eq!(polling.window(), MAXIMUM);
+        for _ in 0..40 {
+            polling.found(2 * MICRO);
+        }
+        assert!(polling.window() < 10 * MICRO, "no longer than it takes");
+    }
+
+    #[test]
+    fn who_waits_for_its_own_processor_sleeps_at_once_for_a_while() {
+        let mut polling = Polling::new(MAXIMUM);
+        for n in 0..6 {
+            let polled = polling.window();
+            polling.slept(polled, 30 * MICRO, n * 200 * MICRO);
+        }
+        assert_eq!(polling.window(), 0);
+        for n in 0..u64::from(REST) {
+            polling.slept(0, 30 * MICRO, 100_000 * MICRO + n * 50 * MICRO);
+            polling.window();
+        }
+        assert!(polling.window() > 0, "it tries again");
+    }
+
+    /// Arrivals that are `gap` apart, later by up to `jitter`; how many of them were expected.
+    fn expected(gap: u64, jitter: u64, count: u64) -> (u64, u64) {
+        let mut polling = Polling::new(MAXIMUM);
+        let (mut hits, mut spent) = (0, 0);
+        for n in 1..=count {
+            let at = n * gap + (n * 2_654_435_761 >> 9) % 1000 * jitter / 1000;
+            let now = (n - 1) * gap + gap / 10;
+            match polling.expected(now) {
+                Some((early, late)) if (early..=late).contains(&at) => {
+                    (hits, spent) = (hits + 1, spent + at - early);
+                    polling.woke_ahead(early, early + 60 * MICRO);
+                    polling.met(at);
+                }
+                Some((early, late)) => {
+                    spent += late - early;
+                    polling.missed();
+                    polling.slept(0, gap, at + 60 * MICRO);
+                }
+                None => polling.slept(0, gap, at + 60 * MICRO),
+            }
+        }
+        (hits, spent * 100 / (count * gap))
+    }
+
+    #[test]
+    fn what_comes_regularly_is_expected_at_a_bounded_cost() {
+        let (hits, percent) = expected(1000 * MICRO, 20 * MICRO, 200);
+        assert!(hits > 150 && percent <= 25, "{hits} hits, {percent} % of the time");
+        let (hits, percent) = expected(SECOND, 500 * MICRO, 200);
+        assert!(hits > 150 && percent == 0, "{hits} hits, {percent} % of the time");
+        let (hits, percent) = expected(1000 * MICRO, 900 * MICRO, 500);
+        assert!(hits < 50 && percent <= 5, "what comes at any time: {hits} hits, {percent} % of the time");
+    }
+}
