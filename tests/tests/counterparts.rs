@@ -239,3 +239,62 @@ fn checksums_that_are_left_to_others_are_right_between_two_taps_and_a_veth() {
     }
     assert_eq!(hosts.map(|(host, _)| wrong_checksums(host)), [0; 3]);
 }
+
+/// Between two front ends there is one copy and no parsing, but for packets that need more: all of them arrive whole, in
+/// order, and what must not pass is counted.
+#[test]
+fn every_kind_of_packet_crosses_a_wire_between_two_front_ends() {
+    let port = |name: &str| {
+        format!(
+            "[ports.{name}]\ndevice = {{ vhost-user = {{ path = \"@/{name}.sock\" }} }}\nsegment = \"s\"\n"
+        )
+    };
+    let switch =
+        Switch::new(&format!("[segments.s]\npoint-to-point = true\n{}{}", port("far"), port("near")));
+    let mut far = Front::at_with(&switch, "far", MERGEABLE);
+    offer_buffers(&mut far, 200, 0x800);
+    let mut near = Front::at_with(&switch, "near", MERGEABLE);
+    let plain = |length: usize, fill: u8| frame(EVERYONE, mac(1), None, &vec![fill; length]);
+    let tagged = frame(EVERYONE, mac(1), Some(5), &vec![9; 1500]);
+    // Header, packet, in how many buffers; whether it arrives.
+    let none = [0; 12];
+    let mut garbage = none;
+    garbage[1] = 77;
+    let kinds = [
+        (none, plain(46, 1), 1, true),
+        (none, plain(1500, 2), 1, true),
+        (none, plain(1501, 3), 1, false),
+        (none, tagged, 1, true),
+        (none, plain(700, 4), 2, true),
+        (garbage, plain(100, 5), 1, false),
+        (none, plain(46, 6), 1, true),
+    ];
+    let packets: Vec<_> = kinds.iter().cycle().take(70).collect();
+    let (mut heads, mut next) = (Vec::new(), 0u16);
+    for (n, (header, bytes, buffers, _)) in packets.iter().enumerate() {
+        let at = 0x40000 + 0x800 * n as u64;
+        near.write(at, &[&header[..], bytes].concat());
+        heads.push(next);
+        let (first, length) = (12 + 20, 12 + bytes.len() as u32);
+        if *buffers == 1 {
+            near.descriptor(next.into(), GUEST + at, length, 0, 0);
+        } else {
+            near.descriptor(next.into(), GUEST + at, first, 1, next + 1);
+            near.descriptor(u64::from(next) + 1, GUEST + at + u64::from(first), length - first, 0, 0);
+        }
+        next += buffers;
+    }
+    near.offer(&heads, heads.len() as u16);
+    assert!(near.ask(&Request::GetFeatures, &[]), "it is served");
+    eventually("all were taken", || usize::from(near.used(1)) == packets.len());
+    let expected: Vec<_> = packets.iter().filter(|(.., arrives)| *arrives).collect();
+    eventually("all have come", || usize::from(far.used(0)) == expected.len());
+    for (n, (_, bytes, ..)) in expected.iter().enumerate() {
+        let got = read(&far, 0x40000 + 0x800 * n as u64, 12 + bytes.len());
+        assert_eq!((&got[..12], &got[12..]), (&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0][..], &bytes[..]), "{n}");
+    }
+    let counted = switch.port("near").counters;
+    assert_eq!(counted.received, 60, "{counted:?}");
+    assert_eq!(switch.port("far").counters.sent, expected.len() as u64);
+    assert_eq!((switch.dropped("far", Reason::TooLong), switch.dropped("near", Reason::Malformed)), (10, 10));
+}

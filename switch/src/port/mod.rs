@@ -107,6 +107,11 @@ pub trait Device: Send {
         None
     }
 
+    /// The device as a vhost-user back end, if it is one.
+    fn as_vhost(&mut self) -> Option<&mut vhost::Vhost> {
+        None
+    }
+
     /// The batch that [`Device::receive`] filled is done with: its buffers go back.
     fn release(&mut self) {}
 

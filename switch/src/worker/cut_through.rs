@@ -1,10 +1,11 @@
-//! Cut-through: on a point-to-point segment from a descriptor to a guest, the kernel copies packets straight into the
-//! guest's buffers.
+//! Cut-through: on a point-to-point segment packets go straight into the guest's buffers, from a descriptor by the kernel,
+//! or from another guest's.
 
 use super::{PollOutcome, RECEIVER_FULL_TIMEOUT_NS, Running, schedule_flush};
 use crate::forward::tables::Tables;
 use crate::frame::TAG;
 use crate::headers::ETHERNET;
+use crate::port::vhost::Broken;
 use crate::port::{CutThrough, PortError, PortId};
 
 impl Running {
@@ -25,6 +26,31 @@ impl Running {
         }
         // What nobody parses may have two tags.
         let longest = usize::from(far_entry.mtu) + ETHERNET + 2 * TAG;
+        if let (Some(near), Some(far)) = (state.device.as_vhost(), other.device.as_vhost()) {
+            // Longer ones are parsed: they may have tags, or be many in one.
+            let passed = near.pass(far, usize::from(far_entry.mtu) + ETHERNET, &far_entry.shared)?;
+            return Some(match passed {
+                Ok(CutThrough { packets: 0, .. }) => self.arm_if_idle(from),
+                Ok(CutThrough { packets, bytes, .. }) => {
+                    self.received += packets;
+                    entry.shared.received.add(packets);
+                    entry.shared.received_bytes.add(bytes);
+                    self.forwarder.ports[from.index()].limit_in.charge(packets, bytes);
+                    state.last_packet = self.now.nanos;
+                    schedule_flush(&mut self.unflushed, state, from);
+                    schedule_flush(&mut self.unflushed, other, to);
+                    PollOutcome::StaysPolled
+                }
+                Err(Broken::Near(e)) => {
+                    self.port_failed(from, e);
+                    self.outcome(from)
+                }
+                Err(Broken::Far(e)) => {
+                    self.port_failed(to, e);
+                    PollOutcome::StaysPolled
+                }
+            });
+        }
         let source = state.device.source()?;
         let taken = match other.device.cut_through_from(&source, longest, &far_entry.shared)? {
             Ok(taken) => taken,

@@ -1,7 +1,7 @@
 //! A vhost-user back end for one network device with one queue pair: any front end (MicroVisor's monitor, QEMU, DPDK's
 //! virtio-user) connects, shares its memory, and its rings are served. `session` has the conversation, `memory` and
 //! `guard` the peer's memory, `chain` the buffers of one packet, `outbound` what is written to the peer, `cut_through`
-//! what the kernel reads straight to it.
+//! what the kernel reads straight to it, `wire` what goes from one peer's ring to another's.
 #![allow(unsafe_code)]
 
 mod chain;
@@ -10,10 +10,12 @@ mod guard;
 mod memory;
 mod outbound;
 mod session;
+mod wire;
 
 pub use memory::MemoryError;
 pub use session::Refused;
 pub use virtqueue::RingError;
+pub use wire::Broken;
 
 use super::tap::received;
 use super::{CutThrough, CutThroughSource, Device, PortError};
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use virtqueue::Buffer;
+use wire::WireBuffers;
 
 /// The queue that the guest receives from.
 const TO_GUEST: usize = 0;
@@ -59,6 +62,7 @@ pub struct Vhost {
     pieces: Vec<Piece>,
     outbound: Outbound,
     cut_through: CutThroughReader,
+    wire: WireBuffers,
 }
 
 /// What a port offers to its peer.
@@ -84,6 +88,7 @@ impl Vhost {
             pieces: Vec::with_capacity(PIECES),
             outbound: Outbound::default(),
             cut_through: CutThroughReader::default(),
+            wire: WireBuffers::default(),
         }
     }
 }
@@ -182,6 +187,10 @@ impl Device for Vhost {
         let (ring, memory) = session.ring(TO_GUEST)?;
         let mut to = Peer { ring, memory, abilities, mergeable };
         Some(self.cut_through.read(&mut to, source, longest, shared))
+    }
+
+    fn as_vhost(&mut self) -> Option<&mut Vhost> {
+        Some(self)
     }
 
     fn flush(&mut self, shared: &Shared) -> Result<bool, PortError> {

@@ -29,12 +29,14 @@ pub fn read_header(chain: &Chain, bytes: usize) -> NetHeader {
 
 /// A header as it is written: 8 bytes, and 4 of which an older header has 2. Two words, so that they are written and
 /// read whole.
-type HeaderWords = (u64, u32);
+pub type HeaderWords = (u64, u32);
 
 /// The header of a packet with nothing left to do, in one buffer.
 const PLAIN: HeaderWords = (0, 1 << 16);
 
-fn words(header: NetHeader) -> HeaderWords {
+/// A header as it is written.
+#[inline]
+pub fn words(header: NetHeader) -> HeaderWords {
     let h = header;
     let low = u64::from(h.flags)
         | u64::from(h.gso_type) << 8
