@@ -25,6 +25,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tables::{Member, PortEntry, Rate, SegmentEntry, TableDelta, Tables};
 
+/// Bytes of an Ethernet header's two addresses.
+const ADDRESSES: usize = 12;
+
 /// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
 #[derive(Debug)]
 pub enum SlowPathMessage {
@@ -78,6 +81,9 @@ pub struct Forwarder {
     held: Vec<(Arc<str>, u16)>,
     /// Whether there are other workers, who are told what was learned.
     pub shares: bool,
+    /// Where alone the frame went that was forwarded last, and its VLAN there, if the next from the same address to the same
+    /// goes there as well.
+    repeats: Option<(PortId, u16)>,
 }
 
 fn limit(rate: Rate) -> RateLimiter {
@@ -100,6 +106,7 @@ impl Forwarder {
             slow_path: Vec::new(),
             held: Vec::new(),
             shares: false,
+            repeats: None,
         }
     }
 
@@ -264,7 +271,22 @@ impl Forwarder {
             Some((id, master)) => (id, master),
             None => (from, port),
         };
+        // Packets of a burst are often all between the same two: then the first decides for those behind it.
+        let is_plain = port.trunk.is_empty()
+            && port.mirror.is_none()
+            && port.bound_to.is_none()
+            && port.master.is_none()
+            && port.bond.is_none();
+        let mut last: Option<([u8; ADDRESSES], (PortId, u16))> = None;
         for (index, frame) in batch.frames_mut().iter_mut().enumerate() {
+            if let Some((addresses, (to, vlan))) = last
+                && frame.head().first_chunk() == Some(&addresses)
+                && !is_tag(frame.ethertype())
+                && frame.head().len() >= ETHERNET
+            {
+                self.push(to, Outgoing { frame: index as u16, vlan });
+                continue;
+            }
             let count = |reason| port.shared.count_drops(reason, 1);
             if frame.head().len() < ETHERNET {
                 count(Reason::Malformed);
@@ -280,9 +302,12 @@ impl Forwarder {
                     continue;
                 }
             }
+            self.repeats = None;
             if let Err(reason) = self.forward_frame(tables, logical, master, index as u16, frame, now) {
                 count(reason);
             }
+            let repeats = self.repeats.filter(|_| is_plain);
+            last = repeats.and_then(|to| Some((*frame.head().first_chunk()?, to)));
         }
         self.copy_held(batch);
     }
@@ -351,6 +376,11 @@ impl Forwarder {
             Some(to) => {
                 let vlan = packet.vlan_at(to);
                 self.emit(packet, &Member { port: to, vlan });
+                let port = packet.tables.port(to);
+                let is_plain = port.is_some_and(|p| {
+                    p.bond.is_none() && p.mirror.is_none() && (vlan != 0 || p.trunk.is_empty())
+                });
+                self.repeats = is_plain.then_some((to, vlan));
                 Ok(())
             }
             None => self.flood(packet, Audience::Everyone),

@@ -59,6 +59,55 @@ fn no_tag_of_a_sender_takes_a_frame_into_another_vlan() {
 }
 
 #[test]
+fn a_burst_between_two_goes_where_its_first_frame_does_and_others_do_not() {
+    let access = || Some(port(0, &[]));
+    let tables = Tables {
+        ports: vec![access(), access(), access()],
+        segments: vec![segment(&[0, 1, 2])],
+        learn_limit: 10,
+        ageing: 300,
+        addresses: 64,
+        ..Tables::default()
+    };
+    tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &tables);
+    for end in [1, 2] {
+        forwarder.fdb.learn(SegmentId(0), Mac([2, 0, 0, 0, 0, end as u8]), PortId(end), 0);
+    }
+    let frame = |to: u8, from: u8, rest: &[u8]| {
+        [&[2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from][..], rest, &[0; 50]].concat()
+    };
+    let plain: &[u8] = &[8, 0];
+    let frames = [
+        (frame(1, 9, plain), Some(1)),
+        (frame(1, 9, plain), Some(1)),
+        (frame(1, 9, &[0x81, 0, 0, 5, 8, 0]), None),
+        (frame(1, 9, plain), Some(1)),
+        (frame(2, 9, plain), Some(2)),
+        (frame(2, 8, plain), Some(2)),
+        (frame(9, 9, plain), None),
+        (frame(1, 9, plain), Some(1)),
+    ];
+    let mut batch = Batch::default();
+    for (bytes, _) in &frames {
+        batch.push_bytes(bytes, Offload::default());
+    }
+    forwarder.forward(&tables, PortId(0), &mut batch, Now::default());
+    let mut went = vec![None; frames.len()];
+    while let Some((to, list)) = forwarder.next_out() {
+        list.iter().for_each(|out| went[usize::from(out.frame)] = Some(to.0));
+    }
+    let expected: Vec<_> = frames.iter().map(|(_, to)| *to).collect();
+    assert_eq!(went, expected);
+    assert_eq!(
+        forwarder.fdb.find(SegmentId(0), Mac([2, 0, 0, 0, 0, 8]), 0),
+        Some(PortId(0)),
+        "it was learned"
+    );
+}
+
+#[test]
 fn a_new_segment_takes_nothing_from_what_others_have_learned() {
     let named = |name: &str| SegmentEntry { name: name.to_owned(), ..segment(&[0, 1]) };
     let before = Tables {
