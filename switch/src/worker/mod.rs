@@ -10,6 +10,7 @@ pub mod handoff;
 mod messages;
 mod send;
 pub mod wake;
+mod window;
 
 pub use command::{Change, Command, Delta, Probe};
 
@@ -27,13 +28,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 use wake::{Event, Wake};
+use window::Window;
 
 /// How long a device without packets is polled before it is armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poll {
     /// For ever: the thread never sleeps.
     Always,
-    /// So many nanoseconds.
+    /// So many nanoseconds; longer where packets come further apart (see [`window`]).
     For(u64),
 }
 
@@ -157,6 +159,8 @@ struct Running {
     started: Instant,
     now: Now,
     manager_wakeup_due: bool,
+    /// How long an idle device is polled.
+    window: Window,
     /// Packets received so far.
     received: u64,
     ends: bool,
@@ -168,7 +172,12 @@ impl Worker {
         let mut forwarder = Forwarder::new(self.keys);
         forwarder.shares = self.outboxes.iter().any(Option::is_some);
         let events_out = EventSender::new(self.events.clone());
+        let window = Window::new(match self.poll {
+            Poll::For(time) => time,
+            Poll::Always => 0,
+        });
         let mut running = Running {
+            window,
             worker: self,
             tables: Arc::default(),
             forwarder,
@@ -227,6 +236,9 @@ impl Running {
             }
             self.flush();
             turn = turn.wrapping_add(1);
+            if self.received != before || came {
+                self.window.packets(self.now.nanos);
+            }
             if self.polled.len() <= over_rate && !came && self.worker.poll != Poll::Always {
                 self.sleep(limited);
             } else {
@@ -329,8 +341,7 @@ impl Running {
     /// A device has nothing: arms it if that has been so for long enough.
     fn arm_if_idle(&mut self, port: PortId) -> PollOutcome {
         let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Left };
-        let Poll::For(time) = self.worker.poll else { return PollOutcome::StaysPolled };
-        if self.now.nanos - state.last_packet < time {
+        if self.worker.poll == Poll::Always || self.now.nanos - state.last_packet < self.window.current() {
             return PollOutcome::StaysPolled;
         }
         match state.device.arm(self.worker.wake.for_port(port)) {
