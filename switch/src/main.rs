@@ -115,6 +115,11 @@ fn run(config: &Config, listener: UnixListener) -> Result<(), String> {
     let mut switch = Switch::new(config, Some(listener)).map_err(|e| e.to_string())?;
     switch.end_on(&signalled).map_err(|e| e.to_string())?;
     switch.apply(config.clone()).map_err(|e| e.to_string())?;
+    for thread in 0..config.switch.threads {
+        let place = config.switch.cpus.get(thread);
+        let place = place.map_or("where the scheduler puts it".into(), |cpu| format!("on CPU {cpu}"));
+        eprintln!("microvisor-switch: thread {thread} of the data plane runs {place}");
+    }
     switch.run();
     Ok(())
 }
