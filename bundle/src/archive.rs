@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use tar::{Archive, Builder, EntryType, HeaderMode};
+use tar::{Archive, Builder, EntryType, GnuExtSparseHeader, GnuHeader, Header, HeaderMode};
 
 /// Most bytes of a bundle's files, holes included.
 pub const BYTES_MAXIMUM: u64 = 16 << 30;
@@ -53,9 +53,53 @@ pub fn pack(folder: &Path, to: &mut impl Write) -> Result<(), Error> {
     builder.finish().map_err(failed)
 }
 
+fn damaged(e: io::Error) -> Error {
+    refused(format!("the archive is damaged: {e}"))
+}
+
+/// Bytes of a header, and of what is between two.
+const BLOCK: usize = 512;
+/// Headers of one file with holes, at the most: each has 21 of its pieces.
+const HEADERS: usize = 1 << 20;
+
+/// Refuses entries that are neither files nor the folder itself, by their headers: names that are too long for one, and
+/// attributes, come as entries of their own, which whoever reads an archive takes into memory as long as they are.
+fn check_kinds(from: &mut (impl Read + Seek)) -> Result<(), Error> {
+    let mut block = [0; BLOCK];
+    // The folder itself may be one, and the end is one more.
+    for _ in 0..FILES + 2 {
+        match from.read_exact(&mut block) {
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            outcome => outcome.map_err(damaged)?,
+        }
+        if block == [0; BLOCK] {
+            return Ok(());
+        }
+        let header = Header::from_byte_slice(&block);
+        let kind = header.entry_type();
+        if !matches!(kind, EntryType::Regular | EntryType::GNUSparse | EntryType::Directory) {
+            return Err(refused("a bundle's archive has files at its top, and nothing else"));
+        }
+        let mut more = kind == EntryType::GNUSparse && header.as_gnu().is_some_and(GnuHeader::is_extended);
+        let size = header.entry_size().map_err(damaged)?;
+        let mut headers = 0;
+        while more {
+            let mut extended = GnuExtSparseHeader::new();
+            from.read_exact(extended.as_mut_bytes()).map_err(damaged)?;
+            headers += 1;
+            more = extended.is_extended() && headers < HEADERS;
+        }
+        let padded = size.checked_next_multiple_of(BLOCK as u64).and_then(|size| i64::try_from(size).ok());
+        let padded = padded.ok_or_else(|| refused("the archive is damaged: an entry without end"))?;
+        from.seek(SeekFrom::Current(padded)).map_err(damaged)?;
+    }
+    Err(refused(format!("a bundle has at most {FILES} files")))
+}
+
 /// Unpacks an archive into an empty folder, and checks that it is a bundle.
-pub fn unpack(from: impl Read, folder: &Path) -> Result<(), Error> {
-    let damaged = |e: io::Error| refused(format!("the archive is damaged: {e}"));
+pub fn unpack(mut from: impl Read + Seek, folder: &Path) -> Result<(), Error> {
+    check_kinds(&mut from)?;
+    from.rewind().map_err(damaged)?;
     let mut archive = Archive::new(from);
     let (mut files, mut left) = (BTreeSet::new(), BYTES_MAXIMUM);
     for entry in archive.entries().map_err(damaged)? {
@@ -107,8 +151,7 @@ fn copy(from: &mut impl Read, to: &mut File, size: u64) -> Result<(), Error> {
     let (mut piece, mut done) = (vec![0; PIECE], 0);
     while done < size {
         let most = PIECE.min(usize::try_from(size - done).unwrap_or(PIECE));
-        let read =
-            from.read(&mut piece[..most]).map_err(|e| refused(format!("the archive is damaged: {e}")))?;
+        let read = from.read(&mut piece[..most]).map_err(damaged)?;
         if read == 0 {
             return Err(refused("the archive ends in the middle of a file"));
         }
@@ -128,13 +171,13 @@ mod tests {
     use super::*;
     use crate::tests::folder;
     use std::fs;
-    use tar::Header;
+    use std::io::Cursor;
 
     const FULL: &str = "kernel = 'k'\ninitrd = 'i'\ndisk = 'd'";
 
     fn unpacked(archive: &[u8]) -> Result<tempfile::TempDir, String> {
         let to = tempfile::tempdir().unwrap();
-        unpack(archive, to.path()).map(|()| to).map_err(|e| e.to_string())
+        unpack(Cursor::new(archive), to.path()).map(|()| to).map_err(|e| e.to_string())
     }
 
     /// An archive with one file beside a good bundle's.
@@ -181,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_of_tar_s_own_is_taken() {
+        let from = folder(FULL);
+        let mut builder = Builder::new(Vec::new());
+        builder.append_dir_all("./", from.path()).unwrap();
+        let archive = builder.into_inner().unwrap();
+        assert_eq!(fs::read_dir(unpacked(&archive).unwrap().path()).unwrap().count(), 4);
+    }
+
+    #[test]
     fn nothing_is_written_outside_the_folder_or_that_is_no_file() {
         let above = tempfile::tempdir().unwrap();
         for (kind, name, link) in [
@@ -198,7 +250,7 @@ mod tests {
             let archive = with(|builder| entry(builder, kind, name, link, 0));
             let to = above.path().join("to");
             fs::create_dir(&to).unwrap();
-            let message = unpack(&archive[..], &to).expect_err("refused").to_string();
+            let message = unpack(Cursor::new(&archive), &to).expect_err("refused").to_string();
             assert!(message.contains("files at its top"), "{kind:?} {name:?}: {message}");
             fs::remove_dir_all(to).unwrap();
             assert_eq!(fs::read_dir(above.path()).unwrap().count(), 0);
@@ -214,6 +266,11 @@ mod tests {
         assert!(says(&twice).contains("twice"));
         let unnamed = with(|b| entry(b, EntryType::Regular, b"other", b"", 0));
         assert!(says(&unnamed).contains("does not name \"other\""));
+        // A name of a gigabyte would be taken into memory.
+        let long = with(|b| entry(b, EntryType::GNULongName, b"././@LongLink", b"", 1 << 30));
+        assert!(says(&long).contains("files at its top"));
+        let attributes = with(|b| entry(b, EntryType::XHeader, b"pax", b"", 1 << 30));
+        assert!(says(&attributes).contains("files at its top"));
         let many = with(|b| (0..9).for_each(|n| entry(b, EntryType::Regular, &[b'a' + n], b"", 0)));
         assert!(says(&many).contains("at most 4 files"));
         // A hole of 2^40 bytes takes none of the archive.
@@ -239,11 +296,11 @@ mod tests {
     fn a_cut_or_changed_archive_is_refused_and_never_more() {
         let mut archive = Vec::new();
         pack(folder(FULL).path(), &mut archive).unwrap();
-        for length in (0..archive.len()).step_by(97) {
+        for length in (0..archive.len()).step_by(331) {
             // Behind its last file it may be cut: that is its end.
             let _ = unpacked(&archive[..length]);
         }
-        for at in (0..archive.len()).step_by(13) {
+        for at in (0..archive.len()).step_by(41) {
             let mut changed = archive.clone();
             changed[at] ^= 0xff;
             let _ = unpacked(&changed);
