@@ -81,12 +81,18 @@ fn place(pid: u32, cpu: impl Fn(&str) -> &'static str) {
 
 /// A guest on a net device; its threads have their places.
 pub fn guest(image: &str, net: &str, options: &[&str]) -> Running {
+    let guest = free_guest(image, net, options);
+    place(guest.0.id(), |name| if name == "io" { NEAR } else { FAR });
+    guest
+}
+
+/// The same where the scheduler puts it.
+fn free_guest(image: &str, net: &str, options: &[&str]) -> Running {
     let mut command = Command::new(program("microvisor-vmm"));
     command.arg("--image").arg(root().join("target/images").join(image));
     command.args(["--net", net, "--console", "off"]).args(options);
     let guest = start(&mut command);
     std::thread::sleep(Duration::from_millis(500));
-    place(guest.0.id(), |name| if name == "io" { NEAR } else { FAR });
     guest
 }
 
@@ -156,10 +162,11 @@ impl Contestant {
         }
     }
 
-    /// Each guest and its TAP at the two ends of a wire, or of a segment that learns.
-    fn switch(name: &'static str, segment: &str, cpu: &str) -> Self {
+    /// Each guest and its TAP at the two ends of a wire, or of a segment that learns; without a CPU for the switch, guest and
+    /// switch are where the scheduler puts them.
+    fn switch(name: &'static str, segment: &str, cpu: Option<&str>) -> Self {
         let namespace = Namespace::new();
-        let mut config = format!("[switch]\ncpus = [{cpu}]\n");
+        let mut config = format!("[switch]\ncpus = [{}]\n", cpu.unwrap_or_default());
         for (guest, _, _) in GUESTS {
             config += &format!(
                 "[segments.{guest}]\n{segment}[ports.{guest}]\nsegment = \"{guest}\"\n\
@@ -175,7 +182,8 @@ impl Contestant {
             namespace.ip(&["addr", "add", &format!("{net}.2/24"), "dev", image]);
             namespace.ip(&["link", "set", image, "up"]);
             let net = format!("vhost-user=@/{image}.sock,ipv4={net}.1/24");
-            running.push(guest(image, &switch.here(&net), arguments));
+            let start = if cpu.is_some() { guest } else { free_guest };
+            running.push(start(image, &switch.here(&net), arguments));
         }
         Self { name, namespace, servers: SERVERS, _running: running, _switch: Some(switch), other: None }
     }
@@ -297,9 +305,10 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     let contestants = [
         Contestant::native(),
         Contestant::tap(),
-        Contestant::switch("guest, switch, learning", "", NEAR),
-        Contestant::switch("guest, switch, wire", WIRE, NEAR),
-        Contestant::switch("guest, wire, switch on CPU 1", WIRE, FAR),
+        Contestant::switch("guest, switch, learning", "", Some(NEAR)),
+        Contestant::switch("guest, switch, wire", WIRE, Some(NEAR)),
+        Contestant::switch("guest, wire, switch on CPU 1", WIRE, Some(FAR)),
+        Contestant::switch("guest, wire, placed by the scheduler", WIRE, None),
     ];
     let pair = Pair::new();
     let (mut table, mut spread) = (Table::default(), Spread::default());
@@ -312,7 +321,7 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
                 let mut native = f64::NAN;
                 for contestant in &contestants {
                     let (rate, cores) = contestant.transfer(&arguments);
-                    let what = format!("TCP, {streams} streams {way} it: {}", contestant.name);
+                    let what = format!("TCP, {way} it, streams: {streams}; {}", contestant.name);
                     if contestant.other.is_some() {
                         native = rate;
                         table.push(what.clone(), &what, Unit::Gigabits, rate);

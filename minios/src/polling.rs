@@ -9,7 +9,8 @@
 const LEAST: u64 = 5_000;
 /// Most that a sleep and its end are taken to cost. One that took longer was that long because nothing came.
 const COST_MAXIMUM: u64 = 150_000;
-/// So many sleeps in a row that end as soon as they begin: what the guest waits for has waited for its processor.
+/// So many polls in a row in vain, each of which should have been long enough after the one before: what the guest waits for
+/// has waited for its processor.
 const CROWDED: u8 = 4;
 /// Sleeps without polling after that.
 const REST: u8 = 250;
@@ -28,7 +29,7 @@ pub struct Polling {
     window: u64,
     /// What a sleep and its end cost here: about the shortest that there was.
     cost: u64,
-    /// Sleeps in a row that ended as soon as they began, each after polling in vain.
+    /// Polls in a row in vain before sleeps that were hardly longer than one costs.
     handed_over: u8,
     /// Sleeps still to come without polling.
     rest: u8,
@@ -81,13 +82,14 @@ impl Polling {
     pub fn slept(&mut self, polled: u64, sleep: u64, now: u64) {
         // To wake took about as long as it takes after a deadline.
         self.came(now.saturating_sub(self.lateness));
-        let at_once = sleep <= self.cost + self.cost / 4;
         self.cost = (self.cost + self.cost / 64).min(sleep).min(COST_MAXIMUM);
-        self.handed_over = if at_once && polled > 0 { self.handed_over + 1 } else { 0 };
-        if self.handed_over >= CROWDED {
-            (self.handed_over, self.rest) = (0, REST);
-        }
         let waited = polled + sleep.saturating_sub(self.cost);
+        if polled > 0 && waited <= self.maximum {
+            self.handed_over += 1;
+            if self.handed_over >= CROWDED {
+                (self.handed_over, self.rest) = (0, REST);
+            }
+        }
         self.window = if waited <= self.maximum { (2 * waited).max(LEAST) } else { self.window / 2 };
         self.window = self.window.min(self.maximum);
         if self.window < 1000 {
