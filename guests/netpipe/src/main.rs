@@ -36,11 +36,14 @@ const BUFFER: usize = 512 << 10;
 const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn receive(stack: &Stack, options: &Options) {
+    let mut next = TcpSocket::new(stack, BUFFER);
     loop {
-        let mut socket = TcpSocket::new(stack, BUFFER);
+        let mut socket = core::mem::replace(&mut next, TcpSocket::new(stack, BUFFER));
         if socket.accept(options.port).await.is_err() {
             continue;
         }
+        // Who comes while this session goes on, or comes to its end, waits as at a socket that listens.
+        let _ = select(next.accept(options.port), core::future::ready(())).await;
         socket.set_no_delay();
         socket.set_timeout(PEER_TIMEOUT);
         let mut session = Session::new(socket, options);
