@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 PACKAGES := gcc binutils iproute2 iputils-ping netcat-openbsd
-TEST_PACKAGES := systemd prometheus ethtool fonts-dejavu-core qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
+TEST_PACKAGES := systemd prometheus ethtool fonts-dejavu-core librsvg2-bin qemu-system-x86 busybox-static cpio kmod e2fsprogs libpcap0.8 iperf3 iptables netpipe-tcp openvswitch-switch-dpdk tshark dpdk dpdk-dev redis-server redis-tools python3-redis curl openssl chromium python3-venv
 DEB_PACKAGES := mmdebstrap systemd-container
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
@@ -20,8 +20,6 @@ ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 BEGUN := $(shell date +%s)
 say = @printf '\n[%d:%02d] %s\n' $$(( ($$(date +%s) - $(BEGUN)) / 60 )) $$(( ($$(date +%s) - $(BEGUN)) % 60 )) "$(1)"
 
-# The monitor is static: half of a dynamic program's start is the linker's.
-STATIC := -C target-feature=+crt-static -C relocation-model=static
 # Whatever is built, packages are selected as a whole workspace: dependencies have the same features each time, and are
 # compiled once.
 PROGRAM := cargo build --release --workspace --bin
@@ -33,29 +31,20 @@ FAILPOINTS := --profile bench --workspace --features node/failpoints
 TESTS := $(CHECKED) cargo test $(FAILPOINTS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images command monitor linux-monitor demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images demo-binaries demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: packages binaries images ## build the programs and the guest images
 
-command:
-	$(call say,the command microvisor)
-	$(PROGRAM) microvisor
+demo-binaries:
+	$(call say,the command and its monitor)
+	$(PROGRAM) microvisor --bin microvisor-vmm
 
-monitor: command
-	$(call say,the monitor microvisor-vmm)
-	cargo rustc --release -p vmm --bin microvisor-vmm -- $(STATIC)
-
-# For size as well: debug information stays out of it.
-linux-monitor: monitor
-	$(call say,the monitor microvisor-linux)
-	cargo rustc --release -p linux --bin microvisor-linux -- $(STATIC) -C strip=symbols
-
-binaries: linux-monitor
-	$(call say,the node and the switch and the program click)
-	$(PROGRAM) microvisor-node --bin microvisor-switch --bin click
+binaries:
+	$(call say,the programs)
+	$(PROGRAM) microvisor --bin microvisor-vmm --bin microvisor-linux --bin microvisor-node --bin microvisor-switch --bin click
 
 # Strips images; symbols stay beside them.
 define strip-images
@@ -87,7 +76,7 @@ test-images: images
 # Only what it runs, host and guest at the same time.
 demo: packages ## start a firewall, send packets through it, show what happened, clean up
 	@echo "MicroVisor: building the command, the monitor and one guest image"
-	+@$(MAKE) --no-print-directory -j2 BEGUN=$(BEGUN) monitor demo-image
+	+@$(MAKE) --no-print-directory -j2 BEGUN=$(BEGUN) demo-binaries demo-image
 	$(call say,the demonstration)
 	@scripts/demo
 
@@ -111,10 +100,9 @@ figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 fr
 	integrations/nova/e2e/measure.py --servers 30 $(NOVA_TIMELINES)
 	$(RELEASE)/microvisor-bench fig12 fig14 fig15 --quick --timelines $(NOVA_TIMELINES) --out $(dir $(NOVA_TIMELINES))
 
-# Static, as the monitor is: Nomad's clients run it wherever they are.
 nomad-driver: ## build the task driver for HashiCorp Nomad
 	$(call say,the driver for Nomad)
-	cargo rustc --release -p nomad-driver-microvisor --bin nomad-driver-microvisor -- $(STATIC)
+	$(PROGRAM) nomad-driver-microvisor
 
 test-nomad: build test-images nomad-driver nomad-packages ## run the tests of the driver for Nomad, against a real Nomad (about 4 minutes; 7 the first time)
 	cd integrations/nomad/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v

@@ -17,6 +17,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Turns this host into a node: instances on demand, through an API on a Unix socket
 ///
@@ -110,16 +113,16 @@ fn main() -> ExitCode {
     if options.check {
         return ExitCode::SUCCESS;
     }
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
+    let wanted: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
+    let log = tracing_subscriber::registry()
+        .with(wanted.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO)));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter);
+        .with_ansi(std::io::stderr().is_terminal());
     if options.log_json {
-        log.json().init();
+        log.with(lines.json()).init();
     } else {
-        log.init();
+        log.with(lines).init();
     }
     // The switch, which is started from here, has about seven descriptors a port.
     match switch::confine::raise_descriptor_limit() {

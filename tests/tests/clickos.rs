@@ -338,13 +338,19 @@ fn memory_of_flows_goes_back_to_the_host() {
     let before = folder.guest_memory();
     let sockets: Vec<UdpSocket> = (0..16).map(|_| host.udp("10.1.0.2:0")).collect();
     for round in 0..2 {
-        for port in 1..=4000u16 {
-            for socket in &sockets {
-                // What meets a full queue is lost.
-                let _ = socket.send_to(b"a flow", ("10.1.0.1", port));
+        // What meets a full queue is lost, which is much where others are at work: then once more.
+        let mut full = 0;
+        for _ in 0..10 {
+            for port in 1..=4000u16 {
+                for socket in &sockets {
+                    let _ = socket.send_to(b"a flow", ("10.1.0.1", port));
+                }
+            }
+            full = folder.guest_memory();
+            if full > before + (4 << 20) {
+                break;
             }
         }
-        let full = folder.guest_memory();
         assert!(full > before + (4 << 20), "{before} {full}");
         let flows = || folder.run(&["click", "nf", "read", "rw.table_size"]).out;
         eventually("the flows have ended", || flows().trim() == "0");

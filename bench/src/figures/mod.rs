@@ -251,6 +251,7 @@ fn make_all(options: &Options) -> Result<(), Error> {
     if unsafe { libc::geteuid() } != 0 {
         return failed("namespaces are made by root: try sudo");
     }
+    process::need(&[draw::CONVERTER])?;
     process::watch_for_interrupts()?;
     namespace::sweep();
     let host = host::describe();
@@ -310,14 +311,13 @@ fn make(kind: &Kind, run: &mut Run) -> Result<Figure, Error> {
 fn write(figure: &Figure, folder: &Path) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(figure).or_else(failed)?;
     let svg = draw::draw(figure);
-    let png = draw::rasterise(&svg)?;
-    for (extension, bytes) in [("json", json.into_bytes()), ("svg", svg.into_bytes()), ("png", png)] {
-        let path = folder.join(format!("{}.{extension}", figure.figure));
-        if let Err(e) = std::fs::write(&path, bytes) {
-            return failed(format!("{}: {e}", path.display()));
+    let path = |extension| folder.join(format!("{}.{extension}", figure.figure));
+    for (extension, text) in [("json", json), ("svg", svg)] {
+        if let Err(e) = std::fs::write(path(extension), text) {
+            return failed(format!("{}: {e}", path(extension).display()));
         }
     }
-    Ok(())
+    draw::rasterise(&path("svg"), &path("png"))
 }
 
 #[cfg(test)]

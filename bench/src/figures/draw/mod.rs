@@ -7,13 +7,15 @@ mod plot;
 pub mod style;
 
 use super::data::{Content, Figure};
-use super::testbed::process::{Error, failed};
+use super::testbed::process::{Error, failed, finish};
 use canvas::{Anchor, Canvas, FAINT, TOP, WIDTH, escape, wrap};
-use resvg::{tiny_skia, usvg};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const FONT: &str = "DejaVu Sans, Liberation Sans, Arial, Helvetica, sans-serif";
 /// Pixels of the PNG for each of the SVG.
-const ZOOM: f32 = 2.0;
+const ZOOM: &str = "2";
 
 /// A figure as SVG.
 pub fn draw(figure: &Figure) -> String {
@@ -58,23 +60,15 @@ fn notes(canvas: &mut Canvas, top: f64, figure: &Figure, is_measured: bool) -> f
     y + 8.0
 }
 
-/// A picture of points from one of lines.
-pub fn rasterise(svg: &str) -> Result<Vec<u8>, Error> {
-    let mut options = usvg::Options::default();
-    options.fontdb_mut().load_system_fonts();
-    let mut names: Vec<&String> =
-        options.fontdb.faces().flat_map(|face| &face.families).map(|(name, _)| name).collect();
-    names.sort_by_key(|name| *name != "DejaVu Sans");
-    let Some(font) = names.first().map(|name| (*name).clone()) else {
-        return failed("no font is installed to write with: apt-get install fonts-dejavu-core");
-    };
-    options.font_family = font;
-    let tree = usvg::Tree::from_str(svg, &options).or_else(failed)?;
-    let size = tree.size().to_int_size().scale_by(ZOOM);
-    let pixmap = size.and_then(|size| tiny_skia::Pixmap::new(size.width(), size.height()));
-    let Some(mut pixmap) = pixmap else { return failed("a picture is too large") };
-    resvg::render(&tree, tiny_skia::Transform::from_scale(ZOOM, ZOOM), &mut pixmap.as_mut());
-    pixmap.encode_png().or_else(failed)
+/// The program that makes pictures of points from those of lines.
+pub const CONVERTER: &str = "rsvg-convert";
+
+/// Makes a PNG of an SVG, each a file.
+pub fn rasterise(svg: &Path, png: &Path) -> Result<(), Error> {
+    let mut command = Command::new(CONVERTER);
+    command.args(["--format", "png", "--zoom", ZOOM, "--output"]).args([png, svg]).stdin(Stdio::null());
+    let done = finish(&mut command, Duration::from_secs(60))?;
+    if done.is_well { Ok(()) } else { failed(format!("{CONVERTER} {}: {}", svg.display(), done.err.trim())) }
 }
 
 #[cfg(test)]
@@ -82,15 +76,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_well_formed_and_its_points_open() {
+    fn a_picture_is_well_formed_and_something_is_written() {
         let mut figure = crate::figures::example();
         figure.caption = "a < b & \"c\"".into();
-        let svg = draw(&figure);
-        usvg::Tree::from_str(&svg, &usvg::Options::default()).unwrap();
-        let png = rasterise(&svg).unwrap();
-        let picture = tiny_skia::Pixmap::decode_png(&png).unwrap();
-        assert_eq!(picture.width(), (WIDTH as u32) * 2);
-        let ink = picture.pixels().iter().filter(|p| p.red() < 128).count();
-        assert!(ink > 1000, "something is written: {ink}");
+        let folder = std::env::temp_dir().join(format!("figure-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (svg, png) = (folder.join("a.svg"), folder.join("a.png"));
+        let mut picture = |svg_text: &str| {
+            std::fs::write(&svg, svg_text).unwrap();
+            rasterise(&svg, &png).map(|()| std::fs::read(&png).unwrap())
+        };
+        let drawn = draw(&figure);
+        let written = picture(&drawn).unwrap();
+        assert!(written.starts_with(b"\x89PNG"));
+        let width = u32::from_be_bytes(written[16..20].try_into().unwrap());
+        assert_eq!(width, (WIDTH as u32) * 2);
+        let empty = picture(&drawn.replace("<text", "<desc").replace("</text", "</desc")).unwrap();
+        assert!(written.len() > empty.len() + 2000, "{} bytes, {} without text", written.len(), empty.len());
+        let error = picture("<svg><text>").unwrap_err().to_string();
+        assert!(error.contains(CONVERTER) && error.contains("a.svg"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -65,7 +65,7 @@ pub fn until(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) -> Resul
 }
 
 /// Programs that are not ours, with their Debian packages.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 10] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("iperf3", "iperf3"),
     ("NPtcp", "netpipe-tcp"),
@@ -74,6 +74,7 @@ const PACKAGES: [(&str, &str); 9] = [
     ("ping", "iputils-ping"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
+    ("rsvg-convert", "librsvg2-bin"),
     ("taskset", "util-linux"),
 ];
 

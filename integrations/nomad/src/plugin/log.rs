@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::io::Write;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -13,10 +13,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 /// Writes from now on. Nomad leaves out what is below its own level.
 pub fn begin() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("nomad_driver_microvisor=trace"));
+    let wanted: Option<Targets> = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
+    let ours = || Targets::new().with_target("nomad_driver_microvisor", Level::TRACE);
     // A second one in the same process, as tests have, changes nothing.
-    let _ = tracing_subscriber::registry().with(filter).with(Lines).try_init();
+    let _ = tracing_subscriber::registry().with(wanted.unwrap_or_else(ours)).with(Lines).try_init();
 }
 
 struct Lines;
