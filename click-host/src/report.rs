@@ -100,7 +100,8 @@ pub fn errors(diagnostics: &Diagnostics) -> String {
                     out += &head;
                     last = head;
                 }
-                writeln!(out, "  {message}")
+                let warning = if d.severity == Severity::Warning { "warning: " } else { "" };
+                writeln!(out, "  {warning}{message}")
             }
             None if d.message.contains(" connected to '") => {
                 initializing = true;

@@ -100,7 +100,7 @@ fn aggregates_are_written_to_files_and_standard_output() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("counts");
     let text = format!(
-        "InfiniteSource(LIMIT 3, STOP true) -> SetAnnoByte(AGGREGATE, 1) -> a :: AggregateCounter -> Discard;
+        "InfiniteSource(LIMIT 3, STOP true) -> Paint(1, AGGREGATE) -> a :: AggregateCounter -> Discard;
         DriverManager(pause, write a.write_text_file -, write a.write_text_file {}, stop)",
         file.display()
     );

@@ -3,7 +3,7 @@
 use crate::args::{Args, Names, NamesByPlace};
 use crate::diagnostic::{Diagnostics, Source};
 use crate::element::{Class, DeviceFacts, Element};
-use crate::elements::{Library, needs_host};
+use crate::elements::{DEPRECATED, Library, needs_host};
 use crate::graph;
 use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
 use alloc::boxed::Box;
@@ -59,6 +59,9 @@ pub(crate) fn build(
             args.error("router has more than one driver script");
         }
         made.push(element);
+        if let Some((_, message)) = DEPRECATED.iter().find(|(class, _)| *class == e.class) {
+            args.warn(*message);
+        }
         for message in args.take_warnings() {
             warnings.warn(source, e.span.clone(), format!("{} :: {}: {message}", e.name, e.class));
         }

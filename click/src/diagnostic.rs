@@ -112,6 +112,13 @@ impl Diagnostics {
         self.list[before..].iter_mut().for_each(|d| d.severity = Severity::Warning);
     }
 
+    /// Adds a warning that was found when an element was initialized.
+    pub fn warn_late(&mut self, source: &Source<'_>, span: Range<usize>, message: impl Into<String>) {
+        let before = self.list.len();
+        self.warn(source, span, message);
+        self.list[before..].iter_mut().for_each(|d| d.late = true);
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -156,7 +156,7 @@ fn averages_are_taken_over_all_the_time() {
 #[test]
 fn aggregates_are_counted_apart() {
     let mut b = bench(
-        "FromDevice(0) -> k :: Classifier(0/61, -); k [0] -> SetAnnoByte(AGGREGATE, 1) -> a :: AggregateCounter(BYTES true, FREEZE_AFTER_AGG 2, BANNER sizes) -> Discard; k [1] -> SetAnnoByte(AGGREGATE, 2) -> a; a [1] -> c :: Counter -> Discard",
+        "FromDevice(0) -> k :: Classifier(0/61, -); k [0] -> Paint(1, AGGREGATE) -> a :: AggregateCounter(BYTES true, FREEZE_AFTER_AGG 2, BANNER sizes) -> Discard; k [1] -> Paint(2, AGGREGATE) -> a; a [1] -> c :: Counter -> Discard",
     );
     b.settle();
     for frame in ["a", "abc", "bcd"] {

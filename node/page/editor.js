@@ -41,8 +41,8 @@ function go(error) {
   text.scrollTop = Math.max(0, (line - 3) * 20);
 }
 
-/** Underlines what is wrong from its column to the end of its word, and lists it. */
-export function mark(errors) {
+/** Underlines what is wrong from its column to the end of its word, and lists it, and what is probably not as meant. */
+export function mark(errors, warnings = []) {
   const lines = text.value.split("\n");
   const wrong = new Set(errors.map((e) => e.line));
   numbers.replaceChildren(...lines.map((_, i) => element("span", wrong.has(i + 1) ? { class: "bad" } : {}, `${i + 1}\n`)));
@@ -57,11 +57,12 @@ export function mark(errors) {
     done = begin + from + length;
   }
   marks.replaceChildren(...parts, `${text.value.slice(done)}\n`);
-  $("errors").replaceChildren(...errors.map((e) => {
-    const link = element("button", { type: "button" }, `Line ${e.line}, column ${e.column}: ${e.message}`);
+  const entry = (kind) => (e) => {
+    const link = element("button", { type: "button" }, `Line ${e.line}, column ${e.column}: ${kind}${e.message}`);
     link.addEventListener("click", () => go(e));
     return element("li", {}, link);
-  }));
+  };
+  $("errors").replaceChildren(...errors.map(entry("")), ...warnings.map(entry("warning: ")));
   text.setAttribute("aria-invalid", errors.length > 0);
   align();
 }
@@ -77,9 +78,9 @@ export function refuse(errors) {
 const check = attempt(async () => {
   const given = text.value;
   if (!isClick() || !given.trim()) { mark([]); $("verdict").textContent = ""; return; }
-  const { errors, devices } = await ask("POST", "/v1/configurations/check", { config: given, variables: variables() });
+  const { errors, warnings, devices } = await ask("POST", "/v1/configurations/check", { config: given, variables: variables() });
   if (text.value !== given) return;
-  mark(errors);
+  mark(errors, warnings);
   const lacks = devices.length > networks().length ? `, but it uses ${devices.join(", ")}: give a network for each` : "";
   $("verdict").textContent = errors.length ? `${errors.length} error${errors.length > 1 ? "s" : ""}` : `No errors${lacks}`;
 });

@@ -8,6 +8,7 @@ mod pool;
 mod sequence;
 mod tree;
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -206,6 +207,35 @@ impl Program {
         }
         // Tests of the upper bytes alone could still be passed.
         Err(bytes.is_empty().then_some(node.missing))
+    }
+
+    /// The outputs that some packet may be sent to, packets that end in the middle of a word aside.
+    pub fn outputs(&self) -> BTreeSet<usize> {
+        let (mut seen, mut outputs) = (BTreeSet::new(), BTreeSet::new());
+        let mut waiting = alloc::vec![self.start];
+        while let Some(at) = waiting.pop() {
+            if is_leaf(at) {
+                outputs.insert(!at as usize);
+            } else if seen.insert(at) {
+                match self.nodes.get(at as usize) {
+                    Some(node) if node.count == 0 => waiting.extend([node.missing, node.yes, node.no]),
+                    Some(node) => {
+                        let cases = &self.cases[node.first as usize..(node.first + node.count) as usize];
+                        waiting.push(node.missing);
+                        waiting.extend(cases.iter().map(|case| case.to));
+                    }
+                    // The sequence names its own steps from 0.
+                    None => waiting.extend(
+                        self.sequence.targets(at & !STEPS).map(
+                            |to| {
+                                if is_leaf(to) { to } else { to | STEPS }
+                            },
+                        ),
+                    ),
+                }
+            }
+        }
+        outputs
     }
 
     /// The program as text, one node, case or step a line.

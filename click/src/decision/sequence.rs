@@ -97,6 +97,11 @@ impl Sequence {
         at
     }
 
+    /// Where a step leads.
+    pub(super) fn targets(&self, at: Target) -> impl Iterator<Item = Target> {
+        self.get(at).into_iter().flat_map(|step| [step.yes, step.no])
+    }
+
     /// The steps, one a line.
     pub(super) fn describe(&self, target: impl Fn(Target) -> String) -> String {
         let mut out = String::new();

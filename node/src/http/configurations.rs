@@ -34,6 +34,8 @@ struct Draft {
 struct Checked {
     /// What is wrong, by place; nothing if it can run.
     errors: Vec<Diagnostic>,
+    /// What can run and is probably not as meant.
+    warnings: Vec<Diagnostic>,
     /// Net devices that it uses, in order.
     devices: Vec<String>,
 }
@@ -50,8 +52,8 @@ async fn check(Body(draft): Body<Draft>) -> Json<Checked> {
     Json(match tokio::task::block_in_place(|| click::check(&source, &variables)) {
         Ok(checked) => {
             let devices = checked.devices().iter().map(ToString::to_string).collect();
-            Checked { errors: Vec::new(), devices }
+            Checked { errors: Vec::new(), warnings: diagnostics(checked.warnings()), devices }
         }
-        Err(wrong) => Checked { errors: diagnostics(&wrong), devices: Vec::new() },
+        Err(wrong) => Checked { errors: diagnostics(&wrong), warnings: Vec::new(), devices: Vec::new() },
     })
 }

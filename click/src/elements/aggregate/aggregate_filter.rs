@@ -31,7 +31,7 @@ impl AggregateFilter {
                     continue;
                 }
                 _ if everything => {
-                    args.warn(format!("warning: pattern {number} matches no packets"));
+                    args.warn(format!("pattern {number} matches no packets"));
                     continue;
                 }
                 Some("allow") => Some(0),
@@ -77,9 +77,7 @@ fn add(
     for &(begin, end, taken) in ranges.iter().filter(|range| range.0 <= last && range.1 >= first) {
         if taken != action {
             let (least, to) = (begin.max(first), if taken == DROP { args.outputs } else { taken });
-            args.warn(format!(
-                "warning: pattern {number}: aggregate {least} already filtered to output {to}"
-            ));
+            args.warn(format!("pattern {number}: aggregate {least} already filtered to output {to}"));
         }
         if let Some(start) = from.filter(|&start| start < begin) {
             free.push((start, begin - 1, action));

@@ -32,7 +32,9 @@ impl Classifier {
             }
         }
         one_each(args, &patterns);
-        Self { program: Program::new(&rules) }
+        let program = Program::new(&rules);
+        warn_of_unused(args, &program);
+        Self { program }
     }
 }
 
@@ -41,6 +43,14 @@ pub(crate) fn one_each(args: &mut Args<'_>, patterns: &[Word]) {
     let outputs = args.outputs;
     if patterns.len() != outputs {
         args.error(format!("need {outputs} arguments, one per output port, not {}", patterns.len()));
+    }
+}
+
+/// Warns of outputs that no packet is sent to.
+pub(crate) fn warn_of_unused(args: &mut Args<'_>, program: &Program) {
+    let used = program.outputs();
+    for output in (0..args.outputs).filter(|output| !used.contains(output)) {
+        args.warn(format!("output {output} matches no packets"));
     }
 }
 

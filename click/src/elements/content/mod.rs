@@ -37,7 +37,7 @@ pub use check_crc32::CheckCRC32;
 pub use check_length::CheckLength;
 pub use check_paint::CheckPaint;
 pub use classifier::Classifier;
-pub(crate) use classifier::{Runs, distribute, one_each};
+pub(crate) use classifier::{Runs, distribute, one_each, warn_of_unused};
 pub use clipboard::Clipboard;
 pub use counter::Counter;
 pub(crate) use counter::{Call, call};

@@ -21,6 +21,7 @@ crate::element! {
 
 impl SetAnnoByte {
     fn new(args: &mut Args<'_>) -> Self {
+        args.warn("SetAnnoByte(ANNO, VALUE) is obsolete, use Paint(VALUE, ANNO) instead");
         let at = annotation(args);
         if at.is_none() {
             args.error("missing mandatory ANNO argument");

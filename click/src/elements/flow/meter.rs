@@ -69,7 +69,12 @@ impl Rates {
                 Some(rate) if limits.last().is_some_and(|before| *before >= rate) => {
                     args.error_in(word, format!("rate {} must be > rate {number}", number + 1));
                 }
-                Some(rate) => limits.push(rate),
+                Some(rate) => {
+                    if bytes && word.text.ends_with(|c: char| c.is_ascii_digit()) && rate > 0 {
+                        args.warn(format!("no units for bandwidth argument {}, assuming Bps", number + 1));
+                    }
+                    limits.push(rate);
+                }
             }
         }
         if limits.len() + 1 != args.outputs {

@@ -50,7 +50,7 @@ impl StrideSched {
         let mut all = Vec::new();
         for (i, word) in words.iter().enumerate() {
             if parse_number(&word.text).is_some_and(|n| n > MOST) {
-                args.warn(alloc::format!("warning: input {i}'s tickets reduced to {MOST}"));
+                args.warn(alloc::format!("input {i}'s tickets reduced to {MOST}"));
             }
             all.push(tickets(&word.text).unwrap_or_else(|message| {
                 args.error_in(word, message);

@@ -58,7 +58,11 @@ struct Times {
 impl ICMPPingSource {
     fn new(args: &mut Args<'_>) -> Self {
         let ends = (args.required("SRC"), args.required("DST"));
-        let interval = args.next("INTERVAL").unwrap_or(Time(1_000_000_000)).0.max(1);
+        let interval = args.next("INTERVAL").unwrap_or(Time(1_000_000_000)).0;
+        if interval == 0 {
+            args.warn("INTERVAL so small that it is zero");
+        }
+        let interval = interval.max(1);
         let identifier = args.next("IDENTIFIER").unwrap_or(0);
         let data = args.key::<Data>("DATA").unwrap_or_default().0;
         if data.len() > crate::packet::LARGEST {

@@ -3,7 +3,7 @@ use super::ip_filter::decide;
 use crate::args::Args;
 use crate::decision::{Condition, Program};
 use crate::element::{Context, Element, read, read_write};
-use crate::elements::content::{distribute, one_each};
+use crate::elements::content::{distribute, one_each, warn_of_unused};
 use crate::packet::Batch;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -40,7 +40,9 @@ impl IPClassifier {
         }
         one_each(args, &patterns);
         let texts = patterns.into_iter().map(|word| word.text).collect();
-        Self { program: Program::new(&rules), rules, texts }
+        let program = Program::new(&rules);
+        warn_of_unused(args, &program);
+        Self { program, rules, texts }
     }
 
     /// The output of a handler.

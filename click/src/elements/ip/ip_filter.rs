@@ -2,7 +2,7 @@ use super::expression::parse;
 use crate::args::{Args, Names, parse_number, text_of, unquote};
 use crate::decision::{Condition, NOWHERE, Places, Program};
 use crate::element::{Context, Element, read};
-use crate::elements::content::distribute;
+use crate::elements::content::{distribute, warn_of_unused};
 use crate::packet::{Batch, Packet};
 use alloc::format;
 use alloc::string::String;
@@ -60,7 +60,9 @@ impl IPFilter {
                 Err(message) => args.error_in(word, format!("pattern {number}: {message}")),
             }
         }
-        Self { program: Program::new(&rules) }
+        let program = Program::new(&rules);
+        warn_of_unused(args, &program);
+        Self { program }
     }
 }
 

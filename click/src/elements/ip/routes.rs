@@ -85,11 +85,17 @@ impl Routes {
                 Err(message) => args.error_in(&word, message),
             }
         }
+        let given = table.routes.len();
         // The last of several routes for one prefix counts.
         table.routes.sort_by_key(key);
         table.routes.reverse();
         table.routes.dedup_by_key(|r| r.prefix);
         table.routes.reverse();
+        match given - table.routes.len() {
+            0 => {}
+            1 => args.warn("1 route replaced by later versions"),
+            many => args.warn(format!("{many} routes replaced by later versions")),
+        }
         table
     }
 

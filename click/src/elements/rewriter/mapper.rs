@@ -66,7 +66,7 @@ pub(super) fn servers(args: &mut Args<'_>) -> Vec<Server> {
     }
     match servers.len() {
         0 => args.error("no patterns given"),
-        1 => args.warn("warning: only one pattern given"),
+        1 => args.warn("only one pattern given"),
         _ => {}
     }
     servers
