@@ -21,6 +21,14 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
+    /// The same clock for another thread; `None`: simulated time is one thread's.
+    pub(crate) fn share(&self) -> Option<Self> {
+        match self {
+            Self::System(began) => Some(Self::System(*began)),
+            Self::Simulated { .. } => None,
+        }
+    }
+
     pub(crate) fn simulated(begin: Nanos) -> Self {
         Self::Simulated { begin, passed: Cell::new(1) }
     }

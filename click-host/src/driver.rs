@@ -6,17 +6,18 @@ use crate::control::Server;
 use crate::host::Desk;
 use crate::options::Options;
 use crate::report;
+use crate::threads::{Team, run_on};
 use crate::watch::{Until, wait};
 use click::element::Outside;
 use click::{Progress, Router, Source};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Rounds of the router between two looks at signals, control connections and files.
-const ROUNDS: usize = 64;
+/// Most threads that a router runs on.
+const MOST_THREADS: usize = 64;
 
 /// Runs what the command line asks for.
 pub fn run(options: Options) -> ExitCode {
@@ -37,10 +38,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
         if processor >= CpuSet::MAX_CPU {
             return Err(format!("--affinity={processor}: there is no such processor"));
         }
-        let mut only = CpuSet::new();
-        only.set(processor);
-        sched_setaffinity(None, &only)
-            .map_err(|e| format!("--affinity={processor}: {}", reason(&e.into())))?;
+        run_on(processor).map_err(|e| format!("--affinity={processor}: {}", reason(&e)))?;
     }
     let mut host = Desk::new(options.variables.clone(), options.reconfigure)
         .map_err(|e| format!("signals: {}", reason(&e)))?;
@@ -49,9 +47,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
         host.clock = Clock::simulated(begin);
     }
     let mut servers = servers(options)?;
-    if options.threads > 1 && !options.silent {
-        report::say(&format!("warning: '-j {}': the router runs on one thread", options.threads));
-    }
+    host.threads = threads(options);
     let source = Source { name: &name, text: &text };
     let mut router = host.router(&source).map_err(|d| report::errors(&d))?;
     let mut right = true;
@@ -68,7 +64,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
             report::say(&format!("warning: {name}: configuration has no elements, exiting"));
         }
     } else if !options.quit {
-        drive(&mut router, &mut host, &mut servers, options.verbose)?;
+        router = drive(router, &mut host, &mut servers, options)?;
     }
     if options.time {
         host.write_out(&watch.report());
@@ -80,6 +76,24 @@ fn attempt(options: &Options) -> Result<u8, String> {
     };
     router.finish(&mut host);
     Ok(status)
+}
+
+/// How many threads the router runs on.
+fn threads(options: &Options) -> usize {
+    let wanted = usize::try_from(options.threads).unwrap_or(usize::MAX).max(1);
+    let (most, why) = match options.simulated {
+        Some(_) => (1, "with simulated time"),
+        None => (MOST_THREADS, "at the most"),
+    };
+    let threads = wanted.min(most);
+    if threads < wanted && !options.silent {
+        let s = if threads == 1 { "" } else { "s" };
+        report::say(&format!(
+            "warning: '-j {}': the router runs on {threads} thread{s} {why}",
+            options.threads
+        ));
+    }
+    threads
 }
 
 fn servers(options: &Options) -> Result<Vec<Server>, String> {
@@ -97,28 +111,48 @@ fn servers(options: &Options) -> Result<Vec<Server>, String> {
     Ok(servers)
 }
 
-fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: bool) -> Result<(), String> {
+/// Runs a router, and those that take its place, until it stops; the one that ran last.
+fn drive(
+    mut router: Router,
+    host: &mut Desk,
+    servers: &mut [Server],
+    options: &Options,
+) -> Result<Router, String> {
+    loop {
+        let mut team =
+            Team::start(router, host, options.processor).map_err(|e| format!("threads: {}", reason(&e)))?;
+        let next = run_first(&mut team, host, servers);
+        router = team.end();
+        let Some(mut next) = next? else { break };
+        std::mem::swap(&mut router, &mut next);
+        router.take_over(next);
+        if options.verbose {
+            report::say(&format!("another configuration: {} elements", router.elements().count()));
+        }
+    }
+    // Whoever stopped the router through a control connection gets the answer.
+    servers.iter_mut().for_each(Server::finish);
+    Ok(router)
+}
+
+/// Runs what this thread has of a router, until that stops or another is to take its place.
+fn run_first(team: &mut Team, host: &mut Desk, servers: &mut [Server]) -> Result<Option<Router>, String> {
     let waited = |until| wait(until).map_err(|e| format!("poll: {}", reason(&e)));
     loop {
         waited(Until::Now)?;
-        if host.signals.stop() || report::output_is_lost() {
-            return Ok(());
+        if host.is_to_end() || report::output_is_lost() {
+            return Ok(None);
         }
         for server in &mut *servers {
-            server.serve(&mut (&mut *router, &mut *host));
+            server.serve(&mut (&mut team.router, &mut *host));
         }
-        let progress = router.run(host, ROUNDS);
-        if let Some(mut next) = host.take_next() {
-            std::mem::swap(router, &mut next);
-            router.take_over(next);
-            if verbose {
-                report::say(&format!("another configuration: {} elements", router.elements().count()));
-            }
-            continue;
+        let progress = team.run(host);
+        if let Some(next) = host.take_next() {
+            return Ok(Some(next));
         }
         match progress {
             Progress::Busy => {}
-            Progress::Stopped => break,
+            Progress::Stopped => return Ok(None),
             Progress::Idle { until: None } => waited(Until::Forever)?,
             Progress::Idle { until: Some(time) } => {
                 let left = host.clock.until(time);
@@ -128,9 +162,6 @@ fn drive(router: &mut Router, host: &mut Desk, servers: &mut [Server], verbose: 
             }
         }
     }
-    // Whoever stopped the router through a control connection gets the answer.
-    servers.iter_mut().for_each(Server::finish);
-    Ok(())
 }
 
 fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {

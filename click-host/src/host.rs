@@ -22,11 +22,17 @@ pub struct Desk {
     reconfigure: bool,
     /// Warnings are not printed.
     pub silent: bool,
+    /// Threads that routers run on.
+    pub(crate) threads: usize,
     next: Option<Router>,
     /// How many of the scripts that take signals will be gone with the router that runs.
     leaving: Vec<(i32, usize)>,
-    pub(crate) signals: Signals,
+    /// None on threads other than the first.
+    pub(crate) signals: Option<Signals>,
 }
+
+/// What a script that needs signals is told elsewhere than on the first thread, where all such elements are.
+const NO_SIGNALS: &str = "signals are the first thread's";
 
 impl Desk {
     /// The host, for configurations with these variables. `reconfigure`: they can be replaced.
@@ -38,10 +44,41 @@ impl Desk {
             variables,
             reconfigure,
             silent: false,
+            threads: 1,
             next: None,
             leaving: Vec::new(),
-            signals,
+            signals: Some(signals),
         })
+    }
+
+    /// The same host for another thread. `None`: time is simulated, which is one thread's.
+    pub(crate) fn for_thread(&self) -> Option<Self> {
+        Some(Self {
+            clock: self.clock.share()?,
+            devices: self.devices.clone(),
+            variables: self.variables.clone(),
+            reconfigure: false,
+            silent: self.silent,
+            threads: self.threads,
+            next: None,
+            leaving: Vec::new(),
+            signals: None,
+        })
+    }
+
+    fn takers(&self) -> Vec<(i32, usize)> {
+        self.signals.as_ref().map(Signals::takers).unwrap_or_default()
+    }
+
+    fn release(&mut self, signal: i32, scripts: usize) {
+        if let Some(signals) = &mut self.signals {
+            signals.release(signal, scripts);
+        }
+    }
+
+    /// Whether a signal came that ends the program.
+    pub(crate) fn is_to_end(&mut self) -> bool {
+        self.signals.as_mut().is_some_and(Signals::stop)
     }
 
     /// Makes a router.
@@ -54,7 +91,7 @@ impl Desk {
     pub fn take_next(&mut self) -> Option<Router> {
         let next = self.next.take()?;
         for (signal, scripts) in std::mem::take(&mut self.leaving) {
-            self.signals.release(signal, scripts);
+            self.release(signal, scripts);
         }
         Some(next)
     }
@@ -96,6 +133,10 @@ impl Host for Desk {
         CLASSES
     }
 
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
     fn handlers(&self) -> &'static [Handler] {
         if self.reconfigure { RECONFIGURE } else { &[] }
     }
@@ -103,7 +144,7 @@ impl Host for Desk {
     fn write(&mut self, _: &str, value: &str) -> Result<(), HandlerError> {
         const NAME: &str = "hotconfig";
         let text = library::expand(NAME, value.into(), None).map_err(HandlerError::Refused)?;
-        let before = self.signals.takers();
+        let before = self.takers();
         match self.router(&Source { name: NAME, text: &text }) {
             Ok(router) => {
                 self.next = Some(router);
@@ -111,9 +152,9 @@ impl Host for Desk {
                 Ok(())
             }
             Err(diagnostics) => {
-                for (signal, scripts) in self.signals.takers() {
+                for (signal, scripts) in self.takers() {
                     let stay = before.iter().find(|b| b.0 == signal).map_or(0, |b| b.1);
-                    self.signals.release(signal, scripts - stay);
+                    self.release(signal, scripts - stay);
                 }
                 Err(HandlerError::Refused(report::errors(&diagnostics)))
             }
@@ -165,15 +206,15 @@ impl Outside for Desk {
     }
 
     fn watch_signal(&mut self, name: &str) -> Result<i32, String> {
-        self.signals.take_over(name)
+        self.signals.as_mut().ok_or(NO_SIGNALS)?.take_over(name)
     }
 
     fn signal_count(&mut self, number: i32) -> usize {
-        self.signals.count(number)
+        self.signals.as_mut().map_or(0, |signals| signals.count(number))
     }
 
     fn release_signal(&mut self, number: i32) {
-        self.signals.release(number, 1);
+        self.release(number, 1);
     }
 
     fn kill(&mut self, signal: &str, process: &str) -> Result<(), String> {

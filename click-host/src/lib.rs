@@ -6,6 +6,7 @@
 //! | `configuration` | where the configuration comes from |
 //! | [`library`] | what `require(library FILE)` brings in |
 //! | `driver` | runs the router, replaces it, ends with a status |
+//! | `threads` | the threads that a router runs on |
 //! | `report` | errors and the values of handlers, in the words of Click |
 //! | [`host`] | the world as elements see it |
 //! | [`watch`] | waits for files and sockets |
@@ -29,6 +30,7 @@ mod report;
 mod signals;
 pub mod sockets;
 mod sys;
+mod threads;
 mod tools;
 pub mod traces;
 pub mod watch;
@@ -56,7 +58,8 @@ macro_rules! library {
 }
 
 library! {
-    aggregate::AggregateIPAddrPair, aggregate::AggregatePacketCounter,
+    aggregate::AggregateFirst, aggregate::AggregateIPAddrPair, aggregate::AggregateIPFlows, aggregate::AggregateLast,
+    aggregate::AggregatePacketCounter,
     control::ControlSocket,
     devices::FromDevice, devices::FromDPDKDevice, devices::FromHost, devices::KernelTap, devices::KernelTun, devices::ToDevice, devices::ToDPDKDevice, devices::ToHost,
     sockets::ChatterSocket, sockets::McastSocket, sockets::RawSocket, sockets::Socket, sockets::ToSocket, traces::FromDump, traces::FromIPSummaryDump, traces::FromTcpdump,

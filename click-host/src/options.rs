@@ -14,10 +14,10 @@ Options:
   -f, --file FILE               Read the configuration from FILE ('-': standard input).
   -e, --expression EXPR         Take EXPR as the configuration.
   -D, --define VAR=VALUE        Give a variable of the configuration a value.
-  -j, --threads N               Accepted: the router runs on one thread.
+  -j, --threads N               Run on N threads (1).
   -p, --port PORT[+]            Listen for control connections on a TCP port of this host; '+': or the next that is free.
   -u, --unix-socket FILE        Listen for control connections on a Unix socket.
-      --affinity[=N]            Run on processor N (0) only.
+      --affinity[=N]            Run on processor N (0) only, further threads on the next.
       --socket FD               Take an open socket as a control connection.
   -R, --allow-reconfigure       Provide the handlers 'hotconfig' and 'config' for writing.
   -h, --handler ELEMENT.H       Print the value of handler H of ELEMENT at the end.

@@ -3,70 +3,111 @@
 //! A [`Watch`] says whether there may be something to read or room to write. Who finds nothing there says so, and the
 //! next wait looks again; so a busy router asks the system once in many rounds.
 
+//!
+//! Each thread of a router waits for the files that its own elements watch: for what is to be read the thread that last looked
+//! for that, and for room the one that last wrote.
+
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 struct Entry {
     file: OwnedFd,
-    wants_write: Cell<bool>,
-    paused: Cell<bool>,
-    readable: Cell<bool>,
-    writable: Cell<bool>,
+    /// The threads that wait for something to read and for room.
+    reader: AtomicUsize,
+    writer: AtomicUsize,
+    wants_write: AtomicBool,
+    paused: AtomicBool,
+    readable: AtomicBool,
+    writable: AtomicBool,
 }
 
+static ALL: Mutex<Vec<Weak<Entry>>> = Mutex::new(Vec::new());
+
 thread_local! {
-    static ALL: RefCell<Vec<Weak<Entry>>> = const { RefCell::new(Vec::new()) };
+    static THREAD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Gives this thread a number, which no other that waits has. The first has 0.
+pub fn number_thread(number: usize) {
+    THREAD.set(number);
+}
+
+impl Entry {
+    fn is_read_here(&self) -> bool {
+        self.reader.load(Relaxed) == THREAD.get()
+    }
+
+    fn is_written_here(&self) -> bool {
+        self.writer.load(Relaxed) == THREAD.get()
+    }
 }
 
 /// A file or socket that is watched as long as this exists.
-pub struct Watch(Rc<Entry>);
+pub struct Watch(Arc<Entry>);
 
 impl Watch {
     /// Watches for something to read.
     pub fn new(file: impl AsFd) -> io::Result<Self> {
-        let entry = Rc::new(Entry {
+        let entry = Arc::new(Entry {
             file: file.as_fd().try_clone_to_owned()?,
-            wants_write: Cell::new(false),
-            paused: Cell::new(false),
-            readable: Cell::new(false),
-            writable: Cell::new(false),
+            reader: AtomicUsize::new(THREAD.get()),
+            writer: AtomicUsize::new(THREAD.get()),
+            wants_write: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            readable: AtomicBool::new(false),
+            writable: AtomicBool::new(false),
         });
-        ALL.with_borrow_mut(|all| all.push(Rc::downgrade(&entry)));
+        ALL.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&entry));
         Ok(Self(entry))
+    }
+
+    fn reader(&self) -> &Entry {
+        self.0.reader.store(THREAD.get(), Relaxed);
+        &self.0
+    }
+
+    fn writer(&self) -> &Entry {
+        self.0.writer.store(THREAD.get(), Relaxed);
+        &self.0
     }
 
     /// Whether there may be something to read.
     pub fn is_readable(&self) -> bool {
-        self.0.readable.get()
+        self.reader().readable.load(Relaxed)
     }
 
     /// There was nothing more to read.
     pub fn was_empty(&self) {
-        self.0.readable.set(false);
+        self.reader().readable.store(false, Relaxed);
     }
 
     /// Does not look for something to read for a while, or does again.
     pub fn pause(&self, paused: bool) {
-        self.0.paused.set(paused);
-        self.0.readable.set(self.0.readable.get() && !paused);
+        let entry = self.reader();
+        entry.paused.store(paused, Relaxed);
+        if paused {
+            entry.readable.store(false, Relaxed);
+        }
     }
 
     /// There was no room to write: the driver wakes up when there is some.
     pub fn was_full(&self) {
-        self.0.writable.set(false);
-        self.0.wants_write.set(true);
+        self.writer().writable.store(false, Relaxed);
+        self.writer().wants_write.store(true, Relaxed);
     }
 
     /// Whether nobody waits for room, or there is some now.
     pub fn has_room(&self) -> bool {
-        if self.0.writable.get() {
-            self.0.wants_write.set(false);
+        let entry = self.writer();
+        if entry.writable.load(Relaxed) {
+            entry.wants_write.store(false, Relaxed);
         }
-        !self.0.wants_write.get()
+        !entry.wants_write.load(Relaxed)
     }
 }
 
@@ -81,12 +122,13 @@ pub enum Until {
     Forever,
 }
 
-/// Waits until one of all watched files has something to read or room, and notes which.
+/// Waits until one of the files that this thread watches has something to read or room, and notes which.
 pub fn wait(until: Until) -> io::Result<()> {
-    let entries: Vec<Rc<Entry>> = ALL.with_borrow_mut(|all| {
-        all.retain(|entry| entry.strong_count() > 0);
-        all.iter().filter_map(Weak::upgrade).collect()
-    });
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|entry| entry.strong_count() > 0);
+    let own = |entry: &Arc<Entry>| entry.is_read_here() || entry.is_written_here();
+    let entries: Vec<Arc<Entry>> = all.iter().filter_map(Weak::upgrade).filter(own).collect();
+    drop(all);
     if entries.is_empty() && until == Until::Now {
         return Ok(());
     }
@@ -107,16 +149,21 @@ pub fn wait(until: Until) -> io::Result<()> {
     for (entry, file) in entries.iter().zip(&files) {
         let ends = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
         let happened = file.revents();
-        entry.readable.set(!entry.paused.get() && happened.intersects(PollFlags::IN | ends));
-        entry.writable.set(happened.intersects(PollFlags::OUT | ends));
+        if entry.is_read_here() {
+            let readable = !entry.paused.load(Relaxed) && happened.intersects(PollFlags::IN | ends);
+            entry.readable.store(readable, Relaxed);
+        }
+        if entry.is_written_here() {
+            entry.writable.store(happened.intersects(PollFlags::OUT | ends), Relaxed);
+        }
     }
     Ok(())
 }
 
 fn wanted(entry: &Entry) -> PollFlags {
     let mut flags = PollFlags::empty();
-    flags.set(PollFlags::IN, !entry.paused.get());
-    flags.set(PollFlags::OUT, entry.wants_write.get());
+    flags.set(PollFlags::IN, entry.is_read_here() && !entry.paused.load(Relaxed));
+    flags.set(PollFlags::OUT, entry.is_written_here() && entry.wants_write.load(Relaxed));
     flags
 }
 
@@ -128,6 +175,8 @@ mod tests {
 
     #[test]
     fn what_arrives_is_noticed_until_it_was_read() {
+        // Other tests watch in this process.
+        number_thread(1000);
         let (mut a, b) = UnixStream::pair().unwrap();
         let watch = Watch::new(&b).unwrap();
         wait(Until::Now).unwrap();

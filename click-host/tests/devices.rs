@@ -9,14 +9,23 @@ use std::process::Command;
 
 #[test]
 fn frames_cross_a_router_between_two_interfaces() {
-    let space = Space::new("veth");
+    frames_cross("1");
+}
+
+#[test]
+fn frames_cross_a_router_on_several_threads() {
+    frames_cross("3");
+}
+
+fn frames_cross(threads: &str) {
+    let space = Space::new(&format!("veth{threads}"));
     for n in [1, 2] {
         space.ip(&format!("link add a{n} type veth peer name b{n}"));
         space.ip(&format!("link set a{n} up"));
         space.ip(&format!("link set b{n} up"));
     }
     let forwards = "f :: FromDevice(b1, PROMISC true) -> c :: Counter -> Queue -> t :: ToDevice(b2); AddressInfo(me b1:eth)";
-    let router = Running::start(space.click(&["-e", forwards, "-h", "t.drops"]));
+    let router = Running::start(space.click(&["-j", threads, "-e", forwards, "-h", "t.drops"]));
     let sink = "FromDevice(a2, PROMISC true) -> cl :: Classifier(12/88b5, -); cl [1] -> Discard;
         cl [0] -> c :: Counter(COUNT_CALL 100 stop) -> Discard";
     let sink = Running::start(space.click(&["-e", sink, "-h", "c.byte_count"]));
@@ -74,7 +83,16 @@ fn said_by(status: Option<i32>, expected: &[i32]) -> i32 {
 
 #[test]
 fn the_host_pings_an_address_behind_a_tun_and_a_tap_device() {
-    let space = Space::new("tun");
+    the_host_pings("1");
+}
+
+#[test]
+fn the_host_pings_an_address_of_a_router_on_several_threads() {
+    the_host_pings("2");
+}
+
+fn the_host_pings(threads: &str) {
+    let space = Space::new(&format!("tun{threads}"));
     let text = "t :: KernelTun(10.9.0.1/24, DEVNAME t0); t -> ICMPPingResponder -> t;
         f :: FromHost(h0, 10.8.0.1/24) -> cl :: Classifier(12/0806, 12/0800);
         cl [0] -> ARPResponder(10.8.0.0/24 2:0:0:0:0:8) -> to :: ToHost(h0);
@@ -82,7 +100,7 @@ fn the_host_pings_an_address_behind_a_tun_and_a_tap_device() {
     // The second device's address is known once it is there.
     let text =
         text.replace("h0:eth", "2:0:0:0:0:7").replace("10.8.0.1/24)", "10.8.0.1/24, ETHER 2:0:0:0:0:7)");
-    let _router = Running::start(space.click(&["-e", &text]));
+    let _router = Running::start(space.click(&["-j", threads, "-e", &text]));
     for address in ["10.9.0.2", "10.8.0.2"] {
         until(|| said(space.run("ping", &["-c", "1", "-W", "1", address]).output().unwrap()).0 == 0);
     }

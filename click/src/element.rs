@@ -125,7 +125,7 @@ pub const fn keyword(name: &'static str) -> Handler {
 ///
 /// Nothing here calls another element directly. What [`Context::output`] is given is delivered when the element is
 /// done, in order and before anything else; so there is no recursion, and no element is entered twice.
-pub trait Element: Any {
+pub trait Element: Any + Send {
     /// Packets on their way from input 0 to output 0. What is not to go there is taken out of the batch, and sent
     /// elsewhere with [`Context::output`], or dropped.
     fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
@@ -225,6 +225,11 @@ pub trait Element: Any {
 
     /// [`Element::work`] is called in every round: it asks a device for packets.
     fn is_poller(&self) -> bool {
+        false
+    }
+
+    /// It uses what only the first thread of a program has, such as signals.
+    fn needs_first_thread(&self) -> bool {
         false
     }
 
@@ -410,9 +415,35 @@ impl Context<'_> {
         self.engine.slots.len()
     }
 
-    /// Another element. `None`: there is none of this number, or it is at work, as this one is.
+    /// Another element. `None`: there is none of this number, or it is at work, as this one is. Who looks at it while it is
+    /// initialized can do so later as well.
     pub fn peer(&mut self, id: usize) -> Option<&mut dyn Element> {
+        #[cfg(feature = "host")]
+        if self.engine.threads.count > 1 && self.engine.threads.seat.is_none() {
+            self.engine.threads.references.insert((self.id, id));
+        }
+        self.peek(id)
+    }
+
+    /// The same for once: they may be on different threads later.
+    pub fn peek(&mut self, id: usize) -> Option<&mut dyn Element> {
         self.engine.slots.get_mut(id)?.element.as_deref_mut()
+    }
+
+    /// How many threads the router runs on.
+    pub fn threads(&self) -> usize {
+        #[cfg(feature = "host")]
+        return self.engine.threads.count;
+        #[cfg(not(feature = "host"))]
+        1
+    }
+
+    /// Has an element be on a thread, which begin at 0.
+    pub fn place_on_thread(&mut self, id: usize, thread: usize) {
+        #[cfg(feature = "host")]
+        self.engine.threads.preferences.insert(id, thread);
+        #[cfg(not(feature = "host"))]
+        let _ = (id, thread);
     }
 
     /// Another element's name.
@@ -516,6 +547,11 @@ impl Context<'_> {
         let before = core::mem::take(&mut self.engine.complaints);
         let done = self.engine.write(self.host, handler, value);
         (done, core::mem::replace(&mut self.engine.complaints, before))
+    }
+
+    /// Notes something that is probably not as meant, for those who initialize the router.
+    pub fn warn(&mut self, message: impl Into<String>) {
+        self.engine.warnings.push((self.id, message.into()));
     }
 
     /// Says something to whoever called a handler of this element.

@@ -60,6 +60,8 @@ pub struct Engine {
     /// Handlers to be written when the element that wants it is done: who wants it, and `HANDLER VALUE`.
     pub(crate) calls: VecDeque<(usize, String)>,
     calling: bool,
+    /// What elements found when they were initialized that is probably not as meant.
+    pub(crate) warnings: Vec<(usize, String)>,
     /// What scripts have to say to whoever called them.
     pub(crate) complaints: Vec<String>,
     stack: Vec<Delivery>,
@@ -78,6 +80,8 @@ pub struct Engine {
     pollers: Vec<usize>,
     random: u64,
     loops: u64,
+    #[cfg(feature = "host")]
+    pub(crate) threads: crate::threads::Threads,
 }
 
 /// Deliveries that one piece of work may cause, per element of the configuration: more is a loop that multiplies.
@@ -126,6 +130,7 @@ impl Engine {
             single: false,
             calls: VecDeque::new(),
             calling: false,
+            warnings: Vec::new(),
             complaints: Vec::new(),
             stack: Vec::new(),
             deliveries: 0,
@@ -141,6 +146,8 @@ impl Engine {
             random: host.random_seed() | 1,
             loops: 0,
             ports,
+            #[cfg(feature = "host")]
+            threads: crate::threads::Threads::new(host.threads()),
         };
         pullers.into_iter().for_each(|puller| engine.listen(puller));
         engine
@@ -237,6 +244,14 @@ impl Engine {
     }
 
     pub(crate) fn run(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
+        #[cfg(feature = "host")]
+        if self.threads.seat.is_some() {
+            return self.run_part(host, rounds);
+        }
+        self.run_rounds(host, rounds)
+    }
+
+    pub(crate) fn run_rounds(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
         for id in core::mem::take(&mut self.blocked) {
             self.schedule(id);
         }
@@ -295,6 +310,10 @@ impl Engine {
     /// Stops, unless a script drives the router and goes on.
     fn stop(&mut self, host: &mut dyn Host) {
         self.stop_requested = false;
+        #[cfg(feature = "host")]
+        if let Some(thread) = self.driven_elsewhere() {
+            return self.ask_to_stop(thread);
+        }
         let handled =
             (0..self.slots.len()).any(|id| self.with(host, id, |e, cx| e.driver_stop(cx)).unwrap_or(false));
         self.settle(host);
@@ -341,10 +360,14 @@ impl Engine {
             }
             self.hops = hops;
             let slot = &mut self.slots[to.element];
+            // An element that is at work cannot be reached by a push: those are delivered between its turns.
+            let Some(mut element) = slot.element.take() else {
+                #[cfg(feature = "host")]
+                self.forward(to, batch);
+                continue;
+            };
             slot.packets += batch.len() as u64;
             slot.batches += 1;
-            // An element that is at work cannot be reached by a push: those are delivered between its turns.
-            let Some(mut element) = slot.element.take() else { continue };
             let waiting = self.stack.len();
             if self.profiling {
                 self.push_profiled(host, element.as_mut(), to, batch);
@@ -438,6 +461,69 @@ impl Engine {
     #[inline]
     pub(crate) fn schedule(&mut self, id: usize) {
         self.tasks.add(id);
+    }
+
+    /// The next element that is to work, which is not scheduled any more.
+    #[cfg(feature = "host")]
+    pub(crate) fn next_task(&mut self) -> Option<usize> {
+        self.tasks.next()
+    }
+
+    /// The whole graph for another thread, without elements.
+    #[cfg(feature = "host")]
+    pub(crate) fn copy_for(&mut self, seat: crate::threads::Seat) -> Self {
+        let count = self.slots.len();
+        let copy = |s: &Slot| Slot {
+            name: s.name.clone(),
+            config: s.config.clone(),
+            element: None,
+            inputs: s.inputs.clone(),
+            outputs: s.outputs.clone(),
+            listeners: s.listeners.clone(),
+            ..*s
+        };
+        let mut threads = crate::threads::Threads::new(self.threads.count);
+        threads.seat = Some(seat);
+        Self {
+            slots: self.slots.iter().map(copy).collect(),
+            by_name: self.by_name.clone(),
+            source: self.source.clone(),
+            names: self.names.clone(),
+            blocked: Vec::new(),
+            ports: self.ports.clone(),
+            calls: VecDeque::new(),
+            warnings: Vec::new(),
+            complaints: Vec::new(),
+            stack: Vec::new(),
+            path: Vec::new(),
+            tasks: Tasks::new(count),
+            timers: Timers::new(count),
+            pollers: Vec::new(),
+            random: self.random() | 1,
+            threads,
+            ..*self
+        }
+    }
+
+    /// Moves an element to the copy of its graph, with what belongs to it. It is not scheduled there yet.
+    #[cfg(feature = "host")]
+    pub(crate) fn move_element(&mut self, id: usize, other: &mut Self) {
+        let (from, to) = (&mut self.slots[id], &mut other.slots[id]);
+        to.element = from.element.take();
+        to.config = core::mem::take(&mut from.config);
+        (to.packets, to.batches, to.cycles) = (from.packets, from.batches, from.cycles);
+        (to.single, to.singles) = (from.single, core::mem::take(&mut from.singles));
+        other.set_tickets(id, self.tasks.tickets(id));
+        other.wake_at(id, self.timers.get(id));
+        self.wake_at(id, None);
+    }
+
+    /// Finds out what the elements that are here want.
+    #[cfg(feature = "host")]
+    pub(crate) fn look_at_elements(&mut self) {
+        let here = |s: &Slot, f: fn(&dyn Element) -> bool| s.element.as_deref().is_some_and(f);
+        self.pollers = (0..self.slots.len()).filter(|&id| here(&self.slots[id], |e| e.is_poller())).collect();
+        self.single = self.slots.iter().any(|s| s.singles);
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {

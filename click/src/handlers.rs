@@ -154,10 +154,19 @@ impl Engine {
     pub(crate) fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
         let (handler, argument) =
             handler.trim().split_once(char::is_whitespace).unwrap_or((handler.trim(), ""));
+        #[cfg(feature = "host")]
+        if handler == "profile" {
+            self.count_elsewhere(host);
+        }
         if let Some(value) = self.read_global(host, handler) {
             return value;
         }
         let (id, name) = self.find(handler)?;
+        #[cfg(feature = "host")]
+        if let Some(thread) = self.elsewhere(id) {
+            let wish = format!("{handler} {argument}");
+            return self.ask(host, thread, move |engine, host| engine.read_and_hear(host, &wish));
+        }
         if COMMON.contains(&name) {
             return Ok(self.read_common(id, name));
         }
@@ -200,6 +209,9 @@ impl Engine {
 
     fn read_work(&self, id: usize, name: &str) -> Option<String> {
         match name {
+            #[cfg(feature = "host")]
+            "home_thread" => Some(crate::threads::thread_of(self, id)),
+            #[cfg(not(feature = "host"))]
             "home_thread" => Some("0".to_string()),
             "scheduled" => Some(self.tasks().is_scheduled(id).to_string()),
             "tickets" => Some(self.tasks().tickets(id).to_string()),
@@ -235,7 +247,16 @@ impl Engine {
         head + &self.lines(|s| {
             let each = s.cycles.checked_div(s.packets).unwrap_or(0);
             format!("{:<width$} {:>14} {:>12} {each:>14}", s.name, s.packets, s.batches)
-        })
+        }) + &self.lost_between_threads()
+    }
+
+    /// A line about packets that were dropped because another thread was too far behind, if there are any.
+    fn lost_between_threads(&self) -> String {
+        #[cfg(feature = "host")]
+        if let Some(lost @ 1..) = self.threads.seat.as_ref().map(crate::threads::Seat::dropped) {
+            return format!("{lost} packets were dropped between threads\n");
+        }
+        String::new()
     }
 
     fn read_common(&self, id: usize, name: &str) -> String {
@@ -329,6 +350,19 @@ impl Engine {
         handler: &str,
         value: &str,
     ) -> Result<(), HandlerError> {
+        #[cfg(feature = "host")]
+        if handler.trim() == "profiling" {
+            self.profile_elsewhere(host, value);
+        }
+        self.write_here(host, handler, value)
+    }
+
+    pub(crate) fn write_here(
+        &mut self,
+        host: &mut dyn Host,
+        handler: &str,
+        value: &str,
+    ) -> Result<(), HandlerError> {
         let handler = handler.trim();
         match handler {
             _ if own(host, handler).is_some_and(|h| h.write) => return host.write(handler, value),
@@ -348,6 +382,11 @@ impl Engine {
             _ => {}
         }
         let (id, name) = self.find(handler)?;
+        #[cfg(feature = "host")]
+        if let Some(thread) = self.elsewhere(id) {
+            let (handler, value) = (handler.to_string(), value.to_string());
+            return self.ask(host, thread, move |engine, host| engine.write_and_hear(host, &handler, &value));
+        }
         if name == "config" && reconfigures(self.slots[id].class.name) {
             return self.reconfigure(host, id, value).map_err(HandlerError::Refused);
         }

@@ -47,6 +47,10 @@ pub trait Host {
     fn classes(&self) -> &'static [&'static Class] {
         &[]
     }
+    /// How many threads routers run on. More than one: whoever runs a router parts it.
+    fn threads(&self) -> usize {
+        1
+    }
     /// Handlers of the router that this host adds.
     fn handlers(&self) -> &'static [Handler] {
         &[]

@@ -17,12 +17,15 @@
 //! | [`handlers`] | values to read and write while it runs |
 //! | [`router`] | the configuration as a whole, for whoever runs it |
 //! | [`packet`], [`headers`] | what flows through it |
+//! | `threads` | one router on several threads, on hosts that have them |
 //!
 //! A host checks a file with [`check`], makes a [`Router`], and calls [`Router::run`] as [`Host`] describes.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "host")]
+extern crate std;
 
 pub mod args;
 mod build;
@@ -40,6 +43,8 @@ pub mod lang;
 pub mod packet;
 pub mod router;
 mod schedule;
+#[cfg(feature = "host")]
+pub mod threads;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 pub use element::{DeviceFacts, DeviceId, Host, Nanos};

@@ -29,12 +29,18 @@ pub enum Progress {
 #[derive(Clone, Debug)]
 pub struct Checked {
     devices: Vec<String>,
+    warnings: Diagnostics,
 }
 
 impl Checked {
     /// Devices that it uses, in the order of their first use; `0` and `eth0` are one.
     pub fn devices(&self) -> &[String] {
         &self.devices
+    }
+
+    /// What can run and is probably not as meant.
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
     }
 }
 
@@ -105,12 +111,12 @@ pub fn check(source: &Source<'_>, variables: &[(String, String)]) -> Result<Chec
             devices.push(name);
         }
     }
-    Ok(Checked { devices })
+    Ok(Checked { devices, warnings: built.warnings })
 }
 
 /// A running configuration.
 pub struct Router {
-    engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl Router {
@@ -138,6 +144,13 @@ impl Router {
             }
         }
         router.engine.settle(host);
+        let mut warnings = Diagnostics::default();
+        for (id, message) in core::mem::take(&mut router.engine.warnings) {
+            warnings.warn_late(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
+        }
+        if !warnings.is_empty() {
+            host.warn(&warnings);
+        }
         if d.is_empty() { Ok(router) } else { Err(d) }
     }
 

@@ -117,6 +117,11 @@ impl Element for ControlSocket {
         }
     }
 
+    // It may replace the configuration.
+    fn needs_first_thread(&self) -> bool {
+        true
+    }
+
     fn is_poller(&self) -> bool {
         true
     }

@@ -4,13 +4,12 @@ use super::protocol::{Handlers, Rules, Session};
 use crate::configuration::reason;
 use crate::sys;
 use crate::watch::Watch;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Bytes read at once.
@@ -67,28 +66,25 @@ struct Place {
     watch: Watch,
 }
 
-thread_local! {
-    static PLACES: RefCell<BTreeMap<String, Weak<Place>>> = const { RefCell::new(BTreeMap::new()) };
-}
+static PLACES: Mutex<BTreeMap<String, Weak<Place>>> = Mutex::new(BTreeMap::new());
 
 /// Listens, and talks to all that connect.
 #[derive(Default)]
 pub struct Server {
-    place: Option<Rc<Place>>,
+    place: Option<Arc<Place>>,
     connections: Vec<Connection>,
     /// What clients may do.
     pub rules: Rules,
 }
 
-fn place(key: String, open: impl FnOnce() -> io::Result<Place>) -> io::Result<Rc<Place>> {
-    PLACES.with_borrow_mut(|places| {
-        if let Some(place) = places.get(&key).and_then(Weak::upgrade) {
-            return Ok(place);
-        }
-        let place = Rc::new(open()?);
-        places.insert(key, Rc::downgrade(&place));
-        Ok(place)
-    })
+fn place(key: String, open: impl FnOnce() -> io::Result<Place>) -> io::Result<Arc<Place>> {
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(place) = places.get(&key).and_then(Weak::upgrade) {
+        return Ok(place);
+    }
+    let place = Arc::new(open()?);
+    places.insert(key, Arc::downgrade(&place));
+    Ok(place)
 }
 
 impl Server {

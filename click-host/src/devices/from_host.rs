@@ -4,7 +4,7 @@ use click::args::{Args, Ethernet, Ipv4};
 use click::element::{Context, Element, read, write};
 use click::packet::{BURST, Batch};
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 click::element! {
     /// Makes a device on the host, and pushes what the host sends to it.
@@ -23,7 +23,7 @@ click::element! {
     FromHost "0/1-2" "/h"
     keywords ["DEVNAME", "DST", "PREFIX", "TYPE", "ETHER", "GATEWAY", "MTU", "BURST", "HEADROOM", "CLEAR"]
     handlers [read("count"), read("dev_name"), read("signal"), write("reset_counts")]
-    { settings: Settings, burst: usize, tunnel: Option<Rc<Tunnel>>, count: u64 }
+    { settings: Settings, burst: usize, tunnel: Option<Arc<Tunnel>>, count: u64 }
 }
 
 impl FromHost {

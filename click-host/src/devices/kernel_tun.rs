@@ -5,7 +5,7 @@ use click::args::{Args, Ethernet, Ipv4};
 use click::element::{Class, Context, Described, Element, read, write};
 use click::packet::{BURST, Batch};
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 click::element! {
     /// Exchanges IP packets with the host's own network through a TUN device.
@@ -29,7 +29,7 @@ click::element! {
     {
         settings: Settings,
         burst: usize,
-        tunnel: Option<Rc<Tunnel>>,
+        tunnel: Option<Arc<Tunnel>>,
         pulls: bool,
         looked: u64,
         count: u64,

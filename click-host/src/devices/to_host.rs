@@ -3,7 +3,7 @@ use click::args::Args;
 use click::element::{Context, Element, read, write};
 use click::packet::{BURST, Batch};
 use std::any::Any;
-use std::rc::Rc;
+use std::sync::Arc;
 
 click::element! {
     /// Hands packets, pushed or pulled, to the host through a device that a `FromHost` makes.
@@ -16,7 +16,7 @@ click::element! {
     ToHost "1/0" "a/"
     keywords ["DEVNAME", "QUIET"]
     handlers [read("count"), read("dev_name"), read("drops"), write("reset_counts")]
-    { name: String, tunnel: Option<Rc<Tunnel>>, pulls: bool, count: u64, drops: u64 }
+    { name: String, tunnel: Option<Arc<Tunnel>>, pulls: bool, count: u64, drops: u64 }
 }
 
 impl ToHost {

@@ -5,12 +5,11 @@ use crate::configuration::reason;
 use crate::sys;
 use crate::watch::Watch;
 use click::packet::Batch;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::Command;
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// How a device is set up.
 #[derive(Clone, Debug, Default)]
@@ -37,18 +36,16 @@ pub struct Tunnel {
     watch: Watch,
 }
 
-thread_local! {
-    /// Open devices by name: elements of one device share it, and so does a configuration that takes another's place.
-    static OPEN: RefCell<BTreeMap<String, Weak<Tunnel>>> = const { RefCell::new(BTreeMap::new()) };
-}
+/// Open devices by name: elements of one device share it, and so does a configuration that takes another's place.
+static OPEN: Mutex<BTreeMap<String, Weak<Tunnel>>> = Mutex::new(BTreeMap::new());
 
 /// The open device of a name.
-pub fn find(name: &str) -> Option<Rc<Tunnel>> {
-    OPEN.with_borrow(|open| open.get(name).and_then(Weak::upgrade))
+pub fn find(name: &str) -> Option<Arc<Tunnel>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner).get(name).and_then(Weak::upgrade)
 }
 
 /// Opens a device, or joins who has it open, and sets it up.
-pub fn open(settings: &Settings) -> Result<Rc<Tunnel>, String> {
+pub fn open(settings: &Settings) -> Result<Arc<Tunnel>, String> {
     let shown = if settings.name.is_empty() { "/dev/net/tun" } else { &settings.name };
     let said = |e: io::Error| format!("{shown}: {}", reason(&e));
     let tunnel = match find(&settings.name) {
@@ -57,8 +54,8 @@ pub fn open(settings: &Settings) -> Result<Rc<Tunnel>, String> {
             let (file, name) = sys::tunnel(&settings.name, settings.tap).map_err(said)?;
             rustix::io::ioctl_fionbio(&file, true).map_err(|e| said(e.into()))?;
             let watch = Watch::new(&file).map_err(said)?;
-            let tunnel = Rc::new(Tunnel { file, name: name.clone(), watch });
-            OPEN.with_borrow_mut(|open| open.insert(name, Rc::downgrade(&tunnel)));
+            let tunnel = Arc::new(Tunnel { file, name: name.clone(), watch });
+            OPEN.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::downgrade(&tunnel));
             tunnel
         }
     };

@@ -2,34 +2,37 @@ use crate::configuration::reason;
 use crate::watch::Watch;
 use click::args::Args;
 use click::element::{Context, Element};
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Bytes of messages that wait for one client; one that does not take them is cut off.
 const WAITING: usize = 1 << 20;
 /// Most clients at the same time.
 const CLIENTS: usize = 64;
 
-thread_local! {
-    /// What is said, for those who pass it on.
-    static LISTENERS: RefCell<Vec<Weak<RefCell<Vec<u8>>>>> = const { RefCell::new(Vec::new()) };
+/// What was said, for one who passes it on.
+type Told = Mutex<Vec<u8>>;
+
+/// All who pass it on.
+static LISTENERS: Mutex<Vec<Weak<Told>>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells all elements that pass messages on.
 pub fn tell(message: &[u8]) {
-    LISTENERS.with_borrow_mut(|all| {
-        all.retain(|listener| listener.strong_count() > 0);
-        for listener in all.iter().filter_map(Weak::upgrade) {
-            let mut told = listener.borrow_mut();
-            if told.len() < WAITING {
-                told.extend_from_slice(message);
-            }
+    let mut all = lock(&LISTENERS);
+    all.retain(|listener| listener.strong_count() > 0);
+    for listener in all.iter().filter_map(Weak::upgrade) {
+        let mut told = lock(&listener);
+        if told.len() < WAITING {
+            told.extend_from_slice(message);
         }
-    });
+    }
 }
 
 click::element! {
@@ -45,7 +48,7 @@ click::element! {
         greeting: bool,
         listener: Option<(Listener, Watch)>,
         clients: Vec<Client>,
-        told: Rc<RefCell<Vec<u8>>>,
+        told: Arc<Told>,
     }
 }
 
@@ -68,7 +71,7 @@ struct Client {
 
 trait Both: Read + Write {}
 impl<T: Read + Write> Both for T {}
-type Stream = Box<dyn Both>;
+type Stream = Box<dyn Both + Send>;
 
 impl ChatterSocket {
     fn new(args: &mut Args<'_>) -> Self {
@@ -86,7 +89,7 @@ impl ChatterSocket {
             args.ignored(name);
         }
         let greeting = args.key("GREETING").unwrap_or(true);
-        Self { address, greeting, listener: None, clients: Vec::new(), told: Rc::default() }
+        Self { address, greeting, listener: None, clients: Vec::new(), told: Arc::default() }
     }
 
     fn listen(&self) -> io::Result<(Listener, Watch)> {
@@ -166,7 +169,7 @@ impl Client {
 impl Element for ChatterSocket {
     fn initialize(&mut self, _: &mut Context<'_>) -> Result<(), String> {
         self.listener = Some(self.listen().map_err(|e| reason(&e))?);
-        LISTENERS.with_borrow_mut(|all| all.push(Rc::downgrade(&self.told)));
+        lock(&LISTENERS).push(Arc::downgrade(&self.told));
         Ok(())
     }
 
@@ -176,7 +179,7 @@ impl Element for ChatterSocket {
 
     fn work(&mut self, _: &mut Context<'_>) -> bool {
         self.accept();
-        let told = std::mem::take(&mut *self.told.borrow_mut());
+        let told = std::mem::take(&mut *lock(&self.told));
         self.clients.iter_mut().for_each(|client| client.waiting.extend(&told));
         self.clients.retain_mut(Client::serve);
         false

@@ -38,7 +38,7 @@ pub struct Record {
 
 enum Format {
     Classic(Classic),
-    NextGeneration(Box<PcapNgReader<Box<dyn Read>>>),
+    NextGeneration(Box<PcapNgReader<Box<dyn Read + Send>>>),
 }
 
 /// A capture that is read.
@@ -60,7 +60,7 @@ impl Drop for Capture {
 
 /// A file's bytes, decompressed if they have to be; `-` is standard input. Of those that were looked at first, what
 /// came.
-pub fn open_bytes(name: &str) -> Result<(Box<dyn Read>, Option<Child>), String> {
+pub fn open_bytes(name: &str) -> Result<(Box<dyn Read + Send>, Option<Child>), String> {
     let said = |e: std::io::Error| format!("{name}: {}", reason(&e));
     if name == "-" {
         return Ok((Box::new(std::io::stdin()), None));
@@ -112,7 +112,7 @@ impl Capture {
         let (mut bytes, helper) = open_bytes(name)?;
         let mut start = [0; 4];
         let n = read_start(&mut bytes, &mut start).map_err(|e| format!("{name}: {}", reason(&e)))?;
-        let whole: Box<dyn Read> = Box::new(Cursor::new(start[..n].to_vec()).chain(bytes));
+        let whole: Box<dyn Read + Send> = Box::new(Cursor::new(start[..n].to_vec()).chain(bytes));
         let format = if start == NEXT_GENERATION {
             PcapNgReader::new(whole).map(|r| Format::NextGeneration(Box::new(r)))
         } else {
@@ -147,7 +147,7 @@ const HEADER: usize = 24;
 
 /// A pcap file, whose packets are made of the bytes where they were read.
 struct Classic {
-    file: Box<dyn Read>,
+    file: Box<dyn Read + Send>,
     /// What was read, and which of it is still to come.
     buffer: Vec<u8>,
     rest: Range<usize>,
@@ -158,7 +158,7 @@ struct Classic {
 }
 
 impl Classic {
-    fn new(file: Box<dyn Read>) -> Result<Self, PcapError> {
+    fn new(file: Box<dyn Read + Send>) -> Result<Self, PcapError> {
         let buffer = vec![0; BUFFER];
         let mut new = Self { file, buffer, rest: 0..0, big_endian: false, unit: 1000, link: 0 };
         if !new.fill(HEADER).map_err(PcapError::IoError)? {
@@ -232,7 +232,7 @@ impl Classic {
     }
 }
 
-fn next_block(reader: &mut PcapNgReader<Box<dyn Read>>) -> Option<Result<Record, String>> {
+fn next_block(reader: &mut PcapNgReader<Box<dyn Read + Send>>) -> Option<Result<Record, String>> {
     loop {
         let (units, interface, wire, data) = match reader.next_block()? {
             Err(e) => return Some(Err(said(&e))),

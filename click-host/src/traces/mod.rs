@@ -24,7 +24,7 @@ pub use to_dump::ToDump;
 pub use to_ip_summary_dump::ToIPSummaryDump;
 
 /// A file to be written anew, or standard output for `-`.
-fn create(name: &str) -> io::Result<Box<dyn Write>> {
+fn create(name: &str) -> io::Result<Box<dyn Write + Send>> {
     Ok(match name {
         "-" => Box::new(StandardOutput),
         name => Box::new(BufWriter::new(File::create(name)?)),

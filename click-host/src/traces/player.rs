@@ -53,10 +53,10 @@ pub struct Player {
     data: Option<String>,
     may_lack: bool,
     burst: usize,
-    parser: Box<dyn Parser>,
+    parser: Box<dyn Parser + Send>,
     style: Style,
     multipacket: bool,
-    lines: Option<BufReader<Box<dyn Read>>>,
+    lines: Option<BufReader<Box<dyn Read + Send>>>,
     helper: Option<Child>,
     number: u64,
     complained: bool,
@@ -79,7 +79,7 @@ impl Drop for Player {
 
 impl Player {
     /// Takes the arguments that all such elements have, and what reads a line.
-    pub fn new(args: &mut Args<'_>, parser: Box<dyn Parser>) -> Self {
+    pub fn new(args: &mut Args<'_>, parser: Box<dyn Parser + Send>) -> Self {
         let data = args.key::<String>("DATA");
         let name = match &data {
             Some(_) => args.next("FILENAME").unwrap_or_default(),
@@ -113,7 +113,7 @@ impl Player {
 
     /// Opens the file.
     pub fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
-        let (bytes, helper): (Box<dyn Read>, _) = match self.data.take() {
+        let (bytes, helper): (Box<dyn Read + Send>, _) = match self.data.take() {
             Some(data) => (Box::new(Cursor::new(data)), None),
             None if self.may_lack && !std::path::Path::new(&self.name).exists() => {
                 (Box::new(std::io::empty()), None)

@@ -8,9 +8,8 @@ use pcap_file::pcap::{PcapHeader, PcapWriter, RawPcapPacket};
 use pcap_file::{DataLink, TsResolution};
 use std::any::Any;
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::io::Write;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 click::element! {
     /// Writes packets to a file that tcpdump can read, and passes them on if it has an output.
@@ -79,7 +78,7 @@ impl ToDump {
             ts_resolution,
             ..PcapHeader::default()
         };
-        let out = Out(Rc::new(RefCell::new(out)));
+        let out = Out(Arc::new(Mutex::new(out)));
         let writer =
             PcapWriter::with_header(out.clone(), header).map_err(|e| format!("{}: {e}", self.name))?;
         Ok((writer, out))
@@ -121,21 +120,21 @@ impl ToDump {
 
     fn flush(&mut self) -> Result<(), String> {
         let Some((_, out)) = &self.file else { return Ok(()) };
-        out.0.borrow_mut().flush().map_err(|e| format!("{}: {}", self.name, reason(&e)))
+        out.clone().flush().map_err(|e| format!("{}: {}", self.name, reason(&e)))
     }
 }
 
 /// Where packets are written to, which can be flushed while the library's writer holds it too.
 #[derive(Clone)]
-struct Out(Rc<RefCell<Box<dyn Write>>>);
+struct Out(Arc<Mutex<Box<dyn Write + Send>>>);
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.0.borrow_mut().flush()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }
 }
 

@@ -53,7 +53,7 @@ click::element! {
         careful: bool,
         extra_length: bool,
         binary: bool,
-        file: Option<Box<dyn Write>>,
+        file: Option<Box<dyn Write + Send>>,
         pulls: bool,
         count: u64,
     }
@@ -104,7 +104,7 @@ impl ToIPSummaryDump {
         }
     }
 
-    fn open(&self) -> std::io::Result<Box<dyn Write>> {
+    fn open(&self) -> std::io::Result<Box<dyn Write + Send>> {
         let mut out = super::create(&self.name)?;
         if self.header {
             writeln!(out, "!IPSummaryDump 1.3")?;

@@ -7,8 +7,8 @@ use crate::element::{DeviceFacts, Nanos};
 use crate::lang::lexer::{comment_end, data_digits, data_end, line_end, string_end};
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 pub use services::ICMP_TYPES;
 pub use values::*;
@@ -103,16 +103,17 @@ pub struct Names {
     /// Routers behind devices.
     gateways: BTreeMap<String, [u8; 4]>,
     /// Those of the surroundings, for what is not defined here.
-    outer: Option<Rc<Names>>,
+    outer: Option<Arc<Names>>,
 }
 
 /// Names as they are known at each place: those of a compound element's inside there, and all of its surroundings.
-pub(crate) struct NamesByPlace(BTreeMap<String, Rc<Names>>);
+#[derive(Clone)]
+pub(crate) struct NamesByPlace(BTreeMap<String, Arc<Names>>);
 
 impl NamesByPlace {
     /// Those known everywhere.
     pub(crate) fn new(everywhere: Names) -> Self {
-        Self(BTreeMap::from([(String::new(), Rc::new(everywhere))]))
+        Self(BTreeMap::from([(String::new(), Arc::new(everywhere))]))
     }
 
     /// The compound that an element stands in.
@@ -121,7 +122,7 @@ impl NamesByPlace {
     }
 
     /// Names that an element knows.
-    pub(crate) fn of(&self, element: &str) -> &Rc<Names> {
+    pub(crate) fn of(&self, element: &str) -> &Arc<Names> {
         let mut place = Self::place(element);
         loop {
             match self.0.get(place) {
@@ -135,11 +136,11 @@ impl NamesByPlace {
     pub(crate) fn define<R>(&mut self, element: &str, define: impl FnOnce(&mut Names) -> R) -> R {
         let place = Self::place(element);
         let mut names = match self.0.remove(place) {
-            Some(names) => Rc::unwrap_or_clone(names),
+            Some(names) => Arc::unwrap_or_clone(names),
             None => Names { outer: Some(self.of(element).clone()), ..Names::default() },
         };
         let result = define(&mut names);
-        self.0.insert(place.to_string(), Rc::new(names));
+        self.0.insert(place.to_string(), Arc::new(names));
         result
     }
 }

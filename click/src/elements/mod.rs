@@ -33,8 +33,8 @@ macro_rules! library {
 }
 
 library! {
-    aggregate::AggregateCounter, aggregate::AggregateFilter, aggregate::AggregateFirst, aggregate::AggregateIP, aggregate::AggregateIPFlows,
-    aggregate::AggregateLast, aggregate::AggregateLength, aggregate::AggregatePaint,
+    aggregate::AggregateCounter, aggregate::AggregateFilter, aggregate::AggregateIP, aggregate::AggregateLength,
+    aggregate::AggregatePaint,
     arp::ARPFaker, arp::ARPPrint, arp::ARPQuerier, arp::ARPResponder, arp::ARPTable,
     content::AdjustTimestamp, content::Align, content::AverageCounter, content::CheckAnno,
     content::CheckCRC32, content::CheckLength, content::CheckPaint, content::Classifier, content::Clipboard,
@@ -82,6 +82,7 @@ library! {
     "LookupIPRoute" = ip::RadixIPLookup,
     "LookupIPRoute2" = ip::RadixIPLookup,
     "LookupIPRouteMP" = ip::RadixIPLookup,
+    "MSQueue" = flow::Queue,
     "RangeIPLookup" = ip::RadixIPLookup,
     "SortedIPLookup" = ip::RadixIPLookup,
     "TrieIPLookup" = ip::RadixIPLookup,
@@ -126,6 +127,12 @@ library! {
     "ThreadSafeQueue" = flow::Queue,
 }
 
+/// Names of classes that Click warns of.
+pub(crate) const DEPRECATED: [(&str, &str); 2] = [
+    ("MSQueue", "MSQueue is deprecated, use ThreadSafeQueue instead"),
+    ("SortedIPLookup", "SortedIPLookup is deprecated; use LinearIPLookup or RadixIPLookup instead"),
+];
+
 /// Classes whose elements cannot be configured anew while they run: others know them by what they were made of, or they
 /// hold what cannot be made again.
 const FIXED: &[&str] = &[
@@ -163,7 +170,10 @@ pub(crate) fn reconfigures(class: &str) -> bool {
 
 /// Classes that only a host program has: files, sockets, devices of the operating system.
 const HOST_ONLY: &[&str] = &[
+    "AggregateFirst",
     "AggregateIPAddrPair",
+    "AggregateIPFlows",
+    "AggregateLast",
     "AggregatePacketCounter",
     "ChatterSocket",
     "ControlSocket",

@@ -648,6 +648,11 @@ impl Element for Script {
         }
     }
 
+    // It may take signals.
+    fn needs_first_thread(&self) -> bool {
+        true
+    }
+
     fn drives(&self) -> bool {
         self.kind == Kind::Driver
     }

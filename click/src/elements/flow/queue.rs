@@ -53,7 +53,12 @@ impl Queue {
 }
 
 /// The queue that an element pushes into, past elements with one way only, if it has those upstream wait.
+///
+/// On several threads nobody waits: such a queue is where one thread hands packets to another.
 pub(crate) fn behind(cx: &mut Context<'_>) -> Option<usize> {
+    if cx.threads() > 1 {
+        return None;
+    }
     let id = cx.only_way(|e| (e as &dyn Any).is::<Queue>())?;
     let me = cx.id();
     let queue = (cx.peer(id)? as &mut dyn Any).downcast_mut::<Queue>()?;

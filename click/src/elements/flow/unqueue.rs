@@ -43,6 +43,9 @@ impl Unqueue {
 
 impl Element for Unqueue {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        if self.burst == 0 {
+            cx.warn("BURST size 0, no packets will be pulled");
+        }
         self.queue = behind(cx);
         cx.schedule();
         Ok(())

@@ -32,7 +32,7 @@ impl IPRewriterPatterns {
     /// The pattern of a name, of whatever element.
     pub(super) fn find(cx: &mut Context<'_>, name: &str) -> Option<Pattern> {
         (0..cx.elements()).find_map(|id| {
-            let these = (cx.peer(id)? as &mut dyn core::any::Any).downcast_mut::<Self>()?;
+            let these = (cx.peek(id)? as &mut dyn core::any::Any).downcast_mut::<Self>()?;
             these.patterns.iter().find(|p| p.0 == name).map(|p| p.1.clone())
         })
     }

@@ -4,10 +4,10 @@ use super::flow::{FlowId, Kind};
 use super::table::Table;
 use crate::args::{Ipv4, Names, mask_bits, parse_number};
 use alloc::format;
-use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use core::cell::Cell;
+use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Ports or addresses tried for one new flow. A range can be larger; the next flow begins where this one gave up.
 const TRIES: u32 = 4096;
@@ -25,8 +25,20 @@ pub(super) struct Pattern {
     variation: u32,
     order: Order,
     /// Where the next flow begins, for all who use the pattern.
-    next: Rc<Cell<u32>>,
+    next: Next,
 }
+
+/// A place in a range, the same one for all copies.
+#[derive(Clone, Debug, Default)]
+struct Next(Arc<AtomicU32>);
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.load(Ordering::Relaxed) == other.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Eq for Next {}
 
 /// Which of a range is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,11 +179,11 @@ impl Pattern {
         }
         let count = u64::from(self.variation) + 1;
         let first = match self.order {
-            Order::Sequential => u64::from(self.next.get()),
+            Order::Sequential => u64::from(self.next.0.load(Ordering::Relaxed)),
             _ => ((u128::from(random) * u128::from(count)) >> 64) as u64,
         };
         for by in (0..count.min(TRIES.into())).map(|n| ((first + n) % count) as u32) {
-            self.next.set(if by == self.variation { 0 } else { by + 1 });
+            self.next.0.store(if by == self.variation { 0 } else { by + 1 }, Ordering::Relaxed);
             if let Some(id) = free(at(by)) {
                 return Some(id);
             }
