@@ -271,3 +271,51 @@ fn proxy_joins_two_wires_and_answers_for_the_sleeper() {
     let peer = carried(&client, "10.1.0.130:4000", &server).expect("it is carried");
     assert!(answered(&server, peer, &client));
 }
+
+#[test]
+fn hosts_get_addresses_and_find_names() {
+    let f = Function::new("hosts", 1, &["RANGE=10.1.0.100-10.1.0.101", "ZONE=lab.internal"]);
+    let (side, tap) = (&f.sides[0], f.taps[0].as_str());
+    // A client of DHCP that takes the lease, and does nothing with it.
+    let lease = || {
+        let client =
+            ["busybox", "udhcpc", "-i", tap, "-n", "-q", "-f", "-t", "5", "-T", "1", "-s", "/bin/true"];
+        let done = side.command(&client).output().expect("udhcpc runs");
+        String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout)
+    };
+    let said = lease();
+    assert!(said.contains("lease of 10.1.0.100 obtained from 10.1.0.1, lease time 3600"), "{said}");
+    // It comes back and gets the same; another host gets another, and a third none.
+    assert!(lease().contains("lease of 10.1.0.100 obtained"));
+    let become_another = |mac: &str| side.ip(&["link", "set", tap, "address", mac]);
+    become_another("02:00:00:00:00:22");
+    assert!(lease().contains("lease of 10.1.0.101 obtained"));
+    become_another("02:00:00:00:00:33");
+    let said = lease();
+    assert!(said.contains("no lease"), "{said}");
+    assert_ne!(f.read("addresses.exhausted"), "0");
+    f.write("addresses.release", "10.1.0.100");
+    assert!(lease().contains("lease of 10.1.0.100 obtained"));
+    assert_eq!(f.read("addresses.length"), "2");
+    assert!(
+        f.read("addresses.leases").contains("10.1.0.100 02-00-00-00-00-33"),
+        "{}",
+        f.read("addresses.leases")
+    );
+
+    f.write("names.add", "printer 10.1.0.20");
+    f.write("names.add", "printer fd00::20");
+    let look_up = |name: &str| {
+        let done = side.command(&["busybox", "nslookup", name, "10.1.0.1"]).output().expect("nslookup runs");
+        String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr)
+    };
+    let said = look_up("printer.lab.internal");
+    assert!(said.contains("10.1.0.20") && said.contains("fd00::20"), "{said}");
+    let said = look_up("10.1.0.20");
+    assert!(said.contains("printer.lab.internal"), "{said}");
+    let said = look_up("nobody.lab.internal");
+    assert!(said.contains("NXDOMAIN"), "{said}");
+    f.write("names.remove", "printer");
+    assert!(look_up("printer.lab.internal").contains("NXDOMAIN"));
+    assert_eq!(f.read("names.table"), "ns.lab.internal 10.1.0.1");
+}

@@ -3,6 +3,7 @@
 //! A new element is a file with an [`element!`](crate::element!), and a line in [`library!`] below.
 
 pub mod aggregate;
+pub mod app;
 pub mod arp;
 pub mod content;
 pub mod control;
@@ -34,7 +35,7 @@ macro_rules! library {
 
 library! {
     aggregate::AggregateCounter, aggregate::AggregateFilter, aggregate::AggregateIP, aggregate::AggregateLength,
-    aggregate::AggregatePaint,
+    aggregate::AggregatePaint, app::DHCPServer, app::DNSServer,
     arp::ARPFaker, arp::ARPPrint, arp::ARPQuerier, arp::ARPResponder, arp::ARPTable,
     content::AdjustTimestamp, content::Align, content::AverageCounter, content::CheckAnno,
     content::CheckCRC32, content::CheckLength, content::CheckPaint, content::Classifier, content::Clipboard,
