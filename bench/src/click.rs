@@ -1,4 +1,5 @@
-//! Click's paths, on the host by the program `click` and in a guest: packets a second of one thread.
+//! Click's paths, on the host by the program `click` and in a guest: packets a second of one thread; and two sources of packets
+//! on one thread and on two.
 
 use crate::sample::{Sample, Unit};
 use crate::stop;
@@ -59,12 +60,23 @@ fn graph(path: &str) -> String {
 
 /// By `click`, millions a second.
 fn on_the_host(path: &str) -> f64 {
-    let text = format!("{} DriverManager(wait {SECONDS}s, print c.count, stop)", graph(path));
-    let outcome = run(Command::new(program("click")).args(["-e", &text]));
+    count(&graph(path), "c.count", 1)
+}
+
+/// What a handler counts in a second, in millions.
+fn count(graph: &str, handler: &str, threads: u32) -> f64 {
+    let text = format!("{graph} DriverManager(wait {SECONDS}s, print {handler}, stop)");
+    let outcome = run(Command::new(program("click")).args(["-j", &threads.to_string(), "-e", &text]));
     let count = outcome.out.trim().parse::<f64>();
     count.unwrap_or_else(|_| stop(&format!("click: {}{}", outcome.out, outcome.err), 1))
         / SECONDS as f64
         / 1e6
+}
+
+/// Two graphs beside each other, which share nothing but a script that adds up what they count.
+fn two(path: &str) -> String {
+    let second = graph(path).replace("c :: Counter", "d :: Counter").replace("r :: ", "s :: ");
+    format!("{}\n{second}", graph(path))
 }
 
 /// In a guest, likewise.
@@ -108,5 +120,15 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         }
         samples.extend([host, guest, share]);
     }
+    let [(_, path), ..] = paths();
+    let mut two_threads = Sample::new("forwarding twice, on two threads", Unit::Millions);
+    let mut more = Sample::new("  on two threads over on one, same round", Unit::Times);
+    for _ in 0..rounds {
+        let both = "$(add $(c.count) $(d.count))";
+        let (one, on_two) = (count(&two(&path), both, 1), count(&two(&path), both, 2));
+        two_threads.push(on_two);
+        more.push(on_two / one);
+    }
+    samples.extend([two_threads, more]);
     samples
 }

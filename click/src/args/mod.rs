@@ -96,14 +96,21 @@ fn tidy(text: &str) -> &str {
 /// Names for addresses: what `AddressInfo` and the devices define.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
-    ipv4: BTreeMap<String, [u8; 4]>,
-    prefix: BTreeMap<String, ([u8; 4], u8)>,
-    ethernet: BTreeMap<String, [u8; 6]>,
-    ports: BTreeMap<String, u16>,
-    /// Routers behind devices.
-    gateways: BTreeMap<String, [u8; 4]>,
+    /// One map for all that a name can mean: each map takes room in guests.
+    named: BTreeMap<String, Named>,
     /// Those of the surroundings, for what is not defined here.
     outer: Option<Arc<Names>>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named {
+    ipv4: Option<[u8; 4]>,
+    prefix: Option<([u8; 4], u8)>,
+    ethernet: Option<[u8; 6]>,
+    port: Option<u16>,
+    /// The router behind a device.
+    gateway: Option<[u8; 4]>,
 }
 
 /// Names as they are known at each place: those of a compound element's inside there, and all of its surroundings.
@@ -147,37 +154,45 @@ impl NamesByPlace {
 
 impl Names {
     /// What a name means here, or in the surroundings.
-    fn find<T: Copy>(&self, name: &str, table: fn(&Names) -> &BTreeMap<String, T>) -> Option<T> {
+    fn find<T>(&self, name: &str, meaning: fn(&Named) -> Option<T>) -> Option<T> {
         let mut names = self;
         loop {
-            match (table(names).get(name), &names.outer) {
+            match (names.named.get(name).and_then(meaning), &names.outer) {
                 (None, Some(outer)) => names = outer,
-                (value, _) => return value.copied(),
+                (value, _) => return value,
             }
         }
     }
 
+    /// What a name stands for here.
+    #[inline(never)]
+    fn here(&mut self, name: &str) -> &mut Named {
+        self.named.entry(name.to_string()).or_default()
+    }
+
     /// Defines a device's addresses under its name.
     pub fn device(&mut self, name: &str, facts: &DeviceFacts) {
-        self.ethernet.insert(name.to_string(), facts.mac);
-        self.gateways.extend(facts.gateway.map(|router| (name.to_string(), router)));
+        let named = self.here(name);
+        named.ethernet = Some(facts.mac);
+        named.gateway = facts.gateway.or(named.gateway);
         if let Some((address, length)) = facts.ipv4 {
-            self.ipv4.insert(name.to_string(), address);
-            self.prefix.insert(name.to_string(), (mask(address, length), length));
+            named.ipv4 = Some(address);
+            named.prefix = Some((mask(address, length), length));
         }
     }
 
     /// Defines one more address for a name, as `AddressInfo` writes it.
     pub fn define(&mut self, name: &str, text: &str) -> Result<(), String> {
         if let Some(mac) = parse_ethernet(text) {
-            self.ethernet.insert(name.to_string(), mac);
+            self.here(name).ethernet = Some(mac);
         } else if let Some(address) = parse_ipv4(text) {
-            self.ipv4.insert(name.to_string(), address);
+            self.here(name).ipv4 = Some(address);
         } else if let Some((address, length)) = parse_prefix(text) {
+            let named = self.here(name);
             if mask(address, length) != address {
-                self.ipv4.insert(name.to_string(), address);
+                named.ipv4 = Some(address);
             }
-            self.prefix.insert(name.to_string(), (mask(address, length), length));
+            named.prefix = Some((mask(address, length), length));
         } else {
             return Err(format!("\"{text}\" is not an address"));
         }
@@ -197,7 +212,7 @@ impl Names {
         });
         let number = port.ok_or_else(|| format!("expected 'NAME PORT', not '{argument}'"))?;
         for name in core::iter::once(name).chain(words) {
-            self.ports.insert(name.to_string(), number);
+            self.here(name).port = Some(number);
         }
         Ok(())
     }
@@ -205,7 +220,7 @@ impl Names {
     /// The port of a name: of a `PortInfo`, or of a well-known service.
     pub fn port(&self, name: &str) -> Option<u16> {
         let known = || services::PORTS.iter().find(|(service, _)| *service == name);
-        self.find(name, |n| &n.ports).or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
+        self.find(name, |n| n.port).or_else(|| known().and_then(|(_, port)| (*port).try_into().ok()))
     }
 
     /// Defines the addresses of one argument of `AddressInfo`: `NAME ADDRESS ...`.
@@ -217,10 +232,10 @@ impl Names {
             // An address can be another one's name, device's included.
             let ethernet =
                 self.ethernet(word).filter(|_| !word.ends_with(":ip") && !word.ends_with(":ipnet"));
-            match (ethernet, self.find(word.trim_end_matches(":ip"), |n| &n.ipv4)) {
+            match (ethernet, self.find(word.trim_end_matches(":ip"), |n| n.ipv4)) {
                 _ if self.define(name, word).is_ok() => {}
-                (None, Some(address)) => drop(self.ipv4.insert(name.to_string(), address)),
-                (Some(mac), _) => drop(self.ethernet.insert(name.to_string(), mac)),
+                (None, Some(address)) => self.here(name).ipv4 = Some(address),
+                (Some(mac), _) => self.here(name).ethernet = Some(mac),
                 _ => return Err(format!("'{word}' is not an address")),
             }
             any = true;
@@ -233,13 +248,13 @@ impl Names {
     #[inline(never)]
     pub fn ipv4(&self, text: &str) -> Option<[u8; 4]> {
         if let Some(name) = text.strip_suffix(":bcast") {
-            return self.find(name, |n| &n.prefix).map(|(address, length)| last(address, length));
+            return self.find(name, |n| n.prefix).map(|(address, length)| last(address, length));
         }
         if let Some(name) = text.strip_suffix(":gw") {
-            return self.find(name, |n| &n.gateways);
+            return self.find(name, |n| n.gateway);
         }
         let name = text.strip_suffix(":ip").or_else(|| text.strip_suffix(":ip4")).unwrap_or(text);
-        parse_ipv4(text).or_else(|| self.find(name, |n| &n.ipv4))
+        parse_ipv4(text).or_else(|| self.find(name, |n| n.ipv4))
     }
 
     /// An IPv4 prefix, literal or by name (`name`, `name:ipnet`).
@@ -252,7 +267,7 @@ impl Names {
         {
             return (l <= 32).then_some((mask(a, l), l));
         }
-        let named = self.find(name, |n| &n.prefix);
+        let named = self.find(name, |n| n.prefix);
         parse_prefix(text)
             .map(|(a, l)| (mask(a, l), l))
             .or_else(|| if text.ends_with(":ipnet") { named } else { host().or(named) })
@@ -262,7 +277,7 @@ impl Names {
     #[inline(never)]
     pub fn ethernet(&self, text: &str) -> Option<[u8; 6]> {
         let name = text.strip_suffix(":eth").unwrap_or(text);
-        parse_ethernet(text).or_else(|| self.find(name, |n| &n.ethernet))
+        parse_ethernet(text).or_else(|| self.find(name, |n| n.ethernet))
     }
 }
 
