@@ -118,6 +118,20 @@ fn another_configuration_takes_over_on_all_threads() {
 }
 
 #[test]
+fn a_script_waits_as_long_as_it_says() {
+    for _ in 0..20 {
+        let began = std::time::Instant::now();
+        let (status, _, err) = on(
+            2,
+            "s :: RatedSource -> q :: Queue -> u :: Unqueue -> Discard; StaticThreadSched(s 0, u 1);
+             DriverManager(wait 0.1, stop)",
+        );
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
 fn counts_at_the_end_are_those_of_all_threads() {
     let (status, out, err) = run(&[
         "-j",

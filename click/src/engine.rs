@@ -500,6 +500,8 @@ impl Engine {
             timers: Timers::new(count),
             pollers: Vec::new(),
             random: self.random() | 1,
+            // Whoever is asked is asked once.
+            stop_requested: false,
             threads,
             ..*self
         }

@@ -44,6 +44,8 @@ impl Router {
         let driver = whole.slots.iter().position(|s| s.element.as_deref().is_some_and(drives));
         let seats = Seat::all(owners.clone(), driver, wakers);
         let mut parts: Vec<Engine> = seats.into_iter().map(|seat| whole.copy_for(seat)).collect();
+        // A script that drives the router begins so.
+        parts[driver.map_or(0, |id| owners[id])].stop_requested = whole.stop_requested;
         for (id, &owner) in owners.iter().enumerate() {
             whole.move_element(id, &mut parts[owner]);
         }
