@@ -82,7 +82,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("figure-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (svg, png) = (folder.join("a.svg"), folder.join("a.png"));
-        let mut picture = |svg_text: &str| {
+        let picture = |svg_text: &str| {
             std::fs::write(&svg, svg_text).unwrap();
             rasterise(&svg, &png).map(|()| std::fs::read(&png).unwrap())
         };
