@@ -127,10 +127,6 @@ impl DHCPServer {
         if new.domain.len() > 255 {
             args.error("DOMAIN is longer than 255 bytes");
         }
-        let outside = |address: u32| mask(address.to_be_bytes(), network.1) != network.0;
-        if [range.0, range.1].into_iter().chain(new.hosts.iter().map(|h| h.1)).any(outside) {
-            args.error(format!("RANGE and HOST must lie in {network}"));
-        }
         new
     }
 
@@ -273,6 +269,15 @@ impl DHCPServer {
 }
 
 impl Element for DHCPServer {
+    // What a device's network is, is known only where it runs.
+    fn initialize(&mut self, _: &mut Context<'_>) -> Result<(), String> {
+        let outside = |address: u32| mask(address.to_be_bytes(), self.network.1) != self.network.0;
+        if [self.range.0, self.range.1].into_iter().chain(self.hosts.iter().map(|h| h.1)).any(outside) {
+            return Err(format!("RANGE and HOST must lie in {}", self.network));
+        }
+        Ok(())
+    }
+
     fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
         let now = cx.now();
         let mut answers = Batch::new();
