@@ -142,6 +142,11 @@ fn ctrl_c_takes_everything_down() {
 fn who_cannot_measure_says_what_to_install() {
     let out = Folder::new();
     let outcome = run(bench(&["fig07", "--quick"], &out).env("PATH", "/nowhere"));
+    outcome.ends(1, "rsvg-convert is missing: apt-get install librsvg2-bin");
+    let programs = Folder::new();
+    fs::create_dir(&programs.0).expect("made");
+    std::os::unix::fs::symlink("/usr/bin/rsvg-convert", programs.0.join("rsvg-convert")).expect("linked");
+    let outcome = run(bench(&["fig07", "--quick"], &out).env("PATH", &programs.0));
     outcome.ends(1, "ping is missing: apt-get install iputils-ping");
     run(&mut bench(&["fig77"], &out)).ends(2, "there is no figure fig77");
 }
