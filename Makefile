@@ -31,7 +31,7 @@ FAILPOINTS := --profile bench --workspace --features node/failpoints
 TESTS := $(CHECKED) cargo test $(FAILPOINTS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images demo-binaries demo-image binaries bench-program demo test test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
+.PHONY: help build failpoints images test-images demo-binaries demo-image binaries bench-program demo test test-linux test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ failpoints: ## build the node with failpoints, for the tests that have it die
 test-nova: build bench-program test-images test-packages ## run the tests of the driver for OpenStack Nova, against a real OpenStack (about 5 minutes; 10 the first time)
 	cd integrations/nova/e2e && /usr/bin/python3 -W ignore::ResourceWarning -m unittest -v
 	scripts/verified record nova
+
+test-linux: build test-images test-packages ## run the tests of Linux guests that need an emulated host each (about 6 minutes)
+	$(TESTS) --test linux --test linux_hostile --test linux_node -- --ignored --test-threads 1
+	scripts/verified record linux
 
 NOVA_TIMELINES := target/figures-nova/timelines.json
 figures-nova: build bench-program test-packages ## draw figures 12, 14 and 15 from 90 servers of a real Nova, to target/figures-nova (about 10 minutes)

@@ -261,6 +261,7 @@ fn a_stock_kernel_boots_restarts_and_stops_under_kvm_amd() {
 }
 
 #[test]
+#[ignore = "takes minutes: make test-linux"]
 fn both_kinds_of_guests_are_at_home_on_the_switch() {
     let job = Job::new(&[("server", SERVER), ("client", CLIENT)]);
     take_along("iperf3".as_ref(), &job.guest());

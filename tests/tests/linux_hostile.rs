@@ -82,6 +82,7 @@ cat errors
 "#;
 
 #[test]
+#[ignore = "takes minutes: make test-linux"]
 fn hostile_linux_guest_costs_itself_alone() {
     let job = Job::new(&[("exits", EXITS), ("floods", FLOODS), ("shrinks", SHRINKS), ("beside", BESIDE)]);
     let lines = job.run(SCRIPT);

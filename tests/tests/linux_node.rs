@@ -121,6 +121,7 @@ fn host() -> Job {
 }
 
 #[test]
+#[ignore = "takes minutes: make test-linux"]
 fn instance_lives_with_its_disk_and_outlives_the_daemon() {
     let lines = host().run(&[NODE, LIFE].concat());
     lines.have(
@@ -131,6 +132,7 @@ fn instance_lives_with_its_disk_and_outlives_the_daemon() {
 }
 
 #[test]
+#[ignore = "takes minutes: make test-linux"]
 fn instances_start_by_their_policy_and_by_their_first_packet() {
     let lines = host().run(&[NODE, STARTS].concat());
     lines.have(
