@@ -146,7 +146,7 @@ fn every_command_reaches_a_node_elsewhere_by_a_context() {
     operator.run(&["net", "create", "blue", "--subnet", "10.0.0.0/24"]).ends(0, "");
     operator.run(&["flavor", "create", "small", "--memory", "8", "--cpu-percent", "50"]).ends(0, "");
     let flavors = operator.run(&["flavor", "ls"]).out;
-    assert!(flavors.contains("small  8           -           50"), "{flavors}");
+    assert!(flavors.contains("small  8           -      -         -           50"), "{flavors}");
     let click = root().join("examples/firewall.click").display().to_string();
     for (name, app) in [("fw", "app=fw"), ("other", "app=nat")] {
         let words = ["run", &click, "--network", "blue", "--name", name, "--flavor", "small", "--label", app];
