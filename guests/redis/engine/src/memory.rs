@@ -14,6 +14,9 @@ pub(crate) const RESERVE: usize = 256 << 10;
 const CREDIT: usize = 512 << 10;
 /// What a small buffer has to leave of the reserve, bytes.
 const SMALL_RESERVE: usize = RESERVE / 2;
+/// The largest of these buffers, bytes. One that is refused ends its connection, while a command that finds no memory is
+/// answered: so as long as commands are, their requests have room, however fragmented the heap is.
+const SMALL_BUFFER: usize = 64 << 10;
 /// Allocations of a request up to this size need no check, bytes.
 const UNCHECKED: usize = 16 << 10;
 
@@ -33,7 +36,7 @@ pub(crate) fn can_allocate(bytes: usize) -> bool {
 
 /// Whether a buffer of `bytes` can be allocated; a small one may take part of the reserve.
 pub(crate) fn can_allocate_buffer(bytes: usize) -> bool {
-    if bytes <= UNCHECKED { try_block(bytes + SMALL_RESERVE) } else { can_allocate(bytes) }
+    if bytes <= SMALL_BUFFER { try_block(bytes + SMALL_RESERVE) } else { can_allocate(bytes) }
 }
 
 /// What requests may still take before the heap has to be tried again.
