@@ -1,17 +1,20 @@
 //! Where packets' buffers come from and go to: a list of free ones, so that steady traffic allocates nothing.
 //!
-//! One list for all threads, under a spin lock that is held for a few instructions; batches take and give many buffers
-//! under one lock. Buffers of other than the ordinary capacity go to the heap.
+//! On a host each thread has a list of its own. In a guest there is one, under a spin lock that is held for a few instructions;
+//! batches take and give many buffers under one lock. Buffers of other than the ordinary capacity go to the heap.
 
 use super::{Buffer, CAPACITY, Meta, layout};
 use alloc::alloc::{alloc_zeroed, dealloc};
+#[cfg(not(feature = "host"))]
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
+#[cfg(not(feature = "host"))]
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Free buffers kept; more go back to the heap.
 const KEPT: usize = 4096;
 
+#[cfg(not(feature = "host"))]
 struct FreeList {
     locked: AtomicBool,
     list: UnsafeCell<List>,
@@ -23,11 +26,14 @@ struct List {
 }
 
 // SAFETY: `list` is touched only by `with`, under the lock.
+#[cfg(not(feature = "host"))]
 unsafe impl Sync for FreeList {}
 
+#[cfg(not(feature = "host"))]
 static FREE: FreeList =
     FreeList { locked: AtomicBool::new(false), list: UnsafeCell::new(List { head: None, count: 0 }) };
 
+#[cfg(not(feature = "host"))]
 impl FreeList {
     #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
@@ -42,10 +48,46 @@ impl FreeList {
     }
 }
 
+#[cfg(not(feature = "host"))]
+#[inline]
+fn with<R>(f: impl FnOnce(&mut List) -> R) -> R {
+    FREE.with(f)
+}
+
+#[cfg(feature = "host")]
+std::thread_local! {
+    static FREE: core::cell::RefCell<List> = const { core::cell::RefCell::new(List { head: None, count: 0 }) };
+}
+
+/// Does something with this thread's list; with an empty one while the thread ends.
+#[cfg(feature = "host")]
+#[inline]
+fn with<R>(f: impl FnOnce(&mut List) -> R) -> R {
+    let mut f = Some(f);
+    let done = FREE.try_with(|list| f.take().map(|f| f(&mut list.borrow_mut())));
+    match (done, f) {
+        (Ok(Some(result)), _) => result,
+        (_, Some(f)) => f(&mut List { head: None, count: KEPT }),
+        _ => unreachable!("it was done"),
+    }
+}
+
+#[cfg(feature = "host")]
+impl Drop for List {
+    fn drop(&mut self) {
+        let mut at = self.head.take();
+        while let Some(buffer) = at {
+            // SAFETY: buffers in the list are whole and belong to nobody else.
+            at = unsafe { buffer.as_ref() }.link;
+            free(buffer);
+        }
+    }
+}
+
 /// A buffer of the ordinary capacity; its [`Meta`] is as the last owner left it. `None`: the heap is used up.
 #[inline]
 pub(super) fn take() -> Option<Buffer> {
-    let free = FREE.with(|list| {
+    let free = with(|list| {
         let buffer = list.head?;
         // SAFETY: buffers in the list are whole and belong to nobody else.
         list.head = unsafe { buffer.as_ref() }.link;
@@ -57,7 +99,7 @@ pub(super) fn take() -> Option<Buffer> {
 
 /// Up to `n` buffers as a linked list, with its length: those that are free now.
 pub(super) fn take_list(n: usize) -> (Option<Buffer>, usize) {
-    FREE.with(|list| {
+    with(|list| {
         let head = list.head;
         let (mut last, mut taken) = (None, 0);
         while taken < n
@@ -85,7 +127,7 @@ pub(super) fn give(mut buffer: Buffer) {
     // SAFETY: the caller owns the buffer.
     let meta = unsafe { buffer.as_mut() };
     let kept = meta.capacity as usize == CAPACITY
-        && FREE.with(|list| {
+        && with(|list| {
             if list.count >= KEPT {
                 return false;
             }
@@ -111,7 +153,7 @@ pub(super) fn give_list(head: Buffer, mut tail: Buffer, count: usize) {
         at = meta.link;
     }
     let kept = ordinary
-        && FREE.with(|list| {
+        && with(|list| {
             if list.count + count > KEPT {
                 return false;
             }
