@@ -59,17 +59,11 @@ std::thread_local! {
     static FREE: core::cell::RefCell<List> = const { core::cell::RefCell::new(List { head: None, count: 0 }) };
 }
 
-/// Does something with this thread's list; with an empty one while the thread ends.
+/// Does something with this thread's list. No packet outlives the lists of a thread: none is in another thread-local value.
 #[cfg(feature = "host")]
 #[inline]
 fn with<R>(f: impl FnOnce(&mut List) -> R) -> R {
-    let mut f = Some(f);
-    let done = FREE.try_with(|list| f.take().map(|f| f(&mut list.borrow_mut())));
-    match (done, f) {
-        (Ok(Some(result)), _) => result,
-        (_, Some(f)) => f(&mut List { head: None, count: KEPT }),
-        _ => unreachable!("it was done"),
-    }
+    FREE.with_borrow_mut(f)
 }
 
 #[cfg(feature = "host")]

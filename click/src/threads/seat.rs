@@ -48,6 +48,15 @@ impl Inbox {
         self.waiting.load(Ordering::SeqCst) == 0 && !self.asked.load(Ordering::SeqCst)
     }
 
+    /// Leaves something to be done.
+    fn ask(&self, request: Request) {
+        let mut requests = lock(&self.requests);
+        requests.push_back(request);
+        self.asked.store(true, Ordering::SeqCst);
+        drop(requests);
+        self.ring();
+    }
+
     fn ring(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
             (self.wake)();
@@ -157,10 +166,11 @@ impl Engine {
     #[cold]
     pub(crate) fn forward(&mut self, to: Port, batch: Batch) {
         let Some(seat) = &mut self.threads.seat else { return };
-        let (packets, count) = &mut seat.outboxes[seat.shared.owners[to.element]];
-        if seat.shared.owners[to.element] == seat.thread {
+        let owner = seat.owner(to.element);
+        if owner == seat.thread {
             return;
         }
+        let (packets, count) = &mut seat.outboxes[owner];
         if *count >= MOST {
             seat.dropped += batch.len() as u64;
             return;
@@ -212,17 +222,11 @@ impl Engine {
             return refused("does not run");
         };
         let (answer, answered) = channel();
-        let inbox = &shared.inboxes[thread];
-        let request: Request = Box::new(move |engine, host| {
+        shared.inboxes[thread].ask(Box::new(move |engine, host| {
             engine.now = host.now();
             // Whoever asked may have given up.
             let _ = answer.send(work(engine, host));
-        });
-        let mut requests = lock(&inbox.requests);
-        requests.push_back(request);
-        inbox.asked.store(true, Ordering::SeqCst);
-        drop(requests);
-        inbox.ring();
+        }));
         let end = Instant::now() + PATIENCE;
         loop {
             match answered.recv_timeout(Duration::from_micros(100)) {
@@ -281,13 +285,9 @@ impl Engine {
 
     /// Asks that thread to stop, and waits for nothing.
     pub(crate) fn ask_to_stop(&self, thread: usize) {
-        let Some(seat) = &self.threads.seat else { return };
-        let inbox = &seat.shared.inboxes[thread];
-        let mut requests = lock(&inbox.requests);
-        requests.push_back(Box::new(|engine, _| engine.stop_requested = true));
-        inbox.asked.store(true, Ordering::SeqCst);
-        drop(requests);
-        inbox.ring();
+        if let Some(seat) = &self.threads.seat {
+            seat.shared.inboxes[thread].ask(Box::new(|engine, _| engine.stop_requested = true));
+        }
     }
 
     /// [`Engine::run`] of a part.

@@ -1,5 +1,5 @@
 use super::dhcp::{ACK, CLIENT, DECLINE, DISCOVER, INFORM, NAK, OFFER, RELEASE, REQUEST, Request, SERVER};
-use super::{Datagram, datagram, frame};
+use super::{Datagram, answer, datagram, frame};
 use crate::args::{Args, Ethernet, Ipv4, Names, Prefix, Time, last, mask, mask_bits};
 use crate::element::{Context, Element, Nanos, read, write};
 use crate::packet::{Batch, Packet};
@@ -278,18 +278,9 @@ impl Element for DHCPServer {
         Ok(())
     }
 
-    fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
+    fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
         let now = cx.now();
-        let mut answers = Batch::new();
-        let others = batch.part(|packet| match self.serve(packet.data(), now) {
-            Some(answer) => {
-                answer.into_iter().for_each(|answer| answers.push(answer));
-                true
-            }
-            None => false,
-        });
-        cx.output(0, answers);
-        cx.output(1, others);
+        answer(cx, batch, |frame| self.serve(frame, now));
     }
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

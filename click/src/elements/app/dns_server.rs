@@ -1,4 +1,4 @@
-use super::{datagram, frame};
+use super::{answer, datagram, frame};
 use crate::args::{Args, Argument, Ethernet, Ipv4, Ipv6, Names, Time};
 use crate::element::{Context, Element, read, write};
 use crate::headers::be16;
@@ -309,17 +309,8 @@ impl DNSServer {
 }
 
 impl Element for DNSServer {
-    fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
-        let mut answers = Batch::new();
-        let others = batch.part(|packet| match self.serve(packet.data()) {
-            Some(answer) => {
-                answer.into_iter().for_each(|answer| answers.push(answer));
-                true
-            }
-            None => false,
-        });
-        cx.output(0, answers);
-        cx.output(1, others);
+    fn push(&mut self, cx: &mut Context<'_>, _: usize, batch: Batch) {
+        answer(cx, batch, |frame| self.serve(frame));
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

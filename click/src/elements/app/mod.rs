@@ -7,7 +7,10 @@ mod dns_server;
 pub use dhcp_server::DHCPServer;
 pub use dns_server::DNSServer;
 
+use crate::element::Context;
 use crate::headers::{ETHERNET, ETHERTYPE_IPV4, IPV4, Ipv4Header, PROTOCOL_UDP, be16, transport_checksum};
+
+use crate::packet::{Batch, Packet};
 
 /// Bytes of a UDP header.
 const UDP: usize = 8;
@@ -48,10 +51,10 @@ fn datagram(frame: &[u8], port: u16) -> Option<Datagram<'_>> {
 type End = ([u8; 6], [u8; 4], u16);
 
 /// A frame with a datagram; `None` if it would be too long.
-fn frame(from: End, to: End, payload: &[u8]) -> Option<crate::packet::Packet> {
+fn frame(from: End, to: End, payload: &[u8]) -> Option<Packet> {
     let length = u16::try_from(UDP + payload.len()).ok()?;
     let total = length.checked_add(IPV4 as u16)?;
-    let mut packet = crate::packet::Packet::new(ETHERNET + usize::from(total))?;
+    let mut packet = Packet::new(ETHERNET + usize::from(total))?;
     packet.put(ETHERNET + usize::from(total))?;
     let bytes = packet.data_mut();
     crate::headers::write_ethernet(bytes, to.0, from.0, ETHERTYPE_IPV4);
@@ -66,4 +69,19 @@ fn frame(from: End, to: End, payload: &[u8]) -> Option<crate::packet::Packet> {
     // Zero would mean that there is none.
     segment[6..8].copy_from_slice(&if sum == [0, 0] { [0xff, 0xff] } else { sum });
     Some(packet)
+}
+
+/// Sends a server's answers out of output 0, and frames that are not for it out of output 1. `serve`: whether a frame is for the
+/// server (`Some`), and the answer if there is one.
+fn answer(cx: &mut Context<'_>, mut batch: Batch, mut serve: impl FnMut(&[u8]) -> Option<Option<Packet>>) {
+    let mut answers = Batch::new();
+    let others = batch.part(|packet| match serve(packet.data()) {
+        Some(answer) => {
+            answer.into_iter().for_each(|answer| answers.push(answer));
+            true
+        }
+        None => false,
+    });
+    cx.output(0, answers);
+    cx.output(1, others);
 }
