@@ -95,7 +95,7 @@ test-nova: build bench-program test-images test-packages ## run the tests of the
 	scripts/verified record nova
 
 test-linux: build test-images test-packages ## run the tests of Linux guests that need an emulated host each (about 6 minutes)
-	$(TESTS) --test linux --test linux_hostile --test linux_node -- --ignored --test-threads 1
+	$(TESTS) --test emulated -- --ignored
 	scripts/verified record linux
 
 NOVA_TIMELINES := target/figures-nova/timelines.json

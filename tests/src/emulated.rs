@@ -1,6 +1,6 @@
 //! An emulated AMD host in which Debian's stock kernel is the host's kernel and its Linux guests' (`scripts/svm-host`).
 
-use crate::{Outcome, finish_within, program, root, start, unique};
+use crate::{Outcome, finish_within, program, root, start, turns, unique};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,6 +61,7 @@ impl Job {
     pub fn run(&self, script: &str) -> Lines {
         fs::write(self.0.join("script"), script).expect("written");
         // Longer than any other command: a whole host boots in software, and a guest in it.
+        let _turn = turns::alone();
         let mut command = Command::new("timeout");
         command.arg("590").arg(root().join("scripts/svm-host")).arg(&self.0).args(["sh", "script"]);
         command.env("SVM_HOST_GUEST_MODULES", GUEST_MODULES).env("SVM_HOST_SECONDS", "580");

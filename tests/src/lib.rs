@@ -17,6 +17,7 @@ pub mod net;
 pub mod node;
 pub mod ovs;
 pub mod switch;
+pub mod turns;
 
 /// Longest time that any one command of a test takes.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,9 +1,9 @@
 //! Strangers and former users of a node: connections that say nothing, bodies that do not come, a token that is revoked,
 //! networks that contradict each other.
 
-use e2e::eventually;
 use e2e::net::Namespace;
 use e2e::node::{Node, spec};
+use e2e::{eventually, program, run};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -135,4 +135,68 @@ fn flavor_keeps_its_instances_on_processors() {
             assert!(status.contains("\nCpus_allowed_list:\t0\n"), "{status}");
         }
     }
+}
+
+#[test]
+fn over_tcp_a_token_decides() {
+    let folder = std::env::temp_dir().join(e2e::unique("tls"));
+    std::fs::create_dir(&folder).expect("new");
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let path = |p: &std::path::Path| p.display().to_string();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        &path(&key),
+        "-out",
+        &path(&certificate),
+    ]);
+    assert_eq!(run(&mut openssl).status, 0);
+    let (c, k) = (path(&certificate), path(&key));
+    let tls = ["--tls-certificate", &c, "--tls-key", &k];
+    for options in [&[][..], &tls[..]] {
+        let node = Node::with(&[&["--listen", "127.0.0.1:0"][..], options].concat());
+        let (port, scheme) = (node.port(), if options.is_empty() { "http" } else { "https" });
+        let token = |role: &str| {
+            let made = node.post("/v1/tokens", &json!({ "name": role, "role": role })).is(201);
+            made["token"].as_str().unwrap_or_default().to_owned()
+        };
+        let ask = |method: &str, path: &str, token: &str| {
+            let mut curl = Command::new("curl");
+            curl.args([
+                "-s",
+                "-m",
+                "10",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "-X",
+                method,
+                "--cacert",
+                &c,
+            ]);
+            if !token.is_empty() {
+                curl.args(["-H", &format!("Authorization: Bearer {token}")]);
+            }
+            run(curl.arg(format!("{scheme}://127.0.0.1:{port}{path}"))).out
+        };
+        let (read, operate, admin) = (token("read"), token("operate"), token("admin"));
+        assert_eq!(ask("GET", "/v1/instances", ""), "401");
+        assert_eq!(ask("GET", "/v1/instances", "mv-0"), "401");
+        assert_eq!(ask("GET", "/v1/instances", &read), "200");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &read), "403");
+        assert_eq!(ask("POST", "/v1/instances/x/stop", &operate), "404");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &operate), "403");
+        assert_eq!(ask("DELETE", "/v1/networks/x", &admin), "404");
+        assert_eq!(ask("DELETE", "/v1/tokens/read", &admin), "204");
+        assert_eq!(ask("GET", "/v1/instances", &read), "401");
+        assert_eq!(ask("GET", "/v1/openapi.json", ""), "200");
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let mut open = Command::new(program("microvisor-node"));
+    let refused = run(open.args(["--listen", "0.0.0.0:0", "--check"]));
+    assert_eq!(refused.status, 122, "{refused:?}");
 }

@@ -1,5 +1,5 @@
 //! Linux guests on a node: bundles as images, and the refusal on a host that does not run ring 0 of guests by hardware. That
-//! they run is tested in an emulated host (`tests/tests/linux.rs`).
+//! they run is tested in an emulated host (`tests/tests/emulated/linux.rs`).
 
 use e2e::bundle::{bundle, has_hardware};
 use e2e::node::Node;

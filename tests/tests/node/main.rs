@@ -2,8 +2,15 @@
 
 mod access;
 mod api;
+mod commands;
+mod confinement;
 mod faults;
+mod images;
 mod instances;
 mod linux;
+mod monitoring;
 mod monitors;
+mod page;
+mod prepared;
 mod recovery;
+mod site;

@@ -3,7 +3,7 @@
 //! set, 600 for a real soak.
 
 use e2e::switch::Switch;
-use e2e::{RunFolder, eventually, image};
+use e2e::{RunFolder, eventually, image, turns};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -95,6 +95,7 @@ fn all_hear(guests: &[Guest], when: &str) {
 
 #[test]
 fn eight_guests_meet_while_ports_flap_and_the_switch_is_killed() {
+    let _turn = turns::alone();
     let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
     let mut config = "[segments.s]\n".to_owned();
     for n in 0..GUESTS {

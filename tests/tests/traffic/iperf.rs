@@ -2,24 +2,21 @@
 //! peers that do not keep to the protocol.
 
 use e2e::net::Namespace;
-use e2e::{Outcome, RunFolder, eventually, finish, run, start, unique};
+use e2e::{Outcome, RunFolder, eventually, finish, run, start, turns, unique};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::RwLockWriteGuard;
 use std::time::Duration;
 
 const GUEST: &str = "10.9.1.1";
 const HOST: &str = "10.9.1.2";
 const PORT: u16 = 5201;
 
-/// One test at a time: a quiet link needs a quiet machine.
-static QUIET: Mutex<()> = Mutex::new(());
-
 struct Bench {
     namespace: Namespace,
     folder: RunFolder,
-    _quiet: Option<MutexGuard<'static, ()>>,
+    _alone: Option<RwLockWriteGuard<'static, ()>>,
 }
 
 impl Bench {
@@ -27,14 +24,15 @@ impl Bench {
         format!("{},netns={},address={HOST}/24,guest={GUEST}/24", unique("t"), self.namespace.name)
     }
 
+    /// A quiet link needs a quiet machine.
     fn new() -> Self {
-        let quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { _quiet: Some(quiet), ..Self::beside_others() }
+        let alone = turns::alone();
+        Self { _alone: Some(alone), ..Self::beside_others() }
     }
 
     /// For a test that mostly waits.
     fn beside_others() -> Self {
-        Self { namespace: Namespace::new(), folder: RunFolder::new(), _quiet: None }
+        Self { namespace: Namespace::new(), folder: RunFolder::new(), _alone: None }
     }
 
     /// With a server in a guest.

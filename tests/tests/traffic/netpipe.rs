@@ -1,9 +1,10 @@
 //! The guest `netpipe` and Debian's NPtcp at either end, over a TAP, and peers that are out of step.
 
 use e2e::net::Namespace;
-use e2e::{Outcome, RunFolder, eventually, finish, run, start, unique};
+use e2e::{Outcome, RunFolder, eventually, finish, run, start, turns, unique};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::RwLockReadGuard;
 use std::time::Duration;
 
 const GUEST: &str = "10.9.4.1";
@@ -13,13 +14,15 @@ struct Line {
     namespace: Namespace,
     folder: RunFolder,
     tap: String,
+    _turn: RwLockReadGuard<'static, ()>,
 }
 
 impl Line {
     fn new() -> Self {
+        let turn = turns::beside_others();
         let (namespace, folder) = (Namespace::new(), RunFolder::new());
         let tap = format!("{},netns={},address={HOST}/24,guest={GUEST}/24", unique("t"), namespace.name);
-        Self { namespace, folder, tap }
+        Self { namespace, folder, tap, _turn: turn }
     }
 
     fn receiver(arguments: &str) -> Self {

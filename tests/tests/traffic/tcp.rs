@@ -2,7 +2,7 @@
 //! checksums that the other side fills in.
 
 use e2e::net::Namespace;
-use e2e::{RunFolder, unique};
+use e2e::{RunFolder, turns, unique};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -22,6 +22,7 @@ fn connect(namespace: &Namespace, address: &str) -> TcpStream {
 }
 
 fn transfers(options: &str, mtu: &str) {
+    let _turn = turns::beside_others();
     let (namespace, folder, tap) = (Namespace::new(), RunFolder::new(), unique("t"));
     let option = format!(
         "{tap},netns={},address=10.9.0.2/24,address=fd00:9::2/64,guest=10.9.0.1/24,guest=fd00:9::1/64,mtu={mtu}{options}",

@@ -4,7 +4,7 @@
 use e2e::net::Namespace;
 use e2e::node::Node;
 use e2e::switch::{Switch, tap};
-use e2e::{RunFolder, eventually, unique};
+use e2e::{RunFolder, eventually, turns, unique};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ fn are_soon_over(what: &str, mut tries: Vec<Duration>) {
 
 /// First connections to guests of a node with these options, made with more of their specification.
 fn to_guests_of_a_node(what: &str, options: &[&str], more: &Value) {
+    let _turn = turns::alone();
     let (node, host) = (Node::with(options), Namespace::new());
     let network = json!({ "name": "blue", "subnet": "10.88.0.0/24", "gateway": "10.88.0.1",
         "host": { "tap": "blue", "netns": host.name, "address": "10.88.0.1/24" } });
@@ -73,6 +74,7 @@ fn guest_on_demand_takes_its_first_connection_at_once() {
 
 /// First connections to a guest at the switch, by each of its addresses.
 fn to_guests_of_a_switch(image: &str, port: u16, announced: bool) {
+    let _turn = turns::alone();
     for address in ["10.89.0.1", "[fd00:89::1]"] {
         let tries = (0..5).map(|_| {
             let (host, folder) = (Namespace::new(), RunFolder::new());

@@ -2,7 +2,7 @@
 
 use e2e::net::Namespace;
 use e2e::switch::Switch;
-use e2e::{finish_within, root, start, take_along, unique};
+use e2e::{finish_within, root, start, take_along, turns, unique};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -104,6 +104,7 @@ fn devices(switch: &Switch) -> String {
 
 #[test]
 fn a_linux_guest_is_at_home_on_the_switch() {
+    let _turn = turns::alone();
     let outside = Namespace::new();
     let switch = Switch::new(&config(&outside));
     let job = std::env::temp_dir().join(unique("linux"));

@@ -2,7 +2,7 @@
 //! router: transfers come to their end without a long silence. The numbers are printed (`--nocapture`).
 
 use e2e::net::Namespace;
-use e2e::{RunFolder, eventually, run, start, unique};
+use e2e::{RunFolder, eventually, run, start, turns, unique};
 use serde_json::Value;
 use std::net::TcpStream;
 use std::process::Child;
@@ -86,6 +86,7 @@ impl Network {
 
 #[test]
 fn transfers_over_a_link_that_loses_packets_end_without_a_long_silence() {
+    let _turn = turns::alone();
     let (network, folder, tap) = (Network::new(), RunFolder::new(), unique("t"));
     // Without offloads the guest's packets are those of a wire as well.
     let option = format!(

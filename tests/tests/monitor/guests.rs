@@ -55,7 +55,7 @@ fn guest_without_a_stack_still_ends_by_a_fault() {
 
 #[test]
 fn guest_cannot_leave_ring_3() {
-    let source = include_str!("../../guests/tests/src/bin/leaves-ring-3.rs");
+    let source = include_str!("../../../guests/tests/src/bin/leaves-ring-3.rs");
     let cases: Vec<&str> = source
         .lines()
         .filter_map(|line| line.trim().strip_prefix('"')?.split_once("\": ").map(|(name, _)| name))
