@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use switch::config::AddressPair;
-use switch::headers::Mac;
+use switch_control::config::AddressPair;
+use switch_control::mac::Mac;
 use uuid::Uuid;
 
 /// Where an instance is in its life. [`State::may`] says what follows what.
@@ -167,7 +167,7 @@ pub struct DeviceSpec {
     pub allowed_address_pairs: Vec<AddressPair>,
 }
 
-/// As `switch::config::AddressPair` is written.
+/// As `switch_control::config::AddressPair` is written.
 #[cfg(feature = "server")]
 #[derive(utoipa::ToSchema)]
 #[schema(as = AddressPair)]

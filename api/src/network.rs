@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::net::Ipv4Addr;
-use switch::config::BondMode;
+use switch_control::config::BondMode;
 
 /// A segment of the switch with what belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub struct Taken {
     pub address: Ipv4Addr,
     /// Its link-layer address.
     #[cfg_attr(feature = "server", schema(value_type = String))]
-    pub mac: switch::headers::Mac,
+    pub mac: switch_control::mac::Mac,
 }
 
 #[cfg(test)]

@@ -136,10 +136,10 @@ impl From<machine::error::Error> for Problem {
     }
 }
 
-impl From<switch::control::CallError> for Problem {
-    fn from(e: switch::control::CallError) -> Self {
+impl From<switch_control::control::CallError> for Problem {
+    fn from(e: switch_control::control::CallError) -> Self {
         match e {
-            switch::control::CallError::Refused(message) => {
+            switch_control::control::CallError::Refused(message) => {
                 Self::host(format!("the switch refused: {message}"))
             }
             e => Self::node(format!("the switch: {e}")),

@@ -4,16 +4,14 @@
 //! `config` says what shall be, `manage` makes it so: it opens what stands behind the ports (`port`), decides which links
 //! of a bond carry packets (`bond`), and gives each thread (`worker`) its devices and tables. A thread receives packets
 //! (`frame`), decides where they go (`forward`), does what a receiver cannot (`offload`) and sends them. `control` is how
-//! others ask for changes and look on.
+//! others ask for changes and look on; it and `config` are a crate of their own, for those who only ask.
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
 pub mod bond;
 pub mod capture;
-pub mod config;
 pub mod confine;
-pub mod control;
 pub mod counters;
 pub mod forward;
 pub mod frame;
@@ -23,3 +21,5 @@ pub mod netns;
 pub mod offload;
 pub mod port;
 pub mod worker;
+
+pub use switch_control::{config, control};

@@ -7,7 +7,7 @@ use crate::output::{self, Failure};
 use api::network::{FLOOD_LIMIT, HostPort, Network, Uplink};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
-use switch::config::BondMode;
+use switch_control::config::BondMode;
 
 /// What can be done with networks.
 #[derive(Clone, Debug, Subcommand)]

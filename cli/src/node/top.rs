@@ -7,7 +7,7 @@ use api::instance::Instance;
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
-use switch::control::{PortStatus, Status};
+use switch_control::control::{PortStatus, Status};
 
 /// Ticks of a process's CPU time in a second, as Linux shows them to programs (USER_HZ).
 const TICKS: f64 = 100.0;

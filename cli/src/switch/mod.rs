@@ -10,8 +10,8 @@ use machine::status;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use switch::config::Config;
-use switch::control::{CallError, Client, Request, Response, Status};
+use switch_control::config::Config;
+use switch_control::control::{CallError, Client, Request, Response, Status};
 
 /// How long a switch may take to answer: a change may open many devices.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -199,7 +199,7 @@ pub fn switch(options: &SwitchOptions) -> Result<(), Failure> {
         }
         SwitchCommand::Bond { name } => {
             let status = switch.status()?;
-            let wanted = |p: &&switch::control::PortStatus| {
+            let wanted = |p: &&switch_control::control::PortStatus| {
                 p.bond.is_some() && name.as_ref().is_none_or(|n| *n == p.name)
             };
             let bonds: Vec<_> = status.ports.iter().filter(wanted).collect();

@@ -4,8 +4,8 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use switch::config::{AddressPair, DeviceConfig, PortConfig, RateLimit, Vlan};
-use switch::headers::Mac;
+use switch_control::config::{AddressPair, DeviceConfig, PortConfig, RateLimit, Vlan};
+use switch_control::mac::Mac;
 
 /// Options of `microvisor switch port add`.
 #[derive(Args)]

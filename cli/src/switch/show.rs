@@ -1,9 +1,9 @@
 //! Tables for people.
 
 use crate::output::table;
-use switch::control::{Address, PortStatus, Status};
-use switch::counters::QueueCounters;
-use switch::headers::lacp::{Side, state};
+use switch_control::control::{Address, PortStatus, Status};
+use switch_control::counters::QueueCounters;
+use switch_control::lacp::{Side, state};
 
 fn dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()

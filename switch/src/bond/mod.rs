@@ -8,8 +8,7 @@ pub mod lacp;
 use crate::port::PortId;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
-/// Links that a bond may have.
-pub const LINKS: usize = 16;
+pub use switch_control::config::BOND_LINKS as LINKS;
 const BUCKETS: usize = 256;
 /// No link.
 const NONE: u16 = u16::MAX;

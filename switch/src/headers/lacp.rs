@@ -1,7 +1,6 @@
 //! LACP's messages (IEEE 802.1AX-2020 section 6.4.2.3), version 1, as Ethernet frames.
 
 use super::{ETHERNET, ETHERTYPE_SLOW, Mac, be16};
-use serde::{Deserialize, Serialize};
 
 /// The group address that they are sent to.
 pub const DESTINATION: Mac = Mac([0x01, 0x80, 0xc2, 0x00, 0x00, 0x02]);
@@ -11,86 +10,29 @@ const SUBTYPE: u8 = 1;
 /// Subtype of the marker protocol (6.5).
 const MARKER: u8 = 2;
 
-/// Bits of a port's state (6.4.2.3).
-pub mod state {
-    /// Speaks without being spoken to.
-    pub const ACTIVITY: u8 = 1 << 0;
-    /// Wants to hear every second.
-    pub const SHORT_TIMEOUT: u8 = 1 << 1;
-    /// Can be one of several.
-    pub const AGGREGATION: u8 = 1 << 2;
-    /// Is in the right aggregator.
-    pub const SYNCHRONIZATION: u8 = 1 << 3;
-    /// Takes packets that come in.
-    pub const COLLECTING: u8 = 1 << 4;
-    /// Sends packets.
-    pub const DISTRIBUTING: u8 = 1 << 5;
-    /// Knows its partner only from its configuration.
-    pub const DEFAULTED: u8 = 1 << 6;
-    /// Has not heard from its partner for too long.
-    pub const EXPIRED: u8 = 1 << 7;
+pub use switch_control::lacp::{Side, state};
+
+/// A side as it is in a message: a type, a length of 20, the fields.
+fn parse_side(b: &[u8]) -> Option<Side> {
+    Some(Side {
+        system_priority: be16(b, 2),
+        system: Mac(*b.get(4..)?.first_chunk()?),
+        key: be16(b, 10),
+        port_priority: be16(b, 12),
+        port: be16(b, 14),
+        state: *b.get(16)?,
+    })
 }
 
-/// One side of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Side {
-    /// Priority of the system; smaller is higher.
-    pub system_priority: u16,
-    /// The system.
-    pub system: Mac,
-    /// What can be aggregated has the same key.
-    pub key: u16,
-    /// Priority of the port.
-    pub port_priority: u16,
-    /// The port.
-    pub port: u16,
-    /// Bits of `state`.
-    pub state: u8,
-}
-
-impl Side {
-    /// Whether all state bits of a mask are set.
-    pub fn has(&self, bits: u8) -> bool {
-        self.state & bits == bits
-    }
-
-    /// Sets or clears state bits.
-    pub fn set(&mut self, bits: u8, on: bool) {
-        if on {
-            self.state |= bits;
-        } else {
-            self.state &= !bits;
-        }
-    }
-
-    /// Whether it is the same port of the same system.
-    pub fn is_same_port(&self, other: &Self) -> bool {
-        let identity = |s: &Self| (s.system_priority, s.system, s.key, s.port_priority, s.port);
-        identity(self) == identity(other)
-    }
-
-    fn parse(b: &[u8]) -> Option<Self> {
-        Some(Self {
-            system_priority: be16(b, 2),
-            system: Mac(*b.get(4..)?.first_chunk()?),
-            key: be16(b, 10),
-            port_priority: be16(b, 12),
-            port: be16(b, 14),
-            state: *b.get(16)?,
-        })
-    }
-
-    fn emit(&self, kind: u8, to: &mut [u8]) {
-        to[0] = kind;
-        to[1] = 20;
-        to[2..4].copy_from_slice(&self.system_priority.to_be_bytes());
-        to[4..10].copy_from_slice(&self.system.0);
-        to[10..12].copy_from_slice(&self.key.to_be_bytes());
-        to[12..14].copy_from_slice(&self.port_priority.to_be_bytes());
-        to[14..16].copy_from_slice(&self.port.to_be_bytes());
-        to[16] = self.state;
-    }
+fn emit_side(side: &Side, kind: u8, to: &mut [u8]) {
+    to[0] = kind;
+    to[1] = 20;
+    to[2..4].copy_from_slice(&side.system_priority.to_be_bytes());
+    to[4..10].copy_from_slice(&side.system.0);
+    to[10..12].copy_from_slice(&side.key.to_be_bytes());
+    to[12..14].copy_from_slice(&side.port_priority.to_be_bytes());
+    to[14..16].copy_from_slice(&side.port.to_be_bytes());
+    to[16] = side.state;
 }
 
 /// A message: the sender, and what it knows of the receiver.
@@ -112,7 +54,7 @@ impl Lacpdu {
         if actor[..2] != [1, 20] || partner[..2] != [2, 20] {
             return None;
         }
-        Some(Self { actor: Side::parse(actor)?, partner: Side::parse(partner)? })
+        Some(Self { actor: parse_side(actor)?, partner: parse_side(partner)? })
     }
 
     /// Writes one.
@@ -122,8 +64,8 @@ impl Lacpdu {
         f[6..12].copy_from_slice(&source.0);
         f[12..14].copy_from_slice(&ETHERTYPE_SLOW.to_be_bytes());
         f[14..16].copy_from_slice(&[SUBTYPE, 1]);
-        self.actor.emit(1, &mut f[16..36]);
-        self.partner.emit(2, &mut f[36..56]);
+        emit_side(&self.actor, 1, &mut f[16..36]);
+        emit_side(&self.partner, 2, &mut f[36..56]);
         // The collector's information: no delay.
         f[56..58].copy_from_slice(&[3, 16]);
         f

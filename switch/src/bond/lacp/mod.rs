@@ -7,14 +7,11 @@ mod periodic;
 mod receive;
 mod select;
 
-pub use mux::Mux;
-pub use periodic::Periodic;
-pub use receive::Receive;
-pub use select::{Selection, select};
+pub use select::select;
+pub use switch_control::lacp::{LinkSnapshot, Mux, Periodic, Receive, Selection};
 
 use crate::headers::Mac;
 use crate::headers::lacp::{Lacpdu, Side, state};
-use serde::{Deserialize, Serialize};
 
 /// Milliseconds.
 pub type Millis = u64;
@@ -67,24 +64,6 @@ pub struct Link {
     wait_while: Option<Millis>,
     /// When messages were last sent.
     sent: Vec<Millis>,
-}
-
-/// A link as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LinkSnapshot {
-    /// This side.
-    pub actor: Side,
-    /// The other side.
-    pub partner: Side,
-    /// The receive machine.
-    pub receive: Receive,
-    /// The periodic machine.
-    pub periodic: Periodic,
-    /// The mux machine.
-    pub mux: Mux,
-    /// Whether the link belongs to the bond's aggregator.
-    pub selection: Selection,
 }
 
 impl Link {

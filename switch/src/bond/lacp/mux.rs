@@ -1,25 +1,8 @@
 //! The mux machine (6.4.15), with collecting and distributing controlled independently: packets are taken before they are
 //! sent, so that none is lost while the two sides agree.
 
-use super::{AGGREGATE_WAIT, Link, Millis, Selection};
+use super::{AGGREGATE_WAIT, Link, Millis, Mux, Selection};
 use crate::headers::lacp::state;
-use serde::{Deserialize, Serialize};
-
-/// Its states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mux {
-    /// In no aggregator.
-    Detached,
-    /// Waiting for others that come up at the same time.
-    Waiting,
-    /// In the aggregator.
-    Attached,
-    /// Packets that come in count.
-    Collecting,
-    /// Packets go out as well.
-    Distributing,
-}
 
 impl Link {
     fn enter_mux(&mut self, to: Mux, now: Millis) {

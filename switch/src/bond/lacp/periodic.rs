@@ -1,20 +1,7 @@
 //! The periodic transmission machine (6.4.13).
 
-use super::{FAST_PERIODIC, Link, Millis, SLOW_PERIODIC};
+use super::{FAST_PERIODIC, Link, Millis, Periodic, SLOW_PERIODIC};
 use crate::headers::lacp::state;
-use serde::{Deserialize, Serialize};
-
-/// Its states; the moment of transmission is none that lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Periodic {
-    /// Nobody speaks.
-    NoPeriodic,
-    /// Every second.
-    FastPeriodic,
-    /// Every 30 seconds.
-    SlowPeriodic,
-}
 
 impl Link {
     pub(super) fn step_periodic(&mut self, now: Millis) {

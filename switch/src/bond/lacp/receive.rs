@@ -1,24 +1,7 @@
 //! The receive machine (6.4.12).
 
-use super::{LONG_TIMEOUT, Link, Millis, NO_PARTNER, SHORT_TIMEOUT, Selection};
+use super::{LONG_TIMEOUT, Link, Millis, NO_PARTNER, Receive, SHORT_TIMEOUT, Selection};
 use crate::headers::lacp::{Lacpdu, state};
-use serde::{Deserialize, Serialize};
-
-/// Its states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Receive {
-    /// Just begun.
-    Initialize,
-    /// The link is down.
-    PortDisabled,
-    /// Nothing was heard for too long; it is asked to transmit fast.
-    Expired,
-    /// Nothing was heard since: nobody is there.
-    Defaulted,
-    /// The partner is known and speaks.
-    Current,
-}
 
 impl Link {
     pub(super) fn enter_receive(&mut self, to: Receive, now: Millis) {

@@ -1,23 +1,10 @@
 //! Selection (6.4.14): of all links of a bond, those with the same partner that can be aggregated belong together. Where
 //! there are several such groups, the largest carries the packets, and the others stand by.
 
-use super::{Link, Receive};
+use super::{Link, Receive, Selection};
 use crate::headers::Mac;
 use crate::headers::lacp::state;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What it comes to for a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Selection {
-    /// Without a partner.
-    Unselected,
-    /// In the bond's aggregator.
-    Selected,
-    /// In another, which waits.
-    Standby,
-}
 
 /// Links with the same identity can be aggregated: the partner's priority, system and key, and, for links that say that
 /// they stand alone, which one it is.

@@ -1,6 +1,6 @@
 //! Allowed address pairs: sources that a port may send from besides its own, as Neutron's ports have them.
 
-use crate::headers::Mac;
+use crate::mac::Mac;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;

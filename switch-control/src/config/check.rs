@@ -1,8 +1,8 @@
 //! What contradicts itself, found before anything is changed.
 
 use super::pair::MAX_PAIRS;
-use super::{AnnouncedConfig, BondMode, Config, DeviceConfig, Polling, PortConfig};
-use crate::headers::Mac;
+use super::{AnnouncedConfig, BOND_LINKS, BondMode, Config, DeviceConfig, Polling, PortConfig};
+use crate::mac::Mac;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::net::IpAddr;
@@ -12,7 +12,6 @@ use std::thread::available_parallelism;
 
 /// Most ports of a switch.
 pub const PORTS: usize = 16384;
-const LINKS: usize = crate::bond::LINKS;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,8 +100,8 @@ impl Config {
         for (name, port) in &self.ports {
             let DeviceConfig::Bond(bond) = &port.device else { continue };
             let place = format!("ports.{name}.device.bond");
-            if bond.links.is_empty() || bond.links.len() > LINKS {
-                return wrong(place, format!("has {} links, must have 1 to {LINKS}", bond.links.len()));
+            if bond.links.is_empty() || bond.links.len() > BOND_LINKS {
+                return wrong(place, format!("has {} links, must have 1 to {BOND_LINKS}", bond.links.len()));
             }
             if !(1..=bond.links.len()).contains(&bond.min_links) {
                 return wrong(
@@ -110,7 +109,7 @@ impl Config {
                     format!("min-links must be 1 to {}, its number of links", bond.links.len()),
                 );
             }
-            if bond.system_id.is_some_and(|id| id.is_group() || id == crate::headers::Mac::ZERO) {
+            if bond.system_id.is_some_and(|id| id.is_group() || id == crate::mac::Mac::ZERO) {
                 return wrong(place, "system-id must be the address of one system");
             }
             if bond.mode != BondMode::Lacp

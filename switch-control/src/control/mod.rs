@@ -7,7 +7,7 @@ pub use client::{CallError, Client};
 
 use crate::config::{AnnouncedConfig, Config, Diff, PortConfig};
 use crate::counters::Counters;
-use crate::headers::Mac;
+use crate::mac::Mac;
 use serde::{Deserialize, Serialize};
 
 /// Longest line, bytes: a configuration of all ports that there may be.
@@ -201,7 +201,7 @@ pub struct LinkStatus {
     /// Whether packets go out by it.
     pub active: bool,
     /// LACP's view.
-    pub lacp: Option<crate::bond::lacp::LinkSnapshot>,
+    pub lacp: Option<crate::lacp::LinkSnapshot>,
 }
 
 /// An address in the table.

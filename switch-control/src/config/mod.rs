@@ -1,19 +1,22 @@
 //! What a switch shall be: segments, ports and settings, as a person writes them down (TOML) or a program sends them
 //! (JSON). `check` refuses what contradicts itself, `diff` says what a change changes.
 
-pub(crate) mod check;
+pub mod check;
 mod diff;
 mod pair;
 
-pub use check::Contradiction;
+pub use check::{Contradiction, PORTS};
 pub use diff::{Diff, diff};
 pub use pair::{AddressPair, MAX_PAIRS};
 
-use crate::headers::Mac;
+use crate::mac::Mac;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+/// Most links of a bond.
+pub const BOND_LINKS: usize = 16;
 
 /// Everything. What is left out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
