@@ -6,7 +6,13 @@
 use minios::net::stack::{NetError, Stack, UdpSocket};
 use minios::{control, executor, net, println, registers};
 
-minios::image! { name: "template", main: main, net_minimum: 1, net_maximum: 1, net_features: net::PLAIN | net::OFFLOADS }
+minios::image! {
+    name: "template",
+    main: main,
+    net_minimum: 1,
+    net_maximum: 1,
+    net_features: net::PLAIN | net::OFFLOADS,
+}
 
 async fn echo(stack: Stack) -> Result<(), NetError> {
     let mut socket = UdpSocket::bind(&stack, 7, 16 << 10)?;
