@@ -101,7 +101,11 @@ pub fn errors(diagnostics: &Diagnostics) -> String {
                     last = head;
                 }
                 let warning = if d.severity == Severity::Warning { "warning: " } else { "" };
-                writeln!(out, "  {warning}{message}")
+                // Of relations it is said before which pattern they are in.
+                let place =
+                    message.find(": relation '").filter(|_| !warning.is_empty()).map_or(0, |at| at + 2);
+                let (place, message) = message.split_at(place);
+                writeln!(out, "  {place}{warning}{message}")
             }
             None if d.message.contains(" connected to '") => {
                 initializing = true;

@@ -18,6 +18,8 @@ pub(super) struct Words<'a> {
     pub(super) names: &'a Names,
     /// What a bare value continues: `src port 80 or 443`.
     pub(super) last: Primitive,
+    /// What is probably not as meant.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Operators that end a word wherever they stand, longest first.
@@ -142,15 +144,17 @@ fn one_or(mut list: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> Co
     }
 }
 
-/// Parses a whole expression.
-pub(super) fn parse(text: &str, names: &Names) -> Result<Condition, String> {
+/// Parses a whole expression, and hands what is probably not as meant to `warn`.
+pub(super) fn parse(text: &str, names: &Names, warn: &mut dyn FnMut(String)) -> Result<Condition, String> {
     let text = text_of(&unquote(text));
-    let mut words = Words { words: cut(&text), at: 0, names, last: Primitive::default() };
+    let last = Primitive::default();
+    let mut words = Words { words: cut(&text), at: 0, names, last, warnings: Vec::new() };
     let condition = words.expression(0)?;
     match words.peek() {
-        None => Ok(condition),
-        Some(word) => Err(format!("garbage after expression at '{word}'")),
+        None => words.warnings.into_iter().for_each(warn),
+        Some(word) => return Err(format!("garbage after expression at '{word}'")),
     }
+    Ok(condition)
 }
 
 #[cfg(test)]
@@ -171,7 +175,7 @@ mod tests {
     }
 
     fn holds(text: &str, packet: &[u8]) -> bool {
-        let condition = parse(text, &Names::default()).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let condition = parse(text, &Names::default(), &mut drop).unwrap_or_else(|e| panic!("{text}: {e}"));
         Program::new(&[(condition, 0)]).decide(packet, &Places::in_data(0, 20)) == 0
     }
 
@@ -279,7 +283,7 @@ mod tests {
     fn link_layer_addresses_lie_in_front() {
         let frame = [[2, 4, 6, 8, 10, 12].as_slice(), &[1, 3, 5, 7, 9, 11, 8, 0], &packet(17)].concat();
         let holds = |text: &str, link| {
-            let program = Program::new(&[(parse(text, &Names::default()).unwrap(), 0)]);
+            let program = Program::new(&[(parse(text, &Names::default(), &mut drop).unwrap(), 0)]);
             assert!(program.looks_at_link());
             program.decide(&frame, &Places::in_packet(14, 14, 34, link)) == 0
         };
@@ -348,11 +352,11 @@ mod tests {
             ("host > 1.2.3.4", "relational operators"),
             ("ip[0:5] == 1", "between 1 and 4"),
         ] {
-            let e = parse(text, &Names::default()).expect_err(text);
+            let e = parse(text, &Names::default(), &mut drop).expect_err(text);
             assert!(e.contains(part), "{text}: {e}");
         }
-        assert!(parse(&"(".repeat(10_000), &Names::default()).unwrap_err().contains("nests"));
-        assert!(parse(&("udp or ".repeat(10_000) + "tcp"), &Names::default()).is_ok());
-        assert!(parse(&"not ".repeat(10_001).to_string(), &Names::default()).is_err());
+        assert!(parse(&"(".repeat(10_000), &Names::default(), &mut drop).unwrap_err().contains("nests"));
+        assert!(parse(&("udp or ".repeat(10_000) + "tcp"), &Names::default(), &mut drop).is_ok());
+        assert!(parse(&"not ".repeat(10_001).to_string(), &Names::default(), &mut drop).is_err());
     }
 }

@@ -32,12 +32,15 @@ impl IPClassifier {
     fn new(args: &mut Args<'_>) -> Self {
         let patterns = args.rest();
         let mut rules: Vec<(Condition, usize)> = Vec::with_capacity(patterns.len());
+        let mut warnings = Vec::new();
         for (output, word) in patterns.iter().enumerate() {
-            match parse(&word.text, args.names) {
+            let mut warn = |message| warnings.push(alloc::format!("pattern {output}: {message}"));
+            match parse(&word.text, args.names, &mut warn) {
                 Ok(condition) => rules.push((condition, output)),
                 Err(message) => args.error_in(word, alloc::format!("pattern {output}: {message}")),
             }
         }
+        warnings.into_iter().for_each(|message: String| args.warn(message));
         one_each(args, &patterns);
         let texts = patterns.into_iter().map(|word| word.text).collect();
         let program = Program::new(&rules);
@@ -66,7 +69,7 @@ impl Element for IPClassifier {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         let output = self.output(handler)?;
-        self.rules[output].0 = parse(value, cx.names())?;
+        self.rules[output].0 = parse(value, cx.names(), &mut drop)?;
         self.texts[output] = value.into();
         self.program = Program::new(&self.rules);
         Ok(())

@@ -2,7 +2,7 @@ use super::expression::parse;
 use crate::args::{Args, Names, parse_number, text_of, unquote};
 use crate::decision::{Condition, NOWHERE, Places, Program};
 use crate::element::{Context, Element, read};
-use crate::elements::content::{distribute, warn_of_unused};
+use crate::elements::content::distribute;
 use crate::packet::{Batch, Packet};
 use alloc::format;
 use alloc::string::String;
@@ -36,7 +36,12 @@ crate::element! {
     { program: Program }
 }
 
-fn rule(text: &str, names: &Names, outputs: usize) -> Result<(Condition, usize), String> {
+fn rule(
+    text: &str,
+    names: &Names,
+    outputs: usize,
+    warn: &mut dyn FnMut(String),
+) -> Result<(Condition, usize), String> {
     let text = text_of(&unquote(text));
     let text = text.trim();
     let (action, expression) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
@@ -48,21 +53,21 @@ fn rule(text: &str, names: &Names, outputs: usize) -> Result<(Condition, usize),
     if output != NOWHERE && output >= outputs {
         return Err(format!("slot '{action}' out of range: {outputs} outputs are connected"));
     }
-    Ok((parse(expression, names)?, output))
+    Ok((parse(expression, names, warn)?, output))
 }
 
 impl IPFilter {
     fn new(args: &mut Args<'_>) -> Self {
-        let mut rules = Vec::new();
+        let (mut rules, mut warnings) = (Vec::new(), Vec::new());
         for (number, word) in args.rest().iter().enumerate() {
-            match rule(&word.text, args.names, args.outputs) {
+            let mut warn = |message| warnings.push(format!("pattern {number}: {message}"));
+            match rule(&word.text, args.names, args.outputs, &mut warn) {
                 Ok(rule) => rules.push(rule),
                 Err(message) => args.error_in(word, format!("pattern {number}: {message}")),
             }
         }
-        let program = Program::new(&rules);
-        warn_of_unused(args, &program);
-        Self { program }
+        warnings.into_iter().for_each(|message: String| args.warn(message));
+        Self { program: Program::new(&rules) }
     }
 }
 

@@ -469,6 +469,10 @@ pub(super) fn parse_primitive(words: &mut Words<'_>) -> Result<Condition, String
     }
     it.complete(before, value)?;
     let condition = it.condition(how, value)?;
+    // A guest's image has no room for it; whoever wrote the configuration was told before.
+    if cfg!(feature = "host") {
+        words.warnings.extend(it.always(how, value));
+    }
     words.last = it;
     Ok(if negated { not(condition) } else { condition })
 }
@@ -529,6 +533,26 @@ impl Primitive {
             Some(Direction::Either) | None => Condition::Any(alloc::vec![source, destination]),
         };
         if how.negated() { unlike(condition) } else { condition }
+    }
+
+    /// What to say of a comparison that no value of the field decides.
+    fn always(&self, how: Comparison, value: Option<Value>) -> Option<String> {
+        let most = match self.kind? {
+            Kind::Protocol => PROTOCOL.most(),
+            Kind::Port => 0xffff,
+            Kind::Ect => ECN.most(),
+            Kind::Number(number) => number.most(),
+            _ => return None,
+        };
+        let (Value::Integer(value) | Value::Named(_, value)) = value? else { return None };
+        let mask = how.mask.unwrap_or(most);
+        let holds = match how.operator {
+            "<" | ">=" if value == 0 => how.operator == ">=",
+            "<" | ">=" if value > mask => how.operator == "<",
+            ">" | "<=" if value >= mask => how.operator == "<=",
+            _ => return None,
+        };
+        Some(format!("relation '{} {value}' is always {holds} (range 0-{mask})", how.operator))
     }
 
     fn condition(&self, how: Comparison, value: Option<Value>) -> Result<Condition, String> {
