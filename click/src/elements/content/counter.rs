@@ -10,12 +10,12 @@ crate::element! {
     /// Counts packets and bytes.
     ///
     /// # Arguments
-    /// `COUNT_CALL`: `N HANDLER [VALUE]`: write the handler when N packets have been counted. `BYTE_COUNT_CALL`: the
-    /// same for bytes.
+    /// `COUNT_CALL`: `N HANDLER [VALUE]`: write the handler when N packets have been counted, and again after each reset.
+    /// `BYTE_COUNT_CALL`: the same for bytes.
     ///
     /// # Handlers
     /// `count`, `byte_count`, `bit_count`: packets, bytes, bits so far. `rate`, `byte_rate`, `bit_rate`: the same per
-    /// second, averaged over the last second or so. `count_call`, `byte_count_call`: the arguments. `reset`,
+    /// second, averaged over the last second or so. `count_call`, `byte_count_call`: the numbers of the arguments. `reset`,
     /// `reset_counts`: start again from 0.
     Counter "1/1" "a/a"
     keywords ["COUNT_CALL", "BYTE_COUNT_CALL"]
@@ -32,6 +32,8 @@ const NEAR: u64 = 4096;
 /// A handler to be written when a count is reached.
 pub(crate) struct Call {
     pub(crate) at: u64,
+    /// It has been written.
+    done: bool,
     handler: String,
     value: String,
 }
@@ -40,9 +42,12 @@ pub(crate) fn call(text: &str) -> Result<Call, String> {
     let mut words = text.trim().splitn(3, char::is_whitespace);
     let at = words.next().and_then(crate::args::parse_number);
     match (at, words.next()) {
-        (Some(at), Some(handler)) => {
-            Ok(Call { at, handler: handler.to_string(), value: words.next().unwrap_or("").to_string() })
-        }
+        (Some(at), Some(handler)) => Ok(Call {
+            at,
+            done: false,
+            handler: handler.to_string(),
+            value: words.next().unwrap_or("").to_string(),
+        }),
         _ => Err(format!("expected 'N HANDLER [VALUE]', not '{text}'")),
     }
 }
@@ -99,18 +104,22 @@ impl Counter {
 
     #[cold]
     fn called(&mut self, cx: &mut Context<'_>, bytes: bool) {
-        let call = if bytes { self.byte_call.take() } else { self.call.take() };
-        if let Some(call) = call {
+        if let Some(call) = if bytes { &mut self.byte_call } else { &mut self.call } {
+            call.done = true;
             call.write(cx);
         }
         self.look_ahead(cx);
     }
 
+    /// When the next handler is to be written.
+    fn next(call: &Option<Call>) -> Option<u64> {
+        call.as_ref().filter(|call| !call.done).map(|call| call.at)
+    }
+
     /// Has packets move one by one when a handler is soon to be written.
     fn look_ahead(&self, cx: &mut Context<'_>) {
-        let near = |call: &Option<Call>, now: u64, margin: u64| {
-            call.as_ref().is_some_and(|c| c.at.saturating_sub(now) <= margin)
-        };
+        let near =
+            |call, now: u64, margin| Self::next(call).is_some_and(|at| at.saturating_sub(now) <= margin);
         let near = near(&self.call, self.count, NEAR) || near(&self.byte_call, self.bytes, NEAR * 1500);
         cx.move_packets_one_by_one(near);
     }
@@ -125,7 +134,8 @@ impl Element for Counter {
     }
 
     fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
-        let left = self.call.as_ref().map_or(usize::MAX, |c| c.at.saturating_sub(self.count).max(1) as usize);
+        let left =
+            Self::next(&self.call).map_or(usize::MAX, |at| at.saturating_sub(self.count).max(1) as usize);
         if left < batch.len() {
             // What is counted first goes all its way, and the handler is written, before the others come.
             let mut first = batch.take_front(left);
@@ -143,10 +153,10 @@ impl Element for Counter {
         self.bytes += batch.bytes();
         self.packet_rate.update(self.count, cx.now());
         self.byte_rate.update(self.bytes, cx.now());
-        if self.call.as_ref().is_some_and(|c| self.count >= c.at) {
+        if Self::next(&self.call).is_some_and(|at| self.count >= at) {
             self.called(cx, false);
         }
-        if self.byte_call.as_ref().is_some_and(|c| self.bytes >= c.at) {
+        if Self::next(&self.byte_call).is_some_and(|at| self.bytes >= at) {
             self.called(cx, true);
         }
         if self.call.is_some() || self.byte_call.is_some() {
@@ -157,6 +167,10 @@ impl Element for Counter {
     fn take_over(&mut self, old: &mut dyn Element) {
         if let Some(old) = (old as &mut dyn Any).downcast_mut::<Counter>() {
             (self.count, self.bytes) = (old.count, old.bytes);
+            let calls = [(&mut self.call, self.count), (&mut self.byte_call, self.bytes)];
+            calls.into_iter().for_each(|(call, count)| {
+                call.iter_mut().for_each(|call| call.done = count >= call.at);
+            });
             self.packet_rate = core::mem::take(&mut old.packet_rate);
             self.byte_rate = core::mem::take(&mut old.byte_rate);
         }
@@ -165,7 +179,7 @@ impl Element for Counter {
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         self.packet_rate.update(self.count, cx.now());
         self.byte_rate.update(self.bytes, cx.now());
-        let text = |call: &Option<Call>| call.as_ref().map_or(String::new(), Call::to_string);
+        let text = |call: &Option<Call>| call.as_ref().map_or(String::new(), |call| call.at.to_string());
         Ok(match handler {
             "count" => self.count.to_string(),
             "byte_count" => self.bytes.to_string(),
@@ -181,7 +195,13 @@ impl Element for Counter {
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
             "count_call" | "byte_count_call" => {
-                let call = if value.is_empty() { None } else { Some(call(value)?) };
+                let mut call = if value.is_empty() { None } else { Some(call(value)?) };
+                if handler == "count_call"
+                    && let Some(call) = &mut call
+                {
+                    // A count that has passed does not come again.
+                    call.done = self.count >= call.at;
+                }
                 *(if handler == "count_call" { &mut self.call } else { &mut self.byte_call }) = call;
                 self.look_ahead(cx);
             }
@@ -189,6 +209,11 @@ impl Element for Counter {
                 (self.count, self.bytes) = (0, 0);
                 self.packet_rate = Rate { at: cx.now(), ..Rate::default() };
                 self.byte_rate = Rate { at: cx.now(), ..Rate::default() };
+                [&mut self.call, &mut self.byte_call]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|call| call.done = false);
+                self.look_ahead(cx);
             }
         }
         Ok(())
