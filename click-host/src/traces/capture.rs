@@ -2,7 +2,7 @@
 //! or standard input.
 
 use crate::configuration::reason;
-use click::Packet;
+use click::{Batch, Packet};
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use pcap_file::{DataLink, PcapError};
@@ -20,8 +20,9 @@ const COMPRESSED: &[(&[u8], &str)] =
 const MICROSECONDS: u8 = 6;
 /// Size of the blocks of a file that are read at once.
 const CHUNK: usize = 64 << 10;
-/// Bytes of a pcap file that are at hand: the longest record, and many ordinary ones.
-const BUFFER: usize = 512 << 10;
+/// Bytes of a pcap file that are at hand: many ordinary records, which stay in the processor's second cache until they are
+/// packets. A longer record gets more.
+const BUFFER: usize = 256 << 10;
 
 /// One packet of a capture.
 #[derive(Debug)]
@@ -130,7 +131,17 @@ impl Capture {
         }
     }
 
+    /// Packets that can be had without reading more, at most so many; `note` is told each one's time, and its bytes on the
+    /// wire. There may be more when there are none.
+    pub fn at_hand(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
+        match &mut self.format {
+            Format::Classic(reader) => reader.at_hand(most, note),
+            Format::NextGeneration(_) => Batch::new(),
+        }
+    }
+
     /// The next packet; none: the file has ended.
+    #[inline]
     pub fn next(&mut self) -> Option<Result<Record, String>> {
         match &mut self.format {
             Format::Classic(reader) => reader.next(),
@@ -144,6 +155,14 @@ const LONGEST: usize = 1 << 18;
 /// Bytes of a record's header, and of the file's.
 const RECORD: usize = 16;
 const HEADER: usize = 24;
+
+/// A record's header.
+struct Header {
+    time: u64,
+    /// Bytes that follow, and that were on the wire.
+    length: usize,
+    wire: usize,
+}
 
 /// A pcap file, whose packets are made of the bytes where they were read.
 struct Classic {
@@ -171,25 +190,36 @@ impl Classic {
             [0x4d, 0x3c, 0xb2, 0xa1] => (false, 1),
             _ => return Err(PcapError::InvalidField("PcapHeader: wrong magic number")),
         };
-        new.link = new.word(20);
+        [_, _, _, _, _, new.link] = new.words();
         new.rest.start += HEADER;
         Ok(new)
     }
 
-    /// The word so many bytes behind what comes next.
-    fn word(&self, at: usize) -> u32 {
-        let at = self.rest.start + at;
-        let bytes = [self.buffer[at], self.buffer[at + 1], self.buffer[at + 2], self.buffer[at + 3]];
-        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    /// The words that come next, if they are there.
+    #[inline]
+    fn words<const N: usize>(&self) -> [u32; N] {
+        let mut words = [0; N];
+        let bytes = self.buffer[self.rest.clone()].chunks_exact(4);
+        for (word, bytes) in words.iter_mut().zip(bytes) {
+            let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
+            *word = if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+        }
+        words
     }
 
     /// Sees to it that so many bytes are there; `false`: the file ends before.
+    #[inline]
     fn fill(&mut self, n: usize) -> io::Result<bool> {
-        if self.rest.len() >= n {
-            return Ok(true);
-        }
+        if self.rest.len() >= n { Ok(true) } else { self.read(n) }
+    }
+
+    #[cold]
+    fn read(&mut self, n: usize) -> io::Result<bool> {
         self.buffer.copy_within(self.rest.clone(), 0);
         self.rest = 0..self.rest.len();
+        if n > self.buffer.len() {
+            self.buffer.resize(n, 0);
+        }
         while self.rest.len() < n {
             match self.file.read(&mut self.buffer[self.rest.end..]) {
                 Ok(0) => return Ok(false),
@@ -201,7 +231,38 @@ impl Classic {
         Ok(true)
     }
 
+    #[inline]
+    fn header(&self) -> Header {
+        let [seconds, fraction, length, wire] = self.words();
+        let time = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit;
+        Header { time, length: length as usize, wire: wire as usize }
+    }
+
+    /// Packets of records that are at hand as a whole, at most so many, and what each had on the wire by `note`.
+    fn at_hand(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
+        let mut batch = Batch::empty_packets(if self.rest.len() < RECORD { 0 } else { most });
+        batch.sift(
+            |packet| {
+                let Header { time, length, wire } = self.header();
+                let record = self.rest.start.checked_add(RECORD + length);
+                let Some(end) = record.filter(|&end| length <= LONGEST && end <= self.rest.end) else {
+                    return false;
+                };
+                let bytes = &self.buffer[self.rest.start + RECORD..end];
+                if packet.put_slice(bytes).is_none() {
+                    return false;
+                }
+                self.rest.start = end;
+                note(packet, time, wire);
+                true
+            },
+            drop,
+        );
+        batch
+    }
+
     /// What comes next, or why it cannot be read; nothing follows that.
+    #[inline]
     fn next(&mut self) -> Option<Result<Record, String>> {
         let broken = |classic: &mut Self, error: PcapError| {
             classic.rest = 0..0;
@@ -214,8 +275,7 @@ impl Classic {
             Ok(false) => return broken(self, PcapError::IncompleteBuffer),
             Err(e) => return broken(self, PcapError::IoError(e)),
         }
-        let (seconds, fraction) = (u64::from(self.word(0)), u64::from(self.word(4)));
-        let (length, wire) = (self.word(8) as usize, self.word(12) as usize);
+        let Header { time, length, wire } = self.header();
         if length > LONGEST {
             return broken(self, PcapError::InvalidField("PacketHeader incl_len is too long"));
         }
@@ -227,7 +287,6 @@ impl Classic {
         let from = self.rest.start + RECORD;
         self.rest.start = from + length;
         let packet = Packet::from_bytes(&self.buffer[from..from + length]);
-        let time = seconds * 1_000_000_000 + fraction * self.unit;
         Some(Ok(Record { time, wire, link: self.link, packet }))
     }
 }

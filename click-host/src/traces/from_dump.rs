@@ -65,6 +65,16 @@ impl FromDump {
     fn take(&mut self, cx: &mut Context<'_>, most: usize) -> Batch {
         let most = cx.at_once(most);
         let (mut batch, mut left) = (Batch::new(), most);
+        if self.playback.takes_all
+            && self.playback.active
+            && !self.force_ip
+            && self.next.is_none()
+            && let Some(capture) = &mut self.capture
+        {
+            batch = capture.at_hand(most, note);
+            self.count += batch.len() as u64;
+            left -= batch.len();
+        }
         while left > 0 && self.playback.active && !self.playback.ended {
             if self.next.is_none() {
                 self.next = match self.capture.as_mut().and_then(Capture::next) {
@@ -110,10 +120,8 @@ impl FromDump {
     /// The packet of a record; none if it went out as one without IP.
     fn packet(&self, cx: &mut Context<'_>, record: Record) -> Option<Packet> {
         let mut packet = record.packet?;
-        packet.set_timestamp(record.time);
-        packet.set_mac();
+        note(&mut packet, record.time, record.wire);
         let kept = packet.len();
-        EXTRA_LENGTH.set(&mut packet, record.wire.saturating_sub(kept) as u32);
         if !self.force_ip {
             return Some(packet);
         }
@@ -130,6 +138,15 @@ impl FromDump {
         cx.output_one(1, packet);
         None
     }
+}
+
+/// What a record says of its packet: its time, and its bytes on the wire.
+#[inline]
+fn note(packet: &mut Packet, time: u64, wire: usize) {
+    packet.set_timestamp(time);
+    packet.set_mac();
+    let kept = packet.len();
+    EXTRA_LENGTH.set(packet, wire.saturating_sub(kept) as u32);
 }
 
 impl Element for FromDump {

@@ -34,6 +34,8 @@ pub struct Playback {
     base: Option<(Nanos, Nanos)>,
     /// The trace has come to its end.
     pub ended: bool,
+    /// No argument says which packets go out, or when.
+    pub takes_all: bool,
 }
 
 /// What to do with a packet.
@@ -63,7 +65,7 @@ impl Playback {
             None if stop => End::Stop,
             None => End::Nothing,
         };
-        Self {
+        let mut new = Self {
             timing: args.key("TIMING").unwrap_or(false),
             sample: args.key::<click::args::Probability>("SAMPLE").map_or(1 << 32, |p| p.0),
             start: time(args, "START"),
@@ -76,11 +78,20 @@ impl Playback {
             first: None,
             base: None,
             ended: false,
-        }
+            takes_all: false,
+        };
+        let times = [new.start, new.start_after, new.end, new.end_after, new.interval];
+        new.takes_all = !new.timing && new.sample >= 1 << 32 && times.iter().all(Option::is_none);
+        new
     }
 
     /// What to do with a packet of this time.
+    #[inline]
     pub fn judge(&mut self, cx: &mut Context<'_>, time: Nanos) -> Verdict {
+        if self.takes_all { Verdict::Now } else { self.consider(cx, time) }
+    }
+
+    fn consider(&mut self, cx: &mut Context<'_>, time: Nanos) -> Verdict {
         let first = *self.first.get_or_insert(time);
         let start = self.start.or(self.start_after.map(|after| first.saturating_add(after)));
         if start.is_some_and(|start| time < start) {

@@ -82,6 +82,7 @@ fn layout(capacity: u32) -> Layout {
 
 impl Packet {
     /// An empty packet whose data can grow to `room` bytes behind [`HEADROOM`]; `None` if that is too much.
+    #[inline]
     pub fn new(room: usize) -> Option<Self> {
         let capacity = room.checked_add(HEADROOM)?.max(CAPACITY).checked_next_multiple_of(64)?;
         if capacity > CAPACITY_MAXIMUM {
@@ -97,22 +98,26 @@ impl Packet {
     }
 
     /// A packet with these bytes.
+    #[inline]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut packet = Self::new(bytes.len())?;
         packet.put_slice(bytes)?;
         Some(packet)
     }
 
+    #[inline]
     fn meta(&self) -> &Meta {
         // SAFETY: the handle owns a valid `Meta`.
         unsafe { self.0.as_ref() }
     }
 
+    #[inline]
     fn meta_mut(&mut self) -> &mut Meta {
         // SAFETY: as in `meta`, and the handle is borrowed mutably.
         unsafe { self.0.as_mut() }
     }
 
+    #[inline]
     fn bytes(&self) -> *mut u8 {
         // SAFETY: the buffer begins right behind the `Meta`, in the same allocation.
         unsafe { self.0.as_ptr().cast::<u8>().add(META) }
@@ -141,16 +146,19 @@ impl Packet {
     }
 
     /// Whether there is no data.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Bytes in front of the data.
+    #[inline]
     pub fn headroom(&self) -> usize {
         self.meta().start as usize
     }
 
     /// Bytes behind the data.
+    #[inline]
     pub fn tailroom(&self) -> usize {
         let m = self.meta();
         (m.capacity - m.start - m.length) as usize
@@ -296,6 +304,7 @@ impl Packet {
     }
 
     /// Says that the link-layer header begins where the data does.
+    #[inline]
     pub fn set_mac(&mut self) {
         let start = self.meta().start;
         self.meta_mut().mac = start;
@@ -308,21 +317,25 @@ impl Packet {
     }
 
     /// When the packet arrived, nanoseconds since 1970; 0: unknown.
+    #[inline]
     pub fn timestamp(&self) -> u64 {
         self.meta().timestamp
     }
 
     /// Sets [`Packet::timestamp`].
+    #[inline]
     pub fn set_timestamp(&mut self, unix_ns: u64) {
         self.meta_mut().timestamp = unix_ns;
     }
 
     /// To whom it was sent.
+    #[inline]
     pub fn kind(&self) -> Kind {
         self.meta().kind
     }
 
     /// Sets [`Packet::kind`].
+    #[inline]
     pub fn set_kind(&mut self, kind: Kind) {
         self.meta_mut().kind = kind;
     }
@@ -357,6 +370,7 @@ impl Packet {
     }
 
     /// Paint annotation (byte `at` of the user area; Click's default is 16).
+    #[inline]
     pub fn paint(&self, at: usize) -> u8 {
         self.meta().user.get(at).copied().unwrap_or(0)
     }
@@ -396,6 +410,7 @@ impl Packet {
         self.meta_mut().reset();
     }
 
+    #[inline]
     fn into_buffer(self) -> Buffer {
         let buffer = self.0;
         core::mem::forget(self);

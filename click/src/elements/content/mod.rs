@@ -75,11 +75,13 @@ impl Anno32 {
     }
 
     /// Its value.
+    #[inline]
     pub fn get(self, packet: &mut Packet) -> u32 {
         u32::from_ne_bytes(core::array::from_fn(|i| packet.user()[self.0 + i]))
     }
 
     /// Changes it.
+    #[inline]
     pub fn set(self, packet: &mut Packet, value: u32) {
         packet.user()[self.0..self.0 + 4].copy_from_slice(&value.to_ne_bytes());
     }
