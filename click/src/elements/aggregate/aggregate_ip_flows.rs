@@ -1,13 +1,14 @@
 use super::fragments::{Fragments, Pair, Waiting};
 use super::notifier::Listeners;
+use super::seeded::SeededMap;
 use crate::args::{Args, Ipv4, Time};
 use crate::element::{Context, Element, Nanos, write};
 use crate::elements::content::AGGREGATE;
 use crate::headers::{Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP};
 use crate::packet::{Batch, PAINT, Packet};
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// Most flows that are known: what would begin another leaves by output 1.
 const MOST: usize = 1 << 17;
@@ -44,22 +45,66 @@ crate::element! {
     ]
     handlers [write("clear")]
     {
-        tcp: Nanos,
-        done: Nanos,
-        udp: Nanos,
+        timeouts: Timeouts,
         wait: Nanos,
         reap: Nanos,
         errors: bool,
         keeps: Option<bool>,
         file: Option<String>,
         source: Option<String>,
-        flows: BTreeMap<(Pair, u32), Flow>,
+        flows: SeededMap<Key, Flow>,
         fragments: Fragments,
         next: u32,
         now: Nanos,
         reaps_at: Nanos,
         warned: bool,
         pub(super) listeners: Listeners,
+    }
+}
+
+/// How long flows may be silent: of TCP, of TCP when they are closed, of UDP.
+#[derive(Clone, Copy)]
+struct Timeouts {
+    tcp: Nanos,
+    done: Nanos,
+    udp: Nanos,
+}
+
+impl Timeouts {
+    fn of(self, protocol: u8, flow: &Flow) -> Nanos {
+        match (protocol, flow.over) {
+            (PROTOCOL_UDP, _) => self.udp,
+            (_, 3) => self.done,
+            _ => self.tcp,
+        }
+    }
+}
+
+/// What packets of a flow have in common, in both directions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    /// The smaller address and the larger one.
+    addresses: u64,
+    /// Protocol, and ports in the order of the addresses.
+    rest: u64,
+}
+
+impl Key {
+    fn new((low, high, protocol): &Pair, ports: u32) -> Self {
+        let number = |address: &[u8; 4]| u64::from(u32::from_be_bytes(*address));
+        Self {
+            addresses: number(low) << 32 | number(high),
+            rest: u64::from(*protocol) << 32 | u64::from(ports),
+        }
+    }
+
+    fn pair(self) -> Pair {
+        let address = |number: u64| (number as u32).to_be_bytes();
+        (address(self.addresses >> 32), address(self.addresses), (self.rest >> 32) as u8)
+    }
+
+    fn ports(self) -> u32 {
+        self.rest as u32
     }
 }
 
@@ -75,6 +120,41 @@ struct Flow {
     packets: [u64; 2],
     /// Where its first packet lies in the file of the trace.
     place: u64,
+}
+
+impl Flow {
+    /// Whether a packet belongs to it, and does not begin another between the same ends.
+    fn goes_on(&self, timeout: Nanos, packet: &Packet, facts: &Facts) -> bool {
+        let seconds = |time: Nanos| time / SECOND * SECOND;
+        let silent = seconds(packet.timestamp()).saturating_sub(seconds(self.last)) > timeout;
+        let again = self.over == 3 && flags(packet, facts).is_some_and(|flags| flags & SYN != 0);
+        !silent && !again
+    }
+
+    /// Says of a packet that it belongs to it, and notes it if it passes at once.
+    fn annotate(&mut self, packet: &mut Packet, facts: &mut Facts, passes: bool) {
+        facts.paint ^= u8::from(self.reverse);
+        AGGREGATE.set(packet, self.aggregate);
+        packet.user()[PAINT] = facts.paint;
+        if passes {
+            self.note(packet, facts, facts.paint);
+        }
+    }
+
+    /// A packet of it goes on.
+    fn note(&mut self, packet: &Packet, facts: &Facts, paint: u8) {
+        self.last = packet.timestamp();
+        if paint >= 2 {
+            return;
+        }
+        self.packets[usize::from(paint)] += 1;
+        match flags(packet, facts) {
+            Some(flags) if flags & RST != 0 => self.over = 3,
+            Some(flags) if flags & FIN != 0 => self.over |= 1 << paint,
+            Some(flags) if flags & SYN != 0 => self.over = 0,
+            _ => {}
+        }
+    }
 }
 
 /// What becomes of a packet.
@@ -99,16 +179,18 @@ impl AggregateIPFlows {
             args.key(name).map_or(seconds * SECOND, |t: Time| t.0 / SECOND * SECOND)
         };
         Self {
-            tcp: time(args, "TCP_TIMEOUT", 86_400),
-            done: time(args, "TCP_DONE_TIMEOUT", 30),
-            udp: time(args, "UDP_TIMEOUT", 60),
+            timeouts: Timeouts {
+                tcp: time(args, "TCP_TIMEOUT", 86_400),
+                done: time(args, "TCP_DONE_TIMEOUT", 30),
+                udp: time(args, "UDP_TIMEOUT", 60),
+            },
             wait: time(args, "FRAGMENT_TIMEOUT", 30),
             reap: time(args, "REAP", 1200),
             errors: args.key("ICMP").unwrap_or(false),
             keeps: args.key("FRAGMENTS"),
             file: args.key("TRACEINFO"),
             source: args.key("SOURCE"),
-            flows: BTreeMap::new(),
+            flows: SeededMap::default(),
             fragments: Fragments::default(),
             next: 1,
             now: 0,
@@ -141,74 +223,52 @@ impl AggregateIPFlows {
         Some(Facts { pair: (low, high, ip.protocol), ip, at, paint: paint | u8::from(turned) })
     }
 
-    fn timeout(&self, pair: &Pair, flow: &Flow) -> Nanos {
-        match (pair.2, flow.over) {
-            (PROTOCOL_UDP, _) => self.udp,
-            (_, 3) => self.done,
-            _ => self.tcp,
-        }
-    }
-
-    /// Finds or begins a packet's flow, and annotates the packet.
-    fn find(&mut self, cx: &mut Context<'_>, packet: &mut Packet, facts: &mut Facts) -> Option<u32> {
+    /// Finds or begins a packet's flow, annotates the packet, and notes it if it passes at once.
+    fn find(
+        &mut self,
+        cx: &mut Context<'_>,
+        packet: &mut Packet,
+        facts: &mut Facts,
+        passes: bool,
+    ) -> Option<u32> {
         let ports = packet.data().get(facts.at + facts.ip.header..)?.first_chunk::<4>()?;
         let ports = u32::from_be_bytes(*ports);
         if facts.pair.0 == facts.pair.1 && ports >> 16 > ports & 0xffff {
             facts.paint ^= 1;
         }
         let ports = if facts.paint & 1 == 1 { ports.rotate_left(16) } else { ports };
-        let (key, now) = ((facts.pair, ports), packet.timestamp());
-        let begins = match self.flows.get(&key) {
-            None if self.flows.len() >= MOST => return None,
-            None => true,
-            Some(flow) => {
-                let seconds = |time: Nanos| time / SECOND * SECOND;
-                let silent =
-                    seconds(now).saturating_sub(seconds(flow.last)) > self.timeout(&facts.pair, flow);
-                let again = flow.over == 3 && flags(packet, facts).is_some_and(|flags| flags & SYN != 0);
-                silent || again
-            }
-        };
-        if begins {
-            if let Some(old) = self.flows.remove(&key) {
-                self.ended(cx, &key, &old);
-            }
-            let aggregate = self.next;
-            self.next = self.next.checked_add(1).unwrap_or(1);
-            let place = match (&self.file, &self.source) {
-                (Some(_), Some(source)) => {
-                    let place = cx.read_handler(&format!("{source}.packet_filepos"));
-                    place.ok().and_then(|place| place.trim().parse().ok()).unwrap_or(0)
-                }
-                _ => 0,
-            };
-            let reverse = facts.paint & 1 == 1;
-            let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2], place };
-            self.flows.insert(key, flow);
+        let (key, now) = (Key::new(&facts.pair, ports), packet.timestamp());
+        if let Some(flow) = self.flows.get_mut(&key)
+            && flow.goes_on(self.timeouts.of(facts.pair.2, flow), packet, facts)
+        {
+            flow.annotate(packet, facts, passes);
+            return Some(ports);
         }
-        let flow = self.flows.get(&key)?;
-        facts.paint ^= u8::from(flow.reverse);
-        AGGREGATE.set(packet, flow.aggregate);
-        packet.user()[PAINT] = facts.paint;
+        self.begin(cx, key, facts.paint & 1 == 1, now)?;
+        self.flows.get_mut(&key)?.annotate(packet, facts, passes);
         Some(ports)
     }
 
-    /// A packet of a flow goes on.
-    fn passes(&mut self, packet: &Packet, facts: &Facts, ports: u32, paint: u8) {
-        let Some(flow) = self.flows.get_mut(&(facts.pair, ports)) else { return };
-        flow.last = packet.timestamp();
-        if paint >= 2 {
-            return;
+    /// A flow begins, perhaps anew. `None`: too many are known.
+    #[cold]
+    fn begin(&mut self, cx: &mut Context<'_>, key: Key, reverse: bool, now: Nanos) -> Option<()> {
+        match self.flows.remove(&key) {
+            Some(old) => self.ended(cx, key, &old),
+            None if self.flows.len() >= MOST => return None,
+            None => {}
         }
-        flow.packets[usize::from(paint)] += 1;
-        if let Some(flags) = flags(packet, facts) {
-            match flags {
-                _ if flags & RST != 0 => flow.over = 3,
-                _ if flags & FIN != 0 => flow.over |= 1 << paint,
-                _ if flags & SYN != 0 => flow.over = 0,
-                _ => {}
+        let aggregate = self.next;
+        self.next = self.next.checked_add(1).unwrap_or(1);
+        let place = match (&self.file, &self.source) {
+            (Some(_), Some(source)) => {
+                let place = cx.read_handler(&format!("{source}.packet_filepos"));
+                place.ok().and_then(|place| place.trim().parse().ok()).unwrap_or(0)
             }
-        }
+            _ => 0,
+        };
+        let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2], place };
+        self.flows.insert(key, flow);
+        Some(())
     }
 
     fn take(&mut self, cx: &mut Context<'_>, mut packet: Packet, keeps: bool) -> Fate {
@@ -221,12 +281,13 @@ impl AggregateIPFlows {
         }
         let Some(mut facts) = self.facts(&packet) else { return Fate::Leaves(packet) };
         let first = facts.ip.fragment_offset == 0;
-        let ports = if first { self.find(cx, &mut packet, &mut facts) } else { None };
+        let is_fragment = !first || facts.ip.more_fragments;
+        let waits = (keeps && is_fragment && !self.fragments.is_full()) || self.fragments.wait(&facts.pair);
+        let ports = if first { self.find(cx, &mut packet, &mut facts, !waits) } else { None };
         if first && ports.is_none() {
             return Fate::Leaves(packet);
         }
-        let is_fragment = !first || facts.ip.more_fragments;
-        if (keeps && is_fragment && !self.fragments.is_full()) || self.fragments.wait(&facts.pair) {
+        if waits {
             self.now = packet.timestamp();
             let id = packet.data().get(facts.at + 4..).and_then(|id| id.first_chunk());
             let id = u16::from_be_bytes(*id.unwrap_or(&[0; 2]));
@@ -234,9 +295,10 @@ impl AggregateIPFlows {
             self.fragments.push(facts.pair, Waiting { packet, id, is_fragment, flow });
             return Fate::Waits(facts.pair);
         }
-        let Some(ports) = ports else { return Fate::Leaves(packet) };
+        if ports.is_none() {
+            return Fate::Leaves(packet);
+        }
         self.now = packet.timestamp();
-        self.passes(&packet, &facts, ports, facts.paint);
         Fate::Passes(packet)
     }
 
@@ -250,8 +312,10 @@ impl AggregateIPFlows {
             };
             AGGREGATE.set(&mut packet, aggregate);
             packet.user()[PAINT] = paint;
-            if let Some(facts) = self.facts(&packet) {
-                self.passes(&packet, &facts, ports, paint);
+            if let Some(facts) = self.facts(&packet)
+                && let Some(flow) = self.flows.get_mut(&Key::new(&facts.pair, ports))
+            {
+                flow.note(&packet, &facts, paint);
             }
             passed.push(packet);
         }
@@ -262,19 +326,21 @@ impl AggregateIPFlows {
         for pair in self.fragments.pairs() {
             self.give(&pair, now, passed, left);
         }
-        let over = |(key, flow): (&(Pair, u32), &Flow)| {
-            let silent = flow.last / SECOND * SECOND < now.saturating_sub(self.timeout(&key.0, flow));
-            (silent && !self.fragments.wait(&key.0)).then_some(*key)
+        let over = |(key, flow): (&Key, &Flow)| {
+            let pair = key.pair();
+            let silent = flow.last / SECOND * SECOND < now.saturating_sub(self.timeouts.of(pair.2, flow));
+            (silent && !self.fragments.wait(&pair)).then_some(*key)
         };
-        let over: alloc::vec::Vec<_> = self.flows.iter().filter_map(over).collect();
+        let mut over: Vec<_> = self.flows.iter().filter_map(over).collect();
+        over.sort_unstable();
         for key in over {
             if let Some(flow) = self.flows.remove(&key) {
-                self.ended(cx, &key, &flow);
+                self.ended(cx, key, &flow);
             }
         }
     }
 
-    fn ended(&self, cx: &mut Context<'_>, key: &(Pair, u32), flow: &Flow) {
+    fn ended(&self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
         self.describe(cx, key, flow);
         self.listeners.ended(cx, flow.aggregate);
     }
@@ -289,10 +355,11 @@ impl AggregateIPFlows {
         Ok(())
     }
 
-    fn describe(&self, cx: &mut Context<'_>, &((low, high, _), ports): &(Pair, u32), flow: &Flow) {
+    fn describe(&self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
         if self.file.is_none() {
             return;
         }
+        let ((low, high, _), ports) = (key.pair(), key.ports());
         let mut ends = [(Ipv4(low), ports >> 16), (Ipv4(high), ports & 0xffff)];
         if flow.reverse {
             ends.reverse();
@@ -392,8 +459,10 @@ impl Element for AggregateIPFlows {
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {
-        for (key, flow) in core::mem::take(&mut self.flows) {
-            self.describe(cx, &key, &flow);
+        let mut flows: Vec<_> = core::mem::take(&mut self.flows).into_iter().collect();
+        flows.sort_unstable_by_key(|flow| flow.0);
+        for (key, flow) in flows {
+            self.describe(cx, key, &flow);
         }
         // Standard output goes on behind it.
         if self.file.as_deref() != Some("-")

@@ -1,8 +1,6 @@
 //! Elements that number aggregates tell others when one has ended, so that these need not remember it for ever.
 
-#[cfg(feature = "host")]
-use super::AggregateIPAddrPair;
-use super::{AggregateFirst, AggregateIPFlows, AggregateLast};
+use super::{AggregateFirst, AggregateIPAddrPair, AggregateIPFlows, AggregateLast};
 use crate::args::Args;
 use crate::element::Context;
 use alloc::format;
@@ -55,7 +53,6 @@ pub fn listen(cx: &mut Context<'_>, name: &str) -> Result<(), String> {
 
 /// Those whom an element tells, if it tells anybody.
 fn listeners(element: &mut dyn Any) -> Option<&mut Listeners> {
-    #[cfg(feature = "host")]
     if element.is::<AggregateIPAddrPair>() {
         return element.downcast_mut::<AggregateIPAddrPair>().map(|e| &mut e.listeners);
     }
