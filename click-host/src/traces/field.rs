@@ -44,7 +44,12 @@ enum Form {
     IpOptions,
     TcpOptions(Shown),
     Payload,
+    /// An MD5 digest, four or six bits a letter.
+    Digest(&'static [u8]),
 }
+
+/// What six bits of a digest are written as.
+const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@";
 
 /// Declares the fields: each has a name and a form.
 macro_rules! fields {
@@ -106,6 +111,8 @@ fields! {
     IcmpSeq "icmp_seq" Form::Number(2);
     IcmpNextMtu "icmp_nextmtu" Form::Number(2);
     Payload "payload" Form::Payload;
+    PayloadMd5 "payload_md5" Form::Digest(ALPHABET);
+    PayloadMd5Hex "payload_md5_hex" Form::Digest(b"0123456789abcdef");
     PayloadLen "payload_len" Form::Number(4);
     CaptureLen "capture_len" Form::Number(4);
     WireLen "wire_len" Form::Number(4);
@@ -203,6 +210,7 @@ impl Field {
             Form::FragmentLetter | Form::Protocol | Form::Ecn | Form::TcpFlags => 1,
             Form::Link | Form::Direction | Form::Named(_) | Form::OrNamed(_) => 1,
             Form::IpOptions | Form::TcpOptions(_) => 0,
+            Form::Digest(_) => 16,
             Form::Payload => return None,
         })
     }
@@ -259,6 +267,8 @@ impl Field {
             Form::IpOptions => return options::read_ip(text).map(Value::Bytes),
             Form::TcpOptions(shown) => return options::read_tcp(text, shown).map(Value::Bytes),
             Form::Payload => return Some(Value::Bytes(click::args::unquote(text))),
+            // What was digested cannot be had from it.
+            Form::Digest(_) => return None,
         }))
     }
 
@@ -270,6 +280,7 @@ impl Field {
                 *line += &match self.form() {
                     Form::IpOptions => options::write_ip(bytes),
                     Form::TcpOptions(shown) => options::write_tcp(bytes, shown),
+                    Form::Digest(alphabet) => digest(bytes, alphabet),
                     Form::Ethernet => bytes.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join("-"),
                     _ => quoted(bytes),
                 };
@@ -279,11 +290,26 @@ impl Field {
         // Times may lie before 1970.
         let (sign, time) = (if (number as i64) < 0 { "-" } else { "" }, (number as i64).unsigned_abs());
         let (seconds, nanos) = (time / 1_000_000_000, time % 1_000_000_000);
+        let fraction = |line: &mut String, fraction: u64, digits: usize| {
+            *line += sign;
+            decimal(line, seconds, 1);
+            line.push('.');
+            decimal(line, fraction, digits);
+        };
         // Writing to a string does not fail.
         let _ = match self.form() {
-            Form::Micro => write!(line, "{sign}{seconds}.{:06}", nanos / 1000),
-            Form::Nano => write!(line, "{sign}{seconds}.{nanos:09}"),
-            Form::Address => write!(line, "{}", std::net::Ipv4Addr::from(number as u32)),
+            Form::Micro => return fraction(line, nanos / 1000, 6),
+            Form::Nano => return fraction(line, nanos, 9),
+            Form::Address => {
+                for (i, byte) in (number as u32).to_be_bytes().into_iter().enumerate() {
+                    if i > 0 {
+                        line.push('.');
+                    }
+                    decimal(line, byte.into(), 1);
+                }
+                return;
+            }
+            Form::Number(_) => return decimal(line, number, 1),
             Form::EtherType => write!(line, "{number:04X}"),
             Form::FragmentLetter => write!(line, "{}", fragment(number) as char),
             Form::FragmentOffset => {
@@ -313,7 +339,7 @@ impl Field {
         let width = self.width()?;
         let length = if width == 0 { usize::from(*bytes.split_off_first()?) } else { width };
         let taken = bytes.split_off(..length)?;
-        if width == 0 || self.form() == Form::Ethernet {
+        if width == 0 || matches!(self.form(), Form::Ethernet | Form::Digest(_)) {
             return Some(Value::Bytes(taken.to_vec()));
         }
         let number = taken.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
@@ -353,6 +379,30 @@ impl Field {
             None => record.extend(std::iter::repeat_n(0, width.max(1))),
         }
     }
+}
+
+/// A digest's text: hexadecimal digits with the upper half of a byte first, or six bits a letter with the lowest first.
+fn digest(bytes: &[u8], alphabet: &[u8]) -> String {
+    let letter = |value: u32| char::from(alphabet[value as usize % alphabet.len()]);
+    if alphabet.len() == 16 {
+        return bytes.iter().flat_map(|b| [letter(u32::from(b >> 4)), letter(u32::from(*b))]).collect();
+    }
+    let at = |byte: usize| bytes.get(byte).map_or(0, |b| u32::from(*b));
+    let bits = |bit: usize| (at(bit / 8) | at(bit / 8 + 1) << 8) >> (bit % 8);
+    (0..8 * bytes.len()).step_by(6).map(|bit| letter(bits(bit))).collect()
+}
+
+/// Adds a number, filled up with zeros to so many digits.
+fn decimal(line: &mut String, mut number: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let mut from = text.len();
+    while number > 0 || from == text.len() {
+        from -= 1;
+        text[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    let from = from.min(text.len() - digits.min(text.len()));
+    text[from..].iter().for_each(|&digit| line.push(digit.into()));
 }
 
 /// The letter of a fragment.

@@ -17,7 +17,7 @@ click::element! {
     /// `ip_sum`, `ip_proto`, `ip_hl`, `ip_len`, `ip_capture_len`, `ip_opt`, `sport`, `dport`, `tcp_seq`, `tcp_ack`,
     /// `tcp_off`, `tcp_flags`, `tcp_window`, `tcp_urp`, `tcp_sum`, `tcp_opt`, `tcp_ntopt` (without timestamps), `tcp_sack`,
     /// `udp_len`, `udp_sum`, `icmp_type`, `icmp_code`, `icmp_type_name`, `icmp_code_name`, `icmp_flowid`, `icmp_seq`,
-    /// `icmp_nextmtu`, `payload`, `payload_len`, `capture_len`, `wire_len`, `count`, `link`, `paint`, `direction` (`>` and `<`
+    /// `icmp_nextmtu`, `payload`, `payload_md5`, `payload_md5_hex`, `payload_len`, `capture_len`, `wire_len`, `count`, `link`, `paint`, `direction` (`>` and `<`
     /// for the links 0 and 1), `aggregate`. `ip_` may be left out. What a packet does not have is `-`. IP fields need
     /// packets whose IP header is marked.
     ///
@@ -56,6 +56,9 @@ click::element! {
         file: Option<Box<dyn Write + Send>>,
         pulls: bool,
         count: u64,
+        /// What is being written, whose memory is used again.
+        line: String,
+        record: Vec<u8>,
     }
 }
 
@@ -101,6 +104,8 @@ impl ToIPSummaryDump {
             file: None,
             pulls: false,
             count: 0,
+            line: String::new(),
+            record: Vec::new(),
         }
     }
 
@@ -164,35 +169,39 @@ impl ToIPSummaryDump {
     }
 
     /// Writes a line or a record.
-    fn summary(&self, file: &mut impl Write, packet: &mut Packet) -> std::io::Result<()> {
+    fn summary(&mut self, file: &mut impl Write, packet: &mut Packet) -> std::io::Result<()> {
         let mut view = View::new(packet, self.careful);
-        let mut record = Vec::new();
-        let mut line = String::new();
+        let (record, line) = (&mut self.record, &mut self.line);
+        record.clear();
+        line.clear();
         for (i, field) in self.fields.iter().enumerate() {
             let value = view.value(*field);
             if self.binary {
-                field.write_bytes(value.as_ref(), &mut record);
+                field.write_bytes(value.as_ref(), record);
                 continue;
             }
             if i > 0 {
                 line.push(' ');
             }
             match value {
-                Some(value) => field.write(&value, &mut line),
+                Some(value) => field.write(&value, line),
                 None => line.push('-'),
             }
         }
         let bad = view.bad().filter(|_| self.bad_packets).map(|bad| format!("!bad {bad}\n"));
         if !self.binary {
             line.push('\n');
-            return write!(file, "{}{line}", bad.unwrap_or_default());
+            if let Some(bad) = bad {
+                file.write_all(bad.as_bytes())?;
+            }
+            return file.write_all(line.as_bytes());
         }
         if let Some(bad) = bad {
             file.write_all(&((bad.len() as u32 + 4) | (1 << 31)).to_be_bytes())?;
             file.write_all(bad.as_bytes())?;
         }
         file.write_all(&(record.len() as u32 + 4).to_be_bytes())?;
-        file.write_all(&record)
+        file.write_all(record)
     }
 }
 

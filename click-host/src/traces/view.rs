@@ -4,6 +4,7 @@ use super::field::{Field, Value};
 use click::Packet;
 use click::elements::content::{AGGREGATE, EXTRA_LENGTH, EXTRA_PACKETS, FIRST_TIMESTAMP};
 use click::packet::PAINT;
+use md5::{Digest, Md5};
 
 const TCP: &[u8] = &[6];
 const UDP: &[u8] = &[17];
@@ -181,6 +182,14 @@ impl<'p> View<'p> {
         Some((header + transport, total.saturating_sub(header + transport)))
     }
 
+    /// The payload, as far as it is there; without an IP header, all.
+    fn payload_bytes(&self) -> &'p [u8] {
+        match (self.ip, self.payload()) {
+            (Some(ip), Some((at, length))) => ip.get(at..).map_or(&[][..], |p| &p[..p.len().min(length)]),
+            _ => self.data,
+        }
+    }
+
     /// What a field says of it; none: the packet does not have it.
     pub fn value(&mut self, field: Field) -> Option<Value> {
         let options = |header: Option<&[u8]>, length: usize| {
@@ -237,14 +246,9 @@ impl<'p> View<'p> {
             Field::IcmpFlowId => self.icmp(&SEQUENCED, 4),
             Field::IcmpSeq => self.icmp(&SEQUENCED, 6),
             Field::IcmpNextMtu => self.icmp(&[3], 6).filter(|_| self.part(ICMP, 1, 1) == Some(4)),
-            Field::Payload => {
-                let bytes = match (self.ip, self.payload()) {
-                    (Some(ip), Some((at, length))) => {
-                        ip.get(at..).map_or(&[][..], |p| &p[..p.len().min(length)])
-                    }
-                    _ => self.data,
-                };
-                return Some(Value::Bytes(bytes.to_vec()));
+            Field::Payload => return Some(Value::Bytes(self.payload_bytes().to_vec())),
+            Field::PayloadMd5 | Field::PayloadMd5Hex => {
+                return Some(Value::Bytes(Md5::digest(self.payload_bytes()).to_vec()));
             }
             Field::PayloadLen => {
                 Some(self.payload().map_or(self.data.len() + self.extra, |(_, length)| length) as u64)
