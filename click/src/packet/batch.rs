@@ -207,6 +207,45 @@ impl Batch {
         *self = ManuallyDrop::into_inner(list);
     }
 
+    /// Hands neighbours of one key to `emit`, in order.
+    #[inline]
+    pub fn runs<K: Copy + PartialEq>(
+        self,
+        mut key: impl FnMut(&mut Packet) -> K,
+        mut emit: impl FnMut(K, Batch),
+    ) {
+        // Should a closure panic, the rest is lost rather than used in a half-changed state.
+        let list = ManuallyDrop::new(self);
+        let (mut at, mut current) = (list.head, None);
+        let mut run = ManuallyDrop::new(Batch::new());
+        while let Some(buffer) = at {
+            // SAFETY: the buffers of the list are ours; each has one handle at a time. The link is read first.
+            at = unsafe { buffer.as_ref() }.link;
+            let mut packet = ManuallyDrop::new(Packet(buffer));
+            let of = key(&mut packet);
+            let mut now = packet.0;
+            let ends = current.is_some_and(|current| current != of);
+            if let Some(mut before) = run.tail.filter(|_| ends || now != buffer) {
+                // SAFETY: as above.
+                unsafe { before.as_mut() }.link = if ends { None } else { Some(now) };
+            }
+            if now != buffer {
+                // SAFETY: the handle owned this buffer, which takes the old one's place.
+                unsafe { now.as_mut() }.link = at;
+            }
+            if let Some(current) = current.filter(|_| ends) {
+                emit(current, core::mem::take(&mut *run));
+            }
+            current = Some(of);
+            run.head = run.head.or(Some(now));
+            run.tail = Some(now);
+            run.count += 1;
+        }
+        if let Some(current) = current {
+            emit(current, ManuallyDrop::into_inner(run));
+        }
+    }
+
     /// Bytes of all.
     pub fn bytes(&self) -> u64 {
         self.iter().map(|p| p.len() as u64).sum()
@@ -245,7 +284,22 @@ mod tests {
         batch.iter().map(|p| p.data()[0]).collect()
     }
 
+    fn popped(mut batch: Batch) -> Vec<u8> {
+        batch.drain().map(|p| p.data()[0]).collect()
+    }
+
     proptest! {
+        #[test]
+        fn neighbours_of_one_key_go_together(bytes in proptest::collection::vec(0u8..4, 0..40)) {
+            let batch: Batch = bytes.iter().map(|n| Packet::from_bytes(&[*n; 30]).unwrap()).collect();
+            let mut runs = Vec::new();
+            // Some move to a larger buffer.
+            let key = |p: &mut Packet| { let b = p.data()[0]; if b == 3 { p.put(4000).unwrap(); } b / 2 };
+            batch.runs(key, |key, run| runs.push((key, super::tests::bytes(&run), run.len(), popped(run))));
+            let expected: Vec<_> = bytes.chunk_by(|a, b| a / 2 == b / 2).map(|run| (run[0] / 2, run.to_vec(), run.len(), run.to_vec())).collect();
+            prop_assert_eq!(runs, expected);
+        }
+
         #[test]
         fn a_batch_behaves_as_a_list(steps in proptest::collection::vec((0u8..6, any::<u8>()), 0..60)) {
             let (mut batch, mut model) = (Batch::new(), Vec::new());

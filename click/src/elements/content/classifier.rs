@@ -167,15 +167,10 @@ impl Runs {
 #[inline]
 pub(crate) fn distribute(
     cx: &mut Context<'_>,
-    mut batch: Batch,
-    mut decide: impl FnMut(&mut crate::packet::Packet) -> usize,
+    batch: Batch,
+    decide: impl FnMut(&mut crate::packet::Packet) -> usize,
 ) {
-    let mut runs = Runs::new();
-    while let Some(mut packet) = batch.pop() {
-        let to = decide(&mut packet);
-        runs.add(cx, to, packet);
-    }
-    runs.finish(cx);
+    batch.runs(decide, |output, run| cx.output(output, run));
 }
 
 impl Element for Classifier {

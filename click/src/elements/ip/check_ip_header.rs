@@ -1,7 +1,7 @@
 use super::{Faults, Label};
 use crate::args::Args;
 use crate::element::{Context, Element, read, write};
-use crate::headers::{Ipv4Header, checksum};
+use crate::headers::{IPV4, Ipv4Header, checksum};
 use crate::packet::{Batch, Packet};
 use alloc::format;
 use alloc::string::String;
@@ -98,7 +98,12 @@ impl Check {
         if h.total < h.header || h.total > data.len() {
             return Err(3);
         }
-        if self.checksum && checksum(&data[..h.header]) != [0, 0] {
+        // Nearly all have no options; the sum of a known number of bytes takes no loop.
+        let sum = |data: &[u8]| match data.first_chunk::<IPV4>() {
+            Some(plain) if h.header == IPV4 => checksum(plain),
+            _ => checksum(&data[..h.header]),
+        };
+        if self.checksum && sum(data) != [0, 0] {
             return Err(4);
         }
         if self.bad.contains(&h.source) && !self.good.contains(&h.destination) {
