@@ -60,7 +60,7 @@ fn frames_are_chosen_by_an_expression_and_hidden_from_the_kernel() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert!(pings("1"));
     assert_eq!(router.end(), (0, "1\n".into(), "".into()));
-    let hidden = "FromDevice(d0, SNIFFER false) -> CheckIPHeader(OFFSET 14) -> IPFilter(allow icmp)
+    let hidden = "FromDevice(d0, SNIFFER false) -> Classifier(12/0800) -> CheckIPHeader(OFFSET 14) -> IPFilter(allow icmp)
         -> c :: Counter(COUNT_CALL 1 stop) -> Discard";
     let router = Running::start(here.click(&["-e", hidden, "-h", "c.count"]));
     std::thread::sleep(std::time::Duration::from_millis(300));
