@@ -23,16 +23,19 @@ use std::time::{Duration, Instant};
 const HELP: &str = "\
 Measures what SPECIFICATION.md promises.
 
-Usage: microvisor-bench spec [redis | tcp | switch | node | click] [--rounds N] [--json]
+Usage: microvisor-bench spec [redis | tcp | switch | node | click] [--rounds N] [--json] [--beside PROGRAM] [--only TEXT]
 
 Without a word: starts and sizes.
   redis       Redis as a guest against redis-server
   tcp         TCP between a namespace and a guest beside veth
   switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
-  click       Click's paths, on the host and in a guest
+  click       Click's paths, on the host and in a guest, and by the C++ router
   node        requests to the first ping, a thousand instances, fifty at once
   --rounds N  runs of each contestant (default 100; redis, tcp and switch: 10)
   --json      print JSON
+  --beside PROGRAM
+              the C++ router's program `click`, to be measured in turns with ours
+  --only TEXT of Click's rows, those whose name holds this
 ";
 
 /// What is measured.
@@ -60,6 +63,7 @@ fn spec(arguments: &[String]) {
     let mut rounds = None;
     let mut json = false;
     let mut what = What::Starts;
+    let (mut beside, mut only) = (None, None);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -69,6 +73,14 @@ fn spec(arguments: &[String]) {
             "node" => what = What::Node,
             "click" => what = What::Click,
             "--json" => json = true,
+            "--beside" => match arguments.next().map(PathBuf::from).filter(|program| program.is_file()) {
+                Some(program) => beside = Some(program),
+                None => stop("--beside takes a program", 2),
+            },
+            "--only" => match arguments.next() {
+                Some(text) => only = Some(text.as_str()),
+                None => stop("--only takes a part of a name", 2),
+            },
             "--rounds" => match arguments.next().and_then(|n| n.parse().ok()).filter(|&n| n > 0) {
                 Some(n) => rounds = Some(n),
                 None => stop("--rounds takes a number", 2),
@@ -82,7 +94,7 @@ fn spec(arguments: &[String]) {
         What::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
         What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
         What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
-        What::Click => (click::measure(rounds.unwrap_or(10)), click::PLACEMENT),
+        What::Click => (click::measure(rounds.unwrap_or(10), beside.as_deref(), only), click::PLACEMENT),
         What::Node => (node::measure(rounds.unwrap_or(100)), node::PLACEMENT),
     };
     if json {

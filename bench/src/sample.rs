@@ -65,6 +65,11 @@ impl Sample {
         self.push(time.as_secs_f64() * 1e3);
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The value that 99 of 100 are not above, as a row of its own.
     pub fn tail(&self) -> Self {
         self.percentile(99)
