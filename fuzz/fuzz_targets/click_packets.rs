@@ -2,42 +2,13 @@
 //! of earlier packets meet later ones.
 #![no_main]
 
-use click::{Batch, DeviceFacts, DeviceId, Host, Packet, Progress, Router, Source};
+#[path = "click/desk.rs"]
+mod desk;
+
+use click::Router;
+use desk::Desk;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-
-/// A host whose first device brings one packet. Everything that is sent is dropped.
-struct Desk {
-    clock: u64,
-    packet: Option<Vec<u8>>,
-}
-
-impl Host for Desk {
-    fn now(&self) -> u64 {
-        self.clock
-    }
-    fn wall_clock(&self) -> u64 {
-        1_700_000_000_000_000_000 + self.clock
-    }
-    fn device(&mut self, name: &str) -> Option<DeviceId> {
-        matches!(name, "0" | "eth0").then_some(DeviceId(0))
-    }
-    fn facts(&self, _: DeviceId) -> DeviceFacts {
-        DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None }
-    }
-    fn receive(&mut self, _: DeviceId, _: usize, batch: &mut Batch) {
-        if let Some(packet) = self.packet.take().and_then(|p| Packet::from_bytes(&p)) {
-            batch.push(packet);
-        }
-    }
-    fn transmit(&mut self, _: DeviceId, batch: &mut Batch) {
-        while batch.pop().is_some() {}
-    }
-    fn print(&mut self, _: &str) {}
-    fn random_seed(&mut self) -> u64 {
-        7
-    }
-}
 
 /// Paths for Ethernet frames, for what may not even be an IP header, and for IP packets that were checked.
 const FRAMES: &[&str] = &[
@@ -107,13 +78,7 @@ fn configuration() -> String {
 }
 
 thread_local! {
-    static ROUTER: RefCell<(Desk, Router)> = RefCell::new({
-        let mut desk = Desk { clock: 1_000_000_000, packet: None };
-        let text = configuration();
-        let source = Source { name: "packets.click", text: &text };
-        let router = Router::new(&source, &[], &mut desk).unwrap_or_else(|e| panic!("{e}"));
-        (desk, router)
-    });
+    static ROUTER: RefCell<(Desk, Router)> = RefCell::new(Desk::with(&configuration()));
 }
 
 /// A packet from fuzzed bytes: as they are, or behind headers that let it get further. The first byte says which.
@@ -165,12 +130,7 @@ fuzz_target!(|packets: Vec<Vec<u8>>| {
     ROUTER.with_borrow_mut(|(desk, router)| {
         for packet in packets.into_iter().take(16) {
             desk.clock += 1 << (packet.len() % 36);
-            desk.packet = Some(self::packet(&packet));
-            for _ in 0..1000 {
-                if router.run(desk, 16) != Progress::Busy {
-                    break;
-                }
-            }
+            desk.bring(router, self::packet(&packet));
         }
     });
 });
