@@ -53,6 +53,8 @@ crate::element! {
         file: Option<String>,
         source: Option<String>,
         flows: SeededMap<Key, Flow>,
+        /// Where flows' first packets lie in the file of the trace, if that is asked for.
+        places: SeededMap<Key, u64>,
         fragments: Fragments,
         next: u32,
         now: Nanos,
@@ -117,9 +119,7 @@ struct Flow {
     last: Nanos,
     /// Directions that are closed: two bits.
     over: u8,
-    packets: [u64; 2],
-    /// Where its first packet lies in the file of the trace.
-    place: u64,
+    packets: [u32; 2],
 }
 
 impl Flow {
@@ -147,7 +147,8 @@ impl Flow {
         if paint >= 2 {
             return;
         }
-        self.packets[usize::from(paint)] += 1;
+        let packets = &mut self.packets[usize::from(paint)];
+        *packets = packets.saturating_add(1);
         match flags(packet, facts) {
             Some(flags) if flags & RST != 0 => self.over = 3,
             Some(flags) if flags & FIN != 0 => self.over |= 1 << paint,
@@ -191,6 +192,7 @@ impl AggregateIPFlows {
             file: args.key("TRACEINFO"),
             source: args.key("SOURCE"),
             flows: SeededMap::default(),
+            places: SeededMap::default(),
             fragments: Fragments::default(),
             next: 1,
             now: 0,
@@ -259,14 +261,12 @@ impl AggregateIPFlows {
         }
         let aggregate = self.next;
         self.next = self.next.checked_add(1).unwrap_or(1);
-        let place = match (&self.file, &self.source) {
-            (Some(_), Some(source)) => {
-                let place = cx.read_handler(&format!("{source}.packet_filepos"));
-                place.ok().and_then(|place| place.trim().parse().ok()).unwrap_or(0)
-            }
-            _ => 0,
-        };
-        let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2], place };
+        if let (Some(_), Some(source)) = (&self.file, &self.source) {
+            let place = cx.read_handler(&format!("{source}.packet_filepos"));
+            let place = place.ok().and_then(|place| place.trim().parse().ok());
+            self.places.extend(place.map(|place| (key, place)));
+        }
+        let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2] };
         self.flows.insert(key, flow);
         Some(())
     }
@@ -340,8 +340,9 @@ impl AggregateIPFlows {
         }
     }
 
-    fn ended(&self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
+    fn ended(&mut self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
         self.describe(cx, key, flow);
+        self.places.remove(&key);
         self.listeners.ended(cx, flow.aggregate);
     }
 
@@ -367,7 +368,8 @@ impl AggregateIPFlows {
         let [(source, sport), (destination, dport)] = ends;
         let seconds = |time: Nanos| format!("{}.{:09}", time / SECOND, time % SECOND);
         let (begin, duration) = (seconds(flow.first), seconds(flow.last.saturating_sub(flow.first)));
-        let place = if flow.place > 0 { format!(" filepos='{}'", flow.place) } else { String::new() };
+        let place = self.places.get(&key).filter(|place| **place > 0);
+        let place = place.map_or_else(String::new, |place| format!(" filepos='{place}'"));
         let (aggregate, [forth, back]) = (flow.aggregate, flow.packets);
         let text = format!(
             "<flow aggregate='{aggregate}' src='{source}' sport='{sport}' dst='{destination}' dport='{dport}' \
