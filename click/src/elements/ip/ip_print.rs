@@ -1,5 +1,5 @@
 use super::header;
-use super::primitive::{icmp_type_name, protocol_name};
+use super::vocabulary::{icmp_type_name, protocol_name};
 use crate::args::{Args, Ipv4, stamp};
 use crate::element::{Context, Element, read_write};
 use crate::elements::content::{AGGREGATE, Printer};

@@ -1,6 +1,7 @@
 //! IPv4: headers, options, fragments, routes, filters, rates.
 
 mod check_ip_header;
+mod comparison;
 mod dec_ip_ttl;
 mod expression;
 mod faults;
@@ -33,6 +34,7 @@ mod store_ip_address;
 mod strip_ip_header;
 mod truncate_ip_payload;
 mod unstrip_ip_header;
+mod vocabulary;
 
 pub use check_ip_header::CheckIPHeader;
 pub use dec_ip_ttl::DecIPTTL;
@@ -107,7 +109,7 @@ fn rewrite_address(ip: &mut [u8], h: &Ipv4Header, at: usize, address: [u8; 4]) {
 
 /// The number of a protocol's name.
 pub(crate) fn protocol(name: &str) -> Option<u8> {
-    primitive::protocol(name)
+    vocabulary::protocol(name)
 }
 
 /// The argument `ANNO` of an address: where in the user annotations its four bytes lie.
