@@ -43,9 +43,9 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def __init__(self, virtapi):
         super().__init__(virtapi)
-        self.node = client.Client.configured(CONF)
-        # For what users ask for: an upgrade of the node passes meanwhile.
-        self.repeating = self.node.repeating(CONF.microvisor.repeat_s)
+        self.unrepeated = client.Client.configured(CONF)
+        # Also for the host's resources: Nova asks for them while it builds a server, and gives it up without an answer.
+        self.node = self.unrepeated.repeating(CONF.microvisor.repeat_s)
         self.images = glance.API()
         self.host = CONF.host
         self.acting = set()  # UUIDs of instances that Nova is changing itself
@@ -57,13 +57,13 @@ class MicroVisorDriver(driver.ComputeDriver):
         self.host = host
         self._await_node()
         self._remove_orphans()
-        events.Watch(self.node, host, self.acting, self.emit_event, self.virtapi.update_compute_provider_status).start()
+        events.Watch(self.unrepeated, host, self.acting, self.emit_event, self.virtapi.update_compute_provider_status).start()
 
     def _await_node(self):
         deadline = time.monotonic() + CONF.microvisor.connect_timeout
         while True:
             try:
-                status = self.node.get('/v1/status')
+                status = self.unrepeated.get('/v1/status')
             except (client.Unreachable, client.Problem) as e:
                 if time.monotonic() > deadline:
                     LOG.error('No node answers: %s. Start one (microvisor-node), or set [microvisor] node and token.', e)
@@ -100,9 +100,9 @@ class MicroVisorDriver(driver.ComputeDriver):
         """Instances of the node that this nova-compute made."""
         return [i for i in self.node.instances() if i['labels'].get(requested.HOST) == self.host]
 
-    def _find(self, uuid, node=None):
+    def _find(self, uuid):
         try:
-            return (node or self.node).get(f'/v1/instances/{uuid}')
+            return self.node.get(f'/v1/instances/{uuid}')
         except client.Problem as e:
             if e.kind != 'absent':
                 raise
@@ -110,7 +110,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _delete(self, uuid):
         try:
-            self.repeating.delete(f'/v1/instances/{uuid}', force='true')
+            self.node.delete(f'/v1/instances/{uuid}', force='true')
         except client.Problem as e:
             if e.kind != 'absent':
                 raise
@@ -202,7 +202,7 @@ class MicroVisorDriver(driver.ComputeDriver):
                 for vif in ports:
                     self._put('/v1/networks', requested.port_network(vif, CONF.microvisor.physical_networks))
                 try:
-                    made = self.repeating.post('/v1/instances', spec, context.request_id, key, **query)
+                    made = self.node.post('/v1/instances', spec, context.request_id, key, **query)
                     break
                 except client.Problem as e:
                     # The last other instance of a network went meanwhile, and the network with it.
@@ -225,7 +225,7 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _put(self, path, body):
         """Makes a flavor or a network, unless it is there."""
         try:
-            self.repeating.post(path, body)
+            self.node.post(path, body)
         except client.Problem as e:
             if e.kind != 'taken':
                 raise
@@ -234,14 +234,14 @@ class MicroVisorDriver(driver.ComputeDriver):
         self._delete(uuid)
         for vif in ports:
             try:
-                self.repeating.delete(f'/v1/networks/{requested.network_name(vif["network"]["id"])}')
+                self.node.delete(f'/v1/networks/{requested.network_name(vif["network"]["id"])}')
             except client.Problem as e:
                 if e.kind not in ('absent', 'conflict'):  # conflict: other instances are on it
                     raise
 
     def _tell_phases(self, instance, timed):
         try:
-            self.node.post(f'/v1/instances/{instance.uuid}/timeline/phases', timed.phases)
+            self.unrepeated.post(f'/v1/instances/{instance.uuid}/timeline/phases', timed.phases)
         except (client.Problem, client.Unreachable) as e:
             LOG.warning('The timeline lacks the phases of nova-compute: %s', e, instance=instance)
 
@@ -270,13 +270,13 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _reconfigure(self, context, instance, image_meta):
         try:
-            running = self._find(instance.uuid, self.repeating)
+            running = self._find(instance.uuid)
             text = requested.config(instance, lambda: self._config_property(context, image_meta.id))
             same = running['image'] == requested.image_name(image_meta.id)
             same = same and running['labels'].get(requested.VARIABLES) == requested.variables_label(instance)
             if not same or text is None or running['state'] != 'ready':
                 return False
-            self.repeating.put(f'/v1/instances/{instance.uuid}/config', {'config': text}, context.request_id)
+            self.node.put(f'/v1/instances/{instance.uuid}/config', {'config': text}, context.request_id)
             return True
         except exception.InstanceNotFound:
             return False
@@ -291,7 +291,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def power_on(self, context, instance, network_info, block_device_info=None, accel_info=None, share_info=None):
         try:
-            state = self._find(instance.uuid, self.repeating)['state']
+            state = self._find(instance.uuid)['state']
         except exception.InstanceNotFound:
             # The node has lost its store, or is another one.
             self.spawn(context, instance, instance.image_meta, [], None, {}, network_info)
@@ -300,7 +300,7 @@ class MicroVisorDriver(driver.ComputeDriver):
             self._do(instance, 'start', exception.InstancePowerOnFailure, context.request_id)
 
     def power_off(self, instance, timeout=0, retry_interval=0):
-        state = self._find(instance.uuid, self.repeating)['state']
+        state = self._find(instance.uuid)['state']
         # One that has failed may wait to be started again, which ends now.
         if state == 'stopped':
             return
@@ -314,7 +314,7 @@ class MicroVisorDriver(driver.ComputeDriver):
     def reboot(self, context, instance, network_info, reboot_type, block_device_info=None, bad_volumes_callback=None,
                accel_info=None, share_info=None):
         try:
-            state = self._find(instance.uuid, self.repeating)['state']
+            state = self._find(instance.uuid)['state']
         except exception.InstanceNotFound:
             self.power_on(context, instance, network_info)
             return
@@ -347,12 +347,12 @@ class MicroVisorDriver(driver.ComputeDriver):
     def _ask(self, uuid, verb, request_id, query):
         """What the instance became. A request whose first answer was lost may find it done."""
         try:
-            return self.repeating.post(f'/v1/instances/{uuid}/{verb}', request_id=request_id, **query)
+            return self.node.post(f'/v1/instances/{uuid}/{verb}', request_id=request_id, **query)
         except client.Problem as e:
             if e.kind != 'conflict':
                 raise
             deadline = time.monotonic() + CONF.microvisor.timeout
-            while (seen := self._find(uuid, self.repeating))['state'] in states.ON_THE_WAY and time.monotonic() < deadline:
+            while (seen := self._find(uuid))['state'] in states.ON_THE_WAY and time.monotonic() < deadline:
                 time.sleep(client.PAUSE)
             if seen['state'] not in states.REACHED.get(verb, ()):
                 raise
@@ -423,7 +423,7 @@ class MicroVisorDriver(driver.ComputeDriver):
 
     def _put_image(self, name, content):
         try:
-            self.repeating.call('POST', '/v1/images', content, query={'name': name})
+            self.node.call('POST', '/v1/images', content, query={'name': name})
         except client.Problem as e:
             if e.kind != 'taken':
                 raise
