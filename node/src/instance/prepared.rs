@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 use vmm::start::prepared::Starter;
 
@@ -94,6 +94,10 @@ pub struct PreparedPool {
     shelves: Mutex<Vec<Shelf>>,
     taken: Notify,
     starts: Arc<AtomicUsize>,
+    /// No more are prepared from now on.
+    closing: watch::Sender<bool>,
+    /// Held while one is being prepared.
+    preparing: tokio::sync::Mutex<()>,
 }
 
 /// A start that is under way, until this is dropped.
@@ -258,8 +262,15 @@ impl PreparedPool {
             .filter(|setting| setting.count > 0)
             .map(|setting| Shelf::new(setting, find(&setting.image)?))
             .collect::<Result<_, Problem>>()?;
-        let (shelves, taken) = (Mutex::new(shelves), Notify::new());
-        Ok(Self { folder, confinement, shelves, taken, starts: Arc::default() })
+        Ok(Self {
+            folder,
+            confinement,
+            shelves: Mutex::new(shelves),
+            taken: Notify::new(),
+            starts: Arc::default(),
+            closing: watch::Sender::new(false),
+            preparing: tokio::sync::Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Shelf>> {
@@ -312,14 +323,29 @@ impl PreparedPool {
         Some((shelf.shape.clone(), shelf.image.clone()))
     }
 
+    /// Prepares one more, unless the daemon ends.
     async fn prepare(&self, shape: &Shape, image: &OpenImage) -> Result<(), Problem> {
+        let _preparing = self.preparing.lock().await;
+        let mut closing = self.closing.subscribe();
+        if *closing.borrow() {
+            return Ok(());
+        }
         let guest = PreparedGuest::start(&self.folder, shape, image, &self.confinement)?;
-        let shape = shape.clone();
-        let prepared = tokio::task::spawn_blocking(move || {
+        let (shape, monitor) = (shape.clone(), Process::open_any(guest.process.pid));
+        let mut prepared = tokio::task::spawn_blocking(move || {
             let prepared = guest.await_guest(&shape);
             (prepared, shape)
         });
-        match prepared.await.map_err(|e| Problem::node(e.to_string()))? {
+        let prepared = tokio::select! {
+            prepared = &mut prepared => prepared,
+            _ = closing.wait_for(|closing| *closing) => {
+                if let Some(monitor) = monitor {
+                    monitor.signal(libc::SIGKILL);
+                }
+                prepared.await
+            }
+        };
+        match prepared.map_err(|e| Problem::node(e.to_string()))? {
             (Ok(guest), shape) => {
                 let mut shelves = self.lock();
                 let shelf = shelves.iter_mut().find(|shelf| shelf.shape == shape);
@@ -331,7 +357,7 @@ impl PreparedPool {
             }
             (Err((guest, problem)), _) => {
                 guest.end(&self.confinement.groups).await;
-                Err(problem)
+                if *self.closing.borrow() { Ok(()) } else { Err(problem) }
             }
         }
     }
@@ -346,9 +372,11 @@ impl PreparedPool {
 
     /// Keeps as many as are wanted, for ever.
     pub async fn keep(&self) {
-        loop {
+        while !*self.closing.borrow() {
             let mut failed = false;
-            while let Some((shape, image)) = self.lacking() {
+            while !*self.closing.borrow()
+                && let Some((shape, image)) = self.lacking()
+            {
                 self.await_quiet().await;
                 if let Err(e) = self.prepare(&shape, &image).await {
                     tracing::error!("prepare a guest of {}: {e}", image.image.name);
@@ -366,8 +394,10 @@ impl PreparedPool {
         }
     }
 
-    /// Ends them all.
+    /// Ends them all, the one that is being prepared among them.
     pub async fn close(&self) {
+        self.closing.send_replace(true);
+        let _preparing = self.preparing.lock().await;
         let all: Vec<PreparedGuest> =
             self.lock().iter_mut().flat_map(|shelf| shelf.ready.drain(..)).collect();
         let all = all.into_iter().map(|guest| guest.end(&self.confinement.groups));

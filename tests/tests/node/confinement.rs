@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 fn start(node: &Node, name: &str, more: &Value) -> u32 {
     let mut spec = spec("mirror.click", more);
@@ -129,6 +130,17 @@ fn groups_go_with_their_instances() {
     node.end();
     assert_eq!(node.groups(), 0);
     node.start();
+}
+
+#[test]
+fn a_daemon_that_ends_while_guests_are_prepared_leaves_none() {
+    let mut node = site(&["--prepared", "4"]);
+    for milliseconds in 0..24 {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        node.end();
+        assert_eq!((node.groups(), node.monitors()), (0, Vec::new()), "after {milliseconds} ms");
+        node.start();
+    }
 }
 
 /// Stops a thread of another process.
