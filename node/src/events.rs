@@ -1,11 +1,12 @@
-//! What happens: sent to who listens, and written down by a thread of its own, so that nobody waits for the store.
+//! What happens: sent to who listens, and written down by a thread of its own a little later, several at a time, so that
+//! nobody waits for the store.
 
 use crate::store::Store;
 use api::Problem;
 use api::event::Event;
 use machine::timeline::unix_ns;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind before it loses some.
@@ -14,48 +15,90 @@ const BEHIND: usize = 4096;
 const BLOCK: u64 = 1000;
 /// The fact that says up to which number they are reserved.
 const RESERVED: &str = "events reserved";
+/// How long an event may wait for others before it is written down, unless somebody asks for it: what causes one is still
+/// at work.
+const DELAY: Duration = Duration::from_millis(20);
+/// With so many none waits.
+const MOST: usize = 256;
 
-/// What the writer is sent.
-enum Message {
-    Event(Event),
-    /// Say when all before is written.
-    Flush(SyncSender<()>),
-}
-
-/// The number of the last event, and the way to the writer: taken together, so that events are written in order.
+/// Events on their way into the store.
+#[derive(Default)]
 struct Line {
+    /// The number of the last event.
     last: u64,
     /// Numbers up to this one are reserved in the store: a later daemon gives none of them again.
     reserved: u64,
-    to: Sender<Message>,
+    /// Those that are not written, in order.
+    waiting: Vec<Event>,
+    /// The number of the last that is.
+    written: u64,
+    /// Somebody waits until all are.
+    urgent: bool,
+    /// No more follow.
+    closed: bool,
+}
+
+/// What all threads that emit share with the one that writes.
+struct Shared {
+    store: Arc<Store>,
+    line: Mutex<Line>,
+    /// There is something to write, or it has become urgent.
+    news: Condvar,
+    /// Something was written.
+    done: Condvar,
 }
 
 /// Where events go.
 pub struct Events {
-    store: Arc<Store>,
-    line: Mutex<Line>,
+    shared: Arc<Shared>,
     to: broadcast::Sender<Event>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what comes, until no more follow.
+    fn write(&self, kept: u64) {
+        loop {
+            let idle = |line: &mut Line| line.waiting.is_empty() && !line.closed;
+            let line = self.news.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+            let early = |line: &mut Line| line.waiting.len() < MOST && !line.urgent && !line.closed;
+            let waited = self.news.wait_timeout_while(line, DELAY, early);
+            let mut line = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let events = std::mem::take(&mut line.waiting);
+            drop(line);
+            let Some(last) = events.last().map(|event| event.seq) else { return };
+            if let Err(e) = self.store.add_events(&events, kept) {
+                tracing::error!(count = events.len(), "events are lost: {e}");
+            }
+            let mut line = self.lock();
+            (line.written, line.urgent) = (last, false);
+            self.done.notify_all();
+        }
+    }
 }
 
 impl Events {
     /// Into a store, of which so many are kept.
     pub fn new(store: Arc<Store>, kept: u64) -> Result<Self, Problem> {
-        let (to, messages) = channel();
         // Those that a killed daemon has emitted and not written are not given again.
         let last = store.last_event()?.max(store.fact(RESERVED)?.unwrap_or(0));
-        let line = Mutex::new(Line { last, reserved: last, to });
-        let writing = store.clone();
-        std::thread::spawn(move || write(&writing, kept, &messages));
-        Ok(Self { store, line, to: broadcast::channel(BEHIND).0 })
+        let line = Mutex::new(Line { last, reserved: last, written: last, ..Line::default() });
+        let shared = Arc::new(Shared { store, line, news: Condvar::new(), done: Condvar::new() });
+        let writing = shared.clone();
+        std::thread::spawn(move || writing.write(kept));
+        Ok(Self { shared, to: broadcast::channel(BEHIND).0 })
     }
 
     /// Something happened.
     pub fn emit(&self, kind: &str, subject: &str, detail: serde_json::Value) {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.shared.lock();
         line.last += 1;
         if line.last > line.reserved {
             let next = line.last + BLOCK;
-            match self.store.set_fact(RESERVED, &next) {
+            match self.shared.store.set_fact(RESERVED, &next) {
                 Ok(()) => line.reserved = next,
                 Err(e) => tracing::error!("numbers of events are not reserved: {e}"),
             }
@@ -67,25 +110,29 @@ impl Events {
             subject: subject.into(),
             detail,
         };
-        // The writer lives as long as this does. Without a listener there is nobody to tell.
-        let _ = line.to.send(Message::Event(event.clone()));
+        line.waiting.push(event.clone());
+        if line.waiting.len() == 1 || line.waiting.len() == MOST {
+            self.shared.news.notify_one();
+        }
+        // In the order of their numbers. Without a listener there is nobody to tell.
         let _ = self.to.send(event);
     }
 
     /// Waits until all that happened is written down.
     pub fn flush(&self) {
-        let (to, written) = sync_channel(1);
-        let sent = self.line.lock().unwrap_or_else(PoisonError::into_inner).to.send(Message::Flush(to));
-        if sent.is_ok() {
-            // A writer that has ended has nothing left to write.
-            let _ = written.recv();
+        let mut line = self.shared.lock();
+        let last = line.last;
+        while line.written < last {
+            line.urgent = true;
+            self.shared.news.notify_one();
+            line = self.shared.done.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// What happened after an event, oldest first, at most `most`.
     pub fn after(&self, event: u64, most: usize) -> Result<Vec<Event>, Problem> {
         self.flush();
-        Ok(self.store.events(event, most)?)
+        Ok(self.shared.store.events(event, most)?)
     }
 
     /// What happens from now on.
@@ -94,25 +141,10 @@ impl Events {
     }
 }
 
-/// Writes what comes, as much at a time as there is.
-fn write(store: &Store, kept: u64, messages: &Receiver<Message>) {
-    while let Ok(first) = messages.recv() {
-        let (mut events, mut waiting) = (Vec::new(), Vec::new());
-        for message in std::iter::once(first).chain(messages.try_iter()) {
-            match message {
-                Message::Event(event) => events.push(event),
-                Message::Flush(to) => waiting.push(to),
-            }
-        }
-        if !events.is_empty()
-            && let Err(e) = store.add_events(&events, kept)
-        {
-            tracing::error!(count = events.len(), "events are lost: {e}");
-        }
-        for to in waiting {
-            // Who asked may not wait any more.
-            let _ = to.send(());
-        }
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.news.notify_one();
     }
 }
 
@@ -131,7 +163,7 @@ mod tests {
             let emitted = listening.try_recv().unwrap().seq;
             // As if it were killed before it was written.
             events.flush();
-            events.store.forget_events().unwrap();
+            events.shared.store.forget_events().unwrap();
             // The writer ends, and with it the last user of the store.
             drop(events);
             emitted
@@ -139,5 +171,27 @@ mod tests {
         let first = seq();
         std::thread::sleep(std::time::Duration::from_millis(100));
         assert!(seq() > first);
+    }
+
+    #[test]
+    fn events_are_written_together_or_when_somebody_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let events = Events::new(store.clone(), 10 * MOST as u64).unwrap();
+        let emit = |count: usize| (0..count).for_each(|_| events.emit("a", "b", serde_json::Value::Null));
+        for count in [1, MOST - 1, MOST, 3 * MOST + 1] {
+            let before = store.last_event().unwrap();
+            emit(count);
+            assert_eq!(events.after(before, 10 * MOST).unwrap().len(), count);
+        }
+        emit(2);
+        let last = store.last_event().unwrap();
+        drop(events);
+        // What was not asked for is written when nobody can ask any more.
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while store.last_event().unwrap() == last && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(store.last_event().unwrap(), last + 2);
     }
 }
