@@ -338,7 +338,7 @@ impl PreparedPool {
         });
         let prepared = tokio::select! {
             prepared = &mut prepared => prepared,
-            _ = closing.wait_for(|closing| *closing) => {
+            () = async { drop(closing.wait_for(|closing| *closing).await) } => {
                 if let Some(monitor) = monitor {
                     monitor.signal(libc::SIGKILL);
                 }

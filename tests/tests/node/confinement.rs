@@ -126,7 +126,8 @@ fn groups_go_with_their_instances() {
     node.kill();
     e2e::signal(pid, "KILL");
     node.start();
-    eventually("nothing but a prepared guest's is there", || node.groups() == before);
+    eventually("a guest is prepared again", || node.get("/v1/status").json["prepared"] == 1);
+    eventually("nothing but its groups are there", || node.groups() == before);
     node.end();
     assert_eq!(node.groups(), 0);
     node.start();
