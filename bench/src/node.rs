@@ -3,7 +3,7 @@
 
 use crate::ping::{answer, ping_socket};
 use crate::sample::{Sample, Unit, quantile};
-use crate::{bare, pss, stop};
+use crate::{bare, pss, start_and_end, stop};
 use api::client::Client;
 use e2e::net::Namespace;
 use e2e::node::Node;
@@ -28,6 +28,8 @@ const INTERVAL: Duration = Duration::from_micros(200);
 /// How many instances there are in the end, and how many of them are compared.
 const MANY: usize = 1000;
 const SOME: usize = 100;
+/// How many a large node has.
+const LARGE: usize = 2000;
 /// What the switch's ports are in.
 const SEGMENT: &str = "[segments.s]\nanswer-neighbours = true\n";
 /// How long the host is watched while they idle.
@@ -107,6 +109,7 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
     let mut samples = starts(rounds);
     samples.extend(many());
     samples.push(at_once());
+    samples.extend(large());
     samples.extend(ports());
     samples
 }
@@ -116,9 +119,17 @@ fn starts(rounds: usize) -> Vec<Sample> {
     let [mut cold, mut warm, mut demand, mut warm_demand] =
         ["request, cold", "request, prepared", "its first packet, cold", "its first packet, prepared"]
             .map(row);
+    let mut yardstick = Sample::new("bare C program with one VM and one run: exec to exit", Unit::Millis);
+    let mut ratio =
+        Sample::new("firewall, request, cold, over the bare C program's in the same round", Unit::Times);
+    let bare = bare();
     let (plain, prepared) = (Site::new(&[]), Site::new(&["--prepared", "4"]));
     for _ in 0..rounds {
-        cold.push_time(plain.first_answer());
+        let (_, bare) = start_and_end(Command::new(&bare));
+        yardstick.push_time(bare);
+        let first = plain.first_answer();
+        cold.push_time(first);
+        ratio.push(first.as_secs_f64() / bare.as_secs_f64());
         demand.push_time(plain.on_demand());
         // A guest that is just being prepared would be in the way.
         let are_prepared = || {
@@ -134,7 +145,8 @@ fn starts(rounds: usize) -> Vec<Sample> {
     }
     let all = [cold, warm, demand, warm_demand];
     let tails = all.each_ref().map(|row| [row.percentile(90), row.tail()]);
-    all.into_iter().zip(tails).flat_map(|(row, [p90, p99])| [row, p90, p99]).collect()
+    let rows = all.into_iter().zip(tails).flat_map(|(row, [p90, p99])| [row, p90, p99]);
+    [yardstick, ratio].into_iter().chain(rows).collect()
 }
 
 /// How long each of many starts takes.
@@ -158,9 +170,13 @@ fn many() -> [Sample; 6] {
     let mut first = Sample::new("the first 100, request to ready", Unit::Millis);
     let mut memory = Sample::new("memory of each of 1,000: PSS of everything", Unit::KiB);
     let mut fall = Sample::new("  the fall of MemAvailable", Unit::KiB);
-    let mut busy = Sample::new("CPU of the host, 1,000 idle, an ARP broadcast each second", Unit::Percent);
+    let mut busy =
+        Sample::new("CPU, 1,000 idle, an ARP broadcast each second, more than without", Unit::Percent);
     yardstick.push(bare_programs());
     let site = Site::new(&[]);
+    // What the host does by itself, beside a node without instances.
+    std::thread::sleep(Duration::from_secs(2));
+    let without = busy_share();
     let before = available();
     let times = each(|index| drop(site.create(&spec(&json!({ "name": format!("n{index}") })))));
     ratio.push(slowdown(&times));
@@ -171,9 +187,7 @@ fn many() -> [Sample; 6] {
     memory.push(all.iter().map(|&pid| pss(pid)).sum::<f64>() / MANY as f64);
     let mut asks = start_in(&site.host, &["ping", "-q", "-n", "-i", "1", "10.78.255.254"]);
     std::thread::sleep(Duration::from_secs(2));
-    let (begun, from) = (Instant::now(), host_busy());
-    std::thread::sleep(WATCH);
-    busy.push((host_busy() - from) / begun.elapsed().as_secs_f64() * 100.0);
+    busy.push(busy_share() - without);
     let _ = asks.kill();
     let _ = asks.wait();
     [yardstick, ratio, first, memory, fall, busy]
@@ -273,34 +287,78 @@ fn host_busy() -> f64 {
     working.sum::<f64>() / 100.0
 }
 
-/// Fifty clients, each of which has ten instances made, one after another.
-fn at_once() -> Sample {
-    let (clients, each) = (50, 10);
-    let mut rate = Sample::new("50 creations at once, 500 in all, to ready", Unit::Rate);
-    let site = Site::new(&[]);
-    let failed = Mutex::new(Vec::new());
-    let begun = Instant::now();
+/// How busy the host is, watched for a while, percent of a processor.
+fn busy_share() -> f64 {
+    let (begun, from) = (Instant::now(), host_busy());
+    std::thread::sleep(WATCH);
+    (host_busy() - from) / begun.elapsed().as_secs_f64() * 100.0
+}
+
+/// Has so many clients at once do something with each number below a limit; what was refused first ends the measurement.
+fn share(
+    node: &Node,
+    clients: usize,
+    limit: usize,
+    work: impl Fn(&Client, usize) -> Result<(), String> + Sync,
+) {
+    let failed = Mutex::new(None);
     std::thread::scope(|threads| {
         for number in 0..clients {
-            let (node, failed) = (&site.node, &failed);
+            let (failed, work) = (&failed, &work);
             threads.spawn(move || {
                 let client = client(node);
-                for index in 0..each {
-                    let spec = spec(&json!({ "name": format!("c{number}-{index}") }));
-                    let made = client.post::<Value>("/v1/instances", &spec);
-                    let state = made.as_ref().map(|i| i["state"].clone());
-                    if !state.is_ok_and(|state| state == "ready") {
-                        failed.lock().map(|mut all| all.push(format!("{made:?}"))).unwrap_or_default();
+                for index in (number..limit).step_by(clients) {
+                    if let Err(e) = work(&client, index) {
+                        failed.lock().map(|mut first| *first = Some(e)).unwrap_or_default();
                     }
                 }
             });
         }
     });
-    let took = begun.elapsed();
-    let failed = failed.into_inner().unwrap_or_default();
-    if let Some(one) = failed.first() {
-        stop(&format!("{} of {} did not become ready: {one}", failed.len(), clients * each), 1);
+    if let Some(e) = failed.into_inner().unwrap_or_default() {
+        stop(&e, 1);
     }
-    rate.push(f64::from(clients * each) / took.as_secs_f64());
+}
+
+fn create_ready(client: &Client, index: usize) -> Result<(), String> {
+    let made = client.post::<Value>("/v1/instances", &spec(&json!({ "name": format!("n{index}") })));
+    let made = made.map_err(|e| e.to_string())?;
+    if made["state"] == "ready" { Ok(()) } else { Err(format!("it did not become ready: {made}")) }
+}
+
+/// Fifty clients, each of which has ten instances made, one after another.
+fn at_once() -> Sample {
+    let (clients, all) = (50, 500);
+    let mut rate = Sample::new("50 creations at once, 500 in all, to ready", Unit::Rate);
+    let site = Site::new(&[]);
+    let begun = Instant::now();
+    share(&site.node, clients, all, create_ready);
+    rate.push(all as f64 / begun.elapsed().as_secs_f64());
     rate
+}
+
+/// A node with many instances: made, found again by another daemon after the first was killed, and deleted.
+fn large() -> [Sample; 4] {
+    let row = |what: &str, unit| Sample::new(format!("{LARGE} instances, 8 requests at once: {what}"), unit);
+    let mut created = row("created", Unit::Millis);
+    let mut back = row("daemon killed, until the next one has them all", Unit::Millis);
+    let mut deleted = row("deleted", Unit::Millis);
+    let mut kept = row("what the daemon keeps after that, PSS", Unit::KiB);
+    let Site { node, host: _host, .. } = &mut Site::new(&[]);
+    let begun = Instant::now();
+    share(node, 8, LARGE, create_ready);
+    created.push_time(begun.elapsed());
+    node.kill();
+    let begun = Instant::now();
+    node.start();
+    eventually("all are there", || node.get("/v1/status").json["instances"]["ready"] == LARGE);
+    back.push_time(begun.elapsed());
+    let begun = Instant::now();
+    share(node, 8, LARGE, |client, index| {
+        client.delete(&format!("/v1/instances/n{index}?force=true")).map_err(|e| e.to_string())
+    });
+    deleted.push_time(begun.elapsed());
+    std::thread::sleep(Duration::from_secs(2));
+    kept.push(pss(node.pid().into()));
+    [created, back, deleted, kept]
 }

@@ -165,6 +165,11 @@ impl Node {
         }
     }
 
+    /// The daemon's process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().map_or(0, Child::id)
+    }
+
     /// The name of its control groups.
     pub fn group(&self) -> String {
         format!("microvisor{}", self.folder.join("run").to_string_lossy().replace('/', "-"))
