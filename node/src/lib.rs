@@ -27,5 +27,6 @@ pub mod process;
 pub mod removal;
 pub mod service;
 pub mod settings;
+pub mod starts;
 pub mod store;
 pub mod tls;

@@ -12,6 +12,7 @@ use crate::instance::{Handle, actor, demand};
 use crate::network::SwitchSupervisor;
 use crate::process::{self, Process};
 use crate::settings::Settings;
+use crate::starts::Starts;
 use crate::store::{Row, Store, upkeep};
 use api::Problem;
 use api::instance::{InstanceSpec, State};
@@ -49,6 +50,8 @@ pub struct Node {
     pub watcher: Watcher,
     /// Guests that are prepared for the next starts.
     pub prepared: PreparedPool,
+    /// How long starts took.
+    pub starts: Starts,
     /// Configurations that need no second check.
     pub checked: CheckedConfigs,
     /// Held for reading while something that was told is not written down yet.
@@ -91,6 +94,7 @@ impl Node {
             confinement,
             watcher,
             prepared,
+            starts: Starts::default(),
             checked: CheckedConfigs::default(),
             unwritten: Arc::default(),
             takeover: tokio::sync::Mutex::default(),

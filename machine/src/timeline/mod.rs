@@ -14,7 +14,7 @@ pub use clock::{Tsc, unix_ns};
 use serde::{Deserialize, Serialize};
 
 /// A phase of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The request is read and understood.

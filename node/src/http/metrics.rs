@@ -2,10 +2,11 @@
 
 use crate::node::Node;
 use crate::process::usage;
+use crate::starts::{Histogram, Start};
 use api::instance::Instance;
 use api::status::PreparedGuests;
 use axum::extract::State;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use switch::control::PortStatus;
@@ -30,6 +31,28 @@ impl Text {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in rows {
             let _ = writeln!(self.0, "{name}{labels} {value}");
+        }
+    }
+
+    /// Adds a family of histograms: for each its labels.
+    fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Vec<(&'a str, &'a str)>, &'a Histogram)>,
+    ) {
+        self.family(name, "histogram", help, []);
+        for (pairs, histogram) in rows {
+            let mut add = |suffix: &str, more: Option<(&str, &str)>, value: f64| {
+                let labels = labels(&pairs.iter().copied().chain(more).collect::<Vec<_>>());
+                let _ = writeln!(self.0, "{name}_{suffix}{labels} {value}");
+            };
+            for (bound, count) in histogram.cumulative() {
+                add("bucket", Some(("le", &bound.to_string())), count as f64);
+            }
+            add("bucket", Some(("le", "+Inf")), histogram.count as f64);
+            add("sum", None, histogram.sum_ns as f64 / 1e9);
+            add("count", None, histogram.count as f64);
         }
     }
 
@@ -71,6 +94,19 @@ fn prepared(text: &mut Text, guests: &[PreparedGuests]) {
         };
         text.family(family, kind, help, guests.iter().map(row));
     }
+}
+
+/// How long starts took, from the request to ready and by phase.
+fn starts(text: &mut Text, all: &BTreeMap<Start, Histogram>) {
+    let rows = |of_phases: bool| {
+        all.iter().filter(move |(start, _)| start.phase.is_some() == of_phases).map(|(start, histogram)| {
+            let prepared = if start.prepared { "true" } else { "false" };
+            let phase = start.phase.map(|phase| ("phase", phase.name()));
+            (phase.into_iter().chain([("prepared", prepared)]).collect(), histogram)
+        })
+    };
+    text.histograms("microvisor_start_seconds", "Starts, from the request to ready.", rows(false));
+    text.histograms("microvisor_start_phase_seconds", "The phases of starts.", rows(true));
 }
 
 /// What each instance is: its image, its state, its user's labels.
@@ -174,6 +210,7 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> String {
     text.one("microvisor_start_time_seconds", "gauge", "When the daemon was started, since 1970.", started);
     let states = status.instances.iter().map(|(state, &n)| (labels(&[("state", state)]), n as f64));
     text.family("microvisor_instances", "gauge", "Instances by state.", states);
+    starts(&mut text, &node.starts.all());
     prepared(&mut text, &status.prepared_guests);
     let restarts = f64::from(status.switch_restarts);
     let help = "How often the switch was started again.";

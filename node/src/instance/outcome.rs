@@ -49,6 +49,7 @@ impl Actor {
         if self.instance.state == State::Starting {
             failpoint::reach("start::ready");
             self.ready_at = Some(Instant::now());
+            self.node.starts.add(&whole.timeline);
             if let Ok(unwritten) = self.node.unwritten.clone().try_read_owned() {
                 // Told before it is written down: after a crash, the report says it again.
                 if self.shows(State::Ready, None) {
