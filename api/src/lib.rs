@@ -24,6 +24,7 @@ pub mod status;
 pub mod timeline;
 pub mod token;
 pub mod trace;
+pub mod trace_context;
 mod unix;
 
 pub use problem::Problem;

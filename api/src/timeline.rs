@@ -1,5 +1,6 @@
 //! Timelines: how instances came to be, one by one and together.
 
+use crate::trace_context::TraceParent;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,6 +16,10 @@ pub struct Timeline {
     pub request: String,
     /// When the request arrived, nanoseconds since 1970.
     pub begun_unix_ns: u64,
+    /// The trace of the request, if its header `traceparent` named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub traceparent: Option<TraceParent>,
     /// The phases.
     #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub timeline: machine::timeline::Timeline,

@@ -5,7 +5,6 @@ use crate::timeline::{External, Timeline};
 use machine::timeline::Span;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use uuid::Uuid;
 
 /// A phase with its place in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +77,23 @@ pub fn chrome(t: &Timeline) -> Value {
         "otherData": { "instance": t.instance, "name": t.name, "request": t.request } })
 }
 
-/// As OTLP's `ExportTraceServiceRequest`: a trace of one root span, the instantiation, and a span a phase.
+/// A number for an instance's start, the same each time: FNV-1a (draft-eastlake-fnv, 128 bits).
+fn digest(t: &Timeline) -> u128 {
+    let bytes = t.instance.as_bytes().iter().chain(t.request.as_bytes());
+    let offset = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    bytes.fold(offset, |hash, &byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+    })
+}
+
+/// As OTLP's `ExportTraceServiceRequest`: a trace of one root span, the instantiation, and a span a phase. In the trace of
+/// the request, if that had one, the root lies in the caller's span.
 pub fn otlp(t: &Timeline) -> Value {
-    let trace = Uuid::now_v7().simple().to_string();
-    let id = |number: usize| format!("{:016x}", number + 1);
+    let digest = digest(t);
+    let trace = format!("{:032x}", t.traceparent.map_or(digest | 1, |parent| parent.trace));
+    let caller = t.traceparent.map(|parent| format!("{:016x}", parent.span));
+    // Several starts may be in one trace; no id is 0.
+    let id = |number: usize| format!("{:016x}", (digest as u64).wrapping_add(number as u64).max(1));
     let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
     let flat = flat(t);
     let start = flat.first().map_or(t.begun_unix_ns, |p| p.start_unix_ns);
@@ -101,7 +113,7 @@ pub fn otlp(t: &Timeline) -> Value {
         text("microvisor.instance.name", &t.name),
         text("microvisor.request.id", &t.request),
     ];
-    let mut spans = vec![span(0, None, "instantiation", start, end, about)];
+    let mut spans = vec![span(0, caller, "instantiation", start, end, about)];
     for (place, p) in flat.iter().enumerate() {
         let parent = Some(id(p.parent.map_or(0, |parent| parent + 1)));
         let source = vec![text("microvisor.phase.source", &p.source)];
@@ -118,6 +130,7 @@ mod tests {
     use super::*;
     use machine::timeline::Tsc;
     use machine::timeline::{Phase, Timeline as Spans};
+    use uuid::Uuid;
 
     fn timeline() -> Timeline {
         let mut spans = Spans::new(Tsc(0), 1_000_000_000);
@@ -135,6 +148,7 @@ mod tests {
             instance: Uuid::nil(),
             name: "fw".into(),
             request: "r".into(),
+            traceparent: None,
             begun_unix_ns: 1000,
             timeline: spans,
             external: vec![external("scheduler", 900, 950), external("driver", 960, 1060)],
@@ -158,5 +172,21 @@ mod tests {
         );
         let roots = spans.iter().filter(|s| s["parentSpanId"] == "").count();
         assert_eq!((spans.len(), roots), (6, 1));
+        // Whoever exports it once more says the same.
+        assert_eq!(otlp(&timeline()), exported);
+    }
+
+    #[test]
+    fn the_trace_of_the_request_goes_on() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+        let first = Timeline { traceparent: Some(parent), ..timeline() };
+        let second = Timeline { request: "s".into(), ..first.clone() };
+        let spans =
+            |t: &Timeline| otlp(t)["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
+        let both = [spans(&first), spans(&second)].concat();
+        assert!(both.iter().all(|s| s["traceId"] == "4bf92f3577b34da6a3ce929d0e0e4736"));
+        let in_the_caller_s = both.iter().filter(|s| s["parentSpanId"] == "00f067aa0ba902b7").count();
+        let ids: std::collections::BTreeSet<String> = both.iter().map(|s| s["spanId"].to_string()).collect();
+        assert_eq!((in_the_caller_s, ids.len()), (2, both.len()));
     }
 }

@@ -23,6 +23,7 @@ pub mod images;
 pub mod instance;
 pub mod network;
 pub mod node;
+pub mod otlp;
 pub mod process;
 pub mod removal;
 pub mod service;

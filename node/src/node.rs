@@ -10,6 +10,7 @@ use crate::instance::prepared::PreparedPool;
 use crate::instance::report::Watcher;
 use crate::instance::{Handle, actor, demand};
 use crate::network::SwitchSupervisor;
+use crate::otlp::{self, Exporter};
 use crate::process::{self, Process};
 use crate::settings::Settings;
 use crate::starts::Starts;
@@ -52,6 +53,8 @@ pub struct Node {
     pub prepared: PreparedPool,
     /// How long starts took.
     pub starts: Starts,
+    /// Sends starts to a collector, if one is set.
+    pub exporter: Option<Arc<Exporter>>,
     /// Configurations that need no second check.
     pub checked: CheckedConfigs,
     /// Held for reading while something that was told is not written down yet.
@@ -82,6 +85,7 @@ impl Node {
             folder.clone(),
             confinement.clone(),
         )?;
+        let (exporter, due) = Exporter::new(&settings).map(|(e, due)| (Arc::new(e), due)).unzip();
         let rows = store.instances()?;
         let disks = Disks::open(settings.state(), &rows)?;
         let node = Arc::new(Self {
@@ -95,6 +99,7 @@ impl Node {
             watcher,
             prepared,
             starts: Starts::default(),
+            exporter: exporter.clone(),
             checked: CheckedConfigs::default(),
             unwritten: Arc::default(),
             takeover: tokio::sync::Mutex::default(),
@@ -109,6 +114,9 @@ impl Node {
         }
         tokio::spawn(demand::wake(node.clone(), node.switch.listen()));
         tokio::spawn(demand::retire(node.clone()));
+        if let Some((exporter, due)) = exporter.zip(due) {
+            tokio::spawn(otlp::run(node.clone(), exporter, due));
+        }
         let keeping = node.clone();
         tokio::spawn(async move { keeping.prepared.keep().await });
         node.events.emit("node.started", "node", serde_json::Value::Null);

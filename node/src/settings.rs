@@ -44,6 +44,9 @@ pub struct Settings {
     /// Events kept in the store [default: 100000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
+    /// Send a trace of each start to the OpenTelemetry collector at this URL (OTLP over HTTP): http://127.0.0.1:4318, say
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
 }
 
 /// Guests that are kept prepared.
@@ -119,6 +122,7 @@ impl Settings {
                     prepared: self.prepared.or(file.prepared),
                     prepared_guests: file.prepared_guests,
                     events: self.events.or(file.events),
+                    otlp: self.otlp.or(file.otlp),
                     config: self.config,
                 }
             }
@@ -139,6 +143,10 @@ impl Settings {
             return Err(BadSettings::Wrong(
                 "prepared-guests: at most 7 devices, and queues of a power of two from 8 to 1024 entries",
             ));
+        }
+        let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+        if !settings.otlp.as_ref().is_none_or(is_url) {
+            return Err(BadSettings::Wrong("otlp: a URL that begins with http:// or https://"));
         }
         if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
             return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));
@@ -161,6 +169,7 @@ impl Settings {
             ("prepared", self.prepared != running.prepared),
             ("prepared-guests", self.prepared_guests != running.prepared_guests),
             ("events", self.events != running.events),
+            ("otlp", self.otlp != running.otlp),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }

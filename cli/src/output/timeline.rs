@@ -39,6 +39,7 @@ pub fn of_monitor(name: &str, timeline: &Timeline) -> api::timeline::Timeline {
         name: name.into(),
         request: String::new(),
         begun_unix_ns: unix_ns().saturating_sub(age),
+        traceparent: None,
         timeline: timeline.clone(),
         external: Vec::new(),
     }

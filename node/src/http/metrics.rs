@@ -211,6 +211,11 @@ pub async fn metrics(State(node): State<Arc<Node>>) -> String {
     let states = status.instances.iter().map(|(state, &n)| (labels(&[("state", state)]), n as f64));
     text.family("microvisor_instances", "gauge", "Instances by state.", states);
     starts(&mut text, &node.starts.all());
+    if let Some((sent, lost)) = node.exporter.as_ref().map(|exporter| exporter.counts()) {
+        let rows = [("sent", sent), ("lost", lost)];
+        let rows = rows.map(|(outcome, count)| (labels(&[("outcome", outcome)]), count as f64));
+        text.family("microvisor_traces_total", "counter", "Traces of starts for the collector.", rows);
+    }
     prepared(&mut text, &status.prepared_guests);
     let restarts = f64::from(status.switch_restarts);
     let help = "How often the switch was started again.";

@@ -21,6 +21,7 @@ use crate::instance::RequestTrace;
 use crate::node::Node;
 use api::Problem;
 use api::status::Status;
+use api::trace_context;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -178,7 +179,11 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     let given = request.headers().get(REQUEST_ID).and_then(|v| v.to_str().ok());
     let given = given.filter(|id| !id.is_empty() && id.len() <= 128).map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("req-{}", Uuid::now_v7()));
-    let mut trace = RequestTrace { request: id.clone(), begun, begun_unix_ns, phases: Vec::new() };
+    // One that is not as the standard has it is ignored, as the standard wants it.
+    let traceparent =
+        request.headers().get(trace_context::HEADER).and_then(|v| v.to_str().ok()?.parse().ok());
+    let mut trace =
+        RequestTrace { request: id.clone(), traceparent, begun, begun_unix_ns, phases: Vec::new() };
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let (uid, address) = peer.map_or((None, None), |p| (p.uid, p.address.map(|a| a.to_string())));
     trace.past(Phase::Authorize);

@@ -184,6 +184,7 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
         pid: process.pid,
         began: process.began,
         request: trace.request,
+        traceparent: trace.traceparent,
         begun: trace.begun,
         begun_unix_ns: trace.begun_unix_ns,
         phases: trace.phases,

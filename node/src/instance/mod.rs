@@ -18,6 +18,7 @@ mod steps;
 use api::Problem;
 use api::instance::{Instance, State};
 use api::timeline::Timeline;
+use api::trace_context::TraceParent;
 use machine::timeline::{Phase, Tsc, unix_ns};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use uuid::Uuid;
 pub struct RequestTrace {
     /// The request's id.
     pub request: String,
+    /// The trace that it belongs to, if it named one.
+    pub traceparent: Option<TraceParent>,
     /// When it arrived.
     pub begun: Tsc,
     /// The same, nanoseconds since 1970.
@@ -41,7 +44,7 @@ impl RequestTrace {
     /// Now, from the node itself.
     pub fn now(why: &str) -> Self {
         let request = format!("{why}-{}", Uuid::now_v7().simple());
-        Self { request, begun: Tsc::now(), begun_unix_ns: unix_ns(), phases: Vec::new() }
+        Self { request, traceparent: None, begun: Tsc::now(), begun_unix_ns: unix_ns(), phases: Vec::new() }
     }
 
     /// A phase is over that began when the last one ended.

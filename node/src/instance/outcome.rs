@@ -50,6 +50,9 @@ impl Actor {
             failpoint::reach("start::ready");
             self.ready_at = Some(Instant::now());
             self.node.starts.add(&whole.timeline);
+            if let Some(exporter) = &self.node.exporter {
+                exporter.ready(self.instance.id);
+            }
             if let Ok(unwritten) = self.node.unwritten.clone().try_read_owned() {
                 // Told before it is written down: after a crash, the report says it again.
                 if self.shows(State::Ready, None) {
@@ -177,6 +180,7 @@ fn whole(running: &Running, instance: &Instance, monitor: model::Timeline) -> Ti
         name: instance.name.clone(),
         request: running.request.clone(),
         begun_unix_ns: running.begun_unix_ns,
+        traceparent: running.traceparent,
         timeline,
         external: Vec::new(),
     }

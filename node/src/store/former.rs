@@ -10,6 +10,7 @@ const FORMER: [&str; MIGRATIONS.len() - 1] = [
     include_str!("former/2.sql"),
     include_str!("former/3.sql"),
     include_str!("former/4.sql"),
+    include_str!("former/5.sql"),
 ];
 
 #[test]

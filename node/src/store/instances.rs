@@ -7,6 +7,7 @@ use crate::network::Addresses;
 use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{Device, Instance, InstanceSpec};
+use api::trace_context::TraceParent;
 use machine::timeline::{Phase, Tsc, unix_ns};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub struct Running {
     pub begun: Tsc,
     /// The same, nanoseconds since 1970.
     pub begun_unix_ns: u64,
+    /// The trace of that request, if it named one.
+    #[serde(default)]
+    pub traceparent: Option<TraceParent>,
     /// Phases that were over when the monitor was started.
     pub phases: Vec<(Phase, Tsc, Tsc)>,
     /// The flavor that it was started with, which may have been deleted since.

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each brings a store from the version of its place to the next.
-const MIGRATIONS: [&str; 5] = ["
+const MIGRATIONS: [&str; 6] = ["
 CREATE TABLE networks (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE flavors (name TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT;
 CREATE TABLE images (name TEXT PRIMARY KEY, id TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
@@ -63,6 +63,8 @@ ALTER TABLE instances ADD COLUMN desired TEXT;
 ", "
 ALTER TABLE tokens ADD COLUMN expires INTEGER;
 ALTER TABLE tokens ADD COLUMN used INTEGER;
+", "
+ALTER TABLE timelines ADD COLUMN traceparent TEXT;
 "];
 
 /// The store.

@@ -18,16 +18,19 @@ fn timeline(r: &Row<'_>) -> rusqlite::Result<Timeline> {
         begun_unix_ns: r.get::<_, i64>(3)? as u64,
         timeline: read(&r.get::<_, String>(4)?)?,
         external: read(&r.get::<_, String>(5)?)?,
+        // Nobody but this module has written it.
+        traceparent: r.get::<_, Option<String>>(6)?.and_then(|text| text.parse().ok()),
     })
 }
 
 /// Most phases of others.
 const EXTERNAL: usize = 256;
 
-/// The last is a list in JSON of what others have added.
+/// The list is in JSON: what others have added.
 const COLUMNS: &str = "instance, name, request, begun, timeline, (
     SELECT json_group_array(json_object('source', source, 'name', name, 'start_unix_ns', start, 'end_unix_ns', end))
-    FROM (SELECT * FROM external e WHERE e.instance = t.instance AND e.request = t.request ORDER BY start, end DESC))";
+    FROM (SELECT * FROM external e WHERE e.instance = t.instance AND e.request = t.request ORDER BY start, end DESC)),
+    traceparent";
 
 /// Forgets what is too old.
 pub(super) fn purge(db: &Connection) -> Result<(), Error> {
@@ -46,14 +49,14 @@ impl Store {
             .prepare_cached("UPDATE timelines SET timeline = ? WHERE instance = ? AND request = ?")?
             .execute(params![write(&t.timeline), t.instance.to_string(), t.request])?;
         if changed == 0 {
-            let sql =
-                "INSERT INTO timelines (instance, name, request, begun, timeline) VALUES (?, ?, ?, ?, ?)";
+            let sql = "INSERT INTO timelines (instance, name, request, begun, timeline, traceparent) VALUES (?, ?, ?, ?, ?, ?)";
             let values = params![
                 t.instance.to_string(),
                 t.name,
                 t.request,
                 t.begun_unix_ns as i64,
-                write(&t.timeline)
+                write(&t.timeline),
+                t.traceparent.map(|parent| parent.to_string())
             ];
             db.prepare_cached(sql)?.execute(values)?;
         }
