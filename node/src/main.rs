@@ -59,6 +59,8 @@ const DESCRIPTORS: u64 = 8192;
 /// How long a daemon that was killed may take to be gone, and how often that is looked at.
 const PREDECESSOR: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long work may take that is still being done for others, when the daemon ends: another machine may never answer.
+const ENDING: Duration = Duration::from_secs(1);
 
 fn fail(message: &str, hint: Option<&str>, status: u8) -> ExitCode {
     eprintln!("microvisor-node: {message}");
@@ -144,7 +146,9 @@ fn main() -> ExitCode {
             Err(e) => fail(&e.to_string(), e.hint.as_deref(), HOST),
         };
     }
-    runtime.block_on(run(settings, handed_over))
+    let status = runtime.block_on(run(settings, handed_over));
+    runtime.shutdown_timeout(ENDING);
+    status
 }
 
 /// The API's socket. One that nobody listens on any more is replaced.

@@ -10,6 +10,7 @@ mod instances;
 mod linux;
 mod monitoring;
 mod monitors;
+mod otlp;
 mod page;
 mod prepared;
 mod recovery;
