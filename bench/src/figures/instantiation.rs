@@ -302,6 +302,7 @@ mod tests {
             name: "fw".into(),
             request: "r".into(),
             begun_unix_ns: 5_000_000,
+            traceparent: None,
             timeline: spans,
             external: vec![external],
         };
