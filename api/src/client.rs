@@ -190,6 +190,11 @@ impl Client {
     }
 
     /// Sends something; what became of it.
+    pub fn patch<T: DeserializeOwned>(&self, path: &str, change: &impl Serialize) -> Result<T, Problem> {
+        serde_json::from_slice(&self.bytes(Method::PATCH, path, Body::Json(change))?).map_err(broken)
+    }
+
+    /// Sends a value; what it says.
     pub fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T, Problem> {
         serde_json::from_slice(&self.bytes(Method::POST, path, Body::Json(value))?).map_err(broken)
     }

@@ -79,6 +79,45 @@ pub enum Restart {
     Always,
 }
 
+/// What of an instance changes while it runs, as JSON Merge Patch has it (RFC 7396): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InstanceChange {
+    /// Labels that it gets; one that is `null` goes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
+    /// When it is started again from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+}
+
+impl InstanceChange {
+    /// What has to change of one specification so that it becomes another; `None` if that takes more than this can say.
+    pub fn between(before: &InstanceSpec, after: &InstanceSpec) -> Option<Self> {
+        let rest = InstanceSpec { labels: after.labels.clone(), restart: after.restart, ..before.clone() };
+        let gone = before.labels.keys().filter(|name| !after.labels.contains_key(*name));
+        let come = after.labels.iter().filter(|(name, value)| before.labels.get(*name) != Some(value));
+        let labels = gone
+            .map(|name| (name.clone(), None))
+            .chain(come.map(|(name, value)| (name.clone(), Some(value.clone()))))
+            .collect();
+        let restart = (before.restart != after.restart).then_some(after.restart);
+        (rest == *after).then_some(Self { labels, restart })
+    }
+
+    /// Makes the change.
+    pub fn apply(&self, spec: &mut InstanceSpec) {
+        for (name, value) in &self.labels {
+            match value {
+                Some(value) => drop(spec.labels.insert(name.clone(), value.clone())),
+                None => drop(spec.labels.remove(name)),
+            }
+        }
+        spec.restart = self.restart.unwrap_or(spec.restart);
+    }
+}
+
 /// What an instance shall be: an image, its configuration, devices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

@@ -37,6 +37,42 @@ pub struct Network {
     pub flood_limit: u64,
 }
 
+/// What of a network changes while instances are on it, as JSON Merge Patch has it (RFC 7396): what is left out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NetworkChange {
+    /// Default gateway of instances that are created from now on; `null`: none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
+    pub gateway: Option<Option<Ipv4Addr>>,
+    /// See [`Network::flood_limit`]; in force at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flood_limit: Option<u64>,
+}
+
+/// What is there, `null` included.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl NetworkChange {
+    /// What has to change of one network so that it becomes another; `None` if that takes more than this can say.
+    pub fn between(before: &Network, after: &Network) -> Option<Self> {
+        let rest = Network { gateway: after.gateway, flood_limit: after.flood_limit, ..before.clone() };
+        (rest == *after).then(|| Self {
+            gateway: (before.gateway != after.gateway).then_some(after.gateway),
+            flood_limit: (before.flood_limit != after.flood_limit).then_some(after.flood_limit),
+        })
+    }
+
+    /// Makes the change.
+    pub fn apply(&self, network: &mut Network) {
+        network.gateway = self.gateway.unwrap_or(network.gateway);
+        network.flood_limit = self.flood_limit.unwrap_or(network.flood_limit);
+    }
+}
+
 /// An IPv4 subnet; one of IPv6 is refused in its own terms.
 fn subnet<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::Ipv4Net>, D::Error> {
     let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
@@ -115,6 +151,24 @@ pub struct Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_says_what_differs_and_null_is_not_the_same_as_nothing() {
+        let read = |text: &str| serde_json::from_str::<NetworkChange>(text).unwrap();
+        let gateway = "10.0.0.1".parse().unwrap();
+        assert_eq!(read("{}"), NetworkChange::default());
+        assert_eq!(read(r#"{"gateway": null}"#).gateway, Some(None));
+        let before: Network =
+            serde_json::from_str(r#"{"name": "n", "subnet": "10.0.0.0/24", "gateway": "10.0.0.1"}"#).unwrap();
+        let mut after = Network { gateway: None, flood_limit: 5, ..before.clone() };
+        let change = NetworkChange::between(&before, &after).unwrap();
+        assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"gateway":null,"flood_limit":5}"#);
+        let back = NetworkChange::between(&after, &before).unwrap();
+        assert_eq!(back.gateway, Some(Some(gateway)));
+        back.apply(&mut after);
+        assert_eq!(after, before);
+        assert_eq!(NetworkChange::between(&before, &Network { mtu: 9000, ..before.clone() }), None);
+    }
 
     #[test]
     fn subnets_that_are_none_are_refused_in_their_own_terms() {

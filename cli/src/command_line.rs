@@ -3,6 +3,7 @@
 use crate::completion;
 use crate::instance::click::ClickCommand;
 use crate::instance::timeline::Forms;
+use crate::node::change::ChangeOptions;
 use crate::node::context::ContextCommand;
 use crate::node::declared::Form;
 use crate::node::flavors::FlavorCommand;
@@ -210,6 +211,18 @@ pub enum Command {
         /// Name of the instance
         #[arg(add = ArgValueCandidates::new(completion::node_instances))]
         name: String,
+    },
+    /// Change labels or restart policy of instances; their guests notice nothing
+    #[command(
+        after_help = "Example: microvisor set firewall --label app=edge --unlabel old --restart always"
+    )]
+    Set {
+        /// Names of instances
+        #[arg(required = true, add = ArgValueCandidates::new(completion::node_instances))]
+        names: Vec<String>,
+        /// What changes
+        #[command(flatten)]
+        change: ChangeOptions,
     },
     /// Manage networks of the node
     #[command(after_help = "Example: microvisor net create blue --subnet 10.0.0.0/24")]

@@ -97,6 +97,7 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
         Command::Get { names, output } => node::declared::get(&names, output),
         Command::Apply { file, replace, dry_run } => node::declared::apply(&file, replace, dry_run),
         Command::Edit { name } => node::edit::edit(&name),
+        Command::Set { names, change } => node::change::set(&names, &change),
         Command::Net { command } => node::networks::net(&command),
         Command::Token { command } => node::tokens::token(&command),
         Command::Image { command } => node::images::image(&command),

@@ -1,12 +1,12 @@
 //! `microvisor get` and `microvisor apply`: what a node shall have, as a file.
 
-use super::{context, escaped, instances};
+use super::{context, escaped, instances, networks};
 use crate::images::Config;
 use crate::output::{self, Failure};
 use api::client::Client;
 use api::flavor::Flavor;
-use api::instance::{Instance, InstanceSpec};
-use api::network::Network;
+use api::instance::{Instance, InstanceChange, InstanceSpec};
+use api::network::{Network, NetworkChange};
 use clap::ValueEnum;
 use machine::status;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ pub fn get(names: &[String], form: Form) -> Result<(), Failure> {
     let client = context::required()?;
     let declaration = match names {
         [] => Declaration {
-            networks: networks(&client)?,
+            networks: requested_networks(&client)?,
             flavors: client.get("/v1/flavors")?,
             instances: instances::all(&client)?
                 .iter()
@@ -79,7 +79,7 @@ pub fn get(names: &[String], form: Form) -> Result<(), Failure> {
 }
 
 /// Networks as they were asked for: what the node found by itself is left out.
-fn networks(client: &Client) -> Result<Vec<Network>, Failure> {
+fn requested_networks(client: &Client) -> Result<Vec<Network>, Failure> {
     let mut networks: Vec<Network> = client.get("/v1/networks")?;
     for network in &mut networks {
         if let Some(uplink) = network.uplink.as_mut().filter(|u| u.take_over) {
@@ -130,11 +130,15 @@ fn take_config(instance: &mut Map<String, Value>, folder: &Path) -> Result<(), F
 /// One thing to do.
 enum Step<'a> {
     Network(&'a Network),
+    /// What of one changes that is there.
+    NetworkChange(&'a str, NetworkChange),
     /// Whether one of that name goes first.
     Flavor(&'a Flavor, bool),
     Instance(&'a InstanceSpec, bool),
     /// Another configuration for an instance, without a packet lost.
     Configuration(&'a InstanceSpec),
+    /// Other labels or another restart policy.
+    Change(&'a str, InstanceChange),
 }
 
 /// What is to be done, and what that changes.
@@ -150,29 +154,32 @@ impl<'a> Changes<'a> {
         title: String,
         before: Option<&impl Serialize>,
         after: &impl Serialize,
-        step: Step<'a>,
+        steps: impl IntoIterator<Item = Step<'a>>,
     ) {
         let (old, new) = (before.map_or(String::new(), yaml), yaml(after));
         let from = if before.is_some() { title.as_str() } else { "/dev/null" };
         self.diff += &TextDiff::from_lines(&old, &new).unified_diff().header(from, &title).to_string();
-        self.steps.push(step);
+        self.steps.extend(steps);
     }
 
     /// Compares what shall be with what is. Nothing is done that cannot be done as a whole.
     fn find(client: &Client, declared: &'a Declaration, replace: bool) -> Result<Self, Failure> {
         let mut changes = Self::default();
-        let there = networks(client)?;
+        let there = requested_networks(client)?;
         for network in &declared.networks {
             let title = format!("network {}", network.name);
             match there.iter().find(|n| n.name == network.name) {
-                None => changes.add(title, None::<&Network>, network, Step::Network(network)),
-                Some(before) if before != network => {
-                    return Err(refused(format!(
-                        "{title} is there and differs, and a network cannot be changed"
-                    ))
-                    .hint(format!("delete its instances, then it: microvisor net rm {}", network.name)));
+                None => changes.add(title, None::<&Network>, network, [Step::Network(network)]),
+                Some(before) if before == network => {}
+                Some(before) => {
+                    let Some(change) = NetworkChange::between(before, network) else {
+                        return Err(refused(format!(
+                            "{title} differs in more than its gateway and flood limit, which cannot be changed"
+                        ))
+                        .hint(format!("delete its instances, then it: microvisor net rm {}", network.name)));
+                    };
+                    changes.add(title, Some(before), network, [Step::NetworkChange(&network.name, change)]);
                 }
-                Some(_) => {}
             }
         }
         let there: Vec<Flavor> = client.get("/v1/flavors")?;
@@ -180,7 +187,7 @@ impl<'a> Changes<'a> {
             let before = there.iter().find(|f| f.name == flavor.name);
             if before != Some(flavor) {
                 let step = Step::Flavor(flavor, before.is_some());
-                changes.add(format!("flavor {}", flavor.name), before, flavor, step);
+                changes.add(format!("flavor {}", flavor.name), before, flavor, [step]);
             }
         }
         let there = instances::all(client)?;
@@ -188,20 +195,31 @@ impl<'a> Changes<'a> {
             let name = instance.name.as_deref().unwrap_or_default();
             let title = format!("instance {name}");
             if !there.iter().any(|i| i.name == name) {
-                changes.add(title, None::<&InstanceSpec>, instance, Step::Instance(instance, false));
+                changes.add(title, None::<&InstanceSpec>, instance, [Step::Instance(instance, false)]);
                 continue;
             }
             let before = spec(client, name)?;
-            let swapped = InstanceSpec { config: instance.config.clone(), ..before.clone() };
             if before == *instance {
                 continue;
-            } else if swapped == *instance && instance.config.is_some() {
-                changes.add(title, Some(&before), instance, Step::Configuration(instance));
+            }
+            let swapped = match &instance.config {
+                Some(_) => InstanceSpec { config: instance.config.clone(), ..before.clone() },
+                None => before.clone(),
+            };
+            if let Some(change) = InstanceChange::between(&swapped, instance) {
+                let is_new = change != InstanceChange::default();
+                let steps = [
+                    (before.config != swapped.config).then_some(Step::Configuration(instance)),
+                    is_new.then_some(Step::Change(name, change)),
+                ];
+                changes.add(title, Some(&before), instance, steps.into_iter().flatten());
             } else if replace {
-                changes.add(title, Some(&before), instance, Step::Instance(instance, true));
+                changes.add(title, Some(&before), instance, [Step::Instance(instance, true)]);
             } else {
-                return Err(refused(format!("{title} differs in more than its configuration"))
-                    .hint("--replace ends it and creates it anew; --replace --dry-run shows what differs"));
+                return Err(refused(format!(
+                    "{title} differs in more than configuration, labels and restart policy"
+                ))
+                .hint("--replace ends it and creates it anew; --replace --dry-run shows what differs"));
             }
         }
         Ok(changes)
@@ -212,6 +230,12 @@ impl Step<'_> {
     fn act(&self, client: &Client) -> Result<(), Failure> {
         match *self {
             Step::Network(network) => client.post::<Network>("/v1/networks", network).map(drop)?,
+            Step::NetworkChange(name, ref change) => {
+                client.patch::<Network>(&networks::path(name), change).map(drop)?;
+            }
+            Step::Change(name, ref change) => {
+                client.patch::<Instance>(&instances::path(name, ""), change).map(drop)?;
+            }
             Step::Flavor(flavor, is_there) => {
                 if is_there {
                     client.delete(&format!("/v1/flavors/{}", escaped(&flavor.name)))?;

@@ -10,6 +10,7 @@
 //! | [`networks`], [`flavors`], [`images`], [`tokens`], [`events`], [`timelines`], [`top`], [`status`] | `net`, `flavor`, `image`, `token`, `events`, `timeline --stats`, `top`, `status` |
 
 pub mod backup;
+pub mod change;
 pub mod context;
 pub mod create;
 pub mod daemon;

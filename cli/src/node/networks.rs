@@ -4,9 +4,10 @@ use super::{context, escaped};
 use crate::completion;
 use crate::options::values;
 use crate::output::{self, Failure};
-use api::network::{FLOOD_LIMIT, HostPort, Network, Uplink};
+use api::network::{FLOOD_LIMIT, HostPort, Network, NetworkChange, Uplink};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
+use machine::status;
 use switch_control::config::BondMode;
 
 /// What can be done with networks.
@@ -25,6 +26,22 @@ pub enum NetCommand {
         --host blue --address 10.0.0.1/24"
     )]
     Create(Box<NetworkOptions>),
+    /// Change a network that instances are on
+    #[command(after_help = "Example: microvisor net set blue --flood-limit 1000")]
+    Set {
+        /// Name of the network
+        #[arg(add = ArgValueCandidates::new(completion::networks))]
+        name: String,
+        /// Default gateway of instances that are created from now on
+        #[arg(long)]
+        gateway: Option<std::net::Ipv4Addr>,
+        /// No default gateway for instances that are created from now on
+        #[arg(long, conflicts_with = "gateway")]
+        no_gateway: bool,
+        /// Packets a second that each port may send to everyone, to a group or to an unknown address; 0 for no limit
+        #[arg(long, value_name = "PACKETS")]
+        flood_limit: Option<u64>,
+    },
     /// Delete networks that no instance uses
     #[command(after_help = "Example: microvisor net rm blue")]
     Rm {
@@ -114,6 +131,11 @@ fn table(networks: &[Network]) -> String {
     output::table(&["NAME", "SUBNET", "GATEWAY", "HOST", "UPLINK"], &rows)
 }
 
+/// The API's path of a network.
+pub fn path(name: &str) -> String {
+    format!("/v1/networks/{}", escaped(name))
+}
+
 /// `microvisor net`
 pub fn net(command: &NetCommand) -> Result<(), Failure> {
     let client = context::required()?;
@@ -126,8 +148,16 @@ pub fn net(command: &NetCommand) -> Result<(), Failure> {
             client.post::<Network>("/v1/networks", &options.network())?;
             Ok(())
         }
-        NetCommand::Rm { names } => {
-            output::each(names, |name| Ok(client.delete(&format!("/v1/networks/{}", escaped(name)))?))
+        NetCommand::Set { name, gateway, no_gateway, flood_limit } => {
+            let gateway = if *no_gateway { Some(None) } else { gateway.map(Some) };
+            let change = NetworkChange { gateway, flood_limit: *flood_limit };
+            if change == NetworkChange::default() {
+                return Err(Failure::new("nothing to change", status::CONFIGURATION_REFUSED)
+                    .hint("--gateway, --no-gateway or --flood-limit"));
+            }
+            client.patch::<Network>(&path(name), &change)?;
+            Ok(())
         }
+        NetCommand::Rm { names } => output::each(names, |name| Ok(client.delete(&path(name))?)),
     }
 }

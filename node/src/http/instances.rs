@@ -10,7 +10,7 @@ use crate::network::{Addresses, allocate};
 use crate::node::Node;
 use crate::store::{Error, Row};
 use api::Problem;
-use api::instance::{Device, Instance, InstanceSpec, Instances, State as Life};
+use api::instance::{Device, Instance, InstanceChange, InstanceSpec, Instances, State as Life};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -35,7 +35,7 @@ const TRIES: usize = 100;
 pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
-        .routes(routes!(show, delete))
+        .routes(routes!(show, change, delete))
         .routes(routes!(spec))
         .routes(routes!(start))
         .routes(routes!(stop))
@@ -293,6 +293,23 @@ async fn delete(
 ) -> Result<StatusCode, Problem> {
     node.instance(&name)?.delete(how.force).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Change an instance's labels or restart policy. A guest that runs notices nothing.
+#[utoipa::path(patch, path = "/v1/instances/{name}", tag = "instances",
+    params(("name" = String, Path, description = "Name or id")),
+    request_body(content = InstanceChange, content_type = "application/merge-patch+json"), responses(
+    (status = 200, body = Instance),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
+async fn change(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Body(change): Body<InstanceChange>,
+) -> Result<Json<Instance>, Problem> {
+    Ok(Json(node.instance(&name)?.change(change).await?))
 }
 
 /// Start an instance that does not run, and wait until it is ready.

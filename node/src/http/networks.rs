@@ -6,7 +6,7 @@ use crate::network::{check, routes_collide, takeover};
 use crate::node::Node;
 use crate::store::Named;
 use api::Problem;
-use api::network::Network;
+use api::network::{Network, NetworkChange};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, delete))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(show, change, delete))
 }
 
 /// Create a network.
@@ -86,6 +86,36 @@ async fn list(State(node): State<Arc<Node>>) -> Result<Json<Vec<Network>>, Probl
     (status = 200, body = Network), (status = 404, body = Problem, content_type = "application/problem+json")))]
 async fn show(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Result<Json<Network>, Problem> {
     Ok(Json(node.store.network(&name)?))
+}
+
+/// Change a network: what of it may change while instances are on it.
+#[utoipa::path(patch, path = "/v1/networks/{name}", tag = "networks", params(("name" = String, Path)),
+    request_body(content = NetworkChange, content_type = "application/merge-patch+json"), responses(
+    (status = 200, body = Network),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json")))]
+async fn change(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Body(change): Body<NetworkChange>,
+) -> Result<Json<Network>, Problem> {
+    let mut after = node.store.network(&name)?;
+    if change.gateway.is_some() && after.uplink.as_ref().is_some_and(|u| u.take_over) {
+        return Err(Problem::conflict(format!(
+            "the gateway of {name} is that of the interface it took over"
+        )));
+    }
+    change.apply(&mut after);
+    check(&after)?;
+    let network = node.store.change_network(&name, &change)?;
+    failpoint::reach("network::changed");
+    if change.flood_limit.is_some() {
+        node.switch.apply(None)?;
+    }
+    node.events.emit("network.changed", &name, serde_json::Value::Null);
+    Ok(Json(network))
 }
 
 /// Delete a network that no instance is on.

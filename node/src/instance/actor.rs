@@ -3,7 +3,7 @@
 //! what its monitor reports.
 
 use super::launch::{REPORT, SOCKET};
-use super::plan::plan;
+use super::plan::{check_words, plan};
 use super::prepared::UnderWay;
 use super::report::Reader;
 use super::{Command, Handle, RequestTrace};
@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::process::Process;
 use crate::store::{Row, Running};
 use api::Problem;
-use api::instance::{Instance, InstanceSpec, State};
+use api::instance::{Instance, InstanceChange, InstanceSpec, Restart, State};
 use api::timeline::Timeline;
 use machine::report::Report;
 use std::sync::Arc;
@@ -246,6 +246,9 @@ impl Actor {
                 let outcome = self.reconfigure(config).await;
                 let _ = to.send(outcome);
             }
+            Command::Change(change, to) => {
+                let _ = to.send(self.change(&change));
+            }
             Command::Delete(force, to) => {
                 if self.run.is_some() && !force && self.desired.goal != Goal::Deleted {
                     let name = &self.instance.name;
@@ -332,6 +335,26 @@ impl Actor {
             self.intend(Desired { goal: before, ..self.desired.clone() })?;
         }
         outcome
+    }
+
+    fn change(&mut self, change: &InstanceChange) -> Result<Instance, Problem> {
+        self.is_not_deleted()?;
+        let (mut spec, mut instance, mut desired) =
+            (self.spec.clone(), self.instance.clone(), self.desired.clone());
+        change.apply(&mut spec);
+        check_words(&spec)?;
+        (instance.labels, instance.restart) = (spec.labels.clone(), spec.restart);
+        // One that waits for its next start by the policy before.
+        let waits = self.run.is_none() && desired.runs() && desired.not_before_unix_ns != 0;
+        if spec.restart == Restart::Never && waits {
+            desired = Desired::new(Goal::Stopped);
+        }
+        self.node.store.change(&spec, &instance, &desired)?;
+        failpoint::reach("change::kept");
+        (self.spec, self.instance, self.desired) = (spec, instance, desired);
+        self.view.send_replace(self.instance.clone());
+        self.node.events.emit("instance.changed", &self.instance.name, serde_json::Value::Null);
+        Ok(self.instance.clone())
     }
 
     async fn reconfigure(&mut self, config: String) -> Result<(), Problem> {

@@ -16,7 +16,7 @@ pub mod report;
 mod steps;
 
 use api::Problem;
-use api::instance::{Instance, State};
+use api::instance::{Instance, InstanceChange, State};
 use api::timeline::Timeline;
 use api::trace_context::TraceParent;
 use machine::timeline::{Phase, Tsc, unix_ns};
@@ -78,6 +78,8 @@ pub enum Command {
     Timeline(oneshot::Sender<Result<Timeline, Problem>>),
     /// Run another configuration, now and after the next start.
     Configure(String, oneshot::Sender<Result<(), Problem>>),
+    /// Have other labels, or another restart policy.
+    Change(InstanceChange, oneshot::Sender<Result<Instance, Problem>>),
 }
 
 /// An instance, for others.
@@ -176,6 +178,11 @@ impl Handle {
     /// Has it run another configuration, now and after the next start.
     pub async fn configure(&self, config: String) -> Result<(), Problem> {
         self.request(|to| Command::Configure(config, to)).await
+    }
+
+    /// Gives it other labels or another restart policy; what it is then.
+    pub async fn change(&self, change: InstanceChange) -> Result<Instance, Problem> {
+        self.request(|to| Command::Change(change, to)).await
     }
 
     /// Waits until it is as wanted, or as long as `timeout`; what it is then. One that is gone is as it was last.

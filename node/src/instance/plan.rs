@@ -37,15 +37,7 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
             "{name:?} cannot name an instance: letters, digits, - _ . and at most 63 of them"
         )));
     }
-    if spec.labels.len() > WORDS || spec.variables.len() > WORDS {
-        return Err(Problem::invalid(format!("more than {WORDS} labels or variables")));
-    }
-    let words = spec.variables.iter().chain(&spec.labels).flat_map(|(name, value)| [name, value]);
-    if let Some(word) = words.into_iter().find(|word| word.contains(is_forbidden)) {
-        return Err(Problem::invalid(format!(
-            "{word:?}: control characters have no place in variables and labels"
-        )));
-    }
+    check_words(spec)?;
     let flavor = spec.flavor.as_ref().map(|name| node.store.flavor(name)).transpose()?;
     let image = node.images.find(&spec.image)?;
     let memory = spec.memory_mib.or_else(|| flavor.as_ref()?.memory_mib);
@@ -86,6 +78,20 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
     }
     trace.past(machine::timeline::Phase::Image);
     Ok(Plan { image, flavor, memory_mib, linux, trace })
+}
+
+/// Refuses labels and variables that nobody could read, or that are too many.
+pub fn check_words(spec: &InstanceSpec) -> Result<(), Problem> {
+    if spec.labels.len() > WORDS || spec.variables.len() > WORDS {
+        return Err(Problem::invalid(format!("more than {WORDS} labels or variables")));
+    }
+    let words = spec.variables.iter().chain(&spec.labels).flat_map(|(name, value)| [name, value]);
+    if let Some(word) = words.into_iter().find(|word| word.contains(is_forbidden)) {
+        return Err(Problem::invalid(format!(
+            "{word:?}: control characters have no place in variables and labels"
+        )));
+    }
+    Ok(())
 }
 
 /// Control characters, a zero byte above all, which would end a word of a command line; tabs and ends of lines may stand

@@ -216,6 +216,14 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down what of an instance was changed.
+    pub fn change(&self, spec: &InstanceSpec, instance: &Instance, desired: &Desired) -> Result<(), Error> {
+        let sql = "UPDATE instances SET spec = ?, instance = ?, desired = ? WHERE id = ?";
+        let values = params![write(spec), write(instance), write(desired), instance.id.to_string()];
+        self.db().prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
     /// All instances, in the order of creation.
     pub fn instances(&self) -> Result<Vec<Row>, Error> {
         let db = self.db();

@@ -17,7 +17,7 @@ use crate::network::Addresses;
 use api::Problem;
 use api::event::Event;
 use api::flavor::Flavor;
-use api::network::Network;
+use api::network::{Network, NetworkChange};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -186,6 +186,19 @@ impl Store {
     /// Keeps a network; `false` if the name is taken.
     pub fn put_network(&self, network: &Network) -> Result<bool, Error> {
         self.put(Named::Networks, &network.name, network)
+    }
+
+    /// Changes a network that is there; what it is then.
+    pub fn change_network(&self, name: &str, change: &NetworkChange) -> Result<Network, Error> {
+        // Held until it is written: nobody reads what it was before into the map.
+        let mut read = self.read_networks();
+        let before: Option<Network> = self.one(Named::Networks, name)?;
+        let mut network = before.ok_or_else(|| Problem::absent("network", name))?;
+        change.apply(&mut network);
+        let sql = "UPDATE networks SET spec = ? WHERE name = ?";
+        self.db().prepare_cached(sql)?.execute(params![write(&network), name])?;
+        read.insert(name.to_owned(), network.clone());
+        Ok(network)
     }
 
     /// All networks, by name.

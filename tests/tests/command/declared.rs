@@ -88,14 +88,26 @@ fn node_becomes_what_a_file_says_and_says_so_itself() {
     assert_eq!(site.pid(), first);
     site.run(&["click", "fw", "read", "seen.count"]).ends(0, "");
 
+    // Labels, policies and a network's limit change below it.
+    let changed =
+        SITE.replace("app: fw", "app: edge").replace("    flavor:", "    restart: always\n    flavor:");
+    let changed = changed.replace("10.0.0.0/24\n", "10.0.0.0/24\n    flood_limit: 7\n");
+    site.write("site.yaml", &changed);
+    apply(&[]).ends(0, "");
+    let instance = site.node.get("/v1/instances/fw").json;
+    assert_eq!((&instance["labels"]["app"], &instance["restart"]), (&json!("edge"), &json!("always")));
+    assert_eq!(site.node.get("/v1/networks/blue").json["flood_limit"], 7);
+    let again = apply(&[]);
+    assert_eq!((again.status, again.out.as_str(), site.pid()), (0, "", first));
+
     // What cannot be changed below a guest takes its end, which has to be asked for.
-    site.write("site.yaml", &SITE.replace("app: fw", "app: edge"));
-    apply(&[]).ends(122, "differs in more than its configuration");
+    site.write("site.yaml", &changed.replace("    restart: always\n", "    memory_mib: 12\n"));
+    apply(&[]).ends(122, "differs in more than configuration, labels and restart policy");
     assert_eq!(site.pid(), first);
     apply(&["--replace"]).ends(0, "");
     assert_ne!(site.pid(), first);
-    site.write("site.yaml", &SITE.replace("10.0.0.0/24", "10.0.1.0/24"));
-    apply(&[]).ends(122, "a network cannot be changed");
+    site.write("site.yaml", &changed.replace("10.0.0.0/24", "10.0.1.0/24"));
+    apply(&[]).ends(122, "differs in more than its gateway and flood limit");
     site.write("site.yaml", &SITE.replace("flavors:", "flavours:"));
     apply(&[]).ends(122, "unknown field `flavours`");
 

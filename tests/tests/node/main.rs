@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod changes;
 mod commands;
 mod confinement;
 mod faults;

@@ -27,7 +27,8 @@ fn families(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn numbers_are_as_prometheus_reads_them_and_name_instances_with_their_labels() {
-    let node = Node::new();
+    // With a collector, which need not be there, all families are.
+    let node = Node::with(&["--otlp", "http://127.0.0.1:1"]);
     node.post("/v1/networks", &json!({ "name": "blue", "subnet": "10.0.0.0/24" })).is(201);
     let labels = json!({ "app": "edge \"fw\"", "app.io/part": "x" });
     node.post("/v1/instances", &spec("firewall.click", &json!({ "name": "fw", "labels": labels }))).is(201);
