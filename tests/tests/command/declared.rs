@@ -2,6 +2,7 @@
 
 use e2e::node::Node;
 use e2e::{Outcome, program, run, unique};
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
