@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::config::{Config, ConfigBuilder};
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use ureq::http::{Request, Response};
 #[cfg(feature = "tls")]
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -152,9 +152,13 @@ impl Client {
     }
 
     fn send(&self, method: Method, path: &str, body: Body<'_>) -> Result<Response<ureq::Body>, Problem> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if matches!(body, Body::None) && method != Method::GET {
+            // Otherwise an empty body of unknown length follows the head.
+            request = request.header(CONTENT_LENGTH, 0);
         }
         let (kind, body) = match body {
             Body::None => (None, SendBody::none()),
@@ -290,6 +294,24 @@ mod tests {
         );
         let problem = Client::on_socket(path.clone()).unwrap().delete("/v1/networks/x").unwrap_err();
         assert_eq!((problem.status, problem.detail.as_str()), (404, "there is no such thing"));
+        serving.join().unwrap();
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_answer_to_a_request_that_nobody_has_read_to_its_end_is_an_answer() {
+        let path = std::env::temp_dir().join(format!("mv-api-{}", uuid::Uuid::now_v7()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let serving = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 16]).unwrap();
+            let body = r#"{"type":"urn:microvisor:absent","title":"t","status":404,"detail":"no"}"#;
+            write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        });
+        let client = Client::on_socket(path.clone()).unwrap();
+        let problem = client.post::<u8>("/v1/instances", &"x".repeat(4 << 20)).unwrap_err();
+        assert_eq!((problem.status, problem.detail.as_str()), (404, "no"));
         serving.join().unwrap();
         std::fs::remove_file(path).unwrap();
     }

@@ -116,8 +116,8 @@ fn describe_refusals(document: &mut utoipa::openapi::OpenApi) {
         ResponseBuilder::new().description(why).content("application/problem+json", content).build()
     };
     for item in document.paths.paths.values_mut() {
-        let PathItem { get, put, post, delete, .. } = item;
-        for operation in [get, put, post, delete].into_iter().flatten() {
+        let PathItem { get, put, post, patch, delete, .. } = item;
+        for operation in [get, put, post, patch, delete].into_iter().flatten() {
             // Functions of several resources have one name.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
             operation.operation_id = operation.operation_id.take().map(|name| format!("{tag}-{name}"));

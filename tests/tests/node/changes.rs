@@ -28,7 +28,7 @@ fn command(site: &Site, words: &[&str]) -> Outcome {
 
 #[test]
 fn labels_and_restart_policy_change_below_a_running_guest() {
-    let mut site = Site::new();
+    let mut site = Site::with_failpoints();
     let made = site.create("fw", &json!({ "labels": { "app": "fw", "old": "x" } }));
     let path = "/v1/instances/fw";
     let change = json!({ "labels": { "app": "edge", "old": null, "new": "" }, "restart": "always" });
@@ -107,7 +107,7 @@ fn changes_that_make_no_sense_change_nothing() {
 
 #[test]
 fn a_network_s_limit_and_gateway_change_while_instances_are_on_it() {
-    let mut site = Site::new();
+    let mut site = Site::with_failpoints();
     let made = site.create("fw", &Value::Null);
     let changed = patch(&site, "/v1/networks/blue", &json!({ "flood_limit": 7 })).is(200);
     assert_eq!((changed["flood_limit"].as_u64(), flood_limit(&site)), (Some(7), 7));

@@ -22,7 +22,16 @@ impl Site {
     }
 
     pub fn with(options: &[&str]) -> Self {
-        let (node, host) = (Node::with(options), Namespace::new());
+        Self::around(Node::with(options))
+    }
+
+    /// Whose daemon can die at a failpoint.
+    pub fn with_failpoints() -> Self {
+        Self::around(Node::with_failpoints(&[]))
+    }
+
+    fn around(node: Node) -> Self {
+        let host = Namespace::new();
         let network = json!({ "name": "blue", "subnet": "10.81.0.0/24", "gateway": "10.81.0.1",
             "host": { "tap": "blue", "netns": host.name, "address": "10.81.0.1/24" } });
         node.post("/v1/networks", &network).is(201);
