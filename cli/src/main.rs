@@ -41,17 +41,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A panic of any thread ends the program. It is built to unwind, as tests have to, so that both share what is compiled.
-fn abort_at_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        report(info);
-        std::process::abort();
-    }));
-}
-
 fn main() -> ExitCode {
-    abort_at_panic();
+    abort_on_panic::install();
     shell::answer();
     let begun = Tsc::now();
     let outcome = match CommandLine::try_parse() {

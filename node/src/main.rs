@@ -70,17 +70,8 @@ fn fail(message: &str, hint: Option<&str>, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// A panic of any thread ends the program. It is built to unwind, as tests have to, so that both share what is compiled.
-fn abort_at_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        report(info);
-        std::process::abort();
-    }));
-}
-
 fn main() -> ExitCode {
-    abort_at_panic();
+    abort_on_panic::install();
     node::failpoint::set_up();
     let handed_over = match service::socket() {
         Ok(socket) => socket,

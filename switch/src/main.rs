@@ -51,17 +51,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A panic of any thread ends the program. It is built to unwind, as tests have to, so that both share what is compiled.
-fn abort_at_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        report(info);
-        std::process::abort();
-    }));
-}
-
 fn main() -> ExitCode {
-    abort_at_panic();
+    abort_on_panic::install();
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(e) => {

@@ -14,18 +14,9 @@ nomad-driver-microvisor timeline [--nomad URL] [--node SOCKET]
     adds what Nomad does for allocations to their timelines on the node
 ";
 
-/// A panic of any task ends the program. It is built to unwind, as tests have to, so that both share what is compiled.
-fn abort_at_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        report(info);
-        std::process::abort();
-    }));
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    abort_at_panic();
+    abort_on_panic::install();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.first().map(String::as_str) {
         Some("timeline") => timeline::main(&words[1..]).await,
