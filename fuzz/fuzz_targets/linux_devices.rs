@@ -8,9 +8,10 @@ use linux::virtio::balloon::Balloon;
 use linux::virtio::block::{Block, Disk};
 use linux::virtio::console::{Console, Lines};
 use linux::virtio::device::Device;
+use linux::virtio::driver;
 use linux::virtio::net::Net;
 use linux::virtio::rng::Rng;
-use linux::virtio::transport::{Service, Slot, register};
+use linux::virtio::transport::{Service, Slot};
 use machine::io::{Port, Tokens, WatchSet};
 use machine::memory::GuestPhys;
 use machine::net::options::DeviceOptions;
@@ -33,39 +34,10 @@ impl Input<'_> {
     }
 }
 
-fn write(slot: &Slot, offset: u64, value: u32) {
-    slot.write(offset, &value.to_le_bytes());
-}
-
-fn read(slot: &Slot, offset: u64) -> u32 {
-    let mut word = [0; 4];
-    slot.read(offset, &mut word);
-    u32::from_le_bytes(word)
-}
-
-/// Sets the device up as a driver does, with queues of eight entries; whether it took them.
+/// Accepts all that the device offers; whether it took the queues.
 fn set_up(slot: &Slot) -> bool {
-    write(slot, register::STATUS, 0);
-    write(slot, register::STATUS, 3);
-    for half in 0..2 {
-        write(slot, register::OFFERED_HALF, half);
-        write(slot, register::ACCEPTED_HALF, half);
-        write(slot, register::ACCEPTED, read(slot, register::OFFERED));
-    }
-    write(slot, register::STATUS, 11);
-    for queue in 0..3 {
-        write(slot, register::QUEUE, queue);
-        if read(slot, register::QUEUE_MAXIMUM) == 0 {
-            break;
-        }
-        write(slot, register::QUEUE_SIZE, 8);
-        write(slot, register::DESCRIPTORS_LOW, 0x1000 * (3 * queue + 1));
-        write(slot, register::AVAILABLE_LOW, 0x1000 * (3 * queue + 2));
-        write(slot, register::USED_LOW, 0x1000 * (3 * queue + 3));
-        write(slot, register::QUEUE_READY, 1);
-    }
-    write(slot, register::STATUS, 15);
-    read(slot, register::STATUS) == 15
+    let accepted = driver::offered(slot);
+    driver::set_up(slot, accepted, |queue| [1, 2, 3].map(|part| 0x1000 * (3 * queue + part)))
 }
 
 /// A device, with what keeps its other end alive.

@@ -5,9 +5,10 @@ use super::balloon::Balloon;
 use super::block::{Block, Disk};
 use super::console::{Console, Lines};
 use super::device::Device;
+use super::driver;
 use super::net::Net;
 use super::rng::Rng;
-use super::transport::{Service, Slot, register};
+use super::transport::{Service, Slot};
 use crate::memory::Memory;
 use machine::io::{Port, Tokens, WatchSet};
 use machine::memory::GuestPhys;
@@ -80,47 +81,13 @@ fn subjects(memory: &Memory) -> Vec<Subject> {
     devices.into_iter().map(subject).collect()
 }
 
-fn read(slot: &Slot, offset: u64) -> u32 {
-    let mut word = [0; 4];
-    slot.read(offset, &mut word);
-    u32::from_le_bytes(word)
+/// Where each queue is.
+fn places(queue: u32) -> [u32; 3] {
+    [0, 0x1000, 0x2000].map(|part| 0x1_0000 * (queue + 1) + part)
 }
 
-fn write(slot: &Slot, offset: u64, value: u32) {
-    slot.write(offset, &value.to_le_bytes());
-}
-
-/// Sets the device up as a driver does, with queues of eight entries at fixed places; whether it took them.
 fn set_up(slot: &Slot, accepted: u64) -> bool {
-    write(slot, register::STATUS, 0);
-    write(slot, register::STATUS, 3);
-    for half in 0..2 {
-        write(slot, register::ACCEPTED_HALF, half);
-        write(slot, register::ACCEPTED, (accepted >> (32 * half)) as u32);
-    }
-    write(slot, register::STATUS, 11);
-    for queue in 0..3 {
-        write(slot, register::QUEUE, queue);
-        if read(slot, register::QUEUE_MAXIMUM) == 0 {
-            break;
-        }
-        write(slot, register::QUEUE_SIZE, 8);
-        write(slot, register::DESCRIPTORS_LOW, 0x1_0000 * (queue + 1));
-        write(slot, register::AVAILABLE_LOW, 0x1_0000 * (queue + 1) + 0x1000);
-        write(slot, register::USED_LOW, 0x1_0000 * (queue + 1) + 0x2000);
-        write(slot, register::QUEUE_READY, 1);
-    }
-    write(slot, register::STATUS, 15);
-    read(slot, register::STATUS) == 15
-}
-
-/// What the device offers.
-fn offered(slot: &Slot) -> u64 {
-    let half = |which| {
-        write(slot, register::OFFERED_HALF, which);
-        u64::from(read(slot, register::OFFERED))
-    };
-    half(0) | half(1) << 32
+    driver::set_up(slot, accepted, places)
 }
 
 #[test]
@@ -132,7 +99,7 @@ fn whatever_a_driver_writes_its_device_is_there_after_a_reset() {
         let tokens = Tokens::of(0);
         let mut service = Service(slot.clone());
         service.watch(tokens, &mut watch).unwrap();
-        let features = offered(&slot);
+        let features = driver::offered(&slot);
         for round in 0..8000 {
             if round % 8 == 0 {
                 assert!(set_up(&slot, features), "{name} in round {round}");
@@ -167,7 +134,7 @@ fn a_device_that_was_reset_touches_no_memory() {
     for Subject { name, slot, _other_end } in subjects(&memory) {
         let mut watch = WatchSet::new().unwrap();
         let mut service = Service(slot.clone());
-        let features = offered(&slot);
+        let features = driver::offered(&slot);
         assert!(set_up(&slot, features), "{name}");
         slot.reset();
         let full = vec![0x55; MEMORY as usize];

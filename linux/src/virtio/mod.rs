@@ -5,6 +5,8 @@ pub mod balloon;
 pub mod block;
 pub mod console;
 pub mod device;
+#[cfg(any(test, feature = "driver"))]
+pub mod driver;
 #[cfg(test)]
 mod garbage;
 pub mod net;
