@@ -1,6 +1,7 @@
 //! `microvisor click`: the Click router of a running instance.
 
-use super::{Refusal, call, is_local, profile, unexpected};
+use super::handler::read;
+use super::{call, is_local, profile, unexpected};
 use crate::images::Config;
 use crate::node::instances;
 use crate::options::values;
@@ -50,19 +51,6 @@ pub enum ClickCommand {
         /// The Click file
         file: PathBuf,
     },
-}
-
-/// The value of a handler.
-pub fn read(name: &str, handler: &str) -> Result<String, Refusal> {
-    match call(name, &Request::Read { handler: handler.into() })? {
-        Response::Done { value } => Ok(value),
-        _ => Ok(String::new()),
-    }
-}
-
-/// Writes a handler of the instance that runs now.
-pub fn write(name: &str, handler: &str, value: &str) -> Result<(), Refusal> {
-    call(name, &Request::Write { handler: handler.into(), value: value.into() }).map(drop)
 }
 
 /// Names and modes of handlers.

@@ -2,6 +2,7 @@
 
 pub mod click;
 pub mod console;
+mod handler;
 pub mod inspect;
 pub mod profile;
 pub mod ps;

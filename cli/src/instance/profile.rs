@@ -1,6 +1,6 @@
 //! `microvisor click NAME profile`: packets and processor time of each element.
 
-use super::click::{read, write};
+use super::handler::{read, write};
 use crate::output::{self, Failure};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! `microvisor ps`: the instances of this host.
 
 use super::{call, up_words};
-use crate::local::directory::Record;
 use crate::local::list;
+use crate::local::record::Record;
 use crate::node::labels::{Selector, select};
 use crate::node::{context, instances};
 use crate::output::{self, Failure};

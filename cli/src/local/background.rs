@@ -4,10 +4,10 @@
 //! The instance belongs to the command until it has printed the name and said so. If the command is killed before, or
 //! cannot print, the process in the background ends the instance: nobody would know of it.
 
-use super::directory::Record;
 use super::foreground::pass_signals_on;
 use super::monitor::{Monitor, cannot_start};
 use super::outcome::{Event, Outcome, Output, lost};
+use super::record::Record;
 use crate::output::{self, Failure};
 use crate::process;
 use machine::timeline::Timeline;

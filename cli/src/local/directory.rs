@@ -1,40 +1,17 @@
 //! The run directory of an instance: made when it starts, locked by the process that supervises it, removed at its end.
 
 use super::list::{is_running, remove, sweep, unfinished_name};
+use super::record::{RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
 use crate::node::instances;
 use api::local::{LOCK, LOCK_MARKER, root};
 use machine::error::Error;
-use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// File that holds the [`Record`].
-pub const RECORD: &str = "instance.json";
-/// The record while it is written.
-pub const RECORD_DRAFT: &str = ".record";
-/// Control socket of the monitor.
-pub const SOCKET: &str = "control.sock";
 /// Longest path of a Unix socket that the kernel takes, bytes.
 const SOCKET_PATH_MAXIMUM: usize = 107;
-
-/// What is known of an instance beside what its monitor says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Record {
-    /// Name of the instance.
-    pub name: String,
-    /// Name of the image.
-    pub image: String,
-    /// Configuration file.
-    pub config: Option<String>,
-    /// TAPs, in the order of its net devices.
-    pub taps: Vec<String>,
-    /// Process of the monitor.
-    pub pid: u32,
-    /// When it was started, nanoseconds since 1970.
-    pub started_unix_ns: u64,
-}
 
 /// The run directory of an instance that this process supervises. Removed when dropped.
 #[derive(Debug)]
@@ -164,16 +141,6 @@ fn make_folder(root: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o755).create(root).map_err(|e| cannot_make(root, &e))
 }
 
-/// Refuses names that would leave the folder.
-pub fn check_name(name: &str) -> Result<(), Error> {
-    if api::instance::is_name(name) {
-        return Ok(());
-    }
-    Err(Error::Configuration(format!(
-        "{name:?} cannot name an instance: use letters, digits, - _ . (at most 63, a letter or digit first)"
-    )))
-}
-
 fn tidy(stem: &str) -> String {
     let tidy: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
@@ -184,14 +151,6 @@ fn tidy(stem: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_would_leave_the_folder_are_refused() {
-        for name in ["", ".", "..", "a/b", "../x", "-x", "a b", &"x".repeat(64)] {
-            assert!(check_name(name).is_err(), "{name}");
-        }
-        assert!(check_name("fw-1.a_b").is_ok());
-    }
 
     #[test]
     fn any_file_name_gives_a_name() {

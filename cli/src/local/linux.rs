@@ -1,7 +1,8 @@
 //! Checks the options of a Linux guest, and makes all that its monitor is given.
 
-use super::directory::{Record, RunDirectory};
+use super::directory::RunDirectory;
 use super::monitor::{Monitor, Sockets};
+use super::record::Record;
 use super::tap;
 use crate::options::RunOptions;
 use crate::options::values::Addresses;
@@ -64,7 +65,7 @@ pub fn prepare(o: &RunOptions, source: Source<'_>, begun: Tsc) -> Result<Monitor
     let understood = Tsc::now();
     linux::host::require_hardware()?;
     if o.config.is_some() {
-        return Err(Error::Configuration("--config: a Linux guest takes no configuration".into()));
+        return Err(Error::Configuration("--config: a Linux guest has no configuration".into()));
     }
     for tap in &o.tap {
         check_device(&format!("--tap {}", tap.name), &tap.guest, &tap.device)?;

@@ -1,6 +1,6 @@
 //! The instances that run without the node: found by their run directories, without a daemon.
 
-use super::directory::{RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
+use super::record::{RECORD, RECORD_DRAFT, Record, SOCKET, check_name};
 use api::local::{LOCK, open_lock, open_own_lock, root};
 use std::ffi::OsStr;
 use std::fs::{self, File};

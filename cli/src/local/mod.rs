@@ -5,19 +5,20 @@
 //! |---|---|
 //! | `prepare`, `linux` | checks the options and makes what a monitor needs |
 //! | `tap` | opens TAPs |
-//! | [`directory`], [`list`] | run directories: one instance's, and all of them |
+//! | `directory`, [`list`], [`record`] | run directories: one instance's, all of them, what is in them |
 //! | `monitor` | starts the monitor and reads its report |
 //! | `foreground`, `background` | supervise it, here or in a process of its own |
 //! | `outcome`, `symbols` | tell how it ended |
 
 mod background;
-pub mod directory;
+mod directory;
 mod foreground;
 mod linux;
 pub mod list;
 mod monitor;
 mod outcome;
 mod prepare;
+pub mod record;
 mod symbols;
 mod tap;
 

@@ -1,7 +1,8 @@
 //! A monitor process: its start, and its report until it ends.
 
-use super::directory::{Record, RunDirectory};
+use super::directory::RunDirectory;
 use super::outcome::{Outcome, in_words, lost};
+use super::record::Record;
 use crate::output::note;
 use crate::process;
 use machine::report::Report;

@@ -1,6 +1,6 @@
 //! What a run says: events in JSON for programs, and in words how it came out.
 
-use super::directory::Record;
+use super::record::Record;
 use super::symbols;
 use crate::options::TimelineForm;
 use crate::output::{self, Failure, bars, complain, note, of_monitor};

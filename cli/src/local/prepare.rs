@@ -1,7 +1,8 @@
 //! Checks the options of a run, and makes all that its monitor is given.
 
-use super::directory::{Record, RunDirectory};
+use super::directory::RunDirectory;
 use super::monitor::{Monitor, Sockets};
+use super::record::Record;
 use super::tap;
 use crate::images::{self, Config, Selection};
 use crate::options::RunOptions;
