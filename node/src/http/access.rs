@@ -121,7 +121,7 @@ async fn create(
         return Err(Problem::invalid(format!("{:?} cannot name a token", requested.name)));
     }
     if requested.expires_unix_ns.is_some_and(|at| at <= unix_ns()) {
-        return Err(Problem::invalid("expires_unix_ns: that is past"));
+        return Err(Problem::invalid("expires_unix_ns is in the past"));
     }
     let mut random = [0; 32];
     std::fs::File::open("/dev/urandom")

@@ -50,7 +50,7 @@ async fn import(
     request: Request,
 ) -> Result<Response, Problem> {
     let mut draft = node.images.draft()?;
-    let late = |_| Problem { status: 408, ..Problem::invalid("the image did not come in time") };
+    let late = |_| Problem { status: 408, ..Problem::invalid("the image did not arrive in time") };
     if how.url.is_none() {
         tokio::time::timeout(UPLOAD, receive(request, &mut draft)).await.map_err(late)??;
     }

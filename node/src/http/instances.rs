@@ -148,7 +148,7 @@ async fn create(
 async fn answered(node: &Node, key: &str, digest: &str) -> Result<Option<Response>, Problem> {
     let Some(known) = node.store.known_request(key)? else { return Ok(None) };
     if known.body != digest {
-        return Err(Problem::invalid("this idempotency key came with another request before"));
+        return Err(Problem::invalid("this idempotency key was used for another request"));
     }
     let id = known.instance.to_string();
     // The other request may have written the instance down and not taken it in yet.

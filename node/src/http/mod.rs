@@ -146,7 +146,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .merge(page::router())
         .fallback(|| async { Problem::absent("path", "that") })
         .method_not_allowed_fallback(|| async {
-            Problem { status: 405, ..Problem::invalid("this path does not know that method") }
+            Problem { status: 405, ..Problem::invalid("this path has no such method") }
         })
         .layer(axum::extract::DefaultBodyLimit::max(BODY))
         .layer(from_fn_with_state(node.clone(), access::admit))
@@ -218,7 +218,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let read = tokio::time::timeout(BODY_TIME, Json::<T>::from_request(request, state)).await;
-        let late = || Problem { status: 408, ..Problem::invalid("the body did not come in time") };
+        let late = || Problem { status: 408, ..Problem::invalid("the body did not arrive in time") };
         match read.map_err(|_| late())? {
             Ok(Json(value)) => Ok(Self(value)),
             Err(e) => Err(Problem { status: e.status().as_u16(), ..Problem::invalid(e.body_text()) }),

@@ -67,7 +67,7 @@ async fn console(
         .view
         .borrow()
         .pid
-        .ok_or_else(|| Problem::conflict("the instance does not run").hint("start it"))?;
+        .ok_or_else(|| Problem::conflict("the instance is not running").hint("start it"))?;
     let following = control::follow(&handle.socket, from).await?;
     let headers = [(OFFSET, following.offset.to_string()), (RUN, run.to_string())];
     let stream = futures_util::stream::unfold(following, |mut following| async {
@@ -97,7 +97,7 @@ struct Value {
 fn value(response: Response) -> Result<Json<Value>, Problem> {
     match response {
         Response::Done { value } => Ok(Json(Value { value })),
-        _ => Err(Problem::node("the monitor answered something else")),
+        _ => Err(Problem::node("the monitor sent an unexpected answer")),
     }
 }
 
@@ -182,6 +182,6 @@ async fn inspect(
             inspected["usage"] = serde_json::to_value(usage).unwrap_or_default();
             Ok(Json(inspected))
         }
-        _ => Err(Problem::node("the monitor answered something else")),
+        _ => Err(Problem::node("the monitor sent an unexpected answer")),
     }
 }

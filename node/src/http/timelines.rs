@@ -56,7 +56,7 @@ async fn add(
     let is_name = |text: &str| !text.is_empty() && text.len() <= NAME && !text.contains(char::is_control);
     for p in &phases {
         if !is_name(&p.source) || !is_name(&p.name) {
-            return Err(Problem::invalid(format!("a phase and its source have names of 1 to {NAME} bytes")));
+            return Err(Problem::invalid(format!("names of a phase and its source have 1 to {NAME} bytes")));
         }
         if p.end_unix_ns < p.start_unix_ns || p.end_unix_ns > i64::MAX as u64 {
             return Err(Problem::invalid(format!("{}: a phase ends after it began", p.name)));

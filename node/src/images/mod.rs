@@ -238,7 +238,7 @@ impl Images {
         }
         let (written, id, size) = draft.finish()?;
         if expected.is_some_and(|expected| !expected.eq_ignore_ascii_case(&id)) {
-            return Err(Problem::invalid(format!("its SHA-256 is {id}, not the one that was expected")));
+            return Err(Problem::invalid(format!("its SHA-256 is {id}, not the expected one")));
         }
         let path = self.folder.join(&id);
         let fresh = !path.exists();
@@ -271,7 +271,7 @@ impl Images {
     /// Forgets an imported image. Instances that run go on: their monitors have it open.
     pub fn remove(&self, name: &str) -> Result<(), Problem> {
         if self.built_in.contains_key(name) {
-            return Err(Problem::conflict(format!("{name} comes with MicroVisor and stays")));
+            return Err(Problem::conflict(format!("{name} is built in and cannot be removed")));
         }
         let Some((id, last)) = self.store.forget_image(name)? else {
             return Err(Problem::absent("image", name));

@@ -360,7 +360,7 @@ impl Actor {
     async fn reconfigure(&mut self, config: String) -> Result<(), Problem> {
         self.is_not_deleted()?;
         if self.run.is_none() {
-            return Err(Problem::conflict("the instance does not run").hint("start it"));
+            return Err(Problem::conflict("the instance is not running").hint("start it"));
         }
         let before = self.spec.config.replace(config);
         let desired = Desired { replaced_config: before.clone(), ..self.desired.clone() };

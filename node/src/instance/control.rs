@@ -19,7 +19,7 @@ fn failed(e: &CallError) -> Problem {
         CallError::Io(e)
             if [std::io::ErrorKind::NotFound, std::io::ErrorKind::ConnectionRefused].contains(&e.kind()) =>
         {
-            Problem::conflict("the instance does not run").hint("start it")
+            Problem::conflict("the instance is not running").hint("start it")
         }
         CallError::Ended => Problem::conflict("the instance ended before it answered"),
         e => Problem::failed(e.to_string()),

@@ -36,7 +36,7 @@ impl LinuxPlan {
             e.hint().map_or_else(|| problem.clone(), |hint| problem.clone().hint(hint))
         })?;
         if spec.config.is_some() {
-            return Err(Problem::invalid("a Linux guest takes no configuration").hint("leave config out"));
+            return Err(Problem::invalid("a Linux guest has no configuration").hint("leave config out"));
         }
         let vcpus = flavor.and_then(|f| f.vcpus).unwrap_or(bundle.description.cpus);
         bundle::check_size(memory_mib, vcpus).map_err(Problem::invalid)?;

@@ -58,10 +58,10 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
     };
     if let Some(demand) = spec.on_demand {
         if demand.idle_s == 0 {
-            return Err(Problem::invalid("an instance on demand is idle for at least a second"));
+            return Err(Problem::invalid("on_demand: idle_s is at least 1"));
         }
         if spec.devices.is_empty() {
-            return Err(Problem::invalid("no packet comes to an instance without a device"));
+            return Err(Problem::invalid("an instance on demand needs a device"));
         }
         for device in &spec.devices {
             if node.store.network(&device.network)?.point_to_point {

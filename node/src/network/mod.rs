@@ -154,7 +154,7 @@ pub fn check(network: &Network) -> Result<(), Problem> {
         )));
     }
     if let Some(subnet) = network.subnet.filter(|s| s.trunc() != *s) {
-        return Err(Problem::invalid(format!("{subnet} has bits of a host set"))
+        return Err(Problem::invalid(format!("{subnet} has host bits set"))
             .hint(format!("the subnet is {}", subnet.trunc())));
     }
     let outside = |address: Ipv4Addr| network.subnet.is_some_and(|s| !s.contains(&address));
@@ -175,14 +175,18 @@ pub fn check(network: &Network) -> Result<(), Problem> {
     match &network.uplink {
         Some(u) if u.interfaces.is_empty() => Err(Problem::invalid("an uplink has at least one interface")),
         Some(u) if u.interfaces.len() == 1 && u.mode.is_some() => {
-            Err(Problem::invalid("a mode is for an uplink of several interfaces"))
+            Err(Problem::invalid("mode is only for an uplink with several interfaces"))
         }
-        Some(u) if u.taken.is_some() => Err(Problem::invalid("what was taken over is the node's to say")),
+        Some(u) if u.taken.is_some() => {
+            Err(Problem::invalid("uplink.taken is set by the node, not by a request"))
+        }
         Some(u)
             if u.take_over
                 && (u.interfaces.len() > 1 || network.subnet.is_some() || network.gateway.is_some()) =>
         {
-            Err(Problem::invalid("one interface is taken over, which brings subnet and gateway"))
+            Err(Problem::invalid(
+                "take_over needs one interface, and no subnet or gateway: the interface has them",
+            ))
         }
         _ => Ok(()),
     }
@@ -230,7 +234,7 @@ pub fn allocate(
         },
     };
     if address.is_none() && (requested.prefix.is_some() || requested.gateway.is_some()) {
-        return Err(Problem::invalid("a prefix and a gateway go with an address"));
+        return Err(Problem::invalid("prefix and gateway need an address"));
     }
     if requested.prefix.is_some_and(|length| length > 32) {
         return Err(Problem::invalid("a prefix has at most 32 bits"));

@@ -162,7 +162,9 @@ impl SwitchSupervisor {
         while Client::connect(&self.socket()).is_err() {
             if process.is_over() || tokio::time::Instant::now() > deadline {
                 process.signal(libc::SIGKILL);
-                return Err(Problem::host("the switch does not start").hint(format!("see {}", log.display())));
+                return Err(
+                    Problem::host("the switch cannot be started").hint(format!("see {}", log.display()))
+                );
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -247,7 +249,7 @@ impl SwitchSupervisor {
     pub fn status(&self) -> Result<switch::control::Status, Problem> {
         match self.call(&Request::Show)? {
             Response::Status(status) => Ok(*status),
-            _ => Err(Problem::node("the switch answered something else")),
+            _ => Err(Problem::node("the switch sent an unexpected answer")),
         }
     }
 
@@ -266,7 +268,7 @@ impl SwitchSupervisor {
         // Held until the switch has it: no port is put or deleted between the snapshot and its use.
         let instances = self.instances();
         let Response::Config(now) = self.call(&Request::Config)? else {
-            return Err(Problem::node("the switch answered something else"));
+            return Err(Problem::node("the switch sent an unexpected answer"));
         };
         let mut config = Config { switch: now.switch, ..Config::default() };
         let networks = self.store.networks()?;

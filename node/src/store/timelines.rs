@@ -87,7 +87,7 @@ impl Store {
             return Err(Problem::conflict("the instance was never started").into());
         };
         if last.external.len() + phases.len() > EXTERNAL {
-            return Err(Problem::invalid(format!("at most {EXTERNAL} phases of others")).into());
+            return Err(Problem::invalid(format!("at most {EXTERNAL} external phases")).into());
         }
         let mut db = self.db();
         let t = db.transaction()?;

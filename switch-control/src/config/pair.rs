@@ -32,7 +32,7 @@ fn parse(text: &str) -> Result<IpNet, String> {
     let prefix =
         found.map_err(|_| format!("{text:?} is no IP address and no prefix, such as 10.0.0.0/24"))?;
     if prefix.trunc() != prefix {
-        return Err(format!("{text} has bits of a host set; the prefix is {}", prefix.trunc()));
+        return Err(format!("{text} has host bits set; the prefix is {}", prefix.trunc()));
     }
     Ok(prefix)
 }
