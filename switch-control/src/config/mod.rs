@@ -18,11 +18,11 @@ use std::path::PathBuf;
 /// Most links of a bond.
 pub const BOND_LINKS: usize = 16;
 
-/// Everything. What is left out has its default.
+/// The whole configuration. A key that is left out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Config {
-    /// What concerns all ports.
+    /// Settings for all ports.
     #[serde(skip_serializing_if = "is_default")]
     pub switch: Settings,
     /// Segments by name.
@@ -31,7 +31,7 @@ pub struct Config {
     /// Ports by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub ports: BTreeMap<String, PortConfig>,
-    /// Addresses that may be wanted before their port exists, by a name of choice.
+    /// Announced addresses, whose ports may not exist yet, by a name of choice.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub announced: BTreeMap<String, AnnouncedConfig>,
 }
@@ -44,31 +44,31 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Polling {
-    /// A port is polled for `poll-us` after its last packet.
+    /// Poll a port for `poll-us` after its last packet, then wait to be woken.
     Adaptive,
-    /// Ports are polled without end; each thread takes a whole CPU.
+    /// Poll all the time. Each thread takes a whole CPU.
     Always,
-    /// A port is never polled: its peer has to notify the switch.
+    /// Never poll: the peer has to notify the switch.
     Never,
 }
 
-/// What concerns all ports.
+/// Settings for all ports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Settings {
-    /// Threads of the data plane; fixed while the switch runs.
+    /// Number of threads of the data plane. Fixed while the switch runs.
     pub threads: usize,
-    /// The CPU of each thread, in order; those without one run anywhere. Fixed while the switch runs.
+    /// CPU of each thread, in order. A thread without one runs anywhere. Fixed while the switch runs.
     pub cpus: Vec<usize>,
     /// When threads sleep. Fixed while the switch runs.
     pub polling: Polling,
-    /// Adaptive polling: time that a port without packets is polled, microseconds.
+    /// Adaptive polling: how long an idle port is polled, microseconds.
     pub poll_us: u64,
-    /// Addresses that are learned in all.
+    /// Most learned addresses in all.
     pub addresses: usize,
-    /// Addresses that are learned at one port.
+    /// Most learned addresses of one port.
     pub addresses_per_port: u32,
-    /// Seconds until an address that is not seen is forgotten.
+    /// Seconds after which an unused address is forgotten.
     pub ageing_s: u32,
 }
 
@@ -86,61 +86,61 @@ impl Default for Settings {
     }
 }
 
-/// What is in a segment can reach each other, and nothing else.
+/// A broadcast domain: its ports reach each other and no others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct SegmentConfig {
-    /// It joins exactly two ports: no addresses are learned, everything passes, tags and link protocols included.
+    /// Whether it joins exactly two ports. Everything passes, tags and link protocols included, and nothing is learned.
     #[serde(skip_serializing_if = "is_default")]
     pub point_to_point: bool,
-    /// ARP requests and neighbour solicitations for addresses of ports and announced ones are answered by the switch.
+    /// Whether the switch answers ARP and neighbour solicitations for addresses of ports and announced addresses.
     #[serde(skip_serializing_if = "is_default")]
     pub answer_neighbours: bool,
-    /// Packets a second that each port may send to everyone or to unknown addresses; 0 for no limit.
+    /// Packets a second that each port may send to everyone, to a group or to an unknown address; 0: no limit.
     #[serde(skip_serializing_if = "is_default")]
     pub flood_limit: u64,
 }
 
-/// A port.
+/// Configuration of a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PortConfig {
-    /// What is behind it.
+    /// The device behind the port.
     pub device: DeviceConfig,
-    /// The segment of packets without a tag.
+    /// Segment of untagged packets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<String>,
-    /// The segments of its VLANs, by VLAN number (1 to 4094).
+    /// Segments by VLAN id (1 to 4094).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trunk: BTreeMap<Vlan, String>,
-    /// Its peer's Ethernet address: fixed to the port.
+    /// Ethernet address of the peer, a static entry of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
-    /// Its peer's IP addresses: answered for where the segment says so.
+    /// IP addresses of the peer, for anti-spoofing and for answers to neighbours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
-    /// Whether packets from other addresses than `mac`, `addresses` and `allowed_address_pairs` are dropped.
+    /// Whether to drop packets from addresses other than `mac`, `addresses` and `allowed_address_pairs`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub anti_spoofing: bool,
-    /// What it may send from besides: with `anti_spoofing`.
+    /// Further addresses that the peer may send from, with `anti_spoofing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_address_pairs: Vec<AddressPair>,
     /// Largest packet without its Ethernet header, bytes.
     #[serde(default = "mtu", skip_serializing_if = "is_mtu")]
     pub mtu: u16,
-    /// Whether checksums and segmentation may be left to the other side.
+    /// Whether to offload checksums and segmentation to the other side.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub offload: bool,
-    /// Rate limit on what comes in from the peer: it is made to wait.
+    /// Rate limit for packets from the peer. The peer has to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_in: Option<RateLimit>,
-    /// Rate limit on what goes out to the peer: what is more is dropped.
+    /// Rate limit for packets to the peer. The rest is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_out: Option<RateLimit>,
-    /// The port that gets a copy of all its packets.
+    /// Name of the port that gets a copy of every packet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
-    /// The thread that serves it; chosen if left out.
+    /// Number of the thread that serves the port. Left out: the switch chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<usize>,
 }
@@ -158,7 +158,7 @@ fn yes() -> bool {
     true
 }
 
-/// A VLAN number; TOML keys are text.
+/// A VLAN id, 1 to 4094; TOML keys are text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Vlan(pub u16);
@@ -190,26 +190,26 @@ pub struct RateLimit {
     /// Thousands of packets a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kpps: Option<f64>,
-    /// Kilobytes that may pass at once; left out: what passes in 10 ms, at least 128.
+    /// Burst, kilobytes. Left out: what passes in 10 ms, at least 128.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst_kb: Option<u64>,
 }
 
-/// What is behind a port.
+/// The device behind a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum DeviceConfig {
     /// A guest, or any other vhost-user front end.
     VhostUser {
-        /// Socket.
+        /// Path of the socket.
         path: PathBuf,
-        /// Connect to the socket, which the front end makes, instead of making it.
+        /// Whether to connect to the socket, which the front end makes, instead of listening.
         #[serde(default, skip_serializing_if = "is_default")]
         client: bool,
     },
-    /// A TAP device, made if absent: the host, or a namespace.
+    /// A TAP device on the host or in a namespace, made if absent.
     Tap {
-        /// Its name.
+        /// Name of the TAP.
         name: String,
         /// Namespace: a name under /run/netns or a path.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,7 +217,7 @@ pub enum DeviceConfig {
     },
     /// A network interface, by packet sockets: any driver.
     Packet {
-        /// Its name.
+        /// Name of the interface.
         interface: String,
         /// Namespace: a name under /run/netns or a path.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,50 +225,50 @@ pub enum DeviceConfig {
     },
     /// A network interface, by AF_XDP sockets: small packets fast, no offloads.
     Xdp {
-        /// Its name.
+        /// Name of the interface.
         interface: String,
         /// Namespace: a name under /run/netns or a path.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         netns: Option<String>,
-        /// Queue of the interface.
+        /// Number of the interface's queue.
         #[serde(default, skip_serializing_if = "is_default")]
         queue: u32,
     },
     /// Files in pcap format.
     Pcap {
-        /// Packets that come in, once, as fast as they are taken.
+        /// File whose packets come in, once, as fast as they are accepted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         read: Option<PathBuf>,
-        /// Where packets go out to.
+        /// File that outgoing packets are written to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         write: Option<PathBuf>,
     },
-    /// Other ports as one.
+    /// Several ports as one.
     Bond(BondConfig),
 }
 
-/// Other ports as one.
+/// Several ports as one: links that carry traffic together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BondConfig {
-    /// The ports; they are in no segment themselves.
+    /// Names of the ports. They are in no segment themselves.
     pub links: Vec<String>,
-    /// How they work together.
+    /// How the links work together.
     pub mode: BondMode,
-    /// What flows are spread by.
+    /// What the hash over flows covers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hash: BondHash,
-    /// 802.3ad: how often the other side shall speak: every second (and be missed after 3), or every 30 (and 90).
+    /// 802.3ad: how often the partner shall send: every second (timeout 3 s), or every 30 s (timeout 90 s).
     #[serde(default, skip_serializing_if = "is_default")]
     pub lacp_rate: LacpRate,
-    /// Active-backup: the link that is used while it is up. Left out: the first that came up, for as long as it is up.
+    /// Active-backup: the link that is used whenever it is up. Left out: the first that came up, while it stays up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
-    /// Links that must be able to carry packets; with fewer, the bond is down.
+    /// Fewest usable links. With fewer, the bond is down.
     #[serde(default = "min_links", skip_serializing_if = "is_min_links")]
     pub min_links: usize,
-    /// 802.3ad: the system identifier. Left out: one made from the machine's identifier and the bond's devices, the same
-    /// after a restart.
+    /// 802.3ad: the system identifier. Left out: made from the machine id, the bond's name and its first device, so that
+    /// it is the same after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_id: Option<Mac>,
     /// 802.3ad: the system priority; smaller is higher.
@@ -280,7 +280,7 @@ pub struct BondConfig {
 }
 
 impl BondConfig {
-    /// A bond with the default of everything else.
+    /// A bond of these links with defaults for everything else.
     pub fn new(links: Vec<String>, mode: BondMode) -> Self {
         Self {
             links,
@@ -318,18 +318,18 @@ fn is_system_priority(value: &u16) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BondMode {
-    /// One carries everything, the others wait.
+    /// One link carries all packets; the others are backups.
     ActiveBackup,
-    /// Flows are spread over all that are up.
+    /// Flows are spread over all links that are up.
     BalanceXor,
-    /// All carry everything.
+    /// Every link carries every packet.
     Broadcast,
-    /// Flows are spread over those that the other side agrees on, by LACP (IEEE 802.1AX).
+    /// Flows are spread over the links that both sides agree on, by LACP (IEEE 802.1AX-2020, 6.4).
     #[serde(rename = "802.3ad")]
     Lacp,
 }
 
-/// What flows are spread by.
+/// What the hash over flows covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BondHash {
     /// Ethernet and IP addresses.
@@ -341,7 +341,7 @@ pub enum BondHash {
     Layer34,
 }
 
-/// How often LACP speaks.
+/// How often the partner shall send LACP messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LacpRate {
@@ -356,17 +356,17 @@ pub enum LacpRate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AnnouncedConfig {
-    /// Segment.
+    /// Name of the segment.
     pub segment: String,
-    /// Ethernet address.
+    /// The Ethernet address.
     pub mac: Mac,
-    /// IP addresses, answered for.
+    /// IP addresses that the switch answers for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
-    /// Most packets that wait for it.
+    /// Most packets that are held.
     #[serde(default = "packets")]
     pub packets: usize,
-    /// Longest that they wait, milliseconds.
+    /// Longest time that packets are held, milliseconds.
     #[serde(default = "time_ms")]
     pub time_ms: u64,
 }

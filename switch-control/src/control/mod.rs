@@ -17,52 +17,52 @@ pub const LINE_MAXIMUM: usize = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// How is everything? [`Status`].
+    /// The state of the switch and its ports. Answer: [`Response::Status`].
     Show,
-    /// What is configured? [`Config`].
+    /// The configuration in force. Answer: [`Response::Config`].
     Config,
-    /// Be like this from now on, all at once or not at all. [`Diff`].
+    /// Replaces the configuration, as a whole or not at all. Answer: [`Response::Changed`].
     Apply {
-        /// All of it.
+        /// The whole new configuration.
         config: Box<Config>,
-        /// Only say what would change.
+        /// Answer with the changes, and make none.
         #[serde(default)]
         dry_run: bool,
     },
-    /// One port more, or another by this name. [`Diff`].
+    /// Adds a port, or replaces the one of this name. Answer: [`Response::Changed`].
     PutPort {
-        /// Its name.
+        /// Name of the port.
         name: String,
-        /// The port.
+        /// Configuration of the port.
         port: Box<PortConfig>,
     },
-    /// One port less. [`Diff`].
+    /// Removes a port. Answer: [`Response::Changed`].
     DeletePort {
-        /// Its name.
+        /// Name of the port.
         name: String,
     },
-    /// An address that may be wanted before its port exists. [`Diff`].
+    /// Announces an address whose port may not exist yet. Answer: [`Response::Changed`].
     Announce {
-        /// A name of choice.
+        /// A name for the announcement.
         name: String,
-        /// The address.
+        /// The address, and how long packets for it are held.
         announced: AnnouncedConfig,
     },
-    /// An announced address less. [`Diff`].
+    /// Withdraws an announced address. Answer: [`Response::Changed`].
     Withdraw {
-        /// Its name.
+        /// Name of the announcement.
         name: String,
     },
-    /// Which addresses are where? [`Response::Addresses`].
+    /// The forwarding database. Answer: [`Response::Addresses`].
     Addresses,
     /// Copies of a port's packets, as pcapng, until the connection is closed.
     Capture {
-        /// Its name.
+        /// Name of the port.
         port: String,
-        /// Bytes of each packet.
+        /// Most bytes of each packet.
         snap: usize,
     },
-    /// What happens, until the connection is closed.
+    /// Events, until the connection is closed.
     Events,
 }
 
@@ -74,18 +74,18 @@ pub enum Response {
     Status(Box<Status>),
     /// To [`Request::Config`].
     Config(Box<Config>),
-    /// To what changes something.
+    /// To a change: what it has changed, or would change.
     Changed(Diff),
     /// To [`Request::Addresses`].
     Addresses {
-        /// The table.
+        /// Entries of the forwarding database.
         addresses: Vec<Address>,
     },
     /// To [`Request::Capture`] and [`Request::Events`]: what was asked for follows.
     Follows,
-    /// Not done.
+    /// The request was refused and nothing was changed.
     Refused {
-        /// Why.
+        /// The reason.
         message: String,
     },
 }
@@ -96,124 +96,124 @@ pub enum Response {
 pub enum Event {
     /// A port's link came up or went down.
     Link {
-        /// Port.
+        /// Name of the port.
         port: String,
-        /// Whether it is up now.
+        /// Whether the link is up now.
         up: bool,
     },
     /// A port's device failed and was opened again.
     Restored {
-        /// Its name.
+        /// Name of the port.
         port: String,
     },
     /// A port's peer was dropped, or its device failed.
     Dropped {
-        /// Port.
+        /// Name of the port.
         port: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// There is a packet or a question for an announced address.
+    /// A packet for an announced address arrived, or a neighbour asked for it.
     Wanted {
-        /// Its name.
+        /// Name of the announcement.
         announced: String,
     },
     /// A bond's links changed.
     Bond {
-        /// Bond.
+        /// Name of the bond's port.
         port: String,
-        /// Links that packets go out by.
+        /// Names of the links that carry outgoing packets.
         active: Vec<String>,
     },
 }
 
-/// How everything is.
+/// State of the switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// Version of the program.
     pub version: String,
-    /// Its process.
+    /// Process id of the switch.
     pub pid: u32,
     /// Seconds since it was started.
     pub up_s: u64,
-    /// Its ports.
+    /// All ports, by name.
     pub ports: Vec<PortStatus>,
-    /// How many packets wait for announced addresses.
+    /// Packets that wait for announced addresses.
     pub held: Vec<Held>,
 }
 
-/// Packets that wait.
+/// Packets that wait for one announced address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The announced address's name.
+    /// Name of the announcement.
     pub announced: String,
-    /// How many.
+    /// Number of packets.
     pub packets: usize,
 }
 
-/// A port.
+/// State of a port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PortStatus {
-    /// Its name.
+    /// Name of the port.
     pub name: String,
-    /// What is behind it: `vhost-user`, `tap`, `packet`, `xdp`, `pcap`, `bond`.
+    /// Kind of device: `vhost-user`, `tap`, `packet`, `xdp`, `pcap`, `bond`.
     pub kind: String,
-    /// Which one.
+    /// The device in words: socket, interface, files, or the links of a bond.
     pub device: String,
-    /// The thread that serves it; none for a bond.
+    /// Number of the thread that serves the port; none for a bond.
     pub thread: Option<usize>,
-    /// Whether packets can come and go.
+    /// Whether the port can receive and send packets.
     pub up: bool,
-    /// Segment of packets without tag.
+    /// Segment of untagged packets.
     pub segment: Option<String>,
-    /// Segments by VLAN.
+    /// VLAN ids with their segments.
     pub trunk: Vec<(u16, String)>,
-    /// The bond that it is a link of.
+    /// Name of the bond that this port is a link of.
     pub link_of: Option<String>,
-    /// Why its last peer was dropped.
+    /// Why the last peer or device was dropped.
     pub last_error: Option<String>,
-    /// Numbers.
+    /// Packets, bytes and drops.
     pub counters: Counters,
-    /// A bond's links.
+    /// State of the links, if the port is a bond.
     pub bond: Option<BondStatus>,
 }
 
-/// A bond.
+/// State of a bond.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct BondStatus {
-    /// How its links work together.
+    /// The mode of the bond.
     pub mode: crate::config::BondMode,
-    /// The links.
+    /// State of each link.
     pub links: Vec<LinkStatus>,
 }
 
-/// A link of a bond.
+/// State of a link of a bond.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinkStatus {
-    /// Port.
+    /// Name of the link's port.
     pub port: String,
-    /// Carrier.
+    /// Whether there is carrier.
     pub up: bool,
-    /// Whether packets go out by it.
+    /// Whether the link carries outgoing packets.
     pub active: bool,
-    /// LACP's view.
+    /// LACP's state of the link (mode 802.3ad).
     pub lacp: Option<crate::lacp::LinkSnapshot>,
 }
 
-/// An address in the table.
+/// An entry of the forwarding database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Address {
-    /// Segment.
+    /// Name of the segment.
     pub segment: String,
-    /// Ethernet address.
+    /// The Ethernet address.
     pub mac: Mac,
-    /// Port that it is behind.
+    /// Name of the port that the address is behind.
     pub port: String,
-    /// Seconds since it was last seen; none if it is fixed.
+    /// Seconds since a packet came from it; none for a static entry.
     pub age_s: Option<u32>,
 }
