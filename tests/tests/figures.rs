@@ -116,26 +116,34 @@ fn a_figure_is_numbers_and_pictures_and_leaves_nothing() {
     assert_eq!(compare(&slower.0, &out.0).status, 0);
 }
 
-#[test]
-fn ctrl_c_takes_everything_down() {
+/// Ctrl-C in the middle of the turn whose announcement has these words.
+fn ctrl_c_takes_everything_down(moment: &str) {
     let out = Folder::new();
-    for moment in ["Guest, TAP in the monitor", "Guest, switch, polling"] {
-        let mut child = start(&mut bench(&["fig09", "fig08", "fig05", "--quick", "--rounds", "1"], &out));
-        let pid = child.id();
-        let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut line = String::new();
-        while !line.contains(moment) {
-            line.clear();
-            assert!(said.read_line(&mut line).is_ok_and(|n| n > 0), "{moment} is not said");
-        }
-        // In the middle of its turn: something is there to be taken down.
-        eventually("something is made", || !left(pid).is_empty());
-        std::thread::sleep(Duration::from_millis(400));
-        signal(pid, "INT");
-        let outcome = finish_within(child, TIMEOUT);
-        assert_eq!(outcome.status, 130, "{outcome:?}");
-        eventually("nothing is left", || left(pid).is_empty());
+    let mut child = start(&mut bench(&["fig09", "fig08", "fig05", "--quick", "--rounds", "1"], &out));
+    let pid = child.id();
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains(moment) {
+        line.clear();
+        assert!(said.read_line(&mut line).is_ok_and(|n| n > 0), "{moment} is not said");
     }
+    // In the middle of its turn: something is there to be taken down.
+    eventually("something is made", || !left(pid).is_empty());
+    std::thread::sleep(Duration::from_millis(400));
+    signal(pid, "INT");
+    let outcome = finish_within(child, TIMEOUT);
+    assert_eq!(outcome.status, 130, "{outcome:?}");
+    eventually("nothing is left", || left(pid).is_empty());
+}
+
+#[test]
+fn ctrl_c_takes_a_guest_and_its_tap_down() {
+    ctrl_c_takes_everything_down("Guest, TAP in the monitor");
+}
+
+#[test]
+fn ctrl_c_takes_a_guest_and_the_switch_down() {
+    ctrl_c_takes_everything_down("Guest, switch, polling");
 }
 
 #[test]
