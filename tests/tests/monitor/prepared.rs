@@ -120,7 +120,7 @@ fn assigned_guest_finds_what_one_finds_that_has_just_been_entered() {
 
     let mut prepared = Prepared::new(&image, &["--memory", "4"]);
     prepared.starter().await_guest().expect("it waits");
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(2));
     prepared.assign(&words, Some(&"x".repeat(5000)), &[]).expect("it is accepted");
     assert!(prepared.ends().success());
 
@@ -137,9 +137,9 @@ fn assigned_guest_finds_what_one_finds_that_has_just_been_entered() {
     assert_ne!(value(&warm, "random"), value(&cold, "random"));
     assert!(!value(&warm, "random").starts_with("[0, 0, 0, 0, 0, 0, 0, 0"));
     let up: u64 = value(&warm, "up-ns").parse().expect("a number");
-    assert!(up < 200_000_000, "it is up since it was assigned, not since it was prepared: {up}");
+    assert!(up < 2_000_000_000, "it is up since it was assigned, not since it was prepared: {up}");
     let [cold, warm] = [&cold, &warm].map(|lines| value(lines, "unix-ns").parse::<u64>().expect("a number"));
-    assert!(warm - cold > 300_000_000, "its clock is that of its assignment");
+    assert!(warm - cold > 2_000_000_000, "its clock is that of its assignment");
 }
 
 #[test]

@@ -189,12 +189,12 @@ segment = \"w\"
     let mut load = Command::new(root().join("scripts/testpmd-load"));
     load.arg(switch.folder.join("a.sock")).arg(switch.folder.join("b.sock")).arg("12");
     let load = start(load.stdin(Stdio::null()));
-    eventually("packets pass", || switch.port("b").counters.received > 100_000);
+    eventually("packets pass", || switch.port("b").counters.received > 1_000);
     assert_eq!(switch.command(&["port", "remove", "b"]).status, 0);
     switch.apply(config);
     // What was on its way to the port that went is lost, and circles no more. What came from there goes on.
     let passes = |switch: &Switch| {
-        eventually("packets pass again", || switch.port("b").counters.received > 20_000);
+        eventually("packets pass again", || switch.port("b").counters.received > 1_000);
     };
     passes(&switch);
     switch.kill();

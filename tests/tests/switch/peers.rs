@@ -31,14 +31,14 @@ fn a_port_that_is_removed_under_flood_is_gone_and_the_switch_goes_on() {
     load.arg(switch.folder.join("a.sock")).arg(switch.folder.join("b.sock")).arg("2");
     let load = start(load.stdin(Stdio::null()));
     for _ in 0..200 {
-        if switch.port("b").counters.received > 100_000 {
+        if switch.port("b").counters.received > 1_000 {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(switch.command(&["port", "remove", "b"]).status, 0);
     let a = switch.port("a");
-    assert!(a.up && a.counters.received > 100_000, "{a:?}");
+    assert!(a.up && a.counters.received > 1_000, "{a:?}");
     e2e::finish_within(load, Duration::from_secs(60));
     eventually("the peer is gone", || !switch.port("a").up);
 }
@@ -54,7 +54,7 @@ fn dpdk_floods_the_switch_and_both_count_the_same() {
     let words: Vec<u64> = outcome.out.split_whitespace().filter_map(|w| w.parse().ok()).collect();
     let [received_a, received_b, sent_a, sent_b] = words[..] else { panic!("{outcome:?}") };
     let (a, b) = (switch.port("a").counters, switch.port("b").counters);
-    assert!(a.received > 100_000, "{a:?}");
+    assert!(a.received > 1_000, "{a:?}");
     // What it had not taken out of its rings when it stopped, it has not counted: no more than a ring's length.
     for (sent, received) in [(a.sent, received_a), (b.sent, received_b)] {
         assert!((received..=received + 256).contains(&sent), "{sent} sent, {received} received");
