@@ -51,7 +51,7 @@ fn tables() -> Tables {
     Tables {
         ports,
         segments: vec![segment("a", &[(0, 0), (1, 0), (3, 5), (4, 0)]), segment("b", &[(2, 0), (3, 7)])],
-        fixed: vec![(SegmentId(0), OWN, PortId(BOUND as u16))],
+        fixed: [((SegmentId(0), OWN), PortId(BOUND as u16))].into(),
         addresses: 64,
         learn_limit: LEARNED,
         ageing: 300,
