@@ -1,61 +1,12 @@
 //! ClickOS in front of real hosts: each example with real packets.
 
+use crate::function::Function;
 use e2e::net::Namespace;
-use e2e::{Outcome, RunFolder, eventually, run, unique};
+use e2e::{RunFolder, eventually, run, unique};
 use machine::status;
 use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// A running instance with a namespace at each of its devices.
-struct Function {
-    folder: RunFolder,
-    sides: Vec<Namespace>,
-}
-
-impl Function {
-    /// Starts an example; device *i* has 10.(i+1).0.1/24, its namespace .2.
-    fn new(example: &str, sides: usize, options: &[&str]) -> Self {
-        let folder = RunFolder::new();
-        let sides: Vec<Namespace> = (0..sides).map(|_| Namespace::new()).collect();
-        let mut arguments: Vec<String> =
-            ["run", &format!("examples/{example}.click"), "--name", "nf", "--detach"]
-                .map(str::to_owned)
-                .into();
-        for (i, side) in sides.iter().enumerate() {
-            let n = i + 1;
-            let tap = unique("t");
-            arguments.extend([
-                "--tap".into(),
-                format!("{tap},netns={},address=10.{n}.0.2/24,guest=10.{n}.0.1/24", side.name),
-            ]);
-        }
-        arguments.extend(options.iter().map(|o| (*o).to_owned()));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let outcome = folder.run(&arguments);
-        assert_eq!(outcome.status, 0, "{outcome:?}");
-        Self { folder, sides }
-    }
-
-    fn click(&self, arguments: &[&str]) -> Outcome {
-        self.folder.run(&[&["click", "nf"], arguments].concat())
-    }
-
-    #[track_caller]
-    fn read(&self, handler: &str) -> u64 {
-        let outcome = self.click(&["read", handler]);
-        outcome.out.trim().parse().unwrap_or_else(|_| panic!("{handler}: {outcome:?}"))
-    }
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        self.folder.run(&["stop", "nf"]);
-        if !std::thread::panicking() {
-            self.folder.is_empty_soon();
-        }
-    }
-}
 
 fn echoes(socket: &UdpSocket, to: &str) -> bool {
     let mut buffer = [0; 2000];
@@ -70,10 +21,10 @@ fn firewall_passes_dns_and_drops_the_rest() {
     let socket = f.sides[0].udp("10.1.0.2:0");
     assert!(echoes(&socket, "10.1.0.1:53"));
     assert!(!echoes(&socket, "10.1.0.1:5060"));
-    assert_eq!((f.read("passed.count"), f.read("ping.count")), (1, 5));
-    assert!(f.read("dropped.count") >= 1);
+    assert_eq!((f.count("passed.count"), f.count("ping.count")), (1, 5));
+    assert!(f.count("dropped.count") >= 1);
     f.click(&["write", "passed.reset"]).ends(0, "");
-    assert_eq!(f.read("passed.count"), 0);
+    assert_eq!(f.count("passed.count"), 0);
     f.click(&["read", "nothing.count"]).ends(status::CONFIGURATION_REFUSED, "nothing");
     f.click(&["write", "passed.count", "7"]).ends(status::CONFIGURATION_REFUSED, "");
 }
@@ -99,7 +50,7 @@ fn mirror_sends_back_what_it_gets() {
         let (n, from) = socket.recv_from(&mut buffer).expect("it comes back");
         assert_eq!((&buffer[..n], from.port()), (&sent[..], 7777));
     }
-    assert_eq!(f.read("mirrored.count"), 5);
+    assert_eq!(f.count("mirrored.count"), 5);
 }
 
 #[test]
@@ -146,7 +97,7 @@ fn no_packet_is_lost_while_configurations_are_swapped() {
         load.join().expect("no panic")
     });
     assert!(sent > 100 && came == sent, "{came} of {sent} came back");
-    assert_eq!(f.read("mirrored.count"), u64::from(sent) + 1);
+    assert_eq!(f.count("mirrored.count"), u64::from(sent) + 1);
 }
 
 #[test]
@@ -177,7 +128,7 @@ fn router_routes_between_two_networks() {
     assert!(left.pings("10.1.0.1", 2), "the router answers for its own address");
     assert!(left.pings("10.2.0.1", 2), "and for that of its other side");
     assert!(left.pings("10.2.0.2", 3), "and forwards");
-    assert!(f.read("forwarded0.count") >= 3 && f.read("forwarded1.count") >= 3);
+    assert!(f.count("forwarded0.count") >= 3 && f.count("forwarded1.count") >= 3);
 
     let server = right.udp("10.2.0.2:4000");
     let client = left.udp("10.1.0.2:0");
@@ -192,7 +143,7 @@ fn router_routes_between_two_networks() {
     assert!(outcome.out.contains("Time to live exceeded"), "{outcome:?}");
     let nowhere = run(&mut left.command(&["ping", "-n", "-c", "1", "-W", "2", "203.0.113.9"]));
     assert!(nowhere.out.contains("Net Unreachable"), "{nowhere:?}");
-    assert_eq!(f.read("unknown.count"), 1);
+    assert_eq!(f.count("unknown.count"), 1);
 }
 
 #[test]
@@ -258,9 +209,9 @@ fn names_scripts_and_proxies_work_in_a_guest() {
         assert!(echoes(&socket, "10.1.0.1:5060"));
     }
     assert!(!echoes(&socket, "10.1.0.1:53"));
-    assert_eq!((f.read("small.count"), f.read("large.count")), (2, 2));
-    assert_eq!(f.read("sum.count"), 4);
-    assert_eq!(f.read("HandlerProxy@1.small.count"), 2);
+    assert_eq!((f.count("small.count"), f.count("large.count")), (2, 2));
+    assert_eq!(f.count("sum.count"), 4);
+    assert_eq!(f.count("HandlerProxy@1.small.count"), 2);
 }
 
 #[test]

@@ -1,69 +1,14 @@
 //! The examples of network functions in guests, each between real hosts; `clickos.rs` has the firewall, the router and the
 //! mirror.
 
+use crate::function::Function;
+use e2e::eventually;
 use e2e::net::Namespace;
-use e2e::{RunFolder, eventually, unique};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::UdpSocket;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
-
-/// A running example: a namespace at each of its devices.
-struct Function {
-    folder: RunFolder,
-    sides: Vec<Namespace>,
-    taps: Vec<String>,
-}
-
-impl Function {
-    /// Starts an example; device *i* has 10.(i+1).0.1/24, its namespace .2 and a route to everywhere by it.
-    fn new(example: &str, sides: usize, options: &[&str]) -> Self {
-        let folder = RunFolder::new();
-        let sides: Vec<Namespace> = (0..sides).map(|_| Namespace::new()).collect();
-        let mut arguments: Vec<String> =
-            ["run", &format!("examples/{example}.click"), "--name", "nf", "--detach"]
-                .map(str::to_owned)
-                .into();
-        let mut taps = Vec::new();
-        for (i, side) in sides.iter().enumerate() {
-            let (n, tap) = (i + 1, unique("t"));
-            arguments.push("--tap".into());
-            arguments.push(format!("{tap},netns={},address=10.{n}.0.2/24,guest=10.{n}.0.1/24", side.name));
-            taps.push(tap);
-        }
-        arguments.extend(options.iter().flat_map(|o| ["--set".to_owned(), (*o).to_owned()]));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let outcome = folder.run(&arguments);
-        assert_eq!(outcome.status, 0, "{outcome:?}");
-        for (i, side) in sides.iter().enumerate() {
-            side.ip(&["route", "add", "default", "via", &format!("10.{}.0.1", i + 1)]);
-        }
-        Self { folder, sides, taps }
-    }
-
-    #[track_caller]
-    fn read(&self, handler: &str) -> String {
-        let outcome = self.folder.run(&["click", "nf", "read", handler]);
-        assert_eq!(outcome.status, 0, "{outcome:?}");
-        outcome.out.trim().to_owned()
-    }
-
-    #[track_caller]
-    fn write(&self, handler: &str, value: &str) {
-        let outcome = self.folder.run(&["click", "nf", "write", handler, value]);
-        assert_eq!(outcome.status, 0, "{outcome:?}");
-    }
-}
-
-impl Drop for Function {
-    fn drop(&mut self) {
-        self.folder.run(&["stop", "nf"]);
-        if !std::thread::panicking() {
-            self.folder.is_empty_soon();
-        }
-    }
-}
 
 /// Sends a text and waits for it; where it came from. Nothing comes: `None`.
 fn carried(from: &UdpSocket, to: &str, server: &UdpSocket) -> Option<std::net::SocketAddr> {
@@ -84,7 +29,7 @@ fn answered(server: &UdpSocket, to: std::net::SocketAddr, client: &UdpSocket) ->
 
 #[test]
 fn stateful_firewall_lets_nobody_begin_outside() {
-    let f = Function::new("stateful", 2, &[]);
+    let f = Function::routed("stateful", 2, &[]);
     let (client, server) = (f.sides[0].udp("10.1.0.2:4000"), f.sides[1].udp("10.2.0.2:53"));
     assert!(carried(&server, "10.1.0.2:4000", &client).is_none(), "outside begins nothing");
     let peer = carried(&client, "10.2.0.2:53", &server).expect("inside may begin");
@@ -97,7 +42,7 @@ fn stateful_firewall_lets_nobody_begin_outside() {
 
 #[test]
 fn carrier_grade_nat_hides_its_customers() {
-    let f = Function::new("cgnat", 2, &[]);
+    let f = Function::routed("cgnat", 2, &[]);
     f.sides[1].ip(&["route", "del", "default"]);
     let (client, server) = (f.sides[0].udp("10.1.0.2:4000"), f.sides[1].udp("10.2.0.2:53"));
     let peer = carried(&client, "10.2.0.2:53", &server).expect("it goes out");
@@ -111,7 +56,7 @@ fn carrier_grade_nat_hides_its_customers() {
 
 #[test]
 fn load_balancer_spreads_and_heeds_health() {
-    let f = Function::new("balancer", 2, &["PORT=53", "BY=robin"]);
+    let f = Function::routed("balancer", 2, &["PORT=53", "BY=robin"]);
     f.sides[1].ip(&["address", "add", "10.2.0.3/24", "dev", &f.taps[1]]);
     let servers = [f.sides[1].udp("10.2.0.2:53"), f.sides[1].udp("10.2.0.3:53")];
     let serve = |client: &UdpSocket| {
@@ -141,7 +86,7 @@ fn load_balancer_spreads_and_heeds_health() {
 
 #[test]
 fn rate_limiter_keeps_its_rate() {
-    let f = Function::new("ratelimit", 2, &["RATE=4Mbps"]);
+    let f = Function::routed("ratelimit", 2, &["RATE=4Mbps"]);
     let (client, server) = (f.sides[0].udp("10.1.0.2:0"), f.sides[1].udp("10.2.0.2:4000"));
     assert!(f.sides[0].pings("10.2.0.2", 2));
     let begun = Instant::now();
@@ -162,7 +107,7 @@ fn rate_limiter_keeps_its_rate() {
 
 #[test]
 fn dns_filter_refuses_names() {
-    let f = Function::new("dnsfilter", 2, &[]);
+    let f = Function::routed("dnsfilter", 2, &[]);
     let (client, server) = (f.sides[0].udp("10.1.0.2:0"), f.sides[1].udp("10.2.0.2:53"));
     let question = |name: &[u8]| [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], name, &[0, 1, 0, 1]].concat();
     let mut buffer = [0; 600];
@@ -223,7 +168,7 @@ impl Wire {
 
 #[test]
 fn vlan_gateway_routes_between_vlans() {
-    let f = Function::new("vlangateway", 1, &[]);
+    let f = Function::routed("vlangateway", 1, &[]);
     let mut wire = Wire::new(&f.sides[0], &f.taps[0]);
     let (host, other) = ([2, 9, 9, 9, 9, 1], [2, 9, 9, 9, 9, 2]);
     let tagged =
@@ -260,7 +205,7 @@ fn vlan_gateway_routes_between_vlans() {
 
 #[test]
 fn proxy_joins_two_wires_and_answers_for_the_sleeper() {
-    let f = Function::new("proxy", 2, &["ADDR=10.1.0.1"]);
+    let f = Function::routed("proxy", 2, &["ADDR=10.1.0.1"]);
     // Both wires are one network to their hosts.
     f.sides[1].ip(&["address", "flush", "dev", &f.taps[1]]);
     f.sides[1].ip(&["address", "add", "10.1.0.130/24", "dev", &f.taps[1]]);
@@ -274,7 +219,7 @@ fn proxy_joins_two_wires_and_answers_for_the_sleeper() {
 
 #[test]
 fn hosts_get_addresses_and_find_names() {
-    let f = Function::new("hosts", 1, &["RANGE=10.1.0.100-10.1.0.101", "ZONE=lab.internal"]);
+    let f = Function::routed("hosts", 1, &["RANGE=10.1.0.100-10.1.0.101", "ZONE=lab.internal"]);
     let (side, tap) = (&f.sides[0], f.taps[0].as_str());
     // A client of DHCP that takes the lease, and does nothing with it.
     let lease = || {

@@ -3,3 +3,4 @@
 mod clickos;
 mod dialect;
 mod examples;
+mod function;
