@@ -193,12 +193,12 @@ impl Client {
         serde_json::from_slice(&self.bytes(Method::GET, path, Body::None)?).map_err(broken)
     }
 
-    /// Sends something; what became of it.
+    /// Changes something; what it is then.
     pub fn patch<T: DeserializeOwned>(&self, path: &str, change: &impl Serialize) -> Result<T, Problem> {
         serde_json::from_slice(&self.bytes(Method::PATCH, path, Body::Json(change))?).map_err(broken)
     }
 
-    /// Sends a value; what it says.
+    /// Sends something; what became of it.
     pub fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T, Problem> {
         serde_json::from_slice(&self.bytes(Method::POST, path, Body::Json(value))?).map_err(broken)
     }

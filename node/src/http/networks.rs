@@ -101,15 +101,15 @@ async fn change(
     Path(name): Path<String>,
     Body(change): Body<NetworkChange>,
 ) -> Result<Json<Network>, Problem> {
-    let mut after = node.store.network(&name)?;
-    if change.gateway.is_some() && after.uplink.as_ref().is_some_and(|u| u.take_over) {
-        return Err(Problem::conflict(format!(
-            "the gateway of {name} is that of the interface it took over"
-        )));
-    }
-    change.apply(&mut after);
-    check(&after)?;
-    let network = node.store.change_network(&name, &change)?;
+    let network = node.store.change_network(&name, |network| {
+        if change.gateway.is_some() && network.uplink.as_ref().is_some_and(|u| u.take_over) {
+            return Err(Problem::conflict(format!(
+                "the gateway of {name} is that of the interface it took over"
+            )));
+        }
+        change.apply(network);
+        check(network)
+    })?;
     failpoint::reach("network::changed");
     if change.flood_limit.is_some() {
         node.switch.apply(None)?;

@@ -17,7 +17,7 @@ use crate::network::Addresses;
 use api::Problem;
 use api::event::Event;
 use api::flavor::Flavor;
-use api::network::{Network, NetworkChange};
+use api::network::Network;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -188,13 +188,17 @@ impl Store {
         self.put(Named::Networks, &network.name, network)
     }
 
-    /// Changes a network that is there; what it is then.
-    pub fn change_network(&self, name: &str, change: &NetworkChange) -> Result<Network, Error> {
+    /// Changes a network that is there; what it is then. What `change` refuses is not kept.
+    pub fn change_network(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Network) -> Result<(), Problem>,
+    ) -> Result<Network, Error> {
         // Held until it is written: nobody reads what it was before into the map.
         let mut read = self.read_networks();
         let before: Option<Network> = self.one(Named::Networks, name)?;
         let mut network = before.ok_or_else(|| Problem::absent("network", name))?;
-        change.apply(&mut network);
+        change(&mut network)?;
         let sql = "UPDATE networks SET spec = ? WHERE name = ?";
         self.db().prepare_cached(sql)?.execute(params![write(&network), name])?;
         read.insert(name.to_owned(), network.clone());
