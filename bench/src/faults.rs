@@ -102,7 +102,7 @@ const FAULTS: &[Fault] = &[
         },
     },
     Fault {
-        name: "who captures a port stops reading",
+        name: "a program that captures a port stops reading",
         strike: |site| {
             let port = site.victim()["devices"][0]["port"].as_str().unwrap_or_default().to_owned();
             let socket = site.node.folder.join("run/switch.sock");

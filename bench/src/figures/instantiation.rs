@@ -26,7 +26,7 @@ pub fn model(_: &mut Run) -> Result<Draft, Error> {
         meaning: meaning(p).into(),
     };
     let content = Content::Model { phases: Phase::ALL.into_iter().map(phase).collect() };
-    let compared = vec!["The phases are those that timelines have; the picture is drawn from their definition in the program (vmm/src/timeline.rs, node/src/phases.rs).".into()];
+    let compared = vec!["The phases are those that timelines have; the picture is drawn from their definition in the program (machine/src/timeline, api/src/phases.rs).".into()];
     Ok(Draft { content, programs: vec![], compared, missing: vec![] })
 }
 
@@ -43,7 +43,7 @@ pub fn mapping(_: &mut Run) -> Result<Draft, Error> {
     };
     let top = Phase::ALL.into_iter().filter(|phase| phase.within().is_none());
     let content = Content::Mapping { columns: columns.collect(), rows: top.map(row).collect() };
-    let compared = vec!["Kubernetes and OpenVIM are mapped from their documents; nothing of them was run. The table is the program's own (node/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
+    let compared = vec!["Kubernetes and OpenVIM are mapped from their documents; nothing of them was run. The table is the program's own (api/src/phases.rs); it is also used to place an orchestrator's phases in figures 12 to 17.".into()];
     Ok(Draft { content, programs: vec![], compared, missing: vec![] })
 }
 
