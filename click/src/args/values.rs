@@ -1,6 +1,7 @@
 //! What arguments can be: numbers, addresses, times, text.
 
-use super::{Names, parse_bandwidth, parse_billionths, parse_number, parse_time, unquote};
+use super::numbers::{parse_bandwidth, parse_billionths, parse_number, parse_time};
+use super::{Names, unquote};
 use crate::element::Nanos;
 use alloc::format;
 use alloc::string::{String, ToString};
