@@ -18,9 +18,9 @@ const FILES: usize = 4;
 /// Where an archive says what it is, and how.
 const MAGIC: std::ops::Range<usize> = 257..262;
 /// Bytes of a file's beginning that [`is_archive`] looks at.
-pub const BEGINNING: usize = MAGIC.end;
+pub const MAGIC_END: usize = MAGIC.end;
 /// What is read at once, bytes. Pieces of zeros are not written.
-const PIECE: usize = 64 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// Whether a file is an archive, by its beginning.
 pub fn is_archive(beginning: &[u8]) -> bool {
@@ -126,7 +126,7 @@ pub fn unpack(mut from: impl Read + Seek, folder: &Path) -> Result<(), Error> {
         let created = File::options().write(true).create_new(true).open(&target);
         let mut file = created.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => refused(format!("{path:?} is twice in the archive")),
-            _ => unwritten(e),
+            _ => write_error(e),
         })?;
         copy(&mut entry, &mut file, size)?;
         files.insert(path);
@@ -139,18 +139,18 @@ pub fn unpack(mut from: impl Read + Seek, folder: &Path) -> Result<(), Error> {
         return Err(refused(format!("{DESCRIPTION} does not name {other:?}, which is in the archive")));
     }
     let written = open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    written.and_then(rustix::fs::fsync).map_err(|e| unwritten(e.into()))
+    written.and_then(rustix::fs::fsync).map_err(|e| write_error(e.into()))
 }
 
-fn unwritten(source: io::Error) -> Error {
+fn write_error(source: io::Error) -> Error {
     Error::System { doing: "unpack the bundle", source }
 }
 
 /// Copies a file of so many bytes; where there are zeros it has holes.
 fn copy(from: &mut impl Read, to: &mut File, size: u64) -> Result<(), Error> {
-    let (mut piece, mut done) = (vec![0; PIECE], 0);
+    let (mut piece, mut done) = (vec![0; CHUNK], 0);
     while done < size {
-        let most = PIECE.min(usize::try_from(size - done).unwrap_or(PIECE));
+        let most = CHUNK.min(usize::try_from(size - done).unwrap_or(CHUNK));
         let read = from.read(&mut piece[..most]).map_err(damaged)?;
         if read == 0 {
             return Err(refused("the archive ends in the middle of a file"));
@@ -160,10 +160,10 @@ fn copy(from: &mut impl Read, to: &mut File, size: u64) -> Result<(), Error> {
             true => to.seek(SeekFrom::Current(read as i64)).map(drop),
             false => to.write_all(bytes),
         }
-        .map_err(unwritten)?;
+        .map_err(write_error)?;
         done += read as u64;
     }
-    to.set_len(size).and_then(|()| to.sync_all()).map_err(unwritten)
+    to.set_len(size).and_then(|()| to.sync_all()).map_err(write_error)
 }
 
 #[cfg(test)]

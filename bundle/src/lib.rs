@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Ending of a bundle's name.
-pub const ENDING: &str = "image";
+pub const EXTENSION: &str = "image";
 /// File of the folder that describes it.
 pub const DESCRIPTION: &str = "image.toml";
 /// Longest description, bytes.
@@ -113,7 +113,7 @@ impl Bundle {
             .map_err(|e| refused(format!("{name}/{DESCRIPTION}: {e}")))?;
         check_command_line(&self.description.cmdline)
             .map_err(|e| refused(format!("{name}/{DESCRIPTION}: cmdline: {e}")))?;
-        self.fits(self.description.memory_mib).map_err(|e| refused(format!("{name}: {e}")))?;
+        self.check_memory(self.description.memory_mib).map_err(|e| refused(format!("{name}: {e}")))?;
         match &self.disk {
             Some(disk) if length(disk)? < SECTOR => {
                 Err(refused(format!("{name}: its disk is shorter than a sector")))
@@ -123,14 +123,14 @@ impl Bundle {
     }
 
     /// Least memory that its kernel and its initial file system need before they run, bytes.
-    pub fn needs(&self) -> Result<u64, Error> {
+    pub fn memory_needed(&self) -> Result<u64, Error> {
         let initrd = self.initrd.as_ref().map(length).transpose()?.unwrap_or(0);
         Ok(self.facts.end.saturating_add(initrd))
     }
 
     /// Refuses memory that they have no room in.
-    pub fn fits(&self, memory_mib: u64) -> Result<(), String> {
-        let needs = self.needs().map_err(|e| e.to_string())?;
+    pub fn check_memory(&self, memory_mib: u64) -> Result<(), String> {
+        let needs = self.memory_needed().map_err(|e| e.to_string())?;
         if needs > memory_mib << 20 {
             let least = needs.div_ceil(1 << 20);
             return Err(format!(
@@ -171,7 +171,7 @@ pub fn check_command_line(line: &str) -> Result<(), String> {
 }
 
 /// A command line with these words behind it, as a kernel reads them: a value with blanks is quoted.
-pub fn with_words<'a>(
+pub fn append_words<'a>(
     line: &str,
     words: impl IntoIterator<Item = (&'a String, &'a String)>,
 ) -> Result<String, String> {
@@ -275,7 +275,10 @@ pub(crate) mod tests {
         let full = folder(full);
         let bundle = Bundle::open(full.path(), true).unwrap();
         assert_eq!((bundle.description.cpus, bundle.description.memory_mib), (2, 64));
-        assert_eq!((bundle.disk_length().unwrap(), bundle.needs().unwrap()), (1024, (17 << 20) + 100));
+        assert_eq!(
+            (bundle.disk_length().unwrap(), bundle.memory_needed().unwrap()),
+            (1024, (17 << 20) + 100)
+        );
         let least = folder("kernel = 'k'");
         let bundle = Bundle::open(least.path(), false).unwrap();
         assert_eq!(bundle.description.cmdline, COMMAND_LINE);
@@ -337,7 +340,7 @@ pub(crate) mod tests {
 
     #[test]
     fn words_are_as_a_kernel_reads_them() {
-        let line = |name: &str, value: &str| with_words("quiet", [(&name.to_owned(), &value.to_owned())]);
+        let line = |name: &str, value: &str| append_words("quiet", [(&name.to_owned(), &value.to_owned())]);
         assert_eq!(line("a", "b").unwrap(), "quiet a=b");
         assert_eq!(line("a", "b c=d").unwrap(), "quiet a=\"b c=d\"");
         for (name, value) in [("a b", "c"), ("a", "b\"c"), ("a", "b\nc"), ("a", &"x".repeat(2048))] {

@@ -223,9 +223,7 @@ impl Expression {
                 let is = |at| (a.min(b)..=a.max(b)).contains(&&two(at));
                 first && (tcp || udp) && side.holds(is(20), is(22))
             }
-            Self::Number(number, operator, value) => {
-                operator.holds(number.of(packet), value & number.most())
-            }
+            Self::Number(number, operator, value) => operator.holds(number.of(packet), value & number.most()),
             Self::Fragment(is) => (two(6) & 0x3fff != 0) == *is,
             Self::Flag(flag) => first && tcp && packet[33] >> (flag % 6) & 1 == 1,
             Self::Not(a) => !a.holds(packet),
@@ -289,17 +287,18 @@ fuzz_target!(|case: Case| {
     let rules: Vec<_> = rules.into_iter().filter(|r| r.depth() < 12).take(6).collect();
     if !rules.is_empty() {
         let list = rules.iter().map(Expression::text).collect::<Vec<_>>().join(", ");
-        let make = |(protocol, fragment, source, destination, rest): (u8, u16, [u8; 4], [u8; 4], [u8; 20])| {
-            let mut packet = vec![0; 20];
-            let protocol = [6, 17, 1, protocol][usize::from(protocol & 3)];
-            write_ipv4(&mut packet, 40, fragment.rotate_left(5), protocol, source, destination);
-            // Half of all are whole.
-            if fragment & 1 == 1 {
-                packet[6..8].copy_from_slice(&fragment.to_be_bytes());
-            }
-            packet.extend(rest);
-            packet
-        };
+        let make =
+            |(protocol, fragment, source, destination, rest): (u8, u16, [u8; 4], [u8; 4], [u8; 20])| {
+                let mut packet = vec![0; 20];
+                let protocol = [6, 17, 1, protocol][usize::from(protocol & 3)];
+                write_ipv4(&mut packet, 40, fragment.rotate_left(5), protocol, source, destination);
+                // Half of all are whole.
+                if fragment & 1 == 1 {
+                    packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+                }
+                packet.extend(rest);
+                packet
+            };
         let packets: Vec<_> = packets.into_iter().take(8).map(make).collect();
         compare("MarkIPHeader ->", &format!("IPClassifier({list})"), rules.len(), &packets, |packet| {
             rules.iter().position(|rule| rule.holds(packet))

@@ -58,11 +58,7 @@ impl Ends {
     fn of(packet: &[u8]) -> Self {
         let address = |at: usize| [packet[at], packet[at + 1], packet[at + 2], packet[at + 3]];
         let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-        Self {
-            source: (address(12), port(20)),
-            destination: (address(16), port(22)),
-            protocol: packet[9],
-        }
+        Self { source: (address(12), port(20)), destination: (address(16), port(22)), protocol: packet[9] }
     }
 }
 
@@ -120,7 +116,10 @@ fuzz_target!(|steps: Vec<Step>| {
                     // Either no more flows are kept, or each port is taken towards that peer.
                     let same = |e: &&Ends| (e.destination, e.protocol) == (ends.destination, ends.protocol);
                     let taken = flows.keys().filter(same).count();
-                    assert!(flows.len() == CAPACITY || taken == PORTS.len(), "{ends:?} is refused: {flows:?}");
+                    assert!(
+                        flows.len() == CAPACITY || taken == PORTS.len(),
+                        "{ends:?} is refused: {flows:?}"
+                    );
                     continue;
                 };
                 let outside = Ends::of(&sent);
@@ -217,6 +216,12 @@ fn fragments(desk: &mut Desk, router: &mut Router, id: u8, length: usize, cuts: 
     }
     assert_eq!(desk.sent.len(), 1, "a packet of {length} bytes in {} pieces", pieces.len());
     let sent = &desk.sent[0].1;
-    assert!(sent[20..] == payload && checksum(&sent[..20]) == [0, 0], "a packet of {length} bytes has changed");
-    assert_eq!((usize::from(u16::from_be_bytes([sent[2], sent[3]])), &sent[6..8]), (20 + length, &[0, 0][..]));
+    assert!(
+        sent[20..] == payload && checksum(&sent[..20]) == [0, 0],
+        "a packet of {length} bytes has changed"
+    );
+    assert_eq!(
+        (usize::from(u16::from_be_bytes([sent[2], sent[3]])), &sent[6..8]),
+        (20 + length, &[0, 0][..])
+    );
 }

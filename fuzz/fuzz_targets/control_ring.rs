@@ -25,7 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
     for _ in 0..4 {
         let drained = ring.drain(|piece| {
             let whole = piece.header.length as usize;
-            let rest = left.take().unwrap_or(whole).checked_sub(piece.bytes.len()).expect("no more than it has");
+            let rest =
+                left.take().unwrap_or(whole).checked_sub(piece.bytes.len()).expect("no more than it has");
             assert_eq!(piece.last, rest == 0);
             left = (rest > 0).then_some(rest);
         });

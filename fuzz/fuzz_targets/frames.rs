@@ -51,10 +51,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let mut emitted = Vec::new();
     let mut whole = plain.clone();
-    let finished = finish(&mut whole, frame.offload, Abilities::default(), &mut Vec::new(), &mut |bytes, left| {
-        assert!(!left.needs_checksum() && left.segment().is_none(), "something is left to do: {left:?}");
-        emitted.push(bytes.to_vec());
-    });
+    let finished =
+        finish(&mut whole, frame.offload, Abilities::default(), &mut Vec::new(), &mut |bytes, left| {
+            assert!(!left.needs_checksum() && left.segment().is_none(), "something is left to do: {left:?}");
+            emitted.push(bytes.to_vec());
+        });
     match finished {
         Finished::Malformed => assert!(emitted.is_empty(), "a part of a packet that makes no sense"),
         Finished::Packets(count) => assert_eq!(emitted.len(), count),

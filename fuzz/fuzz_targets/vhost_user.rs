@@ -40,7 +40,7 @@ fn memory(bytes: &[u8]) -> Option<OwnedFd> {
 
 /// What a front end says that means to be served, so that what follows meets running rings.
 fn begin() -> Vec<Request> {
-    let region = MemoryRegion { guest: GUEST, length: SIZE, user: GUEST, offset: 0 };
+    let region = MemoryRegion { guest_address: GUEST, length: SIZE, user_address: GUEST, offset: 0 };
     let mut all = vec![
         Request::SetFeatures(1 << 32 | 1 << 29 | 1 << 15 | 1 << 8 | 1 << 7 | 3),
         Request::SetMemoryTable(vec![region]),
@@ -59,8 +59,8 @@ fn begin() -> Vec<Request> {
             Request::SetRingSize(RingState { index, value: 64 }),
             Request::SetRingAddresses(addresses),
             Request::SetRingBase(RingState { index, value: 0 }),
-            Request::SetRingCall(RingEvent { index: index as u8, none: false }),
-            Request::SetRingKick(RingEvent { index: index as u8, none: false }),
+            Request::SetRingCall(RingEvent { index: index as u8, no_descriptor: false }),
+            Request::SetRingKick(RingEvent { index: index as u8, no_descriptor: false }),
         ]);
     }
     all
@@ -146,12 +146,7 @@ fn serve(bytes: &[u8]) {
         let _ = far.send(inside.get(..2000).unwrap_or(inside));
         let source = CutThroughSource { fd: near.as_fd() };
         let straight = port.cut_through_from(&source, 1514, &shared).and_then(Result::err);
-        if received.is_err()
-            || !sent
-            || !also
-            || straight.is_some()
-            || port.flush(&shared).is_err()
-        {
+        if received.is_err() || !sent || !also || straight.is_some() || port.flush(&shared).is_err() {
             break;
         }
         if port.arm(&wake).is_err() {

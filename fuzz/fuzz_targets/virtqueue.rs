@@ -103,7 +103,7 @@ fn device(shared: &Shared, size: u32, event_index: bool, direction: Direction, i
                 0 => queue.disarm(),
                 1 => drop(queue.arm(u16::from(what >> 3))),
                 2 => {
-                    if queue.look_ahead(shared, waiting, &mut ahead).is_ok() {
+                    if queue.prefetch_chains(shared, waiting, &mut ahead).is_ok() {
                         for buffer in ahead.iter().filter(|buffer| !buffer.start.is_null()) {
                             let at = buffer.start as u64 - shared.0.as_ptr() as u64;
                             assert!(at + buffer.length as u64 <= LENGTH && u32::from(buffer.head) < size);
@@ -128,7 +128,7 @@ fn device(shared: &Shared, size: u32, event_index: bool, direction: Direction, i
                     if let Ok(chain) = chain {
                         assert!(chain.length == bytes && u32::from(chain.head) < size && buffers > 0);
                         queue.take(1);
-                        queue.give_back(chain.head, bytes as u32);
+                        queue.add_used(chain.head, bytes as u32);
                         given = given.wrapping_add(1);
                     }
                 }
@@ -179,10 +179,7 @@ fn pair(shared: &Shared, size: u32, event_index: bool, input: &mut Input<'_>) {
     let Ok(parts) = Parts::locate(shared, size, AT) else { return };
     // SAFETY: the memory outlives both queues, of which each is the only one.
     let (mut driver, mut device) = unsafe {
-        (
-            DriverQueue::new(parts, event_index),
-            DeviceQueue::new(parts, Direction::FromDriver, event_index, 0),
-        )
+        (DriverQueue::new(parts, event_index), DeviceQueue::new(parts, Direction::FromDriver, event_index, 0))
     };
     let (mut flying, mut returned, mut seen) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
     let mut added = Vec::new();
@@ -209,7 +206,7 @@ fn pair(shared: &Shared, size: u32, event_index: bool, input: &mut Input<'_>) {
                     let chain = device.peek(shared, 0, |_, _| ()).expect("the driver is honest");
                     assert_eq!((chain.head, chain.length), (id, length.into()));
                     device.take(1);
-                    device.give_back(id, length);
+                    device.add_used(id, length);
                     returned.push_back((id, length));
                 }
             }

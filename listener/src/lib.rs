@@ -1,13 +1,13 @@
 //! Listening Unix sockets: at paths where an earlier process may have left its socket, and in processes that may run out of
 //! descriptors. A process that ends leaves its socket's file behind, and the next one at the same path has
 //! to remove it first. Only a socket that nobody listens on is removed: never a regular file, and never the socket of
-//! a process that runs. `ask` is the side that connects.
+//! a process that runs. `client` is the side that connects.
 
 #![forbid(unsafe_code)]
 
-mod ask;
+mod client;
 
-pub use ask::{CONNECT_TIMEOUT, ask, connect, try_connect};
+pub use client::{CONNECT_TIMEOUT, connect, request, try_connect};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::fs;
@@ -22,7 +22,7 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Whether accepting a connection fails for a reason that stays for a while, as a full table of descriptors, while the
 /// socket goes on being readable.
-pub fn is_lasting(error: &io::Error) -> bool {
+pub fn is_persistent(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     ![ConnectionAborted, Interrupted, WouldBlock].contains(&error.kind())
 }

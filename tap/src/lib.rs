@@ -2,14 +2,14 @@
 //! left as they were found.
 //!
 //! A persistent TAP belongs to whoever made it, and the next program that opens it may take its settings for granted.
-//! Dropping [`Before`] restores them.
+//! Dropping [`SavedSettings`] restores them.
 
-mod before;
 mod ethtool;
 mod kernel;
+mod saved;
 
-pub use before::Before;
 pub use kernel::{interface_request, set_offloads};
+pub use saved::SavedSettings;
 
 use std::fmt;
 use std::io;
@@ -27,13 +27,13 @@ pub struct Tap {
     /// Reads and writes packets, each behind a header; non-blocking.
     pub fd: OwnedFd,
     /// What it was like before. None for one that goes away with its descriptor.
-    pub before: Option<Before>,
+    pub saved: Option<SavedSettings>,
 }
 
 impl Tap {
     /// The descriptor alone, in a process that will not be able to restore anything.
     pub fn into_fd(self) -> OwnedFd {
-        std::mem::forget(self.before);
+        std::mem::forget(self.saved);
         self.fd
     }
 }
@@ -68,13 +68,13 @@ pub fn open(name: &str) -> Result<Tap, OpenError> {
         return Err(OpenError::Name(name.to_owned()));
     }
     let fd = kernel::device().map_err(OpenError::Device)?;
-    let mut before = Before::of(name);
+    let mut before = SavedSettings::of(name);
     kernel::attach(fd.as_fd(), name, kernel::FLAGS).map_err(OpenError::Attach)?;
     // How packets of it begin can be asked of whoever has it open alone.
     if let Some(before) = &mut before {
         before.header = Some(kernel::header(fd.as_fd()).map_err(OpenError::Attach)?);
     }
-    Ok(Tap { fd, before })
+    Ok(Tap { fd, saved: before })
 }
 
 /// Whether an interface may have this name.

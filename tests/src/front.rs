@@ -72,12 +72,12 @@ impl Front {
     pub fn ask(&mut self, request: &Request, fds: &[&OwnedFd]) -> bool {
         let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
         let sent = self.connection.send(request.code(), &request.emit(), &fds, false);
-        sent.is_ok() && (!request.is_question() || matches!(self.connection.receive(), Ok(Some(_))))
+        sent.is_ok() && (!request.needs_answer() || matches!(self.connection.receive(), Ok(Some(_))))
     }
 
     /// All memory.
     pub fn region(&self) -> MemoryRegion {
-        MemoryRegion { guest: GUEST, length: SIZE, user: GUEST, offset: 0 }
+        MemoryRegion { guest_address: GUEST, length: SIZE, user_address: GUEST, offset: 0 }
     }
 
     /// All that it takes until the rings run: descriptors at 0, available at 0x4000, used at 0x5000 of each ring's 64 KiB.
@@ -107,10 +107,14 @@ impl Front {
                 && self.ask(&Request::SetRingSize(RingState { index, value: 256 }), &[])
                 && self.ask(&Request::SetRingAddresses(addresses), &[])
                 && self.ask(&Request::SetRingBase(RingState { index, value: 0 }), &[])
-                && self
-                    .ask(&Request::SetRingCall(RingEvent { index: index as u8, none: false }), &[&event()])
-                && self
-                    .ask(&Request::SetRingKick(RingEvent { index: index as u8, none: false }), &[&event()]);
+                && self.ask(
+                    &Request::SetRingCall(RingEvent { index: index as u8, no_descriptor: false }),
+                    &[&event()],
+                )
+                && self.ask(
+                    &Request::SetRingKick(RingEvent { index: index as u8, no_descriptor: false }),
+                    &[&event()],
+                );
         }
         good
     }

@@ -101,11 +101,11 @@ pub enum Malformed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryRegion {
     /// Guest-physical address of the first byte.
-    pub guest: u64,
+    pub guest_address: u64,
     /// Length, bytes.
     pub length: u64,
     /// Address of the first byte in the front end, which ring addresses are given in.
-    pub user: u64,
+    pub user_address: u64,
     /// Offset of the first byte in the descriptor.
     pub offset: u64,
 }
@@ -142,7 +142,7 @@ pub struct RingEvent {
     /// Queue.
     pub index: u8,
     /// No descriptor: the ring is polled.
-    pub none: bool,
+    pub no_descriptor: bool,
 }
 
 /// The shared area in which a back end notes the descriptors that it works on.
@@ -248,12 +248,12 @@ mod code {
 }
 
 /// Reads the words of a payload of known length.
-struct Words<'a> {
+struct PayloadReader<'a> {
     code: u32,
     rest: &'a [u8],
 }
 
-impl<'a> Words<'a> {
+impl<'a> PayloadReader<'a> {
     fn new(code: u32, payload: &'a [u8], wanted: usize) -> Result<Self, Malformed> {
         if payload.len() != wanted {
             return Err(Malformed::Length { code, length: payload.len(), wanted });
@@ -293,7 +293,12 @@ impl<'a> Words<'a> {
     }
 
     fn region(&mut self) -> Result<MemoryRegion, Malformed> {
-        Ok(MemoryRegion { guest: self.u64()?, length: self.u64()?, user: self.u64()?, offset: self.u64()? })
+        Ok(MemoryRegion {
+            guest_address: self.u64()?,
+            length: self.u64()?,
+            user_address: self.u64()?,
+            offset: self.u64()?,
+        })
     }
 
     fn single_region(code: u32, payload: &'a [u8]) -> Result<MemoryRegion, Malformed> {
@@ -313,10 +318,10 @@ impl<'a> Words<'a> {
 impl Request {
     /// Reads a request that came with `descriptors` descriptors.
     pub fn parse(code: u32, payload: &[u8], descriptors: usize) -> Result<Self, Malformed> {
-        let nothing = || Words::new(code, payload, 0);
-        let word = || Words::word(code, payload);
-        let state = || Words::state(code, payload);
-        let event = |w: u64| RingEvent { index: w as u8, none: w & NO_DESCRIPTOR != 0 };
+        let nothing = || PayloadReader::new(code, payload, 0);
+        let word = || PayloadReader::word(code, payload);
+        let state = || PayloadReader::state(code, payload);
+        let event = |w: u64| RingEvent { index: w as u8, no_descriptor: w & NO_DESCRIPTOR != 0 };
         let request = match code {
             code::GET_FEATURES => nothing().map(|_| Request::GetFeatures)?,
             code::SET_FEATURES => Request::SetFeatures(word()?),
@@ -325,7 +330,7 @@ impl Request {
             code::SET_MEM_TABLE => Request::SetMemoryTable(Self::table(payload)?),
             code::SET_VRING_NUM => Request::SetRingSize(state()?),
             code::SET_VRING_ADDR => {
-                let mut w = Words::new(code, payload, 40)?;
+                let mut w = PayloadReader::new(code, payload, 40)?;
                 Request::SetRingAddresses(RingAddresses {
                     index: w.u32()?,
                     flags: w.u32()?,
@@ -346,12 +351,12 @@ impl Request {
             code::SET_VRING_ENABLE => Request::SetRingEnable(state()?),
             code::SEND_RARP => Request::SendRarp(word()?),
             code::NET_SET_MTU => Request::SetMtu(word()?),
-            code::GET_INFLIGHT_FD => Request::GetInflight(Words::inflight(code, payload)?),
-            code::SET_INFLIGHT_FD => Request::SetInflight(Words::inflight(code, payload)?),
+            code::GET_INFLIGHT_FD => Request::GetInflight(PayloadReader::inflight(code, payload)?),
+            code::SET_INFLIGHT_FD => Request::SetInflight(PayloadReader::inflight(code, payload)?),
             code::RESET_DEVICE => nothing().map(|_| Request::ResetDevice)?,
             code::GET_MAX_MEM_SLOTS => nothing().map(|_| Request::GetMaximumRegions)?,
-            code::ADD_MEM_REG => Request::AddRegion(Words::single_region(code, payload)?),
-            code::REM_MEM_REG => Request::RemoveRegion(Words::single_region(code, payload)?),
+            code::ADD_MEM_REG => Request::AddRegion(PayloadReader::single_region(code, payload)?),
+            code::REM_MEM_REG => Request::RemoveRegion(PayloadReader::single_region(code, payload)?),
             code::SET_STATUS => Request::SetStatus(word()?),
             code::GET_STATUS => nothing().map(|_| Request::GetStatus)?,
             other => return Err(Malformed::Unknown(other)),
@@ -374,7 +379,7 @@ impl Request {
         // QEMU sends the whole table, others only what is filled.
         let filled = 8 + 32 * count as usize;
         let whole = 8 + 32 * REGIONS_MAXIMUM;
-        let mut w = Words::new(code, payload, if payload.len() == whole { whole } else { filled })?;
+        let mut w = PayloadReader::new(code, payload, if payload.len() == whole { whole } else { filled })?;
         w.u64()?;
         (0..count).map(|_| w.region()).collect()
     }
@@ -416,7 +421,7 @@ impl Request {
         match self {
             Request::SetMemoryTable(regions) => regions.len(),
             Request::SetRingKick(e) | Request::SetRingCall(e) | Request::SetRingError(e) => {
-                usize::from(!e.none)
+                usize::from(!e.no_descriptor)
             }
             Request::SetInflight(_) | Request::AddRegion(_) => 1,
             _ => 0,
@@ -424,7 +429,7 @@ impl Request {
     }
 
     /// Whether it has an answer of its own, without [`NEED_REPLY`].
-    pub fn is_question(&self) -> bool {
+    pub fn needs_answer(&self) -> bool {
         matches!(
             self,
             Request::GetFeatures
@@ -472,7 +477,7 @@ impl Request {
                 }
             }
             Request::SetRingKick(e) | Request::SetRingCall(e) | Request::SetRingError(e) => {
-                let word = u64::from(e.index) | if e.none { NO_DESCRIPTOR } else { 0 };
+                let word = u64::from(e.index) | if e.no_descriptor { NO_DESCRIPTOR } else { 0 };
                 bytes.extend(word.to_ne_bytes());
             }
             Request::GetInflight(i) | Request::SetInflight(i) => bytes.extend(i.emit()),
@@ -486,7 +491,7 @@ impl Request {
 }
 
 fn emit_region(bytes: &mut Vec<u8>, r: &MemoryRegion) {
-    for word in [r.guest, r.length, r.user, r.offset] {
+    for word in [r.guest_address, r.length, r.user_address, r.offset] {
         bytes.extend(word.to_ne_bytes());
     }
 }
@@ -494,7 +499,7 @@ fn emit_region(bytes: &mut Vec<u8>, r: &MemoryRegion) {
 impl RingState {
     /// Reads an answer.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
-        Words::state(code::GET_VRING_BASE, payload)
+        PayloadReader::state(code::GET_VRING_BASE, payload)
     }
 
     /// Writes one.
@@ -509,7 +514,7 @@ impl RingState {
 impl Inflight {
     /// Reads an answer.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
-        Words::inflight(code::GET_INFLIGHT_FD, payload)
+        PayloadReader::inflight(code::GET_INFLIGHT_FD, payload)
     }
 
     /// Writes one, padded to its alignment.
@@ -529,7 +534,8 @@ mod tests {
 
     fn all() -> Vec<Request> {
         let state = RingState { index: 1, value: 256 };
-        let region = MemoryRegion { guest: 1 << 28, length: 1 << 20, user: 1 << 28, offset: 4096 };
+        let region =
+            MemoryRegion { guest_address: 1 << 28, length: 1 << 20, user_address: 1 << 28, offset: 4096 };
         let inflight = Inflight { size: 4096, offset: 0, queues: 2, queue_size: 256 };
         vec![
             Request::GetFeatures,
@@ -548,9 +554,9 @@ mod tests {
             }),
             Request::SetRingBase(state),
             Request::GetRingBase(state),
-            Request::SetRingKick(RingEvent { index: 1, none: false }),
-            Request::SetRingCall(RingEvent { index: 0, none: true }),
-            Request::SetRingError(RingEvent { index: 0, none: false }),
+            Request::SetRingKick(RingEvent { index: 1, no_descriptor: false }),
+            Request::SetRingCall(RingEvent { index: 0, no_descriptor: true }),
+            Request::SetRingError(RingEvent { index: 0, no_descriptor: false }),
             Request::GetProtocolFeatures,
             Request::SetProtocolFeatures(8),
             Request::GetQueueCount,

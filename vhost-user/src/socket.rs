@@ -50,7 +50,7 @@ pub enum Error {
 pub struct Connection {
     stream: UnixStream,
     header: [u8; HEADER_BYTES],
-    have: usize,
+    received: usize,
     payload: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -64,7 +64,7 @@ impl AsFd for Connection {
 impl Connection {
     /// A connection over a socket.
     pub fn new(stream: UnixStream) -> Self {
-        Self { stream, header: [0; HEADER_BYTES], have: 0, payload: Vec::new(), descriptors: Vec::new() }
+        Self { stream, header: [0; HEADER_BYTES], received: 0, payload: Vec::new(), descriptors: Vec::new() }
     }
 
     /// The socket, to set its timeouts.
@@ -74,15 +74,15 @@ impl Connection {
 
     /// Whether a part of a message is there, and the rest is not.
     pub fn is_unfinished(&self) -> bool {
-        self.have > 0
+        self.received > 0
     }
 
     /// The next message; `None` if it is not all there yet.
     pub fn receive(&mut self) -> Result<Option<Message>, Error> {
-        while self.have < HEADER_BYTES {
-            let have = self.have;
+        while self.received < HEADER_BYTES {
+            let have = self.received;
             match receive(&self.stream, &mut self.header[have..], &mut self.descriptors)? {
-                Some(n) => self.have += n,
+                Some(n) => self.received += n,
                 None => return Ok(None),
             }
         }
@@ -96,7 +96,7 @@ impl Connection {
                 None => return Ok(None),
             }
         }
-        self.have = 0;
+        self.received = 0;
         Ok(Some(Message {
             code: header.code,
             flags: header.flags,
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_request_crosses_with_its_descriptor() {
         let (front, mut back) = pair();
-        let request = Request::SetRingKick(RingEvent { index: 1, none: false });
+        let request = Request::SetRingKick(RingEvent { index: 1, no_descriptor: false });
         let stdin = io::stdin();
         front.send(request.code(), &request.emit(), &[stdin.as_fd()], true).unwrap();
         let message = back.receive().unwrap().unwrap();

@@ -1,8 +1,8 @@
 //! The device's side: chains are looked at, taken, and given back as used. Every index, address and length is checked
 //! each time it is read, since the driver may have changed it meanwhile.
 //!
-//! A device looks at chains ([`DeviceQueue::peek`], or [`DeviceQueue::look_ahead`] for many), passes those that it
-//! uses ([`DeviceQueue::take`]), gives each back when it is done with it ([`DeviceQueue::give_back`]), shows the driver
+//! A device looks at chains ([`DeviceQueue::peek`], or [`DeviceQueue::prefetch_chains`] for many), passes those that it
+//! uses ([`DeviceQueue::take`]), gives each back when it is done with it ([`DeviceQueue::add_used`]), shows the driver
 //! all of that at once ([`DeviceQueue::publish`]) and asks whether the driver wants to know
 //! ([`DeviceQueue::wants_call`]). A packet over several chains (`VIRTIO_NET_F_MRG_RXBUF`) looks at each of them before
 //! it takes any.
@@ -19,7 +19,7 @@ use core::sync::atomic::Ordering;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
     /// The available index is further ahead than the queue is long (2.7.6).
-    Runaway {
+    AvailableIndex {
         /// Index found.
         index: u16,
         /// Index of the next entry to take.
@@ -66,7 +66,7 @@ pub enum RingError {
 impl core::fmt::Display for RingError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
-            Self::Runaway { index, seen, size } => {
+            Self::AvailableIndex { index, seen, size } => {
                 write!(f, "available index {index} is more than {size} ahead of {seen}")
             }
             Self::Descriptor(index) => write!(f, "descriptor {index} is beyond the table"),
@@ -132,9 +132,9 @@ pub struct DeviceQueue {
     /// Index of the next entry of the used ring.
     next_used: u16,
     /// The most chains that were seen waiting at a time.
-    most_waiting: u16,
+    peak_waiting: u16,
     /// `next_used` when the driver was last asked whether it wants to know.
-    asked: u16,
+    call_checked_at: u16,
 }
 
 impl DeviceQueue {
@@ -146,7 +146,15 @@ impl DeviceQueue {
     pub unsafe fn new(parts: Parts, direction: Direction, event_index: bool, next_available: u16) -> Self {
         // SAFETY: the ring is there, by the caller's promise.
         let next_used = unsafe { parts.used_index() }.load(Ordering::Acquire);
-        Self { parts, direction, event_index, next_available, next_used, most_waiting: 0, asked: next_used }
+        Self {
+            parts,
+            direction,
+            event_index,
+            next_available,
+            next_used,
+            peak_waiting: 0,
+            call_checked_at: next_used,
+        }
     }
 
     /// Index of the next entry of the available ring: where to go on later.
@@ -178,15 +186,15 @@ impl DeviceQueue {
         let index = unsafe { self.parts.available_index() }.load(Ordering::Acquire);
         let (seen, size) = (self.next_available, self.parts.size());
         let waiting = index.wrapping_sub(seen);
-        if waiting > size { Err(RingError::Runaway { index, seen, size }) } else { Ok(waiting) }
+        if waiting > size { Err(RingError::AvailableIndex { index, seen, size }) } else { Ok(waiting) }
     }
 
     /// Whether `waiting` chains, which wait now, are as many as have ever been seen to: then the driver has none in hand, and
     /// what does not fit into these never will.
     #[inline]
-    pub fn is_most(&mut self, waiting: u16) -> bool {
-        self.most_waiting = self.most_waiting.max(waiting);
-        waiting == self.most_waiting
+    pub fn is_peak(&mut self, waiting: u16) -> bool {
+        self.peak_waiting = self.peak_waiting.max(waiting);
+        waiting == self.peak_waiting
     }
 
     #[inline]
@@ -206,14 +214,14 @@ impl DeviceQueue {
 
     /// Whether the device may use a buffer with these flags.
     #[inline]
-    fn is_ours(&self, flags: u16) -> bool {
+    fn may_access(&self, flags: u16) -> bool {
         (flags & DESCRIPTOR_WRITE != 0) == (self.direction == Direction::ToDriver)
     }
 
     /// Looks at the next `count` chains, which must be waiting: first at all their descriptors, then at all their
     /// buffers, so that what lies in the other side's cache arrives while the next is asked for.
     #[inline]
-    pub fn look_ahead(
+    pub fn prefetch_chains(
         &self,
         memory: &impl Memory,
         count: u16,
@@ -227,7 +235,7 @@ impl DeviceQueue {
         }
         for buffer in to.iter_mut() {
             let d = self.descriptor(buffer.head)?;
-            if d.flags & !DESCRIPTOR_WRITE != 0 || !self.is_ours(d.flags) {
+            if d.flags & !DESCRIPTOR_WRITE != 0 || !self.may_access(d.flags) {
                 // Several descriptors, or wrong ones: looked at in full when it is its turn.
                 continue;
             }
@@ -264,7 +272,7 @@ impl DeviceQueue {
             if d.flags & DESCRIPTOR_INDIRECT != 0 {
                 return Err(RingError::Indirect { index, flags: d.flags });
             }
-            if !self.is_ours(d.flags) {
+            if !self.may_access(d.flags) {
                 return Err(RingError::Direction { index, flags: d.flags });
             }
             let outside = RingError::Buffer { index, address: d.address, length: d.length };
@@ -288,7 +296,7 @@ impl DeviceQueue {
     /// Gives a chain back, `written` bytes filled in (2.7.8.2). The driver sees nothing before
     /// [`DeviceQueue::publish`].
     #[inline]
-    pub fn give_back(&mut self, head: u16, written: u32) {
+    pub fn add_used(&mut self, head: u16, written: u32) {
         let element = u64::from(head) | u64::from(written) << 32;
         // SAFETY: the ring is there (`new`), aligned to 4 bytes. The driver reads the entry after the index.
         unsafe { self.parts.used_entry(self.next_used).cast::<u64>().write_unaligned(element) };
@@ -305,16 +313,16 @@ impl DeviceQueue {
     /// How many chains were given back since the driver was last asked whether it wants to be notified.
     #[inline]
     pub fn unannounced(&self) -> u16 {
-        self.next_used.wrapping_sub(self.asked)
+        self.next_used.wrapping_sub(self.call_checked_at)
     }
 
     /// Whether the driver wants to be notified of what was published since it was last asked (2.7.7.2).
     #[inline]
     pub fn wants_call(&mut self) -> bool {
-        if self.asked == self.next_used {
+        if self.call_checked_at == self.next_used {
             return false;
         }
-        let before = core::mem::replace(&mut self.asked, self.next_used);
+        let before = core::mem::replace(&mut self.call_checked_at, self.next_used);
         // SAFETY: the ring is there (`new`).
         unsafe { self.parts.driver_events(self.event_index) }.is_wanted(before, self.next_used)
     }

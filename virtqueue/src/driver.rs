@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedError {
     /// It claims to have used more buffers than it has.
-    Runaway {
+    TooManyUsed {
         /// Buffers that it says it gave back and that were not taken yet.
         returned: u16,
         /// Buffers that it has.
@@ -26,7 +26,7 @@ pub enum UsedError {
 impl core::fmt::Display for UsedError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Runaway { returned, in_flight } => {
+            Self::TooManyUsed { returned, in_flight } => {
                 write!(f, "the device gave back {returned} buffers and had {in_flight}")
             }
             Self::NotInFlight(id) => write!(f, "the device gave back descriptor {id}, which it did not have"),
@@ -41,7 +41,7 @@ pub struct DriverQueue {
     parts: Parts,
     event_index: bool,
     /// Descriptors from here on were never in use: their memory is untouched.
-    fresh: u16,
+    first_untouched: u16,
     /// Descriptors that were in use and are free again.
     free: Vec<u16>,
     /// Index of the next entry of the available ring.
@@ -62,7 +62,7 @@ impl DriverQueue {
         let queue = Self {
             parts,
             event_index,
-            fresh: 0,
+            first_untouched: 0,
             // All that it can ever hold: nothing is allocated while packets are moved.
             free: Vec::with_capacity(parts.size().into()),
             next_available: 0,
@@ -83,7 +83,7 @@ impl DriverQueue {
     /// Buffers that the device has.
     #[inline]
     pub fn in_flight(&self) -> usize {
-        usize::from(self.fresh) - self.free.len()
+        usize::from(self.first_untouched) - self.free.len()
     }
 
     /// Makes a buffer available, which the device sees at [`DriverQueue::publish`] (2.7.13.1, 2.7.13.2). The answer is
@@ -95,9 +95,9 @@ impl DriverQueue {
     pub unsafe fn add(&mut self, address: u64, length: u32, flags: u16) -> Option<u16> {
         let id = match self.free.pop() {
             Some(id) => id,
-            None if self.fresh < self.parts.size() => {
-                self.fresh += 1;
-                self.fresh - 1
+            None if self.first_untouched < self.parts.size() => {
+                self.first_untouched += 1;
+                self.first_untouched - 1
             }
             None => return None,
         };
@@ -126,7 +126,7 @@ impl DriverQueue {
 
     /// How many buffers have come back and were not taken.
     #[inline]
-    fn returned(&self) -> u16 {
+    fn used_waiting(&self) -> u16 {
         // SAFETY: the ring is there (`new`).
         unsafe { self.parts.used_index() }.load(Ordering::Acquire).wrapping_sub(self.next_used)
     }
@@ -134,29 +134,29 @@ impl DriverQueue {
     /// Whether a buffer has come back.
     #[inline]
     pub fn has_used(&self) -> bool {
-        self.broken.is_none() && self.returned() != 0
+        self.broken.is_none() && self.used_waiting() != 0
     }
 
     /// The next buffer that has come back: its descriptor, and the bytes that the device wrote (2.7.14), which may be
     /// more than the buffer has. A device that lies may name a descriptor twice while others are in flight: the owner,
-    /// who has the buffers, finds that out and calls [`DriverQueue::refuse`].
+    /// who has the buffers, finds that out and calls [`DriverQueue::mark_broken`].
     #[inline]
     pub fn take(&mut self) -> Option<(u16, u32)> {
         if self.broken.is_some() {
             return None;
         }
-        let returned = self.returned();
+        let returned = self.used_waiting();
         if returned == 0 {
             return None;
         }
         let in_flight = self.in_flight();
         if usize::from(returned) > in_flight {
-            self.broken = Some(UsedError::Runaway { returned, in_flight: in_flight as u16 });
+            self.broken = Some(UsedError::TooManyUsed { returned, in_flight: in_flight as u16 });
             return None;
         }
         // SAFETY: the ring is there (`new`); the device has written the entry before it moved the index.
         let UsedElement { id, length } = unsafe { self.parts.used_entry(self.next_used).read_volatile() };
-        if id >= self.fresh.into() {
+        if id >= self.first_untouched.into() {
             self.broken = Some(UsedError::NotInFlight(id));
             return None;
         }
@@ -166,7 +166,7 @@ impl DriverQueue {
     }
 
     /// Stops the queue: the owner of the buffers knows that the device did not have this one.
-    pub fn refuse(&mut self, id: u16) {
+    pub fn mark_broken(&mut self, id: u16) {
         self.broken = Some(UsedError::NotInFlight(id.into()));
     }
 

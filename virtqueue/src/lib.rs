@@ -30,7 +30,7 @@ pub use device::{Buffer, Chain, DeviceQueue, Direction, RingError};
 pub use driver::{DriverQueue, UsedError};
 pub use memory::{Memory, OwnMemory};
 pub use notification::crossed;
-pub use parts::{Addresses, BadQueue, Parts};
+pub use parts::{Addresses, Parts, QueueError};
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ impl From<&abi::boot::Queue> for Addresses {
 
 /// Why there can be no such queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadQueue {
+pub enum QueueError {
     /// A size that is no power of two, or beyond 32,768 (2.7).
     Size(u32),
     /// A descriptor table outside memory, or not aligned to 16 bytes (2.7.1).
@@ -40,7 +40,7 @@ pub enum BadQueue {
     Used(u64),
 }
 
-impl core::fmt::Display for BadQueue {
+impl core::fmt::Display for QueueError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let (part, address) = match self {
             Self::Size(size) => {
@@ -57,7 +57,7 @@ impl core::fmt::Display for BadQueue {
     }
 }
 
-impl core::error::Error for BadQueue {}
+impl core::error::Error for QueueError {}
 
 /// A queue's size and where its parts lie in this program.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +74,9 @@ unsafe impl Send for Parts {}
 
 impl Parts {
     /// Finds the parts of a queue of `size` entries, each at its alignment (2.7.1).
-    pub fn locate(memory: &impl Memory, size: u32, at: Addresses) -> Result<Self, BadQueue> {
+    pub fn locate(memory: &impl Memory, size: u32, at: Addresses) -> Result<Self, QueueError> {
         if !size.is_power_of_two() || size > SIZE_MAXIMUM {
-            return Err(BadQueue::Size(size));
+            return Err(QueueError::Size(size));
         }
         let place = |address: u64, bytes: u64, align: usize| {
             let start = memory.translate(address, bytes).map(NonNull::as_ptr);
@@ -85,9 +85,9 @@ impl Parts {
         let Addresses { descriptors, available, used } = at;
         let table = place(descriptors, descriptors_bytes(size), align_of::<Descriptor>());
         Ok(Self {
-            descriptors: table.ok_or(BadQueue::Descriptors(descriptors))?.cast(),
-            available: place(available, available_bytes(size), 2).ok_or(BadQueue::Available(available))?,
-            used: place(used, used_bytes(size), 4).ok_or(BadQueue::Used(used))?,
+            descriptors: table.ok_or(QueueError::Descriptors(descriptors))?.cast(),
+            available: place(available, available_bytes(size), 2).ok_or(QueueError::Available(available))?,
+            used: place(used, used_bytes(size), 4).ok_or(QueueError::Used(used))?,
             size: size as u16,
         })
     }

@@ -9,20 +9,20 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 /// The other side says that more bytes wait, or were read, than the ring holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Runaway {
+pub struct PositionError {
     /// Bytes that would wait.
     pub waiting: u32,
     /// Bytes of the ring.
     pub size: u32,
 }
 
-impl core::fmt::Display for Runaway {
+impl core::fmt::Display for PositionError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "the control ring claims {} waiting bytes of {}", self.waiting, self.size)
     }
 }
 
-impl core::error::Error for Runaway {}
+impl core::error::Error for PositionError {}
 
 /// What both ends share.
 struct Stream {
@@ -69,9 +69,9 @@ impl Stream {
     }
 
     /// Bytes that wait between two positions.
-    fn between(&self, produced: u32, consumed: u32) -> Result<u32, Runaway> {
+    fn distance(&self, produced: u32, consumed: u32) -> Result<u32, PositionError> {
         let waiting = produced.wrapping_sub(consumed);
-        if waiting > self.size { Err(Runaway { waiting, size: self.size }) } else { Ok(waiting) }
+        if waiting > self.size { Err(PositionError { waiting, size: self.size }) } else { Ok(waiting) }
     }
 }
 
@@ -97,16 +97,16 @@ impl Producer {
     }
 
     /// Bytes that can be written now.
-    pub fn room(&self) -> Result<usize, Runaway> {
+    pub fn room(&self) -> Result<usize, PositionError> {
         if self.0.size == 0 {
             return Ok(0);
         }
         let consumed = self.0.load(offset_of!(RingPositions, consumed), Ordering::Acquire);
-        Ok((self.0.size - self.0.between(self.0.position, consumed)?) as usize)
+        Ok((self.0.size - self.0.distance(self.0.position, consumed)?) as usize)
     }
 
     /// Writes bytes, as many as there is room for; the consumer sees nothing before [`Producer::publish`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Runaway> {
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, PositionError> {
         let length = bytes.len().min(self.room()?);
         let mut rest = &bytes[..length];
         while !rest.is_empty() {
@@ -132,7 +132,7 @@ impl Producer {
     }
 
     /// Says whether this side sleeps until there is room. Look at [`Producer::room`] once more before sleeping.
-    pub fn wait(&self, waits: bool) {
+    pub fn set_waiting(&self, waits: bool) {
         self.0.store(offset_of!(RingPositions, producer_waits), waits.into(), Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
@@ -160,16 +160,16 @@ impl Consumer {
     }
 
     /// Bytes that wait.
-    pub fn waiting(&self) -> Result<usize, Runaway> {
+    pub fn waiting(&self) -> Result<usize, PositionError> {
         if self.0.size == 0 {
             return Ok(0);
         }
         let produced = self.0.load(offset_of!(RingPositions, produced), Ordering::Acquire);
-        Ok(self.0.between(produced, self.0.position)? as usize)
+        Ok(self.0.distance(produced, self.0.position)? as usize)
     }
 
     /// Reads into `bytes` what waits, and gives the room back; says how many there were.
-    pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Runaway> {
+    pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, PositionError> {
         let length = bytes.len().min(self.waiting()?);
         let mut at = 0;
         while at < length {
@@ -193,7 +193,7 @@ impl Consumer {
     }
 
     /// Says whether this side sleeps until something arrives. Look at [`Consumer::waiting`] once more before sleeping.
-    pub fn wait(&self, waits: bool) {
+    pub fn set_waiting(&self, waits: bool) {
         self.0.store(offset_of!(RingPositions, consumer_waits), waits.into(), Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
@@ -257,18 +257,18 @@ mod tests {
         let (mut out, mut inn) = pair(16);
         out.write(&[7; 4]).unwrap();
         out.0.store(offset_of!(RingPositions, produced), inn.0.position.wrapping_add(17), Ordering::Relaxed);
-        assert_eq!(inn.read(&mut [0; 64]), Err(Runaway { waiting: 17, size: 16 }));
+        assert_eq!(inn.read(&mut [0; 64]), Err(PositionError { waiting: 17, size: 16 }));
         let consumed = out.0.position.wrapping_add(1);
         out.0.store(offset_of!(RingPositions, consumed), consumed, Ordering::Relaxed);
-        assert_eq!(out.room(), Err(Runaway { waiting: u32::MAX, size: 16 }));
+        assert_eq!(out.room(), Err(PositionError { waiting: u32::MAX, size: 16 }));
     }
 
     #[test]
     fn a_side_that_sleeps_is_seen_by_the_other() {
         let (out, inn) = pair(16);
         assert!(!out.consumer_waits() && !inn.producer_waits());
-        inn.wait(true);
-        out.wait(true);
+        inn.set_waiting(true);
+        out.set_waiting(true);
         assert!(out.consumer_waits() && inn.producer_waits());
     }
 

@@ -102,7 +102,7 @@ fn buffers_come_back_in_any_order_and_indices_wrap() {
             let mut heads = take(&mut device, &memory);
             assert_eq!(heads.len(), 8);
             heads.rotate_left(round % 8);
-            heads.iter().for_each(|&head| device.give_back(head, 64));
+            heads.iter().for_each(|&head| device.add_used(head, 64));
             assert!(!driver.has_used(), "nothing is seen before it is published");
             device.publish();
             for &head in &heads {
@@ -145,7 +145,7 @@ fn a_driver_is_notified_only_if_it_wants_to_be() {
         driver.publish();
         let heads = take(&mut device, &memory);
         let one = |device: &mut DeviceQueue, head| {
-            device.give_back(head, 1);
+            device.add_used(head, 1);
             device.publish();
             (device.unannounced(), device.wants_call())
         };
@@ -167,14 +167,14 @@ fn a_device_goes_on_where_the_last_one_stopped() {
     add(&mut driver, 3);
     driver.publish();
     device.take(2);
-    device.give_back(0, 0);
-    device.give_back(1, 0);
+    device.add_used(0, 0);
+    device.add_used(1, 0);
     device.publish();
     let next = device.next_available();
     // SAFETY: the first device is not used any more.
     let mut device = unsafe { DeviceQueue::new(memory.parts(), Direction::FromDriver, true, next) };
     assert_eq!((device.next_used(), take(&mut device, &memory)), (2, vec![2]));
-    device.give_back(2, 7);
+    device.add_used(2, 7);
     device.publish();
     assert_eq!(core::iter::from_fn(|| driver.take()).last(), Some((2, 7)));
 }
@@ -195,13 +195,13 @@ fn a_device_that_returns_what_it_did_not_get_is_left_alone() {
     let mut driver = memory.driver(false);
     memory.write(AT.used + USED_INDEX, 3u16);
     assert_eq!(driver.take(), None);
-    assert_eq!(driver.broken(), Some(UsedError::Runaway { returned: 3, in_flight: 0 }));
+    assert_eq!(driver.broken(), Some(UsedError::TooManyUsed { returned: 3, in_flight: 0 }));
 }
 
 #[test]
 fn a_size_that_cannot_be_is_refused() {
     for size in [0, 3, 1 << 16, u32::MAX] {
-        assert_eq!(Parts::locate(&Shared::new(), size, AT).unwrap_err(), BadQueue::Size(size));
+        assert_eq!(Parts::locate(&Shared::new(), size, AT).unwrap_err(), QueueError::Size(size));
     }
 }
 
@@ -209,10 +209,10 @@ fn a_size_that_cannot_be_is_refused() {
 fn a_queue_outside_memory_or_not_aligned_is_refused() {
     let refused = |at| Parts::locate(&Shared::new(), SIZE, at).unwrap_err();
     let end = BASE + LENGTH;
-    assert_eq!(refused(Addresses { descriptors: end - 64, ..AT }), BadQueue::Descriptors(end - 64));
-    assert_eq!(refused(Addresses { descriptors: BASE + 8, ..AT }), BadQueue::Descriptors(BASE + 8));
-    assert_eq!(refused(Addresses { available: BASE + 1, ..AT }), BadQueue::Available(BASE + 1));
-    assert_eq!(refused(Addresses { used: u64::MAX, ..AT }), BadQueue::Used(u64::MAX));
+    assert_eq!(refused(Addresses { descriptors: end - 64, ..AT }), QueueError::Descriptors(end - 64));
+    assert_eq!(refused(Addresses { descriptors: BASE + 8, ..AT }), QueueError::Descriptors(BASE + 8));
+    assert_eq!(refused(Addresses { available: BASE + 1, ..AT }), QueueError::Available(BASE + 1));
+    assert_eq!(refused(Addresses { used: u64::MAX, ..AT }), QueueError::Used(u64::MAX));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn each_broken_rule_has_an_error_of_its_own() {
     let memory = Shared::new();
     memory.offer(9, &[0]);
     let device = memory.device(Direction::FromDriver, true);
-    assert_eq!(device.waiting(), Err(RingError::Runaway { index: 9, seen: 0, size: 8 }));
+    assert_eq!(device.waiting(), Err(RingError::AvailableIndex { index: 9, seen: 0, size: 8 }));
     for (flags, next, error) in [
         (DESCRIPTOR_NEXT, 0, RingError::Loop(0)),
         (DESCRIPTOR_NEXT, 8, RingError::Descriptor(8)),
@@ -256,7 +256,7 @@ fn each_broken_rule_has_an_error_of_its_own() {
     }
     memory.offer(1, &[8]);
     assert_eq!(memory.peek(Direction::FromDriver), Err(RingError::Descriptor(8)));
-    assert_eq!(device.look_ahead(&memory, 1, &mut Vec::new()), Err(RingError::Descriptor(8)));
+    assert_eq!(device.prefetch_chains(&memory, 1, &mut Vec::new()), Err(RingError::Descriptor(8)));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn looking_ahead_leaves_what_is_unusual_to_a_full_look() {
     memory.descriptor(2, BASE + 0x3000, 100, DESCRIPTOR_WRITE, 0);
     memory.offer(3, &[0, 1, 2]);
     let mut buffers = Vec::new();
-    memory.device(Direction::FromDriver, true).look_ahead(&memory, 3, &mut buffers).unwrap();
+    memory.device(Direction::FromDriver, true).prefetch_chains(&memory, 3, &mut buffers).unwrap();
     let seen: Vec<_> = buffers.iter().map(|b| (b.head, b.length, b.start.is_null())).collect();
     assert_eq!(seen, [(0, 100, false), (1, 0, true), (2, 0, true)]);
 }

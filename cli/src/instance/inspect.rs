@@ -28,13 +28,13 @@ struct LinuxFacts {
 
 /// What a path is, if that is a bundle or a kernel.
 fn linux_guest(path: &Path) -> Result<Option<LinuxFacts>, Failure> {
-    let is_named_so = path.extension().is_some_and(|e| e == bundle::ENDING);
+    let is_named_so = path.extension().is_some_and(|e| e == bundle::EXTENSION);
     if bundle::is_bundle(path) || (is_named_so && path.is_dir()) {
         let bundle = Bundle::open(path, false)?;
         let disk_length = bundle.disk.as_ref().map(|_| bundle.disk_length()).transpose()?;
         return Ok(Some(LinuxFacts {
             path: path.to_owned(),
-            memory_minimum: bundle.needs()?,
+            memory_minimum: bundle.memory_needed()?,
             kernel: bundle.facts,
             bundle: Some(bundle.description),
             disk_length,

@@ -29,7 +29,7 @@ impl<'a> Source<'a> {
             return Some(Self::Kernel(kernel));
         }
         let what = Path::new(o.what());
-        let is_named_so = what.extension().is_some_and(|e| e == bundle::ENDING);
+        let is_named_so = what.extension().is_some_and(|e| e == bundle::EXTENSION);
         (is_named_so || bundle::is_bundle(what)).then_some(Self::Bundle(what))
     }
 
@@ -83,7 +83,7 @@ pub fn prepare(o: &RunOptions, source: Source<'_>, begun: Tsc) -> Result<Monitor
     bundle::check_size(memory_mib, cpus).map_err(Error::Configuration)?;
     let command_line = o.linux.cmdline.as_ref().unwrap_or(&command_line);
     let words = o.set.iter().map(|(name, value)| (name, value));
-    let command_line = bundle::with_words(command_line, words).map_err(Error::Configuration)?;
+    let command_line = bundle::append_words(command_line, words).map_err(Error::Configuration)?;
     arguments.push(format!("--cmdline={command_line}"));
     for disk in &o.linux.disk {
         arguments.extend(["--disk".into(), absolute(Path::new(disk))]);
@@ -100,7 +100,7 @@ pub fn prepare(o: &RunOptions, source: Source<'_>, begun: Tsc) -> Result<Monitor
         let tap = tap::open(option)?;
         arguments.extend(["--net".into(), format!("fd={},{}", tap.fd.as_raw_fd(), option.device.join(","))]);
         keep.push(tap.fd);
-        before.extend(tap.before);
+        before.extend(tap.saved);
     }
     for net in &o.net {
         arguments.extend(["--net".into(), net.device.join(",")]);
@@ -150,7 +150,9 @@ fn of_kernel(o: &RunOptions, kernel: &Path) -> Result<Found, Error> {
 fn of_bundle(o: &RunOptions, folder: &Path) -> Result<Found, Error> {
     let Bundle { description, kernel, initrd, disk, .. } = {
         let bundle = Bundle::open(folder, true)?;
-        bundle.fits(o.memory.unwrap_or(bundle.description.memory_mib)).map_err(Error::Configuration)?;
+        bundle
+            .check_memory(o.memory.unwrap_or(bundle.description.memory_mib))
+            .map_err(Error::Configuration)?;
         bundle
     };
     let mut arguments = Vec::new();

@@ -22,7 +22,7 @@ const LINE_MAXIMUM: u64 = 16 << 20;
 pub struct Monitor {
     /// What the user's TAPs were like before, restored with this value: ahead of the run directory's end, which tells that
     /// nothing is left of the instance.
-    pub taps: Vec<tap::Before>,
+    pub taps: Vec<tap::SavedSettings>,
     /// Its program.
     pub program: &'static str,
     /// Its run directory, removed with this value.

@@ -60,7 +60,7 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     for (option, tap) in o.tap.iter().zip(taps) {
         arguments.extend(["--net".into(), format!("fd={},{}", tap.fd.as_raw_fd(), option.device.join(","))]);
         keep.push(tap.fd);
-        before.extend(tap.before);
+        before.extend(tap.saved);
     }
     for net in &o.net {
         arguments.extend(["--net".into(), net.device.join(",")]);

@@ -38,7 +38,7 @@ impl Client {
     pub fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, CallError> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        let answer = match listener::ask(&mut self.stream, &line, LINE_MAXIMUM, timeout) {
+        let answer = match listener::request(&mut self.stream, &line, LINE_MAXIMUM, timeout) {
             Err(e) if e.kind() == io::ErrorKind::FileTooLarge => return Err(CallError::TooLong),
             outcome => outcome?,
         };

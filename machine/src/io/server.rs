@@ -53,7 +53,7 @@ impl Server {
         while let Some(accepted) = self.listener.as_ref().map(UnixListener::accept) {
             let stream = match accepted {
                 Ok((stream, _)) => stream,
-                Err(e) => return !listener::is_lasting(&e),
+                Err(e) => return !listener::is_persistent(&e),
             };
             let Some(slot) = self.connections.iter().position(Option::is_none) else {
                 continue;

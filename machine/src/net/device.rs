@@ -8,7 +8,7 @@ use abi::net::*;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use virtqueue::{Addresses, BadQueue, Chain, DeviceQueue, Direction, Parts, RingError};
+use virtqueue::{Addresses, Chain, DeviceQueue, Direction, Parts, QueueError, RingError};
 
 const HEADER: usize = size_of::<NetHeader>();
 /// Header, Ethernet with a VLAN tag, and the largest IP packet.
@@ -67,7 +67,7 @@ impl TapNet {
         memory: &Arc<Region>,
         queues: [Queue; 2],
         features: u64,
-    ) -> Result<Self, BadQueue> {
+    ) -> Result<Self, QueueError> {
         let event_index = features & FEATURE_EVENT_IDX != 0;
         let queue = |q: &Queue, direction| {
             let parts = Parts::locate(&**memory, q.size, Addresses::from(q))?;
@@ -258,7 +258,7 @@ fn look_at(
 /// Takes the next chain and gives it back as used, `written` bytes filled in.
 fn complete(queue: &mut DeviceQueue, head: u16, written: u32) {
     queue.take(1);
-    queue.give_back(head, written);
+    queue.add_used(head, written);
 }
 
 /// Shows the guest what was completed; whether it wants to be woken for it.

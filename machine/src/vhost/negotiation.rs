@@ -131,7 +131,12 @@ impl Device {
         }
         let start = self.memory.start().0;
         // Rings are named by the guest's addresses: where memory lies in this process is nobody's business.
-        let region = MemoryRegion { guest: start, length: self.memory.length(), user: start, offset: 0 };
+        let region = MemoryRegion {
+            guest_address: start,
+            length: self.memory.length(),
+            user_address: start,
+            offset: 0,
+        };
         requester.send(&Request::SetMemoryTable(vec![region]), &[self.file.as_fd()])?;
         for index in 0..self.queues.len() {
             self.set_up_ring(&mut requester, index)?;
@@ -188,7 +193,7 @@ impl Device {
         let used = GuestPhys(queue.used + USED_INDEX);
         // Where an in-order back end had come to; 0 for a guest that has not run yet.
         let base = self.memory.word16(used).map_err(|_| VhostError::Ring(used))?.load(Ordering::Acquire);
-        let (ring, event) = (index as u32, RingEvent { index: index as u8, none: false });
+        let (ring, event) = (index as u32, RingEvent { index: index as u8, no_descriptor: false });
         let state = |value| RingState { index: ring, value };
         requester.send(&Request::SetRingSize(state(queue.size)), &[])?;
         requester.send(&Request::SetRingBase(state(base.into())), &[])?;

@@ -318,8 +318,8 @@ pub(crate) fn has_work() -> bool {
 /// Asks the monitor for a wake-up when [`has_work`] becomes true, or takes that back.
 pub(crate) fn want_wakeup(wanted: bool) {
     CONTROL.with(|c| {
-        c.to_guest.wait(wanted);
-        c.to_host.wait(wanted && !c.backlog.is_empty());
+        c.to_guest.set_waiting(wanted);
+        c.to_host.set_waiting(wanted && !c.backlog.is_empty());
     });
 }
 
@@ -346,7 +346,7 @@ pub(crate) fn drain_before_exit() {
     let deadline = clock::now() + Duration::from_millis(100);
     let full = || {
         CONTROL.try_with(|control| {
-            control.to_host.wait(true);
+            control.to_host.set_waiting(true);
             control.flush_backlog();
             let full = control.room() < EXIT_MESSAGE_ROOM;
             if full {

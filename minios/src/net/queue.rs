@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use virtqueue::{Addresses, BadQueue, DriverQueue, OwnMemory, Parts};
+use virtqueue::{Addresses, DriverQueue, OwnMemory, Parts, QueueError};
 
 /// Memory that a device may work on while the queue owns the value.
 ///
@@ -61,7 +61,7 @@ impl<B: Buffer> PacketQueue<B> {
         features: u64,
         direction: Direction,
         notify: fn(u32),
-    ) -> Result<Self, BadQueue> {
+    ) -> Result<Self, QueueError> {
         // SAFETY: only asked for the parts, which the caller promises.
         let memory = unsafe { OwnMemory::new() };
         let parts = Parts::locate(&memory, queue.size, Addresses::from(queue))?;
@@ -109,7 +109,7 @@ impl<B: Buffer> PacketQueue<B> {
         match self.flying.get_mut(usize::from(id)).and_then(Option::take) {
             Some((buffer, length)) => Some((buffer, written.min(length) as usize)),
             None => {
-                self.ring.refuse(id);
+                self.ring.mark_broken(id);
                 None
             }
         }
@@ -240,7 +240,7 @@ mod tests {
         }
 
         fn push(&mut self, id: u16, written: u32) {
-            self.device.give_back(id, written);
+            self.device.add_used(id, written);
             self.device.publish();
         }
     }

@@ -11,7 +11,7 @@ use api::Problem;
 use api::image::{Image, Kind};
 use api::instance::is_name;
 use bundle::Bundle;
-use bundle::archive::{self, BEGINNING};
+use bundle::archive::{self, MAGIC_END};
 use draft::cannot;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -101,8 +101,8 @@ fn open_image(name: &str, path: &Path, id: String, size: u64, built_in: bool) ->
 }
 
 fn is_archive(path: &Path) -> Result<bool, Problem> {
-    let mut beginning = Vec::with_capacity(BEGINNING);
-    let read = File::open(path).and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut beginning));
+    let mut beginning = Vec::with_capacity(MAGIC_END);
+    let read = File::open(path).and_then(|file| file.take(MAGIC_END as u64).read_to_end(&mut beginning));
     read.map_err(|e| cannot(path, &e))?;
     Ok(archive::is_archive(&beginning))
 }

@@ -40,13 +40,13 @@ impl LinuxPlan {
         }
         let vcpus = flavor.and_then(|f| f.vcpus).unwrap_or(bundle.description.cpus);
         bundle::check_size(memory_mib, vcpus).map_err(Problem::invalid)?;
-        bundle.fits(memory_mib).map_err(Problem::invalid)?;
+        bundle.check_memory(memory_mib).map_err(Problem::invalid)?;
         let has = bundle.disk_length()?;
         let most = ATTACHED_MAXIMUM - usize::from(has > 0);
         if spec.devices.len() > most {
             return Err(Problem::invalid(format!("this Linux guest has at most {most} net devices")));
         }
-        let command_line = bundle::with_words(&bundle.description.cmdline, &spec.variables);
+        let command_line = bundle::append_words(&bundle.description.cmdline, &spec.variables);
         let command_line = command_line.map_err(Problem::invalid)?;
         let longest = format!("{command_line}{}", " ".repeat(ADDRESS_ROOM * spec.devices.len()));
         bundle::check_command_line(&longest)

@@ -41,7 +41,7 @@ impl Client {
     pub fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, CallError> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        let answer = listener::ask(&mut self.stream, &line, ANSWER_MAXIMUM, timeout)?;
+        let answer = listener::request(&mut self.stream, &line, ANSWER_MAXIMUM, timeout)?;
         if answer.is_empty() {
             return Err(CallError::Ended);
         }

@@ -129,7 +129,7 @@ impl Switch {
                 self.tell(id, Command::Connected(id, stream));
             }
             // The table of descriptors is full, perhaps: it waits on.
-            Err(e) if listener::is_lasting(&e) => {
+            Err(e) if listener::is_persistent(&e) => {
                 *next = Some(Instant::now() + *wait);
                 *wait = (*wait * 4).min(LONGEST_WAIT);
                 self.waiting.insert(name);

@@ -5,7 +5,7 @@ use super::key;
 use crate::capture::{self, CapturedPacket};
 use crate::control::{Event, LINE_MAXIMUM, Request, Response};
 use crate::worker::wake::signal;
-use listener::{ACCEPT_PAUSE, is_lasting};
+use listener::{ACCEPT_PAUSE, is_persistent};
 use polling::{Event as Ready, PollMode, Poller};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
@@ -104,7 +104,7 @@ impl Server {
     pub fn accept(&mut self, poller: &Poller) {
         let stream = match self.listener.as_ref().map(UnixListener::accept) {
             Some(Ok((stream, _))) => stream,
-            Some(Err(e)) if is_lasting(&e) => {
+            Some(Err(e)) if is_persistent(&e) => {
                 self.paused = Some(Instant::now() + ACCEPT_PAUSE);
                 return self.listen_for(poller, Ready::none(key::CONTROL));
             }

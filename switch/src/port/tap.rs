@@ -25,7 +25,7 @@ pub struct Tap {
     port: PortId,
     up: bool,
     /// What the TAP was like before, restored once the descriptor is closed.
-    _before: Option<tap::Before>,
+    _before: Option<tap::SavedSettings>,
 }
 
 /// Opens a TAP, made if absent, in a namespace or here, brings it up with an MTU, and tells the kernel whether it may
@@ -67,7 +67,7 @@ impl Tap {
     /// A port over an open TAP. Without `offload`, checksums and segments are done before packets go out to it.
     pub fn new(tap: tap::Tap, port: PortId, offload: bool) -> Self {
         let abilities = if offload { Abilities::ALL } else { Abilities::default() };
-        Self { fd: tap.fd, abilities, finisher: Finisher::default(), port, up: true, _before: tap.before }
+        Self { fd: tap.fd, abilities, finisher: Finisher::default(), port, up: true, _before: tap.saved }
     }
 
     /// Writes one packet.

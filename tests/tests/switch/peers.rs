@@ -157,7 +157,7 @@ fn a_call_that_blocks_costs_its_port_and_nobody_else_notices() {
     let mut good = Good::new(&switch);
     let mut front = Front::at(&switch, "victim");
     let call = event();
-    assert!(front.ask(&Request::SetRingCall(RingEvent { index: 1, none: false }), &[&call]));
+    assert!(front.ask(&Request::SetRingCall(RingEvent { index: 1, no_descriptor: false }), &[&call]));
     std::thread::sleep(Duration::from_millis(100));
     // Full, and blocking again, which the switch cannot prevent.
     File::from(call.try_clone().expect("a descriptor"))
@@ -179,8 +179,13 @@ fn descriptors_of_the_wrong_kind_are_refused() {
     let socket = switch.folder.join("victim.sock");
     let file: OwnedFd = File::open("/proc/self/exe").expect("there").into();
     let pipe: OwnedFd = std::io::pipe().expect("a pipe").1.into();
-    let memory = Request::SetMemoryTable(vec![MemoryRegion { guest: 0, length: 4096, user: 0, offset: 0 }]);
-    let kick = Request::SetRingKick(RingEvent { index: 0, none: false });
+    let memory = Request::SetMemoryTable(vec![MemoryRegion {
+        guest_address: 0,
+        length: 4096,
+        user_address: 0,
+        offset: 0,
+    }]);
+    let kick = Request::SetRingKick(RingEvent { index: 0, no_descriptor: false });
     for (request, fd, words) in [
         (&memory, &file, "memfd"),
         (&memory, &pipe, "memfd"),
@@ -192,7 +197,7 @@ fn descriptors_of_the_wrong_kind_are_refused() {
         is_dropped(&switch, words);
         good.gets_through(&switch);
     }
-    let beyond = MemoryRegion { guest: 0, length: 1 << 40, user: 0, offset: 0 };
+    let beyond = MemoryRegion { guest_address: 0, length: 1 << 40, user_address: 0, offset: 0 };
     let mut front = Front::new(&socket);
     let small = memfd(4096);
     front.ask(&Request::SetMemoryTable(vec![beyond]), &[&small]);

@@ -6,7 +6,7 @@ use abi::control::{ControlPage, MESSAGE_MAXIMUM, MessageHeader};
 use machine::memory::{GuestPhys, Outside, Region};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use virtqueue::stream::{Consumer, Producer, Runaway};
+use virtqueue::stream::{Consumer, PositionError, Producer};
 
 const HEADER: usize = size_of::<MessageHeader>();
 /// Bytes kept for a guest that does not read; more is refused.
@@ -19,7 +19,7 @@ const BURST: usize = 64 << 10;
 pub enum ControlError {
     /// More is said to wait than the ring holds.
     #[error(transparent)]
-    Runaway(#[from] Runaway),
+    Position(#[from] PositionError),
     /// A message longer than any may be.
     #[error("a control message of {0} bytes, of {MESSAGE_MAXIMUM} at most")]
     Length(u32),
@@ -77,7 +77,7 @@ impl ControlRing {
                 Producer::new(&raw mut (*page).to_guest, to_guest_bytes, to_guest.length),
             )
         };
-        inbound.wait(true);
+        inbound.set_waiting(true);
         Ok(Self {
             inbound,
             outbound,
@@ -117,7 +117,7 @@ impl ControlRing {
                 moved |= written > 0;
             }
             self.outbound.publish();
-            self.outbound.wait(!self.backlog.is_empty());
+            self.outbound.set_waiting(!self.backlog.is_empty());
             if self.backlog.is_empty() {
                 break;
             }
@@ -128,7 +128,7 @@ impl ControlRing {
     /// Takes what the guest has sent, up to a bound, and hands it to `each`. The answer says whether the guest waits
     /// for room, and whether more is there already.
     pub fn drain(&mut self, mut each: impl FnMut(Piece<'_>)) -> Result<(bool, bool), ControlError> {
-        self.inbound.wait(false);
+        self.inbound.set_waiting(false);
         let mut taken = 0;
         let mut chunk = [0; 4096];
         let more = loop {
@@ -141,7 +141,7 @@ impl ControlRing {
                 self.split(&chunk[..length], &mut each)?;
                 continue;
             }
-            self.inbound.wait(true);
+            self.inbound.set_waiting(true);
             if self.inbound.waiting()? == 0 {
                 break false;
             }
@@ -219,7 +219,7 @@ mod tests {
         memory.write(GuestPhys(TO_HOST), &(RING_SIZE + 1).to_le_bytes()).unwrap();
         assert_eq!(
             ring.drain(|_| ()).unwrap_err(),
-            ControlError::Runaway(Runaway { waiting: RING_SIZE + 1, size: RING_SIZE })
+            ControlError::Position(PositionError { waiting: RING_SIZE + 1, size: RING_SIZE })
         );
     }
 

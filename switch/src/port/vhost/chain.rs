@@ -26,7 +26,7 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// Becomes a chain of one buffer, that [`DeviceQueue::look_ahead`] has found.
+    /// Becomes a chain of one buffer, that [`DeviceQueue::prefetch_chains`] has found.
     ///
     /// # Safety
     /// The buffer lies in mapped memory, which stays mapped while the batch is worked on.

@@ -127,7 +127,7 @@ impl CutThroughReader {
             unsafe { in_guest.cast::<NetHeader>().write_unaligned(header) };
             let mut left = n;
             for r in &self.rooms[chains..chains + used] {
-                to.ring.give_back(r.head, left.min(r.length) as u32);
+                to.ring.add_used(r.head, left.min(r.length) as u32);
                 left = left.saturating_sub(r.length);
                 room -= r.length;
                 at += r.ranges;

@@ -67,8 +67,11 @@ impl Mapping {
         let file = length_of(fd)?;
         let end = region.offset.checked_add(region.length);
         let fits = region.length > 0 && end.is_some_and(|e| e <= file);
-        let addresses =
-            region.guest.checked_add(region.length).and(region.user.checked_add(region.length)).is_some();
+        let addresses = region
+            .guest_address
+            .checked_add(region.length)
+            .and(region.user_address.checked_add(region.length))
+            .is_some();
         if !fits || !addresses {
             return Err(MemoryError::Beyond { region, file });
         }
@@ -145,8 +148,8 @@ impl Memory {
             a.saturating_add(region.length) <= b || b.saturating_add(length) <= a
         };
         let free = self.mappings.iter().all(|m| {
-            apart(region.guest, m.region.guest, m.region.length)
-                && apart(region.user, m.region.user, m.region.length)
+            apart(region.guest_address, m.region.guest_address, m.region.length)
+                && apart(region.user_address, m.region.user_address, m.region.length)
         });
         if !free {
             return Err(MemoryError::Overlap(region));
@@ -159,7 +162,8 @@ impl Memory {
     pub fn remove(&mut self, region: MemoryRegion) -> Result<(), MemoryError> {
         let same = |m: &Mapping| {
             let r = m.region;
-            (r.guest, r.length, r.user) == (region.guest, region.length, region.user)
+            (r.guest_address, r.length, r.user_address)
+                == (region.guest_address, region.length, region.user_address)
         };
         let at = self.mappings.iter().position(same).ok_or(MemoryError::Absent(region))?;
         self.mappings.swap_remove(at);
@@ -189,7 +193,7 @@ unsafe impl virtqueue::Memory for Memory {
     /// Where a guest-physical range is mapped; `None` if it is not all in one region.
     #[inline]
     fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>> {
-        self.mappings.iter().find_map(|m| within(m, m.region.guest, address, length))
+        self.mappings.iter().find_map(|m| within(m, m.region.guest_address, address, length))
     }
 }
 
@@ -199,6 +203,6 @@ pub struct FrontEnd<'a>(pub &'a Memory);
 // SAFETY: as for `Memory`.
 unsafe impl virtqueue::Memory for FrontEnd<'_> {
     fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>> {
-        self.0.mappings.iter().find_map(|m| within(m, m.region.user, address, length))
+        self.0.mappings.iter().find_map(|m| within(m, m.region.user_address, address, length))
     }
 }

@@ -107,7 +107,7 @@ impl Device for Vhost {
             return Ok(());
         }
         let (mut malformed, mut descriptors, before) = (0, 0, self.taken.len());
-        ring.look_ahead(memory, count, &mut self.buffers)?;
+        ring.prefetch_chains(memory, count, &mut self.buffers)?;
         // The pieces stay mapped: the memory changes only when messages are handled, which is never between `receive` and
         // `release`.
         for (ahead, buffer) in self.buffers.iter().enumerate() {
@@ -120,7 +120,7 @@ impl Device for Vhost {
                     return Err(RingError::Loop(chain.head).into());
                 }
             } else {
-                // SAFETY: `look_ahead` has found it in the peer's memory just now.
+                // SAFETY: `prefetch_chains` has found it in the peer's memory just now.
                 unsafe { chain.be(buffer) };
             }
             let length = chain.length();
@@ -159,7 +159,7 @@ impl Device for Vhost {
             && !self.taken.is_empty()
         {
             for &head in &self.taken {
-                ring.give_back(head, 0);
+                ring.add_used(head, 0);
             }
             ring.publish();
         }

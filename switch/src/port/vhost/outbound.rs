@@ -144,10 +144,10 @@ impl Outbound {
     /// Looks at the next chains, as many as are wanted and waiting.
     fn look_ahead(&mut self, to: &mut Target<'_>, wanted: usize) -> Result<(), PortError> {
         let waiting = to.ring.waiting()?;
-        to.ring.is_most(waiting);
+        to.ring.is_peak(waiting);
         let count = usize::from(waiting).min(wanted).min(BATCH);
         self.next = 0;
-        to.ring.look_ahead(to.memory, count as u16, &mut self.ahead)?;
+        to.ring.prefetch_chains(to.memory, count as u16, &mut self.ahead)?;
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl Outbound {
                     at = at.add(piece.length());
                 }
             }
-            to.ring.give_back(buffer.head, total as u32);
+            to.ring.add_used(buffer.head, total as u32);
             to.ring.take(1);
             self.next += 1;
             return Ok(ChainOutcome::Yes);
@@ -290,7 +290,7 @@ impl Outbound {
             }
             if n >= usize::from(waiting) {
                 // What waits for room that never comes would hold up all behind it.
-                let never = to.ring.is_most(waiting);
+                let never = to.ring.is_peak(waiting);
                 return Ok(if never { ChainOutcome::TooLong } else { ChainOutcome::Full });
             }
             // Chains that are available at a time have no more descriptors together than the queue. Where they have, the
@@ -337,7 +337,7 @@ impl Outbound {
             }
         }
         for &(head, filled) in &self.merged {
-            to.ring.give_back(head, filled);
+            to.ring.add_used(head, filled);
         }
         to.ring.take(self.merged.len() as u16);
         Ok(ChainOutcome::Yes)

@@ -20,7 +20,7 @@ use std::time::Instant;
 use vhost_user::message::{Request, RingAddresses, RingEvent, RingState};
 use vhost_user::socket::{self, Connection, Message};
 use vhost_user::{FEATURE_PROTOCOL, protocol};
-use virtqueue::{Addresses, BadQueue, DeviceQueue, Direction, Parts};
+use virtqueue::{Addresses, DeviceQueue, Direction, Parts, QueueError};
 
 /// Headers may share a descriptor with data (virtio 1.2 section 6, legacy).
 const FEATURE_ANY_LAYOUT: u64 = 1 << 27;
@@ -65,7 +65,7 @@ pub enum Refused {
     Memory(#[from] super::MemoryError),
     /// A ring.
     #[error(transparent)]
-    Ring(#[from] BadQueue),
+    Ring(#[from] QueueError),
     /// A request that is known and was not offered.
     #[error("request {0} was not offered")]
     NotOffered(u32),
@@ -389,7 +389,7 @@ fn forget_kick(slot: &mut Slot, wake: &Wake) {
 
 /// The eventfd that came with a request, if it is one: writing to anything else might block.
 fn event_fd(event: RingEvent, fd: Option<OwnedFd>) -> Result<Option<OwnedFd>, Refused> {
-    let Some(fd) = fd.filter(|_| !event.none) else {
+    let Some(fd) = fd.filter(|_| !event.no_descriptor) else {
         return Ok(None);
     };
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));

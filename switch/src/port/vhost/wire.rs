@@ -56,13 +56,13 @@ impl Vhost {
             Ok(room) => room,
             Err(e) => return Some(Err(Broken::Far(e.into()))),
         };
-        to.is_most(room);
+        to.is_peak(room);
         let count = waiting.min(room).min(BATCH as u16);
         let buffers = &mut self.wire;
-        if let Err(e) = from.look_ahead(from_memory, count, &mut buffers.from) {
+        if let Err(e) = from.prefetch_chains(from_memory, count, &mut buffers.from) {
             return Some(Err(Broken::Near(e.into())));
         }
-        if let Err(e) = to.look_ahead(to_memory, count, &mut buffers.to) {
+        if let Err(e) = to.prefetch_chains(to_memory, count, &mut buffers.to) {
             return Some(Err(Broken::Far(e.into())));
         }
         let (mut packets, mut bytes) = (0, 0);
@@ -84,8 +84,8 @@ impl Vhost {
                 room.start.add(8).cast::<u32>().write_unaligned(high);
                 copy(source.start.add(HEADER), room.start.add(HEADER), length - HEADER);
             }
-            from.give_back(source.head, 0);
-            to.give_back(room.head, length as u32);
+            from.add_used(source.head, 0);
+            to.add_used(room.head, length as u32);
             packets += 1;
             bytes += (length - HEADER) as u64;
         }

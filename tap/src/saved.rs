@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// What a persistent TAP was like before it was opened here; dropped, it is so again. It is dropped after the TAP's
 /// descriptors are closed.
 #[derive(Debug)]
-pub struct Before {
+pub struct SavedSettings {
     name: String,
     namespace: OwnedFd,
     flags: c_int,
@@ -24,7 +24,7 @@ pub struct Before {
     offloads: Offloads,
 }
 
-impl Before {
+impl SavedSettings {
     /// The settings of the TAP `name` in this thread's network namespace. None if there is none that lasts, or if the
     /// kernel does not tell.
     pub(crate) fn of(name: &str) -> Option<Self> {
@@ -63,7 +63,7 @@ impl Before {
     }
 }
 
-impl Drop for Before {
+impl Drop for SavedSettings {
     fn drop(&mut self) {
         if let Some(header) = self.header {
             // Another process may have it open already, and settings of its own.
@@ -102,12 +102,12 @@ impl Link {
             _ => None,
         });
         Ok(information.flatten().find_map(|information| match information {
-            LinkInfo::Data(InfoData::Tun(facts)) => Some(Self::from_facts(&facts)),
+            LinkInfo::Data(InfoData::Tun(facts)) => Some(Self::from_attributes(&facts)),
             _ => None,
         }))
     }
 
-    fn from_facts(facts: &[InfoTun]) -> Self {
+    fn from_attributes(facts: &[InfoTun]) -> Self {
         /// `IFLA_TUN_PI`, `IFLA_TUN_VNET_HDR`, `IFLA_TUN_PERSIST` of `linux/if_link.h`: a byte each.
         const PACKET_INFORMATION: u16 = 4;
         const HEADER: u16 = 5;

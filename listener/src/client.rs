@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long a connection may take: as long as a listener may leave others waiting.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries while the listener has as many waiting as it allows.
-const AGAIN: Duration = Duration::from_millis(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Connects to a socket. One whose listener accepts nobody is given up after [`CONNECT_TIMEOUT`] (`TimedOut`), where
 /// the kernel would wait for ever.
@@ -42,7 +42,9 @@ fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
                 return Ok(stream);
             }
             // Too many wait already (connect(2)).
-            Err(Errno::AGAIN | Errno::INTR) if Instant::now() < deadline => std::thread::sleep(AGAIN),
+            Err(Errno::AGAIN | Errno::INTR) if Instant::now() < deadline => {
+                std::thread::sleep(RETRY_INTERVAL)
+            }
             Err(Errno::AGAIN) => {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody accepts the connection"));
             }
@@ -55,7 +57,7 @@ fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
 /// read if the other side ended instead.
 ///
 /// Errors: `TimedOut` or `WouldBlock`, `FileTooLarge` if the answer has more than `maximum` bytes, or what the socket says.
-pub fn ask(
+pub fn request(
     stream: &mut BufReader<UnixStream>,
     question: &[u8],
     maximum: usize,
@@ -65,7 +67,7 @@ pub fn ask(
     let mut rest = question;
     while !rest.is_empty() {
         let stream = stream.get_mut();
-        stream.set_write_timeout(Some(left(deadline)?))?;
+        stream.set_write_timeout(Some(remaining(deadline)?))?;
         let n = stream.write(rest)?;
         rest = &rest[n..];
     }
@@ -75,7 +77,7 @@ pub fn ask(
 fn read_line(stream: &mut BufReader<UnixStream>, maximum: usize, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     while answer.last() != Some(&b'\n') {
-        stream.get_mut().set_read_timeout(Some(left(deadline)?))?;
+        stream.get_mut().set_read_timeout(Some(remaining(deadline)?))?;
         let available = stream.fill_buf()?;
         if available.is_empty() {
             break;
@@ -91,7 +93,7 @@ fn read_line(stream: &mut BufReader<UnixStream>, maximum: usize, deadline: Insta
 }
 
 /// The time until a deadline.
-fn left(deadline: Instant) -> io::Result<Duration> {
+fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
@@ -115,7 +117,7 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let outcome = ask(&mut stream, b"?\n", 1 << 20, Duration::from_millis(200));
+        let outcome = request(&mut stream, b"?\n", 1 << 20, Duration::from_millis(200));
         assert!(outcome.is_err(), "{outcome:?}");
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
@@ -123,7 +125,7 @@ mod tests {
     #[test]
     fn an_answer_without_an_end_is_refused() {
         let mut stream = pair(|mut stream| while stream.write_all(&[b' '; 65536]).is_ok() {});
-        let outcome = ask(&mut stream, b"?\n", 1 << 20, Duration::from_secs(60));
+        let outcome = request(&mut stream, b"?\n", 1 << 20, Duration::from_secs(60));
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
