@@ -80,7 +80,7 @@ impl Heap {
         let _ = self.talc.replace_source(Rest { next: base, left: length, end: None });
     }
 
-    fn took(&self, more: usize, less: usize) {
+    fn account(&self, more: usize, less: usize) {
         let used = self.used.get().wrapping_add(more).wrapping_sub(less);
         self.used.set(used);
         if used > self.peak.get() {
@@ -100,13 +100,13 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's.
         let pointer = unsafe { GlobalAlloc::alloc(&self.talc, layout) };
         if !pointer.is_null() {
-            self.took(Self::cost(layout.size()), 0);
+            self.account(Self::cost(layout.size()), 0);
         }
         pointer
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        self.took(0, Self::cost(layout.size()));
+        self.account(0, Self::cost(layout.size()));
         // SAFETY: the caller's.
         unsafe { GlobalAlloc::dealloc(&self.talc, pointer, layout) }
     }
@@ -115,7 +115,7 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's.
         let moved = unsafe { GlobalAlloc::realloc(&self.talc, pointer, layout, size) };
         if !moved.is_null() {
-            self.took(Self::cost(size), Self::cost(layout.size()));
+            self.account(Self::cost(size), Self::cost(layout.size()));
         }
         moved
     }
@@ -141,7 +141,7 @@ pub fn used() -> usize {
 }
 
 /// Free memory is named to the monitor when so much was freed since the last time, bytes.
-const FREED_LEAST: usize = 1 << 20;
+const RETURN_MINIMUM: usize = 1 << 20;
 /// Most blocks that are named at a time.
 const BLOCKS: usize = 128;
 /// Sizes of blocks that are looked for, bytes.
@@ -196,7 +196,7 @@ impl Heap {
 /// sends the ranges, and says whether it could. Called when the guest is idle.
 pub(crate) fn offer_free_memory(send: impl FnOnce(&[u8]) -> bool) {
     let used = HEAP.used.get();
-    if HEAP.peak.get().saturating_sub(used) < FREED_LEAST || crate::boot::page().version_minor < 1 {
+    if HEAP.peak.get().saturating_sub(used) < RETURN_MINIMUM || crate::boot::page().version_minor < 1 {
         return;
     }
     HELD.with(|held| {

@@ -90,7 +90,7 @@ pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
     learned(&mut |p| window = p.window());
     let until = if maximum == POLL_ALWAYS { Instant(u64::MAX) } else { Instant(begun.0 + window) };
     match poll(sources, until, deadline) {
-        Polled::Work(now) => return learned(&mut |p| p.found(now.0 - begun.0)),
+        Polled::Work(now) => return learned(&mut |p| p.poll_succeeded(now.0 - begun.0)),
         Polled::Deadline => return,
         Polled::Nothing => {}
     }
@@ -98,23 +98,23 @@ pub fn wait(sources: &mut [&mut dyn Source], deadline: Option<Instant>) {
     heap::offer_free_memory(control::send_free_ranges);
     let mut expected = None;
     if maximum > 0 {
-        learned(&mut |p| expected = p.expected(clock::now().0));
+        learned(&mut |p| expected = p.prediction(clock::now().0));
     }
     if let Some((early, late)) = expected.filter(|(early, _)| deadline.is_none_or(|d| d.0 > *early)) {
         let Some((sleep, now)) = sleep(sources, Some(Instant(early))) else { return };
         if has_work(sources) {
-            return learned(&mut |p| p.slept(window, sleep.as_nanos() as u64, now.0));
+            return learned(&mut |p| p.sleep_ended(window, sleep.as_nanos() as u64, now.0));
         }
-        learned(&mut |p| p.woke_ahead(early, now.0));
+        learned(&mut |p| p.woke_early(early, now.0));
         match poll(sources, Instant(late), deadline) {
-            Polled::Work(now) => return learned(&mut |p| p.met(now.0)),
+            Polled::Work(now) => return learned(&mut |p| p.prediction_met(now.0)),
             Polled::Deadline => return,
-            Polled::Nothing => learned(&mut Polling::missed),
+            Polled::Nothing => learned(&mut Polling::prediction_missed),
         }
     }
     if let Some((sleep, now)) = sleep(sources, deadline)
         && has_work(sources)
     {
-        learned(&mut |p| p.slept(window, sleep.as_nanos() as u64, now.0));
+        learned(&mut |p| p.sleep_ended(window, sleep.as_nanos() as u64, now.0));
     }
 }

@@ -6,19 +6,19 @@
 //! vain halves the next poll, and expecting takes no more than a part of the time between two arrivals.
 
 /// The shortest poll that is worth its while.
-const LEAST: u64 = 5_000;
+const POLL_MINIMUM: u64 = 5_000;
 /// Most that a sleep and its end are taken to cost. One that took longer was that long because nothing came.
 const COST_MAXIMUM: u64 = 150_000;
 /// So many polls in a row in vain, each of which should have been long enough after the one before: what the guest waits for
 /// has waited for its processor.
-const CROWDED: u8 = 4;
+const FUTILE_POLLS_MAXIMUM: u8 = 4;
 /// Sleeps without polling after that.
-const REST: u8 = 250;
+const SKIPPED_POLLS: u8 = 250;
 /// The part of the time between two arrivals that may be spent on expecting the second.
-const SHARE: u64 = 5;
-/// So many arrivals in a row that were expected and did not come: none is expected for as many as [`SURPRISES`].
-const MISSES: u8 = 4;
-const SURPRISES: u8 = 50;
+const PREDICTION_SHARE: u64 = 5;
+/// So many arrivals in a row that were expected and did not come: none is expected for as many as [`UNPREDICTED_ARRIVALS`].
+const MISSES_MAXIMUM: u8 = 4;
+const UNPREDICTED_ARRIVALS: u8 = 50;
 
 /// What a guest has learned of waiting.
 #[derive(Debug)]
@@ -30,18 +30,18 @@ pub struct Polling {
     /// What a sleep and its end cost here: about the shortest that there was.
     cost: u64,
     /// Polls in a row in vain before sleeps that were hardly longer than one costs.
-    handed_over: u8,
+    futile_polls: u8,
     /// Sleeps still to come without polling.
-    rest: u8,
+    skip_polls: u8,
     /// When work came last that had not been polled for, and how long after the one before, with the mean deviation.
-    last: u64,
+    last_arrival: u64,
     gap: u64,
     deviation: u64,
     /// How late a deadline ends a sleep.
     lateness: u64,
     /// Arrivals in a row that were expected in vain, and arrivals to come that are not expected.
-    missed: u8,
-    surprises: u8,
+    misses: u8,
+    unpredicted: u8,
 }
 
 impl Polling {
@@ -52,45 +52,45 @@ impl Polling {
             maximum,
             window,
             cost,
-            handed_over: 0,
-            rest: 0,
-            last: 0,
+            futile_polls: 0,
+            skip_polls: 0,
+            last_arrival: 0,
             gap: 0,
             deviation: 0,
             lateness: COST_MAXIMUM / 2,
-            missed: 0,
-            surprises: MISSES,
+            misses: 0,
+            unpredicted: MISSES_MAXIMUM,
         }
     }
 
     /// How long to poll before the next sleep.
     pub fn window(&mut self) -> u64 {
-        if self.rest > 0 {
-            self.rest -= 1;
+        if self.skip_polls > 0 {
+            self.skip_polls -= 1;
             return 0;
         }
         self.window
     }
 
     /// Work came after so long a poll.
-    pub fn found(&mut self, polled: u64) {
-        self.handed_over = 0;
-        self.window = (4 * polled).max(self.window - self.window / 8).max(LEAST).min(self.maximum);
+    pub fn poll_succeeded(&mut self, polled: u64) {
+        self.futile_polls = 0;
+        self.window = (4 * polled).max(self.window - self.window / 8).max(POLL_MINIMUM).min(self.maximum);
     }
 
     /// Work came, at `now`, in a sleep of that length, after so long a poll.
-    pub fn slept(&mut self, polled: u64, sleep: u64, now: u64) {
+    pub fn sleep_ended(&mut self, polled: u64, sleep: u64, now: u64) {
         // To wake took about as long as it takes after a deadline.
-        self.came(now.saturating_sub(self.lateness));
+        self.record_arrival(now.saturating_sub(self.lateness));
         self.cost = (self.cost + self.cost / 64).min(sleep).min(COST_MAXIMUM);
         let waited = polled + sleep.saturating_sub(self.cost);
         if polled > 0 && waited <= self.maximum {
-            self.handed_over += 1;
-            if self.handed_over >= CROWDED {
-                (self.handed_over, self.rest) = (0, REST);
+            self.futile_polls += 1;
+            if self.futile_polls >= FUTILE_POLLS_MAXIMUM {
+                (self.futile_polls, self.skip_polls) = (0, SKIPPED_POLLS);
             }
         }
-        self.window = if waited <= self.maximum { (2 * waited).max(LEAST) } else { self.window / 2 };
+        self.window = if waited <= self.maximum { (2 * waited).max(POLL_MINIMUM) } else { self.window / 2 };
         self.window = self.window.min(self.maximum);
         if self.window < 1000 {
             self.window = 0;
@@ -98,19 +98,19 @@ impl Polling {
     }
 
     /// Work came that had not been polled for.
-    fn came(&mut self, now: u64) {
-        let gap = now.saturating_sub(self.last);
+    fn record_arrival(&mut self, now: u64) {
+        let gap = now.saturating_sub(self.last_arrival);
         if gap < 2 * self.maximum {
             // It belongs to what came last.
             return;
         }
-        self.last = now;
-        self.surprises = self.surprises.saturating_sub(1);
+        self.last_arrival = now;
+        self.unpredicted = self.unpredicted.saturating_sub(1);
         let error = gap.abs_diff(self.gap);
         if error > self.gap / 4 {
             // It is another rhythm, if it is one.
-            (self.gap, self.deviation, self.missed) = (gap, gap / 8, 0);
-            self.surprises = self.surprises.max(MISSES);
+            (self.gap, self.deviation, self.misses) = (gap, gap / 8, 0);
+            self.unpredicted = self.unpredicted.max(MISSES_MAXIMUM);
         } else {
             self.gap = self.gap - self.gap / 8 + gap / 8;
             self.deviation = self.deviation - self.deviation / 4 + error / 4;
@@ -118,32 +118,32 @@ impl Polling {
     }
 
     /// When to wake ahead of what is expected, and until when to poll for it.
-    pub fn expected(&self, now: u64) -> Option<(u64, u64)> {
-        if self.surprises > 0 {
+    pub fn prediction(&self, now: u64) -> Option<(u64, u64)> {
+        if self.unpredicted > 0 {
             return None;
         }
-        let spread = (3 * self.deviation + LEAST).min(self.gap / (2 * SHARE));
-        let at = self.last + self.gap;
+        let spread = (3 * self.deviation + POLL_MINIMUM).min(self.gap / (2 * PREDICTION_SHARE));
+        let at = self.last_arrival + self.gap;
         let early = at.saturating_sub(spread + self.lateness);
         (early > now + self.cost).then_some((early, at + spread))
     }
 
     /// What was expected has come, at `now`.
-    pub fn met(&mut self, now: u64) {
-        self.missed = 0;
-        self.came(now);
+    pub fn prediction_met(&mut self, now: u64) {
+        self.misses = 0;
+        self.record_arrival(now);
     }
 
     /// What was expected has not come.
-    pub fn missed(&mut self) {
-        self.missed += 1;
-        if self.missed >= MISSES {
-            (self.missed, self.surprises) = (0, SURPRISES);
+    pub fn prediction_missed(&mut self) {
+        self.misses += 1;
+        if self.misses >= MISSES_MAXIMUM {
+            (self.misses, self.unpredicted) = (0, UNPREDICTED_ARRIVALS);
         }
     }
 
     /// A sleep until `early` is over, and nothing has come.
-    pub fn woke_ahead(&mut self, early: u64, now: u64) {
+    pub fn woke_early(&mut self, early: u64, now: u64) {
         let late = now.saturating_sub(early).min(self.gap / 4);
         self.lateness = self.lateness - self.lateness / 8 + late / 8;
     }
@@ -162,15 +162,15 @@ mod tests {
         let mut polling = Polling::new(MAXIMUM);
         for n in 1..20 {
             let polled = polling.window();
-            polling.slept(polled, SECOND, n * SECOND);
+            polling.sleep_ended(polled, SECOND, n * SECOND);
         }
         assert_eq!(polling.window(), 0);
-        polling.slept(0, 80 * MICRO, 21 * SECOND);
+        polling.sleep_ended(0, 80 * MICRO, 21 * SECOND);
         assert!(polling.window() > 0, "a sleep that took what sleeping costs");
-        polling.found(60 * MICRO);
+        polling.poll_succeeded(60 * MICRO);
         assert_eq!(polling.window(), MAXIMUM);
         for _ in 0..40 {
-            polling.found(2 * MICRO);
+            polling.poll_succeeded(2 * MICRO);
         }
         assert!(polling.window() < 10 * MICRO, "no longer than it takes");
     }
@@ -180,11 +180,11 @@ mod tests {
         let mut polling = Polling::new(MAXIMUM);
         for n in 0..6 {
             let polled = polling.window();
-            polling.slept(polled, 30 * MICRO, n * 200 * MICRO);
+            polling.sleep_ended(polled, 30 * MICRO, n * 200 * MICRO);
         }
         assert_eq!(polling.window(), 0);
-        for n in 0..u64::from(REST) {
-            polling.slept(0, 30 * MICRO, 100_000 * MICRO + n * 50 * MICRO);
+        for n in 0..u64::from(SKIPPED_POLLS) {
+            polling.sleep_ended(0, 30 * MICRO, 100_000 * MICRO + n * 50 * MICRO);
             polling.window();
         }
         assert!(polling.window() > 0, "it tries again");
@@ -197,18 +197,18 @@ mod tests {
         for n in 1..=count {
             let at = n * gap + (n * 2_654_435_761 >> 9) % 1000 * jitter / 1000;
             let now = (n - 1) * gap + gap / 10;
-            match polling.expected(now) {
+            match polling.prediction(now) {
                 Some((early, late)) if (early..=late).contains(&at) => {
                     (hits, spent) = (hits + 1, spent + at - early);
-                    polling.woke_ahead(early, early + 60 * MICRO);
-                    polling.met(at);
+                    polling.woke_early(early, early + 60 * MICRO);
+                    polling.prediction_met(at);
                 }
                 Some((early, late)) => {
                     spent += late - early;
-                    polling.missed();
-                    polling.slept(0, gap, at + 60 * MICRO);
+                    polling.prediction_missed();
+                    polling.sleep_ended(0, gap, at + 60 * MICRO);
                 }
-                None => polling.slept(0, gap, at + 60 * MICRO),
+                None => polling.sleep_ended(0, gap, at + 60 * MICRO),
             }
         }
         (hits, spent * 100 / (count * gap))

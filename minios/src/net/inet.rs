@@ -2,7 +2,7 @@
 
 use super::phy::Phy;
 use super::tcp::connection::Ends;
-use super::tcp::connections::{Admission, Connections, Welcome};
+use super::tcp::connections::{AcceptDecision, Admission, Connections};
 use super::tcp::frame::{self, Addresses};
 use crate::clock;
 use crate::random;
@@ -28,7 +28,7 @@ pub(super) struct Inet {
     pub tcp: Connections,
     addresses: Addresses,
     /// Packets have come for smoltcp, or its sockets were used.
-    pub stirred: bool,
+    pub smoltcp_due: bool,
 }
 
 /// smoltcp's time.
@@ -76,24 +76,28 @@ impl Inet {
         }
         let tcp = Connections::new(info.mtu, secret);
         let sockets = SocketSet::new(vec![]);
-        Some(Self { phy, interface, sockets, tcp, addresses: Addresses { mac, ip }, stirred: true })
+        Some(Self { phy, interface, sockets, tcp, addresses: Addresses { mac, ip }, smoltcp_due: true })
     }
 
-    /// Takes packets in, as many as belong to one turn of the program; whether there were any. For `welcome` see
+    /// Takes packets in, as many as belong to one turn of the program; whether there were any. For `accept` see
     /// [`Connections::input`].
-    pub fn take_in(&mut self, now: clock::Instant, mut welcome: impl FnMut(u16, usize) -> Welcome) -> bool {
+    pub fn receive(
+        &mut self,
+        now: clock::Instant,
+        mut accept: impl FnMut(u16, usize) -> AcceptDecision,
+    ) -> bool {
         let (mut packets, mut bytes) = (0, 0);
-        if self.phy.has_freed() {
+        if self.phy.take_freed() {
             self.tcp.unblock();
-            self.stirred = true;
+            self.smoltcp_due = true;
         }
         while packets < PACKETS && bytes < BYTES && self.phy.advance(instant(now)) {
-            let (packet, mut carrier) = self.phy.at_hand(instant(now));
+            let (packet, mut link) = self.phy.current_packet(instant(now));
             packets += 1;
             bytes += packet.len();
             match frame::parse(packet, &self.addresses) {
                 frame::Frame::Segment(ends, segment, data) => {
-                    let keeper = self.tcp.input(&ends, &segment, data, now, &mut carrier, &mut welcome);
+                    let keeper = self.tcp.input(&ends, &segment, data, now, &mut link, &mut accept);
                     let place = data.as_ptr().addr() - packet.as_ptr().addr();
                     let place = place..place + data.len();
                     if let Some(connection) = keeper.and_then(|number| self.tcp.get_mut(number))
@@ -102,12 +106,12 @@ impl Inet {
                         connection.keep(buffer);
                     }
                 }
-                frame::Frame::Useless => {}
+                frame::Frame::Invalid => {}
                 frame::Frame::Other => {
                     let mut single = self.phy.single();
                     self.interface.poll_ingress_single(instant(now), &mut single, &mut self.sockets);
-                    self.stirred = true;
-                    if self.phy.answered().is_some() {
+                    self.smoltcp_due = true;
+                    if self.phy.take_resolved().is_some() {
                         self.tcp.unblock();
                     }
                 }
@@ -120,7 +124,7 @@ impl Inet {
     pub fn poll_others(&mut self, now: clock::Instant) {
         let mut due =
             || self.interface.poll_at(instant(now), &self.sockets).is_some_and(|at| at <= instant(now));
-        if core::mem::take(&mut self.stirred) || due() {
+        if core::mem::take(&mut self.smoltcp_due) || due() {
             self.interface.poll_maintenance(instant(now));
             let interface = &mut self.interface;
             while interface.poll_egress(instant(now), &mut self.phy, &mut self.sockets)
@@ -131,8 +135,8 @@ impl Inet {
 
     /// Sends what a connection has to send, with `acknowledge` acknowledgements too that could go with data.
     pub fn transmit(&mut self, number: usize, acknowledge: bool, now: clock::Instant) {
-        let (_, mut carrier) = self.phy.at_hand(instant(now));
-        self.tcp.transmit(number, acknowledge, now, &mut carrier);
+        let (_, mut link) = self.phy.current_packet(instant(now));
+        self.tcp.transmit(number, acknowledge, now, &mut link);
     }
 
     /// The address here from which a peer is spoken to.

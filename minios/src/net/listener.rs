@@ -4,8 +4,8 @@
 //! program or a timer touched cost anything.
 
 use super::inet::Inet;
-use super::tcp::connection::{Connection, Patience};
-use super::tcp::connections::Welcome;
+use super::tcp::connection::{Connection, Timeouts};
+use super::tcp::connections::AcceptDecision;
 use crate::clock;
 use crate::idle::Source;
 use core::time::Duration;
@@ -14,8 +14,8 @@ use smoltcp::wire::IpEndpoint;
 pub use super::tcp::connections::Admission;
 
 /// A peer that says nothing is asked whether it is there, and given up if it does not answer.
-const PATIENCE: Patience =
-    Patience { limit: Some(Duration::from_secs(360)), keep_alive: Some(Duration::from_secs(300)) };
+const TIMEOUTS: Timeouts =
+    Timeouts { limit: Some(Duration::from_secs(360)), keep_alive: Some(Duration::from_secs(300)) };
 
 /// Connections to one port of one net device, which carries nothing else.
 pub struct Listener {
@@ -55,16 +55,16 @@ impl Listener {
         mut event: impl FnMut(usize, Event),
     ) -> bool {
         let port = self.port;
-        let mut worked = self.inet.take_in(now, |asked, open| match asked == port {
-            true => admit(open).map_or(Welcome::Ignored, Welcome::Admitted),
-            false => Welcome::Refused,
+        let mut worked = self.inet.receive(now, |asked, open| match asked == port {
+            true => admit(open).map_or(AcceptDecision::Ignored, AcceptDecision::Admitted),
+            false => AcceptDecision::Refused,
         });
         worked |= self.inet.tcp.expire(now);
         worked |= self.inet.tcp.has_touched();
         while let Some(number) = self.inet.tcp.next_touched() {
             let Some(connection) = self.inet.tcp.get_mut(number) else { continue };
             if connection.is_over() {
-                let known = connection.known;
+                let known = connection.attached;
                 self.inet.transmit(number, true, now);
                 self.inet.tcp.remove(number);
                 if known {
@@ -72,16 +72,16 @@ impl Listener {
                 }
             } else if !connection.is_open() {
                 self.inet.transmit(number, true, now);
-            } else if connection.known {
+            } else if connection.attached {
                 event(number, Event::Touched);
             } else if !connection.reserve() {
                 connection.abort();
                 self.inet.transmit(number, true, now);
                 self.inet.tcp.remove(number);
             } else {
-                connection.known = true;
+                connection.attached = true;
                 connection.set_no_delay();
-                connection.set_patience(PATIENCE);
+                connection.set_timeouts(TIMEOUTS);
                 let ends = connection.ends();
                 event(number, Event::Opened(ends.remote, ends.local));
             }

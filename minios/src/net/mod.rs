@@ -9,9 +9,9 @@ pub mod checksum;
 #[cfg(feature = "tcpip")]
 mod inet;
 #[cfg(feature = "tcpip")]
-mod lent;
-#[cfg(feature = "tcpip")]
 pub mod listener;
+#[cfg(feature = "tcpip")]
+mod loan;
 #[cfg(feature = "tcpip")]
 mod neighbours;
 #[cfg(feature = "tcpip")]

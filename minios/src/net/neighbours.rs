@@ -1,6 +1,6 @@
 //! Learns neighbours from what reaches the guest.
 //!
-//! A switch may answer ARP for a guest, which then never hears the question that would tell it its peer's address. It
+//! A switch may answer ARP for a guest, which then never hears the solicitation that would tell it its peer's address. It
 //! takes that from the first packet instead: smoltcp is shown an answer (RFC 826, RFC 4861 section 4.4) that says what the
 //! packet's addresses say, and then the packet. Only packets to the guest itself from its own subnet teach, only where
 //! nothing is known yet: an answer of the peer itself always goes before.
@@ -26,15 +26,15 @@ struct Neighbour {
     ip: IpAddress,
     mac: EthernetAddress,
     /// When it was heard of last.
-    heard: Instant,
+    last_heard: Instant,
 }
 
 /// A neighbour that was not heard of for so long is not sent to any more; meanwhile it is asked.
 const STALE: Duration = Duration::from_secs(90);
 /// How often one is asked.
-const QUESTIONS: Duration = Duration::from_secs(1);
+const SOLICITATION_INTERVAL: Duration = Duration::from_secs(1);
 /// Neighbours that are asked at a time.
-const ASKED: usize = 32;
+const SOLICITATIONS_MAXIMUM: usize = 32;
 
 /// Where packets to an address go first.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) struct Hop {
     /// The neighbour's address, if it is known.
     pub mac: Option<EthernetAddress>,
     /// A frame that asks for it, to be sent.
-    pub question: Option<Vec<u8>>,
+    pub solicitation: Option<Vec<u8>>,
 }
 
 /// What smoltcp knows, and what it is to be told.
@@ -53,9 +53,9 @@ pub(super) struct Neighbours {
     /// The gateways of both.
     gateways: [Option<IpAddress>; 2],
     /// Who was asked, and when.
-    asked: Vec<(IpAddress, Instant)>,
+    pending: Vec<(IpAddress, Instant)>,
     known: Vec<Neighbour>,
-    /// Who has answered since [`Neighbours::answered`] was asked.
+    /// Who has answered since [`Neighbours::resolved`] was called last.
     answered: Option<IpAddress>,
 }
 
@@ -66,7 +66,7 @@ impl Neighbours {
             [Ipv4Address::from(info.ipv4_gateway).into(), Ipv6Address::from(info.ipv6_gateway).into()];
         Self {
             gateways: gateways.map(|gateway| Some(gateway).filter(|gateway| !gateway.is_unspecified())),
-            asked: Vec::with_capacity(ASKED),
+            pending: Vec::with_capacity(SOLICITATIONS_MAXIMUM),
             mac: EthernetAddress(info.mac),
             ipv4: (!ipv4.is_unspecified()).then(|| Ipv4Cidr::new(ipv4, info.ipv4_prefix.min(32))),
             ipv6: (!ipv6.is_unspecified()).then(|| Ipv6Cidr::new(ipv6, info.ipv6_prefix.min(128))),
@@ -75,31 +75,32 @@ impl Neighbours {
         }
     }
 
-    /// Who has answered a question since this was asked last, and was not known.
-    pub fn answered(&mut self) -> Option<IpAddress> {
+    /// Who has answered a solicitation since this was asked last, and was not known.
+    pub fn resolved(&mut self) -> Option<IpAddress> {
         self.answered.take()
     }
 
     /// Where packets to an address go first; `None`: nowhere.
     pub fn hop(&mut self, to: IpAddress, now: Instant) -> Option<Hop> {
         let gateway = self.gateways[usize::from(matches!(to, IpAddress::Ipv6(_)))];
-        let to = if self.is_near(to) { to } else { gateway? };
-        let known = self.known.iter().find(|n| n.ip == to && now < n.heard + STALE);
+        let to = if self.is_on_link(to) { to } else { gateway? };
+        let known = self.known.iter().find(|n| n.ip == to && now < n.last_heard + STALE);
         let mac = known.map(|n| n.mac);
-        if known.is_some_and(|n| now < n.heard + LIFETIME) {
-            return Some(Hop { mac, question: None });
+        if known.is_some_and(|n| now < n.last_heard + LIFETIME) {
+            return Some(Hop { mac, solicitation: None });
         }
-        self.asked.retain(|(_, at)| now < *at + QUESTIONS);
-        let quiet = self.asked.len() >= ASKED || self.asked.iter().any(|(ip, _)| *ip == to);
-        let question = if quiet { None } else { self.question(to) };
-        if question.is_some() {
-            self.asked.push((to, now));
+        self.pending.retain(|(_, at)| now < *at + SOLICITATION_INTERVAL);
+        let quiet =
+            self.pending.len() >= SOLICITATIONS_MAXIMUM || self.pending.iter().any(|(ip, _)| *ip == to);
+        let solicitation = if quiet { None } else { self.solicitation(to) };
+        if solicitation.is_some() {
+            self.pending.push((to, now));
         }
-        Some(Hop { mac, question })
+        Some(Hop { mac, solicitation })
     }
 
     /// Asks a neighbour for its address (RFC 826, RFC 4861 section 4.3).
-    fn question(&self, to: IpAddress) -> Option<Vec<u8>> {
+    fn solicitation(&self, to: IpAddress) -> Option<Vec<u8>> {
         match to {
             IpAddress::Ipv4(ip) => {
                 let request = ArpRepr::EthernetIpv4 {
@@ -136,7 +137,7 @@ impl Neighbours {
     }
 
     /// Looks at a frame that has come. What smoltcp is to be shown before it, if it has to know its sender to answer.
-    pub fn meet(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
+    pub fn input(&mut self, frame: &[u8], now: Instant) -> Option<Vec<u8>> {
         let frame = EthernetFrame::new_checked(frame).ok()?;
         if frame.ethertype() != EthernetProtocol::Arp && frame.dst_addr() != self.mac {
             return None;
@@ -154,8 +155,10 @@ impl Neighbours {
                 else {
                     return None;
                 };
-                if target_protocol_addr == self.ipv4?.address() && self.is_near(source_protocol_addr.into()) {
-                    self.tells(source_protocol_addr.into(), source_hardware_addr, now);
+                if target_protocol_addr == self.ipv4?.address()
+                    && self.is_on_link(source_protocol_addr.into())
+                {
+                    self.confirm(source_protocol_addr.into(), source_hardware_addr, now);
                 }
                 None
             }
@@ -171,8 +174,8 @@ impl Neighbours {
                     && matches!(packet.payload().first(), Some(135 | 136))
                 {
                     // It says itself who it is.
-                    if self.is_near(source.into()) {
-                        self.tells(source.into(), from, now);
+                    if self.is_on_link(source.into()) {
+                        self.confirm(source.into(), from, now);
                     }
                     return None;
                 }
@@ -182,7 +185,7 @@ impl Neighbours {
         }
     }
 
-    fn is_near(&self, ip: IpAddress) -> bool {
+    fn is_on_link(&self, ip: IpAddress) -> bool {
         let subnet = match ip {
             IpAddress::Ipv4(_) => self.ipv4.map(IpCidr::Ipv4),
             IpAddress::Ipv6(_) => self.ipv6.map(IpCidr::Ipv6),
@@ -191,42 +194,42 @@ impl Neighbours {
     }
 
     /// A neighbour has told its address to smoltcp as well.
-    fn tells(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
+    fn confirm(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
         if !mac.is_unicast() {
             return;
         }
         // Nothing waits for one that was known.
-        if !self.known.iter().any(|n| n.ip == ip && now < n.heard + LIFETIME) {
+        if !self.known.iter().any(|n| n.ip == ip && now < n.last_heard + LIFETIME) {
             self.answered = Some(ip);
         }
-        self.note(ip, mac, now);
+        self.record(ip, mac, now);
     }
 
     /// Whether smoltcp has to be told of a packet's sender.
     fn learn(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) -> bool {
-        let known = self.known.iter_mut().find(|n| n.ip == ip && now < n.heard + LIFETIME);
+        let known = self.known.iter_mut().find(|n| n.ip == ip && now < n.last_heard + LIFETIME);
         if let Some(known) = known {
             if known.mac == mac {
-                known.heard = now;
+                known.last_heard = now;
             }
             return false;
         }
-        let news = mac.is_unicast() && self.is_near(ip);
-        if news {
-            self.note(ip, mac, now);
+        let is_new = mac.is_unicast() && self.is_on_link(ip);
+        if is_new {
+            self.record(ip, mac, now);
         }
-        news
+        is_new
     }
 
     /// Writes a neighbour down, in place of the one that was not heard of for longest if there is no room: as smoltcp
     /// does.
-    fn note(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
+    fn record(&mut self, ip: IpAddress, mac: EthernetAddress, now: Instant) {
         self.known.retain(|n| n.ip != ip);
         if self.known.len() >= ENTRIES {
-            let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.heard).map(|(at, _)| at);
+            let oldest = self.known.iter().enumerate().min_by_key(|(_, n)| n.last_heard).map(|(at, _)| at);
             oldest.map(|at| self.known.swap_remove(at));
         }
-        self.known.push(Neighbour { ip, mac, heard: now });
+        self.known.push(Neighbour { ip, mac, last_heard: now });
     }
 
     /// A frame with room for so many bytes behind its header, if there is memory for it.
@@ -310,7 +313,7 @@ mod tests {
             ipv4: Some(Ipv4Cidr::new(Ipv4Address::new(10, 0, 0, 1), 24)),
             ipv6: Some(Ipv6Cidr::new(own, 64)),
             gateways: [Some(IpAddress::v4(10, 0, 0, 254)), None],
-            asked: Vec::new(),
+            pending: Vec::new(),
             known: Vec::new(),
             answered: None,
         }
@@ -354,11 +357,11 @@ mod tests {
     fn sender_of_the_first_packet_is_told_once() {
         for source in ["10.0.0.9", "fd00::9"] {
             let mut neighbours = neighbours();
-            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(1)).is_some());
-            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(2)).is_none());
+            assert!(neighbours.input(&packet(PEER, OWN, ip(source)), at(1)).is_some());
+            assert!(neighbours.input(&packet(PEER, OWN, ip(source)), at(2)).is_none());
             // What is known is not changed by a packet, until it is too old.
-            assert!(neighbours.meet(&packet(OTHER, OWN, ip(source)), at(3)).is_none());
-            assert!(neighbours.meet(&packet(OTHER, OWN, ip(source)), at(62)).is_some());
+            assert!(neighbours.input(&packet(OTHER, OWN, ip(source)), at(3)).is_none());
+            assert!(neighbours.input(&packet(OTHER, OWN, ip(source)), at(62)).is_some());
         }
     }
 
@@ -366,31 +369,31 @@ mod tests {
     fn strangers_teach_nothing() {
         let mut neighbours = neighbours();
         for source in ["10.0.1.9", "0.0.0.0", "10.0.0.1", "255.255.255.255", "fd01::9", "::", "fd00::1"] {
-            assert!(neighbours.meet(&packet(PEER, OWN, ip(source)), at(1)).is_none(), "{source}");
+            assert!(neighbours.input(&packet(PEER, OWN, ip(source)), at(1)).is_none(), "{source}");
         }
-        assert!(neighbours.meet(&packet(PEER, EthernetAddress::BROADCAST, ip("10.0.0.9")), at(1)).is_none());
-        assert!(neighbours.meet(&packet(EthernetAddress::BROADCAST, OWN, ip("10.0.0.9")), at(1)).is_none());
+        assert!(neighbours.input(&packet(PEER, EthernetAddress::BROADCAST, ip("10.0.0.9")), at(1)).is_none());
+        assert!(neighbours.input(&packet(EthernetAddress::BROADCAST, OWN, ip("10.0.0.9")), at(1)).is_none());
     }
 
     #[test]
     fn an_answer_is_news_and_what_is_told_is_well_formed() {
         let mut neighbours = neighbours();
         let reply = neighbours.arp(Ipv4Address::new(10, 0, 0, 9), PEER).unwrap();
-        assert!(neighbours.meet(&reply, at(1)).is_none());
-        assert_eq!(neighbours.answered(), Some(ip("10.0.0.9")));
-        assert!(neighbours.meet(&packet(PEER, OWN, ip("10.0.0.9")), at(2)).is_none());
+        assert!(neighbours.input(&reply, at(1)).is_none());
+        assert_eq!(neighbours.resolved(), Some(ip("10.0.0.9")));
+        assert!(neighbours.input(&packet(PEER, OWN, ip("10.0.0.9")), at(2)).is_none());
         let IpAddress::Ipv6(six) = ip("fd00::9") else { unreachable!() };
         let told = neighbours.advertisement(six, PEER).unwrap();
-        assert!(neighbours.meet(&told, at(1)).is_none());
-        assert_eq!(neighbours.answered(), Some(ip("fd00::9")));
-        assert_eq!(neighbours.answered(), None);
+        assert!(neighbours.input(&told, at(1)).is_none());
+        assert_eq!(neighbours.resolved(), Some(ip("fd00::9")));
+        assert_eq!(neighbours.resolved(), None);
     }
 
     #[test]
     fn no_more_are_known_than_there_is_room_for() {
         let mut neighbours = neighbours();
         for n in 2..=250 {
-            neighbours.meet(&packet(PEER, OWN, IpAddress::v4(10, 0, 0, n)), at(n.into()));
+            neighbours.input(&packet(PEER, OWN, IpAddress::v4(10, 0, 0, n)), at(n.into()));
         }
         assert_eq!(neighbours.known.len(), ENTRIES);
     }
@@ -400,13 +403,13 @@ mod tests {
         let mut neighbours = neighbours();
         for (to, hop) in [("10.0.0.9", "10.0.0.9"), ("192.0.2.1", "10.0.0.254"), ("fd00::9", "fd00::9")] {
             let asked = neighbours.hop(ip(to), at(10)).unwrap();
-            assert!(asked.mac.is_none() && asked.question.is_some(), "{to}");
-            assert_eq!(neighbours.hop(ip(to), at(10)), Some(Hop { mac: None, question: None }));
-            assert!(neighbours.hop(ip(to), at(11)).unwrap().question.is_some());
-            neighbours.note(ip(hop), PEER, at(11));
-            assert_eq!(neighbours.hop(ip(to), at(69)), Some(Hop { mac: Some(PEER), question: None }));
+            assert!(asked.mac.is_none() && asked.solicitation.is_some(), "{to}");
+            assert_eq!(neighbours.hop(ip(to), at(10)), Some(Hop { mac: None, solicitation: None }));
+            assert!(neighbours.hop(ip(to), at(11)).unwrap().solicitation.is_some());
+            neighbours.record(ip(hop), PEER, at(11));
+            assert_eq!(neighbours.hop(ip(to), at(69)), Some(Hop { mac: Some(PEER), solicitation: None }));
             let late = neighbours.hop(ip(to), at(80)).unwrap();
-            assert!(late.mac == Some(PEER) && late.question.is_some());
+            assert!(late.mac == Some(PEER) && late.solicitation.is_some());
             assert_eq!(neighbours.hop(ip(to), at(102)).unwrap().mac, None);
         }
         assert_eq!(neighbours.hop(ip("2001:db8::1"), at(1)), None, "no gateway");

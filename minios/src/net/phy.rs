@@ -9,7 +9,7 @@
 //! | `GUEST_TSO4`, `GUEST_TSO6` | | segments of up to 64 KiB |
 //! | `MRG_RXBUF` | | page-sized buffers, several a packet, in guests with a small heap |
 
-use super::lent::{Lender, Lent};
+use super::loan::{LoanPool, LoanedBuffer};
 use super::neighbours::Neighbours;
 use super::queue::{Frame, PacketQueue};
 use super::tcp::connection::Ends;
@@ -35,17 +35,17 @@ const MERGEABLE: usize = 4096;
 const POSTED: usize = 64;
 /// The same where each has room for the largest packet: more would not stay in a processor's cache.
 const POSTED_LARGE: usize = 32;
-/// Bytes of them in a guest that is not [`ROOMY`].
+/// Bytes of them in a guest that is not [`LARGE_HEAP`].
 const POSTED_BYTES: usize = 1 << 20;
 /// Heap from which on each buffer has room for the largest packet, bytes: none is put together from pieces then, which
 /// would be a copy more.
-const ROOMY: u64 = 32 << 20;
+const LARGE_HEAP: u64 = 32 << 20;
 /// Neighbours that smoltcp knows at the most.
 pub(super) const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
 /// Packets of fewer bytes are not worth a buffer of their own for as long as nobody has read them.
-const LENT_LEAST: usize = 16 << 10;
+const LOAN_MINIMUM: usize = 16 << 10;
 /// Frames kept for the next packets, of each size.
-const KEPT: usize = 64;
+const POOL_MAXIMUM: usize = 64;
 /// Large packets of TCP that the device has at a time: more would only wait there.
 const LARGE_IN_FLIGHT: usize = 32;
 
@@ -62,7 +62,7 @@ impl Phy {
     pub fn open(index: usize) -> Option<Self> {
         let device: Device<Frame> = Device::open(index)?;
         let most = device.packet_maximum();
-        let roomy = boot::page().heap.length >= ROOMY;
+        let roomy = boot::page().heap.length >= LARGE_HEAP;
         let length = if device.has(FEATURE_MRG_RXBUF) && !roomy {
             // The ring has to hold the largest packet, better two, or the device waits for buffers for ever.
             (2 * most).div_ceil(device.receive.size()).clamp(MERGEABLE.min(most), most)
@@ -74,8 +74,8 @@ impl Phy {
             features: device.info.features,
             current: Packet::None,
             merged: Vec::new(),
-            introduction: Vec::new(),
-            lender: Lender::default(),
+            synthetic_reply: Vec::new(),
+            lender: LoanPool::default(),
             replacement: None,
         };
         // A small guest does without many large buffers.
@@ -106,12 +106,12 @@ impl Phy {
     }
 
     /// Who has answered a question since this was asked last: what waited for it can be sent.
-    pub(super) fn answered(&mut self) -> Option<IpAddress> {
-        self.neighbours.answered()
+    pub(super) fn take_resolved(&mut self) -> Option<IpAddress> {
+        self.neighbours.resolved()
     }
 
     /// Whether there is room since this was asked last where there was none.
-    pub(super) fn has_freed(&mut self) -> bool {
+    pub(super) fn take_freed(&mut self) -> bool {
         self.transmitter.reclaim();
         core::mem::take(&mut self.transmitter.freed)
     }
@@ -122,20 +122,20 @@ impl Phy {
     }
 
     /// The packet at hand, and what carries answers of TCP.
-    pub(super) fn at_hand(&mut self, now: Instant) -> (&[u8], Carrier<'_>) {
+    pub(super) fn current_packet(&mut self, now: Instant) -> (&[u8], TcpLink<'_>) {
         let lends = self.receiver.can_lend();
-        let carrier = Carrier {
+        let link = TcpLink {
             lends,
             info: self.info,
             transmitter: &mut self.transmitter,
             neighbours: &mut self.neighbours,
             now,
         };
-        (self.receiver.bytes(), carrier)
+        (self.receiver.bytes(), link)
     }
 
     /// Lets go of the buffer that the packet at hand is in, of which these bytes count. `None` if it did not say that it would.
-    pub(super) fn lend(&mut self, bytes: Range<usize>) -> Option<Lent> {
+    pub(super) fn lend(&mut self, bytes: Range<usize>) -> Option<LoanedBuffer> {
         self.receiver.lend(bytes)
     }
 
@@ -148,7 +148,7 @@ impl Phy {
 
     /// Shows the device what was put, and takes back what it has transmitted. Belongs after every poll of the stack.
     pub fn flush(&mut self) {
-        if !self.receiver.is_introduced() {
+        if !self.receiver.has_synthetic_reply() {
             self.receiver.release();
         }
         self.receiver.queue.publish();
@@ -160,7 +160,7 @@ impl Phy {
 impl Source for Phy {
     fn has_work(&self) -> bool {
         let freed = self.transmitter.blocked && self.transmitter.queue.has_work();
-        freed || self.receiver.is_introduced() || self.receiver.queue.has_work()
+        freed || self.receiver.has_synthetic_reply() || self.receiver.queue.has_work()
     }
 
     fn arm(&mut self) {
@@ -191,23 +191,23 @@ struct Receiver {
     current: Packet,
     merged: Vec<u8>,
     /// What is said of the sender of the packet at hand, before the packet itself; empty if nothing is.
-    introduction: Vec<u8>,
+    synthetic_reply: Vec<u8>,
     /// Lends buffers to connections.
-    lender: Lender,
+    lender: LoanPool,
     /// What takes the place of the buffer at hand if that is kept.
     replacement: Option<Frame>,
 }
 
 impl Receiver {
     /// Whether the sender of the packet at hand has been introduced, and the packet is to come.
-    fn is_introduced(&self) -> bool {
-        !self.introduction.is_empty()
+    fn has_synthetic_reply(&self) -> bool {
+        !self.synthetic_reply.is_empty()
     }
 
     /// Goes on to the next packet, or to what is said of its sender; whether there is one.
     fn advance(&mut self, neighbours: &mut Neighbours, now: Instant) -> bool {
-        if self.is_introduced() {
-            self.introduction.clear();
+        if self.has_synthetic_reply() {
+            self.synthetic_reply.clear();
             return true;
         }
         if !self.next() {
@@ -219,8 +219,8 @@ impl Receiver {
             Packet::Merged => &self.merged[..],
         };
         // Empty before, and again after the packet itself was shown.
-        if let Some(introduction) = neighbours.meet(bytes, now) {
-            self.introduction = introduction;
+        if let Some(reply) = neighbours.input(bytes, now) {
+            self.synthetic_reply = reply;
         }
         true
     }
@@ -237,7 +237,7 @@ impl Receiver {
     /// Whether the buffer of the packet at hand can be kept: it is large, and another can take its place.
     fn can_lend(&mut self) -> bool {
         let Packet::One(frame) = &self.current else { return false };
-        if frame.bytes().len() < LENT_LEAST || self.is_introduced() {
+        if frame.bytes().len() < LOAN_MINIMUM || self.has_synthetic_reply() {
             return false;
         }
         if self.replacement.is_none() {
@@ -247,7 +247,7 @@ impl Receiver {
     }
 
     /// Lends the buffer of the packet at hand, of whose packet these bytes count.
-    fn lend(&mut self, bytes: Range<usize>) -> Option<Lent> {
+    fn lend(&mut self, bytes: Range<usize>) -> Option<LoanedBuffer> {
         let replacement = self.replacement.take()?;
         match core::mem::replace(&mut self.current, Packet::None) {
             Packet::One(frame) => {
@@ -271,7 +271,7 @@ impl Receiver {
     /// The packet at hand.
     fn bytes(&self) -> &[u8] {
         match &self.current {
-            _ if self.is_introduced() => &self.introduction,
+            _ if self.has_synthetic_reply() => &self.synthetic_reply,
             Packet::None => &[],
             Packet::One(frame) => &frame.bytes()[HEADER..],
             Packet::Merged => &self.merged,
@@ -294,7 +294,7 @@ impl Receiver {
             } else {
                 self.current = if self.merge(frame, buffers) { Packet::Merged } else { Packet::None };
             }
-            if self.sound(header) {
+            if self.is_valid(header) {
                 boot::add_to_counter(COUNTER_RECEIVED, 1);
                 return true;
             }
@@ -318,7 +318,7 @@ impl Receiver {
     }
 
     /// Whether the packet at hand has a right checksum, or one that is not to be looked at here.
-    fn sound(&self, header: NetHeader) -> bool {
+    fn is_valid(&self, header: NetHeader) -> bool {
         let bytes = self.bytes();
         let known =
             self.has(FEATURE_GUEST_CSUM) && header.flags & (HEADER_NEEDS_CHECKSUM | HEADER_DATA_VALID) != 0;
@@ -372,7 +372,7 @@ struct Pool {
 
 impl Pool {
     fn new(length: usize) -> Self {
-        Self { length, frames: Vec::with_capacity(KEPT) }
+        Self { length, frames: Vec::with_capacity(POOL_MAXIMUM) }
     }
 
     fn take(&mut self) -> Option<Frame> {
@@ -380,7 +380,7 @@ impl Pool {
     }
 
     fn keep(&mut self, frame: Frame) {
-        if self.frames.len() < KEPT {
+        if self.frames.len() < POOL_MAXIMUM {
             self.frames.push(frame);
         }
     }
@@ -533,7 +533,7 @@ impl<'p> phy::Device for Single<'p> {
 }
 
 /// Carries TCP's segments.
-pub(super) struct Carrier<'a> {
+pub(super) struct TcpLink<'a> {
     /// Whether the buffer of the packet at hand can be kept.
     lends: bool,
     info: &'static NetDevice,
@@ -542,7 +542,7 @@ pub(super) struct Carrier<'a> {
     now: Instant,
 }
 
-impl Carrier<'_> {
+impl TcpLink<'_> {
     /// Whether the device cuts large segments.
     fn cuts(&self, ends: &Ends) -> bool {
         let feature = match ends.remote.addr {
@@ -553,7 +553,7 @@ impl Carrier<'_> {
     }
 }
 
-impl Link for Carrier<'_> {
+impl Link for TcpLink<'_> {
     fn lends(&self) -> bool {
         self.lends
     }
@@ -583,10 +583,10 @@ impl Link for Carrier<'_> {
             }
         }
         let hop = self.neighbours.hop(ends.remote.addr, self.now).ok_or(Blocked::Neighbour)?;
-        if let Some(question) = hop.question
-            && let Some(mut frame) = t.frame(question.len())
+        if let Some(solicitation) = hop.solicitation
+            && let Some(mut frame) = t.frame(solicitation.len())
         {
-            frame.bytes_mut()[HEADER..].copy_from_slice(&question);
+            frame.bytes_mut()[HEADER..].copy_from_slice(&solicitation);
             t.put(frame, None);
         }
         let mac = hop.mac.ok_or(Blocked::Neighbour)?;

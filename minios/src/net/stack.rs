@@ -5,7 +5,7 @@
 
 use super::inet::Inet;
 use super::ports::Ports;
-use super::tcp::connections::{Admission, Welcome};
+use super::tcp::connections::{AcceptDecision, Admission};
 use crate::clock;
 use crate::executor::{self, Driver};
 use crate::global::Global;
@@ -23,7 +23,7 @@ use smoltcp::wire::IpEndpoint;
 pub use super::tcp_socket::TcpSocket;
 
 /// What a connection may keep in each direction before a socket takes it, bytes.
-const UNTAKEN: usize = 64 << 10;
+const UNACCEPTED_BYTES: usize = 64 << 10;
 /// Connections that go on to their end without a socket; the oldest gives way.
 const ABANDONED: usize = 64;
 
@@ -79,7 +79,7 @@ impl Inner {
         while let Some(number) = self.inet.tcp.next_touched() {
             self.inet.transmit(number, true, now);
             let Some(connection) = self.inet.tcp.get(number) else { continue };
-            if connection.is_over() && (connection.is_abandoned() || !connection.known) {
+            if connection.is_over() && (connection.is_abandoned() || !connection.attached) {
                 self.inet.tcp.remove(number);
                 self.abandoned.retain(|&other| other != number);
             }
@@ -92,7 +92,7 @@ impl Inner {
         for place in 0.. {
             let Some(number) = self.inet.tcp.touched(place) else { return };
             let Some(connection) = self.inet.tcp.get_mut(number) else { continue };
-            if connection.is_open() && !core::mem::replace(&mut connection.known, true) {
+            if connection.is_open() && !core::mem::replace(&mut connection.attached, true) {
                 let port = connection.ends().local.port;
                 if !self.ports.offer(port, number) {
                     self.abandon(number, true);
@@ -128,7 +128,7 @@ impl Stack {
     /// Works on smoltcp's own types.
     pub fn with<R>(&self, work: impl FnOnce(&mut Interface, &mut SocketSet<'static>) -> R) -> R {
         self.inner(|inner| {
-            inner.inet.stirred = true;
+            inner.inet.smoltcp_due = true;
             work(&mut inner.inet.interface, &mut inner.inet.sockets)
         })
     }
@@ -141,7 +141,7 @@ impl Stack {
 impl Source for Stack {
     fn has_work(&self) -> bool {
         let inner = self.0.borrow();
-        inner.inet.stirred || inner.inet.tcp.has_touched() || inner.inet.phy.has_work()
+        inner.inet.smoltcp_due || inner.inet.tcp.has_touched() || inner.inet.phy.has_work()
     }
 
     fn arm(&mut self) {
@@ -159,10 +159,10 @@ impl Driver for Stack {
         let mut worked = inner.inet.tcp.has_touched();
         inner.send(now);
         let Inner { inet, ports, .. } = inner;
-        let admission = Admission { receive: UNTAKEN, transmit: UNTAKEN };
-        worked |= inet.take_in(now, |port, _| match ports.is_open(port) {
-            true => Welcome::Admitted(admission),
-            false => Welcome::Refused,
+        let admission = Admission { receive: UNACCEPTED_BYTES, transmit: UNACCEPTED_BYTES };
+        worked |= inet.receive(now, |port, _| match ports.is_open(port) {
+            true => AcceptDecision::Admitted(admission),
+            false => AcceptDecision::Refused,
         });
         worked |= inet.tcp.expire(now);
         inner.serve(now);

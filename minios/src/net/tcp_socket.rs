@@ -1,7 +1,7 @@
 //! TCP sockets of asynchronous programs.
 
 use super::stack::{Inner, NetError, Stack};
-use super::tcp::connection::{Connection, Patience};
+use super::tcp::connection::{Connection, Timeouts};
 use super::tcp::connections::Admission;
 use crate::clock;
 use crate::global::Global;
@@ -23,7 +23,7 @@ fn next_port() -> u16 {
 
 /// What a socket has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+enum SocketState {
     Nothing,
     /// It waits for a connection to a port.
     Waiting(u16),
@@ -34,19 +34,19 @@ enum Held {
 /// A TCP connection, or one to be.
 pub struct TcpSocket {
     stack: Stack,
-    held: Held,
+    held: SocketState,
     bytes: usize,
 }
 
 impl TcpSocket {
     /// A socket with room for `bytes` in each direction, which are taken from the heap as the connection needs them.
     pub fn new(stack: &Stack, bytes: usize) -> Self {
-        Self { stack: stack.clone(), held: Held::Nothing, bytes }
+        Self { stack: stack.clone(), held: SocketState::Nothing, bytes }
     }
 
     /// Works on the connection, which is then looked at; `None` if there is none.
     fn with<R>(&self, work: impl FnOnce(&mut Connection) -> R) -> Option<R> {
-        let Held::Connection(number) = self.held else { return None };
+        let SocketState::Connection(number) = self.held else { return None };
         self.stack.inner(|inner| {
             let result = inner.inet.tcp.get_mut(number).map(work);
             inner.inet.tcp.touch(number);
@@ -56,26 +56,26 @@ impl TcpSocket {
 
     /// Lets go of what it has: a connection goes on to its end by itself.
     fn release(&mut self, abort: bool) {
-        let held = core::mem::replace(&mut self.held, Held::Nothing);
+        let held = core::mem::replace(&mut self.held, SocketState::Nothing);
         self.stack.inner(|inner| match held {
-            Held::Nothing => {}
-            Held::Waiting(port) => inner.ports.leave(port),
-            Held::Connection(number) => inner.abandon(number, abort),
+            SocketState::Nothing => {}
+            SocketState::Waiting(port) => inner.ports.leave(port),
+            SocketState::Connection(number) => inner.abandon(number, abort),
         });
     }
 
     /// Waits for a connection to a port, or for the one that an earlier call, given up meanwhile, has begun with.
     pub async fn accept(&mut self, port: u16) -> Result<(), NetError> {
         match self.held {
-            Held::Waiting(known) if known == port => {}
-            Held::Connection(_) if self.with(|connection| connection.is_open()) == Some(true) => {
+            SocketState::Waiting(known) if known == port => {}
+            SocketState::Connection(_) if self.with(|connection| connection.is_open()) == Some(true) => {
                 return Ok(());
             }
             _ if port == 0 => return Err(NetError::Address),
             _ => {
                 self.release(true);
                 self.stack.inner(|inner| inner.ports.wait(port));
-                self.held = Held::Waiting(port);
+                self.held = SocketState::Waiting(port);
             }
         }
         core::future::poll_fn(|context| {
@@ -91,7 +91,7 @@ impl TcpSocket {
             match taken {
                 None => Poll::Pending,
                 Some(number) => {
-                    self.held = Held::Connection(number);
+                    self.held = SocketState::Connection(number);
                     Poll::Ready(Ok(()))
                 }
             }
@@ -106,7 +106,7 @@ impl TcpSocket {
         let admission = Admission { receive: self.bytes, transmit: self.bytes };
         let now = clock::now();
         let number = self.stack.inner(|inner| inner.inet.connect(to, port, admission, now));
-        self.held = Held::Connection(number.ok_or(NetError::Address)?);
+        self.held = SocketState::Connection(number.ok_or(NetError::Address)?);
         core::future::poll_fn(|context| {
             let open = self.with(|connection| match (connection.is_over(), connection.is_open()) {
                 (true, _) => Poll::Ready(Err(NetError::Closed)),
@@ -214,8 +214,8 @@ impl TcpSocket {
 
     /// Gives the connection up when the peer has not answered for so long, and asks it in time.
     pub fn set_timeout(&mut self, timeout: Duration) {
-        let patience = Patience { limit: Some(timeout), keep_alive: Some(timeout / 3) };
-        self.with(|connection| connection.set_patience(patience));
+        let patience = Timeouts { limit: Some(timeout), keep_alive: Some(timeout / 3) };
+        self.with(|connection| connection.set_timeouts(patience));
     }
 
     /// Who is at the other end, once there is a connection.

@@ -7,7 +7,7 @@ use super::segment::Block;
 use super::sender::Sender;
 use super::seq::Seq;
 use crate::clock::Instant;
-use crate::net::lent::Lent;
+use crate::net::loan::LoanedBuffer;
 use core::task::Waker;
 use core::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
@@ -77,7 +77,7 @@ pub struct Opening {
     /// The first sequence number here.
     pub first: Seq,
     /// Added to time stamps, so that they say nothing of the clock.
-    pub stamp_offset: u32,
+    pub timestamp_offset: u32,
     /// Most bytes of what has arrived and was not read.
     pub receive: u32,
     /// Most bytes of what was written and is not acknowledged.
@@ -88,7 +88,7 @@ pub struct Opening {
 
 /// How long a connection is kept.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
+pub struct Timeouts {
     /// It is given up when the peer has not answered for so long.
     pub limit: Option<Duration>,
     /// A peer that is silent for so long is asked whether it is there.
@@ -111,43 +111,43 @@ pub struct Connection {
     /// Shift of windows sent, and of windows received.
     pub(super) shifts: (u8, u8),
     /// Whether windows are shifted, and time stamps sent.
-    pub(super) scales: bool,
-    pub(super) stamps: bool,
-    pub(super) stamp_offset: u32,
+    pub(super) window_scaling: bool,
+    pub(super) timestamps: bool,
+    pub(super) timestamp_offset: u32,
     /// The peer's time stamp to be echoed, and when it came.
-    pub(super) stamp_heard: (u32, Instant),
+    pub(super) peer_timestamp: (u32, Instant),
     /// Sequence and acknowledgement number of the segment that the window was taken from.
     pub(super) window_from: (Seq, Seq),
     /// The acknowledgement and the right edge of the window that were sent last.
-    pub(super) told: (Seq, Seq),
+    pub(super) advertised: (Seq, Seq),
     /// An acknowledgement is due now, or then.
     pub(super) ack_now: bool,
     pub(super) ack_at: Option<Instant>,
     /// Drains still to be acknowledged at once.
-    pub(super) quick: u8,
+    pub(super) quick_acks: u8,
     /// Bytes that have come twice, to be told.
     pub(super) duplicate: Option<Block>,
     /// When an answer was sent last to what should not have come.
-    pub(super) challenged: Option<Instant>,
+    pub(super) challenge_sent: Option<Instant>,
     /// When to send the SYN, again if need be; how often it was sent, and when last.
     pub(super) syn_at: Option<Instant>,
     pub(super) syns: u32,
     pub(super) syn_sent: Instant,
     /// The peer is to be asked for an answer.
-    pub(super) ask: bool,
+    pub(super) probe_due: bool,
     /// A reset is to be sent.
     pub(super) reset: bool,
     /// When something came from the peer last.
-    pub(super) heard: Instant,
+    pub(super) last_heard: Instant,
     /// Since when the peer is waited for.
     pub(super) waiting: Option<Instant>,
     /// When a silent peer was asked last whether it is there.
-    pub(super) asked: Instant,
-    pub(super) patience: Patience,
+    pub(super) probe_sent: Instant,
+    pub(super) timeouts: Timeouts,
     /// No program has it any more.
     pub(super) orphan: bool,
     /// A program knows of it.
-    pub known: bool,
+    pub attached: bool,
     /// What came last is to be kept in its buffer.
     pub(super) keeps: bool,
     /// It has ended with something written that the peer has not acknowledged.
@@ -176,28 +176,28 @@ impl Connection {
             receive_maximum: most,
             mtu: opening.mtu,
             shifts: (SHIFT, 0),
-            scales: true,
-            stamps: true,
-            stamp_offset: opening.stamp_offset,
-            stamp_heard: (0, now),
+            window_scaling: true,
+            timestamps: true,
+            timestamp_offset: opening.timestamp_offset,
+            peer_timestamp: (0, now),
             window_from: (peer_first, opening.first),
-            told: (peer_first + 1, peer_first + 1),
+            advertised: (peer_first + 1, peer_first + 1),
             ack_now: false,
             ack_at: None,
-            quick: QUICK,
+            quick_acks: QUICK,
             duplicate: None,
-            challenged: None,
+            challenge_sent: None,
             syn_at: Some(now),
             syns: 0,
             syn_sent: now,
-            ask: false,
+            probe_due: false,
             reset: false,
-            heard: now,
+            last_heard: now,
             waiting: None,
-            asked: now,
-            patience: Patience::default(),
+            probe_sent: now,
+            timeouts: Timeouts::default(),
             orphan: false,
-            known: state == State::SynSent,
+            attached: state == State::SynSent,
             keeps: false,
             undelivered: false,
             read: (0, now),
@@ -215,7 +215,7 @@ impl Connection {
     pub(super) fn agree_on_mss(&mut self, theirs: Option<u16>) {
         let default = if self.ends.ip_header() == 20 { MSS_DEFAULT.0 } else { MSS_DEFAULT.1 };
         let mss = theirs.unwrap_or(default).min(self.own_mss()).max(MSS_MINIMUM);
-        let options = if self.stamps { super::segment::STAMPS as u16 } else { 0 };
+        let options = if self.timestamps { super::segment::TIMESTAMPS as u16 } else { 0 };
         self.sender.set_mss(u32::from(mss - options));
     }
 
@@ -352,7 +352,7 @@ impl Connection {
     }
 
     /// Takes the buffer of the segment that came last.
-    pub fn keep(&mut self, buffer: Lent) {
+    pub fn keep(&mut self, buffer: LoanedBuffer) {
         self.receive.keep(buffer);
     }
 
@@ -387,8 +387,8 @@ impl Connection {
     }
 
     /// Sets how long it is kept when the peer is silent.
-    pub fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
     }
 
     /// Sends nothing more, behind what was written.

@@ -1,7 +1,7 @@
 //! All connections of a device: which one a segment belongs to, who may open one, and when each has something to do.
 //!
 //! What a peer can have this take is bounded: [`HALF_OPEN`] connections that have not come about, of which the oldest
-//! gives way; those of [`TimeWait`]; and as many others as `welcome` allows. Memory that is not there is a segment lost.
+//! gives way; those of [`TimeWait`]; and as many others as `accept` allows. Memory that is not there is a segment lost.
 
 use super::connection::{Connection, Ends, Opening, State};
 use super::index::Index;
@@ -9,7 +9,7 @@ use super::input;
 use super::output::Link;
 use super::segment::{ACK, FIN, RST, SYN, Segment};
 use super::seq::Seq;
-use super::time_wait::{Fate, Remembered, TimeWait};
+use super::time_wait::{InputOutcome, TimeWait, TimeWaitEntry};
 use super::timers::Timers;
 use crate::clock::Instant;
 use crate::random::Random;
@@ -34,7 +34,7 @@ pub struct Admission {
 
 /// What becomes of a peer that asks for a connection.
 #[derive(Clone, Copy, Debug)]
-pub enum Welcome {
+pub enum AcceptDecision {
     /// Nobody is there: it is told so.
     Refused,
     /// As if its segment had been lost.
@@ -148,12 +148,12 @@ impl Connections {
         let first = self.first.unwrap_or(first);
         let bytes = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let (receive, transmit) = (bytes(admission.receive), bytes(admission.transmit));
-        Opening { ends, first, stamp_offset, receive, transmit, mtu: self.mtu }
+        Opening { ends, first, timestamp_offset: stamp_offset, receive, transmit, mtu: self.mtu }
     }
 
     /// Whether a connection between two ends would be mistaken for another.
     pub fn is_taken(&self, ends: &Ends, now: Instant) -> bool {
-        self.find(ends).is_some() || self.time_wait.knows(ends, now)
+        self.find(ends).is_some() || self.time_wait.contains(ends, now)
     }
 
     fn find(&self, ends: &Ends) -> Option<usize> {
@@ -243,7 +243,7 @@ impl Connections {
         }
     }
 
-    /// Takes a segment in. `welcome` says what becomes of a peer that asks for a connection to a port, given how many are
+    /// Takes a segment in. `accept` says what becomes of a peer that asks for a connection to a port, given how many are
     /// open. The number of the connection that keeps the buffer which the link lends, if one does.
     pub fn input(
         &mut self,
@@ -252,7 +252,7 @@ impl Connections {
         data: &[u8],
         now: Instant,
         link: &mut impl Link,
-        welcome: impl FnOnce(u16, usize) -> Welcome,
+        accept: impl FnOnce(u16, usize) -> AcceptDecision,
     ) -> Option<usize> {
         let mut keeper = None;
         let asks = segment.flags & (SYN | ACK | RST | FIN) == SYN;
@@ -260,7 +260,7 @@ impl Connections {
             // The peer has forgotten what it asked for, and asks again.
             Some(number) if asks && self.slots[number].half_open && self.is_other(number, segment) => {
                 self.remove(number);
-                self.input_unknown(ends, segment, data, now, welcome)
+                self.input_unknown(ends, segment, data, now, accept)
             }
             Some(number) => {
                 let lent = link.lends();
@@ -269,11 +269,11 @@ impl Connections {
                     keeper = connection.keeps().then_some(number);
                     answer
                 });
-                self.settle(number, now);
+                self.update_slot(number, now);
                 self.touch(number);
                 answer
             }
-            None => self.input_unknown(ends, segment, data, now, welcome),
+            None => self.input_unknown(ends, segment, data, now, accept),
         };
         if let Some(answer) = answer {
             // As if it had been lost, if there is no room.
@@ -293,19 +293,20 @@ impl Connections {
         segment: &Segment,
         data: &[u8],
         now: Instant,
-        welcome: impl FnOnce(u16, usize) -> Welcome,
+        accept: impl FnOnce(u16, usize) -> AcceptDecision,
     ) -> Option<Segment> {
         match self.time_wait.input(ends, segment, data.len(), now) {
-            Fate::Done => return None,
-            Fate::Answer(answer) => return Some(answer),
-            Fate::Unknown => {}
+            InputOutcome::Done => return None,
+            InputOutcome::Answer(answer) => return Some(answer),
+            InputOutcome::Unknown => {}
         }
         let asks = segment.flags & (SYN | ACK | RST) == SYN;
-        let admission = match if asks { welcome(ends.local.port, self.open()) } else { Welcome::Refused } {
-            Welcome::Refused => return input::reset(segment, data.len()),
-            Welcome::Ignored => return None,
-            Welcome::Admitted(admission) => admission,
-        };
+        let admission =
+            match if asks { accept(ends.local.port, self.open()) } else { AcceptDecision::Refused } {
+                AcceptDecision::Refused => return input::reset(segment, data.len()),
+                AcceptDecision::Ignored => return None,
+                AcceptDecision::Admitted(admission) => admission,
+            };
         if self.half_open.len() >= HALF_OPEN
             && let Some(&oldest) = self.half_open.front()
         {
@@ -314,7 +315,7 @@ impl Connections {
         self.half_open.try_reserve(1).ok()?;
         let opening = self.opening(*ends, admission, now);
         let mut connection = Connection::new(&opening, State::SynReceived, segment.seq, now);
-        connection.agree(segment, now);
+        connection.negotiate(segment, now);
         let number = self.insert(connection)?;
         self.slots[number].half_open = true;
         self.half_open.push_back(number as u32);
@@ -323,7 +324,7 @@ impl Connections {
     }
 
     /// Notes what has become of a connection.
-    fn settle(&mut self, number: usize, now: Instant) {
+    fn update_slot(&mut self, number: usize, now: Instant) {
         let Some(slot) = self.slots.get_mut(number) else { return };
         let Some([connection]) = slot.connection.as_deref() else { return };
         if slot.half_open && connection.state() != State::SynReceived {
@@ -333,10 +334,12 @@ impl Connections {
         if connection.is_over() && core::mem::take(&mut slot.indexed) {
             let ends = connection.ends();
             if connection.state() == State::TimeWait {
-                let stamps = connection.stamps.then_some((connection.stamp_heard.0, connection.stamp_offset));
+                let stamps = connection
+                    .timestamps
+                    .then_some((connection.peer_timestamp.0, connection.timestamp_offset));
                 let numbers = connection.numbers();
-                let one = Remembered { ends, numbers, stamps, until: now, answered: None };
-                self.time_wait.remember(one, now);
+                let one = TimeWaitEntry { ends, numbers, stamps, until: now, answered: None };
+                self.time_wait.insert(one, now);
             }
             self.index.remove(&ends, number);
         }
@@ -352,7 +355,7 @@ impl Connections {
             if let Some(connection) = self.get_mut(number) {
                 connection.expire(now);
             }
-            self.settle(number, now);
+            self.update_slot(number, now);
             self.touch(number);
             any = true;
         }
@@ -367,7 +370,7 @@ impl Connections {
             None => connection.deadline(),
             Some(why) => Some(now + why.retry()),
         };
-        self.settle(number, now);
+        self.update_slot(number, now);
         self.timers.set(number, deadline);
         let slot = &mut self.slots[number];
         if blocked.is_some() && !core::mem::replace(&mut slot.blocked, true) {

@@ -25,7 +25,7 @@ pub enum Frame<'a> {
     /// Something else than TCP.
     Other,
     /// TCP that cannot be anybody's: to another, malformed, or in fragments, which are not put together.
-    Useless,
+    Invalid,
     /// A segment for this device, and its data.
     Segment(Ends, Segment, &'a [u8]),
 }
@@ -60,11 +60,11 @@ pub fn parse<'a>(bytes: &'a [u8], own: &Addresses) -> Frame<'a> {
         }
         _ => return Frame::Other,
     };
-    let Some((from, to, Some(payload))) = found else { return Frame::Useless };
+    let Some((from, to, Some(payload))) = found else { return Frame::Invalid };
     let from: IpAddress = from;
     let ours = frame.dst_addr() == own.mac && own.ip.contains(&Some(to)) && from.is_unicast() && from != to;
     match Segment::parse(payload).filter(|(segment, _)| ours && segment.source != 0) {
-        None => Frame::Useless,
+        None => Frame::Invalid,
         Some((segment, length)) => {
             let ends = Ends {
                 remote: IpEndpoint::new(from, segment.source),
@@ -169,8 +169,8 @@ mod tests {
             // A short frame is filled up.
             bytes.extend([0; 9]);
             assert_eq!(parse(&bytes, &own(remote)), Frame::Segment(back, segment, b"abcdefg"));
-            assert_eq!(parse(&bytes, &own("10.0.0.3")), Frame::Useless);
-            assert_eq!(parse(&bytes, &Addresses { mac: MACS.0, ..own(remote) }), Frame::Useless);
+            assert_eq!(parse(&bytes, &own("10.0.0.3")), Frame::Invalid);
+            assert_eq!(parse(&bytes, &Addresses { mac: MACS.0, ..own(remote) }), Frame::Invalid);
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
     fn fragments_and_wrong_headers_are_nobody_s() {
         let (mut bytes, ..) = frame("10.0.0.1", "10.0.0.2");
         bytes[20] |= 0x20;
-        assert_eq!(parse(&bytes, &own("10.0.0.2")), Frame::Useless);
+        assert_eq!(parse(&bytes, &own("10.0.0.2")), Frame::Invalid);
         let (mut bytes, ..) = frame("10.0.0.1", "10.0.0.2");
         bytes[23] = 17;
         assert_eq!(parse(&bytes, &own("10.0.0.2")), Frame::Other);

@@ -10,7 +10,7 @@ use core::time::Duration;
 /// What should not have come is answered so often at the most (RFC 5961 section 7).
 const CHALLENGES: Duration = Duration::from_millis(500);
 /// A time stamp that was heard so long ago is not compared (RFC 7323 section 5.5).
-const STAMP_LIFETIME: Duration = Duration::from_secs(24 * 86_400);
+const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 86_400);
 
 /// A reset in answer to a segment that belongs to nothing (RFC 9293 section 3.10.7.1). `None`: it is one itself.
 pub fn reset(segment: &Segment, data: usize) -> Option<Segment> {
@@ -27,27 +27,28 @@ pub fn reset(segment: &Segment, data: usize) -> Option<Segment> {
         answer.seq = segment.ack;
     } else {
         answer.flags |= ACK;
-        answer.ack = segment.seq + numbers(segment, data);
+        answer.ack = segment.seq + sequence_length(segment, data);
     }
     Some(answer)
 }
 
 /// Sequence numbers that a segment takes.
-fn numbers(segment: &Segment, data: usize) -> u32 {
+fn sequence_length(segment: &Segment, data: usize) -> u32 {
     data as u32 + u32::from(segment.has(SYN)) + u32::from(segment.has(FIN))
 }
 
 impl Connection {
     /// Takes options of the peer's SYN.
-    pub(super) fn agree(&mut self, syn: &Segment, now: Instant) {
+    pub(super) fn negotiate(&mut self, syn: &Segment, now: Instant) {
         self.peer_first = syn.seq;
         self.receive.restart(syn.seq + 1);
-        self.told = (syn.seq + 1, syn.seq + 1);
-        self.scales &= syn.shift.is_some();
-        self.shifts = if self.scales { (self.shifts.0, syn.shift.unwrap_or(0)) } else { (0, 0) };
-        self.stamps &= syn.stamps.is_some();
+        self.advertised = (syn.seq + 1, syn.seq + 1);
+        self.window_scaling &= syn.window_scale.is_some();
+        self.shifts =
+            if self.window_scaling { (self.shifts.0, syn.window_scale.unwrap_or(0)) } else { (0, 0) };
+        self.timestamps &= syn.timestamps.is_some();
         self.sender.sack = syn.sack_permitted;
-        self.stamp_heard = (syn.stamps.map_or(0, |(own, _)| own), now);
+        self.peer_timestamp = (syn.timestamps.map_or(0, |(own, _)| own), now);
         self.agree_on_mss(syn.mss);
     }
 
@@ -56,13 +57,13 @@ impl Connection {
     pub fn input(&mut self, segment: &Segment, data: &[u8], lent: bool, now: Instant) -> Option<Segment> {
         match self.state {
             State::Closed | State::TimeWait => None,
-            State::SynSent => self.input_asking(segment, data, now),
+            State::SynSent => self.input_syn_sent(segment, data, now),
             _ => self.input_synchronised(segment, data, lent, now),
         }
     }
 
     /// In SYN-SENT (RFC 9293 section 3.10.7.3).
-    fn input_asking(&mut self, segment: &Segment, data: &[u8], now: Instant) -> Option<Segment> {
+    fn input_syn_sent(&mut self, segment: &Segment, data: &[u8], now: Instant) -> Option<Segment> {
         let sent = self.first + 1;
         if segment.has(ACK) && (segment.ack != sent || self.syns == 0) {
             // The peer has a connection that is not this one: the reset ends it, and the SYN is sent again soon.
@@ -78,8 +79,8 @@ impl Connection {
         if !segment.has(SYN) {
             return None;
         }
-        self.heard = now;
-        self.agree(segment, now);
+        self.last_heard = now;
+        self.negotiate(segment, now);
         self.ack_now = true;
         if segment.has(ACK) {
             self.establish(segment, now);
@@ -145,8 +146,8 @@ impl Connection {
             }
             self.establish(segment, now);
         }
-        self.heard = now;
-        self.hear_stamp(segment, now);
+        self.last_heard = now;
+        self.update_peer_timestamp(segment, now);
         if !self.input_acknowledgement(segment, data, now) {
             return None;
         }
@@ -159,10 +160,12 @@ impl Connection {
     /// Whether a segment lies within the window, and is not an old one; answers it if not.
     fn is_acceptable(&mut self, segment: &Segment, data: &[u8], now: Instant) -> bool {
         let next = self.receive.next();
-        let behind = segment.seq + numbers(segment, data.len());
-        let old = self.stamps
-            && segment.stamps.is_some_and(|(own, _)| (own.wrapping_sub(self.stamp_heard.0) as i32) < 0)
-            && now.since(self.stamp_heard.1) < STAMP_LIFETIME;
+        let behind = segment.seq + sequence_length(segment, data.len());
+        let old = self.timestamps
+            && segment
+                .timestamps
+                .is_some_and(|(own, _)| (own.wrapping_sub(self.peer_timestamp.0) as i32) < 0)
+            && now.since(self.peer_timestamp.1) < TIMESTAMP_LIFETIME;
         let within = !behind.before(next) && !segment.seq.after(next + self.receive.window());
         if within && (!old || segment.has(RST)) {
             return true;
@@ -184,20 +187,20 @@ impl Connection {
 
     /// Says what is expected, but not too often.
     pub(super) fn challenge(&mut self, now: Instant) {
-        if self.challenged.is_none_or(|at| now.since(at) >= CHALLENGES) {
-            self.challenged = Some(now);
+        if self.challenge_sent.is_none_or(|at| now.since(at) >= CHALLENGES) {
+            self.challenge_sent = Some(now);
             self.ack_now = true;
         }
     }
 
     /// Remembers a time stamp to echo (RFC 7323 section 4.3).
-    fn hear_stamp(&mut self, segment: &Segment, now: Instant) {
-        if let Some((own, _)) = segment.stamps
-            && self.stamps
-            && !segment.seq.after(self.told.0)
-            && (own.wrapping_sub(self.stamp_heard.0) as i32) >= 0
+    fn update_peer_timestamp(&mut self, segment: &Segment, now: Instant) {
+        if let Some((own, _)) = segment.timestamps
+            && self.timestamps
+            && !segment.seq.after(self.advertised.0)
+            && (own.wrapping_sub(self.peer_timestamp.0) as i32) >= 0
         {
-            self.stamp_heard = (own, now);
+            self.peer_timestamp = (own, now);
         }
     }
 
@@ -222,8 +225,10 @@ impl Connection {
             return true;
         }
         let bare = data.is_empty() && !segment.has(FIN) && !segment.has(SYN) && !moved;
-        let echo =
-            segment.stamps.filter(|_| self.stamps).map(|(_, echo)| echo.wrapping_sub(self.stamp_offset));
+        let echo = segment
+            .timestamps
+            .filter(|_| self.timestamps)
+            .map(|(_, echo)| echo.wrapping_sub(self.timestamp_offset));
         let queued = self.sender.queue.length();
         let blocks = if self.sender.sack { segment.blocks() } else { &[] };
         self.sender.acknowledged(Acknowledgement { ack: segment.ack, blocks, bare, echo }, now);

@@ -54,7 +54,7 @@ pub trait Link {
 impl Connection {
     /// The window to be told, shifted, and its right edge. It never shrinks, and grows in steps worth a segment.
     fn window(&self, shift: u8) -> (u16, Seq) {
-        let (next, told) = (self.receive.next(), self.told.1);
+        let (next, told) = (self.receive.next(), self.advertised.1);
         let free = next + self.receive.window();
         let step = self.sender.mss().min(self.receive.limit() / 2);
         let edge = if free.since(told) >= step { free } else { told.max(next) };
@@ -72,7 +72,7 @@ impl Connection {
             ack: self.receive.next(),
             flags: ACK,
             window,
-            stamps: self.stamps.then(|| (self.stamp(now), self.stamp_heard.0)),
+            timestamps: self.timestamps.then(|| (self.stamp(now), self.peer_timestamp.0)),
             ..Segment::default()
         };
         if self.sender.sack {
@@ -83,7 +83,7 @@ impl Connection {
     }
 
     fn stamp(&self, now: Instant) -> u32 {
-        super::sender::stamp(now).wrapping_add(self.stamp_offset)
+        super::sender::stamp(now).wrapping_add(self.timestamp_offset)
     }
 
     fn syn(&self, now: Instant) -> Segment {
@@ -97,9 +97,9 @@ impl Connection {
             // Not shifted in a SYN.
             window: self.receive.window().min(0xffff) as u16,
             mss: Some(self.own_mss()),
-            shift: self.scales.then_some(self.shifts.0),
+            window_scale: self.window_scaling.then_some(self.shifts.0),
             sack_permitted: !answers || self.sender.sack,
-            stamps: self.stamps.then(|| (self.stamp(now), self.stamp_heard.0)),
+            timestamps: self.timestamps.then(|| (self.stamp(now), self.peer_timestamp.0)),
             ..Segment::default()
         }
     }
@@ -129,17 +129,17 @@ impl Connection {
             self.waiting = Some(now);
         }
         result?;
-        if core::mem::take(&mut self.ask) {
+        if core::mem::take(&mut self.probe_due) {
             // One byte too early: it has to be answered.
             let (mut question, edge) = self.segment(now);
             question.seq = self.sender.una() - 1;
             link.send(&self.ends, &question, (&[], &[]), 0)?;
-            self.told(&question, edge);
+            self.record_advertised(&question, edge);
         }
         if acknowledge && self.is_acknowledgement_due(now) {
             let (segment, edge) = self.segment(now);
             link.send(&self.ends, &segment, (&[], &[]), 0)?;
-            self.told(&segment, edge);
+            self.record_advertised(&segment, edge);
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Connection {
         }
         let syn = self.syn(now);
         link.send(&self.ends, &syn, (&[], &[]), 0)?;
-        self.told.1 = self.receive.next() + u32::from(syn.window);
+        self.advertised.1 = self.receive.next() + u32::from(syn.window);
         self.syns += 1;
         self.syn_sent = now;
         self.syn_at = Some(now + SYN_INTERVAL * (1 << (self.syns - 1).min(6)));
@@ -186,19 +186,19 @@ impl Connection {
             let data = self.sender.queue.slices(piece.start, piece.length);
             link.send(&self.ends, &segment, data, mss as u16)?;
             self.sender.sent(piece, now);
-            self.told(&segment, edge);
+            self.record_advertised(&segment, edge);
         }
         Ok(())
     }
 
     /// A segment has been sent, and what it acknowledges, up to the edge of its window.
-    fn told(&mut self, segment: &Segment, edge: Seq) {
-        self.told = (segment.ack, edge);
+    fn record_advertised(&mut self, segment: &Segment, edge: Seq) {
+        self.advertised = (segment.ack, edge);
         if segment.block_count == 0 && (self.duplicate.is_some() || !self.receive.is_in_order()) {
             return;
         }
         if self.ack_now || self.ack_at.is_some() {
-            self.quick = self.quick.saturating_sub(1);
+            self.quick_acks = self.quick_acks.saturating_sub(1);
         }
         (self.ack_now, self.ack_at, self.duplicate) = (false, None, None);
     }
@@ -208,13 +208,13 @@ impl Connection {
             return true;
         }
         let (next, mss) = (self.receive.next(), self.sender.mss());
-        let (pending, limit) = (next.since(self.told.0), self.receive.limit());
-        if pending >= 2 * mss || pending >= limit / 4 || (pending > 0 && self.quick > 0) {
+        let (pending, limit) = (next.since(self.advertised.0), self.receive.limit());
+        if pending >= 2 * mss || pending >= limit / 4 || (pending > 0 && self.quick_acks > 0) {
             return true;
         }
         // The window is open again. The first is enough for what comes first.
-        let left = self.told.1.since(next);
-        let grown = (next + self.receive.window()).since(self.told.1);
+        let left = self.advertised.1.since(next);
+        let grown = (next + self.receive.window()).since(self.advertised.1);
         left < limit / 2
             && grown >= (2 * mss).min(limit / 2)
             && next != self.peer_first + 1
@@ -228,24 +228,24 @@ impl Connection {
 
     /// When the peer is to be asked whether it is there.
     fn keep_alive_at(&self) -> Option<Instant> {
-        let interval = self.patience.keep_alive.filter(|_| self.is_open() && !self.sender.is_waiting())?;
-        Some(self.heard.max(self.asked) + interval)
+        let interval = self.timeouts.keep_alive.filter(|_| self.is_open() && !self.sender.is_waiting())?;
+        Some(self.last_heard.max(self.probe_sent) + interval)
     }
 
     /// When it is given up if the peer does nothing.
     fn given_up_at(&self) -> Option<Instant> {
         match self.state {
             State::TimeWait | State::Closed => return None,
-            State::SynSent => return Some(self.heard + OPENING_LIMIT.0),
-            State::SynReceived => return Some(self.heard + OPENING_LIMIT.1),
+            State::SynSent => return Some(self.last_heard + OPENING_LIMIT.0),
+            State::SynReceived => return Some(self.last_heard + OPENING_LIMIT.1),
             _ => {}
         }
-        let since = self.waiting.map_or(self.heard, |waiting| waiting.max(self.heard));
+        let since = self.waiting.map_or(self.last_heard, |waiting| waiting.max(self.last_heard));
         if self.orphan {
             return Some(since + ORPHAN_LIMIT);
         }
-        let waits = self.sender.is_waiting() || self.patience.keep_alive.is_some();
-        waits.then(|| since + self.patience.limit.unwrap_or(LIMIT))
+        let waits = self.sender.is_waiting() || self.timeouts.keep_alive.is_some();
+        waits.then(|| since + self.timeouts.limit.unwrap_or(LIMIT))
     }
 
     /// When [`Connection::expire`] has something to do.
@@ -272,14 +272,14 @@ impl Connection {
             return;
         }
         if self.keep_alive_at().is_some_and(|at| at <= now) {
-            (self.asked, self.ask) = (now, true);
+            (self.probe_sent, self.probe_due) = (now, true);
         }
         // Each timer that is due once: a few.
         for _ in 0..4 {
             if self.sender.deadline().is_none_or(|at| at > now) {
                 break;
             }
-            self.ask |= self.sender.expire(now);
+            self.probe_due |= self.sender.expire(now);
         }
     }
 }

@@ -14,9 +14,9 @@ const PERSISTENCE: u32 = 16;
 const WIDEST: u32 = 64;
 
 /// When something was sent, and its end: of two sent at a time, the later in the stream was sent later.
-type Sending = (Instant, Seq);
+type SendTime = (Instant, Seq);
 
-fn sent_after(one: Sending, other: Sending) -> bool {
+fn sent_after(one: SendTime, other: SendTime) -> bool {
     one.0 > other.0 || (one.0 == other.0 && one.1.after(other.1))
 }
 
@@ -24,7 +24,7 @@ fn sent_after(one: Sending, other: Sending) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Rack {
     /// Of what has arrived, what was sent last.
-    newest: Option<Sending>,
+    newest: Option<SendTime>,
     /// How long that took.
     rtt: Duration,
     /// The highest number that has arrived.
@@ -57,12 +57,12 @@ impl Rack {
     pub fn arrived(&mut self, sent: &Sent, rtt: &RoundTrip, before: bool, now: Instant) {
         if sent.end.after(self.forward) {
             self.forward = sent.end;
-        } else if sent.end.before(self.forward) && !sent.again {
+        } else if sent.end.before(self.forward) && !sent.retransmitted {
             self.reordered = true;
         }
         let took = now.since(sent.at);
         // More likely the sending before has arrived.
-        if sent.again && (before || took < rtt.minimum()) {
+        if sent.retransmitted && (before || took < rtt.minimum()) {
             return;
         }
         let sending = (sent.at, sent.end);

@@ -4,7 +4,7 @@
 use super::ring::Ring;
 use super::segment::{BLOCKS, Block};
 use super::seq::Seq;
-use crate::net::lent::Lent;
+use crate::net::loan::LoanedBuffer;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -13,7 +13,7 @@ const RANGES: usize = 512;
 
 /// What a segment's bytes were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct InsertOutcome {
     /// Bytes that the program can read now and could not before.
     pub ready: u32,
     /// Bytes that had come before (RFC 2883).
@@ -29,7 +29,7 @@ pub struct Taken {
 /// A queue of bytes that have arrived.
 pub struct ReceiveQueue {
     /// What the program reads first, where it came.
-    kept: VecDeque<Lent>,
+    kept: VecDeque<LoanedBuffer>,
     /// How many bytes these are.
     kept_bytes: u32,
     ring: Ring,
@@ -120,14 +120,14 @@ impl ReceiveQueue {
     }
 
     /// Takes the buffer of the segment that was taken in last, and not copied.
-    pub fn keep(&mut self, buffer: Lent) {
+    pub fn keep(&mut self, buffer: LoanedBuffer) {
         self.kept.push_back(buffer);
     }
 
     /// Takes a segment's bytes in. They are not copied if they are in a buffer that is to be `lent`, are in order, and there
     /// is nothing in the ring: then the buffer is to be given to [`ReceiveQueue::keep`].
-    pub fn insert(&mut self, seq: Seq, bytes: &[u8], lent: bool) -> Taken {
-        let mut taken = Taken { gap: !self.ranges.is_empty(), ..Taken::default() };
+    pub fn insert(&mut self, seq: Seq, bytes: &[u8], lent: bool) -> InsertOutcome {
+        let mut taken = InsertOutcome { gap: !self.ranges.is_empty(), ..InsertOutcome::default() };
         let last = seq + bytes.len() as u32;
         let edge = self.end.unwrap_or(self.next + self.window()).min(self.next + self.window());
         let (from, to) = (seq.max(self.next), last.min(edge));
@@ -263,7 +263,7 @@ impl ReceiveQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::lent::Lender;
+    use crate::net::loan::LoanPool;
     use crate::net::queue::Frame;
     use proptest::prelude::*;
 
@@ -286,7 +286,7 @@ mod tests {
         ) {
             let first = Seq(first);
             let mut queue = ReceiveQueue::new(first, 5000);
-            let lender = Lender::default();
+            let lender = LoanPool::default();
             let mut read = first;
             for (offset, length, take, lent) in parts {
                 let start = if lent { queue.next() } else { queue.next() + offset - 1000 };

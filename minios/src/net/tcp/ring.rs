@@ -7,7 +7,7 @@ const LEAST: usize = 4096;
 /// A ring that is no longer than this is kept, however little of it is used.
 const KEPT: usize = 64 << 10;
 /// So many times has a ring to be empty again, with not a quarter of it used meanwhile, before it is given back.
-const PATIENCE: u32 = 1024;
+const SHRINK_AFTER: u32 = 1024;
 
 /// A ring. Positions are counted from its first byte.
 #[derive(Default)]
@@ -98,7 +98,7 @@ impl Ring {
         self.head = 0;
         self.quiet = if self.peak < self.memory.len() / 4 { self.quiet + 1 } else { 0 };
         self.peak = 0;
-        if self.quiet >= PATIENCE && self.memory.len() > KEPT {
+        if self.quiet >= SHRINK_AFTER && self.memory.len() > KEPT {
             self.release();
         }
     }
@@ -145,7 +145,7 @@ mod tests {
         assert!(ring.reserve(3000, 0, 3000) && ring.capacity() == 3000);
         assert!(!ring.reserve(3001, 0, 3000));
         assert!(ring.reserve(200_000, 0, 1 << 20));
-        for _ in 0..PATIENCE + 1 {
+        for _ in 0..SHRINK_AFTER + 1 {
             assert!(ring.reserve(100, 0, 1 << 20));
             ring.consume(100, true);
         }

@@ -19,7 +19,7 @@ pub struct Sent {
     /// When it was sent last.
     pub at: Instant,
     /// It was sent more than once.
-    pub again: bool,
+    pub retransmitted: bool,
     /// The peer has it.
     pub sacked: bool,
     /// It is lost, and has not been sent again.
@@ -31,14 +31,14 @@ impl Sent {
         self.end.since(self.start)
     }
 
-    fn flies(&self) -> bool {
+    fn is_in_flight(&self) -> bool {
         !self.sacked && !self.lost
     }
 }
 
 /// What an acknowledgement has brought.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct News {
+pub struct AckSummary {
     /// Bytes that the peer has now, and was not known to have.
     pub delivered: u32,
     /// How long ago the piece was sent that was sent last.
@@ -47,7 +47,7 @@ pub struct News {
     again: bool,
 }
 
-impl News {
+impl AckSummary {
     /// A measurement of the round-trip time. What was sent again says nothing (Karn), nor does what came with it: that may
     /// have waited for it, or for acknowledgements that were lost.
     pub fn rtt(&self) -> Option<Duration> {
@@ -100,7 +100,7 @@ impl Scoreboard {
 
     /// Something new is sent, behind all that was before. There is room.
     pub fn push(&mut self, start: Seq, end: Seq, at: Instant) {
-        let record = Sent { start, end, at, again: false, sacked: false, lost: false };
+        let record = Sent { start, end, at, retransmitted: false, sacked: false, lost: false };
         self.flight += record.length();
         self.records.push_back(record);
     }
@@ -124,7 +124,7 @@ impl Scoreboard {
     }
 
     /// Parts the record at an index at a number within it. Whether there was room.
-    fn part(&mut self, index: usize, at: Seq) -> bool {
+    fn split(&mut self, index: usize, at: Seq) -> bool {
         if !self.has_room() {
             return false;
         }
@@ -135,23 +135,29 @@ impl Scoreboard {
         true
     }
 
-    fn learn(news: &mut News, record: Sent, now: Instant, see: &mut impl FnMut(&Sent)) {
-        news.delivered += record.length();
+    fn learn(summary: &mut AckSummary, record: Sent, now: Instant, see: &mut impl FnMut(&Sent)) {
+        summary.delivered += record.length();
         let rtt = now.since(record.at);
-        news.rtt = Some(news.rtt.map_or(rtt, |known| known.min(rtt)));
-        news.again |= record.again;
+        summary.rtt = Some(summary.rtt.map_or(rtt, |known| known.min(rtt)));
+        summary.again |= record.retransmitted;
         see(&record);
     }
 
     /// The peer has everything before `ack`. `see` is shown what it was not known to have.
-    pub fn acknowledge(&mut self, ack: Seq, now: Instant, news: &mut News, mut see: impl FnMut(&Sent)) {
+    pub fn acknowledge(
+        &mut self,
+        ack: Seq,
+        now: Instant,
+        summary: &mut AckSummary,
+        mut see: impl FnMut(&Sent),
+    ) {
         while let Some(first) = self.records.front().copied()
             && first.start.before(ack)
         {
             let done = Sent { end: first.end.min(ack), ..first };
             self.count(done, false);
             if !first.sacked {
-                Self::learn(news, done, now, &mut see);
+                Self::learn(summary, done, now, &mut see);
             }
             if first.end.after(ack) {
                 self.records[0].start = ack;
@@ -162,7 +168,7 @@ impl Scoreboard {
     }
 
     /// The peer has a block beyond a gap.
-    pub fn sack(&mut self, block: Block, now: Instant, news: &mut News, mut see: impl FnMut(&Sent)) {
+    pub fn sack(&mut self, block: Block, now: Instant, summary: &mut AckSummary, mut see: impl FnMut(&Sent)) {
         let first = self.records.partition_point(|record| !record.end.after(block.start));
         let mut index = first;
         while let Some(record) = self.records.get(index).copied()
@@ -170,16 +176,16 @@ impl Scoreboard {
         {
             if !record.sacked {
                 if record.start.before(block.start) {
-                    if !self.part(index, block.start) {
+                    if !self.split(index, block.start) {
                         return;
                     }
                     index += 1;
                     continue;
                 }
-                if record.end.after(block.end) && !self.part(index, block.end) {
+                if record.end.after(block.end) && !self.split(index, block.end) {
                     return;
                 }
-                Self::learn(news, self.records[index], now, &mut see);
+                Self::learn(summary, self.records[index], now, &mut see);
                 self.change(index, |record| (record.sacked, record.lost) = (true, false));
             }
             index += 1;
@@ -189,7 +195,7 @@ impl Scoreboard {
     /// Takes those on their way for lost of which `is_lost` says so.
     pub fn lose(&mut self, mut is_lost: impl FnMut(&Sent) -> bool) {
         for index in 0..self.records.len() {
-            if self.records[index].flies() && is_lost(&self.records[index]) {
+            if self.records[index].is_in_flight() && is_lost(&self.records[index]) {
                 self.change(index, |record| record.lost = true);
             }
         }
@@ -197,8 +203,8 @@ impl Scoreboard {
 
     /// Takes the first `bytes` for lost, unless they are.
     pub fn lose_first(&mut self, bytes: u32) {
-        let Some(first) = self.records.front().copied().filter(Sent::flies) else { return };
-        if first.length() <= bytes || self.part(0, first.start + bytes) {
+        let Some(first) = self.records.front().copied().filter(Sent::is_in_flight) else { return };
+        if first.length() <= bytes || self.split(0, first.start + bytes) {
             self.change(0, |record| record.lost = true);
         }
     }
@@ -230,16 +236,16 @@ impl Scoreboard {
         let mut index = self.records.partition_point(|record| !record.end.after(start));
         let Some(record) = self.records.get(index).copied() else { return };
         if record.start.before(start) {
-            if !self.part(index, start) {
+            if !self.split(index, start) {
                 return;
             }
             index += 1;
         }
         let record = self.records[index];
-        if record.end.after(end) && !self.part(index, end) {
+        if record.end.after(end) && !self.split(index, end) {
             return;
         }
-        self.change(index, |record| (record.lost, record.again, record.at) = (false, true, at));
+        self.change(index, |record| (record.lost, record.retransmitted, record.at) = (false, true, at));
     }
 }
 
@@ -257,7 +263,7 @@ mod tests {
             let sum = |which: fn(&Sent) -> bool| {
                 self.records.iter().filter(|record| which(record)).map(Sent::length).sum::<u32>()
             };
-            assert_eq!(self.flight, sum(Sent::flies));
+            assert_eq!(self.flight, sum(Sent::is_in_flight));
             assert_eq!(self.sacked, sum(|record| record.sacked));
             assert_eq!(self.lost, sum(|record| record.lost && !record.sacked));
             let pairs = self.records.iter().zip(self.records.iter().skip(1));
@@ -297,7 +303,7 @@ mod tests {
             let mut board = Scoreboard::default();
             let (mut una, mut next) = (Seq(first), Seq(first));
             for (n, step) in steps.into_iter().enumerate() {
-                let (now, mut news) = (Instant(n as u64), News::default());
+                let (now, mut summary) = (Instant(n as u64), AckSummary::default());
                 let before = board.flight + board.lost;
                 match step {
                     Step::Push(length) => {
@@ -306,15 +312,15 @@ mod tests {
                     }
                     Step::Ack(bytes) => {
                         una = (una + bytes).min(next);
-                        board.acknowledge(una, now, &mut news, |_| {});
-                        prop_assert_eq!(board.flight + board.lost + news.delivered, before);
+                        board.acknowledge(una, now, &mut summary, |_| {});
+                        prop_assert_eq!(board.flight + board.lost + summary.delivered, before);
                     }
                     Step::Sack(start, length) => {
                         let start = una + start;
                         let end = (start + length).min(next);
                         if start.before(end) {
-                            board.sack(Block { start, end }, now, &mut news, |_| {});
-                            prop_assert_eq!(board.flight + board.lost + news.delivered, before);
+                            board.sack(Block { start, end }, now, &mut summary, |_| {});
+                            prop_assert_eq!(board.flight + board.lost + summary.delivered, before);
                         }
                     }
                     Step::Lose(offset) => {
@@ -339,7 +345,7 @@ mod tests {
         let mut board = Scoreboard::default();
         board.push(Seq(0), Seq(1 << 20), Instant(0));
         for n in 0..RECORDS as u32 {
-            board.sack(block(2 * n + 1, 2 * n + 2), Instant(1), &mut News::default(), |_| {});
+            board.sack(block(2 * n + 1, 2 * n + 2), Instant(1), &mut AckSummary::default(), |_| {});
         }
         board.check();
         assert!(board.records.len() >= RECORDS - 1);
@@ -352,13 +358,13 @@ mod tests {
         board.push(Seq(1000), Seq(2000), Instant(20));
         board.lose_first(1000);
         board.sent_again(Seq(0), Seq(1000), Instant(100));
-        let mut news = News::default();
-        board.acknowledge(Seq(1000), Instant(110), &mut news, |_| {});
-        assert_eq!((news.delivered, news.rtt()), (1000, None));
-        board.acknowledge(Seq(1500), Instant(120), &mut news, |_| {});
-        assert_eq!((news.delivered, news.rtt()), (1500, None), "nor does what came with it");
-        let mut news = News::default();
-        board.acknowledge(Seq(2000), Instant(120), &mut news, |_| {});
-        assert_eq!((news.delivered, news.rtt()), (500, Some(Duration::from_nanos(100))));
+        let mut summary = AckSummary::default();
+        board.acknowledge(Seq(1000), Instant(110), &mut summary, |_| {});
+        assert_eq!((summary.delivered, summary.rtt()), (1000, None));
+        board.acknowledge(Seq(1500), Instant(120), &mut summary, |_| {});
+        assert_eq!((summary.delivered, summary.rtt()), (1500, None), "nor does what came with it");
+        let mut summary = AckSummary::default();
+        board.acknowledge(Seq(2000), Instant(120), &mut summary, |_| {});
+        assert_eq!((summary.delivered, summary.rtt()), (500, Some(Duration::from_nanos(100))));
     }
 }

@@ -21,7 +21,7 @@ pub const HEADER_MAXIMUM: usize = 60;
 /// Blocks that an acknowledgement has room for beside time stamps.
 pub const BLOCKS: usize = 3;
 /// Bytes of the time stamps in each header.
-pub const STAMPS: usize = 12;
+pub const TIMESTAMPS: usize = 12;
 /// The largest shift of a window (RFC 7323 section 2.3).
 const SHIFT_MAXIMUM: u8 = 14;
 
@@ -52,11 +52,11 @@ pub struct Segment {
     /// Largest segment that the sender takes, bytes.
     pub mss: Option<u16>,
     /// Shift of the sender's windows.
-    pub shift: Option<u8>,
+    pub window_scale: Option<u8>,
     /// The sender takes selective acknowledgements.
     pub sack_permitted: bool,
     /// The sender's time stamp, and the one that it has heard last.
-    pub stamps: Option<(u32, u32)>,
+    pub timestamps: Option<(u32, u32)>,
     /// What has arrived beyond `ack`, the latest first.
     pub blocks: [Block; BLOCKS],
     /// How many of `blocks` there are.
@@ -102,10 +102,10 @@ impl Segment {
             let Some((option, rest)) = options.split_at_checked(length) else { return };
             match option {
                 [2, 4, ..] => self.mss = Some(half(&option[2..])),
-                [3, 3, shift] => self.shift = Some((*shift).min(SHIFT_MAXIMUM)),
+                [3, 3, shift] => self.window_scale = Some((*shift).min(SHIFT_MAXIMUM)),
                 [4, 2] => self.sack_permitted = true,
                 [5, _, blocks @ ..] => self.parse_blocks(blocks),
-                [8, 10, ..] => self.stamps = Some((word(&option[2..]), word(&option[6..]))),
+                [8, 10, ..] => self.timestamps = Some((word(&option[2..]), word(&option[6..]))),
                 _ => {}
             }
             options = rest;
@@ -141,9 +141,9 @@ impl Segment {
         let blocks = usize::from(self.block_count);
         HEADER
             + self.mss.map_or(0, |_| 4)
-            + self.shift.map_or(0, |_| 4)
+            + self.window_scale.map_or(0, |_| 4)
             + if self.sack_permitted { 4 } else { 0 }
-            + self.stamps.map_or(0, |_| STAMPS)
+            + self.timestamps.map_or(0, |_| TIMESTAMPS)
             + if blocks > 0 { 4 + 8 * blocks } else { 0 }
     }
 
@@ -167,13 +167,13 @@ impl Segment {
             put(&[2, 4]);
             put(&mss.to_be_bytes());
         }
-        if let Some(shift) = self.shift {
+        if let Some(shift) = self.window_scale {
             put(&[1, 3, 3, shift]);
         }
         if self.sack_permitted {
             put(&[1, 1, 4, 2]);
         }
-        if let Some((own, heard)) = self.stamps {
+        if let Some((own, heard)) = self.timestamps {
             put(&[1, 1, 8, 10]);
             put(&own.to_be_bytes());
             put(&heard.to_be_bytes());
@@ -203,12 +203,14 @@ mod tests {
             let mut segment = Segment { source, destination, seq, ack, flags, window, ..Segment::default() };
             // All at once do not fit, and are never sent at once.
             match blocks.is_empty() {
-                true => (segment.mss, segment.shift, segment.sack_permitted) = (mss, shift, sack_permitted),
+                true => {
+                    (segment.mss, segment.window_scale, segment.sack_permitted) = (mss, shift, sack_permitted)
+                }
                 false => blocks
                     .iter()
                     .for_each(|&(start, end)| segment.add_block(Block { start: Seq(start), end: Seq(end) })),
             }
-            segment.stamps = stamps;
+            segment.timestamps = stamps;
             segment
         })
     }

@@ -7,7 +7,7 @@
 use super::cubic::Cubic;
 use super::rack::Rack;
 use super::rtt::RoundTrip;
-use super::scoreboard::{News, Scoreboard, Sent};
+use super::scoreboard::{AckSummary, Scoreboard, Sent};
 use super::segment::Block;
 use super::send::SendQueue;
 use super::seq::Seq;
@@ -55,7 +55,7 @@ pub struct Piece {
     /// It ends with the FIN.
     pub fin: bool,
     /// It was sent before.
-    pub again: bool,
+    pub retransmission: bool,
     /// Nothing is waiting behind it.
     pub last: bool,
 }
@@ -127,7 +127,7 @@ pub struct Sender {
     timeout_at: Option<Instant>,
     window_at: Option<Instant>,
     /// Times in a row that the peer was asked for its window.
-    asked: u32,
+    window_probes: u32,
     /// When something was sent last.
     sent_at: Instant,
     /// Pieces that were sent again.
@@ -162,7 +162,7 @@ impl Sender {
             probe_at: None,
             timeout_at: None,
             window_at: None,
-            asked: 0,
+            window_probes: 0,
             sent_at: Instant(0),
             retransmissions: 0,
         }
@@ -238,7 +238,7 @@ impl Sender {
         self.window_maximum = self.window_maximum.max(bytes);
         self.edge = ack + bytes;
         if self.edge.after(self.next) {
-            self.asked = 0;
+            self.window_probes = 0;
         }
     }
 
@@ -246,13 +246,13 @@ impl Sender {
     pub fn acknowledged(&mut self, news_of: Acknowledgement<'_>, now: Instant) -> bool {
         let Acknowledgement { ack, blocks, bare, echo } = news_of;
         let (before, flight) = (self.una, self.board.flight());
-        let mut news = News::default();
+        let mut summary = AckSummary::default();
         let (rack, rtt) = (&mut self.rack, &self.rtt);
         let mut arrived = |sent: &Sent| {
             let before = echo.is_some_and(|echo| (echo.wrapping_sub(stamp(sent.at)) as i32) < 0);
             rack.arrived(sent, rtt, before, now);
         };
-        self.board.acknowledge(ack, now, &mut news, &mut arrived);
+        self.board.acknowledge(ack, now, &mut summary, &mut arrived);
         self.una = ack;
         self.queue.acknowledge(ack);
         let mut twice = false;
@@ -265,10 +265,10 @@ impl Sender {
                 twice = !block.end.after(self.next);
             } else if block.start.before(block.end) && !block.start.before(ack) && !block.end.after(self.next)
             {
-                self.board.sack(block, now, &mut news, &mut arrived);
+                self.board.sack(block, now, &mut summary, &mut arrived);
             }
         }
-        if let Some(time) = news.rtt() {
+        if let Some(time) = summary.rtt() {
             self.rtt.measured(time, now);
         }
         let advanced = ack.after(before);
@@ -289,8 +289,8 @@ impl Sender {
         } else {
             self.detect_by_duplicates(advanced);
         }
-        self.proceed(ack, news.delivered, flight, self.board.lost() > lost, now);
-        if advanced || news.delivered > 0 {
+        self.proceed(ack, summary.delivered, flight, self.board.lost() > lost, now);
+        if advanced || summary.delivered > 0 {
             (self.probe_at, self.probe_due) = (None, false);
         }
         advanced
@@ -436,7 +436,7 @@ impl Sender {
         let length = bytes.min(self.queue.end().since(start));
         let reaches = start + length == self.queue.end();
         let fin = self.finished && reaches && (!again || bytes > length);
-        Piece { start, length, fin, again, last: reaches }
+        Piece { start, length, fin, retransmission: again, last: reaches }
     }
 
     /// A new segment if there is one that the peer takes, or the last again (RFC 8985 section 7.3).
@@ -455,7 +455,7 @@ impl Sender {
     pub fn sent(&mut self, piece: Piece, now: Instant) {
         self.sent_at = now;
         let bytes = piece.end().since(piece.start);
-        if piece.again {
+        if piece.retransmission {
             self.retransmissions += 1;
             self.board.sent_again(piece.start, piece.end(), now);
         } else {
@@ -470,7 +470,7 @@ impl Sender {
         }
         self.timeout_at.get_or_insert(now + self.rtt.timeout());
         if core::mem::take(&mut self.probe_due) {
-            self.probe = Some((self.next.max(piece.end()), piece.again));
+            self.probe = Some((self.next.max(piece.end()), piece.retransmission));
             self.timeout_at = Some(now + self.rtt.timeout());
         }
         self.probe_at = None;
@@ -484,7 +484,7 @@ impl Sender {
             if !self.has_more() {
                 self.window_at = None;
             } else if self.window_at.is_none() {
-                let wait = self.rtt.timeout().saturating_mul(1 << self.asked.min(8));
+                let wait = self.rtt.timeout().saturating_mul(1 << self.window_probes.min(8));
                 self.window_at = Some(now + wait.min(Duration::from_secs(60)));
             }
             return;
@@ -533,7 +533,7 @@ impl Sender {
             Timer::Timeout => self.time_out(now),
             Timer::Window => {
                 self.window_at = None;
-                self.asked = self.asked.saturating_add(1);
+                self.window_probes = self.window_probes.saturating_add(1);
                 return true;
             }
         }

@@ -11,13 +11,13 @@ use core::time::Duration;
 /// Twice the longest life of a segment, as Linux takes it.
 const LIFETIME: Duration = Duration::from_secs(60);
 /// Connections that are remembered.
-const MOST: usize = 256;
+const ENTRIES_MAXIMUM: usize = 256;
 /// One answers so often at the most.
-const ANSWERS: Duration = Duration::from_millis(500);
+const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What is remembered of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Remembered {
+pub struct TimeWaitEntry {
     /// Both ends.
     pub ends: Ends,
     /// The next numbers to be sent and received.
@@ -32,7 +32,7 @@ pub struct Remembered {
 
 /// What becomes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum InputOutcome {
     /// It belongs to nothing that is remembered, or may begin something new.
     Unknown,
     /// It is done with.
@@ -43,13 +43,13 @@ pub enum Fate {
 
 /// Those that are remembered, the oldest first.
 #[derive(Default)]
-pub struct TimeWait(VecDeque<Remembered>);
+pub struct TimeWait(VecDeque<TimeWaitEntry>);
 
 impl TimeWait {
     /// Remembers a connection that is over now, if there is memory.
-    pub fn remember(&mut self, mut one: Remembered, now: Instant) {
+    pub fn insert(&mut self, mut one: TimeWaitEntry, now: Instant) {
         one.until = now + LIFETIME;
-        while self.0.front().is_some_and(|oldest| oldest.until <= now) || self.0.len() >= MOST {
+        while self.0.front().is_some_and(|oldest| oldest.until <= now) || self.0.len() >= ENTRIES_MAXIMUM {
             self.0.pop_front();
         }
         if self.0.try_reserve(1).is_ok() {
@@ -58,31 +58,31 @@ impl TimeWait {
     }
 
     /// Whether a connection is remembered.
-    pub fn knows(&self, ends: &Ends, now: Instant) -> bool {
+    pub fn contains(&self, ends: &Ends, now: Instant) -> bool {
         self.0.iter().any(|one| one.ends == *ends && one.until > now)
     }
 
     /// A segment for a connection that is no more.
-    pub fn input(&mut self, ends: &Ends, segment: &Segment, data: usize, now: Instant) -> Fate {
+    pub fn input(&mut self, ends: &Ends, segment: &Segment, data: usize, now: Instant) -> InputOutcome {
         let Some(index) = self.0.iter().position(|one| one.ends == *ends && one.until > now) else {
-            return Fate::Unknown;
+            return InputOutcome::Unknown;
         };
         let one = &mut self.0[index];
         if segment.has(RST) {
             // It ends nothing early (RFC 1337).
-            return Fate::Done;
+            return InputOutcome::Done;
         }
-        let newer = match (one.stamps, segment.stamps) {
+        let newer = match (one.stamps, segment.timestamps) {
             (Some((heard, _)), Some((stamp, _))) if stamp != heard => (stamp.wrapping_sub(heard) as i32) > 0,
             _ => segment.seq.after(one.numbers.1),
         };
         if segment.has(SYN) && !segment.has(ACK) && newer {
             self.0.remove(index);
-            return Fate::Unknown;
+            return InputOutcome::Unknown;
         }
         let again = segment.has(FIN | SYN) || data > 0 || segment.seq.before(one.numbers.1);
-        if !again || one.answered.is_some_and(|at| now.since(at) < ANSWERS) {
-            return Fate::Done;
+        if !again || one.answered.is_some_and(|at| now.since(at) < ANSWER_INTERVAL) {
+            return InputOutcome::Done;
         }
         one.answered = Some(now);
         if segment.has(FIN) {
@@ -97,9 +97,9 @@ impl TimeWait {
             seq: one.numbers.0,
             ack: one.numbers.1,
             flags: ACK,
-            stamps,
+            timestamps: stamps,
             ..Segment::default()
         };
-        Fate::Answer(answer)
+        InputOutcome::Answer(answer)
     }
 }

@@ -1,6 +1,6 @@
 //! A peer that sends whatever it likes costs itself, and a bounded amount of memory.
 
-use super::super::connections::{Admission, Connections, Welcome};
+use super::super::connections::{AcceptDecision, Admission, Connections};
 use super::super::segment::{ACK, Block, SYN, Segment};
 use super::super::seq::Seq;
 use super::Program;
@@ -92,11 +92,11 @@ proptest! {
                         ack: at(expected, ack),
                         flags,
                         window,
-                        stamps: stamps.map(|(own, echo)| (heard.wrapping_add(own as u32), echo)),
+                        timestamps: stamps.map(|(own, echo)| (heard.wrapping_add(own as u32), echo)),
                         ..Segment::default()
                     };
                     if flags & SYN != 0 {
-                        (segment.mss, segment.shift) = (Some(window), Some(window as u8));
+                        (segment.mss, segment.window_scale) = (Some(window), Some(window as u8));
                         segment.sack_permitted = data == 0;
                     }
                     for (start, end) in blocks.iter().take(if flags & SYN != 0 { 0 } else { 3 }) {
@@ -125,7 +125,7 @@ proptest! {
             for frame in ours.cutter.frames.drain(..) {
                 if let Some((segment, _)) = Segment::parse(&frame[34..]) {
                     expected = segment.seq + u32::from(segment.flags & SYN != 0);
-                    heard = segment.stamps.map_or(0, |(_, heard)| heard);
+                    heard = segment.timestamps.map_or(0, |(_, heard)| heard);
                 }
             }
             let held: usize = ours.tcp.numbers().filter_map(|n| ours.tcp.get(n)).map(|c| c.held()).sum();
@@ -135,7 +135,7 @@ proptest! {
     }
 }
 
-const WELCOME: Welcome = Welcome::Admitted(Admission { receive: 1000, transmit: 1000 });
+const WELCOME: AcceptDecision = AcceptDecision::Admitted(Admission { receive: 1000, transmit: 1000 });
 
 fn syn(port: u16, seq: u32) -> (Ends, Segment) {
     let ends = Ends { remote: IpEndpoint::new(address(0), port), local: IpEndpoint::new(address(1), PORT) };

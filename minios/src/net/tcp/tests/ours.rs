@@ -1,7 +1,7 @@
 //! An end with this TCP.
 
 use super::super::connection::Ends;
-use super::super::connections::{Admission, Connections, Welcome};
+use super::super::connections::{AcceptDecision, Admission, Connections};
 use super::super::frame::{self, Addresses, Frame};
 use super::super::output::{Blocked, Link};
 use super::super::segment::Segment;
@@ -119,8 +119,8 @@ impl Ours {
         if let Frame::Segment(ends, segment, data) = frame::parse(bytes, &addresses) {
             let admission = self.admission();
             self.tcp.input(&ends, &segment, data, now, &mut self.cutter, |port, _| match port {
-                PORT => Welcome::Admitted(admission),
-                _ => Welcome::Refused,
+                PORT => AcceptDecision::Admitted(admission),
+                _ => AcceptDecision::Refused,
             });
         }
     }

@@ -1,7 +1,7 @@
 //! Single segments, and what the standards want of them.
 
 use super::super::connection::{Ends, State};
-use super::super::connections::{Admission, Connections, Welcome};
+use super::super::connections::{AcceptDecision, Admission, Connections};
 use super::super::output::{Blocked, Link};
 use super::super::segment::{ACK, FIN, RST, SYN, Segment};
 use super::super::seq::Seq;
@@ -78,11 +78,11 @@ impl Table {
 
     /// Has the peer say something; what is answered.
     fn says(&mut self, segment: Segment, data: &[u8]) -> Vec<(Segment, Vec<u8>)> {
-        let welcome = |port, _| match port {
-            PORT => Welcome::Admitted(Admission { receive: 10_000, transmit: 10_000 }),
-            _ => Welcome::Refused,
+        let accept = |port, _| match port {
+            PORT => AcceptDecision::Admitted(Admission { receive: 10_000, transmit: 10_000 }),
+            _ => AcceptDecision::Refused,
         };
-        self.tcp.input(&self.ends, &segment, data, self.now, &mut self.kept, welcome);
+        self.tcp.input(&self.ends, &segment, data, self.now, &mut self.kept, accept);
         self.turn()
     }
 
@@ -264,9 +264,10 @@ fn a_closed_window_is_asked_for() {
 #[test]
 fn old_time_stamps_are_refused() {
     let mut table = Table::new();
-    let stamped = |table: &Table, flags, stamp| Segment { stamps: Some((stamp, 0)), ..table.segment(flags) };
+    let stamped =
+        |table: &Table, flags, stamp| Segment { timestamps: Some((stamp, 0)), ..table.segment(flags) };
     let answers = table.says(stamped(&table, SYN, 500), &[]);
-    assert_eq!(answers[0].0.stamps.map(|(_, echo)| echo), Some(500));
+    assert_eq!(answers[0].0.timestamps.map(|(_, echo)| echo), Some(500));
     (table.expected, table.next) = (answers[0].0.seq + 1, Seq(1001));
     table.says(stamped(&table, ACK, 510), &[]);
     table.says(stamped(&table, ACK, 490), b"old");
@@ -317,6 +318,6 @@ fn time_outs_double_until_there_is_progress() {
 fn who_is_not_admitted_is_ignored() {
     let mut table = Table::new();
     let (ends, segment) = (table.ends, table.segment(SYN));
-    table.tcp.input(&ends, &segment, &[], table.now, &mut table.kept, |_, _| Welcome::Ignored);
+    table.tcp.input(&ends, &segment, &[], table.now, &mut table.kept, |_, _| AcceptDecision::Ignored);
     assert!(table.turn().is_empty());
 }

@@ -7,29 +7,29 @@ use core::cell::RefCell;
 use core::ops::Range;
 
 /// Buffers with the connections at the most; what comes beyond is copied.
-const MOST: usize = 32;
+const LOANS_MAXIMUM: usize = 32;
 
 #[derive(Default)]
 struct Buffers {
     /// Those that have come back.
     spare: Vec<Frame>,
     /// How many are with connections.
-    lent: usize,
+    on_loan: usize,
 }
 
 /// Buffers that take the place of those that were lent.
 #[derive(Clone, Default)]
-pub struct Lender(Rc<RefCell<Buffers>>);
+pub struct LoanPool(Rc<RefCell<Buffers>>);
 
-impl Lender {
+impl LoanPool {
     /// A buffer of so many bytes for the device, in the place of one that is lent; `None`: there are too many of those, or
     /// the heap has no room.
     pub fn replacement(&self, length: usize) -> Option<Frame> {
         let mut buffers = self.0.borrow_mut();
-        if buffers.lent >= MOST {
+        if buffers.on_loan >= LOANS_MAXIMUM {
             return None;
         }
-        let room = buffers.spare.try_reserve(MOST).is_ok();
+        let room = buffers.spare.try_reserve(LOANS_MAXIMUM).is_ok();
         buffers
             .spare
             .pop()
@@ -39,20 +39,20 @@ impl Lender {
     }
 
     /// Lends a buffer, of which these bytes count.
-    pub fn lend(&self, frame: Frame, bytes: Range<usize>) -> Lent {
-        self.0.borrow_mut().lent += 1;
-        Lent { frame: Some(frame), bytes, lender: self.clone() }
+    pub fn lend(&self, frame: Frame, bytes: Range<usize>) -> LoanedBuffer {
+        self.0.borrow_mut().on_loan += 1;
+        LoanedBuffer { frame: Some(frame), bytes, lender: self.clone() }
     }
 }
 
 /// A buffer that was lent: it goes back when this is dropped.
-pub struct Lent {
+pub struct LoanedBuffer {
     frame: Option<Frame>,
     bytes: Range<usize>,
-    lender: Lender,
+    lender: LoanPool,
 }
 
-impl Lent {
+impl LoanedBuffer {
     /// The bytes that have not been read.
     pub fn bytes(&self) -> &[u8] {
         self.frame.as_ref().and_then(|frame| frame.bytes().get(self.bytes.clone())).unwrap_or_default()
@@ -64,12 +64,12 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for LoanedBuffer {
     fn drop(&mut self) {
         let mut buffers = self.lender.0.borrow_mut();
-        buffers.lent -= 1;
+        buffers.on_loan -= 1;
         if let Some(frame) = self.frame.take()
-            && buffers.spare.len() < MOST
+            && buffers.spare.len() < LOANS_MAXIMUM
         {
             buffers.spare.push(frame);
         }
