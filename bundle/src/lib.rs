@@ -6,7 +6,7 @@
 
 pub mod archive;
 
-use linux::boot::facts::{Facts, facts};
+use linux::boot::info::{KernelInfo, read_kernel_info};
 use linux::layout::COMMAND_LINE_MAXIMUM;
 use linux::options::{
     COMMAND_LINE, CPUS_MAXIMUM, MEMORY_DEFAULT_MIB, MEMORY_MAXIMUM_MIB, MEMORY_MINIMUM_MIB,
@@ -71,7 +71,7 @@ pub struct Bundle {
     /// What it says of itself.
     pub description: Description,
     /// What its kernel says of itself.
-    pub facts: Facts,
+    pub facts: KernelInfo,
     /// The kernel.
     pub kernel: File,
     /// The initial file system.
@@ -102,7 +102,7 @@ impl Bundle {
             file.as_ref().map(|file| open_file(&opened, &name, file, writable)).transpose()
         };
         let (initrd, disk) = (other(&description.initrd, false)?, other(&description.disk, writable)?);
-        let facts = facts(&kernel, &format!("{name}/{}", description.kernel))?;
+        let facts = read_kernel_info(&kernel, &format!("{name}/{}", description.kernel))?;
         let bundle = Self { description, facts, kernel, initrd, disk };
         bundle.check(&name)?;
         Ok(bundle)

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use linux::memory::Memory;
 use linux::virtio::balloon::Balloon;
 use linux::virtio::block::{Block, Disk};
-use linux::virtio::console::{Console, Lines};
+use linux::virtio::console::{Console, ConsoleBuffers};
 use linux::virtio::device::Device;
 use linux::virtio::driver;
 use linux::virtio::net::Net;
@@ -43,7 +43,7 @@ fn set_up(slot: &Slot) -> bool {
 /// A device, with what keeps its other end alive.
 fn device(kind: u64, state: &Arc<VcpuState>) -> (Box<dyn Device>, Option<UnixDatagram>) {
     match kind % 5 {
-        0 => (Box::new(Console::new(Arc::new(Lines::new(state).expect("lines")))), None),
+        0 => (Box::new(Console::new(Arc::new(ConsoleBuffers::new(state).expect("lines")))), None),
         1 => (Box::new(Rng::open().expect("entropy")), None),
         2 => (Box::new(Balloon::default()), None),
         3 => {

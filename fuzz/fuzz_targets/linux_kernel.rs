@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use linux::boot::{facts, kernel, parameters};
+use linux::boot::{info, kernel, parameters};
 use linux::layout::{HIGH, PAGE};
 use linux::memory::Memory;
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     KEPT.with_borrow_mut(|(memory, [first, second])| {
         fill(first, image);
         fill(second, initrd);
-        if let Ok(facts) = facts::facts(first, "kernel") {
+        if let Ok(facts) = info::read_kernel_info(first, "kernel") {
             assert!(facts.version.is_none_or(|v| v.len() <= 128 && v.is_ascii()));
         }
         let Ok(loaded) = kernel::load(memory, first, "kernel") else { return };

@@ -2,7 +2,7 @@
 //! which asks a guest to stop; the marks of its start.
 
 use crate::platform::Shared;
-use crate::virtio::console::Lines;
+use crate::virtio::console::ConsoleBuffers;
 use machine::control::RefusalKind;
 use machine::io::{Broken, Channel, FromGuest, Received, ToGuest};
 use machine::timeline::{Phase, Span, Timeline, Tsc};
@@ -16,19 +16,24 @@ const NO_HANDLERS: &[u8] = b"a Linux guest has no handlers";
 /// The channel.
 pub struct GuestChannel {
     shared: Arc<Shared>,
-    console: Arc<Lines>,
+    console: Arc<ConsoleBuffers>,
     /// The monitor's own phases, to `load`.
     spawn: Timeline,
     /// Time stamp counter at the guest's entry; 0 before.
     entered: Arc<AtomicU64>,
     /// Requests to refuse.
-    refused: Vec<u64>,
+    rejected: Vec<u64>,
 }
 
 impl GuestChannel {
     /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
-    pub fn new(shared: Arc<Shared>, console: Arc<Lines>, spawn: Timeline, entered: Arc<AtomicU64>) -> Self {
-        Self { shared, console, spawn, entered, refused: Vec::new() }
+    pub fn new(
+        shared: Arc<Shared>,
+        console: Arc<ConsoleBuffers>,
+        spawn: Timeline,
+        entered: Arc<AtomicU64>,
+    ) -> Self {
+        Self { shared, console, spawn, entered, rejected: Vec::new() }
     }
 
     fn entered(&self) -> Tsc {
@@ -40,14 +45,14 @@ impl Channel for GuestChannel {
     fn send(&mut self, message: ToGuest<'_>) -> bool {
         match message {
             // To where the guest reads: it has spoken by virtio, or it has not.
-            ToGuest::ConsoleInput(bytes) if self.console.is_used() => self.console.type_in(bytes),
-            ToGuest::ConsoleInput(bytes) => self.shared.serial.type_in(bytes),
+            ToGuest::ConsoleInput(bytes) if self.console.is_used() => self.console.write_input(bytes),
+            ToGuest::ConsoleInput(bytes) => self.shared.serial.write_input(bytes),
             ToGuest::Stop(_) => {
                 self.shared.button.signal();
                 true
             }
             ToGuest::Request(id, _) => {
-                self.refused.push(id);
+                self.rejected.push(id);
                 self.shared.state.doorbell.signal();
                 true
             }
@@ -59,12 +64,12 @@ impl Channel for GuestChannel {
     }
 
     fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken> {
-        for bytes in [self.shared.serial.take(), self.console.take()] {
+        for bytes in [self.shared.serial.take_output(), self.console.take_output()] {
             if !bytes.is_empty() {
                 each(FromGuest::ConsoleOutput(&bytes));
             }
         }
-        for id in self.refused.drain(..) {
+        for id in self.rejected.drain(..) {
             let outcome = Some(Err(RefusalKind::Unsupported));
             each(FromGuest::Reply { id, bytes: NO_HANDLERS, outcome });
         }

@@ -11,12 +11,12 @@ use vm_superio::Trigger;
 use vm_superio::serial::NoEvents;
 
 /// Bytes kept of either direction, for a reader that is slow.
-const KEPT: usize = 64 << 10;
+const BUFFER_MAXIMUM: usize = 64 << 10;
 
 /// Raises the port's interrupt.
-struct Raise(Arc<EventFd>);
+struct InterruptTrigger(Arc<EventFd>);
 
-impl Trigger for Raise {
+impl Trigger for InterruptTrigger {
     type E = Infallible;
 
     fn trigger(&self) -> Result<(), Infallible> {
@@ -31,7 +31,7 @@ struct Output(VecDeque<u8>);
 
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let over = (self.0.len() + bytes.len()).saturating_sub(KEPT);
+        let over = (self.0.len() + bytes.len()).saturating_sub(BUFFER_MAXIMUM);
         self.0.drain(..over.min(self.0.len()));
         self.0.extend(bytes);
         Ok(bytes.len())
@@ -43,21 +43,24 @@ impl io::Write for Output {
 }
 
 struct Port {
-    port: vm_superio::Serial<Raise, NoEvents, Output>,
+    port: vm_superio::Serial<InterruptTrigger, NoEvents, Output>,
     /// Typed, and not yet in the port.
-    typed: VecDeque<u8>,
+    pending_input: VecDeque<u8>,
 }
 
 impl Port {
     fn new(raise: Arc<EventFd>) -> Self {
-        Self { port: vm_superio::Serial::new(Raise(raise), Output::default()), typed: VecDeque::new() }
+        Self {
+            port: vm_superio::Serial::new(InterruptTrigger(raise), Output::default()),
+            pending_input: VecDeque::new(),
+        }
     }
 
     /// Moves what was typed into the port, as far as there is room.
-    fn pump(&mut self) {
-        let room = self.port.fifo_capacity().min(self.typed.len());
+    fn fill_fifo(&mut self) {
+        let room = self.port.fifo_capacity().min(self.pending_input.len());
         if room > 0 {
-            let bytes: Vec<u8> = self.typed.drain(..room).collect();
+            let bytes: Vec<u8> = self.pending_input.drain(..room).collect();
             // Cannot fail: there is room, and the trigger cannot fail.
             let _ = self.port.enqueue_raw_bytes(&bytes);
         }
@@ -95,23 +98,23 @@ impl Serial {
     pub fn read(&self, offset: u8) -> u8 {
         let mut port = self.lock();
         let value = port.port.read(offset);
-        port.pump();
+        port.fill_fifo();
         value
     }
 
     /// Takes what the guest has sent.
-    pub fn take(&self) -> Vec<u8> {
+    pub fn take_output(&self) -> Vec<u8> {
         self.lock().port.writer_mut().0.drain(..).collect()
     }
 
     /// Types; `false` if too much waits already.
-    pub fn type_in(&self, bytes: &[u8]) -> bool {
+    pub fn write_input(&self, bytes: &[u8]) -> bool {
         let mut port = self.lock();
-        if port.typed.len() + bytes.len() > KEPT {
+        if port.pending_input.len() + bytes.len() > BUFFER_MAXIMUM {
             return false;
         }
-        port.typed.extend(bytes);
-        port.pump();
+        port.pending_input.extend(bytes);
+        port.fill_fifo();
         true
     }
 
@@ -131,22 +134,22 @@ mod tests {
     #[test]
     fn a_flood_is_bounded_and_its_end_is_kept() {
         let serial = Serial::new().unwrap();
-        for _ in 0..2 * KEPT {
+        for _ in 0..2 * BUFFER_MAXIMUM {
             serial.write(0, b'a');
         }
         serial.write(0, b'!');
-        let output = serial.take();
-        assert_eq!((output.len(), output.last()), (KEPT, Some(&b'!')));
-        assert!(serial.take().is_empty());
+        let output = serial.take_output();
+        assert_eq!((output.len(), output.last()), (BUFFER_MAXIMUM, Some(&b'!')));
+        assert!(serial.take_output().is_empty());
     }
 
     #[test]
     fn what_is_typed_arrives_in_order_however_long_it_is() {
         let serial = Serial::new().unwrap();
         let typed: Vec<u8> = (0..1000u32).map(|i| i as u8).collect();
-        assert!(serial.type_in(&typed));
+        assert!(serial.write_input(&typed));
         let read: Vec<u8> = typed.iter().map(|_| serial.read(0)).collect();
         assert_eq!(read, typed);
-        assert!(!serial.type_in(&vec![0; KEPT + 1]));
+        assert!(!serial.write_input(&vec![0; BUFFER_MAXIMUM + 1]));
     }
 }

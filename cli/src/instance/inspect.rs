@@ -4,7 +4,7 @@ use super::{call, unexpected, up_words};
 use crate::images;
 use crate::output::{self, Failure};
 use bundle::{Bundle, Description};
-use linux::boot::facts::{Facts, Format, facts};
+use linux::boot::info::{Format, KernelInfo, read_kernel_info};
 use machine::control::{Instance, Request, Response};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use vmm::image::{Access, Image};
 #[derive(serde::Serialize)]
 struct LinuxFacts {
     path: PathBuf,
-    kernel: Facts,
+    kernel: KernelInfo,
     /// Memory that kernel and initial file system need before they run, bytes.
     memory_minimum: u64,
     /// Of a bundle.
@@ -44,7 +44,7 @@ fn linux_guest(path: &Path) -> Result<Option<LinuxFacts>, Failure> {
         return Ok(None);
     }
     // What is neither is told of as an image.
-    let kernel = File::open(path).ok().and_then(|file| facts(&file, "").ok());
+    let kernel = File::open(path).ok().and_then(|file| read_kernel_info(&file, "").ok());
     Ok(kernel.map(|kernel| LinuxFacts {
         path: path.to_owned(),
         memory_minimum: kernel.end,

@@ -1,8 +1,8 @@
-//! What is in memory when the guest begins: [`kernel`] loads kernel and initial file system ([`facts`] says of one what it wants), [`parameters`] tells the
+//! What is in memory when the guest begins: [`kernel`] loads kernel and initial file system ([`info`] reads what a kernel needs), [`parameters`] tells the
 //! kernel of them and of memory, [`acpi`] describes the machine. A reset does all of it again.
 
 pub mod acpi;
-pub mod facts;
+pub mod info;
 pub mod kernel;
 pub mod parameters;
 

@@ -13,11 +13,11 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// Between two looks whether the guest was ended meanwhile.
-const LOOK: Duration = Duration::from_millis(20);
+const KILL_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How processors start anew together.
 pub struct Restart {
-    wanted: AtomicBool,
+    requested: AtomicBool,
     round: Mutex<Round>,
     changed: Condvar,
     /// How many processors there are.
@@ -79,7 +79,7 @@ impl Restart {
     pub fn new(count: u8, machine: Machine) -> Self {
         let round = Round { stopped: 0, done: 0, entry: 0, machine };
         Self {
-            wanted: AtomicBool::new(false),
+            requested: AtomicBool::new(false),
             round: Mutex::new(round),
             changed: Condvar::new(),
             count: count.into(),
@@ -87,18 +87,18 @@ impl Restart {
     }
 
     /// Has all processors start anew, once they have left the guest.
-    pub fn want(&self) {
-        self.wanted.store(true, Ordering::SeqCst);
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::SeqCst);
     }
 
     /// Whether a processor has to take part in a reset.
-    pub fn is_wanted(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst)
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::SeqCst)
     }
 
     /// Stops with the other processors until the first has done the reset. Where the kernel is entered; none if the guest
     /// was ended meanwhile.
-    pub fn take_part(&self, id: u8, shared: &Shared) -> Result<Option<u64>, Error> {
+    pub fn join(&self, id: u8, shared: &Shared) -> Result<Option<u64>, Error> {
         let mut round = self.round.lock().expect("no thread panics with the lock");
         let done = round.done;
         round.stopped += 1;
@@ -114,11 +114,15 @@ impl Restart {
                 round.entry = round.machine.reset(shared)?;
                 round.stopped = 0;
                 round.done += 1;
-                self.wanted.store(false, Ordering::SeqCst);
+                self.requested.store(false, Ordering::SeqCst);
                 self.changed.notify_all();
                 return Ok(Some(round.entry));
             }
-            round = self.changed.wait_timeout(round, LOOK).expect("no thread panics with the lock").0;
+            round = self
+                .changed
+                .wait_timeout(round, KILL_CHECK_INTERVAL)
+                .expect("no thread panics with the lock")
+                .0;
         }
     }
 }

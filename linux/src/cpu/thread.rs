@@ -33,8 +33,8 @@ impl Vcpu {
         while !self.shared.state.is_killed() {
             if self.shared.state.is_paused() {
                 self.shared.state.wait_while_paused();
-            } else if self.restart.is_wanted() {
-                self.start_anew();
+            } else if self.restart.is_requested() {
+                self.restart();
             } else if let Some(ending) = self.step() {
                 self.shared.state.end(ending);
             }
@@ -48,7 +48,7 @@ impl Vcpu {
                 Event::None => return None,
                 Event::Off => return Some(self.shared.exit()),
                 Event::Reset => {
-                    self.restart.want();
+                    self.restart.request();
                     self.shared.state.interrupt();
                     return None;
                 }
@@ -85,13 +85,13 @@ impl Vcpu {
     }
 
     /// Starts anew with the other processors.
-    fn start_anew(&mut self) {
+    fn restart(&mut self) {
         // What the processor has left the guest for is over first: KVM would finish it in the new guest.
         self.fd.set_kvm_immediate_exit(1);
         let _ = self.fd.run();
         self.fd.set_kvm_immediate_exit(0);
         fence(Ordering::SeqCst);
-        let outcome = match self.restart.take_part(self.id, &self.shared) {
+        let outcome = match self.restart.join(self.id, &self.shared) {
             Ok(Some(entry)) => self.initial.restore(&self.fd, (self.id == 0).then_some(entry)),
             Ok(None) => return,
             Err(e) => Err(e),

@@ -61,9 +61,9 @@ pub const MEMORY_MAXIMUM_MIB: u64 = MEMORY_MAXIMUM >> 20;
 pub const CPUS_MAXIMUM: u8 = 32;
 
 /// Devices that every machine has: console, entropy, balloon.
-pub const ALWAYS: usize = 3;
+pub const BUILT_IN_DEVICES: usize = 3;
 /// Most net devices and disks.
-pub const ATTACHED_MAXIMUM: usize = DEVICES_MAXIMUM - ALWAYS;
+pub const ATTACHED_MAXIMUM: usize = DEVICES_MAXIMUM - BUILT_IN_DEVICES;
 
 /// Everything that can be asked of a monitor.
 #[derive(Clone, Debug)]

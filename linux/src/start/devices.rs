@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::options::Options;
 use crate::virtio::balloon::Balloon;
 use crate::virtio::block::{Block, Disk};
-use crate::virtio::console::{Console, Lines};
+use crate::virtio::console::{Console, ConsoleBuffers};
 use crate::virtio::device::Device;
 use crate::virtio::net::Net;
 use crate::virtio::rng::Rng;
@@ -39,11 +39,11 @@ pub struct Devices {
 /// What the devices of every machine are made of.
 pub struct Parts {
     /// The console's end.
-    pub lines: Arc<Lines>,
+    pub console: Arc<ConsoleBuffers>,
     /// Entropy.
     pub rng: Rng,
     /// The other ends of the net devices, in their order.
-    pub ends: Vec<End>,
+    pub back_ends: Vec<End>,
     /// Disks, in their order.
     pub disks: Vec<Disk>,
 }
@@ -57,13 +57,13 @@ impl Devices {
         state: &Arc<VcpuState>,
         signals: &OwnedFd,
     ) -> Result<Self, Error> {
-        let Parts { lines, rng, ends, disks } = parts;
+        let Parts { console, rng, back_ends, disks } = parts;
         let mut devices = Self::default();
-        devices.add(Box::new(Console::new(lines)), memory)?;
+        devices.add(Box::new(Console::new(console)), memory)?;
         devices.add(Box::new(rng), memory)?;
         devices.add(Box::new(Balloon::default()), memory)?;
         let stop = || signals::next(signals).and_then(|signal| u8::try_from(signal).ok());
-        for (number, (end, options)) in ends.into_iter().zip(&o.nets).enumerate() {
+        for (number, (end, options)) in back_ends.into_iter().zip(&o.nets).enumerate() {
             match end {
                 End::Tap(tap) => {
                     tap::set_offloads(&tap, 0)?;

@@ -19,7 +19,7 @@ use crate::memory::Memory;
 use crate::options::Options;
 use crate::platform::Shared;
 use crate::virtio::block::Disk;
-use crate::virtio::console::Lines;
+use crate::virtio::console::ConsoleBuffers;
 use crate::virtio::transport::Service;
 use devices::{Devices, Parts};
 use kvm_bindings::kvm_userspace_memory_region;
@@ -80,12 +80,12 @@ fn make_vm(kvm: &Kvm, memory: &Memory) -> Result<VmFd, Error> {
     vm.set_identity_map_address(KVM_IDENTITY_MAP).map_err(Error::kvm("place KVM's pages"))?;
     vm.set_tss_address(KVM_TSS as usize).map_err(Error::kvm("place KVM's pages"))?;
     vm.create_irq_chip().map_err(Error::kvm("make the interrupt controllers"))?;
-    give(&vm, memory)?;
+    add_memory_slots(&vm, memory)?;
     Ok(vm)
 }
 
 #[allow(unsafe_code)]
-fn give(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
+fn add_memory_slots(vm: &VmFd, memory: &Memory) -> Result<(), Error> {
     let slot = kvm_userspace_memory_region {
         memory_size: memory.length(),
         userspace_addr: memory.region.host_address(),
@@ -103,7 +103,7 @@ fn file_name(path: &Path) -> String {
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = o.common.origin.unwrap_or(begun);
-    let Opened { kvm, kernel, initrd, rng, ends, disks, listener, signals } = Opened::new(o)?;
+    let Opened { kvm, kernel, initrd, rng, back_ends, disks, listener, signals } = Opened::new(o)?;
     // Never dropped: this thread ends confined, and may not close a descriptor then.
     let kvm = ManuallyDrop::new(kvm);
     o.common.drop_privileges()?;
@@ -113,9 +113,9 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let vm = make_vm(&kvm, &memory)?;
     let laid_out = Tsc::now();
 
-    let lines = Arc::new(Lines::new(&state)?);
+    let lines = Arc::new(ConsoleBuffers::new(&state)?);
     let longest = disks.iter().map(Disk::length).max().unwrap_or(0);
-    let parts = Parts { lines: lines.clone(), rng, ends, disks };
+    let parts = Parts { console: lines.clone(), rng, back_ends, disks };
     let Devices { slots, vhosts, driven } = Devices::new(o, parts, &memory, &state, &signals)?;
     for (number, slot) in slots.iter().enumerate() {
         slot.connect(&vm, number)?;
@@ -193,7 +193,7 @@ fn start_threads(
     let to = confined_to.clone();
     let io = spawn("io", move || {
         let confined = seccomp::io(&IO).and_then(|filter| seccomp::enter(&filter));
-        if say_confined(&to, confined) { io.run() } else { None }
+        if report_confined(&to, confined) { io.run() } else { None }
     })?;
     let others = others.into_iter().map(|vcpu| {
         let to = confined_to.clone();
@@ -201,7 +201,7 @@ fn start_threads(
             // Never dropped: a confined thread may not close a descriptor.
             let mut vcpu = ManuallyDrop::new(vcpu);
             let confined = seccomp::vcpu(&VCPU).and_then(|filter| seccomp::enter(&filter));
-            if say_confined(&to, confined) {
+            if report_confined(&to, confined) {
                 vcpu.run();
             }
         })
@@ -231,7 +231,7 @@ fn start_threads(
 }
 
 /// Says whether this thread is confined, to the one that waits for it.
-fn say_confined(to: &Sender<Result<(), Error>>, confined: Result<(), Error>) -> bool {
+fn report_confined(to: &Sender<Result<(), Error>>, confined: Result<(), Error>) -> bool {
     let ok = confined.is_ok();
     // Without this thread's word nothing is started.
     to.send(confined).is_ok() && ok

@@ -22,7 +22,7 @@ pub struct Opened {
     pub initrd: Option<File>,
     pub rng: Rng,
     /// The other ends of the net devices, in their order.
-    pub ends: Vec<End>,
+    pub back_ends: Vec<End>,
     /// Disks, in their order.
     pub disks: Vec<Disk>,
     pub listener: Option<UnixListener>,
@@ -45,7 +45,7 @@ impl Opened {
         let disks = o.disks.iter().map(|disk| Disk::open(&disk.path, disk.writable));
         let disks = disks.collect::<Result<Vec<_>, _>>()?;
         let signals = signals::stop_requests()?;
-        Ok(Self { kvm, kernel, initrd, rng: Rng::open()?, ends, disks, listener, signals })
+        Ok(Self { kvm, kernel, initrd, rng: Rng::open()?, back_ends: ends, disks, listener, signals })
     }
 }
 

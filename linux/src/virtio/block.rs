@@ -89,7 +89,7 @@ impl Disk {
     }
 
     /// Where so many bytes from a sector on lie in the file, if the disk has them.
-    fn place(&self, sector: u64, length: u64) -> Option<u64> {
+    fn offset(&self, sector: u64, length: u64) -> Option<u64> {
         let start = sector.checked_mul(SECTOR)?;
         (start.checked_add(length)? <= self.length()).then_some(start)
     }
@@ -152,7 +152,7 @@ impl Disk {
                 return UNSUPPORTED;
             }
             let length = u64::from(count) * SECTOR;
-            let place = self.place(sector, length).filter(|_| (1..=RANGE_MAXIMUM).contains(&count));
+            let place = self.offset(sector, length).filter(|_| (1..=RANGE_MAXIMUM).contains(&count));
             let Some(start) = place else { return FAILED };
             let kind =
                 if zeroes && flags == 0 { FallocateFlags::ZERO_RANGE } else { FallocateFlags::PUNCH_HOLE };
@@ -198,7 +198,7 @@ fn request(disk: &Disk, number: usize, memory: &Memory, chain: Chain) -> Result<
     let outcome = |done: io::Result<()>| if done.is_ok() { OK } else { FAILED };
     let mut written = 0;
     let status = match word(0) {
-        READ => match disk.place(sector, sum(&output)) {
+        READ => match disk.offset(sector, sum(&output)) {
             Some(at) => {
                 let status = outcome(disk.transfer(memory, &output, at, false));
                 written = if status == OK { sum(&output) as u32 } else { 0 };
@@ -207,7 +207,7 @@ fn request(disk: &Disk, number: usize, memory: &Memory, chain: Chain) -> Result<
             None => FAILED,
         },
         WRITE | DISCARD | WRITE_ZEROES if !disk.writable => FAILED,
-        WRITE => match disk.place(sector, sum(&input)) {
+        WRITE => match disk.offset(sector, sum(&input)) {
             Some(at) => outcome(disk.transfer(memory, &input, at, true)),
             None => FAILED,
         },

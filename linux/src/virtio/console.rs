@@ -2,7 +2,7 @@
 
 use super::device::{Broken, Device, QueueSetup, Served, Source};
 use super::ring::Ring;
-use super::transport::own_token;
+use super::transport::event_token;
 use crate::memory::Memory;
 use machine::error::Error;
 use machine::eventfd::EventFd;
@@ -16,31 +16,31 @@ const QUEUE: u16 = 64;
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
 /// Bytes kept of either direction.
-const KEPT: usize = 64 << 10;
+const BUFFER_MAXIMUM: usize = 64 << 10;
 /// Bytes taken of one chain. More in one is cut off.
 const CHAIN_MAXIMUM: usize = 64 << 10;
 
 /// Both directions between the device and the console's other end.
-pub struct Lines {
+pub struct ConsoleBuffers {
     /// From the guest.
     output: Mutex<VecDeque<u8>>,
     /// To the guest.
     input: Mutex<VecDeque<u8>>,
     /// Signalled when there is input.
-    typed: EventFd,
+    input_ready: EventFd,
     /// Its doorbell tells the I/O thread that there is output.
     state: Arc<VcpuState>,
     /// Whether the guest has sent anything.
     used: AtomicBool,
 }
 
-impl Lines {
+impl ConsoleBuffers {
     /// Lines without anything in them.
     pub fn new(state: &Arc<VcpuState>) -> Result<Self, Error> {
         Ok(Self {
             output: Mutex::default(),
             input: Mutex::default(),
-            typed: EventFd::new()?,
+            input_ready: EventFd::new()?,
             state: state.clone(),
             used: AtomicBool::new(false),
         })
@@ -52,44 +52,44 @@ impl Lines {
     }
 
     /// Takes what the guest has sent.
-    pub fn take(&self) -> Vec<u8> {
+    pub fn take_output(&self) -> Vec<u8> {
         self.output.lock().expect("no thread panics with the lock").drain(..).collect()
     }
 
     /// Types; `false` if too much waits already.
-    pub fn type_in(&self, bytes: &[u8]) -> bool {
+    pub fn write_input(&self, bytes: &[u8]) -> bool {
         let mut input = self.input.lock().expect("no thread panics with the lock");
-        if input.len() + bytes.len() > KEPT {
+        if input.len() + bytes.len() > BUFFER_MAXIMUM {
             return false;
         }
         input.extend(bytes);
-        self.typed.signal();
+        self.input_ready.signal();
         true
     }
 }
 
 /// The device.
 pub struct Console {
-    lines: Arc<Lines>,
+    buffers: Arc<ConsoleBuffers>,
     rings: Option<[Ring; 2]>,
 }
 
 impl Console {
     /// A device between the guest and these lines.
-    pub fn new(lines: Arc<Lines>) -> Self {
-        Self { lines, rings: None }
+    pub fn new(lines: Arc<ConsoleBuffers>) -> Self {
+        Self { buffers: lines, rings: None }
     }
 
     fn transmit(&mut self) -> Result<Served, Broken> {
         let Some([_, ring]) = &mut self.rings else { return Ok(Served::default()) };
-        let lines = &self.lines;
+        let lines = &self.buffers;
         let mut output = lines.output.lock().expect("no thread panics with the lock");
         let empty = output.is_empty();
         let served = ring.serve(|memory, chain| {
             for buffer in chain.buffers.iter().filter(|b| !b.writable) {
                 output.extend(memory.bytes(buffer, CHAIN_MAXIMUM));
             }
-            let over = output.len().saturating_sub(KEPT);
+            let over = output.len().saturating_sub(BUFFER_MAXIMUM);
             output.drain(..over);
             Ok(0)
         });
@@ -102,7 +102,7 @@ impl Console {
 
     fn receive(&mut self) -> Result<bool, Broken> {
         let Some([ring, _]) = &mut self.rings else { return Ok(false) };
-        let mut input = self.lines.input.lock().expect("no thread panics with the lock");
+        let mut input = self.buffers.input.lock().expect("no thread panics with the lock");
         while !input.is_empty() {
             let Some(chain) = ring.take()? else {
                 if ring.arm()? {
@@ -116,7 +116,7 @@ impl Console {
                 input.drain(..taken);
                 written += taken as u32;
             }
-            ring.give_back(chain.head, written)?;
+            ring.add_used(chain.head, written)?;
         }
         ring.wants_call()
     }
@@ -148,12 +148,12 @@ impl Device for Console {
 
     fn reset(&mut self) {
         self.rings = None;
-        self.lines.used.store(false, Ordering::Relaxed);
+        self.buffers.used.store(false, Ordering::Relaxed);
     }
 
     fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) {
         // An eventfd can always be waited for.
-        let _ = watch.set(own_token(tokens, 0), &self.lines.typed, Interest::Read);
+        let _ = watch.set(event_token(tokens, 0), &self.buffers.input_ready, Interest::Read);
     }
 
     fn serve(&mut self, source: Source, _: Tokens, _: &mut WatchSet) -> Result<Served, Broken> {
@@ -161,9 +161,9 @@ impl Device for Console {
             return self.transmit();
         }
         if source != Source::Queue(RECEIVE) {
-            self.lines.typed.clear();
+            self.buffers.input_ready.clear();
         }
-        Ok(Served::called(self.receive()?))
+        Ok(Served::with_call(self.receive()?))
     }
 
     fn finish(&mut self) {

@@ -41,12 +41,12 @@ pub struct Served {
     /// There is more to serve at the same source.
     pub more: bool,
     /// What has happened to the device's other end, if that is gone for good.
-    pub lost: Option<String>,
+    pub failure: Option<String>,
 }
 
 impl Served {
     /// The driver wants to hear of used buffers, or does not.
-    pub fn called(call: bool) -> Self {
+    pub fn with_call(call: bool) -> Self {
         Self { call, ..Self::default() }
     }
 }
@@ -57,7 +57,7 @@ pub enum Source {
     /// A queue's doorbell has rung, or the device has just begun.
     Queue(usize),
     /// A descriptor of the device's own, by its number.
-    Own(u64),
+    Event(u64),
 }
 
 /// A device.
@@ -74,7 +74,7 @@ pub trait Device: Send {
     }
 
     /// Whether another process serves its queues, and hears their doorbells.
-    fn is_served_elsewhere(&self) -> bool {
+    fn is_external(&self) -> bool {
         false
     }
 

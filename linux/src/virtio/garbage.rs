@@ -3,7 +3,7 @@
 
 use super::balloon::Balloon;
 use super::block::{Block, Disk};
-use super::console::{Console, Lines};
+use super::console::{Console, ConsoleBuffers};
 use super::device::Device;
 use super::driver;
 use super::net::Net;
@@ -57,7 +57,7 @@ struct Subject {
 
 fn subjects(memory: &Memory) -> Vec<Subject> {
     let state = Arc::new(VcpuState::new().unwrap());
-    let lines = Arc::new(Lines::new(&state).unwrap());
+    let lines = Arc::new(ConsoleBuffers::new(&state).unwrap());
     let (tap, other_end) = UnixDatagram::pair().unwrap();
     tap.set_nonblocking(true).unwrap();
     let net = Net::new(0, OwnedFd::from(tap), &DeviceOptions::default(), &state);

@@ -2,7 +2,7 @@
 //! every kind of machine has ([`TapNet`]).
 
 use super::device::{Broken, Device, QueueSetup, Served, Source};
-use super::transport::own_token;
+use super::transport::event_token;
 use crate::memory::Memory;
 use abi::boot::Queue;
 use abi::net::{FEATURE_EVENT_IDX, FEATURE_VERSION_1};
@@ -28,7 +28,7 @@ pub struct Net {
     mac: [u8; 6],
     mtu: u16,
     offered: u64,
-    end: End,
+    tap_state: TapState,
     /// Of earlier drivers.
     counters: Counters,
     /// Is told of the guest's first packet.
@@ -36,7 +36,7 @@ pub struct Net {
 }
 
 /// Where the TAP is.
-enum End {
+enum TapState {
     /// In the device, which has no driver.
     Idle(OwnedFd),
     /// At work.
@@ -74,16 +74,24 @@ impl Net {
         // The transport offers what every device has.
         let offered = agree(FEATURES, FEATURES, options.offload) & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
         let (mac, mtu, state) = (options.mac(), options.mtu, state.clone());
-        Self { number, mac, mtu, offered, end: End::Idle(tap), counters: Counters::default(), state }
+        Self {
+            number,
+            mac,
+            mtu,
+            offered,
+            tap_state: TapState::Idle(tap),
+            counters: Counters::default(),
+            state,
+        }
     }
 
     fn receive(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
-        let End::Active(device) = &mut self.end else { return Ok(Served::default()) };
+        let TapState::Active(device) = &mut self.tap_state else { return Ok(Served::default()) };
         if device.counters.lost {
             return Ok(Served::default());
         }
         let (progress, call) = device.receive()?;
-        let own = own_token(tokens, TAP);
+        let own = event_token(tokens, TAP);
         match progress {
             Progress::More => watch.look_again(own),
             // The device waits for the guest alone.
@@ -92,11 +100,11 @@ impl Net {
             Progress::Idle => drop(watch.set(own, device.tap(), Interest::Read)),
             Progress::Lost(e) => return Ok(self.lost(call, &e, tokens, watch)),
         }
-        Ok(Served::called(call))
+        Ok(Served::with_call(call))
     }
 
     fn transmit(&mut self, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
-        let End::Active(device) = &mut self.end else { return Ok(Served::default()) };
+        let TapState::Active(device) = &mut self.tap_state else { return Ok(Served::default()) };
         let (progress, call) = if device.counters.lost { device.discard()? } else { device.transmit()? };
         if device.counters.transmitted > 0 {
             self.state.packet_sent();
@@ -106,17 +114,17 @@ impl Net {
             Progress::NoBuffers | Progress::Idle => {}
             Progress::Lost(e) => return Ok(self.lost(call, &e, tokens, watch)),
         }
-        Ok(Served::called(call))
+        Ok(Served::with_call(call))
     }
 
     /// The TAP is gone: what the guest transmits is thrown away from now on.
     fn lost(&mut self, call: bool, e: &std::io::Error, tokens: Tokens, watch: &mut WatchSet) -> Served {
-        if let End::Active(device) = &mut self.end {
+        if let TapState::Active(device) = &mut self.tap_state {
             device.counters.lost = true;
         }
-        watch.remove(own_token(tokens, TAP));
+        watch.remove(event_token(tokens, TAP));
         watch.look_again(tokens.token(TRANSMIT as u64));
-        Served { call, more: false, lost: Some(format!("its TAP is gone: {e}")) }
+        Served { call, more: false, failure: Some(format!("its TAP is gone: {e}")) }
     }
 }
 
@@ -140,7 +148,7 @@ impl Device for Net {
     fn activate(&mut self, features: u64, setups: &[QueueSetup], memory: &Memory) -> Result<(), Broken> {
         // Checked here already, so that the device below cannot fail, and keep the TAP.
         let queues = queues(setups, memory)?;
-        let End::Idle(tap) = std::mem::replace(&mut self.end, End::Moving) else {
+        let TapState::Idle(tap) = std::mem::replace(&mut self.tap_state, TapState::Moving) else {
             return Err(Broken("a net device that is at work already".into()));
         };
         // A TAP that is gone takes none, and is found to be gone when it is read.
@@ -148,48 +156,48 @@ impl Device for Net {
         let device = TapNet::new(tap, &memory.region, queues, features);
         let mut device = device.map_err(|e| Broken(e.to_string()))?;
         device.counters = self.counters;
-        self.end = End::Active(Box::new(device));
+        self.tap_state = TapState::Active(Box::new(device));
         Ok(())
     }
 
     fn reset(&mut self) {
-        self.end = match std::mem::replace(&mut self.end, End::Moving) {
-            End::Active(device) => {
+        self.tap_state = match std::mem::replace(&mut self.tap_state, TapState::Moving) {
+            TapState::Active(device) => {
                 self.counters = device.counters;
-                End::Idle(device.into_tap())
+                TapState::Idle(device.into_tap())
             }
             other => other,
         };
     }
 
     fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) {
-        match &self.end {
+        match &self.tap_state {
             // A TAP that is gone shows itself when it is read.
-            End::Active(device) if !device.counters.lost => {
-                let _ = watch.set(own_token(tokens, TAP), device.tap(), Interest::Read);
+            TapState::Active(device) if !device.counters.lost => {
+                let _ = watch.set(event_token(tokens, TAP), device.tap(), Interest::Read);
             }
-            _ => watch.remove(own_token(tokens, TAP)),
+            _ => watch.remove(event_token(tokens, TAP)),
         }
     }
 
     fn serve(&mut self, source: Source, tokens: Tokens, watch: &mut WatchSet) -> Result<Served, Broken> {
         match source {
             Source::Queue(TRANSMIT) => self.transmit(tokens, watch),
-            Source::Queue(RECEIVE) | Source::Own(_) => self.receive(tokens, watch),
+            Source::Queue(RECEIVE) | Source::Event(_) => self.receive(tokens, watch),
             Source::Queue(_) => Ok(Served::default()),
         }
     }
 
     fn finish(&mut self) {
-        if let End::Active(device) = &mut self.end {
+        if let TapState::Active(device) = &mut self.tap_state {
             // What a broken queue holds no longer matters.
             let _ = device.transmit();
         }
     }
 
     fn counters(&self) -> Option<(usize, Counters)> {
-        let counters = match &self.end {
-            End::Active(device) => device.counters,
+        let counters = match &self.tap_state {
+            TapState::Active(device) => device.counters,
             _ => self.counters,
         };
         Some((self.number, counters))

@@ -71,10 +71,10 @@ impl Ring {
         let view: &View = self.memory.view();
         let mut available = self.queue.iter(view)?;
         let Some(chain) = available.next() else { return Ok(None) };
-        self.checked(chain).map(Some)
+        self.check_chain(chain).map(Some)
     }
 
-    fn checked(&self, chain: DescriptorChain<&View>) -> Result<Chain, Broken> {
+    fn check_chain(&self, chain: DescriptorChain<&View>) -> Result<Chain, Broken> {
         let head = chain.head_index();
         let mut buffers = VecDeque::new();
         for descriptor in chain {
@@ -95,7 +95,7 @@ impl Ring {
     }
 
     /// Gives a chain back, `written` bytes filled in.
-    pub fn give_back(&mut self, head: u16, written: u32) -> Result<(), Broken> {
+    pub fn add_used(&mut self, head: u16, written: u32) -> Result<(), Broken> {
         Ok(self.queue.add_used(self.memory.view(), head, written)?)
     }
 
@@ -126,8 +126,8 @@ impl Ring {
             };
             let head = chain.head;
             let written = serve(&self.memory, chain)?;
-            self.give_back(head, written)?;
+            self.add_used(head, written)?;
         }
-        Ok(Served { call: self.wants_call()?, more, lost: None })
+        Ok(Served { call: self.wants_call()?, more, failure: None })
     }
 }

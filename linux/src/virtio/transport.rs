@@ -35,8 +35,8 @@ const USED: u32 = 1;
 const CONFIG: u32 = 2;
 
 /// Number of the token for a device that was activated or reset; queues come before it, own descriptors behind.
-const CHANGED: u64 = 32;
-const OWN: u64 = CHANGED + 1;
+const CONFIGURATION_CHANGED: u64 = 32;
+const EVENTS: u64 = CONFIGURATION_CHANGED + 1;
 
 /// A device and its registers.
 pub struct Slot {
@@ -240,14 +240,14 @@ impl Slot {
             return None;
         }
         match inner.device.serve(source, tokens, watch) {
-            Ok(Served { call, more, lost }) => {
+            Ok(Served { call, more, failure }) => {
                 if more {
                     watch.look_again(token_of(source, tokens));
                 }
                 if call {
                     self.interrupt.signal();
                 }
-                lost.filter(|_| !self.lost.swap(true, Ordering::Relaxed))
+                failure.filter(|_| !self.lost.swap(true, Ordering::Relaxed))
             }
             Err(broken) => {
                 self.stop(&mut inner, &broken);
@@ -300,23 +300,23 @@ pub struct Service(pub Arc<Slot>);
 
 impl Port for Service {
     fn watch(&mut self, tokens: Tokens, watch: &mut WatchSet) -> io::Result<()> {
-        let elsewhere = self.0.lock().device.is_served_elsewhere();
+        let elsewhere = self.0.lock().device.is_external();
         for (queue, kick) in self.0.kicks.iter().enumerate().filter(|_| !elsewhere) {
             watch.set(tokens.token(queue as u64), kick, Interest::Read)?;
         }
-        watch.set(tokens.token(CHANGED), &self.0.changed, Interest::Read)
+        watch.set(tokens.token(CONFIGURATION_CHANGED), &self.0.changed, Interest::Read)
     }
 
     fn serve(&mut self, source: u64, tokens: Tokens, watch: &mut WatchSet) -> Result<Option<String>, Ending> {
         let slot = &self.0;
-        if source != CHANGED {
+        if source != CONFIGURATION_CHANGED {
             let source = match source {
-                queue @ 0..CHANGED => {
+                queue @ 0..CONFIGURATION_CHANGED => {
                     let Some(kick) = slot.kicks.get(queue as usize) else { return Ok(None) };
                     kick.clear();
                     Source::Queue(queue as usize)
                 }
-                own => Source::Own(own - OWN),
+                own => Source::Event(own - EVENTS),
             };
             return Ok(slot.serve_source(source, tokens, watch));
         }
@@ -341,13 +341,13 @@ impl Port for Service {
 fn token_of(source: Source, tokens: Tokens) -> u64 {
     match source {
         Source::Queue(number) => tokens.token(number as u64),
-        Source::Own(number) => own_token(tokens, number),
+        Source::Event(number) => event_token(tokens, number),
     }
 }
 
 /// A token for a descriptor of a device's own.
-pub fn own_token(tokens: Tokens, number: u64) -> u64 {
-    tokens.token(OWN + number)
+pub fn event_token(tokens: Tokens, number: u64) -> u64 {
+    tokens.token(EVENTS + number)
 }
 
 /// Offsets of the registers (virtio 1.2, 4.2.2).

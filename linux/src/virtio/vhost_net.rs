@@ -41,7 +41,7 @@ impl Device for VhostNet {
         self.offered & FEATURE_EVENT_IDX != 0
     }
 
-    fn is_served_elsewhere(&self) -> bool {
+    fn is_external(&self) -> bool {
         true
     }
 

@@ -35,7 +35,7 @@ pub enum Format {
 
 /// What a kernel says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Facts {
+pub struct KernelInfo {
     /// How it is packed.
     pub format: Format,
     /// Its version, as it calls itself; only a bzImage does.
@@ -46,7 +46,7 @@ pub struct Facts {
 }
 
 /// Looks at a file that should be a kernel.
-pub fn facts(file: &File, name: &str) -> Result<Facts, Error> {
+pub fn read_kernel_info(file: &File, name: &str) -> Result<KernelInfo, Error> {
     let mut header = [0; HEADER];
     let read = file.read_exact_at(&mut header, 0);
     read.map_err(|_| refused(name, "neither a bzImage nor a vmlinux: it is too short"))?;
@@ -64,7 +64,7 @@ fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
     bytes[at..at + length].iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-fn bzimage(file: &File, header: &[u8; HEADER], name: &str) -> Result<Facts, Error> {
+fn bzimage(file: &File, header: &[u8; HEADER], name: &str) -> Result<KernelInfo, Error> {
     let (protocol, flags) = (number(header, 0x206, 2), number(header, 0x236, 2));
     if protocol < u64::from(PROTOCOL) || flags & u64::from(ENTRY_64) == 0 {
         return Err(refused(name, "not a 64-bit kernel"));
@@ -76,7 +76,7 @@ fn bzimage(file: &File, header: &[u8; HEADER], name: &str) -> Result<Facts, Erro
         0 => None,
         at => version(file, at + 0x200),
     };
-    Ok(Facts { format: Format::BzImage, version, end })
+    Ok(KernelInfo { format: Format::BzImage, version, end })
 }
 
 /// The first words at a place, as far as they are printable.
@@ -88,7 +88,7 @@ fn version(file: &File, at: u64) -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
-fn vmlinux(file: &File, header: &[u8], name: &str) -> Result<Facts, Error> {
+fn vmlinux(file: &File, header: &[u8], name: &str) -> Result<KernelInfo, Error> {
     let malformed = || refused(name, "not a vmlinux for this kind of processor");
     // 64-bit, little-endian.
     let is_ours = header[4] == 2 && header[5] == 1 && number(header, 18, 2) == u64::from(X86_64);
@@ -112,5 +112,5 @@ fn vmlinux(file: &File, header: &[u8], name: &str) -> Result<Facts, Error> {
     if end < HIGH {
         return Err(refused(name, "a vmlinux that has nothing above the first MiB"));
     }
-    Ok(Facts { format: Format::Vmlinux, version: None, end })
+    Ok(KernelInfo { format: Format::Vmlinux, version: None, end })
 }
