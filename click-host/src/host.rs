@@ -6,7 +6,7 @@ use crate::signals::{self, Signals};
 use crate::{CLASSES, library, report, sys};
 use click::args::{bytes_of, text_of};
 use click::element::{Class, Handler, Outside, write};
-use click::{Batch, DeviceFacts, DeviceId, HandlerError, Host, Nanos, Router, Source};
+use click::{Batch, DeviceId, DeviceInfo, HandlerError, Host, Nanos, Router, Source};
 use std::fs;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -114,7 +114,7 @@ impl Host for Desk {
         Some(DeviceId(self.devices.len() - 1))
     }
 
-    fn facts(&self, device: DeviceId) -> DeviceFacts {
+    fn device_info(&self, device: DeviceId) -> DeviceInfo {
         self.devices.get(device.0).map(|name| sys::facts(name)).unwrap_or_default()
     }
 
@@ -125,7 +125,7 @@ impl Host for Desk {
         drop(std::mem::take(batch));
     }
 
-    fn named_devices(&mut self) -> Vec<(String, DeviceFacts)> {
+    fn named_devices(&mut self) -> Vec<(String, DeviceInfo)> {
         sys::interfaces()
     }
 

@@ -1,7 +1,7 @@
 //! System calls that no library wraps: packet sockets, TUN and TAP devices, addresses of interfaces.
 #![allow(unsafe_code)]
 
-use click::DeviceFacts;
+use click::DeviceInfo;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use std::ffi::{CStr, CString};
@@ -15,7 +15,7 @@ use std::ptr::null_mut;
 const NAME: usize = libc::IFNAMSIZ;
 
 /// Addresses of an interface.
-pub fn facts(name: &str) -> DeviceFacts {
+pub fn facts(name: &str) -> DeviceInfo {
     interfaces().into_iter().find(|(n, _)| n == name).map(|(_, facts)| facts).unwrap_or_default()
 }
 
@@ -26,13 +26,13 @@ pub fn exists(name: &str) -> bool {
 }
 
 /// The interfaces of this process's network namespace: link-layer address, first IPv4 address, router behind each.
-pub fn interfaces() -> Vec<(String, DeviceFacts)> {
+pub fn interfaces() -> Vec<(String, DeviceInfo)> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: the call fills `list` in; it is freed below.
     if unsafe { libc::getifaddrs(&mut list) } != 0 {
         return Vec::new();
     }
-    let (mut all, mut at) = (Vec::<(String, DeviceFacts)>::new(), list);
+    let (mut all, mut at) = (Vec::<(String, DeviceInfo)>::new(), list);
     // SAFETY: the list is whole until it is freed, its names end with zero, and an address is as its family says.
     unsafe {
         while let Some(entry) = at.as_ref() {
@@ -40,7 +40,7 @@ pub fn interfaces() -> Vec<(String, DeviceFacts)> {
             let name = CStr::from_ptr(entry.ifa_name).to_string_lossy().into_owned();
             // An address with a label of its own (`eth0:1`) belongs to another name.
             let known = all.iter().position(|(n, _)| *n == name).unwrap_or_else(|| {
-                all.push((name, DeviceFacts::default()));
+                all.push((name, DeviceInfo::default()));
                 all.len() - 1
             });
             let facts = &mut all[known].1;

@@ -2,7 +2,7 @@
 
 use crate::args::{Args, Names, NamesByPlace};
 use crate::diagnostic::{Diagnostics, Source};
-use crate::element::{Class, DeviceFacts, Element};
+use crate::element::{Class, DeviceInfo, Element};
 use crate::elements::{DEPRECATED, Library, needs_host};
 use crate::graph;
 use crate::lang::{Declared, Flat, flatten::flatten, parser::parse};
@@ -28,7 +28,7 @@ pub(crate) fn build(
     source: &Source<'_>,
     variables: &[(String, String)],
     library: Library,
-    devices: &[(String, DeviceFacts)],
+    devices: &[(String, DeviceInfo)],
 ) -> Result<Built, Diagnostics> {
     let mut d = Diagnostics::default();
     let statements = parse(source, &mut d);
@@ -55,7 +55,7 @@ pub(crate) fn build(
         let counts = (ports.inputs.len(), ports.outputs.len());
         let mut args = Args::new(&e.config, class.keywords, names.of(&e.name), counts);
         let element = (class.make)(&mut args);
-        if element.drives() && core::mem::replace(&mut driven, true) {
+        if element.is_driver() && core::mem::replace(&mut driven, true) {
             args.error("router has more than one driver script");
         }
         made.push(element);
@@ -100,7 +100,7 @@ fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Di
 fn names(
     source: &Source<'_>,
     flat: &Flat,
-    devices: &[(String, DeviceFacts)],
+    devices: &[(String, DeviceInfo)],
     d: &mut Diagnostics,
 ) -> NamesByPlace {
     let mut everywhere = Names::default();

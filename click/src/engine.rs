@@ -63,7 +63,7 @@ pub struct Engine {
     /// What elements found when they were initialized that is probably not as meant.
     pub(crate) warnings: Vec<(usize, String)>,
     /// What scripts have to say to whoever called them.
-    pub(crate) complaints: Vec<String>,
+    pub(crate) caller_reports: Vec<String>,
     stack: Vec<Delivery>,
     /// How many more this piece of work may cause.
     deliveries: usize,
@@ -71,10 +71,10 @@ pub struct Engine {
     hops_most: usize,
     path: Vec<usize>,
     /// Some element upstream had packets for the pull that goes on.
-    found: bool,
+    pull_found: bool,
     /// A pull of this piece of work came back empty although there were packets: all were dropped on the way. Who pulled
     /// tries again, since nobody will wake it.
-    lost: bool,
+    pull_dropped: bool,
     tasks: Tasks,
     timers: Timers,
     pollers: Vec<usize>,
@@ -131,15 +131,15 @@ impl Engine {
             calls: VecDeque::new(),
             calling: false,
             warnings: Vec::new(),
-            complaints: Vec::new(),
+            caller_reports: Vec::new(),
             stack: Vec::new(),
             deliveries: 0,
             hops: 0,
             // A packet may pass each element a few times (encapsulated, say): more is a loop.
             hops_most: 64 + 4 * count,
             path: Vec::new(),
-            found: false,
-            lost: false,
+            pull_found: false,
+            pull_dropped: false,
             tasks: Tasks::new(count),
             timers: Timers::new(count),
             pollers,
@@ -187,7 +187,7 @@ impl Engine {
         id: usize,
         f: impl FnOnce(&mut dyn Element, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let result = self.lend(host, id, f);
+        let result = self.with_element(host, id, f);
         if !self.calls.is_empty() {
             self.call(host);
         }
@@ -195,7 +195,7 @@ impl Engine {
     }
 
     #[inline]
-    fn lend<R>(
+    fn with_element<R>(
         &mut self,
         host: &mut dyn Host,
         id: usize,
@@ -209,22 +209,22 @@ impl Engine {
 
     /// [`Engine::with`], and all that follows: what it pushed is delivered, then the handlers are written that it wants.
     #[inline]
-    fn turn<R>(
+    fn run_element<R>(
         &mut self,
         host: &mut dyn Host,
         id: usize,
         f: impl FnOnce(&mut dyn Element, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let result = self.lend(host, id, f);
+        let result = self.with_element(host, id, f);
         if self.calls.is_empty() {
-            self.settle(host);
+            self.deliver(host);
             return result;
         }
         let mut calls = core::mem::take(&mut self.calls);
-        self.settle(host);
+        self.deliver(host);
         self.calls.append(&mut calls);
         self.call(host);
-        self.settle(host);
+        self.deliver(host);
         result
     }
 
@@ -245,7 +245,7 @@ impl Engine {
 
     pub(crate) fn run(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
         #[cfg(feature = "host")]
-        if self.threads.seat.is_some() {
+        if self.threads.mailbox.is_some() {
             return self.run_part(host, rounds);
         }
         self.run_rounds(host, rounds)
@@ -295,9 +295,9 @@ impl Engine {
     /// One turn of an element's own work, and all that follows from it.
     fn work(&mut self, host: &mut dyn Host, id: usize) -> bool {
         let began = if self.profiling { host.cycles() } else { 0 };
-        let again = self.turn(host, id, |e, cx| {
-            cx.engine.lost = false;
-            let again = e.work(cx) | (cx.engine.lost && e.is_puller());
+        let again = self.run_element(host, id, |e, cx| {
+            cx.engine.pull_dropped = false;
+            let again = e.run_task(cx) | (cx.engine.pull_dropped && e.is_puller());
             if cx.engine.profiling {
                 let passed = cx.host.cycles().saturating_sub(began);
                 cx.engine.slots[id].cycles += passed;
@@ -316,20 +316,20 @@ impl Engine {
         }
         let handled =
             (0..self.slots.len()).any(|id| self.with(host, id, |e, cx| e.driver_stop(cx)).unwrap_or(false));
-        self.settle(host);
+        self.deliver(host);
         self.stopped |= !handled;
     }
 
     #[inline]
-    pub(crate) fn stage(&mut self, to: Port, batch: Batch) {
+    pub(crate) fn enqueue(&mut self, to: Port, batch: Batch) {
         if self.single || self.slots[to.element].single {
-            return self.stage_one_by_one(to, batch);
+            return self.enqueue_one_by_one(to, batch);
         }
         self.stack.push(Delivery { to, hops: self.hops + 1, batch });
     }
 
     #[cold]
-    fn stage_one_by_one(&mut self, to: Port, mut batch: Batch) {
+    fn enqueue_one_by_one(&mut self, to: Port, mut batch: Batch) {
         let hops = self.hops + 1;
         // Each has its own way to go.
         self.deliveries += batch.len().saturating_sub(1) * (self.slots.len() + 64);
@@ -337,13 +337,13 @@ impl Engine {
     }
 
     /// Stages a batch for an element that is to see it again; that is no further hop.
-    pub(crate) fn stage_again(&mut self, to: Port, batch: Batch) {
+    pub(crate) fn enqueue_again(&mut self, to: Port, batch: Batch) {
         self.stack.push(Delivery { to, hops: self.hops, batch });
     }
 
     /// Delivers what was pushed, and what that pushes, in the order of nested calls.
     #[inline]
-    pub(crate) fn settle(&mut self, host: &mut dyn Host) {
+    pub(crate) fn deliver(&mut self, host: &mut dyn Host) {
         if self.stack.is_empty() {
             return;
         }
@@ -425,23 +425,23 @@ impl Engine {
             }
         }
         let began = if self.profiling { host.cycles() } else { 0 };
-        let outer = core::mem::take(&mut self.found);
+        let outer = core::mem::take(&mut self.pull_found);
         let mut batch = self.with(host, at.element, |e, cx| e.pull(cx, at.port, most)).unwrap_or_default();
-        self.found |= !batch.is_empty();
+        self.pull_found |= !batch.is_empty();
         self.count(host, at.element, &batch, began);
         while self.path.len() > base {
             let Some(id) = self.path.pop() else { break };
             if !batch.is_empty() {
                 let began = if self.profiling { host.cycles() } else { 0 };
                 self.count(host, id, &batch, began);
-                self.with(host, id, |e, cx| e.act(cx, &mut batch));
+                self.with(host, id, |e, cx| e.simple_action(cx, &mut batch));
                 if self.profiling {
                     self.slots[id].cycles += host.cycles().saturating_sub(began);
                 }
             }
         }
-        self.lost |= self.found && batch.is_empty();
-        self.found |= outer;
+        self.pull_dropped |= self.pull_found && batch.is_empty();
+        self.pull_found |= outer;
         batch
     }
 
@@ -471,7 +471,7 @@ impl Engine {
 
     /// The whole graph for another thread, without elements.
     #[cfg(feature = "host")]
-    pub(crate) fn copy_for(&mut self, seat: crate::threads::Seat) -> Self {
+    pub(crate) fn copy_for(&mut self, mailbox: crate::threads::Mailbox) -> Self {
         let count = self.slots.len();
         let copy = |s: &Slot| Slot {
             name: s.name.clone(),
@@ -483,7 +483,7 @@ impl Engine {
             ..*s
         };
         let mut threads = crate::threads::Threads::new(self.threads.count);
-        threads.seat = Some(seat);
+        threads.mailbox = Some(mailbox);
         Self {
             slots: self.slots.iter().map(copy).collect(),
             by_name: self.by_name.clone(),
@@ -493,7 +493,7 @@ impl Engine {
             ports: self.ports.clone(),
             calls: VecDeque::new(),
             warnings: Vec::new(),
-            complaints: Vec::new(),
+            caller_reports: Vec::new(),
             stack: Vec::new(),
             path: Vec::new(),
             tasks: Tasks::new(count),
@@ -549,7 +549,7 @@ impl Engine {
         // A timer that is set again for the past waits for the next round.
         for _ in 0..self.timers.len() {
             let Some(id) = self.timers.due(self.now) else { break };
-            self.turn(host, id, |e, cx| e.timer(cx));
+            self.run_element(host, id, |e, cx| e.timer(cx));
             fired = true;
         }
         fired
@@ -573,7 +573,7 @@ impl Engine {
 
     pub(crate) fn finish(&mut self, host: &mut dyn Host) {
         for id in 0..self.slots.len() {
-            self.lend(host, id, |element, cx| element.finish(cx));
+            self.with_element(host, id, |element, cx| element.cleanup(cx));
         }
     }
 

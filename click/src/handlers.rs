@@ -120,14 +120,14 @@ impl Engine {
         self.own(id, name).map(|h| (h.read, h.write)).or_else(work).ok_or_else(|| absent(handler))
     }
 
-    /// [`Engine::read`], refused if a script that was called has something to complain about.
+    /// [`Engine::read`], refused if a script that was called has reported an error.
     pub(crate) fn read_and_hear(
         &mut self,
         host: &mut dyn Host,
         handler: &str,
     ) -> Result<String, HandlerError> {
         let value = self.read(host, handler);
-        self.hear(value)
+        self.report_failure(value)
     }
 
     /// [`Engine::write`], likewise.
@@ -138,14 +138,14 @@ impl Engine {
         value: &str,
     ) -> Result<(), HandlerError> {
         let done = self.write(host, handler, value);
-        self.hear(done)
+        self.report_failure(done)
     }
 
-    fn hear<T>(&mut self, result: Result<T, HandlerError>) -> Result<T, HandlerError> {
-        if self.complaints.is_empty() {
+    fn report_failure<T>(&mut self, result: Result<T, HandlerError>) -> Result<T, HandlerError> {
+        if self.caller_reports.is_empty() {
             return result;
         }
-        let mut all = core::mem::take(&mut self.complaints);
+        let mut all = core::mem::take(&mut self.caller_reports);
         all.extend(result.err().map(|e| e.to_string()).filter(|e| !e.is_empty()));
         Err(HandlerError::Refused(all.join("\n")))
     }
@@ -163,9 +163,9 @@ impl Engine {
         }
         let (id, name) = self.find(handler)?;
         #[cfg(feature = "host")]
-        if let Some(thread) = self.elsewhere(id) {
+        if let Some(thread) = self.other_thread(id) {
             let wish = format!("{handler} {argument}");
-            return self.ask(host, thread, move |engine, host| engine.read_and_hear(host, &wish));
+            return self.request(host, thread, move |engine, host| engine.read_and_hear(host, &wish));
         }
         if COMMON.contains(&name) {
             return Ok(self.read_common(id, name));
@@ -253,7 +253,7 @@ impl Engine {
     /// A line about packets that were dropped because another thread was too far behind, if there are any.
     fn lost_between_threads(&self) -> String {
         #[cfg(feature = "host")]
-        if let Some(lost @ 1..) = self.threads.seat.as_ref().map(crate::threads::Seat::dropped) {
+        if let Some(lost @ 1..) = self.threads.mailbox.as_ref().map(crate::threads::Mailbox::dropped) {
             return format!("{lost} packets were dropped between threads\n");
         }
         String::new()
@@ -383,9 +383,10 @@ impl Engine {
         }
         let (id, name) = self.find(handler)?;
         #[cfg(feature = "host")]
-        if let Some(thread) = self.elsewhere(id) {
+        if let Some(thread) = self.other_thread(id) {
             let (handler, value) = (handler.to_string(), value.to_string());
-            return self.ask(host, thread, move |engine, host| engine.write_and_hear(host, &handler, &value));
+            return self
+                .request(host, thread, move |engine, host| engine.write_and_hear(host, &handler, &value));
         }
         if name == "config" && reconfigures(self.slots[id].class.name) {
             return self.reconfigure(host, id, value).map_err(HandlerError::Refused);

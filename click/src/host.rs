@@ -13,7 +13,7 @@ pub struct DeviceId(pub usize);
 
 /// Addresses of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeviceFacts {
+pub struct DeviceInfo {
     /// Link-layer address.
     pub mac: [u8; 6],
     /// IPv4 address and prefix length.
@@ -34,14 +34,14 @@ pub trait Host {
     /// A device by its name (`0`, `eth0`); `None`: there is no such.
     fn device(&mut self, name: &str) -> Option<DeviceId>;
     /// Its addresses.
-    fn facts(&self, device: DeviceId) -> DeviceFacts;
+    fn device_info(&self, device: DeviceId) -> DeviceInfo;
     /// Packets that have arrived, at most `most`, added to `batch`. Cheap if there are none: it is asked in every round.
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch);
     /// Sends packets. What there is no room for is left in `batch`; the router tries again when it next runs.
     fn transmit(&mut self, device: DeviceId, batch: &mut Batch);
     /// Devices whose addresses have names in a configuration: `eth0` and `0`, and so on, unless the host says otherwise.
-    fn named_devices(&mut self) -> Vec<(String, DeviceFacts)> {
-        numbered_devices(&mut |name| self.device(name).map(|d| self.facts(d)))
+    fn named_devices(&mut self) -> Vec<(String, DeviceInfo)> {
+        numbered_devices(&mut |name| self.device(name).map(|d| self.device_info(d)))
     }
     /// Classes of elements that exist on this host only.
     fn classes(&self) -> &'static [&'static Class] {
@@ -107,8 +107,8 @@ const NUMBERED: usize = 16;
 
 /// Addresses of the devices `eth0` and `0`, and so on.
 pub(crate) fn numbered_devices(
-    facts: &mut dyn FnMut(&str) -> Option<DeviceFacts>,
-) -> Vec<(String, DeviceFacts)> {
+    facts: &mut dyn FnMut(&str) -> Option<DeviceInfo>,
+) -> Vec<(String, DeviceInfo)> {
     let names = (0..NUMBERED).flat_map(|i| [alloc::format!("eth{i}"), alloc::format!("{i}")]);
     names.filter_map(|name| facts(&name).map(|facts| (name, facts))).collect()
 }

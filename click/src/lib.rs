@@ -47,7 +47,7 @@ mod schedule;
 pub mod threads;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source};
-pub use element::{DeviceFacts, DeviceId, Host, Nanos};
+pub use element::{DeviceId, DeviceInfo, Host, Nanos};
 pub use handlers::HandlerError;
 pub use packet::{Batch, Packet};
 pub use router::{Checked, Misfit, Progress, Router, check, check_for};

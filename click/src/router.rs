@@ -2,7 +2,7 @@
 
 use crate::build::{Built, build};
 use crate::diagnostic::{Diagnostics, Source};
-use crate::element::{DeviceFacts, Host, Nanos};
+use crate::element::{DeviceInfo, Host, Nanos};
 use crate::elements::Library;
 pub use crate::engine::Engine;
 pub use crate::handlers::HandlerError;
@@ -78,7 +78,7 @@ pub fn check_for(
         let number: usize = name.trim_start_matches("eth").parse().ok()?;
         let lacks = addressed.get(number).is_some_and(|addressed| !addressed);
         let known = |address| if lacks { None } else { address };
-        Some(DeviceFacts {
+        Some(DeviceInfo {
             ipv4: PLACEHOLDER.ipv4.filter(|_| !lacks),
             gateway: known(PLACEHOLDER.gateway),
             ..PLACEHOLDER
@@ -90,11 +90,8 @@ pub fn check_for(
 }
 
 /// What a device has of which nothing is known yet.
-const PLACEHOLDER: DeviceFacts = DeviceFacts {
-    mac: [2, 0, 0, 0, 0, 0],
-    ipv4: Some(([192, 0, 2, 1], 24)),
-    gateway: Some([192, 0, 2, 254]),
-};
+const PLACEHOLDER: DeviceInfo =
+    DeviceInfo { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)), gateway: Some([192, 0, 2, 254]) };
 
 /// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
 /// address.
@@ -143,7 +140,7 @@ impl Router {
                 d.add_late(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
             }
         }
-        router.engine.settle(host);
+        router.engine.deliver(host);
         let mut warnings = Diagnostics::default();
         for (id, message) in core::mem::take(&mut router.engine.warnings) {
             warnings.warn_late(source, spans[id].clone(), format!("{}: {message}", router.engine.label(id)));
@@ -164,7 +161,7 @@ impl Router {
     pub fn read(&mut self, host: &mut dyn Host, handler: &str) -> Result<String, HandlerError> {
         self.engine.now = host.now();
         let value = self.engine.read_and_hear(host, handler);
-        self.engine.settle(host);
+        self.engine.deliver(host);
         value
     }
 
@@ -172,7 +169,7 @@ impl Router {
     pub fn write(&mut self, host: &mut dyn Host, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.engine.now = host.now();
         let done = self.engine.write_and_hear(host, handler, value);
-        self.engine.settle(host);
+        self.engine.deliver(host);
         done
     }
 

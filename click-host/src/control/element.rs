@@ -126,7 +126,7 @@ impl Element for ControlSocket {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(server) = &mut self.server {
             server.serve(cx);
         }

@@ -131,7 +131,7 @@ impl Element for FromDevice {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((socket, watch)) = self.socket.as_ref().filter(|(_, w)| self.active && w.is_readable())
         else {
             return false;
@@ -151,7 +151,7 @@ impl Element for FromDevice {
         let mut sent = sent.into_iter();
         let (own, outbound, stamp) = (self.mac, self.outbound, self.stamps.then(|| cx.host.wall_clock()));
         let force_ip = self.force_ip;
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let sent = sent.next().unwrap_or(false);
                 mark_frame(packet, stamp.unwrap_or(0), own);

@@ -74,14 +74,14 @@ impl Element for FromHost {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(tunnel) = &self.tunnel else { return false };
         let mut batch = tunnel.receive(self.burst);
         let any = !batch.is_empty();
         self.count += batch.len() as u64;
         let (now, tap) = (cx.host.wall_clock(), self.settings.tap);
         let mut others = Batch::new();
-        batch.sift(|packet| mark(packet, now, tap), |packet| others.push(packet));
+        batch.retain_or_else(|packet| mark(packet, now, tap), |packet| others.push(packet));
         cx.output(0, batch);
         cx.output(1, others);
         any

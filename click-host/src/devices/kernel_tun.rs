@@ -116,7 +116,7 @@ impl Element for KernelTun {
         self.send(&batch);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(tunnel) = &self.tunnel else { return false };
         self.looked += 1;
         let mut batch = tunnel.receive(self.burst);
@@ -124,7 +124,7 @@ impl Element for KernelTun {
         self.count += batch.len() as u64;
         let (now, tap) = (cx.host.wall_clock(), self.settings.tap);
         let mut others = Batch::new();
-        batch.sift(|packet| mark(packet, now, tap), |packet| others.push(packet));
+        batch.retain_or_else(|packet| mark(packet, now, tap), |packet| others.push(packet));
         cx.output(0, batch);
         cx.output(1, others);
         if self.pulls {

@@ -124,7 +124,7 @@ impl Element for ToDevice {
         self.send(cx);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if self.waiting.is_empty() && self.pulls {
             self.waiting = cx.pull(0, self.burst);
         }

@@ -56,7 +56,7 @@ impl Element for ToHost {
         self.send(&batch);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.pulls {
             return false;
         }

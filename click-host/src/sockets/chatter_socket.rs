@@ -177,7 +177,7 @@ impl Element for ChatterSocket {
         true
     }
 
-    fn work(&mut self, _: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, _: &mut Context<'_>) -> bool {
         self.accept();
         let told = std::mem::take(&mut *lock(&self.told));
         self.clients.iter_mut().for_each(|client| client.waiting.extend(&told));

@@ -91,7 +91,7 @@ impl Link {
             Ok(length)
         });
         let mut refused = refused.into_iter();
-        batch.sift(|_| !refused.next().unwrap_or(false), drop);
+        batch.retain_or_else(|_| !refused.next().unwrap_or(false), drop);
         match more {
             Ok(true) => {}
             Ok(false) => self.watch.was_empty(),

@@ -130,7 +130,7 @@ impl Element for McastSocket {
         self.flush();
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some((receives, _)) = &mut self.links else { return false };
         let own = &self.own;
         let (mut batch, _) = receives.receive(self.burst, self.length, &|from| Some(from) != own.as_ref());

@@ -123,11 +123,11 @@ impl Element for RawSocket {
         self.flush(batch);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(link) = &mut self.link else { return false };
         let (mut batch, _) = link.receive(self.burst, self.length, &|_| true);
         let (now, port) = (cx.host.wall_clock(), self.port);
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 packet.set_timestamp(now);
                 mark_ip(packet) && is_to(packet, port)

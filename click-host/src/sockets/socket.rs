@@ -290,7 +290,7 @@ impl Element for Socket {
         self.flush(cx);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if self.ended && self.outbox.is_empty() {
             self.close(cx);
         }

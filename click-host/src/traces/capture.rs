@@ -241,7 +241,7 @@ impl Classic {
     /// Packets of records that are at hand as a whole, at most so many, and what each had on the wire by `note`.
     fn at_hand(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
         let mut batch = Batch::empty_packets(if self.rest.len() < RECORD { 0 } else { most });
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let Header { time, length, wire } = self.header();
                 let record = self.rest.start.checked_add(RECORD + length);

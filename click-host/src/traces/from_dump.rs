@@ -159,7 +159,7 @@ impl Element for FromDump {
         Ok(())
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.pushes {
             cx.notify();
             return false;

@@ -277,7 +277,7 @@ macro_rules! plays {
                 self.player.initialize(cx)
             }
 
-            fn work(&mut self, cx: &mut click::element::Context<'_>) -> bool {
+            fn run_task(&mut self, cx: &mut click::element::Context<'_>) -> bool {
                 self.player.work(cx)
             }
 

@@ -158,7 +158,7 @@ impl Element for ToDump {
         i32::from(self.encap_from.is_some())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         self.save(cx, batch);
     }
 
@@ -166,7 +166,7 @@ impl Element for ToDump {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.pulls {
             return false;
         }

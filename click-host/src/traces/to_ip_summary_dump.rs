@@ -215,7 +215,7 @@ impl Element for ToIPSummaryDump {
         Ok(())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         self.save(cx, batch);
     }
 
@@ -223,7 +223,7 @@ impl Element for ToIPSummaryDump {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.pulls {
             return false;
         }

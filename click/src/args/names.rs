@@ -3,7 +3,7 @@
 use super::addresses::{last, mask, parse_ethernet, parse_ipv4, parse_prefix};
 use super::numbers::parse_number;
 use super::services;
-use crate::element::DeviceFacts;
+use crate::element::DeviceInfo;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -87,7 +87,7 @@ impl Names {
     }
 
     /// Defines a device's addresses under its name.
-    pub fn device(&mut self, name: &str, facts: &DeviceFacts) {
+    pub fn device(&mut self, name: &str, facts: &DeviceInfo) {
         let named = self.here(name);
         named.ethernet = Some(facts.mac);
         named.gateway = facts.gateway.or(named.gateway);
@@ -206,7 +206,7 @@ mod tests {
         let mut names = Names::default();
         names.device(
             "eth0",
-            &DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None },
+            &DeviceInfo { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None },
         );
         assert_eq!(names.ipv4("eth0:ip"), Some([10, 0, 0, 1]));
         assert_eq!(names.prefix("eth0:ipnet"), Some(([10, 0, 0, 0], 24)));

@@ -69,7 +69,7 @@ impl Context<'_> {
         if !batch.is_empty()
             && let Some(&target) = self.engine.slots[self.id].outputs.get(port)
         {
-            self.engine.stage(target, batch);
+            self.engine.enqueue(target, batch);
         }
     }
 
@@ -83,7 +83,7 @@ impl Context<'_> {
     /// it calls is done.
     pub fn push_again(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty() {
-            self.engine.stage_again(crate::lang::Port { element: self.id, port }, batch);
+            self.engine.enqueue_again(crate::lang::Port { element: self.id, port }, batch);
         }
     }
 
@@ -96,7 +96,7 @@ impl Context<'_> {
         }
     }
 
-    /// Has [`Element::work`] called in this or the next round.
+    /// Has [`Element::run_task`] called in this or the next round.
     pub fn schedule(&mut self) {
         self.engine.schedule(self.id);
     }
@@ -178,9 +178,9 @@ impl Context<'_> {
 
     /// Another element. `None`: there is none of this number, or it is at work, as this one is. Who looks at it while it is
     /// initialized can do so later as well.
-    pub fn peer(&mut self, id: usize) -> Option<&mut dyn Element> {
+    pub fn element(&mut self, id: usize) -> Option<&mut dyn Element> {
         #[cfg(feature = "host")]
-        if self.engine.threads.count > 1 && self.engine.threads.seat.is_none() {
+        if self.engine.threads.count > 1 && self.engine.threads.mailbox.is_none() {
             self.engine.threads.references.insert((self.id, id));
         }
         self.peek(id)
@@ -218,7 +218,11 @@ impl Context<'_> {
     }
 
     /// The first elements that are wanted on every way downstream or upstream from this one.
-    pub fn nearest(&self, downstream: bool, wanted: impl Fn(&dyn Element) -> bool) -> alloc::vec::Vec<usize> {
+    pub fn find_nearest(
+        &self,
+        downstream: bool,
+        wanted: impl Fn(&dyn Element) -> bool,
+    ) -> alloc::vec::Vec<usize> {
         let mut seen = alloc::collections::BTreeSet::new();
         seen.insert(self.id);
         let (mut waiting, mut found) = (alloc::vec![self.id], alloc::vec::Vec::new());
@@ -257,7 +261,7 @@ impl Context<'_> {
         None
     }
 
-    /// Has another element's [`Element::work`] called in this or the next round.
+    /// Has another element's [`Element::run_task`] called in this or the next round.
     pub fn schedule_other(&mut self, id: usize) {
         self.engine.schedule(id);
     }
@@ -289,14 +293,14 @@ impl Context<'_> {
         self.engine.read_and_hear(self.host, handler)
     }
 
-    /// The same, and what scripts that were called complain about.
+    /// The same, and the errors of scripts that were called.
     pub(crate) fn call_to_read(
         &mut self,
         handler: &str,
     ) -> (Result<String, HandlerError>, alloc::vec::Vec<String>) {
-        let before = core::mem::take(&mut self.engine.complaints);
+        let before = core::mem::take(&mut self.engine.caller_reports);
         let value = self.engine.read(self.host, handler);
-        (value, core::mem::replace(&mut self.engine.complaints, before))
+        (value, core::mem::replace(&mut self.engine.caller_reports, before))
     }
 
     /// The same for writing.
@@ -305,9 +309,9 @@ impl Context<'_> {
         handler: &str,
         value: &str,
     ) -> (Result<(), HandlerError>, alloc::vec::Vec<String>) {
-        let before = core::mem::take(&mut self.engine.complaints);
+        let before = core::mem::take(&mut self.engine.caller_reports);
         let done = self.engine.write(self.host, handler, value);
-        (done, core::mem::replace(&mut self.engine.complaints, before))
+        (done, core::mem::replace(&mut self.engine.caller_reports, before))
     }
 
     /// Notes something that is probably not as meant, for those who initialize the router.
@@ -316,9 +320,9 @@ impl Context<'_> {
     }
 
     /// Says something to whoever called a handler of this element.
-    pub(crate) fn complain(&mut self, message: &str) {
-        if self.engine.complaints.len() < 100 {
-            self.engine.complaints.push(message.into());
+    pub(crate) fn report_to_caller(&mut self, message: &str) {
+        if self.engine.caller_reports.len() < 100 {
+            self.engine.caller_reports.push(message.into());
         }
     }
 

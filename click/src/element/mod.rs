@@ -8,7 +8,7 @@ use crate::packet::Batch;
 use alloc::string::String;
 use core::any::Any;
 
-pub use crate::host::{DeviceFacts, DeviceId, Host, Outside};
+pub use crate::host::{DeviceId, DeviceInfo, Host, Outside};
 pub use class::{Class, Described, Flow, Handler, argument, keyword, read, read_write, write};
 pub use context::Context;
 
@@ -17,7 +17,7 @@ pub type Nanos = u64;
 
 /// An element.
 ///
-/// Most do one thing to each packet and implement [`Element::act`] alone; it serves push and pull. Those that choose
+/// Most do one thing to each packet and implement [`Element::simple_action`] alone; it serves push and pull. Those that choose
 /// outputs implement [`Element::push`], those that choose inputs or hold packets [`Element::pull`].
 ///
 /// Nothing here calls another element directly. What [`Context::output`] is given is delivered when the element is
@@ -25,7 +25,7 @@ pub type Nanos = u64;
 pub trait Element: Any + Send {
     /// Packets on their way from input 0 to output 0. What is not to go there is taken out of the batch, and sent
     /// elsewhere with [`Context::output`], or dropped.
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let _ = (cx, batch);
     }
 
@@ -33,11 +33,11 @@ pub trait Element: Any + Send {
     #[inline]
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         let _ = port;
-        self.act(cx, &mut batch);
+        self.simple_action(cx, &mut batch);
         cx.output(0, batch);
     }
 
-    /// Whether [`Element::pull`] is implemented. Otherwise the router pulls from input 0 and calls [`Element::act`].
+    /// Whether [`Element::pull`] is implemented. Otherwise the router pulls from input 0 and calls [`Element::simple_action`].
     fn owns_pull(&self) -> bool {
         false
     }
@@ -68,7 +68,7 @@ pub trait Element: Any + Send {
     }
 
     /// Works for a moment when scheduled ([`Context::schedule`]); whether it wants to work again at once.
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
         false
     }
@@ -91,7 +91,7 @@ pub trait Element: Any + Send {
     }
 
     /// The router has stopped for good, and no other takes its place.
-    fn finish(&mut self, cx: &mut Context<'_>) {
+    fn cleanup(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }
 
@@ -105,7 +105,7 @@ pub trait Element: Any + Send {
         None
     }
 
-    /// It pulls packets in [`Element::work`], and wants to be scheduled when there may be some upstream.
+    /// It pulls packets in [`Element::run_task`], and wants to be scheduled when there may be some upstream.
     fn is_puller(&self) -> bool {
         false
     }
@@ -120,7 +120,7 @@ pub trait Element: Any + Send {
         false
     }
 
-    /// [`Element::work`] is called in every round: it asks a device for packets.
+    /// [`Element::run_task`] is called in every round: it asks a device for packets.
     fn is_poller(&self) -> bool {
         false
     }
@@ -131,7 +131,7 @@ pub trait Element: Any + Send {
     }
 
     /// It decides when the router stops; there is one such element at most.
-    fn drives(&self) -> bool {
+    fn is_driver(&self) -> bool {
         false
     }
 

@@ -150,7 +150,7 @@ impl Batch {
     /// Changes each.
     #[inline]
     pub fn each(&mut self, mut f: impl FnMut(&mut Packet)) {
-        self.sift(
+        self.retain_or_else(
             |packet| {
                 f(packet);
                 true
@@ -161,15 +161,19 @@ impl Batch {
 
     /// Keeps those that `stay` approves of; the others, in order.
     #[inline]
-    pub fn part(&mut self, stay: impl FnMut(&mut Packet) -> bool) -> Self {
+    pub fn partition(&mut self, stay: impl FnMut(&mut Packet) -> bool) -> Self {
         let mut others = Self::new();
-        self.sift(stay, |packet| others.push(packet));
+        self.retain_or_else(stay, |packet| others.push(packet));
         others
     }
 
     /// Keeps those that `stay` approves of, and hands the others to `leave`, in order.
     #[inline]
-    pub fn sift(&mut self, mut stay: impl FnMut(&mut Packet) -> bool, mut leave: impl FnMut(Packet)) {
+    pub fn retain_or_else(
+        &mut self,
+        mut stay: impl FnMut(&mut Packet) -> bool,
+        mut leave: impl FnMut(Packet),
+    ) {
         // Should a closure panic, the list is lost rather than used in a half-changed state.
         let mut list = ManuallyDrop::new(core::mem::take(self));
         let mut before: Option<Buffer> = None;
@@ -316,7 +320,7 @@ mod tests {
                     3 => {
                         let mut left = Vec::new();
                         // Some of those that stay move to a larger buffer.
-                        batch.sift(|p| { let b = p.data()[0]; if b % 3 == 0 { p.put(4000).unwrap(); } b >= n }, |p| left.push(p.data()[0]));
+                        batch.retain_or_else(|p| { let b = p.data()[0]; if b % 3 == 0 { p.put(4000).unwrap(); } b >= n }, |p| left.push(p.data()[0]));
                         prop_assert_eq!(left, model.iter().copied().filter(|&b| b < n).collect::<Vec<_>>());
                         model.retain(|&b| b >= n);
                     }

@@ -485,7 +485,7 @@ fn shifted(at: u32, by: i64) -> u32 {
 impl Drop for Packet {
     #[inline]
     fn drop(&mut self) {
-        pool::give(self.0);
+        pool::put(self.0);
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn take_list(n: usize) -> (Option<Buffer>, usize) {
 
 /// Takes back a buffer that belongs to nobody.
 #[inline(never)]
-pub(super) fn give(mut buffer: Buffer) {
+pub(super) fn put(mut buffer: Buffer) {
     // SAFETY: the caller owns the buffer.
     let meta = unsafe { buffer.as_mut() };
     let kept = meta.capacity as usize == CAPACITY
@@ -161,7 +161,7 @@ pub(super) fn give_list(head: Buffer, mut tail: Buffer, count: usize) {
     while let Some(buffer) = at {
         // SAFETY: as above; the link is read before the buffer goes.
         at = unsafe { buffer.as_ref() }.link;
-        give(buffer);
+        put(buffer);
     }
 }
 

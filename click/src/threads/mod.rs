@@ -5,16 +5,16 @@
 //! does whatever is asked of its handlers. Elements that pull from each other, or that found each other when they were
 //! initialized, stay in one part, so nothing is ever pulled from another thread. `place` says which part is whose.
 
-mod place;
-mod seat;
+mod mailbox;
+mod placement;
 
 use crate::engine::Engine;
 use crate::router::Router;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-pub(crate) use seat::Seat;
-pub use seat::Waker;
-pub(crate) use seat::thread_of;
+pub(crate) use mailbox::Mailbox;
+pub use mailbox::Waker;
+pub(crate) use mailbox::thread_of;
 
 /// What a router knows of threads.
 pub(crate) struct Threads {
@@ -25,12 +25,12 @@ pub(crate) struct Threads {
     /// Threads that elements were placed on by the configuration.
     pub(crate) preferences: BTreeMap<usize, usize>,
     /// Where this part stands among the others, once there are some.
-    pub(crate) seat: Option<Seat>,
+    pub(crate) mailbox: Option<Mailbox>,
 }
 
 impl Threads {
     pub(crate) fn new(count: usize) -> Self {
-        Self { count, references: BTreeSet::new(), preferences: BTreeMap::new(), seat: None }
+        Self { count, references: BTreeSet::new(), preferences: BTreeMap::new(), mailbox: None }
     }
 }
 
@@ -39,11 +39,11 @@ impl Router {
     /// threads when there is something for a part that said it was idle.
     pub fn part(self, wakers: Vec<Waker>) -> Vec<Router> {
         let mut whole = self.engine;
-        let owners = place::place(&whole, wakers.len());
-        let drives = |e: &dyn crate::element::Element| e.drives();
+        let owners = placement::place(&whole, wakers.len());
+        let drives = |e: &dyn crate::element::Element| e.is_driver();
         let driver = whole.slots.iter().position(|s| s.element.as_deref().is_some_and(drives));
-        let seats = Seat::all(owners.clone(), driver, wakers);
-        let mut parts: Vec<Engine> = seats.into_iter().map(|seat| whole.copy_for(seat)).collect();
+        let seats = Mailbox::all(owners.clone(), driver, wakers);
+        let mut parts: Vec<Engine> = seats.into_iter().map(|mailbox| whole.copy_for(mailbox)).collect();
         // A script that drives the router begins so.
         parts[driver.map_or(0, |id| owners[id])].stop_requested = whole.stop_requested;
         for (id, &owner) in owners.iter().enumerate() {
@@ -80,14 +80,14 @@ impl Router {
             whole.stop_requested |= part.stop_requested;
         }
         whole.look_at_elements();
-        packets.into_iter().for_each(|(to, batch)| whole.stage(to, batch));
+        packets.into_iter().for_each(|(to, batch)| whole.enqueue(to, batch));
         Some(Router { engine: whole })
     }
 
     /// Has every part stop at once: its [`Router::run`] says so.
     pub fn halt(&self) {
-        if let Some(seat) = &self.engine.threads.seat {
-            seat.halt();
+        if let Some(mailbox) = &self.engine.threads.mailbox {
+            mailbox.halt();
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use click::headers::{Arp, write_ethernet, write_ipv4};
-use click::{Batch, DeviceFacts, DeviceId, Host, Packet, Progress, Router, Source};
+use click::{Batch, DeviceId, DeviceInfo, Host, Packet, Progress, Router, Source};
 use std::collections::VecDeque;
 
 /// The router's own addresses on its devices: 10.77.N.1/24.
@@ -52,8 +52,8 @@ impl Host for Memory {
         let number: usize = name.strip_prefix("eth").unwrap_or(name).parse().ok()?;
         (number < self.devices.len()).then_some(DeviceId(number))
     }
-    fn facts(&self, device: DeviceId) -> DeviceFacts {
-        DeviceFacts { mac: own_mac(device.0), ipv4: Some((own_ip(device.0), 24)), gateway: None }
+    fn device_info(&self, device: DeviceId) -> DeviceInfo {
+        DeviceInfo { mac: own_mac(device.0), ipv4: Some((own_ip(device.0), 24)), gateway: None }
     }
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch) {
         let incoming = &mut self.devices[device.0].incoming;

@@ -1,6 +1,6 @@
 //! A host for routers that are fuzzed: device 0 brings one packet, and what is sent can be looked at.
 
-use click::{Batch, DeviceFacts, DeviceId, Host, Packet, Progress, Router, Source};
+use click::{Batch, DeviceId, DeviceInfo, Host, Packet, Progress, Router, Source};
 
 /// The host.
 pub struct Desk {
@@ -45,8 +45,8 @@ impl Host for Desk {
             _ => None,
         }
     }
-    fn facts(&self, _: DeviceId) -> DeviceFacts {
-        DeviceFacts { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None }
+    fn device_info(&self, _: DeviceId) -> DeviceInfo {
+        DeviceInfo { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None }
     }
     fn receive(&mut self, device: DeviceId, _: usize, batch: &mut Batch) {
         if device.0 == 0

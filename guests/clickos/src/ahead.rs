@@ -2,7 +2,7 @@
 //! away. What is left is memory that was touched: code, heap, and buffers for the first packets.
 
 use alloc::string::String;
-use click::{Batch, DeviceFacts, DeviceId, Host, Nanos, Packet, Progress, Router, Source};
+use click::{Batch, DeviceId, DeviceInfo, Host, Nanos, Packet, Progress, Router, Source};
 
 /// Of the net that is for documentation (RFC 5737).
 const ADDRESS: [u8; 4] = [192, 0, 2, 1];
@@ -40,8 +40,8 @@ impl Host for Nobody {
         matches!(name, "eth0" | "0").then_some(DeviceId(0))
     }
 
-    fn facts(&self, _: DeviceId) -> DeviceFacts {
-        DeviceFacts { mac: MAC, ipv4: Some((ADDRESS, 24)), gateway: None }
+    fn device_info(&self, _: DeviceId) -> DeviceInfo {
+        DeviceInfo { mac: MAC, ipv4: Some((ADDRESS, 24)), gateway: None }
     }
 
     fn receive(&mut self, _: DeviceId, _: usize, batch: &mut Batch) {

@@ -2,7 +2,7 @@
 
 use crate::buffer::PacketBuffer;
 use alloc::vec::Vec;
-use click::{Batch, DeviceFacts, DeviceId, Host, Nanos};
+use click::{Batch, DeviceId, DeviceInfo, Host, Nanos};
 use minios::abi::boot::{COUNTER_DROPPED, COUNTER_RECEIVED, COUNTER_TRANSMITTED, MARK_FIRST_PACKET};
 use minios::idle::Source;
 use minios::net::{Device, HEADER};
@@ -113,11 +113,11 @@ impl Host for ClickHost {
         (index < self.ports.len()).then_some(DeviceId(index))
     }
 
-    fn facts(&self, device: DeviceId) -> DeviceFacts {
+    fn device_info(&self, device: DeviceId) -> DeviceInfo {
         let info = self.ports[device.0].device.info;
         let ipv4 = (info.ipv4 != [0; 4]).then_some((info.ipv4, info.ipv4_prefix));
         let gateway = (info.ipv4_gateway != [0; 4]).then_some(info.ipv4_gateway);
-        DeviceFacts { mac: info.mac, ipv4, gateway }
+        DeviceInfo { mac: info.mac, ipv4, gateway }
     }
 
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch) {

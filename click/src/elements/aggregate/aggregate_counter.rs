@@ -137,7 +137,7 @@ impl AggregateCounter {
     }
 
     #[cold]
-    fn reached(&mut self, cx: &mut Context<'_>, which: usize) {
+    fn limit_reached(&mut self, cx: &mut Context<'_>, which: usize) {
         match self.after[which].take().map(|a| a.what) {
             Some(What::Freeze) => self.frozen = true,
             Some(What::Stop) => cx.stop(),
@@ -149,7 +149,7 @@ impl AggregateCounter {
     fn check(&mut self, cx: &mut Context<'_>) {
         for (which, now) in [self.counts.len() as u64, self.total].into_iter().enumerate() {
             if self.after[which].as_ref().is_some_and(|a| now >= a.at) {
-                self.reached(cx, which);
+                self.limit_reached(cx, which);
             }
         }
     }

@@ -56,8 +56,8 @@ impl Element for AggregateFirst {
         self.notifier.as_deref().map_or(Ok(()), |name| notifier::listen(cx, name))
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| self.is_first(AGGREGATE.get(packet)));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| self.is_first(AGGREGATE.get(packet)));
         cx.output(1, others);
     }
 }

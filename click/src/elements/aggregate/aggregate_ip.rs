@@ -56,8 +56,8 @@ impl AggregateIP {
 }
 
 impl Element for AggregateIP {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let Some(value) = self.value(packet) else { return false };
             let before = if self.behind { AGGREGATE.get(packet) << self.field.length } else { 0 };
             AGGREGATE.set(packet, before.wrapping_add(value));

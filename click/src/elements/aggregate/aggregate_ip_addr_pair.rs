@@ -112,17 +112,17 @@ impl AggregateIPAddrPair {
 }
 
 impl Element for AggregateIPAddrPair {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut ended = Vec::new();
-        let others = batch.part(|packet| self.number(packet, &mut ended));
-        ended.into_iter().for_each(|aggregate| self.listeners.ended(cx, aggregate));
+        let others = batch.partition(|packet| self.number(packet, &mut ended));
+        ended.into_iter().for_each(|aggregate| self.listeners.flow_ended(cx, aggregate));
         cx.output(1, others);
     }
 
     fn write(&mut self, cx: &mut Context<'_>, _: &str, _: &str) -> Result<(), String> {
         let mut ended = Vec::new();
         self.forget(Nanos::MAX, &mut ended);
-        ended.into_iter().for_each(|aggregate| self.listeners.ended(cx, aggregate));
+        ended.into_iter().for_each(|aggregate| self.listeners.flow_ended(cx, aggregate));
         Ok(())
     }
 }

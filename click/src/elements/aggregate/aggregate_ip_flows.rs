@@ -74,7 +74,7 @@ struct Timeouts {
 
 impl Timeouts {
     fn of(self, protocol: u8, flow: &Flow) -> Nanos {
-        match (protocol, flow.over) {
+        match (protocol, flow.closed) {
             (PROTOCOL_UDP, _) => self.udp,
             (_, 3) => self.done,
             _ => self.tcp,
@@ -118,31 +118,31 @@ struct Flow {
     first: Nanos,
     last: Nanos,
     /// Directions that are closed: two bits.
-    over: u8,
+    closed: u8,
     packets: [u32; 2],
 }
 
 impl Flow {
     /// Whether a packet belongs to it, and does not begin another between the same ends.
-    fn goes_on(&self, timeout: Nanos, packet: &Packet, facts: &Facts) -> bool {
+    fn goes_on(&self, timeout: Nanos, packet: &Packet, facts: &PacketInfo) -> bool {
         let seconds = |time: Nanos| time / SECOND * SECOND;
         let silent = seconds(packet.timestamp()).saturating_sub(seconds(self.last)) > timeout;
-        let again = self.over == 3 && flags(packet, facts).is_some_and(|flags| flags & SYN != 0);
+        let again = self.closed == 3 && flags(packet, facts).is_some_and(|flags| flags & SYN != 0);
         !silent && !again
     }
 
     /// Says of a packet that it belongs to it, and notes it if it passes at once.
-    fn annotate(&mut self, packet: &mut Packet, facts: &mut Facts, passes: bool) {
+    fn annotate(&mut self, packet: &mut Packet, facts: &mut PacketInfo, passes: bool) {
         facts.paint ^= u8::from(self.reverse);
         AGGREGATE.set(packet, self.aggregate);
         packet.user()[PAINT] = facts.paint;
         if passes {
-            self.note(packet, facts, facts.paint);
+            self.update(packet, facts, facts.paint);
         }
     }
 
     /// A packet of it goes on.
-    fn note(&mut self, packet: &Packet, facts: &Facts, paint: u8) {
+    fn update(&mut self, packet: &Packet, facts: &PacketInfo, paint: u8) {
         self.last = packet.timestamp();
         if paint >= 2 {
             return;
@@ -150,23 +150,23 @@ impl Flow {
         let packets = &mut self.packets[usize::from(paint)];
         *packets = packets.saturating_add(1);
         match flags(packet, facts) {
-            Some(flags) if flags & RST != 0 => self.over = 3,
-            Some(flags) if flags & FIN != 0 => self.over |= 1 << paint,
-            Some(flags) if flags & SYN != 0 => self.over = 0,
+            Some(flags) if flags & RST != 0 => self.closed = 3,
+            Some(flags) if flags & FIN != 0 => self.closed |= 1 << paint,
+            Some(flags) if flags & SYN != 0 => self.closed = 0,
             _ => {}
         }
     }
 }
 
 /// What becomes of a packet.
-enum Fate {
+enum PacketOutcome {
     Passes(Packet),
     Leaves(Packet),
     Waits(Pair),
 }
 
 /// What a packet says of its flow.
-struct Facts {
+struct PacketInfo {
     pair: Pair,
     ip: Ipv4Header,
     /// Where that header is.
@@ -203,7 +203,7 @@ impl AggregateIPFlows {
     }
 
     /// What a packet says of its flow; `None`: it is not of TCP or UDP.
-    fn facts(&self, packet: &Packet) -> Option<Facts> {
+    fn packet_info(&self, packet: &Packet) -> Option<PacketInfo> {
         let (mut at, mut ip) = super::super::ip::header(packet)?;
         let mut paint = 0;
         if self.errors && ip.protocol == PROTOCOL_ICMP && ip.fragment_offset == 0 {
@@ -222,7 +222,7 @@ impl AggregateIPFlows {
         }
         let turned = ip.source > ip.destination;
         let (low, high) = if turned { (ip.destination, ip.source) } else { (ip.source, ip.destination) };
-        Some(Facts { pair: (low, high, ip.protocol), ip, at, paint: paint | u8::from(turned) })
+        Some(PacketInfo { pair: (low, high, ip.protocol), ip, at, paint: paint | u8::from(turned) })
     }
 
     /// Finds or begins a packet's flow, annotates the packet, and notes it if it passes at once.
@@ -230,7 +230,7 @@ impl AggregateIPFlows {
         &mut self,
         cx: &mut Context<'_>,
         packet: &mut Packet,
-        facts: &mut Facts,
+        facts: &mut PacketInfo,
         passes: bool,
     ) -> Option<u32> {
         let ports = packet.data().get(facts.at + facts.ip.header..)?.first_chunk::<4>()?;
@@ -255,7 +255,7 @@ impl AggregateIPFlows {
     #[cold]
     fn begin(&mut self, cx: &mut Context<'_>, key: Key, reverse: bool, now: Nanos) -> Option<()> {
         match self.flows.remove(&key) {
-            Some(old) => self.ended(cx, key, &old),
+            Some(old) => self.flow_ended(cx, key, &old),
             None if self.flows.len() >= MOST => return None,
             None => {}
         }
@@ -266,12 +266,12 @@ impl AggregateIPFlows {
             let place = place.ok().and_then(|place| place.trim().parse().ok());
             self.places.extend(place.map(|place| (key, place)));
         }
-        let flow = Flow { aggregate, reverse, first: now, last: now, over: 0, packets: [0; 2] };
+        let flow = Flow { aggregate, reverse, first: now, last: now, closed: 0, packets: [0; 2] };
         self.flows.insert(key, flow);
         Some(())
     }
 
-    fn take(&mut self, cx: &mut Context<'_>, mut packet: Packet, keeps: bool) -> Fate {
+    fn take(&mut self, cx: &mut Context<'_>, mut packet: Packet, keeps: bool) -> PacketOutcome {
         if packet.timestamp() == 0 {
             if !core::mem::replace(&mut self.warned, true) {
                 let name = cx.name().to_string();
@@ -279,13 +279,13 @@ impl AggregateIPFlows {
             }
             packet.set_timestamp(cx.host.wall_clock());
         }
-        let Some(mut facts) = self.facts(&packet) else { return Fate::Leaves(packet) };
+        let Some(mut facts) = self.packet_info(&packet) else { return PacketOutcome::Leaves(packet) };
         let first = facts.ip.fragment_offset == 0;
         let is_fragment = !first || facts.ip.more_fragments;
         let waits = (keeps && is_fragment && !self.fragments.is_full()) || self.fragments.wait(&facts.pair);
         let ports = if first { self.find(cx, &mut packet, &mut facts, !waits) } else { None };
         if first && ports.is_none() {
-            return Fate::Leaves(packet);
+            return PacketOutcome::Leaves(packet);
         }
         if waits {
             self.now = packet.timestamp();
@@ -293,17 +293,17 @@ impl AggregateIPFlows {
             let id = u16::from_be_bytes(*id.unwrap_or(&[0; 2]));
             let flow = ports.map(|ports| (ports, AGGREGATE.get(&mut packet), facts.paint));
             self.fragments.push(facts.pair, Waiting { packet, id, is_fragment, flow });
-            return Fate::Waits(facts.pair);
+            return PacketOutcome::Waits(facts.pair);
         }
         if ports.is_none() {
-            return Fate::Leaves(packet);
+            return PacketOutcome::Leaves(packet);
         }
         self.now = packet.timestamp();
-        Fate::Passes(packet)
+        PacketOutcome::Passes(packet)
     }
 
     /// Gives on those between two addresses that need not wait any more.
-    fn give(&mut self, pair: &Pair, now: Nanos, passed: &mut Batch, left: &mut Batch) {
+    fn release(&mut self, pair: &Pair, now: Nanos, passed: &mut Batch, left: &mut Batch) {
         let before = (now / SECOND * SECOND).saturating_sub(self.wait);
         while let Some(Waiting { mut packet, flow, .. }) = self.fragments.next(pair, before) {
             let Some((ports, aggregate, paint)) = flow else {
@@ -312,10 +312,10 @@ impl AggregateIPFlows {
             };
             AGGREGATE.set(&mut packet, aggregate);
             packet.user()[PAINT] = paint;
-            if let Some(facts) = self.facts(&packet)
+            if let Some(facts) = self.packet_info(&packet)
                 && let Some(flow) = self.flows.get_mut(&Key::new(&facts.pair, ports))
             {
-                flow.note(&packet, &facts, paint);
+                flow.update(&packet, &facts, paint);
             }
             passed.push(packet);
         }
@@ -324,7 +324,7 @@ impl AggregateIPFlows {
     /// Forgets flows that are over, as of a time.
     fn forget(&mut self, cx: &mut Context<'_>, now: Nanos, passed: &mut Batch, left: &mut Batch) {
         for pair in self.fragments.pairs() {
-            self.give(&pair, now, passed, left);
+            self.release(&pair, now, passed, left);
         }
         let over = |(key, flow): (&Key, &Flow)| {
             let pair = key.pair();
@@ -335,19 +335,19 @@ impl AggregateIPFlows {
         over.sort_unstable();
         for key in over {
             if let Some(flow) = self.flows.remove(&key) {
-                self.ended(cx, key, &flow);
+                self.flow_ended(cx, key, &flow);
             }
         }
     }
 
-    fn ended(&mut self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
+    fn flow_ended(&mut self, cx: &mut Context<'_>, key: Key, flow: &Flow) {
         self.describe(cx, key, flow);
         self.places.remove(&key);
-        self.listeners.ended(cx, flow.aggregate);
+        self.listeners.flow_ended(cx, flow.aggregate);
     }
 
     /// Adds to the file with the flows, if there is one.
-    fn note(&self, cx: &mut Context<'_>, text: &str) -> Result<(), String> {
+    fn log_flow(&self, cx: &mut Context<'_>, text: &str) -> Result<(), String> {
         match (&self.file, cx.host.outside()) {
             (Some(file), Some(outside)) if file == "-" => outside.write_out(text),
             (Some(file), Some(outside)) => outside.write_file(file, true, text)?,
@@ -376,7 +376,7 @@ impl AggregateIPFlows {
              begin='{begin}' duration='{duration}'{place}>\n  <stream dir='0' packets='{forth}' />\
              <stream dir='1' packets='{back}' />\n</flow>\n"
         );
-        if let Err(message) = self.note(cx, &text) {
+        if let Err(message) = self.log_flow(cx, &text) {
             cx.print(&message);
         }
     }
@@ -386,9 +386,9 @@ impl AggregateIPFlows {
         let (mut passed, mut left) = (Batch::new(), Batch::new());
         while let Some(packet) = batch.pop() {
             match self.take(cx, packet, keeps) {
-                Fate::Passes(packet) => passed.push(packet),
-                Fate::Leaves(packet) => left.push(packet),
-                Fate::Waits(pair) => self.give(&pair, self.now, &mut passed, &mut left),
+                PacketOutcome::Passes(packet) => passed.push(packet),
+                PacketOutcome::Leaves(packet) => left.push(packet),
+                PacketOutcome::Waits(pair) => self.release(&pair, self.now, &mut passed, &mut left),
             }
             if self.now >= self.reaps_at && self.now > 0 {
                 if self.reaps_at > 0 {
@@ -403,7 +403,7 @@ impl AggregateIPFlows {
 }
 
 /// Flags of a packet of TCP that has them.
-fn flags(packet: &Packet, facts: &Facts) -> Option<u8> {
+fn flags(packet: &Packet, facts: &PacketInfo) -> Option<u8> {
     let tcp = facts.pair.2 == PROTOCOL_TCP && facts.ip.fragment_offset == 0 && facts.paint < 2;
     if tcp { packet.data().get(facts.at + facts.ip.header + 13).copied() } else { None }
 }
@@ -448,7 +448,7 @@ impl Element for AggregateIPFlows {
         cx.output(0, passed);
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         *batch = self.serve(cx, core::mem::take(batch));
     }
 
@@ -460,7 +460,7 @@ impl Element for AggregateIPFlows {
         Ok(())
     }
 
-    fn finish(&mut self, cx: &mut Context<'_>) {
+    fn cleanup(&mut self, cx: &mut Context<'_>) {
         let mut flows: Vec<_> = core::mem::take(&mut self.flows).into_iter().collect();
         flows.sort_unstable_by_key(|flow| flow.0);
         for (key, flow) in flows {
@@ -468,7 +468,7 @@ impl Element for AggregateIPFlows {
         }
         // Standard output goes on behind it.
         if self.file.as_deref() != Some("-")
-            && let Err(message) = self.note(cx, "</trace>\n")
+            && let Err(message) = self.log_flow(cx, "</trace>\n")
         {
             cx.print(&message);
         }

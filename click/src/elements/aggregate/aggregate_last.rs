@@ -92,7 +92,7 @@ impl Element for AggregateLast {
         cx.output(1, others);
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         self.pass(cx);
         false
     }

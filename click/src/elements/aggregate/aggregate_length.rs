@@ -21,8 +21,8 @@ impl AggregateLength {
 }
 
 impl Element for AggregateLength {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let front = if self.from_ip { packet.network() } else { Some(0) };
             let Some(front) = front else { return false };
             let length = (packet.len() - front) as u32;

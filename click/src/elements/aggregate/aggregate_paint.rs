@@ -25,7 +25,7 @@ impl AggregatePaint {
 }
 
 impl Element for AggregatePaint {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let paint = u32::from(packet.paint(PAINT)) & ((1 << self.bits) - 1);
             let before = if self.behind { AGGREGATE.get(packet) << self.bits } else { 0 };

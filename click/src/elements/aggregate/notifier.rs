@@ -14,9 +14,9 @@ pub struct Listeners(Vec<usize>);
 
 impl Listeners {
     /// Tells that an aggregate has ended.
-    pub fn ended(&self, cx: &mut Context<'_>, aggregate: u32) {
+    pub fn flow_ended(&self, cx: &mut Context<'_>, aggregate: u32) {
         for &id in &self.0 {
-            let Some(element) = cx.peer(id) else { continue };
+            let Some(element) = cx.element(id) else { continue };
             let element = element as &mut dyn Any;
             if let Some(first) = element.downcast_mut::<AggregateFirst>() {
                 first.forget(aggregate);
@@ -41,7 +41,7 @@ pub fn argument(args: &mut Args<'_>) -> Option<String> {
 pub fn listen(cx: &mut Context<'_>, name: &str) -> Result<(), String> {
     let own = cx.id();
     let id = cx.find(name).ok_or_else(|| format!("NOTIFIER: no element named '{name}'"))?;
-    let listeners = cx.peer(id).and_then(|element| listeners(element));
+    let listeners = cx.element(id).and_then(|element| listeners(element));
     let Some(Listeners(listeners)) = listeners else {
         return Err(format!("{name} is not an AggregateNotifier"));
     };

@@ -75,7 +75,7 @@ fn frame(from: End, to: End, payload: &[u8]) -> Option<Packet> {
 /// server (`Some`), and the answer if there is one.
 fn answer(cx: &mut Context<'_>, mut batch: Batch, mut serve: impl FnMut(&[u8]) -> Option<Option<Packet>>) {
     let mut answers = Batch::new();
-    let others = batch.part(|packet| match serve(packet.data()) {
+    let others = batch.partition(|packet| match serve(packet.data()) {
         Some(answer) => {
             answer.into_iter().for_each(|answer| answers.push(answer));
             true

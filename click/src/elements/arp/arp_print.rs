@@ -59,7 +59,7 @@ impl Element for ARPPrint {
         Ok(())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| self.out.print(cx, &self.line(packet.timestamp(), packet.data())));
         }

@@ -110,7 +110,7 @@ impl ARPQuerier {
 
     /// The addresses: its own, or those of its `ARPTable`.
     fn cache<'a>(&'a mut self, cx: &'a mut Context<'_>) -> &'a mut Cache {
-        let table = self.table.1.and_then(|id| cx.peer(id));
+        let table = self.table.1.and_then(|id| cx.element(id));
         let table = table.and_then(|e| (e as &mut dyn Any).downcast_mut::<ARPTable>());
         table.map_or(&mut self.cache, |table| &mut table.cache)
     }
@@ -173,7 +173,7 @@ impl ARPQuerier {
                     }
                     self.encapsulate(packet, to, &mut out);
                 }
-                Answer::Ask => {
+                Answer::Query => {
                     cx.output(0, core::mem::take(&mut out));
                     self.ask(cx, address, EVERYBODY, timestamp);
                     self.wake(cx);
@@ -202,7 +202,7 @@ impl Element for ARPQuerier {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         if let Some(name) = &self.table.0 {
             let id = cx.find(name);
-            let is_table = |id: &usize| cx.peer(*id).is_some_and(|e| (e as &mut dyn Any).is::<ARPTable>());
+            let is_table = |id: &usize| cx.element(*id).is_some_and(|e| (e as &mut dyn Any).is::<ARPTable>());
             self.table.1 =
                 Some(id.filter(is_table).ok_or_else(|| format!("TABLE: '{name}' is not an ARPTable"))?);
         }
@@ -225,7 +225,7 @@ impl Element for ARPQuerier {
 
     fn timer(&mut self, cx: &mut Context<'_>) {
         let now = cx.now();
-        self.cache(cx).tend(now);
+        self.cache(cx).expire(now);
         self.wake(cx);
     }
 

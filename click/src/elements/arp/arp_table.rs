@@ -39,7 +39,7 @@ impl ARPTable {
 impl Element for ARPTable {
     fn timer(&mut self, cx: &mut Context<'_>) {
         let now = cx.now();
-        self.cache.tend(now);
+        self.cache.expire(now);
         if let Some(time) = self.cache.next(now) {
             cx.wake_at(time);
         }

@@ -12,7 +12,7 @@ use core::fmt::Display;
 /// Time between queries for the same address: for the first ones, and for those that follow when nobody answers.
 const RETRY: [Nanos; 2] = [100_000_000, 2_000_000_000];
 /// How many the first ones are.
-const QUICK: u32 = 10;
+const QUICK_QUERIES: u32 = 10;
 
 /// When an address was last heard of, and a number for those at the same time: the order of ages.
 type Age = (Nanos, i64);
@@ -24,18 +24,18 @@ struct Entry {
     known: bool,
     age: Age,
     /// The last query, and how many there were, since the last answer.
-    asked: Option<Nanos>,
+    last_query: Option<Nanos>,
     queries: u32,
     waiting: Batch,
 }
 
 impl Entry {
     /// Whether a query is due; if so, it is taken for sent.
-    fn ask(&mut self, now: Nanos) -> bool {
-        let pause = RETRY[usize::from(self.queries >= QUICK)];
-        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= pause);
+    fn take_due_query(&mut self, now: Nanos) -> bool {
+        let pause = RETRY[usize::from(self.queries >= QUICK_QUERIES)];
+        let due = self.last_query.is_none_or(|asked| now.saturating_sub(asked) >= pause);
         if due {
-            self.asked = Some(now);
+            self.last_query = Some(now);
             self.queries = self.queries.saturating_add(1);
         }
         due
@@ -49,7 +49,7 @@ struct Limits {
     packets: usize,
     entry_packets: usize,
     /// One in how many of the packets are dropped when there are too many.
-    slim: usize,
+    drop_factor: usize,
     /// Addresses.
     entries: usize,
 }
@@ -61,7 +61,7 @@ impl Limits {
 }
 
 /// Whether a limit is reached.
-fn full(limit: usize, there: usize) -> bool {
+fn limit_reached(limit: usize, there: usize) -> bool {
     limit > 0 && there >= limit
 }
 
@@ -81,7 +81,7 @@ pub(crate) enum Answer {
     /// Send it there; and first ask, if the second says so, whether that is still right.
     Send(Packet, [u8; 6], bool),
     /// It waits, and a query is due.
-    Ask,
+    Query,
     /// It waits, or was dropped.
     Wait,
 }
@@ -93,7 +93,7 @@ impl<A: Ord + Copy + Display> Cache<A> {
             timeout,
             packets: args.key("CAPACITY").unwrap_or(2048),
             entry_packets: args.key("ENTRY_PACKET_CAPACITY").unwrap_or(0),
-            slim: args.key("CAPACITY_SLIM_FACTOR").filter(|&f| f > 0).unwrap_or(2),
+            drop_factor: args.key("CAPACITY_SLIM_FACTOR").filter(|&f| f > 0).unwrap_or(2),
             entries: args.key("ENTRY_CAPACITY").unwrap_or(4096),
         };
         Self { limits, entries: BTreeMap::new(), ages: Default::default(), count: 0, waiting: 0, drops: 0 }
@@ -128,7 +128,7 @@ impl<A: Ord + Copy + Display> Cache<A> {
             let since = entry.age.0;
             let expired = self.limits.expired(since, now);
             if entry.known && !expired {
-                let stale = poll > 0 && now.saturating_sub(since) >= poll && entry.ask(now);
+                let stale = poll > 0 && now.saturating_sub(since) >= poll && entry.take_due_query(now);
                 return Answer::Send(packet, entry.mac, stale);
             }
             if expired {
@@ -144,13 +144,13 @@ impl<A: Ord + Copy + Display> Cache<A> {
             self.insert(address, [255; 6], now);
         }
         let Some(entry) = self.entries.get(&address) else { return Answer::Wait };
-        if full(self.limits.entry_packets, entry.waiting.len()) {
+        if limit_reached(self.limits.entry_packets, entry.waiting.len()) {
             self.drops += 1;
             return Answer::Wait;
         }
-        if full(self.limits.packets, self.waiting) {
-            self.tend(now);
-            if full(self.limits.packets, self.waiting) {
+        if limit_reached(self.limits.packets, self.waiting) {
+            self.expire(now);
+            if limit_reached(self.limits.packets, self.waiting) {
                 self.drop_packets();
             }
         }
@@ -161,19 +161,19 @@ impl<A: Ord + Copy + Display> Cache<A> {
         }
         entry.waiting.push(packet);
         self.waiting += 1;
-        if entry.ask(now) { Answer::Ask } else { Answer::Wait }
+        if entry.take_due_query(now) { Answer::Query } else { Answer::Wait }
     }
 
     /// Adds an address.
     fn insert(&mut self, address: A, mac: [u8; 6], now: Nanos) {
-        if full(self.limits.entries, self.entries.len()) {
-            self.slim(now, self.limits.entries);
+        if limit_reached(self.limits.entries, self.entries.len()) {
+            self.drop_waiting(now, self.limits.entries);
         }
         self.count += 1;
         let age = (now, self.count);
         self.ages[0].insert(age, address);
         let known = mac != [255; 6];
-        let entry = Entry { mac, known, age, asked: None, queries: 0, waiting: Batch::new() };
+        let entry = Entry { mac, known, age, last_query: None, queries: 0, waiting: Batch::new() };
         self.entries.insert(address, entry);
     }
 
@@ -183,7 +183,7 @@ impl<A: Ord + Copy + Display> Cache<A> {
     }
 
     /// Forgets the oldest addresses: those that are too old, and others until there are fewer than `most`.
-    fn slim(&mut self, now: Nanos, most: usize) {
+    fn drop_waiting(&mut self, now: Nanos, most: usize) {
         while let Some(((since, _), address)) = self.oldest()
             && (self.limits.expired(since, now) || self.entries.len() >= most)
         {
@@ -193,7 +193,7 @@ impl<A: Ord + Copy + Display> Cache<A> {
 
     /// Drops packets until a part of the room is free, those first that wait for the oldest address.
     fn drop_packets(&mut self) {
-        let most = (self.limits.packets - self.limits.packets / self.limits.slim).max(1);
+        let most = (self.limits.packets - self.limits.packets / self.limits.drop_factor).max(1);
         while self.waiting >= most
             && let Some((&age, &address)) = self.ages[1].first_key_value()
             && let Some(entry) = self.entries.get_mut(&address)
@@ -240,11 +240,11 @@ impl<A: Ord + Copy + Display> Cache<A> {
     }
 
     /// Forgets what is too old.
-    pub(crate) fn tend(&mut self, now: Nanos) {
-        self.slim(now, usize::MAX);
+    pub(crate) fn expire(&mut self, now: Nanos) {
+        self.drop_waiting(now, usize::MAX);
     }
 
-    /// When to [`Cache::tend`] to it, if anything in it can grow too old.
+    /// When to call [`Cache::expire`], if anything in it can grow too old.
     pub(crate) fn next(&self, now: Nanos) -> Option<Nanos> {
         let any = self.limits.timeout > 0 && !self.entries.is_empty();
         any.then(|| now.saturating_add(self.limits.timeout).saturating_add(1_000_000_000))
@@ -278,7 +278,7 @@ mod tests {
                 match what {
                     0 => drop(cache.learn(address, [2; 6], now, passed % 2 == 0)),
                     1 => drop(cache.forget(&address)),
-                    2 => cache.tend(now),
+                    2 => cache.expire(now),
                     _ => drop(cache.route(address, Packet::new(0).unwrap(), now, 1_000_000_000)),
                 }
                 let waiting: usize = cache.entries.values().map(|e| e.waiting.len()).sum();

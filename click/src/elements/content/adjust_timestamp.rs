@@ -48,7 +48,7 @@ impl AdjustTimestamp {
 }
 
 impl Element for AdjustTimestamp {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let time = if self.first { first(packet) } else { packet.timestamp() } as i64;
             if time == 0 && !self.all {

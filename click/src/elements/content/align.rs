@@ -54,7 +54,7 @@ impl Align {
 }
 
 impl Element for Align {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.fit(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.fit(packet), drop);
     }
 }

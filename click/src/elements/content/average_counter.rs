@@ -43,7 +43,7 @@ impl AverageCounter {
 }
 
 impl Element for AverageCounter {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let (now, seen) = (cx.now(), &mut self.seen);
         let first = *seen.first.get_or_insert(now);
         seen.count += batch.len() as u64;

@@ -27,9 +27,9 @@ impl CheckAnno {
 }
 
 impl Element for CheckAnno {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let is_right = |value: u8| (value ^ self.value) & self.mask == 0;
-        let others = batch.part(|packet| is_right(packet.user()[self.at]));
+        let others = batch.partition(|packet| is_right(packet.user()[self.at]));
         cx.output(1, others);
     }
 }

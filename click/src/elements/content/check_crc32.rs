@@ -35,9 +35,9 @@ fn check(packet: &mut Packet) -> bool {
 }
 
 impl Element for CheckCRC32 {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut bad = Batch::new();
-        batch.sift(check, |packet| bad.push(packet));
+        batch.retain_or_else(check, |packet| bad.push(packet));
         self.drops += bad.len() as u64;
         cx.output(1, bad);
     }

@@ -28,9 +28,9 @@ impl CheckLength {
 }
 
 impl Element for CheckLength {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut long = Batch::new();
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let extra = if self.extra { EXTRA_LENGTH.get(packet) as usize } else { 0 };
                 packet.len() + extra <= self.length

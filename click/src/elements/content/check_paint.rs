@@ -28,8 +28,8 @@ impl CheckPaint {
 }
 
 impl Element for CheckPaint {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| packet.paint(self.at) == self.color);
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| packet.paint(self.at) == self.color);
         cx.output(1, others);
     }
 

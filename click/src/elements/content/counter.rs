@@ -139,16 +139,16 @@ impl Element for Counter {
         if left < batch.len() {
             // What is counted first goes all its way, and the handler is written, before the others come.
             let mut first = batch.take_front(left);
-            self.act(cx, &mut first);
+            self.simple_action(cx, &mut first);
             cx.output(0, first);
             return cx.push_again(0, batch);
         }
-        self.act(cx, &mut batch);
+        self.simple_action(cx, &mut batch);
         cx.output(0, batch);
     }
 
     #[inline]
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         self.count += batch.len() as u64;
         self.bytes += batch.bytes();
         self.packet_rate.update(self.count, cx.now());

@@ -23,7 +23,7 @@ impl MarkMACHeader {
 }
 
 impl Element for MarkMACHeader {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             packet.set_mac_at(self.offset);
             if self.length > 0 {

@@ -23,8 +23,8 @@ impl Pad {
 }
 
 impl Element for Pad {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let extra = EXTRA_LENGTH.get(packet) as usize;
                 let length = self.least.unwrap_or(packet.len() + extra).min(self.most);

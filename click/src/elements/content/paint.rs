@@ -26,7 +26,7 @@ impl Paint {
 }
 
 impl Element for Paint {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.user()[self.at] = self.color);
     }
 

@@ -26,7 +26,7 @@ impl PaintTee {
 }
 
 impl Element for PaintTee {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let painted = batch.iter().filter(|packet| packet.paint(self.at) == self.color);
         let copies = painted.filter_map(Packet::duplicate).collect();
         cx.output(1, copies);

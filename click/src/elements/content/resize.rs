@@ -28,9 +28,9 @@ impl Resize {
 }
 
 impl Element for Resize {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let (head, tail) = (self.head.unsigned_abs() as usize, self.tail.unsigned_abs() as usize);
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 if self.head >= 0 {
                     if packet.push(head).is_none() {

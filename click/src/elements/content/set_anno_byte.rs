@@ -31,7 +31,7 @@ impl SetAnnoByte {
 }
 
 impl Element for SetAnnoByte {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.user()[self.at] = self.value);
     }
 

@@ -20,8 +20,8 @@ impl SetCRC32 {
 }
 
 impl Element for SetCRC32 {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let sum = crc32(packet.data());
                 packet.put_slice(&sum).is_some()

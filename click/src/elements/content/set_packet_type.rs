@@ -32,7 +32,7 @@ impl SetPacketType {
 }
 
 impl Element for SetPacketType {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.set_kind(self.kind));
     }
 }

@@ -30,7 +30,7 @@ impl SetTimestamp {
 }
 
 impl Element for SetTimestamp {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let time = self.time.unwrap_or_else(|| cx.host.wall_clock());
         batch.each(|packet| {
             if self.first {

@@ -44,7 +44,7 @@ impl SetTimestampDelta {
 }
 
 impl Element for SetTimestampDelta {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let now = cx.host.wall_clock();
         batch.each(|packet| {
             let time = packet.timestamp();

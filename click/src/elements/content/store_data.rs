@@ -29,8 +29,8 @@ impl StoreData {
 }
 
 impl Element for StoreData {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let end = self.offset.saturating_add(self.data.len());
                 if self.grow && packet.len() < end && packet.put(end - packet.len()).is_none() {

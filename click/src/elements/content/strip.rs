@@ -22,7 +22,7 @@ impl Strip {
 
 impl Element for Strip {
     #[inline]
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if !packet.pull(self.length) {
                 packet.truncate(0);

@@ -143,8 +143,8 @@ impl Element for TimeFilter {
         runs.finish(cx);
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let place = self.place(packet);
             if place == Place::After {
                 self.ended(cx, packet.timestamp());

@@ -28,7 +28,7 @@ impl Truncate {
 }
 
 impl Element for Truncate {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let cut = packet.len().saturating_sub(self.length);
             packet.truncate(self.length);

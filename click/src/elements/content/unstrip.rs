@@ -24,7 +24,7 @@ impl Unstrip {
 
 impl Element for Unstrip {
     #[inline]
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| packet.push(self.length).is_some(), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| packet.push(self.length).is_some(), drop);
     }
 }

@@ -22,8 +22,8 @@ impl NotifierDebug {
 impl Element for NotifierDebug {
     fn read(&mut self, cx: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {
         let mut out = String::new();
-        for id in cx.nearest(false, |e| e.stored().is_some()) {
-            let some = cx.peer(id).and_then(|e| e.stored()).is_some_and(|n| n > 0);
+        for id in cx.find_nearest(false, |e| e.stored().is_some()) {
+            let some = cx.element(id).and_then(|e| e.stored()).is_some_and(|n| n > 0);
             out += &format!("{} {}\n", cx.name_of(id), if some { "active" } else { "inactive" });
         }
         Ok(out)

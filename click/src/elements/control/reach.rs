@@ -71,7 +71,7 @@ impl Failure {
     }
 }
 
-/// Value of a handler or a function, and what scripts that were called complain about. A script's own functions need no
+/// Value of a handler or a function, and the errors of scripts that were called. A script's own functions need no
 /// name in front.
 pub(super) fn read_near(
     cx: &mut Context<'_>,
@@ -90,8 +90,8 @@ pub(super) fn read_near(
         return (value.map_err(|message| Failure { message, called: true }), Vec::new());
     }
     let full = near(cx, handler);
-    let (value, complaints) = cx.call_to_read(&full);
-    (value.map_err(|e| Failure::new(&e, name, "read")), complaints)
+    let (value, reports) = cx.call_to_read(&full);
+    (value.map_err(|e| Failure::new(&e, name, "read")), reports)
 }
 
 /// A handler's full name.
@@ -107,6 +107,6 @@ pub(super) fn write_near(
     value: &str,
 ) -> (Result<(), Failure>, Vec<String>) {
     let full = near(cx, handler.trim());
-    let (done, complaints) = cx.call_to_write(&full, value);
-    (done.map_err(|e| Failure::new(&e, handler, "write")), complaints)
+    let (done, reports) = cx.call_to_write(&full, value);
+    (done.map_err(|e| Failure::new(&e, handler, "write")), reports)
 }

@@ -57,7 +57,7 @@ impl Element for FromDevice {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         let device = cx.device(&self.name)?;
         self.device = Some(device);
-        self.mac = cx.host.facts(device).mac;
+        self.mac = cx.host.device_info(device).mac;
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl Element for FromDevice {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(device) = self.device else { return false };
         let mut batch = Batch::new();
         cx.host.receive(device, self.burst, &mut batch);

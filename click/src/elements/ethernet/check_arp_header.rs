@@ -52,8 +52,8 @@ impl CheckARPHeader {
 }
 
 impl Element for CheckARPHeader {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let short = packet.len() < self.offset + 8;
             let fault = if short { Some(0) } else { self.fault(packet) };
             if let Some(reason) = fault {

@@ -25,9 +25,9 @@ impl DropBroadcasts {
 }
 
 impl Element for DropBroadcasts {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let alone = |packet: &mut Packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast);
-        let others = batch.part(alone);
+        let others = batch.partition(alone);
         if self.drops == 0 && !others.is_empty() {
             cx.print("DropBroadcasts: dropped a packet");
         }

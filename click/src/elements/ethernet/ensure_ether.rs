@@ -47,7 +47,7 @@ impl EnsureEther {
 }
 
 impl Element for EnsureEther {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.ensure(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.ensure(packet), drop);
     }
 }

@@ -61,7 +61,7 @@ impl StoreEtherAddress {
 }
 
 impl Element for StoreEtherAddress {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let store = |packet: &mut Packet| {
             let address = match self.annotation {
                 Some(at) => core::array::from_fn(|i| packet.user()[at + i]),
@@ -70,7 +70,7 @@ impl Element for StoreEtherAddress {
             let place = packet.data_mut().get_mut(self.offset..).and_then(|d| d.first_chunk_mut());
             place.map(|place| *place = address).is_some()
         };
-        let others = batch.part(store);
+        let others = batch.partition(store);
         cx.output(1, others);
     }
 
@@ -110,7 +110,7 @@ impl SetEtherAddress {
 }
 
 impl Element for SetEtherAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.user()[self.annotation..][..6].copy_from_slice(&self.address.0));
     }
 }
@@ -139,12 +139,12 @@ impl GetEtherAddress {
 }
 
 impl Element for GetEtherAddress {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let get = |packet: &mut Packet| {
             let address = packet.data().get(self.offset..).and_then(|d| d.first_chunk::<6>()).copied();
             address.map(|a| packet.user()[self.annotation..][..6].copy_from_slice(&a)).is_some()
         };
-        let others = batch.part(get);
+        let others = batch.partition(get);
         cx.output(1, others);
     }
 }

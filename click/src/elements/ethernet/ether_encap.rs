@@ -36,8 +36,8 @@ impl EtherEncap {
 
 impl Element for EtherEncap {
     #[inline]
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let Some(()) = packet.push(ETHERNET) else { return false };
                 packet.data_mut()[..ETHERNET].copy_from_slice(&self.header);

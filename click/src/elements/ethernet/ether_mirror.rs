@@ -19,7 +19,7 @@ impl EtherMirror {
 }
 
 impl Element for EtherMirror {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some(addresses) = packet.data_mut().get_mut(..12) {
                 let (destination, source) = addresses.split_at_mut(6);

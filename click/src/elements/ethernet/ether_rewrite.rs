@@ -28,7 +28,7 @@ impl EtherRewrite {
 }
 
 impl Element for EtherRewrite {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some(header) = packet.data_mut().first_chunk_mut::<ETHERNET>() {
                 header[..6].copy_from_slice(&self.destination.0);

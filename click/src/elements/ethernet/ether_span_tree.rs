@@ -83,14 +83,14 @@ impl EtherSpanTree {
         }
     }
 
-    fn own(&self) -> u64 {
+    fn bridge_id(&self) -> u64 {
         let [a, b, c, d, e, f] = self.address;
         PRIORITY << 48 | u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 
     /// What this bridge would say on a port.
     fn offer(&self, port: usize) -> Priority {
-        Priority { bridge: self.own(), port: 0x8000 | (port as u16 + 1), ..self.best }
+        Priority { bridge: self.bridge_id(), port: 0x8000 | (port as u16 + 1), ..self.best }
     }
 
     fn is_designated(&self, port: usize) -> bool {
@@ -131,7 +131,7 @@ impl EtherSpanTree {
 
     /// Finds the root and each port's part in the tree (802.1D-1998, sections 8.6.8 and 8.6.11).
     fn find_tree(&mut self, cx: &mut Context<'_>) {
-        let own = self.own();
+        let own = self.bridge_id();
         (self.best, self.root_port) = (Priority { root: own, cost: 0, bridge: own, port: 0 }, None);
         for (number, port) in self.ports.iter().enumerate() {
             let through = Priority { cost: port.heard.cost.saturating_add(COST), ..port.heard };
@@ -173,7 +173,7 @@ impl EtherSpanTree {
         }
     }
 
-    fn hear(&mut self, cx: &mut Context<'_>, port: usize, message: Message) {
+    fn receive_bpdu(&mut self, cx: &mut Context<'_>, port: usize, message: Message) {
         let now = cx.now();
         match message {
             Message::Change => {
@@ -252,7 +252,7 @@ impl Element for EtherSpanTree {
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         while let Some(packet) = batch.pop() {
             if let Some(message) = Message::read(packet.data()) {
-                self.hear(cx, port, message);
+                self.receive_bpdu(cx, port, message);
             }
         }
     }

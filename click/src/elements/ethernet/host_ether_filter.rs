@@ -43,8 +43,8 @@ impl HostEtherFilter {
 }
 
 impl Element for HostEtherFilter {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| self.passes(packet));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| self.passes(packet));
         cx.output(1, others);
     }
 }

@@ -33,7 +33,7 @@ impl SetVLANAnno {
 }
 
 impl Element for SetVLANAnno {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| set_annotation(packet, self.tci.to_be_bytes()));
     }
 

@@ -40,8 +40,8 @@ impl StripEtherVLANHeader {
 }
 
 impl Element for StripEtherVLANHeader {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| self.strip(packet));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| self.strip(packet));
         cx.output(1, others);
     }
 }

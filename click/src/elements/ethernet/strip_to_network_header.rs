@@ -19,7 +19,7 @@ impl StripToNetworkHeader {
 }
 
 impl Element for StripToNetworkHeader {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some(network) = packet.network() {
                 packet.pull(network);

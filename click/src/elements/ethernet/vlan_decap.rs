@@ -37,7 +37,7 @@ impl VLANDecap {
 }
 
 impl Element for VLANDecap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| self.decapsulate(packet));
     }
 }

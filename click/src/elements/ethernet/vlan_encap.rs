@@ -48,8 +48,8 @@ impl VLANEncap {
 }
 
 impl Element for VLANEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.encapsulate(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.encapsulate(packet), drop);
     }
 
     fn read(&mut self, _: &mut Context<'_>, _: &str, _: &str) -> Result<String, String> {

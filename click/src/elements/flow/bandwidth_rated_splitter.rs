@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::TokenBucket;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -19,12 +19,12 @@ crate::element! {
     BandwidthRatedSplitter "1/1-2" "h/h"
     keywords ["RATE", "BURST_DURATION", "BURST_BYTES"]
     handlers [read_write("rate")]
-    { bucket: Bucket }
+    { bucket: TokenBucket }
 }
 
 impl BandwidthRatedSplitter {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { bucket: Bucket::of_bytes(args) }
+        Self { bucket: TokenBucket::of_bytes(args) }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::TokenBucket;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -18,12 +18,12 @@ crate::element! {
     BandwidthRatedUnqueue "1/1" "l/h"
     keywords ["RATE", "BURST", "ACTIVE", "BURST_DURATION", "BURST_BYTES"]
     handlers [read_write("rate"), read_write("active"), read("count"), write("reset")]
-    { bucket: Bucket, burst: usize, active: bool, count: u64 }
+    { bucket: TokenBucket, burst: usize, active: bool, count: u64 }
 }
 
 impl BandwidthRatedUnqueue {
     fn new(args: &mut Args<'_>) -> Self {
-        let bucket = Bucket::of_bytes(args);
+        let bucket = TokenBucket::of_bytes(args);
         let burst = args.key("BURST").unwrap_or(BURST).clamp(1, 1 << 16);
         Self { bucket, burst, active: args.key("ACTIVE").unwrap_or(true), count: 0 }
     }
@@ -40,7 +40,7 @@ impl Element for BandwidthRatedUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active {
             return false;
         }

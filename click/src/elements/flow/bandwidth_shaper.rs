@@ -1,4 +1,4 @@
-use super::{Bucket, SAVED};
+use super::{SAVED, TokenBucket};
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read_write, write};
 use crate::handlers::parse;
@@ -18,12 +18,12 @@ crate::element! {
     BandwidthShaper "1/1-2" "l/l"
     keywords ["RATE"]
     handlers [read_write("rate"), write("reset")]
-    { bucket: Bucket }
+    { bucket: TokenBucket }
 }
 
 impl BandwidthShaper {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { bucket: Bucket::new(args.required::<Bandwidth>("RATE").0, SAVED) }
+        Self { bucket: TokenBucket::new(args.required::<Bandwidth>("RATE").0, SAVED) }
     }
 }
 

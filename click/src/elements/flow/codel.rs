@@ -62,7 +62,7 @@ impl CoDel {
     }
 
     /// Whether the packet is to be dropped.
-    fn judge(&mut self, packet: &Packet, now: Nanos, wall: Nanos) -> bool {
+    fn should_drop(&mut self, packet: &Packet, now: Nanos, wall: Nanos) -> bool {
         let late = self.is_late(packet, now, wall);
         match self.dropping {
             Some(_) if !late => {
@@ -87,10 +87,10 @@ impl CoDel {
 }
 
 impl Element for CoDel {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let (now, wall) = (cx.now(), cx.host.wall_clock());
         let mut dropped = Batch::new();
-        batch.sift(|packet| !self.judge(packet, now, wall), |packet| dropped.push(packet));
+        batch.retain_or_else(|packet| !self.should_drop(packet, now, wall), |packet| dropped.push(packet));
         self.drops += dropped.len() as u64;
         cx.output(1, dropped);
     }

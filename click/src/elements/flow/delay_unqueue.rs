@@ -37,7 +37,7 @@ impl Element for DelayUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let batch = super::pull_late(cx, &mut self.held, self.delay, BURST);
         let more = !batch.is_empty();
         cx.output(0, batch);

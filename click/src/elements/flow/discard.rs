@@ -44,7 +44,7 @@ impl Element for Discard {
         self.count += batch.len() as u64;
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active || !self.pulls {
             return false;
         }

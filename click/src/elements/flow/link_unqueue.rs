@@ -57,7 +57,7 @@ impl Element for LinkUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let now = cx.now();
         while self.link.front().is_some_and(|p| p.0 <= now) {
             if let Some((arrival, mut packet)) = self.link.pop_front() {

@@ -75,7 +75,7 @@ pub use prio_sched::PrioSched;
 pub use pull_switch::PullSwitch;
 pub use pull_tee::PullTee;
 pub use queue::Queue;
-pub(crate) use queue::{behind, room};
+pub(crate) use queue::{queue_downstream, room_downstream};
 pub use random_sample::RandomSample;
 pub use random_switch::RandomSwitch;
 pub use rated_splitter::RatedSplitter;
@@ -109,44 +109,44 @@ use alloc::string::String;
 const SECOND: u128 = 1_000_000_000;
 
 /// Tokens that arrive at a rate and can be saved up: packets or bytes that may go now.
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// Tokens a second.
     pub(super) rate: u64,
     /// Tokens times nanoseconds in a second; below zero after more was taken than was there.
     level: i128,
-    saved: Saved,
+    burst: BurstLimit,
     /// Highest level that `rate` and `saved` come to.
     most: i128,
-    filled: Nanos,
+    last_fill: Nanos,
 }
 
 /// How much can be saved up.
 #[derive(Clone, Copy)]
-pub(crate) enum Saved {
+pub(crate) enum BurstLimit {
     /// What arrives in that time.
     Time(Nanos),
     Tokens(u64),
 }
 
-impl Saved {
+impl BurstLimit {
     /// Highest level of a bucket, one token at least.
     fn most(self, rate: u64) -> i128 {
         let tokens = match self {
-            Saved::Time(time) => u128::from(rate) * u128::from(time) / SECOND,
-            Saved::Tokens(tokens) => tokens.into(),
+            BurstLimit::Time(time) => u128::from(rate) * u128::from(time) / SECOND,
+            BurstLimit::Tokens(tokens) => tokens.into(),
         };
         (tokens.max(1) * SECOND) as i128
     }
 }
 
 /// What is saved up unless something else is asked for: a fiftieth of a second's.
-pub(super) const SAVED: Saved = Saved::Time(20_000_000);
+pub(super) const SAVED: BurstLimit = BurstLimit::Time(20_000_000);
 
-impl Bucket {
+impl TokenBucket {
     /// A full one.
-    pub(crate) fn new(rate: u64, saved: Saved) -> Self {
+    pub(crate) fn new(rate: u64, saved: BurstLimit) -> Self {
         let most = saved.most(rate);
-        Self { rate, level: most, saved, most, filled: 0 }
+        Self { rate, level: most, burst: saved, most, last_fill: 0 }
     }
 
     /// One as its element's arguments describe it: `RATE`, by a reader of its own, `BURST_DURATION`, and tokens under
@@ -154,8 +154,8 @@ impl Bucket {
     fn from_args(args: &mut Args<'_>, rate: u64, tokens: &str) -> Self {
         let saved = match (args.key::<Time>("BURST_DURATION"), args.key::<u64>(tokens)) {
             (None, None) => SAVED,
-            (Some(time), None) => Saved::Time(time.0),
-            (None, Some(tokens)) => Saved::Tokens(tokens),
+            (Some(time), None) => BurstLimit::Time(time.0),
+            (None, Some(tokens)) => BurstLimit::Tokens(tokens),
             (Some(_), Some(_)) => {
                 args.error(format!("cannot specify both BURST_DURATION and {tokens}"));
                 SAVED
@@ -183,19 +183,19 @@ impl Bucket {
 
     /// From now on: nothing is owed for the time before.
     pub(super) fn start(&mut self, now: Nanos) {
-        self.filled = now;
+        self.last_fill = now;
     }
 
     /// Another rate.
     pub(super) fn set(&mut self, rate: u64) {
-        (self.rate, self.most) = (rate, self.saved.most(rate));
+        (self.rate, self.most) = (rate, self.burst.most(rate));
         self.level = self.level.min(self.most);
     }
 
     /// Whole tokens that are there now.
     pub(crate) fn fill(&mut self, now: Nanos) -> u64 {
-        let passed = now.saturating_sub(self.filled);
-        self.filled = now;
+        let passed = now.saturating_sub(self.last_fill);
+        self.last_fill = now;
         self.level = (self.level + i128::from(passed) * i128::from(self.rate)).min(self.most);
         u64::try_from(self.level / SECOND as i128).unwrap_or(0)
     }
@@ -207,14 +207,14 @@ impl Bucket {
 
     /// When it can be looked at for the next token, the moment after it is whole; `None`: never.
     pub(super) fn next(&self) -> Option<Nanos> {
-        Some(self.whole()?.saturating_add(1))
+        Some(self.next_token_at()?.saturating_add(1))
     }
 
     /// When the next token is whole; `None`: never.
-    pub(crate) fn whole(&self) -> Option<Nanos> {
+    pub(crate) fn next_token_at(&self) -> Option<Nanos> {
         let missing = (SECOND as i128 - self.level).max(0);
         let wait = (missing as u128).div_ceil(u128::from(self.rate).max(1));
-        (self.rate > 0).then(|| self.filled.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))
+        (self.rate > 0).then(|| self.last_fill.saturating_add(wait.try_into().unwrap_or(Nanos::MAX)))
     }
 }
 
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_rate_on_average() {
-        let mut bucket = Bucket::new(333, Saved::Tokens(10));
+        let mut bucket = TokenBucket::new(333, BurstLimit::Tokens(10));
         let (mut now, mut given) = (0, 0);
         while now < 30_000_000_000 {
             let n = bucket.fill(now);

@@ -43,8 +43,8 @@ impl Element for PullSwitch {
     fn write(&mut self, cx: &mut Context<'_>, _: &str, value: &str) -> Result<(), String> {
         self.input = super::new_input(cx, value)?;
         // Those downstream sleep on unless there is something for them.
-        let queues = cx.nearest(false, |e| e.stored().is_some());
-        let mut held = queues.iter().filter_map(|&q| cx.peer(q)?.stored());
+        let queues = cx.find_nearest(false, |e| e.stored().is_some());
+        let mut held = queues.iter().filter_map(|&q| cx.element(q)?.stored());
         if self.input >= 0 && (queues.is_empty() || held.any(|n| n > 0)) {
             cx.notify();
         }

@@ -20,7 +20,7 @@ impl PullTee {
 }
 
 impl Element for PullTee {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         for port in 1..cx.outputs() {
             let copy = batch.duplicate();
             cx.output(port, copy);

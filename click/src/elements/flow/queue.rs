@@ -44,7 +44,7 @@ impl Queue {
     }
 
     /// Wakes those who wait, once there is room.
-    fn tell(&mut self, cx: &mut Context<'_>) {
+    fn notify_waiting(&mut self, cx: &mut Context<'_>) {
         if self.full && self.room() > 0 {
             self.full = false;
             self.waiting.iter().for_each(|&id| cx.schedule_other(id));
@@ -55,22 +55,22 @@ impl Queue {
 /// The queue that an element pushes into, past elements with one way only, if it has those upstream wait.
 ///
 /// On several threads nobody waits: such a queue is where one thread hands packets to another.
-pub(crate) fn behind(cx: &mut Context<'_>) -> Option<usize> {
+pub(crate) fn queue_downstream(cx: &mut Context<'_>) -> Option<usize> {
     if cx.threads() > 1 {
         return None;
     }
     let id = cx.only_way(|e| (e as &dyn Any).is::<Queue>())?;
     let me = cx.id();
-    let queue = (cx.peer(id)? as &mut dyn Any).downcast_mut::<Queue>()?;
+    let queue = (cx.element(id)? as &mut dyn Any).downcast_mut::<Queue>()?;
     queue.waiting.push(me);
     Some(id)
 }
 
 /// How many packets that queue takes now; who is told 0 is woken later.
 #[inline]
-pub(crate) fn room(cx: &mut Context<'_>, queue: Option<usize>) -> usize {
+pub(crate) fn room_downstream(cx: &mut Context<'_>, queue: Option<usize>) -> usize {
     let Some(id) = queue else { return usize::MAX };
-    let Some(queue) = cx.peer(id).and_then(|e| (e as &mut dyn Any).downcast_mut::<Queue>()) else {
+    let Some(queue) = cx.element(id).and_then(|e| (e as &mut dyn Any).downcast_mut::<Queue>()) else {
         return usize::MAX;
     };
     queue.full |= queue.room() == 0;
@@ -88,7 +88,7 @@ impl Element for Queue {
 
     fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
         let batch = self.queue.pull(cx, port, most);
-        self.tell(cx);
+        self.notify_waiting(cx);
         batch
     }
 
@@ -112,7 +112,7 @@ impl Element for Queue {
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         self.queue.write(cx, handler, value)?;
-        self.tell(cx);
+        self.notify_waiting(cx);
         Ok(())
     }
 }

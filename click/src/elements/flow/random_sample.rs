@@ -34,11 +34,11 @@ impl RandomSample {
 }
 
 impl Element for RandomSample {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if !self.active {
             return;
         }
-        let others = batch.part(|_| cx.random() >> 32 < self.pass);
+        let others = batch.partition(|_| cx.random() >> 32 < self.pass);
         self.drops += others.len() as u64;
         cx.output(1, others);
     }

@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::TokenBucket;
 use crate::args::Args;
 use crate::element::{Context, Element, read_write};
 use crate::handlers::parse;
@@ -16,12 +16,12 @@ crate::element! {
     RatedSplitter "1/1-2" "h/h"
     keywords ["RATE", "BURST_DURATION", "BURST_SIZE"]
     handlers [read_write("rate")]
-    { bucket: Bucket }
+    { bucket: TokenBucket }
 }
 
 impl RatedSplitter {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { bucket: Bucket::of_packets(args) }
+        Self { bucket: TokenBucket::of_packets(args) }
     }
 }
 

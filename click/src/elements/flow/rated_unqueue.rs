@@ -1,4 +1,4 @@
-use super::Bucket;
+use super::TokenBucket;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -18,12 +18,12 @@ crate::element! {
     RatedUnqueue "1/1" "l/h"
     keywords ["RATE", "BURST", "ACTIVE", "BURST_DURATION", "BURST_SIZE"]
     handlers [read_write("rate"), read_write("active"), read("count"), write("reset")]
-    { bucket: Bucket, burst: usize, active: bool, count: u64 }
+    { bucket: TokenBucket, burst: usize, active: bool, count: u64 }
 }
 
 impl RatedUnqueue {
     fn new(args: &mut Args<'_>) -> Self {
-        let bucket = Bucket::of_packets(args);
+        let bucket = TokenBucket::of_packets(args);
         let burst = args.key("BURST").unwrap_or(BURST).clamp(1, 1 << 16);
         Self { bucket, burst, active: args.key("ACTIVE").unwrap_or(true), count: 0 }
     }
@@ -40,7 +40,7 @@ impl Element for RatedUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active {
             return false;
         }

@@ -70,8 +70,8 @@ impl RED {
     }
 
     /// Brings the average up to date.
-    fn look(&mut self, cx: &mut Context<'_>) {
-        let lengths = self.queues.iter().filter_map(|&q| cx.peer(q)?.stored());
+    fn update_average(&mut self, cx: &mut Context<'_>) {
+        let lengths = self.queues.iter().filter_map(|&q| cx.element(q)?.stored());
         let length = (lengths.sum::<usize>() as u64) << SCALE;
         let change = (i128::from(length) - i128::from(self.average)) / (1i128 << self.stability);
         self.average =
@@ -103,22 +103,22 @@ impl RED {
 impl Element for RED {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         for name in &self.names {
-            let found = cx.find(name).filter(|&q| cx.peer(q).is_some_and(|e| e.stored().is_some()));
+            let found = cx.find(name).filter(|&q| cx.element(q).is_some_and(|e| e.stored().is_some()));
             self.queues.push(found.ok_or_else(|| format!("QUEUES: '{name}' is not a queue"))?);
         }
         if self.queues.is_empty() {
             let downstream = cx.pushes(0);
-            self.queues = cx.nearest(downstream, |e| e.stored().is_some());
+            self.queues = cx.find_nearest(downstream, |e| e.stored().is_some());
         }
         if self.queues.is_empty() { Err("no nearby queues".to_string()) } else { Ok(()) }
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut dropped = Batch::new();
         // The queue grows only when the batch has arrived: its packets are seen one after the other all the same.
-        batch.sift(
+        batch.retain_or_else(
             |_| {
-                self.look(cx);
+                self.update_average(cx);
                 let chance = self.chance();
                 chance == 0 || cx.random() >> 32 >= chance
             },

@@ -96,7 +96,7 @@ impl ReplayUnqueue {
     }
 
     /// A round has ended; whether another begins.
-    fn again(&mut self, cx: &mut Context<'_>) -> bool {
+    fn restart(&mut self, cx: &mut Context<'_>) -> bool {
         (self.next, self.base) = (0, None);
         self.done += 1;
         let late = self.most_time > 0
@@ -122,7 +122,7 @@ impl Element for ReplayUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active {
             return false;
         }
@@ -154,7 +154,7 @@ impl Element for ReplayUnqueue {
             }
             self.next += 1;
             if self.next == self.kept.len() {
-                return self.again(cx);
+                return self.restart(cx);
             }
         }
         true

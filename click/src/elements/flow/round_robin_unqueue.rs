@@ -37,7 +37,7 @@ impl Element for RoundRobinUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active {
             return false;
         }

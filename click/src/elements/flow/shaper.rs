@@ -1,4 +1,4 @@
-use super::{Bucket, SAVED};
+use super::{SAVED, TokenBucket};
 use crate::args::Args;
 use crate::element::{Context, Element, read_write, write};
 use crate::handlers::parse;
@@ -19,12 +19,12 @@ crate::element! {
     Shaper "1/1-2" "l/l"
     keywords ["RATE"]
     handlers [read_write("rate"), write("reset")]
-    { bucket: Bucket }
+    { bucket: TokenBucket }
 }
 
 impl Shaper {
     fn new(args: &mut Args<'_>) -> Self {
-        Self { bucket: Bucket::new(args.required("RATE"), SAVED) }
+        Self { bucket: TokenBucket::new(args.required("RATE"), SAVED) }
     }
 }
 

@@ -39,7 +39,7 @@ impl Element for TimedUnqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if cx.now() < self.next {
             cx.wake_at(self.next);
             return false;

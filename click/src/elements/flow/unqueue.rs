@@ -1,4 +1,4 @@
-use super::{behind, room};
+use super::{queue_downstream, room_downstream};
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
 use crate::handlers::parse;
@@ -46,7 +46,7 @@ impl Element for Unqueue {
         if self.burst == 0 {
             cx.warn("BURST size 0, no packets will be pulled");
         }
-        self.queue = behind(cx);
+        self.queue = queue_downstream(cx);
         cx.schedule();
         Ok(())
     }
@@ -55,13 +55,13 @@ impl Element for Unqueue {
         true
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let left = u64::try_from(self.limit).map_or(u64::MAX, |l| l.saturating_sub(self.count));
         let burst = u64::try_from(self.burst).unwrap_or(u64::MAX).min(left);
         if !self.active || burst == 0 {
             return false;
         }
-        let room = room(cx, self.queue);
+        let room = room_downstream(cx, self.queue);
         if room == 0 {
             return false;
         }

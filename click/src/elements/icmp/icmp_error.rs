@@ -202,9 +202,9 @@ fn source_route(ip: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 impl Element for ICMPError {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let now = cx.host.wall_clock();
-        batch.sift(|packet| self.make(packet), drop);
+        batch.retain_or_else(|packet| self.make(packet), drop);
         batch.each(|packet| packet.set_timestamp(now));
     }
 }

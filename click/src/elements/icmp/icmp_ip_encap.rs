@@ -39,8 +39,8 @@ impl ICMPIPEncap {
 }
 
 impl Element for ICMPIPEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.encapsulation.put(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.encapsulation.put(packet), drop);
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

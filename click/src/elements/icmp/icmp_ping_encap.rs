@@ -27,8 +27,8 @@ impl ICMPPingEncap {
 }
 
 impl Element for ICMPPingEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.encapsulation.put(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.encapsulation.put(packet), drop);
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

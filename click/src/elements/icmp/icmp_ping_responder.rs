@@ -48,8 +48,8 @@ fn answer(packet: &mut Packet) -> bool {
 }
 
 impl Element for ICMPPingResponder {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(answer);
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(answer);
         let now = cx.host.wall_clock();
         batch.each(|packet| packet.set_timestamp(now));
         cx.output(1, others);

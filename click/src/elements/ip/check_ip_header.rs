@@ -122,7 +122,7 @@ fn broadcast(network: [u8; 4], length: u8) -> [u8; 4] {
 
 impl Element for CheckIPHeader {
     #[inline]
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let Self { check, faults } = self;
         faults.sift(cx, batch, |packet| check.check(packet));
     }

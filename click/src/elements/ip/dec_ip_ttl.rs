@@ -56,12 +56,12 @@ pub(super) fn lower(packet: &mut Packet) -> bool {
 
 impl Element for DecIPTTL {
     #[inline]
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if !self.active {
             return;
         }
         let mut expired = Batch::new();
-        batch.sift(|packet| self.lower(packet), |packet| expired.push(packet));
+        batch.retain_or_else(|packet| self.lower(packet), |packet| expired.push(packet));
         self.drops += expired.len() as u64;
         cx.output(1, expired);
     }

@@ -46,7 +46,7 @@ impl<const N: usize> Faults<N> {
         mut check: impl FnMut(&mut Packet) -> Result<(), usize>,
     ) {
         let mut bad = Batch::new();
-        batch.sift(
+        batch.retain_or_else(
             |packet| match check(packet) {
                 Ok(()) => true,
                 Err(reason) => {

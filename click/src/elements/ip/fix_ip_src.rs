@@ -34,7 +34,7 @@ pub(super) fn fix(packet: &mut Packet, address: [u8; 4]) {
 }
 
 impl Element for FixIPSrc {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| fix(packet, self.address.0));
     }
 }

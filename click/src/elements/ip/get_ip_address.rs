@@ -41,7 +41,7 @@ impl GetIPAddress {
 }
 
 impl Element for GetIPAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let at = match self.place {
                 Place::Data(at) => Some(at),

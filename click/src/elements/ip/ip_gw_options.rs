@@ -170,9 +170,9 @@ impl IPGWOptions {
 }
 
 impl Element for IPGWOptions {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let (now, mut bad) = (milliseconds(cx), Batch::new());
-        batch.sift(|packet| self.options.process(packet, now), |packet| bad.push(packet));
+        batch.retain_or_else(|packet| self.options.process(packet, now), |packet| bad.push(packet));
         self.drops += bad.len() as u64;
         cx.output(1, bad);
     }

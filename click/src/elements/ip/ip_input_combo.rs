@@ -29,14 +29,14 @@ impl IPInputCombo {
 }
 
 impl Element for IPInputCombo {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             packet.user()[PAINT] = self.color;
             if !packet.pull(ETHERNET) {
                 packet.truncate(0);
             }
         });
-        self.check.act(cx, batch);
+        self.check.simple_action(cx, batch);
     }
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {

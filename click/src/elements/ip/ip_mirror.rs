@@ -23,7 +23,7 @@ impl IPMirror {
 }
 
 impl Element for IPMirror {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let Some((at, h)) = header(packet) else { return };
             let data = packet.data_mut();

@@ -28,14 +28,14 @@ impl IPOutputCombo {
 impl Element for IPOutputCombo {
     fn push(&mut self, cx: &mut Context<'_>, _: usize, mut batch: Batch) {
         let now = milliseconds(cx);
-        batch.sift(|packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast), drop);
+        batch.retain_or_else(|packet| !matches!(packet.kind(), Kind::Broadcast | Kind::Multicast), drop);
         let painted = batch.iter().filter(|packet| packet.paint(PAINT) == self.color);
         let copies = painted.filter_map(Packet::duplicate).collect();
         let [mut wrong, mut old, mut long] = [const { Batch::new() }; 3];
-        batch.sift(|packet| self.options.process(packet, now), |packet| wrong.push(packet));
+        batch.retain_or_else(|packet| self.options.process(packet, now), |packet| wrong.push(packet));
         batch.each(|packet| fix(packet, self.own.0));
-        batch.sift(super::dec_ip_ttl::lower, |packet| old.push(packet));
-        batch.sift(|packet| packet.len() <= self.most, |packet| long.push(packet));
+        batch.retain_or_else(super::dec_ip_ttl::lower, |packet| old.push(packet));
+        batch.retain_or_else(|packet| packet.len() <= self.most, |packet| long.push(packet));
         cx.output(0, batch);
         for (output, batch) in [copies, wrong, old, long].into_iter().enumerate() {
             cx.output(output + 1, batch);

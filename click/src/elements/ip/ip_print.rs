@@ -270,7 +270,7 @@ impl Element for IPPrint {
         Ok(())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| self.out.print(cx, &self.line(packet)));
         }

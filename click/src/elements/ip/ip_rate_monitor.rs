@@ -133,7 +133,7 @@ impl IPRateMonitor {
 
     /// Forgets what has become slow.
     #[cold]
-    fn tend(&mut self, now: Nanos) {
+    fn expire(&mut self, now: Nanos) {
         self.tended = now;
         let slow = |e: &Entry, most: f64| e.rates.iter().all(|r| r.now(now) < most);
         let threshold = self.threshold as f64;
@@ -164,7 +164,7 @@ impl IPRateMonitor {
         self.rates.retain(|k, _| k.0 <= level || k.1 & mask != prefix);
     }
 
-    fn look(&self, now: Nanos) -> String {
+    fn report(&self, now: Nanos) -> String {
         let mut out = format!("{}\n", now.saturating_sub(self.reset) / 10_000_000);
         for ((level, prefix), entry) in &self.rates {
             let bytes = prefix.to_be_bytes();
@@ -186,7 +186,7 @@ impl Element for IPRateMonitor {
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         let now = cx.now();
         if now.saturating_sub(self.tended) >= SECOND {
-            self.tend(now);
+            self.expire(now);
         }
         batch.each(|packet| {
             let counted = self.ratio >= 1 << 32 || cx.random() >> 32 < self.ratio;
@@ -208,7 +208,7 @@ impl Element for IPRateMonitor {
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {
         Ok(match handler {
-            "look" => self.look(cx.now()),
+            "look" => self.report(cx.now()),
             "thresh" => self.threshold.to_string(),
             _ => (self.rates.len() * ENTRY).to_string(),
         })

@@ -27,9 +27,9 @@ impl MarkIPCE {
 }
 
 impl Element for MarkIPCE {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let before = batch.len();
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let Some((at, _)) = header(packet) else { return false };
                 let ip = &mut packet.data_mut()[at..];

@@ -20,7 +20,7 @@ impl MarkIPHeader {
 }
 
 impl Element for MarkIPHeader {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let length = packet.data().get(self.offset..).and_then(Ipv4Header::read).map_or(0, |h| h.header);
             packet.set_headers(self.offset, self.offset + length);

@@ -44,7 +44,7 @@ impl ResetIPChecksum {
 }
 
 impl Element for ResetIPChecksum {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| self.reset(packet));
     }
 }

@@ -26,7 +26,7 @@ impl SetIPAddress {
 }
 
 impl Element for SetIPAddress {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.user()[self.place..self.place + 4].copy_from_slice(&self.address.0));
     }
 

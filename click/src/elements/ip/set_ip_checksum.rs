@@ -27,9 +27,9 @@ impl SetIPChecksum {
 }
 
 impl Element for SetIPChecksum {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let before = batch.len();
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let Some((at, h)) = header(packet) else { return false };
                 let bytes = &mut packet.data_mut()[at..at + h.header];

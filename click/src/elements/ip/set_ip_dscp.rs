@@ -32,7 +32,7 @@ impl SetIPDSCP {
 }
 
 impl Element for SetIPDSCP {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some((at, _)) = header(packet) {
                 let ip = &mut packet.data_mut()[at..];

@@ -41,7 +41,7 @@ impl SetIPECN {
 }
 
 impl Element for SetIPECN {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some((at, _)) = header(packet) {
                 let ip = &mut packet.data_mut()[at..];

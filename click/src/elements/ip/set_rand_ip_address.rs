@@ -25,7 +25,7 @@ impl SetRandIPAddress {
 }
 
 impl Element for SetRandIPAddress {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let network = u32::from_be_bytes(self.prefix.0);
         batch.each(|packet| {
             let random = cx.random();

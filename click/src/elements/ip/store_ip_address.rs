@@ -55,7 +55,7 @@ fn header(packet: &Packet) -> Option<(usize, Ipv4Header)> {
 }
 
 impl Element for StoreIPAddress {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let store = |packet: &mut Packet| {
             let address = self.address.map_or(packet.destination(), |a| a.0);
             match self.place {
@@ -72,7 +72,7 @@ impl Element for StoreIPAddress {
                 }
             }
         };
-        let others = batch.part(store);
+        let others = batch.partition(store);
         cx.output(1, others);
     }
 }

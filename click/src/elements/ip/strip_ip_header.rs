@@ -20,7 +20,7 @@ impl StripIPHeader {
 }
 
 impl Element for StripIPHeader {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             if let Some((0, h)) = header(packet) {
                 packet.pull(h.header);

@@ -44,7 +44,7 @@ impl TruncateIPPayload {
 }
 
 impl Element for TruncateIPPayload {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let Some(at) = self.payload(packet) else { return };
             let cut = packet.len().saturating_sub(at + self.length);

@@ -19,8 +19,8 @@ impl UnstripIPHeader {
 }
 
 impl Element for UnstripIPHeader {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| match packet.network_in_front() {
                 Some(length) => packet.push(length).is_some(),
                 None => true,

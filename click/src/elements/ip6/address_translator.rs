@@ -202,7 +202,7 @@ impl AddressTranslator {
 
 impl Element for AddressTranslator {
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
-        batch.sift(|packet| self.translate(packet, port == 1), drop);
+        batch.retain_or_else(|packet| self.translate(packet, port == 1), drop);
         cx.output(port, batch);
     }
 

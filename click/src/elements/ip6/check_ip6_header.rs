@@ -63,7 +63,7 @@ fn check(packet: &mut Packet, offset: usize, bad: &[[u8; 16]]) -> Result<(), usi
 }
 
 impl Element for CheckIP6Header {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let Self { bad, offset, faults } = self;
         faults.sift(cx, batch, |packet| check(packet, *offset, bad));
     }

@@ -32,9 +32,9 @@ fn lower(packet: &mut Packet) -> bool {
 }
 
 impl Element for DecIP6HLIM {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut expired = Batch::new();
-        batch.sift(lower, |packet| expired.push(packet));
+        batch.retain_or_else(lower, |packet| expired.push(packet));
         self.drops += expired.len() as u64;
         cx.output(1, expired);
     }

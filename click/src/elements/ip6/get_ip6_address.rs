@@ -21,7 +21,7 @@ impl GetIP6Address {
 }
 
 impl Element for GetIP6Address {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let address = packet.data().get(self.offset..).and_then(|d| d.first_chunk::<16>()).copied();
             address.into_iter().for_each(|address| packet.set_destination6(address));

@@ -105,7 +105,7 @@ impl ICMP6Error {
 }
 
 impl Element for ICMP6Error {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.make(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.make(packet), drop);
     }
 }

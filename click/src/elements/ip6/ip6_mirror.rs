@@ -21,7 +21,7 @@ impl IP6Mirror {
 }
 
 impl Element for IP6Mirror {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let Some((at, h)) = header(packet) else { return };
             let data = packet.data_mut();

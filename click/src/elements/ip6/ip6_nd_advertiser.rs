@@ -85,8 +85,8 @@ impl IP6NDAdvertiser {
 }
 
 impl Element for IP6NDAdvertiser {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| self.answer(packet));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| self.answer(packet));
         cx.output(1, others);
     }
 

@@ -91,7 +91,7 @@ impl IP6NDSolicitor {
                     }
                     self.encapsulate(packet, to, &mut out);
                 }
-                Answer::Ask => {
+                Answer::Query => {
                     cx.output(0, core::mem::take(&mut out));
                     self.ask(cx, address, None);
                     self.wake(cx);
@@ -132,7 +132,7 @@ impl Element for IP6NDSolicitor {
     }
 
     fn timer(&mut self, cx: &mut Context<'_>) {
-        self.cache.tend(cx.now());
+        self.cache.expire(cx.now());
         self.wake(cx);
     }
 

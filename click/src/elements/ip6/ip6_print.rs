@@ -67,7 +67,7 @@ impl Element for IP6Print {
         Ok(())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         if self.active {
             batch.each(|packet| cx.print(&self.line(packet)));
         }

@@ -20,7 +20,7 @@ impl MarkIP6Header {
 }
 
 impl Element for MarkIP6Header {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.set_headers(self.offset, self.offset.saturating_add(IPV6)));
     }
 }

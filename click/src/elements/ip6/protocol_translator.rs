@@ -42,9 +42,9 @@ impl ProtocolTranslator46 {
 }
 
 impl Element for ProtocolTranslator46 {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let prefix = self.prefix;
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let made = replace(packet, IPV6, |bytes| to_v6(bytes, prefix));
                 if made {
@@ -76,8 +76,8 @@ impl ProtocolTranslator64 {
 }
 
 impl Element for ProtocolTranslator64 {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let made = replace(packet, IPV4, to_v4);
                 if made {

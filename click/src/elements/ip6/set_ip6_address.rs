@@ -25,7 +25,7 @@ impl SetIP6Address {
 }
 
 impl Element for SetIP6Address {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| packet.set_destination6(self.address.0));
     }
 

@@ -32,7 +32,7 @@ impl SetIP6DSCP {
 }
 
 impl Element for SetIP6DSCP {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         batch.each(|packet| {
             let Some((at, _)) = header(packet) else { return };
             // Between the version and the flow label lie six bits of it and two of ECN.

@@ -157,7 +157,7 @@ impl Element for FTPPortMapper {
         if fits { Ok(()) } else { Err("DATA_REWRITER_INPUT out of range".into()) }
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut before = Vec::new();
         batch.each(|packet| self.translate(cx, packet, &mut before));
     }

@@ -171,8 +171,8 @@ impl Element for ICMPRewriter {
         Ok(())
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| self.rewrite(cx, packet));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| self.rewrite(cx, packet));
         cx.output(1, others);
     }
 }

@@ -30,7 +30,7 @@ pub(super) trait Mapper {
 
 /// An element as a mapper, if it is one.
 pub(super) fn of<'a>(cx: &'a mut Context<'_>, id: usize) -> Option<&'a mut dyn Mapper> {
-    let element = cx.peer(id)? as &mut dyn Any;
+    let element = cx.element(id)? as &mut dyn Any;
     if element.is::<RoundRobinIPMapper>() {
         return element.downcast_mut::<RoundRobinIPMapper>().map(|e| e as &mut dyn Mapper);
     }

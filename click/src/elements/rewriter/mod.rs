@@ -43,7 +43,7 @@ const MAPPERS: i32 = -1;
 
 /// The rewriter in an element, if there is one.
 fn rewriter<'a>(cx: &'a mut Context<'_>, id: usize) -> Option<&'a mut translation::Rewriter> {
-    let element = cx.peer(id)? as &mut dyn Any;
+    let element = cx.element(id)? as &mut dyn Any;
     macro_rules! try_as {
         ($($name:ident),*) => {
             $(if element.is::<$name>() {

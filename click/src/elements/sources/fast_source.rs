@@ -2,7 +2,7 @@
 
 use crate::args::{Args, Ethernet, Ipv4};
 use crate::element::{Context, Element, Nanos, read, read_write, write};
-use crate::elements::flow::{Bucket, Saved};
+use crate::elements::flow::{BurstLimit, TokenBucket};
 use crate::handlers::parse;
 use crate::headers::{
     ETHERNET, ETHERTYPE_IPV4, IPV4, PROTOCOL_TCP, PROTOCOL_UDP, transport_checksum, write_ethernet,
@@ -29,7 +29,7 @@ struct Flow {
 /// What all these sources do.
 struct Generator {
     protocol: u8,
-    bucket: Option<Bucket>,
+    bucket: Option<TokenBucket>,
     limit: i64,
     length: usize,
     source: (Ethernet, Ipv4),
@@ -71,7 +71,7 @@ impl Generator {
         }
         Self {
             protocol,
-            bucket: (rate > 0).then(|| Bucket::new(rate, Saved::Tokens(1))),
+            bucket: (rate > 0).then(|| TokenBucket::new(rate, BurstLimit::Tokens(1))),
             limit,
             length: length.clamp(SHORTEST, LONGEST),
             source: (ethernet, address),
@@ -152,7 +152,7 @@ impl Generator {
         if let Some(bucket) = &mut self.bucket {
             bucket.take(batch.len() as u64);
             if batch.is_empty()
-                && let Some(time) = bucket.whole()
+                && let Some(time) = bucket.next_token_at()
             {
                 cx.wake_at(time);
             }
@@ -179,7 +179,7 @@ impl Generator {
             "limit" => self.limit = parse(cx, value)?,
             "rate" => {
                 let rate: u64 = parse(cx, value)?;
-                self.bucket = (rate > 0).then(|| Bucket::new(rate, Saved::Tokens(1)));
+                self.bucket = (rate > 0).then(|| TokenBucket::new(rate, BurstLimit::Tokens(1)));
             }
             _ => (self.count, self.began) = (0, None),
         }

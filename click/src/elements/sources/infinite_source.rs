@@ -1,7 +1,7 @@
 use super::Pattern;
 use crate::args::Args;
 use crate::element::{Context, Element, read, read_write, write};
-use crate::elements::flow::{behind, room};
+use crate::elements::flow::{queue_downstream, room_downstream};
 use crate::handlers::parse;
 use crate::packet::{BURST, Batch};
 use alloc::string::{String, ToString};
@@ -46,14 +46,14 @@ impl InfiniteSource {
 impl Element for InfiniteSource {
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         self.pushes = cx.pushes(0);
-        self.queue = behind(cx);
+        self.queue = queue_downstream(cx);
         cx.schedule();
         Ok(())
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if self.pushes && self.pattern.left() > 0 {
-            let room = room(cx, self.queue);
+            let room = room_downstream(cx, self.queue);
             if room == 0 {
                 return false;
             }

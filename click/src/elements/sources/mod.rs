@@ -89,7 +89,7 @@ impl Pattern {
     pub(super) fn make(&mut self, cx: &mut Context<'_>, n: u64) -> Batch {
         let mut batch = Batch::empty_packets(cx.at_once(n.min(self.left()) as usize));
         let now = if self.stamps { cx.host.wall_clock() } else { 0 };
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 packet.set_timestamp(now);
                 packet.put_slice(&self.sent).is_some()

@@ -44,13 +44,13 @@ impl Element for RandomSource {
         Ok(())
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.active {
             return false;
         }
         let mut batch = Batch::empty_packets(cx.at_once(self.left().min(self.burst as u64) as usize));
         let now = cx.host.wall_clock();
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 packet.set_timestamp(now);
                 let grown = packet.put(self.length).is_some();

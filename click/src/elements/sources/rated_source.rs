@@ -1,7 +1,7 @@
 use super::Pattern;
 use crate::args::{Args, Bandwidth};
 use crate::element::{Context, Element, read, read_write, write};
-use crate::elements::flow::{Bucket, SAVED};
+use crate::elements::flow::{SAVED, TokenBucket};
 use crate::handlers::parse;
 use crate::packet::{BURST, Batch};
 use alloc::string::{String, ToString};
@@ -26,7 +26,7 @@ crate::element! {
         read("count"), read_write("rate"), read_write("active"), read_write("data"), read_write("length"),
         read_write("limit"), read_write("datasize"), write("reset"),
     ]
-    { pattern: Pattern, bucket: Bucket, pushes: bool }
+    { pattern: Pattern, bucket: TokenBucket, pushes: bool }
 }
 
 impl RatedSource {
@@ -38,7 +38,7 @@ impl RatedSource {
         let bandwidth = args.key::<Bandwidth>("BANDWIDTH");
         let pattern = Pattern::new(args, data, limit, active);
         let rate = bandwidth.map_or(rate, |b| b.0 / (pattern.len().max(1) as u64));
-        Self { pattern, bucket: Bucket::new(rate, SAVED), pushes: false }
+        Self { pattern, bucket: TokenBucket::new(rate, SAVED), pushes: false }
     }
 
     fn due(&mut self, cx: &mut Context<'_>, n: usize) -> Batch {
@@ -59,14 +59,14 @@ impl Element for RatedSource {
         Ok(())
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.pushes || self.pattern.left() == 0 {
             self.pattern.end(cx);
             return false;
         }
         let batch = self.due(cx, BURST);
         if batch.is_empty()
-            && let Some(time) = self.bucket.whole()
+            && let Some(time) = self.bucket.next_token_at()
         {
             cx.wake_at(time);
         }
@@ -87,7 +87,7 @@ impl Element for RatedSource {
     fn pull(&mut self, cx: &mut Context<'_>, _: usize, most: usize) -> Batch {
         let batch = self.due(cx, most);
         self.pattern.end(cx);
-        if let Some(time) = self.bucket.whole().filter(|_| self.pattern.left() > 0) {
+        if let Some(time) = self.bucket.next_token_at().filter(|_| self.pattern.left() > 0) {
             cx.wake_at(time);
         }
         batch

@@ -49,7 +49,7 @@ fn check(packet: &mut Packet) -> Result<(), usize> {
 }
 
 impl Element for CheckTCPHeader {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         self.faults.sift(cx, batch, check);
     }
 

@@ -48,7 +48,7 @@ fn check(packet: &mut Packet) -> Result<(), usize> {
 }
 
 impl Element for CheckUDPHeader {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         self.faults.sift(cx, batch, check);
     }
 

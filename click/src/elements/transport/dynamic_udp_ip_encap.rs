@@ -21,8 +21,8 @@ impl DynamicUDPIPEncap {
 }
 
 impl Element for DynamicUDPIPEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(
             |packet| {
                 let done = self.encap.encapsulate(packet);
                 self.count += 1;

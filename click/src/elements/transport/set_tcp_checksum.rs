@@ -24,7 +24,7 @@ impl SetTCPChecksum {
 }
 
 impl Element for SetTCPChecksum {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| set_checksum(packet, PROTOCOL_TCP, 16, 20), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| set_checksum(packet, PROTOCOL_TCP, 16, 20), drop);
     }
 }

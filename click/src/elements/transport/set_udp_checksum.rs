@@ -22,8 +22,8 @@ impl SetUDPChecksum {
 }
 
 impl Element for SetUDPChecksum {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8));
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| set_checksum(packet, PROTOCOL_UDP, 6, 8));
         cx.output(1, others);
     }
 }

@@ -52,8 +52,8 @@ impl UDPIP6Encap {
 }
 
 impl Element for UDPIP6Encap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.encapsulate(packet), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.encapsulate(packet), drop);
     }
 
     fn read(&mut self, _: &mut Context<'_>, handler: &str, _: &str) -> Result<String, String> {

@@ -94,7 +94,7 @@ fn inside(data: &[u8]) -> Option<(usize, u8)> {
 }
 
 impl Element for ESPTunnelDecap {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let (mut opened, mut others) = (Batch::new(), Batch::new());
         while let Some(mut packet) = batch.pop() {
             match self.decapsulate(&mut packet) {

@@ -85,9 +85,9 @@ impl Element for ESPTunnelEncap {
         Ok(())
     }
 
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let before = batch.len();
-        batch.sift(|packet| self.encapsulate(packet).is_some(), drop);
+        batch.retain_or_else(|packet| self.encapsulate(packet).is_some(), drop);
         self.drops += (before - batch.len()) as u64;
     }
 

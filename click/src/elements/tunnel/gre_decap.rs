@@ -52,8 +52,8 @@ impl GREDecap {
 }
 
 impl Element for GREDecap {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let Some((length, protocol)) = self.header(packet) else { return false };
             if !packet.pull(length) {
                 return false;

@@ -69,7 +69,7 @@ impl GREEncap {
 }
 
 impl Element for GREEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
-        batch.sift(|packet| self.encapsulate(packet).is_some(), drop);
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+        batch.retain_or_else(|packet| self.encapsulate(packet).is_some(), drop);
     }
 }

@@ -26,8 +26,8 @@ impl VXLANDecap {
 }
 
 impl Element for VXLANDecap {
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
-        let others = batch.part(|packet| {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+        let others = batch.partition(|packet| {
             let header = packet.data().first_chunk::<VXLAN>();
             let ours = header.is_some_and(|h| h[0] & NAMED != 0 && h[4..7] == self.network[..3]);
             if ours && packet.pull(VXLAN) {

@@ -38,9 +38,9 @@ impl VXLANEncap {
 }
 
 impl Element for VXLANEncap {
-    fn act(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, _: &mut Context<'_>, batch: &mut Batch) {
         let [a, b, c, d] = self.network;
-        batch.sift(
+        batch.retain_or_else(
             |packet| {
                 let room = packet.push(VXLAN);
                 room.map(|()| packet.data_mut()[..VXLAN].copy_from_slice(&[NAMED, 0, 0, 0, a, b, c, d]))

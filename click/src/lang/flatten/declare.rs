@@ -1,6 +1,6 @@
 //! Elements of the flat configuration: a declaration makes one, or expands what its class stands for.
 
-use super::{Body, ELEMENTS, Faces, Flattener, INPUT, OUTPUT, Overload, Use};
+use super::{Body, ELEMENTS, Endpoints, Flattener, INPUT, OUTPUT, Overload, Use};
 use crate::args::split;
 use crate::lang::overload::{bind, choose, ports_text, signature};
 use crate::lang::parser::{ClassUse, Compound, DEPTH};
@@ -19,7 +19,7 @@ impl Flattener<'_> {
         config: Option<&Span>,
         Use { span, used }: Use<'_>,
         scope: &Scope,
-    ) -> Option<Faces> {
+    ) -> Option<Endpoints> {
         let number = body.elements.get() + 1;
         body.elements.set(number);
         let full = match name {
@@ -66,17 +66,17 @@ impl Flattener<'_> {
         (text, config): (String, Option<&Span>),
         (written, use_): (&ClassUse, Use<'_>),
         scope: &Scope,
-    ) -> Option<Faces> {
+    ) -> Option<Endpoints> {
         let span = use_.span;
         match meaning {
             Meaning::Library(class) => {
                 // What a variable changed cannot be pointed at byte by byte.
                 let place = config.filter(|c| self.source.text[(*c).clone()] == text).cloned();
                 let one = self.element(full, class, text, span, place)?;
-                Some(Faces { input: one, output: one })
+                Some(Endpoints { input: one, output: one })
             }
             Meaning::Compound(..) if self.unused && matches!(written, ClassUse::Named(_)) => {
-                self.faces(full, span, body.depth)
+                self.endpoints(full, span, body.depth)
             }
             Meaning::Compound(compound, outer, before) => match choose(&compound, &text, use_.used) {
                 Some(chosen) => {
@@ -105,7 +105,7 @@ impl Flattener<'_> {
         config: &str,
         use_: Use<'_>,
         compound: &Compound,
-    ) -> Option<Faces> {
+    ) -> Option<Endpoints> {
         let name = if let ClassUse::Named(name) = class { name } else { "<anonymous>" };
         let arguments = match split(config).len() {
             0 => String::new(),
@@ -143,14 +143,14 @@ impl Flattener<'_> {
         Some(self.flat.elements.len() - 1)
     }
 
-    pub(super) fn faces(&mut self, full: &str, span: &Span, depth: usize) -> Option<Faces> {
+    pub(super) fn endpoints(&mut self, full: &str, span: &Span, depth: usize) -> Option<Endpoints> {
         if depth >= 2 * DEPTH {
             self.error(span, format!("elements nest deeper than {}", 2 * DEPTH));
             return None;
         }
         let input = self.element(full, INPUT.to_string(), String::new(), span, None)?;
         let output = self.element(full, OUTPUT.to_string(), String::new(), span, None)?;
-        Some(Faces { input, output })
+        Some(Endpoints { input, output })
     }
 
     fn group(
@@ -160,11 +160,11 @@ impl Flattener<'_> {
         group: &Rc<Compound>,
         span: &Span,
         scope: &Scope,
-    ) -> Option<Faces> {
-        let faces = self.faces(full, span, body.depth)?;
+    ) -> Option<Endpoints> {
+        let faces = self.endpoints(full, span, body.depth)?;
         let inner = Body {
             prefix: body.prefix.clone(),
-            faces: Some(faces),
+            endpoints: Some(faces),
             depth: body.depth + 1,
             elements: body.elements.clone(),
         };
@@ -181,12 +181,12 @@ impl Flattener<'_> {
         span: &Span,
         mut scope: Scope,
         depth: usize,
-    ) -> Option<Faces> {
+    ) -> Option<Endpoints> {
         self.seen.insert(chosen);
-        let faces = self.faces(full, span, depth)?;
+        let faces = self.endpoints(full, span, depth)?;
         let body = Body {
             prefix: format!("{full}/"),
-            faces: Some(faces),
+            endpoints: Some(faces),
             depth: depth + 1,
             elements: Rc::default(),
         };

@@ -56,9 +56,9 @@ pub(super) fn is_pseudo(class: &str) -> bool {
     matches!(class, INPUT | OUTPUT)
 }
 
-/// Where a name leads: an element, or the two faces of a compound.
+/// Where a name leads: an element, or the `input` and `output` of a compound.
 #[derive(Clone, Copy)]
-struct Faces {
+struct Endpoints {
     input: usize,
     output: usize,
 }
@@ -68,8 +68,8 @@ struct Flattener<'a> {
     diagnostics: &'a mut Diagnostics,
     flat: Flat,
     joiner: Joiner,
-    names: BTreeMap<String, Faces>,
-    given: &'a [(String, String)],
+    names: BTreeMap<String, Endpoints>,
+    overrides: &'a [(String, String)],
     library: Library,
     full: bool,
     /// Bodies of compounds that were looked at: those that nobody uses are looked at in the end.
@@ -83,7 +83,7 @@ struct Flattener<'a> {
 /// One body: what its names are called outside, and its own `input` and `output`.
 struct Body {
     prefix: String,
-    faces: Option<Faces>,
+    endpoints: Option<Endpoints>,
     depth: usize,
     /// Elements so far: the next one without a name is called after it. A group's elements are its surroundings'.
     elements: Rc<Cell<usize>>,
@@ -91,7 +91,7 @@ struct Body {
 
 /// A chain's item: found, or a name that may be declared further down.
 enum Found {
-    Faces(Faces),
+    Faces(Endpoints),
     Later(String),
     Nothing,
 }
@@ -110,7 +110,7 @@ pub fn flatten(
         flat: Flat::default(),
         joiner: Joiner::default(),
         names: BTreeMap::new(),
-        given,
+        overrides: given,
         library,
         full: false,
         seen: BTreeSet::new(),
@@ -119,7 +119,7 @@ pub fn flatten(
     };
     let mut scope = Scope::new(None);
     given.iter().for_each(|(name, value)| scope.define(name, value.clone()));
-    let body = Body { prefix: String::new(), faces: None, depth: 0, elements: Rc::default() };
+    let body = Body { prefix: String::new(), endpoints: None, depth: 0, elements: Rc::default() };
     f.body(&body, statements, &mut scope);
     scope.forget();
     let Flattener { mut flat, joiner, .. } = f;
@@ -205,15 +205,15 @@ impl Flattener<'_> {
             flat: Flat::default(),
             joiner: Joiner::default(),
             names: BTreeMap::new(),
-            given: self.given,
+            overrides: self.overrides,
             library: self.library,
             full: false,
             seen: core::mem::take(&mut self.seen),
             checked: core::mem::take(&mut self.checked),
             unused: true,
         };
-        let faces = inner.faces("", span, 0);
-        let place = Body { prefix: String::new(), faces, depth: 1, elements: Rc::default() };
+        let faces = inner.endpoints("", span, 0);
+        let place = Body { prefix: String::new(), endpoints: faces, depth: 1, elements: Rc::default() };
         let mut scope = Scope::new(Some(scope.clone()));
         inner.body(&place, &body.statements, &mut scope);
         scope.forget();
@@ -277,7 +277,7 @@ impl Flattener<'_> {
                 self.error(span, "bad 'define' declaration: not a variable");
                 continue;
             };
-            if !self.given.iter().any(|g| g.0 == name) {
+            if !self.overrides.iter().any(|g| g.0 == name) {
                 let value = self.substituted(value.trim(), span, scope);
                 scope.define(name, value);
             }
@@ -316,14 +316,14 @@ impl Flattener<'_> {
     ) -> Found {
         let faces = match &item.what {
             What::Implicit => {
-                let Some(faces) = body.faces else { return Found::Nothing };
+                let Some(faces) = body.endpoints else { return Found::Nothing };
                 let one = if first { faces.input } else { faces.output };
-                Some(Faces { input: one, output: one })
+                Some(Endpoints { input: one, output: one })
             }
             What::Name(name) => {
-                if let (Some(faces), "input" | "output") = (body.faces, name.as_str()) {
+                if let (Some(faces), "input" | "output") = (body.endpoints, name.as_str()) {
                     let one = if name == "input" { faces.input } else { faces.output };
-                    return Found::Faces(Faces { input: one, output: one });
+                    return Found::Faces(Endpoints { input: one, output: one });
                 }
                 if let Some(faces) = self.names.get(&format!("{}{name}", body.prefix)) {
                     return Found::Faces(*faces);

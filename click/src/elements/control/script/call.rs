@@ -1,6 +1,6 @@
 //! Runs of a script for others: for who reads or writes its handlers, for a packet, for a signal.
 
-use super::{Kind, RUN, Says, Script, TURN, Waiting};
+use super::{Kind, RUN, ReportTo, Script, TURN, Waiting};
 use crate::element::Context;
 use crate::elements::control::instruction::Verb;
 use crate::elements::control::value::Values;
@@ -9,7 +9,7 @@ use alloc::string::{String, ToString};
 
 impl Script {
     /// The same as the handler of a name.
-    pub(super) fn serve(
+    pub(super) fn call_handler(
         &mut self,
         cx: &mut Context<'_>,
         (name, writes): (&str, bool),
@@ -20,21 +20,21 @@ impl Script {
             (call.handler, call.writes) = (name.to_string(), writes);
         };
         set(&self.values, name, writes);
-        let before = self.says.replace(Says::ToCaller);
+        let before = self.report_to.replace(ReportTo::Caller);
         let result = self.run_whole(cx, argument);
-        self.says.set(if self.waiting == Waiting::Ended { before } else { Says::UnderName(false) });
+        self.report_to.set(if self.waiting == Waiting::Ended { before } else { ReportTo::Named(false) });
         set(&self.values, "", false);
         result
     }
 
     /// Goes on at once, because a handler was written.
-    pub(super) fn go_for_caller(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn run_for_caller(&mut self, cx: &mut Context<'_>) {
         if self.waiting == Waiting::No {
-            self.says.set(Says::ToCaller);
-            if self.go(cx, TURN) {
+            self.report_to.set(ReportTo::Caller);
+            if self.run(cx, TURN) {
                 cx.schedule();
             }
-            self.says.set(Says::UnderName(false));
+            self.report_to.set(ReportTo::Named(false));
             self.finish(cx);
         }
     }
@@ -49,7 +49,7 @@ impl Script {
     /// Where a packet goes that came in by an input; `None`: it is lost.
     pub(super) fn route(&mut self, cx: &mut Context<'_>, input: usize) -> Option<usize> {
         self.values.set("input", input.to_string());
-        self.says.set(Says::UnderName(false));
+        self.report_to.set(ReportTo::Named(false));
         // What went wrong was said.
         let output = self.run_whole(cx, "").ok()?;
         match self.ended_by {
@@ -61,7 +61,7 @@ impl Script {
 
     /// A script that was called by a signal and did not come to its end is not called again.
     #[cfg(feature = "host")]
-    pub(super) fn give_back(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn release_signals(&mut self, cx: &mut Context<'_>) {
         if self.kind == Kind::Signal && self.waiting == Waiting::Ended && self.ended_by != Verb::End {
             for (number, _) in self.numbers.drain(..) {
                 cx.host.outside().into_iter().for_each(|outside| outside.release_signal(number));
@@ -76,7 +76,7 @@ impl Script {
         self.result.clear();
         cx.wake_never();
         // One that waits goes on later, by itself.
-        if self.go(cx, RUN) {
+        if self.run(cx, RUN) {
             self.waiting = Waiting::Ended;
             return Err(format!("script ran for {RUN} instructions without an end"));
         }

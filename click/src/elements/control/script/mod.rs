@@ -79,7 +79,7 @@ crate::element! {
         result: String,
         steps: u32,
         jumps: u32,
-        says: Cell<Says>,
+        report_to: Cell<ReportTo>,
         /// How often something went wrong.
         faults: Cell<u64>,
         /// What ended it; `end` or the last instruction unless it is said.
@@ -128,13 +128,13 @@ const KINDS: &[(&str, Kind)] = &[
 
 /// To whom it is said what goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Says {
+enum ReportTo {
     /// To all, as it is.
-    Plainly,
+    Console,
     /// To all, under the script's name, which was said already or was not.
-    UnderName(bool),
+    Named(bool),
     /// To whoever called.
-    ToCaller,
+    Caller,
 }
 
 /// Why nothing is done.
@@ -193,7 +193,7 @@ impl Script {
             steps: 0,
             jumps: 0,
             ended_by: Verb::End,
-            says: Cell::new(Says::UnderName(false)),
+            report_to: Cell::new(ReportTo::Named(false)),
             faults: Cell::new(0),
             #[cfg(feature = "host")]
             signals: words.map(ToString::to_string).collect(),
@@ -253,7 +253,7 @@ impl Element for Script {
         self.kind == Kind::Signal
     }
 
-    fn work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         #[cfg(feature = "host")]
         if self.kind == Kind::Signal && self.waiting == Waiting::Ended {
             let Some(outside) = cx.host.outside() else { return false };
@@ -268,16 +268,16 @@ impl Element for Script {
             (self.at, self.waiting, self.jumps, self.ended_by) = (0, Waiting::No, 0, Verb::End);
         }
         let ended = self.waiting == Waiting::Ended;
-        let again = self.go(cx, TURN);
+        let again = self.run(cx, TURN);
         #[cfg(feature = "host")]
-        self.give_back(cx);
+        self.release_signals(cx);
         if !ended && self.waiting == Waiting::Ended && self.kind == Kind::Driver {
             cx.stop_now();
         }
         again
     }
 
-    fn act(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
+    fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let mut stay = Batch::new();
         for packet in batch.drain() {
             match self.route(cx, 0) {
@@ -300,7 +300,7 @@ impl Element for Script {
     fn timer(&mut self, cx: &mut Context<'_>) {
         if self.waiting == Waiting::Time {
             self.waiting = Waiting::No;
-            self.says.set(Says::UnderName(false));
+            self.report_to.set(ReportTo::Named(false));
             cx.schedule();
         }
     }
@@ -310,7 +310,7 @@ impl Element for Script {
         true
     }
 
-    fn drives(&self) -> bool {
+    fn is_driver(&self) -> bool {
         self.kind == Kind::Driver
     }
 
@@ -319,11 +319,11 @@ impl Element for Script {
         if goes_on {
             self.advance(cx, 1);
             // At once, before any packet moves.
-            self.says.set(Says::Plainly);
-            if self.waiting == Waiting::No && self.work(cx) {
+            self.report_to.set(ReportTo::Console);
+            if self.waiting == Waiting::No && self.run_task(cx) {
                 cx.schedule();
             } else {
-                self.says.set(Says::UnderName(false));
+                self.report_to.set(ReportTo::Named(false));
             }
         }
         goes_on
@@ -331,21 +331,21 @@ impl Element for Script {
 
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
         if handler == "run" {
-            return self.serve(cx, ("run", false), argument);
+            return self.call_handler(cx, ("run", false), argument);
         }
         let own = self.values.read(handler, argument).map(Ok);
         if let Some(value) = own.or_else(|| call(cx, handler, argument)) {
             return value;
         }
         if self.kind == Kind::Proxy {
-            return self.serve(cx, (handler, false), argument);
+            return self.call_handler(cx, (handler, false), argument);
         }
         Err(format!("no handler named '{handler}'"))
     }
 
     fn write(&mut self, cx: &mut Context<'_>, handler: &str, value: &str) -> Result<(), String> {
         match handler {
-            "run" => return self.serve(cx, ("run", true), value).map(drop),
+            "run" => return self.call_handler(cx, ("run", true), value).map(drop),
             "set" => {
                 let (name, value) = cut(value);
                 self.values.set(name, value.to_string());
@@ -355,15 +355,15 @@ impl Element for Script {
                 let steps =
                     if matches!(value.trim(), "" | "router") { Some(1) } else { value.trim().parse().ok() };
                 self.advance(cx, steps.ok_or("syntax error")?);
-                self.go_for_caller(cx);
+                self.run_for_caller(cx);
             }
             "goto" => {
                 self.jump(value.trim())?;
                 self.waiting = Waiting::No;
                 cx.wake_never();
-                self.go_for_caller(cx);
+                self.run_for_caller(cx);
             }
-            _ if self.kind == Kind::Proxy => return self.serve(cx, (handler, true), value).map(drop),
+            _ if self.kind == Kind::Proxy => return self.call_handler(cx, (handler, true), value).map(drop),
             _ => return Err(format!("no handler named '{handler}'")),
         }
         Ok(())

@@ -40,7 +40,7 @@ impl Script {
     }
 
     /// Runs until there is something to wait for; whether it could go on.
-    pub(super) fn go(&mut self, cx: &mut Context<'_>, most: usize) -> bool {
+    pub(super) fn run(&mut self, cx: &mut Context<'_>, most: usize) -> bool {
         for _ in 0..most {
             if self.waiting != Waiting::No {
                 return false;
@@ -52,7 +52,7 @@ impl Script {
             self.at += 1;
             match self.step(cx, &instruction) {
                 Err(message) if message == LOOPS => cx.print(&format!("{}: {message}", cx.name())),
-                Err(message) => self.say(cx, &message),
+                Err(message) => self.report(cx, &message),
                 Ok(()) => {}
             }
         }
@@ -80,7 +80,7 @@ impl Script {
             Verb::Save | Verb::Append => {
                 let handler = self.value(cx, operand)?;
                 let faults = self.faults.get();
-                let mut read = self.reading(cx, &handler).unwrap_or_default();
+                let mut read = self.read_handler(cx, &handler).unwrap_or_default();
                 if !read.ends_with('\n') && faults == self.faults.get() {
                     read.push('\n');
                 }
@@ -88,7 +88,7 @@ impl Script {
                 write_out(cx, Some(file), i.verb == Verb::Append, &read)?;
             }
             Verb::Read => {
-                if let Some(read) = self.reading(cx, &value) {
+                if let Some(read) = self.read_handler(cx, &value) {
                     cx.print(&format!("{}:\n{}", full_name(cx, &value), read.trim_end_matches('\n')));
                 }
             }
@@ -98,7 +98,7 @@ impl Script {
                 if own {
                     return self.write(cx, "set", value);
                 }
-                let (done, complaints) = write_near(cx, handler, value);
+                let (done, reports) = write_near(cx, handler, value);
                 let call = format!("{handler} {value}");
                 match done {
                     Err(failure) if !failure.called => return Err(failure.message),
@@ -106,11 +106,11 @@ impl Script {
                         // What ended a script by an error has said so; others have a reason.
                         let status = if failure.message.is_empty() { "-1" } else { "-22" };
                         self.values.set("?", status.to_string());
-                        self.say_of_call(cx, &call, &complaints, &failure.message);
+                        self.report_call(cx, &call, &reports, &failure.message);
                     }
                     Ok(()) => {
                         self.values.set("?", "0".to_string());
-                        self.say_of_call(cx, &call, &complaints, "");
+                        self.report_call(cx, &call, &reports, "");
                     }
                 }
             }
@@ -166,9 +166,9 @@ impl Script {
         let faults = self.faults.get();
         let mut out = if text.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '@') {
             let handler = self.value(cx, text)?;
-            self.reading(cx, &handler).unwrap_or_default()
+            self.read_handler(cx, &handler).unwrap_or_default()
         } else {
-            evaluate_plain(text, &self.values, &mut |handler| self.expanded(cx, handler))?
+            evaluate_plain(text, &self.values, &mut |handler| self.expand_handler(cx, handler))?
         };
         if line && !out.ends_with('\n') && faults == self.faults.get() {
             out.push('\n');

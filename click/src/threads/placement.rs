@@ -62,7 +62,7 @@ pub(super) fn place(engine: &Engine, threads: usize) -> Vec<usize> {
     let pulls =
         |id: usize| (0..engine.slots[id].inputs.len()).any(|input| !engine.ports[id].is_pushed(input));
     let works = |id: usize| {
-        element(id).is_some_and(|e| e.is_poller() || (e.is_puller() && pulls(id)) || e.drives())
+        element(id).is_some_and(|e| e.is_poller() || (e.is_puller() && pulls(id)) || e.is_driver())
             || engine.tasks().is_scheduled(id)
             || engine.timer(id).is_some()
     };

@@ -21,13 +21,13 @@ use std::time::{Duration, Instant};
 pub type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// Packets that wait for a part before those who send them begin nothing new.
-const MANY: usize = 2048;
+const CONGESTED: usize = 2048;
 /// Packets that wait to be sent to a part before more are dropped: a loop between threads multiplies them.
-const MOST: usize = 1 << 16;
+const DROP_LIMIT: usize = 1 << 16;
 /// Rounds between two looks at what others sent.
 const ROUNDS: usize = 4;
 /// How long a part waits for what it asked of another.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something to be done by the thread of another part.
 type Request = Box<dyn FnOnce(&mut Engine, &mut dyn Host) + Send>;
@@ -38,26 +38,26 @@ struct Inbox {
     /// How many packets that are.
     waiting: AtomicUsize,
     requests: Mutex<VecDeque<Request>>,
-    asked: AtomicBool,
+    has_requests: AtomicBool,
     asleep: AtomicBool,
     wake: Waker,
 }
 
 impl Inbox {
     fn is_empty(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) == 0 && !self.asked.load(Ordering::SeqCst)
+        self.waiting.load(Ordering::SeqCst) == 0 && !self.has_requests.load(Ordering::SeqCst)
     }
 
     /// Leaves something to be done.
-    fn ask(&self, request: Request) {
+    fn send_request(&self, request: Request) {
         let mut requests = lock(&self.requests);
         requests.push_back(request);
-        self.asked.store(true, Ordering::SeqCst);
+        self.has_requests.store(true, Ordering::SeqCst);
         drop(requests);
-        self.ring();
+        self.notify();
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         if self.asleep.swap(false, Ordering::SeqCst) {
             (self.wake)();
         }
@@ -74,7 +74,7 @@ struct Shared {
 }
 
 /// A part's place.
-pub(crate) struct Seat {
+pub(crate) struct Mailbox {
     thread: usize,
     shared: Arc<Shared>,
     /// What is to be sent, by thread, and how many packets that are.
@@ -87,14 +87,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Seat {
+impl Mailbox {
     /// One for each waker.
     pub(super) fn all(owners: Vec<usize>, driver: Option<usize>, wakers: Vec<Waker>) -> Vec<Self> {
         let inbox = |wake| Inbox {
             packets: Mutex::default(),
             waiting: AtomicUsize::new(0),
             requests: Mutex::default(),
-            asked: AtomicBool::new(false),
+            has_requests: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             wake,
         };
@@ -119,7 +119,7 @@ impl Seat {
 
     pub(super) fn halt(&self) {
         self.shared.halted.store(true, Ordering::SeqCst);
-        self.shared.inboxes.iter().for_each(Inbox::ring);
+        self.shared.inboxes.iter().for_each(Inbox::notify);
     }
 
     fn inbox(&self) -> &Inbox {
@@ -141,7 +141,7 @@ impl Seat {
             if packets.is_empty() {
                 continue;
             }
-            if inbox.waiting.load(Ordering::Relaxed) >= MANY {
+            if inbox.waiting.load(Ordering::Relaxed) >= CONGESTED {
                 all = false;
                 continue;
             }
@@ -149,7 +149,7 @@ impl Seat {
             inbox.waiting.fetch_add(core::mem::take(count), Ordering::SeqCst);
             there.append(packets);
             drop(there);
-            inbox.ring();
+            inbox.notify();
         }
         all
     }
@@ -157,22 +157,22 @@ impl Seat {
 
 impl Engine {
     /// The thread of an element, if it is another than this.
-    pub(crate) fn elsewhere(&self, id: usize) -> Option<usize> {
-        let seat = self.threads.seat.as_ref()?;
-        Some(seat.owner(id)).filter(|&owner| owner != seat.thread)
+    pub(crate) fn other_thread(&self, id: usize) -> Option<usize> {
+        let mailbox = self.threads.mailbox.as_ref()?;
+        Some(mailbox.owner(id)).filter(|&owner| owner != mailbox.thread)
     }
 
     /// Sends packets to an element of another thread; those for one that is at work here are dropped.
     #[cold]
     pub(crate) fn forward(&mut self, to: Port, batch: Batch) {
-        let Some(seat) = &mut self.threads.seat else { return };
-        let owner = seat.owner(to.element);
-        if owner == seat.thread {
+        let Some(mailbox) = &mut self.threads.mailbox else { return };
+        let owner = mailbox.owner(to.element);
+        if owner == mailbox.thread {
             return;
         }
-        let (packets, count) = &mut seat.outboxes[owner];
-        if *count >= MOST {
-            seat.dropped += batch.len() as u64;
+        let (packets, count) = &mut mailbox.outboxes[owner];
+        if *count >= DROP_LIMIT {
+            mailbox.dropped += batch.len() as u64;
             return;
         }
         *count += batch.len();
@@ -181,28 +181,28 @@ impl Engine {
 
     /// Takes what others sent. Packets only between two turns of elements.
     fn receive(&mut self, host: &mut dyn Host) {
-        let Some(seat) = &self.threads.seat else { return };
-        if seat.inbox().is_empty() {
+        let Some(mailbox) = &self.threads.mailbox else { return };
+        if mailbox.inbox().is_empty() {
             return;
         }
-        let packets = seat.take_packets();
+        let packets = mailbox.take_packets();
         self.serve(host);
-        self.settle(host);
+        self.deliver(host);
         self.now = host.now();
         for (to, batch) in packets {
-            self.stage(to, batch);
-            self.settle(host);
+            self.enqueue(to, batch);
+            self.deliver(host);
         }
     }
 
     /// Does what others ask for.
     fn serve(&mut self, host: &mut dyn Host) {
         loop {
-            let Some(seat) = &self.threads.seat else { return };
-            let inbox = seat.inbox();
+            let Some(mailbox) = &self.threads.mailbox else { return };
+            let inbox = mailbox.inbox();
             let mut requests = lock(&inbox.requests);
             let Some(request) = requests.pop_front() else {
-                inbox.asked.store(false, Ordering::SeqCst);
+                inbox.has_requests.store(false, Ordering::SeqCst);
                 return;
             };
             drop(requests);
@@ -211,23 +211,23 @@ impl Engine {
     }
 
     /// Has something done by another thread and waits for what comes of it, while it does what others ask of this one.
-    pub(crate) fn ask<R: Send + 'static>(
+    pub(crate) fn request<R: Send + 'static>(
         &mut self,
         host: &mut dyn Host,
         thread: usize,
         work: impl FnOnce(&mut Engine, &mut dyn Host) -> Result<R, HandlerError> + Send + 'static,
     ) -> Result<R, HandlerError> {
         let refused = |why: &str| Err(HandlerError::Refused(format!("thread {thread} {why}")));
-        let Some(shared) = self.threads.seat.as_ref().map(|seat| Arc::clone(&seat.shared)) else {
+        let Some(shared) = self.threads.mailbox.as_ref().map(|mailbox| Arc::clone(&mailbox.shared)) else {
             return refused("does not run");
         };
         let (answer, answered) = channel();
-        shared.inboxes[thread].ask(Box::new(move |engine, host| {
+        shared.inboxes[thread].send_request(Box::new(move |engine, host| {
             engine.now = host.now();
             // Whoever asked may have given up.
             let _ = answer.send(work(engine, host));
         }));
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + REQUEST_TIMEOUT;
         loop {
             match answered.recv_timeout(Duration::from_micros(100)) {
                 Ok(result) => return result,
@@ -247,15 +247,15 @@ impl Engine {
         host: &mut dyn Host,
         work: impl Fn(&mut Engine, &mut dyn Host) -> R + Clone + Send + 'static,
     ) -> Vec<R> {
-        let (own, count) = match &self.threads.seat {
-            Some(seat) => (seat.thread, seat.shared.inboxes.len()),
+        let (own, count) = match &self.threads.mailbox {
+            Some(mailbox) => (mailbox.thread, mailbox.shared.inboxes.len()),
             None => return Vec::new(),
         };
         (0..count)
             .filter(|&thread| thread != own)
             .filter_map(|thread| {
                 let work = work.clone();
-                self.ask(host, thread, move |engine, host| Ok(work(engine, host))).ok()
+                self.request(host, thread, move |engine, host| Ok(work(engine, host))).ok()
             })
             .collect()
     }
@@ -280,24 +280,24 @@ impl Engine {
 
     /// The thread that decides when the router stops, if it is another.
     pub(crate) fn driven_elsewhere(&self) -> Option<usize> {
-        self.elsewhere(self.threads.seat.as_ref()?.shared.driver?)
+        self.other_thread(self.threads.mailbox.as_ref()?.shared.driver?)
     }
 
     /// Asks that thread to stop, and waits for nothing.
     pub(crate) fn ask_to_stop(&self, thread: usize) {
-        if let Some(seat) = &self.threads.seat {
-            seat.shared.inboxes[thread].ask(Box::new(|engine, _| engine.stop_requested = true));
+        if let Some(mailbox) = &self.threads.mailbox {
+            mailbox.shared.inboxes[thread].send_request(Box::new(|engine, _| engine.stop_requested = true));
         }
     }
 
     /// [`Engine::run`] of a part.
     pub(crate) fn run_part(&mut self, host: &mut dyn Host, rounds: usize) -> Progress {
         for _ in 0..rounds.div_ceil(ROUNDS) {
-            let Some(seat) = &self.threads.seat else { return Progress::Stopped };
-            if seat.shared.halted.load(Ordering::Relaxed) {
+            let Some(mailbox) = &self.threads.mailbox else { return Progress::Stopped };
+            if mailbox.shared.halted.load(Ordering::Relaxed) {
                 return Progress::Stopped;
             }
-            seat.inbox().asleep.store(false, Ordering::SeqCst);
+            mailbox.inbox().asleep.store(false, Ordering::SeqCst);
             self.receive(host);
             if !self.send() {
                 // Nothing new is begun before others have done what there is.
@@ -306,14 +306,14 @@ impl Engine {
             }
             let progress = self.run_rounds(host, ROUNDS);
             let sent = self.send();
-            let Some(seat) = &self.threads.seat else { return Progress::Stopped };
+            let Some(mailbox) = &self.threads.mailbox else { return Progress::Stopped };
             match progress {
                 Progress::Busy => continue,
-                Progress::Stopped => seat.halt(),
+                Progress::Stopped => mailbox.halt(),
                 Progress::Idle { .. } => {
-                    seat.inbox().asleep.store(true, Ordering::SeqCst);
-                    if !sent || !seat.inbox().is_empty() || seat.shared.halted.load(Ordering::SeqCst) {
-                        seat.inbox().asleep.store(false, Ordering::SeqCst);
+                    mailbox.inbox().asleep.store(true, Ordering::SeqCst);
+                    if !sent || !mailbox.inbox().is_empty() || mailbox.shared.halted.load(Ordering::SeqCst) {
+                        mailbox.inbox().asleep.store(false, Ordering::SeqCst);
                         continue;
                     }
                 }
@@ -324,19 +324,19 @@ impl Engine {
     }
 
     fn send(&mut self) -> bool {
-        self.threads.seat.as_mut().is_none_or(Seat::send)
+        self.threads.mailbox.as_mut().is_none_or(Mailbox::send)
     }
 
     /// Leaves the others; what was on its way from and to here.
     pub(super) fn leave(&mut self) -> Vec<(Port, Batch)> {
-        let Some(mut seat) = self.threads.seat.take() else { return Vec::new() };
-        let mut packets = seat.take_packets();
-        packets.extend(seat.outboxes.iter_mut().flat_map(|(packets, _)| core::mem::take(packets)));
+        let Some(mut mailbox) = self.threads.mailbox.take() else { return Vec::new() };
+        let mut packets = mailbox.take_packets();
+        packets.extend(mailbox.outboxes.iter_mut().flat_map(|(packets, _)| core::mem::take(packets)));
         packets
     }
 }
 
 /// What is said of elements of other threads.
 pub(crate) fn thread_of(engine: &Engine, id: usize) -> String {
-    engine.threads.seat.as_ref().map_or(0, |seat| seat.owner(id)).to_string()
+    engine.threads.mailbox.as_ref().map_or(0, |mailbox| mailbox.owner(id)).to_string()
 }
