@@ -40,7 +40,7 @@ build: packages binaries images ## build the programs and the guest images
 
 demo-binaries:
 	$(call say,the command and its monitor)
-	$(PROGRAM) microvisor --bin microvisor-vmm
+	$(PROGRAM) microvisor --bin microvisor-vmm --no-default-features
 
 binaries:
 	$(call say,the programs)

@@ -55,7 +55,7 @@ fn image_names() -> Vec<String> {
 
 /// Classes of elements.
 pub fn elements() -> Vec<CompletionCandidate> {
-    candidates(crate::elements::names().map(str::to_owned))
+    candidates(crate::engine::element_names().map(str::to_owned))
 }
 
 /// Those of `names` that begin as the word does, and files.

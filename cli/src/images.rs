@@ -1,5 +1,6 @@
 //! Guest images by name or path, and which of them runs a configuration.
 
+use crate::engine;
 use crate::suggestion::did_you_mean;
 use machine::error::Error;
 use std::path::Path;
@@ -34,9 +35,8 @@ impl Config {
         match std::fs::read(path) {
             Ok(bytes) if path.extension().is_some_and(|e| e == "click") => match String::from_utf8(bytes) {
                 Ok(text) => {
-                    let text =
-                        click_host::library::expand(&name, text, None).map_err(Error::Configuration)?;
-                    Ok(Self { name, bytes: text.into_bytes() })
+                    let bytes = engine::expand(&name, text)?.into_bytes();
+                    Ok(Self { name, bytes })
                 }
                 // It is refused later, with the place.
                 Err(e) => Ok(Self { name, bytes: e.into_bytes() }),

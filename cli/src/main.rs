@@ -10,7 +10,8 @@
 //! | `switch` | commands on a switch |
 //! | `completion`, `shell` | what shells offer after Tab; how they ask for it |
 //! | `doctor` | what this host has and lacks |
-//! | `elements`, `images` | the manual of Click elements; images and configurations by name |
+//! | `engine` | the Click engine: configurations checked, libraries, the manual of elements |
+//! | `images` | images and configurations by name |
 //! | `output` | what is printed, and why a command failed |
 //! | `process`, `suggestion` | system calls; "did you mean" |
 
@@ -19,7 +20,7 @@
 mod command_line;
 mod completion;
 mod doctor;
-mod elements;
+mod engine;
 mod images;
 mod instance;
 mod local;
@@ -71,9 +72,7 @@ fn execute(command: Command, begun: Tsc) -> Result<u8, Failure> {
         Command::Kill { names } => instance::stop::stop(&names, Duration::ZERO),
         Command::Console { name } => instance::console::console(&name),
         Command::Click { name, command } => instance::click::click(&name, &command),
-        Command::Elements { name, json, write } => {
-            elements::elements(name.as_deref(), json, write.as_deref())
-        }
+        Command::Elements { name, json, write } => engine::elements(name.as_deref(), json, write.as_deref()),
         Command::Inspect { what, json } => instance::inspect::inspect(&what, json),
         Command::Switch(options) => switch::switch(&options),
         Command::Node { arguments } => node::backup::node(&arguments),

@@ -4,12 +4,12 @@ use super::directory::RunDirectory;
 use super::monitor::{Monitor, Sockets};
 use super::record::Record;
 use super::tap;
-use crate::images::{self, Config, Selection};
+use crate::engine;
+use crate::images::{self, Selection};
 use crate::options::RunOptions;
 use crate::options::values::Addresses;
 use crate::output::warn;
 use crate::process;
-use click::{Misfit, Source};
 use machine::error::Error;
 use machine::timeline::Phase;
 use machine::timeline::{Tsc, unix_ns};
@@ -29,7 +29,7 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
     if let Some(config) = &config
         && image.config_format() == "click"
     {
-        check_config(config, &o.set, &devices)?;
+        engine::check(config, &o.set, &devices)?;
     }
     for tap in &o.tap {
         tap.guest
@@ -97,31 +97,6 @@ pub fn prepare(o: &RunOptions, begun: Tsc) -> Result<Monitor, Error> {
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// Refuses a Click file that cannot run, or that uses net devices or addresses which are not given.
-fn check_config(
-    config: &Config,
-    variables: &[(String, String)],
-    devices: &[&Addresses],
-) -> Result<(), Error> {
-    let text = std::str::from_utf8(&config.bytes).map_err(|e| {
-        Error::Configuration(format!("{}: byte {} is not UTF-8 text", config.name, e.valid_up_to()))
-    })?;
-    let source = Source { name: &config.name, text };
-    let addressed: Vec<bool> = devices.iter().map(|a| a.own.iter().any(|(a, _)| a.is_ipv4())).collect();
-    match click::check_for(&source, variables, &addressed) {
-        Ok(_) => Ok(()),
-        Err(Misfit::Addresses(d)) => Err(Error::Configuration(format!(
-            "{}\n  give the device an IPv4 address: --tap NAME,guest=ADDRESS/LENGTH",
-            d.to_string().trim_end()
-        ))),
-        Err(Misfit::Configuration(d)) => Err(Error::Configuration(d.to_string().trim_end().to_owned())),
-        Err(Misfit::Devices(message)) => {
-            let advice = "add --tap NAME or --net vhost-user=SOCKET for each";
-            Err(Error::Configuration(format!("{message}; {advice}")))
-        }
-    }
 }
 
 /// The configuration as it was checked, in a file that nobody can change.

@@ -61,7 +61,7 @@ fn pages() -> Vec<Page> {
 }
 
 /// Names of all classes.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub fn element_names() -> impl Iterator<Item = &'static str> {
     click::elements::manual().chain(click_host::manual()).map(|(_, class)| class.name)
 }
 
