@@ -473,6 +473,7 @@ fn classify(tables: &Tables, port: &PortEntry, frame: &mut Frame) -> Result<Segm
             return Ok(native);
         }
         return match frame.take_tag() {
+            None if frame.ends_within_tag() => Err(Reason::Malformed),
             // A tag with number 0 is only a priority (IEEE 802.1Q section 6.9).
             Some(0) if is_tag(frame.ethertype()) => Err(Reason::Vlan),
             None | Some(0) => Ok(native),
@@ -480,6 +481,7 @@ fn classify(tables: &Tables, port: &PortEntry, frame: &mut Frame) -> Result<Segm
         };
     }
     match frame.take_tag() {
+        None if frame.ends_within_tag() => Err(Reason::Malformed),
         // What is behind a priority tag would become the outer tag.
         Some(0) if is_tag(frame.ethertype()) => Err(Reason::Vlan),
         None | Some(0) => port.native.ok_or(Reason::Vlan),

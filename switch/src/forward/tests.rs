@@ -59,6 +59,30 @@ fn no_tag_of_a_sender_takes_a_frame_into_another_vlan() {
 }
 
 #[test]
+fn a_frame_that_ends_within_its_tag_is_dropped() {
+    let trunk = PortEntry { trunk: vec![(5, SegmentId(0))], ..port(0, &[]) };
+    let tables = Tables {
+        ports: vec![Some(port(0, &[])), Some(trunk), Some(port(0, &[]))],
+        segments: vec![segment(&[0, 1, 2])],
+        ..Tables::default()
+    };
+    tables.all_ports().for_each(|(_, p)| p.shared.link.store(true, std::sync::atomic::Ordering::Relaxed));
+    let mut forwarder = Forwarder::new([1, 3]);
+    forwarder.change(&Tables::default(), &tables);
+    for from in [0, 1] {
+        for length in 14..18 {
+            let mut batch = Batch::default();
+            let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x81, 0, 0, 0, 8, 0]].concat();
+            batch.push_bytes(&frame[..length], Offload::default());
+            forwarder.forward(&tables, PortId(from), &mut batch, Now::default());
+            assert!(forwarder.next_out().is_none(), "{length} bytes from port {from}");
+        }
+        let drops = tables.port(PortId(from)).unwrap().shared.read(false).drops;
+        assert_eq!(drops.get(&Reason::Malformed), Some(&4), "{drops:?}");
+    }
+}
+
+#[test]
 fn a_burst_between_two_goes_where_its_first_frame_does_and_others_do_not() {
     let access = || Some(port(0, &[]));
     let tables = Tables {

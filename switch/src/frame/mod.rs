@@ -20,6 +20,8 @@ pub const BATCH: usize = 64;
 /// Bytes of an 802.1Q tag.
 pub const TAG: usize = 4;
 const ETHERTYPE_VLAN: u16 = 0x8100;
+/// Bytes up to the end of the Ethertype behind an 802.1Q tag.
+const TAGGED: usize = ETHERNET + TAG;
 
 /// One packet, without a tag, without a checksum sequence.
 #[derive(Clone)]
@@ -117,7 +119,7 @@ impl Frame {
     /// Takes the tag off, if there is one: the VLAN number, and `tag` holds the whole tag.
     #[inline]
     pub fn take_tag(&mut self) -> Option<u16> {
-        if self.ethertype() != ETHERTYPE_VLAN || self.head().len() < 18 {
+        if self.ethertype() != ETHERTYPE_VLAN || self.head().len() < TAGGED {
             return None;
         }
         let start = usize::from(self.start);
@@ -128,6 +130,12 @@ impl Frame {
         self.length -= TAG as u32;
         self.offload.shift(-(TAG as i32));
         Some(self.tag & 0xfff)
+    }
+
+    /// Whether it says that it is tagged and is too short to be: [`Frame::take_tag`] leaves it as it is.
+    #[inline]
+    pub fn ends_within_tag(&self) -> bool {
+        self.ethertype() == ETHERTYPE_VLAN && self.head().len() < TAGGED
     }
 
     /// The bytes of an 802.1Q tag for a VLAN, priority kept from the tag that it came with.
@@ -343,7 +351,12 @@ mod tests {
     #[test]
     fn a_short_frame_has_no_tag() {
         let mut batch = Batch::default();
-        assert!(batch.push_bytes(&tagged()[..14], Offload::default()));
-        assert_eq!(batch.frames_mut()[0].take_tag(), None);
+        for length in 14..18 {
+            batch.clear();
+            assert!(batch.push_bytes(&tagged()[..length], Offload::default()));
+            let frame = &mut batch.frames_mut()[0];
+            assert_eq!(frame.take_tag(), None);
+            assert!(frame.ends_within_tag());
+        }
     }
 }
