@@ -20,8 +20,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use vmm::image::Image as Ring3;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use vmm::image::{Image as Ring3, large_pages};
 
 /// Ending of the folder that an archive is unpacked to.
 const UNPACKED: &str = ".image";
@@ -41,9 +41,42 @@ pub struct OpenImage {
 #[derive(Clone)]
 pub enum Guest {
     /// A program in ring 3.
-    Ring3(Arc<Ring3>),
+    Ring3(Arc<Ring3Image>),
     /// A Linux kernel with what it is started with.
     Linux(Arc<Bundle>),
+}
+
+/// An image for ring 3, which instances map from one copy in memory.
+pub struct Ring3Image {
+    /// The image as it was checked.
+    pub checked: Ring3,
+    /// The copy, made for the first instance; `None` where small pages of the file do as well.
+    copy: OnceLock<Option<File>>,
+}
+
+impl Ring3Image {
+    /// What instances map instead of the image's file, if they should.
+    pub fn copy(&self) -> Option<&File> {
+        let made =
+            || match large_pages::pay(&self.checked).then(|| large_pages::copy(&self.checked)).transpose() {
+                Ok(copy) => copy,
+                Err(e) => {
+                    tracing::warn!("{}: instances start more slowly: {e}", self.checked.path.display());
+                    None
+                }
+            };
+        self.copy.get_or_init(made).as_ref()
+    }
+}
+
+impl OpenImage {
+    /// What instances map instead of the image's file, if they should.
+    pub fn copy(&self) -> Option<&File> {
+        match &self.guest {
+            Guest::Ring3(guest) => guest.copy(),
+            Guest::Linux(_) => None,
+        }
+    }
 }
 
 /// All images.
@@ -85,19 +118,20 @@ fn open_image(name: &str, path: &Path, id: String, size: u64, built_in: bool) ->
         };
         return Ok(OpenImage { image, path, guest: Guest::Linux(Arc::new(guest)) });
     }
-    let guest = Ring3::open(&path)?;
+    let checked = Ring3::open(&path)?;
     let image = Image {
         name,
         kind: Kind::Ring3,
         id,
         size,
         built_in,
-        memory_mib: guest.note.memory_default >> 20,
-        config_format: guest.config_format(),
+        memory_mib: checked.note.memory_default >> 20,
+        config_format: checked.config_format(),
         vcpus: 1,
         disk_bytes: 0,
     };
-    Ok(OpenImage { image, path, guest: Guest::Ring3(Arc::new(guest)) })
+    let guest = Guest::Ring3(Arc::new(Ring3Image { checked, copy: OnceLock::new() }));
+    Ok(OpenImage { image, path, guest })
 }
 
 fn is_archive(path: &Path) -> Result<bool, Problem> {

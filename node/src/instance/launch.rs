@@ -166,7 +166,10 @@ fn make(node: &Node, spec: &InstanceSpec, instance: &Instance, plan: Plan) -> Re
                     "microvisor-linux"
                 }
                 None => {
-                    arguments.extend(["--image".into(), image.path.display().to_string()]);
+                    match image.copy() {
+                        Some(copy) => named.push(("--image", copy.as_fd())),
+                        None => arguments.extend(["--image".into(), image.path.display().to_string()]),
+                    }
                     named.extend(config.iter().map(|config| ("--config", config.as_fd())));
                     "microvisor-vmm"
                 }

@@ -51,7 +51,7 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
             return Err(Problem::invalid(format!("memory: at most {most} MiB")));
         }
         Guest::Ring3(guest) => {
-            guest.accepts(memory_mib << 20, spec.devices.len(), spec.config.is_some())?;
+            guest.checked.accepts(memory_mib << 20, spec.devices.len(), spec.config.is_some())?;
             None
         }
         Guest::Linux(bundle) => Some(LinuxPlan::new(bundle, spec, flavor.as_ref(), memory_mib)?),

@@ -14,7 +14,7 @@ use api::status::PreparedGuests;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ const ANSWER: Duration = Duration::from_millis(200);
 const SHARES: u64 = 64;
 /// Share of one that has done so.
 const FULL_SHARES: u64 = 1024;
+/// Where a monitor finds the first descriptor that it is given.
+const FIRST_DESCRIPTOR_PATH: &str = "/dev/fd/3";
 /// Entries of a queue, if nobody says otherwise.
 const QUEUE: u32 = 256;
 
@@ -148,18 +150,21 @@ impl PreparedGuest {
             ["--prepared", "0", "--memory", &memory, "--console", "off", "--no-mounts"]
                 .map(OsStr::new)
                 .into();
-        words.extend(["--image".as_ref(), image.path.as_os_str()]);
+        let copy = image.copy();
+        let file = copy.map_or(image.path.as_path(), |_| FIRST_DESCRIPTOR_PATH.as_ref());
+        words.extend(["--image".as_ref(), file.as_os_str()]);
         words.extend(["--control".as_ref(), control.as_os_str(), "--report".as_ref(), report.as_os_str()]);
         for _ in 0..shape.devices {
             words.extend(["--net", &net].map(OsStr::new));
         }
         let (path, input) = (program("microvisor-vmm"), OwnedFd::from(theirs));
+        let descriptors: Vec<_> = copy.iter().map(|copy| copy.as_fd()).collect();
         let program = Program {
             path: &path,
             arguments: &words,
             input: Some(&input),
             output: &output,
-            descriptors: &[],
+            descriptors: &descriptors,
         };
         let process = spawn(&program, confinement.sandbox(group.as_ref()).as_ref());
         let process = process.map_err(|e| Problem::host(format!("start a monitor: {e}")))?;
@@ -228,8 +233,8 @@ impl Shelf {
         let memory_mib = setting.memory_mib.unwrap_or(image.image.memory_mib).max(1);
         let cannot = || Problem::invalid(format!("{} cannot be prepared", setting.image));
         let Guest::Ring3(guest) = &image.guest else { return Err(cannot()) };
-        guest.accepts_size(memory_mib << 20, setting.devices)?;
-        if !guest.can_be_prepared() {
+        guest.checked.accepts_size(memory_mib << 20, setting.devices)?;
+        if !guest.checked.can_be_prepared() {
             return Err(cannot());
         }
         let shape = Shape::new(&image, memory_mib, setting.devices, setting.queue);

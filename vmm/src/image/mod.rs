@@ -1,10 +1,12 @@
 //! Guest images: an ELF64 executable with a MicroVisor note, checked before anything is built from it.
 
 pub mod builtin;
+pub mod large_pages;
 
 use abi::image::{ABILITY_PREPARE, CONFIG_REQUIRED, ImageNote, NOTE_MINIMUM, NOTE_NAME, NOTE_TYPE};
 use abi::layout::{DATA_BASE, IMAGE_BASE, IMAGE_END, PAGE_SIZE};
 use machine::error::Error;
+use machine::memory::LARGE_PAGE;
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::pod;
@@ -50,6 +52,8 @@ impl Segment {
 pub struct Image {
     /// The open file.
     pub file: File,
+    /// Length of the file, bytes.
+    pub file_length: u64,
     /// Where it came from, for messages.
     pub path: PathBuf,
     /// What it is and wants.
@@ -89,7 +93,7 @@ impl Image {
         let mut head = vec![0; HEAD.min(length as usize)];
         file.read_exact_at(&mut head, 0).map_err(|e| e.to_string())?;
         let Parsed { note, entry, segments } = parse(&head, length)?;
-        Ok(Self { file, path, note, entry, segments })
+        Ok(Self { file, file_length: length, path, note, entry, segments })
     }
 
     /// Segments mapped from the file.
@@ -105,6 +109,11 @@ impl Image {
     /// How much of the file is mapped at [`IMAGE_BASE`], bytes.
     pub fn mapped_length(&self) -> u64 {
         self.read_only().map(Segment::page_end).max().unwrap_or(IMAGE_BASE) - IMAGE_BASE
+    }
+
+    /// The same in whole large pages.
+    pub fn large_length(&self) -> u64 {
+        self.mapped_length().next_multiple_of(LARGE_PAGE)
     }
 
     /// First page of guest memory behind data and bss.

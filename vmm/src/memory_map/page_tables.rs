@@ -6,14 +6,16 @@
 //!              + 0x2000   fault stack     user, read-write
 //!              + 0x3000   page tables     not mapped
 //! ```
+//! Constants and text in large pages ([`crate::image::large_pages`]) are both read-execute: a page has one access.
+//!
 //! Accessed and Dirty are set in every entry ahead, so that no first touch has to write a table.
 
 use super::descriptor_tables::{self, FAULT_STACK, GDT, STUBS};
 use super::layout::Layout;
 use crate::image::{Access, Image};
-use abi::layout::{DEVICE_PAGE, DOORBELL_PAGE, MONITOR_BASE, PAGE_SIZE};
+use abi::layout::{DEVICE_PAGE, DOORBELL_PAGE, IMAGE_BASE, MONITOR_BASE, PAGE_SIZE};
 use machine::error::Error;
-use machine::memory::{GuestPhys, Outside, Region};
+use machine::memory::{GuestPhys, LARGE_PAGE, Outside, Region};
 
 /// Root page table.
 pub const ROOT: u64 = MONITOR_BASE + 0x3000;
@@ -27,19 +29,19 @@ const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const LEAF: u64 = PRESENT | ACCESSED | DIRTY;
-const LARGE_PAGE: u64 = 2 << 20;
 
-/// Builds the monitor's region for one instance.
-pub fn build(image: &Image, layout: &Layout) -> Result<Region, Error> {
+/// Builds the monitor's region for one instance. `large_image`: the image's read-only part is mapped by large pages, all of
+/// whose bytes are there.
+pub fn build(image: &Image, layout: &Layout, large_image: bool) -> Result<Region, Error> {
     let tables = tables_needed(image, layout);
     let length = ROOT - MONITOR_BASE + tables * PAGE_SIZE;
-    if MONITOR_BASE + length > abi::layout::IMAGE_BASE {
+    if MONITOR_BASE + length > IMAGE_BASE {
         return Err(Error::image("has more data and text than page tables are kept for"));
     }
     let region = Region::private(GuestPhys(MONITOR_BASE), length)?;
     descriptor_tables::build(&region)?;
     let mut tables = Tables { region: &region, next: ROOT + PAGE_SIZE };
-    map(&mut tables, image, layout)?;
+    map(&mut tables, image, layout, large_image)?;
     Ok(region)
 }
 
@@ -52,14 +54,17 @@ fn tables_needed(image: &Image, layout: &Layout) -> u64 {
     4 + directories + image_tables + data_tables
 }
 
-fn map(tables: &mut Tables<'_>, image: &Image, layout: &Layout) -> Result<(), Outside> {
+fn map(tables: &mut Tables<'_>, image: &Image, layout: &Layout, large_image: bool) -> Result<(), Outside> {
     for page in [DEVICE_PAGE, DOORBELL_PAGE] {
         tables.map(page, PAGE_SIZE, USER | WRITABLE | NO_EXECUTE)?;
     }
     tables.map(GDT, PAGE_SIZE, NO_EXECUTE)?;
     tables.map(STUBS, PAGE_SIZE, USER)?;
     tables.map(FAULT_STACK, PAGE_SIZE, USER | WRITABLE | NO_EXECUTE)?;
-    for s in &image.segments {
+    if large_image {
+        tables.map(IMAGE_BASE, image.large_length(), USER)?;
+    }
+    for s in image.segments.iter().filter(|s| s.access == Access::Write || !large_image) {
         let flags = match s.access {
             Access::Read => USER | NO_EXECUTE,
             Access::Execute => USER,

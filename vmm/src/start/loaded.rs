@@ -10,7 +10,7 @@ use crate::channel::marks::Marks;
 use crate::channel::{FreeMemory, GuestChannel};
 use crate::cpu::processor::entry_registers;
 use crate::cpu::vcpu::Preparation;
-use crate::image::Image;
+use crate::image::{Image, large_pages};
 use crate::memory_map::boot_page::{Contents, NONE, boot_page};
 use crate::memory_map::layout::{Layout, LayoutRequest};
 use crate::memory_map::page_tables;
@@ -25,7 +25,7 @@ use machine::error::Error;
 use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
 use machine::io::{Facts, GRACE, Io, Served, TapPort, VhostPort};
-use machine::memory::{GuestPhys, Region};
+use machine::memory::{GuestPhys, LARGE_PAGE, Region};
 use machine::net::device::TapNet;
 use machine::net::end::{meet, vhost_error};
 use machine::report::Reporter;
@@ -63,6 +63,16 @@ pub struct Files {
     pub image: File,
     /// The configuration.
     pub config: Option<File>,
+    /// Whether the host gives large pages to who asks for them, if that matters for the image's file.
+    large_pages: bool,
+}
+
+impl Files {
+    /// Those of a guest.
+    pub fn new(image: File, config: Option<File>) -> Self {
+        let whole = image.metadata().is_ok_and(|m| m.len().is_multiple_of(LARGE_PAGE));
+        Self { image, config, large_pages: !whole && large_pages::are_given() }
+    }
 }
 
 /// A guest that lacks nothing but what the I/O thread shall do.
@@ -90,6 +100,8 @@ pub struct Memory {
 /// Checked options, for one image.
 struct Instance {
     image: Image,
+    /// Whether this process can have large pages for the image.
+    large_pages: bool,
     config: Vec<u8>,
     has_config: bool,
     words: Vec<u8>,
@@ -243,7 +255,7 @@ impl Made {
 
     /// Reads image and configuration, and refuses what does not fit together.
     fn check(&mut self, options: &Options, files: Files) -> Result<Instance, Error> {
-        let Files { image, config } = files;
+        let Files { image, config, large_pages } = files;
         let image = Image::from_file(image, options.image.clone())?;
         let name = options.config.as_ref().map_or("configuration".into(), |path| path.display().to_string());
         let config = config.map(|file| configuration(file, &name)).transpose()?;
@@ -266,7 +278,7 @@ impl Made {
         let (words, has_config) = (command_line(options), config.is_some());
         let config = config.unwrap_or_default();
         let room = (words.len() as u64, config.len() as u64);
-        Ok(Instance { image, config, has_config, words, room, memory, nets })
+        Ok(Instance { image, large_pages, config, has_config, words, room, memory, nets })
     }
 
     /// Connects doorbells to queues. Back ends have been told all that they need.
@@ -353,7 +365,7 @@ impl Memory {
     /// Guest memory with everything but what depends on the virtual machine, and how long that took.
     fn new(instance: &Instance) -> Result<(Self, Phases), Error> {
         let begun = Tsc::now();
-        let Instance { image, config, words, room, memory, nets, .. } = instance;
+        let Instance { image, large_pages, config, words, room, memory, nets, .. } = instance;
         let request = LayoutRequest {
             memory: *memory,
             command_line: room.0,
@@ -366,8 +378,8 @@ impl Memory {
             guest.populate(GuestPhys(range.base), range.length)?;
         }
         let memory_done = Tsc::now();
-        let monitor = page_tables::build(image, &layout)?;
-        let mapped = Region::file(GuestPhys(IMAGE_BASE), image.mapped_length(), &image.file)?;
+        let (mapped, large) = map_image(image, *large_pages)?;
+        let monitor = page_tables::build(image, &layout, large)?;
         for s in image.writable() {
             guest.read_file(GuestPhys(s.address), s.file_length, &image.file, s.offset)?;
         }
@@ -379,6 +391,22 @@ impl Memory {
         let phases = vec![(Phase::Memory, begun, memory_done), (Phase::Load, memory_done, Tsc::now())];
         Ok((Self { guest: Arc::new(guest), file: Arc::new(file), monitor, image: mapped, layout }, phases))
     }
+}
+
+/// The read-only part of an image, and whether it is in large pages.
+fn map_image(image: &Image, large_pages: bool) -> Result<(Region, bool), Error> {
+    let start = GuestPhys(IMAGE_BASE);
+    if large_pages::fit(image) {
+        return Ok((Region::large_file(start, image.large_length(), &image.file)?, true));
+    }
+    if large_pages && large_pages::pay(image) {
+        let region = Region::large_private(start, image.large_length())?;
+        for s in image.read_only() {
+            region.read_file(GuestPhys(s.address), s.file_length, &image.file, s.offset)?;
+        }
+        return Ok((region, true));
+    }
+    Ok((Region::file(start, image.mapped_length(), &image.file)?, false))
 }
 
 /// The phases inside `spawn` that are over, in their order.

@@ -43,7 +43,7 @@ impl Opened {
         let config = options.config.as_ref().map(|path| {
             File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
         });
-        let files = Files { image: open_image(&options.image)?, config: config.transpose()? };
+        let files = Files::new(open_image(&options.image)?, config.transpose()?);
         let ends = End::open_all(devices(), opened.connector.as_ref())?;
         opened.ends = ends.into_iter().map(Some).collect();
         Ok((opened, files))
@@ -53,7 +53,7 @@ impl Opened {
     pub fn ahead(options: &Options) -> Result<(Self, Files), Error> {
         let mut opened = Self::new(options, || Ok(None))?;
         opened.ends = options.nets.iter().map(|_| None).collect();
-        Ok((opened, Files { image: open_image(&options.image)?, config: None }))
+        Ok((opened, Files::new(open_image(&options.image)?, None)))
     }
 
     /// `connector` starts what connects to the switch's sockets.

@@ -4,6 +4,8 @@
 //! and out, and words that both sides use are loaded and stored atomically.
 #![allow(unsafe_code)]
 
+pub mod sealed;
+
 use crate::error::Error;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
@@ -40,6 +42,9 @@ pub struct Outside {
     pub length: u64,
 }
 
+/// Bytes of a large page.
+pub const LARGE_PAGE: u64 = 2 << 20;
+
 /// A mapped range of guest-physical addresses.
 pub struct Region {
     start: GuestPhys,
@@ -61,6 +66,26 @@ fn map(length: usize, protection: i32, flags: i32, fd: i32) -> Result<*mut u8, E
         return Err(Error::system("map guest memory"));
     }
     Ok(host.cast())
+}
+
+/// A mapping of so many large pages that begins where a large page can.
+fn map_large(length: usize, protection: i32, flags: i32, fd: i32) -> Result<*mut u8, Error> {
+    const LARGE: usize = LARGE_PAGE as usize;
+    let room = map(length + LARGE, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
+    let before = room.align_offset(LARGE);
+    // SAFETY: `room` is a mapping of this function's own, `length` and one large page long. The part of it that begins at a
+    // large page is replaced, and what lies before and behind that is unmapped.
+    unsafe {
+        let host = room.add(before);
+        if libc::mmap(host.cast(), length, protection, flags | libc::MAP_FIXED, fd, 0) == libc::MAP_FAILED {
+            return Err(Error::system("map guest memory"));
+        }
+        if before > 0 {
+            libc::munmap(room.cast(), before);
+        }
+        libc::munmap(host.add(length).cast(), LARGE - before);
+        Ok(host)
+    }
 }
 
 impl Region {
@@ -91,6 +116,23 @@ impl Region {
         let flags = libc::MAP_PRIVATE | libc::MAP_POPULATE;
         let host = map(length as usize, libc::PROT_READ, flags, file.as_raw_fd())?;
         Ok(Self { start, host, length: length as usize, writable: false })
+    }
+
+    /// Large pages of a file, read-only and shared with every other mapping of it. `length` is a multiple of
+    /// [`LARGE_PAGE`], and no longer than the file. Where the file's memory is in small pages, so is the mapping.
+    pub fn large_file(start: GuestPhys, length: u64, file: &impl AsRawFd) -> Result<Self, Error> {
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        let host = map_large(length as usize, libc::PROT_READ, flags, file.as_raw_fd())?;
+        Ok(Self { start, host, length: length as usize, writable: false })
+    }
+
+    /// Large pages of this process alone, as far as the host has some. `length` is a multiple of [`LARGE_PAGE`].
+    pub fn large_private(start: GuestPhys, length: u64) -> Result<Self, Error> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let host = map_large(length as usize, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
+        // SAFETY: the range was mapped just now. Whether the advice is taken shows in speed only.
+        unsafe { libc::madvise(host.cast(), length as usize, libc::MADV_HUGEPAGE) };
+        Ok(Self { start, host, length: length as usize, writable: true })
     }
 
     /// First guest address of the region.
@@ -296,6 +338,19 @@ mod tests {
         let image = Region::file(GuestPhys(0), 0x2000, &fd).unwrap();
         assert!(region().translate(0x1000_0000, 16).is_some());
         assert!(image.translate(0, 16).is_none());
+    }
+
+    #[test]
+    fn large_pages_hold_what_the_file_does() {
+        let (region, fd) = Region::shared(GuestPhys(0), 2 * LARGE_PAGE).unwrap();
+        region.write_value(GuestPhys(2 * LARGE_PAGE - 8), &7u64).unwrap();
+        let file = Region::large_file(GuestPhys(0x40_0000), 2 * LARGE_PAGE, &fd).unwrap();
+        assert!(file.host_address().is_multiple_of(LARGE_PAGE));
+        assert_eq!(file.read_value::<u64>(GuestPhys(0x40_0000 + 2 * LARGE_PAGE - 8)), Ok(7));
+        let private = Region::large_private(GuestPhys(0), LARGE_PAGE).unwrap();
+        assert!(private.host_address().is_multiple_of(LARGE_PAGE));
+        private.read_file(GuestPhys(8), 8, &fd, 2 * LARGE_PAGE - 8).unwrap();
+        assert_eq!(private.read_value::<u64>(GuestPhys(8)), Ok(7));
     }
 
     #[test]
