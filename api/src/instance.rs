@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use switch_control::config::AddressPair;
 use switch_control::mac::Mac;
 use uuid::Uuid;
@@ -181,18 +181,30 @@ fn clickos() -> String {
 pub struct DeviceSpec {
     /// Network that it is on.
     pub network: String,
-    /// Address; chosen from the network's subnet if left out and there is one.
+    /// IPv4 address; chosen from the network's subnet if left out and there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub address: Option<Ipv4Addr>,
-    /// Length of the prefix that goes with the address; what the network's subnet has, or 32, if left out.
+    /// Length of the prefix that goes with `address`; what the network's subnet has, or 32, if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(maximum = 32))]
     pub prefix: Option<u8>,
-    /// Default gateway that goes with the address; the network's if left out.
+    /// Default gateway that goes with `address`; the network's if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub gateway: Option<Ipv4Addr>,
+    /// IPv6 address; chosen from the network's IPv6 subnet if left out and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub address6: Option<Ipv6Addr>,
+    /// Length of the prefix that goes with `address6`; what the network's IPv6 subnet has, or 128, if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(maximum = 128))]
+    pub prefix6: Option<u8>,
+    /// Default gateway that goes with `address6`; the network's if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub gateway6: Option<Ipv6Addr>,
     /// Link-layer address; made up if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
@@ -277,13 +289,24 @@ pub struct Device {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub address: Option<Ipv4Addr>,
-    /// Length of the subnet's prefix, bits.
+    /// Length of the IPv4 subnet's prefix, bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
     /// IPv4 address of the default gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub gateway: Option<Ipv4Addr>,
+    /// IPv6 address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub address6: Option<Ipv6Addr>,
+    /// Length of the IPv6 subnet's prefix, bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix6: Option<u8>,
+    /// IPv6 address of the default gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub gateway6: Option<Ipv6Addr>,
     /// Whether packets from other addresses are dropped.
     pub anti_spoofing: bool,
     /// What it may send from besides its own addresses.
@@ -310,9 +333,9 @@ pub fn is_name(name: &str) -> bool {
 }
 
 impl Device {
-    /// Its addresses, for the switch.
+    /// Its addresses: at most one of each family.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        self.address.into_iter().map(IpAddr::V4).collect()
+        self.address.map(IpAddr::V4).into_iter().chain(self.address6.map(IpAddr::V6)).collect()
     }
 }
 

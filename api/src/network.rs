@@ -2,7 +2,7 @@
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use switch_control::config::BondMode;
 
 /// A segment of the switch with what belongs to it.
@@ -12,14 +12,22 @@ use switch_control::config::BondMode;
 pub struct Network {
     /// Name, unique on the node.
     pub name: String,
-    /// Subnet that instances get addresses from, `10.0.0.0/24`.
+    /// IPv4 subnet that instances get addresses from, `10.0.0.0/24`.
     #[serde(default, deserialize_with = "subnet", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub subnet: Option<ipnet::Ipv4Net>,
-    /// Default gateway of instances.
+    /// IPv4 default gateway of instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub gateway: Option<Ipv4Addr>,
+    /// IPv6 subnet that instances get addresses from, beside `subnet` or alone, `fd00::/64`.
+    #[serde(default, deserialize_with = "subnet6", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub subnet6: Option<ipnet::Ipv6Net>,
+    /// IPv6 default gateway of instances: an address of the subnet, or a link-local one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub gateway6: Option<Ipv6Addr>,
     /// The host's own port on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostPort>,
@@ -42,10 +50,14 @@ pub struct Network {
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NetworkChange {
-    /// Default gateway of instances that are created from now on; `null`: none.
+    /// IPv4 default gateway of instances that are created from now on; `null`: none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv4"))]
     pub gateway: Option<Option<Ipv4Addr>>,
+    /// IPv6 default gateway of instances that are created from now on; `null`: none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>, format = "ipv6"))]
+    pub gateway6: Option<Option<Ipv6Addr>>,
     /// See [`Network::flood_limit`]; in force at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flood_limit: Option<u64>,
@@ -59,29 +71,49 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
 impl NetworkChange {
     /// What has to change of one network so that it becomes another; `None` if that takes more than this can say.
     pub fn between(before: &Network, after: &Network) -> Option<Self> {
-        let rest = Network { gateway: after.gateway, flood_limit: after.flood_limit, ..before.clone() };
+        let Network { gateway, gateway6, flood_limit, .. } = *after;
+        let rest = Network { gateway, gateway6, flood_limit, ..before.clone() };
         (rest == *after).then(|| Self {
-            gateway: (before.gateway != after.gateway).then_some(after.gateway),
-            flood_limit: (before.flood_limit != after.flood_limit).then_some(after.flood_limit),
+            gateway: (before.gateway != gateway).then_some(gateway),
+            gateway6: (before.gateway6 != gateway6).then_some(gateway6),
+            flood_limit: (before.flood_limit != flood_limit).then_some(flood_limit),
         })
     }
 
     /// Makes the change.
     pub fn apply(&self, network: &mut Network) {
         network.gateway = self.gateway.unwrap_or(network.gateway);
+        network.gateway6 = self.gateway6.unwrap_or(network.gateway6);
         network.flood_limit = self.flood_limit.unwrap_or(network.flood_limit);
     }
 }
 
+/// A prefix, of whichever family.
+fn prefix<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::IpNet>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    let wrong = |e| D::Error::custom(format!("{text:?} is no subnet such as 10.0.0.0/24 or fd00::/64: {e}"));
+    text.parse().map(Some).map_err(wrong)
+}
+
 /// An IPv4 subnet; one of IPv6 is refused in its own terms.
 fn subnet<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::Ipv4Net>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    match text.parse::<ipnet::IpNet>() {
-        Ok(ipnet::IpNet::V4(subnet)) => Ok(Some(subnet)),
-        Ok(ipnet::IpNet::V6(subnet)) => Err(D::Error::custom(format!(
-            "{subnet} is IPv6, and a network\'s subnet is IPv4: leave it out, and IPv6 passes by the guests\' own means"
-        ))),
-        Err(e) => Err(D::Error::custom(format!("{text:?} is no subnet such as 10.0.0.0/24: {e}"))),
+    match prefix(from)? {
+        None => Ok(None),
+        Some(ipnet::IpNet::V4(subnet)) => Ok(Some(subnet)),
+        Some(ipnet::IpNet::V6(subnet)) => {
+            Err(D::Error::custom(format!("{subnet} is IPv6: write it to subnet6 (--subnet6)")))
+        }
+    }
+}
+
+/// An IPv6 subnet; one of IPv4 is refused in its own terms.
+fn subnet6<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::Ipv6Net>, D::Error> {
+    match prefix(from)? {
+        None => Ok(None),
+        Some(ipnet::IpNet::V6(subnet)) => Ok(Some(subnet)),
+        Some(ipnet::IpNet::V4(subnet)) => {
+            Err(D::Error::custom(format!("{subnet} is IPv4: write it to subnet (--subnet)")))
+        }
     }
 }
 
@@ -106,10 +138,14 @@ pub struct HostPort {
     /// Namespace: a name under /run/netns or a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
-    /// The host's address on it, with the length of the prefix.
+    /// The host's IPv4 address on it, with the length of the prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub address: Option<ipnet::Ipv4Net>,
+    /// The host's IPv6 address on it, with the length of the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
+    pub address6: Option<ipnet::Ipv6Net>,
 }
 
 /// An interface of the host.

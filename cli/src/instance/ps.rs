@@ -61,9 +61,9 @@ fn local_row(r: &Record) -> Vec<String> {
 }
 
 fn node_row(i: &Instance) -> Vec<String> {
-    let devices = i.devices.iter().map(|d| match d.address {
-        Some(address) => format!("{}={address}", d.network),
-        None => d.network.clone(),
+    let devices = i.devices.iter().map(|d| {
+        let addresses = d.addresses().into_iter().map(|a| a.to_string());
+        [d.network.clone()].into_iter().chain(addresses).collect::<Vec<_>>().join("=")
     });
     vec![
         i.name.clone(),

@@ -3,6 +3,7 @@
 use crate::options::tap::TapOption;
 use futures_util::TryStreamExt;
 use machine::error::Error;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use tap::Tap;
@@ -43,7 +44,10 @@ async fn configure(o: &TapOption) -> Result<(), rtnetlink::Error> {
         return Ok(());
     }
     for (address, prefix) in &o.addresses {
-        handle.address().add(index, *address, *prefix).replace().execute().await?;
+        let mut request = handle.address().add(index, *address, *prefix);
+        // It is in force at once: without this, IPv6 looks for a duplicate for a second.
+        request.message_mut().header.flags = AddressHeaderFlags::Nodad;
+        request.replace().execute().await?;
     }
     let up = LinkMessageBuilder::<LinkUnspec>::default().index(index).mtu(o.mtu.into()).up().build();
     handle.link().set(up).execute().await?;

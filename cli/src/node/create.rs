@@ -4,7 +4,7 @@ use super::{context, instances};
 use crate::images::Config;
 use crate::options::{RunOptions, TimelineForm};
 use crate::output::{self, Failure};
-use api::instance::{Instance, InstanceSpec, OnDemand, Restart};
+use api::instance::{Device, Instance, InstanceSpec, OnDemand, Restart};
 use api::trace;
 use machine::status;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn run(o: &RunOptions) -> Result<(), Failure> {
         return output::json(&instance);
     }
     let addresses: Vec<String> =
-        instance.devices.iter().filter_map(|d| d.address).map(|a| a.to_string()).collect();
+        instance.devices.iter().flat_map(Device::addresses).map(|a| a.to_string()).collect();
     let ready = instance.ready_ns.map_or(String::new(), |ns| format!(" in {:.1} ms", ns as f64 / 1e6));
     output::print(format!("{} {}{ready} {}\n", instance.name, instance.state.name(), addresses.join(" ")))
 }

@@ -7,7 +7,9 @@ use crate::output::{self, Failure};
 use api::network::{FLOOD_LIMIT, HostPort, Network, NetworkChange, Uplink};
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
+use ipnet::{Ipv4Net, Ipv6Net};
 use machine::status;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use switch_control::config::BondMode;
 
 /// What can be done with networks.
@@ -32,12 +34,18 @@ pub enum NetCommand {
         /// Name of the network
         #[arg(add = ArgValueCandidates::new(completion::networks))]
         name: String,
-        /// Default gateway of instances that are created from now on
+        /// IPv4 default gateway of instances that are created from now on
         #[arg(long)]
-        gateway: Option<std::net::Ipv4Addr>,
-        /// No default gateway for instances that are created from now on
+        gateway: Option<Ipv4Addr>,
+        /// No IPv4 default gateway for instances that are created from now on
         #[arg(long, conflicts_with = "gateway")]
         no_gateway: bool,
+        /// IPv6 default gateway of instances that are created from now on
+        #[arg(long)]
+        gateway6: Option<Ipv6Addr>,
+        /// No IPv6 default gateway for instances that are created from now on
+        #[arg(long, conflicts_with = "gateway6")]
+        no_gateway6: bool,
         /// Packets a second that each port may send to everyone, to a group or to an unknown address; 0 for no limit
         #[arg(long, value_name = "PACKETS")]
         flood_limit: Option<u64>,
@@ -56,18 +64,27 @@ pub enum NetCommand {
 pub struct NetworkOptions {
     /// Name of the network
     name: String,
-    /// Subnet that instances get their addresses from, such as 10.0.0.0/24
+    /// IPv4 subnet that instances get their addresses from, such as 10.0.0.0/24
     #[arg(long)]
-    subnet: Option<ipnet::Ipv4Net>,
-    /// Default gateway of instances
+    subnet: Option<Ipv4Net>,
+    /// IPv4 default gateway of instances
     #[arg(long)]
-    gateway: Option<std::net::Ipv4Addr>,
+    gateway: Option<Ipv4Addr>,
+    /// IPv6 subnet that instances get their addresses from, such as fd00::/64
+    #[arg(long)]
+    subnet6: Option<Ipv6Net>,
+    /// IPv6 default gateway of instances
+    #[arg(long)]
+    gateway6: Option<Ipv6Addr>,
     /// Connect the host to the network by a TAP of this name
     #[arg(long, value_name = "TAP")]
     host: Option<String>,
-    /// Address of the host on that TAP, with the length of its prefix
+    /// IPv4 address of the host on that TAP, with the length of its prefix
     #[arg(long, value_name = "A/LEN", requires = "host")]
-    address: Option<ipnet::Ipv4Net>,
+    address: Option<Ipv4Net>,
+    /// IPv6 address of the host on that TAP, with the length of its prefix
+    #[arg(long, value_name = "A/LEN", requires = "host")]
+    address6: Option<Ipv6Net>,
     /// Network namespace of the TAP
     #[arg(long, requires = "host")]
     netns: Option<String>,
@@ -95,7 +112,8 @@ fn bond_mode(text: &str) -> Result<BondMode, String> {
 
 impl NetworkOptions {
     fn network(&self) -> Network {
-        let host = |tap| HostPort { tap, netns: self.netns.clone(), address: self.address };
+        let (address, address6) = (self.address, self.address6);
+        let host = |tap| HostPort { tap, netns: self.netns.clone(), address, address6 };
         let uplink = Uplink {
             interfaces: self.uplink.clone(),
             netns: None,
@@ -107,6 +125,8 @@ impl NetworkOptions {
             name: self.name.clone(),
             subnet: self.subnet,
             gateway: self.gateway,
+            subnet6: self.subnet6,
+            gateway6: self.gateway6,
             host: self.host.clone().map(host),
             uplink: (!self.uplink.is_empty()).then_some(uplink),
             point_to_point: self.point_to_point,
@@ -118,11 +138,15 @@ impl NetworkOptions {
 
 fn table(networks: &[Network]) -> String {
     let dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let both = |four: Option<String>, six: Option<String>| match (four, six) {
+        (Some(four), Some(six)) => format!("{four}, {six}"),
+        (four, six) => dash(four.or(six)),
+    };
     let row = |n: &Network| {
         vec![
             n.name.clone(),
-            dash(n.subnet.map(|s| s.to_string())),
-            dash(n.gateway.map(|g| g.to_string())),
+            both(n.subnet.map(|s| s.to_string()), n.subnet6.map(|s| s.to_string())),
+            both(n.gateway.map(|g| g.to_string()), n.gateway6.map(|g| g.to_string())),
             dash(n.host.as_ref().map(|h| h.tap.clone())),
             dash(n.uplink.as_ref().map(|u| u.interfaces.join(","))),
         ]
@@ -148,12 +172,13 @@ pub fn net(command: &NetCommand) -> Result<(), Failure> {
             client.post::<Network>("/v1/networks", &options.network())?;
             Ok(())
         }
-        NetCommand::Set { name, gateway, no_gateway, flood_limit } => {
+        NetCommand::Set { name, gateway, no_gateway, gateway6, no_gateway6, flood_limit } => {
             let gateway = if *no_gateway { Some(None) } else { gateway.map(Some) };
-            let change = NetworkChange { gateway, flood_limit: *flood_limit };
+            let gateway6 = if *no_gateway6 { Some(None) } else { gateway6.map(Some) };
+            let change = NetworkChange { gateway, gateway6, flood_limit: *flood_limit };
             if change == NetworkChange::default() {
                 return Err(Failure::new("nothing to change", status::CONFIGURATION_REFUSED)
-                    .hint("--gateway, --no-gateway or --flood-limit"));
+                    .hint("--gateway, --no-gateway, --gateway6, --no-gateway6 or --flood-limit"));
             }
             client.patch::<Network>(&path(name), &change)?;
             Ok(())

@@ -23,6 +23,11 @@ impl FromStr for NetworkOption {
                     let wrong = |_| format!("address: {value:?} is not an IPv4 address, such as 10.0.0.5");
                     device.address = Some(address.map_err(wrong)?);
                 }
+                "address6" => {
+                    let address = value.parse();
+                    let wrong = |_| format!("address6: {value:?} is not an IPv6 address, such as fd00::5");
+                    device.address6 = Some(address.map_err(wrong)?);
+                }
                 "mac" => device.mac = Some(value.parse().map_err(|e| format!("mac: {value:?}: {e}"))?),
                 "anti-spoofing" => {
                     device.anti_spoofing = Some(switched(value).map_err(|e| format!("{key}: {e}"))?);
@@ -31,7 +36,8 @@ impl FromStr for NetworkOption {
                     device.allowed_address_pairs.push(value.parse().map_err(|e| format!("allow: {e}"))?)
                 }
                 _ => {
-                    return Err(format!("unknown key {key:?}; known are address, mac, anti-spoofing, allow"));
+                    let known = "address, address6, mac, anti-spoofing, allow";
+                    return Err(format!("unknown key {key:?}; known are {known}"));
                 }
             }
         }

@@ -47,13 +47,14 @@ class Ports(unittest.TestCase):
     @staticmethod
     def device(**details):
         subnets = [{'version': version, 'cidr': cidr, 'gateway': None, 'ips': [{'address': address} for address in addresses]}
-                   for version, cidr, addresses in ((4, '10.0.0.0/24', ('10.0.0.7', '10.0.0.8')), (6, 'fd00::/64', ('fd00::7',)))]
+                   for version, cidr, addresses in ((4, '10.0.0.0/24', ('10.0.0.7', '10.0.0.8')), (6, 'fd00::/64', ('fd00::7', 'fd00::8')))]
         return requested.port_device({'network': {'id': 'n', 'subnets': subnets}, 'address': 'fa:16:3e:00:00:07', 'details': details})
 
     def test_further_fixed_addresses_and_pairs_are_allowed_and_nothing_else(self):
         device = self.device(microvisor_anti_spoofing=True, microvisor_allowed_address_pairs=self.PAIRS)
         self.assertEqual((device['address'], device['prefix'], device['anti_spoofing']), ('10.0.0.7', 24, True))
-        self.assertEqual(device['allowed_address_pairs'], [*self.PAIRS, {'address': '10.0.0.8'}, {'address': 'fd00::7'}])
+        self.assertEqual((device['address6'], device['prefix6']), ('fd00::7', 64))
+        self.assertEqual(device['allowed_address_pairs'], [*self.PAIRS, {'address': '10.0.0.8'}, {'address': 'fd00::8'}])
 
     def test_without_port_security_there_is_nothing_to_allow(self):
         self.assertNotIn('allowed_address_pairs', self.device(microvisor_anti_spoofing=False))

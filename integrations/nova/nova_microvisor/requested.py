@@ -149,7 +149,7 @@ def port_network(vif, interfaces):
 
 
 def port_device(vif):
-    """A device that is a port of Neutron: its MAC address and its first fixed IPv4 address. What else it has is allowed."""
+    """A device that is a port of Neutron: its MAC address and its first fixed address of each family. What else it has is allowed."""
     details = vif['details'] or {}
     device = {
         'network': network_name(vif['network']['id']),
@@ -158,15 +158,16 @@ def port_device(vif):
     }
     allowed = list(details.get('microvisor_allowed_address_pairs') or ())
     for subnet in vif['network']['subnets']:
+        family = '' if subnet['version'] == 4 else '6'
         for ip in subnet['ips']:
-            if subnet['version'] != 4 or 'address' in device:
+            if 'address' + family in device:
                 allowed.append({'address': ip['address']})
                 continue
-            device['address'] = ip['address']
-            device['prefix'] = int(subnet['cidr'].rpartition('/')[2])
+            device['address' + family] = ip['address']
+            device['prefix' + family] = int(subnet['cidr'].rpartition('/')[2])
             gateway = subnet['gateway'] and subnet['gateway']['address']
             if gateway and gateway != ip['address']:
-                device['gateway'] = gateway
+                device['gateway' + family] = gateway
     if device['anti_spoofing'] and allowed:
         device['allowed_address_pairs'] = allowed
     return device

@@ -211,7 +211,7 @@ fn place(node: &Node, spec: &InstanceSpec, id: Uuid) -> Result<Vec<Device>, Erro
         let placed = node.store.network(&requested.network).and_then(|network| {
             let take = |taken: &mut Addresses| {
                 let device = allocate(requested, &network, port, taken)?;
-                device.address.into_iter().for_each(|address| taken.insert(address));
+                device.addresses().into_iter().for_each(|address| taken.insert(address));
                 Ok(device)
             };
             node.store.take_address(&network.name, take)

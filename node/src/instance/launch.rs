@@ -268,6 +268,12 @@ fn guest_option(device: &Device, flavor: Option<&Flavor>) -> String {
     if let Some(gateway) = device.gateway {
         net += &format!(",ipv4-gateway={gateway}");
     }
+    if let (Some(address), Some(prefix)) = (device.address6, device.prefix6) {
+        net += &format!(",ipv6={address}/{prefix}");
+    }
+    if let Some(gateway) = device.gateway6 {
+        net += &format!(",ipv6-gateway={gateway}");
+    }
     if let Some(queue) = flavor.and_then(|f| f.queue) {
         net += &format!(",queue={queue}");
     }

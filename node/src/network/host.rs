@@ -3,6 +3,8 @@
 use super::host_mac;
 use api::network::HostPort;
 use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use std::io;
 
@@ -30,9 +32,12 @@ async fn configure_interface(host: &HostPort) -> io::Result<()> {
     let mac = host_mac(&host.tap).0.to_vec();
     let same = LinkMessageBuilder::<LinkUnspec>::default().index(index).address(mac).build();
     handle.link().set(same).execute().await.map_err(io::Error::other)?;
-    if let Some(address) = host.address {
-        let request = handle.address().add(index, address.addr().into(), address.prefix_len());
-        request.replace().execute().await.map_err(io::Error::other)?;
+    let both = [host.address.map(IpNet::V4), host.address6.map(IpNet::V6)];
+    for address in both.into_iter().flatten() {
+        let mut request = handle.address().add(index, address.addr(), address.prefix_len());
+        // It is in force at once: the node has given it to nobody else (IPv6 would look for a duplicate for a second).
+        request.message_mut().header.flags = AddressHeaderFlags::Nodad;
+        request.replace().execute().await.map_err(|e| io::Error::other(format!("{address}: {e}")))?;
     }
     driver.abort();
     Ok(())

@@ -14,7 +14,8 @@ use api::Problem;
 use api::flavor::Flavor;
 use api::instance::{Device, DeviceSpec};
 use api::network::{HostPort, Network, Uplink};
-use std::net::Ipv4Addr;
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use switch::config::{
     AnnouncedConfig, BondConfig, BondMode, DeviceConfig, MAX_PAIRS, PortConfig, RateLimit, SegmentConfig,
@@ -24,6 +25,8 @@ use switch::headers::Mac;
 /// Packets that wait for an instance on demand, and how long, milliseconds.
 const HELD: usize = 256;
 const HELD_MS: u64 = 30_000;
+/// Every link that carries IPv6 carries packets of so many bytes (RFC 8200, section 5).
+const MTU_OF_IPV6: u16 = 1280;
 
 fn port(device: DeviceConfig, network: &Network) -> PortConfig {
     PortConfig {
@@ -60,9 +63,10 @@ pub fn segment(network: &Network) -> SegmentConfig {
 /// The ports that a network has of itself, by name: the host's, and the uplink's.
 pub fn own_ports(network: &Network) -> Vec<(String, PortConfig)> {
     let mut ports = Vec::new();
-    if let Some(HostPort { tap, netns, address }) = &network.host {
+    if let Some(HostPort { tap, netns, address, address6 }) = &network.host {
         let device = DeviceConfig::Tap { name: tap.clone(), netns: netns.clone() };
-        let addresses = address.iter().map(|a| a.addr().into()).collect();
+        let four = address.map(|a| IpAddr::V4(a.addr()));
+        let addresses = four.into_iter().chain(address6.map(|a| IpAddr::V6(a.addr()))).collect();
         let mac = Some(host_mac(tap));
         ports
             .push((format!("{}-host", network.name), PortConfig { mac, addresses, ..port(device, network) }));
@@ -117,6 +121,19 @@ pub fn announced(device: &Device) -> AnnouncedConfig {
     }
 }
 
+/// The subnets that a network has, IPv4 first.
+fn subnets(network: &Network) -> [Option<IpNet>; 2] {
+    [network.subnet.map(IpNet::V4), network.subnet6.map(IpNet::V6)]
+}
+
+/// The addresses on a network that no instance gets: the host's, and the gateways.
+fn own_addresses(network: &Network) -> impl Iterator<Item = IpAddr> {
+    let host = network.host.as_ref();
+    let four = [network.gateway, host.and_then(|h| h.address).map(|a| a.addr())];
+    let six = [network.gateway6, host.and_then(|h| h.address6).map(|a| a.addr())];
+    four.into_iter().flatten().map(IpAddr::V4).chain(six.into_iter().flatten().map(IpAddr::V6))
+}
+
 /// Whether the kernel lets an interface have a name.
 fn is_interface(name: &str) -> bool {
     let fits = (1..libc::IFNAMSIZ).contains(&name.len()) && name != "." && name != "..";
@@ -125,10 +142,16 @@ fn is_interface(name: &str) -> bool {
 
 /// Whether one host, or one of its namespaces, would have two ways to an address.
 pub fn routes_collide(one: &Network, other: &Network) -> bool {
-    let (Some(a), Some(b)) = (one.subnet, other.subnet) else { return false };
     let (Some(here), Some(there)) = (&one.host, &other.host) else { return false };
-    let both = here.address.is_some() && there.address.is_some() && here.netns == there.netns;
-    both && (a.contains(&b) || b.contains(&a))
+    let four = || {
+        let (Some(a), Some(b)) = (one.subnet, other.subnet) else { return false };
+        here.address.is_some() && there.address.is_some() && (a.contains(&b) || b.contains(&a))
+    };
+    let six = || {
+        let (Some(a), Some(b)) = (one.subnet6, other.subnet6) else { return false };
+        here.address6.is_some() && there.address6.is_some() && (a.contains(&b) || b.contains(&a))
+    };
+    here.netns == there.netns && (four() || six())
 }
 
 /// An interface or a namespace that a network needs and that is not there.
@@ -153,16 +176,25 @@ pub fn check(network: &Network) -> Result<(), Problem> {
             network.name
         )));
     }
-    if let Some(subnet) = network.subnet.filter(|s| s.trunc() != *s) {
-        return Err(Problem::invalid(format!("{subnet} has host bits set"))
-            .hint(format!("the subnet is {}", subnet.trunc())));
-    }
-    let outside = |address: Ipv4Addr| network.subnet.is_some_and(|s| !s.contains(&address));
-    let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
-    for address in network.gateway.into_iter().chain(host) {
-        if outside(address) {
+    for subnet in subnets(network).into_iter().flatten() {
+        if subnet.trunc() != subnet {
+            return Err(Problem::invalid(format!("{subnet} has host bits set"))
+                .hint(format!("the subnet is {}", subnet.trunc())));
+        }
+        // A router may be known by its link-local address alone.
+        let elsewhere = |a: &IpAddr| match a {
+            IpAddr::V6(a) if Some(*a) == network.gateway6 && a.is_unicast_link_local() => false,
+            a => a.is_ipv4() == subnet.addr().is_ipv4() && !subnet.contains(a),
+        };
+        if let Some(address) = own_addresses(network).find(elsewhere) {
             return Err(Problem::invalid(format!("{address} is not in the subnet of {}", network.name)));
         }
+    }
+    if network.subnet6.is_some_and(|s| s.addr().is_multicast()) {
+        return Err(Problem::invalid("subnet6 is of groups: no host has such an address"));
+    }
+    if network.subnet6.is_some() && network.mtu < MTU_OF_IPV6 {
+        return Err(Problem::invalid(format!("with subnet6, the MTU is at least {MTU_OF_IPV6}")));
     }
     if network.mtu < 68 {
         return Err(Problem::invalid("the MTU is at least 68"));
@@ -193,9 +225,39 @@ pub fn check(network: &Network) -> Result<(), Problem> {
 }
 
 /// A link-layer address. It goes with the address on the network, so that neighbours that remember a former instance's are right.
-fn made_up(network: &Network, port: &str, address: Option<Ipv4Addr>) -> Mac {
+fn made_up(network: &Network, port: &str, address: Option<IpAddr>) -> Mac {
     let name = address.map_or(port.to_owned(), |address| format!("{} {address}", network.name));
     Mac(machine::net::mac_from(&name))
+}
+
+/// The address of one family that a device gets: the one that was asked for, or one that is free in the subnet.
+fn choose(
+    asked: Option<IpAddr>,
+    subnet: Option<IpNet>,
+    network: &Network,
+    taken: &Addresses,
+) -> Result<Option<IpAddr>, Problem> {
+    let reserved = |address| own_addresses(network).any(|own| own == address);
+    match (asked, subnet) {
+        (Some(address), _) if address.is_unspecified() || address.is_multicast() => {
+            Err(Problem::invalid(format!("{address} is no address that a host can have")))
+        }
+        (Some(address), Some(subnet)) if !subnet.contains(&address) => {
+            Err(Problem::invalid(format!("{address} is not in {subnet}, the subnet of {}", network.name)))
+        }
+        (Some(address), Some(subnet)) if !addresses::is_host(subnet, address) => Err(Problem::invalid(
+            format!("{address} is not a host's: it is the address of {subnet} itself or of all in it"),
+        )),
+        (Some(address), _) if reserved(address) || taken.contains(address) => {
+            Err(Problem::conflict(format!("{address} on {} belongs to another", network.name)))
+        }
+        (Some(address), _) => Ok(Some(address)),
+        (None, None) => Ok(None),
+        (None, Some(subnet)) => match taken.lowest_free(subnet, reserved) {
+            Some(free) => Ok(Some(free)),
+            None => Err(Problem::host(format!("no address is free in {subnet} on {}", network.name))),
+        },
+    }
 }
 
 /// A device from its specification, with addresses. `taken` are those of others on its network.
@@ -206,38 +268,20 @@ pub fn allocate(
     taken: &Addresses,
 ) -> Result<Device, Problem> {
     let taken_over = network.uplink.as_ref().and_then(|u| u.taken.as_ref());
-    let asked_address = requested.address.or(taken_over.map(|t| t.address));
-    let host = network.host.as_ref().and_then(|h| h.address).map(|a| a.addr());
-    let reserved = |a: Ipv4Addr| Some(a) == host || Some(a) == network.gateway;
-    let address = match (asked_address, network.subnet) {
-        (Some(address), Some(subnet)) if !subnet.contains(&address) => {
-            return Err(Problem::invalid(format!(
-                "{address} is not in {subnet}, the subnet of {}",
-                network.name
-            )));
-        }
-        (Some(address), Some(subnet))
-            if subnet.prefix_len() < 31 && [subnet.network(), subnet.broadcast()].contains(&address) =>
-        {
-            return Err(Problem::invalid(format!(
-                "{address} is the address of {subnet} itself or of all in it"
-            )));
-        }
-        (Some(address), _) if reserved(address) || taken.contains(address) => {
-            return Err(Problem::conflict(format!("{address} on {} belongs to another", network.name)));
-        }
-        (Some(address), _) => Some(address),
-        (None, None) => None,
-        (None, Some(subnet)) => match taken.lowest_free(subnet, reserved) {
-            Some(free) => Some(free),
-            None => return Err(Problem::host(format!("no address is free on {}", network.name))),
-        },
-    };
+    let asked = requested.address.or(taken_over.map(|t| t.address)).map(IpAddr::V4);
+    let [subnet, subnet6] = subnets(network);
+    let address = choose(asked, subnet, network, taken)?;
+    let address6 = choose(requested.address6.map(IpAddr::V6), subnet6, network, taken)?;
     if address.is_none() && (requested.prefix.is_some() || requested.gateway.is_some()) {
         return Err(Problem::invalid("prefix and gateway need an address"));
     }
-    if requested.prefix.is_some_and(|length| length > 32) {
-        return Err(Problem::invalid("a prefix has at most 32 bits"));
+    if address6.is_none() && (requested.prefix6.is_some() || requested.gateway6.is_some()) {
+        return Err(Problem::invalid("prefix6 and gateway6 need an IPv6 address"));
+    }
+    for (length, most) in [(requested.prefix, Ipv4Addr::BITS), (requested.prefix6, Ipv6Addr::BITS)] {
+        if length.is_some_and(|length| u32::from(length) > most) {
+            return Err(Problem::invalid(format!("a prefix of that family has at most {most} bits")));
+        }
     }
     let anti_spoofing = requested.anti_spoofing.unwrap_or(!network.point_to_point);
     if let Some(pair) = requested.allowed_address_pairs.first().filter(|_| !anti_spoofing) {
@@ -249,14 +293,21 @@ pub fn allocate(
     if let Some(mac) = requested.allowed_address_pairs.iter().find_map(|p| p.mac).filter(|m| m.is_group()) {
         return Err(Problem::invalid(format!("{mac} is a group address: nobody sends from it")));
     }
-    let prefix = requested.prefix.or(network.subnet.map(|s| s.prefix_len())).unwrap_or(32);
+    let length = |asked: Option<u8>, subnet: Option<IpNet>, most: u32| {
+        asked.or(subnet.map(|s| s.prefix_len())).unwrap_or(most as u8)
+    };
+    let named = address.or(address6);
+    let mac = requested.mac.or(taken_over.map(|t| t.mac)).unwrap_or_else(|| made_up(network, &port, named));
     Ok(Device {
         network: network.name.clone(),
-        mac: requested.mac.or(taken_over.map(|t| t.mac)).unwrap_or_else(|| made_up(network, &port, address)),
+        mac,
         port,
-        address,
-        prefix: address.map(|_| prefix),
+        address: address.and_then(|a| if let IpAddr::V4(a) = a { Some(a) } else { None }),
+        prefix: address.map(|_| length(requested.prefix, subnet, Ipv4Addr::BITS)),
         gateway: requested.gateway.or(network.gateway).filter(|_| address.is_some()),
+        address6: address6.and_then(|a| if let IpAddr::V6(a) = a { Some(a) } else { None }),
+        prefix6: address6.map(|_| length(requested.prefix6, subnet6, Ipv6Addr::BITS)),
+        gateway6: requested.gateway6.or(network.gateway6).filter(|_| address6.is_some()),
         anti_spoofing,
         allowed_address_pairs: requested.allowed_address_pairs.clone(),
     })
@@ -293,7 +344,7 @@ mod tests {
         let (mut taken, mut given) = (Addresses::default(), Vec::new());
         while let Ok(d) = allocate(&requested, &network, "p".into(), &taken) {
             let address = d.address.unwrap();
-            taken.insert(address);
+            taken.insert(address.into());
             given.push(address);
         }
         let expected: Vec<Ipv4Addr> = (3..7).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
@@ -312,7 +363,7 @@ mod tests {
         assert_eq!(device.address, Some(Ipv4Addr::new(172, 26, 64, 7)));
         assert_eq!((device.prefix, device.gateway), (Some(20), Some(Ipv4Addr::new(172, 26, 64, 1))));
         assert_eq!(device.mac.0[5], 7);
-        let taken = [Ipv4Addr::new(172, 26, 64, 7)].into_iter().collect();
+        let taken = [IpAddr::from([172, 26, 64, 7])].into_iter().collect();
         assert!(allocate(&requested, &network, "q".into(), &taken).is_err());
         assert!(check(&network).is_err(), "who asks may not say what was taken over");
     }
@@ -334,7 +385,7 @@ mod tests {
     fn large_subnets_are_used_to_the_end() {
         let network: Network = serde_json::from_str(r#"{"name": "n", "subnet": "10.0.0.0/15"}"#).unwrap();
         let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
-        let taken: Addresses = network.subnet.unwrap().hosts().take(70_000).collect();
+        let taken: Addresses = network.subnet.unwrap().hosts().take(70_000).map(IpAddr::V4).collect();
         let next = allocate(&requested, &network, "p".into(), &taken).unwrap().address;
         assert_eq!(next, network.subnet.unwrap().hosts().nth(70_000));
     }
@@ -345,7 +396,7 @@ mod tests {
         let [a, b] = ["p", "q"]
             .map(|port| allocate(&requested, &network, port.into(), &Addresses::default()).unwrap());
         assert_eq!((a.address, a.mac), (b.address, b.mac));
-        let taken = a.address.into_iter().collect();
+        let taken = a.addresses().into_iter().collect();
         let other = allocate(&requested, &network, "p".into(), &taken).unwrap();
         assert_ne!(a.mac, other.mac);
     }
@@ -366,12 +417,56 @@ mod tests {
     }
 
     #[test]
+    fn a_device_has_an_address_of_each_family_that_its_network_has() {
+        let network: Network = serde_json::from_str(
+            r#"{"name": "n", "subnet": "10.0.0.0/24", "subnet6": "fd00::/64", "gateway6": "fe80::1",
+                "host": {"tap": "t", "address": "10.0.0.1/24", "address6": "fd00::1/64"}}"#,
+        )
+        .unwrap();
+        assert!(check(&network).is_ok(), "a router may be link-local");
+        let requested = DeviceSpec { network: "n".into(), ..DeviceSpec::default() };
+        let device = allocate(&requested, &network, "p".into(), &Addresses::default()).unwrap();
+        let expected: [IpAddr; 2] = ["10.0.0.2", "fd00::2"].map(|a| a.parse().unwrap());
+        assert_eq!(device.addresses(), expected);
+        assert_eq!((device.prefix6, device.gateway6), (Some(64), network.gateway6));
+        let taken = device.addresses().into_iter().collect();
+        let next = allocate(&requested, &network, "q".into(), &taken).unwrap();
+        assert_eq!(next.address6, Some("fd00::3".parse().unwrap()));
+        let alone = Network { subnet: None, host: None, ..network.clone() };
+        let device = allocate(&requested, &alone, "p".into(), &Addresses::default()).unwrap();
+        assert_eq!((device.address, device.address6), (None, Some("fd00::1".parse().unwrap())));
+        for refused in ["fd00::", "fd00::1", "fd00::2", "fd01::2", "ff02::1", "::"] {
+            let address6 = Some(refused.parse().unwrap());
+            let requested = DeviceSpec { address6, ..requested.clone() };
+            assert!(allocate(&requested, &network, "p".into(), &taken).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_subnet_that_cannot_be_is_refused() {
+        let network = |subnet6: &str, more: &str| {
+            let text = format!(r#"{{"name": "n", "subnet6": "{subnet6}"{more}}}"#);
+            serde_json::from_str::<Network>(&text).map_err(|e| e.to_string())
+        };
+        assert!(network("10.0.0.0/24", "").unwrap_err().contains("--subnet)"));
+        for (subnet6, more) in [
+            ("fd00::1/64", ""),
+            ("ff05::/64", ""),
+            ("fd00::/64", r#", "mtu": 1279"#),
+            ("fd00::/64", r#", "gateway6": "fd01::1""#),
+            ("fd00::/64", r#", "host": {"tap": "t", "address6": "fe80::1/64"}"#),
+        ] {
+            assert!(check(&network(subnet6, more).unwrap()).is_err(), "{subnet6} {more}");
+        }
+    }
+
+    #[test]
     fn addresses_of_others_are_refused() {
         let network = network();
         for address in ["10.0.0.1", "10.0.0.2", "10.0.0.5", "10.0.0.9"] {
             let address = Some(address.parse().unwrap());
             let requested = DeviceSpec { network: "n".into(), address, ..DeviceSpec::default() };
-            let taken = [Ipv4Addr::new(10, 0, 0, 5)].into_iter().collect();
+            let taken = [IpAddr::from([10, 0, 0, 5])].into_iter().collect();
             assert!(allocate(&requested, &network, "p".into(), &taken).is_err());
         }
     }

@@ -122,8 +122,8 @@ impl Store {
         if added == 0 {
             return Ok(false);
         }
-        for d in &instance.devices {
-            let Some(address) = d.address else { continue };
+        let devices = instance.devices.iter();
+        for (d, address) in devices.flat_map(|d| d.addresses().into_iter().map(move |a| (d, a))) {
             let added = t
                 .prepare_cached(
                     "INSERT OR IGNORE INTO addresses (network, address, instance) VALUES (?, ?, ?)",
@@ -176,8 +176,8 @@ impl Store {
     pub fn release_addresses(&self, devices: &[Device]) {
         let mut taken = self.taken();
         for device in devices {
-            if let (Some(addresses), Some(address)) = (taken.get_mut(&device.network), device.address) {
-                addresses.remove(address);
+            if let Some(addresses) = taken.get_mut(&device.network) {
+                device.addresses().into_iter().for_each(|address| addresses.remove(address));
             }
         }
     }

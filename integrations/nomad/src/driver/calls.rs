@@ -12,7 +12,7 @@ use crate::task::start::Started;
 use crate::task::stats::{Meter, Seen, packets};
 use crate::task::{Kept, Task, bridge, label, now, request, start};
 use crate::timeline::mapping;
-use api::instance::Instance;
+use api::instance::{Device, Instance};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -135,7 +135,7 @@ fn running() -> Status {
 }
 
 fn at(instance: &Instance) -> String {
-    let addresses = instance.devices.iter().filter_map(|d| d.address).map(|a| a.to_string());
+    let addresses = instance.devices.iter().flat_map(Device::addresses).map(|a| a.to_string());
     addresses.collect::<Vec<_>>().join(", ")
 }
 

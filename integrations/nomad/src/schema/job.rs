@@ -12,6 +12,9 @@ pub fn schema() -> Spec {
         ("address", with_default("address", "string", "\"\"")),
         ("prefix", with_default("prefix", "number", "0")),
         ("gateway", with_default("gateway", "string", "\"\"")),
+        ("address6", with_default("address6", "string", "\"\"")),
+        ("prefix6", with_default("prefix6", "number", "0")),
+        ("gateway6", with_default("gateway6", "string", "\"\"")),
         ("mac", with_default("mac", "string", "\"\"")),
         ("anti_spoofing", attribute("anti_spoofing", "bool")),
     ]);
@@ -87,7 +90,7 @@ pub struct Job {
 pub struct Attachment {
     /// The network.
     pub name: String,
-    /// Address; the node chooses if empty.
+    /// IPv4 address; the node chooses if empty.
     #[serde(deserialize_with = "super::or_default")]
     pub address: String,
     /// Length of the prefix that goes with it; the network's if 0.
@@ -96,6 +99,15 @@ pub struct Attachment {
     /// Gateway that goes with it; the network's if empty.
     #[serde(deserialize_with = "super::or_default")]
     pub gateway: String,
+    /// IPv6 address; the node chooses if empty.
+    #[serde(deserialize_with = "super::or_default")]
+    pub address6: String,
+    /// Length of the prefix that goes with it; the network's if 0.
+    #[serde(deserialize_with = "super::or_default")]
+    pub prefix6: u8,
+    /// Gateway that goes with it; the network's if empty.
+    #[serde(deserialize_with = "super::or_default")]
+    pub gateway6: String,
     /// Link-layer address; made up if empty.
     #[serde(deserialize_with = "super::or_default")]
     pub mac: String,

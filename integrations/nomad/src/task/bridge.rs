@@ -28,6 +28,8 @@ pub async fn take(
         name: name.into(),
         subnet: None,
         gateway: None,
+        subnet6: None,
+        gateway6: None,
         host: None,
         uplink: Some(Uplink {
             interfaces: vec![INTERFACE.into()],

@@ -117,6 +117,9 @@ fn device(asked: &Attachment) -> Result<DeviceSpec, String> {
         address: parsed("address", &asked.address)?,
         prefix: Some(asked.prefix).filter(|&p| p != 0),
         gateway: parsed("gateway", &asked.gateway)?,
+        address6: parsed("address6", &asked.address6)?,
+        prefix6: Some(asked.prefix6).filter(|&p| p != 0),
+        gateway6: parsed("gateway6", &asked.gateway6)?,
         mac: serde_json::from_value(if asked.mac.is_empty() {
             serde_json::Value::Null
         } else {
@@ -325,6 +328,7 @@ mod tests {
             );
         };
         wrong("address", Attachment { address: "10.0.0".into(), ..Attachment::default() });
+        wrong("address6", Attachment { address6: "fd00:".into(), ..Attachment::default() });
         wrong("mac", Attachment { mac: "zz".into(), ..Attachment::default() });
     }
 }
