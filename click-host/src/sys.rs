@@ -25,7 +25,8 @@ pub fn exists(name: &str) -> bool {
         .is_ok_and(|any| name_to_index(&any, name).is_ok())
 }
 
-/// The interfaces of this process's network namespace: link-layer address, first IPv4 address, router behind each.
+/// The interfaces of this process's network namespace: link-layer address, first IPv4 and IPv6 address, router
+/// behind each.
 pub fn interfaces() -> Vec<(String, DeviceInfo)> {
     let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
     // SAFETY: the call fills `list` in; it is freed below.
@@ -51,6 +52,17 @@ pub fn interfaces() -> Vec<(String, DeviceInfo)> {
                         (*std::ptr::from_ref(a).cast::<libc::sockaddr_in>()).sin_addr.s_addr
                     };
                     facts.ipv4 = Some((ipv4(address).to_ne_bytes(), ipv4(mask).count_ones() as u8));
+                }
+                (libc::AF_INET6, Some(mask)) => {
+                    let ipv6 = |a: &libc::sockaddr| {
+                        (*std::ptr::from_ref(a).cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr
+                    };
+                    let found = (ipv6(address), u128::from_be_bytes(ipv6(mask)).count_ones() as u8);
+                    // A link-local address only while there is no other.
+                    let local = |a: [u8; 16]| std::net::Ipv6Addr::from(a).is_unicast_link_local();
+                    if facts.ipv6.is_none_or(|(known, _)| local(known) && !local(found.0)) {
+                        facts.ipv6 = Some(found);
+                    }
                 }
                 (libc::AF_PACKET, _) => {
                     let link = &*std::ptr::from_ref(address).cast::<libc::sockaddr_ll>();

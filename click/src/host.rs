@@ -18,7 +18,9 @@ pub struct DeviceInfo {
     pub mac: [u8; 6],
     /// IPv4 address and prefix length.
     pub ipv4: Option<([u8; 4], u8)>,
-    /// The router that the default route leads to there.
+    /// IPv6 address and prefix length.
+    pub ipv6: Option<([u8; 16], u8)>,
+    /// The router that the IPv4 default route leads to there.
     pub gateway: Option<[u8; 4]>,
 }
 

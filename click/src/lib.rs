@@ -50,4 +50,4 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 pub use element::{DeviceId, DeviceInfo, Host, Nanos};
 pub use handlers::HandlerError;
 pub use packet::{Batch, Packet};
-pub use router::{Checked, Misfit, Progress, Router, check, check_for};
+pub use router::{Addressed, Checked, Misfit, Progress, Router, check, check_for};

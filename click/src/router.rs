@@ -55,11 +55,20 @@ pub enum Misfit {
     Addresses(Diagnostics),
 }
 
-/// Checks a configuration as [`check`] does, for a machine with net devices of which each has an address or has none.
+/// Of which families a net device has an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addressed {
+    /// It has an IPv4 address.
+    pub ipv4: bool,
+    /// It has an IPv6 address.
+    pub ipv6: bool,
+}
+
+/// Checks a configuration as [`check`] does, for a machine with these net devices.
 pub fn check_for(
     source: &Source<'_>,
     variables: &[(String, String)],
-    addressed: &[bool],
+    addressed: &[Addressed],
 ) -> Result<Checked, Misfit> {
     let checked = check(source, variables).map_err(Misfit::Configuration)?;
     let used = checked.devices();
@@ -76,11 +85,11 @@ pub fn check_for(
     }
     let facts = |name: &str| {
         let number: usize = name.trim_start_matches("eth").parse().ok()?;
-        let lacks = addressed.get(number).is_some_and(|addressed| !addressed);
-        let known = |address| if lacks { None } else { address };
+        let device = addressed.get(number).copied().unwrap_or(Addressed { ipv4: true, ipv6: true });
         Some(DeviceInfo {
-            ipv4: PLACEHOLDER.ipv4.filter(|_| !lacks),
-            gateway: known(PLACEHOLDER.gateway),
+            ipv4: PLACEHOLDER.ipv4.filter(|_| device.ipv4),
+            ipv6: PLACEHOLDER.ipv6.filter(|_| device.ipv6),
+            gateway: PLACEHOLDER.gateway.filter(|_| device.ipv4),
             ..PLACEHOLDER
         })
     };
@@ -90,8 +99,12 @@ pub fn check_for(
 }
 
 /// What a device has of which nothing is known yet.
-const PLACEHOLDER: DeviceInfo =
-    DeviceInfo { mac: [2, 0, 0, 0, 0, 0], ipv4: Some(([192, 0, 2, 1], 24)), gateway: Some([192, 0, 2, 254]) };
+const PLACEHOLDER: DeviceInfo = DeviceInfo {
+    mac: [2, 0, 0, 0, 0, 0],
+    ipv4: Some(([192, 0, 2, 1], 24)),
+    ipv6: Some(([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 64)),
+    gateway: Some([192, 0, 2, 254]),
+};
 
 /// Checks a configuration without running it: everything but whether its devices are there, for which it assumes some
 /// address.

@@ -2,8 +2,9 @@
 
 use crate::images::Config;
 use crate::options::values::Addresses;
-use click::{Misfit, Source};
+use click::{Addressed, Misfit, Source};
 use machine::error::Error;
+use std::net::IpAddr;
 
 /// Refuses a Click file that cannot run, or that uses net devices or addresses which are not given.
 pub fn check(config: &Config, variables: &[(String, String)], devices: &[&Addresses]) -> Result<(), Error> {
@@ -11,11 +12,15 @@ pub fn check(config: &Config, variables: &[(String, String)], devices: &[&Addres
         Error::Configuration(format!("{}: byte {} is not UTF-8 text", config.name, e.valid_up_to()))
     })?;
     let source = Source { name: &config.name, text };
-    let addressed: Vec<bool> = devices.iter().map(|a| a.own.iter().any(|(a, _)| a.is_ipv4())).collect();
+    let has = |device: &Addresses, of: fn(&IpAddr) -> bool| device.own.iter().any(|(address, _)| of(address));
+    let addressed: Vec<Addressed> = devices
+        .iter()
+        .map(|device| Addressed { ipv4: has(device, IpAddr::is_ipv4), ipv6: has(device, IpAddr::is_ipv6) })
+        .collect();
     match click::check_for(&source, variables, &addressed) {
         Ok(_) => Ok(()),
         Err(Misfit::Addresses(d)) => Err(Error::Configuration(format!(
-            "{}\n  give the device an IPv4 address: --tap NAME,guest=ADDRESS/LENGTH",
+            "{}\n  give the device such an address: --tap NAME,guest=ADDRESS/LENGTH",
             d.to_string().trim_end()
         ))),
         Err(Misfit::Configuration(d)) => Err(Error::Configuration(d.to_string().trim_end().to_owned())),

@@ -1,4 +1,4 @@
-//! IPv4 and Ethernet addresses, and masks, as Click writes them.
+//! IPv4, IPv6 and Ethernet addresses, and masks, as Click writes them.
 
 /// The last address of an address's network: its broadcast address.
 pub fn last(address: [u8; 4], length: u8) -> [u8; 4] {
@@ -8,6 +8,12 @@ pub fn last(address: [u8; 4], length: u8) -> [u8; 4] {
 /// The network part of an address.
 pub fn mask(address: [u8; 4], length: u8) -> [u8; 4] {
     (u32::from_be_bytes(address) & mask_bits(length)).to_be_bytes()
+}
+
+/// The network part of an IPv6 address.
+pub fn mask6(address: [u8; 16], length: u8) -> [u8; 16] {
+    let bits = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
+    (u128::from_be_bytes(address) & bits).to_be_bytes()
 }
 
 /// The mask of a prefix length, host order.
@@ -39,6 +45,16 @@ pub(super) fn parse_prefix(text: &str) -> Option<([u8; 4], u8)> {
             .then_some((address, m.leading_ones() as u8));
     }
     length.parse::<u8>().ok().filter(|&l| l <= 32).map(|l| (address, l))
+}
+
+pub(super) fn parse_ipv6(text: &str) -> Option<[u8; 16]> {
+    text.parse::<core::net::Ipv6Addr>().ok().map(|a| a.octets())
+}
+
+pub(super) fn parse_prefix6(text: &str) -> Option<([u8; 16], u8)> {
+    let (address, length) = text.split_once('/')?;
+    let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
+    Some((parse_ipv6(address)?, length))
 }
 
 pub(super) fn parse_ethernet(text: &str) -> Option<[u8; 6]> {

@@ -1,6 +1,8 @@
 //! Names for addresses and ports: those of `AddressInfo`, of `PortInfo` and of devices, by scope.
 
-use super::addresses::{last, mask, parse_ethernet, parse_ipv4, parse_prefix};
+use super::addresses::{
+    last, mask, mask6, parse_ethernet, parse_ipv4, parse_ipv6, parse_prefix, parse_prefix6,
+};
 use super::numbers::parse_number;
 use super::services;
 use crate::element::DeviceInfo;
@@ -23,6 +25,8 @@ pub struct Names {
 struct Named {
     ipv4: Option<[u8; 4]>,
     prefix: Option<([u8; 4], u8)>,
+    ipv6: Option<[u8; 16]>,
+    prefix6: Option<([u8; 16], u8)>,
     ethernet: Option<[u8; 6]>,
     port: Option<u16>,
     /// The router behind a device.
@@ -95,6 +99,10 @@ impl Names {
             named.ipv4 = Some(address);
             named.prefix = Some((mask(address, length), length));
         }
+        if let Some((address, length)) = facts.ipv6 {
+            named.ipv6 = Some(address);
+            named.prefix6 = Some((mask6(address, length), length));
+        }
     }
 
     /// Defines one more address for a name, as `AddressInfo` writes it.
@@ -109,6 +117,14 @@ impl Names {
                 named.ipv4 = Some(address);
             }
             named.prefix = Some((mask(address, length), length));
+        } else if let Some(address) = parse_ipv6(text) {
+            self.here(name).ipv6 = Some(address);
+        } else if let Some((address, length)) = parse_prefix6(text) {
+            let named = self.here(name);
+            if mask6(address, length) != address {
+                named.ipv6 = Some(address);
+            }
+            named.prefix6 = Some((mask6(address, length), length));
         } else {
             return Err(format!("\"{text}\" is not an address"));
         }
@@ -146,12 +162,13 @@ impl Names {
         let mut any = false;
         for word in words {
             // An address can be another one's name, device's included.
-            let ethernet =
-                self.ethernet(word).filter(|_| !word.ends_with(":ip") && !word.ends_with(":ipnet"));
+            let other = [":ip", ":ipnet", ":ip6", ":ip6net"].iter().any(|kind| word.ends_with(kind));
+            let ethernet = self.ethernet(word).filter(|_| !other);
             match (ethernet, self.find(word.trim_end_matches(":ip"), |n| n.ipv4)) {
                 _ if self.define(name, word).is_ok() => {}
                 (None, Some(address)) => self.here(name).ipv4 = Some(address),
                 (Some(mac), _) => self.here(name).ethernet = Some(mac),
+                (None, None) if let Some(address) = self.ipv6(word) => self.here(name).ipv6 = Some(address),
                 _ => return Err(format!("'{word}' is not an address")),
             }
             any = true;
@@ -189,6 +206,26 @@ impl Names {
             .or_else(|| if text.ends_with(":ipnet") { named } else { host().or(named) })
     }
 
+    /// An IPv6 address, literal or by name (`name`, `name:ip6`).
+    #[inline(never)]
+    pub fn ipv6(&self, text: &str) -> Option<[u8; 16]> {
+        let name = text.strip_suffix(":ip6").unwrap_or(text);
+        parse_ipv6(text).or_else(|| self.find(name, |n| n.ipv6))
+    }
+
+    /// An IPv6 prefix, literal or by name (`name`, `name:ip6net`); an address is a prefix of 128 bits.
+    #[inline(never)]
+    pub fn prefix6(&self, text: &str) -> Option<([u8; 16], u8)> {
+        if let Some((address, length)) = text.rsplit_once('/') {
+            let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
+            return self.ipv6(address).map(|address| (mask6(address, length), length));
+        }
+        if let Some(name) = text.strip_suffix(":ip6net") {
+            return self.find(name, |n| n.prefix6);
+        }
+        self.ipv6(text).map(|address| (address, 128)).or_else(|| self.find(text, |n| n.prefix6))
+    }
+
     /// An Ethernet address, literal or by name (`name`, `name:eth`).
     #[inline(never)]
     pub fn ethernet(&self, text: &str) -> Option<[u8; 6]> {
@@ -206,12 +243,30 @@ mod tests {
         let mut names = Names::default();
         names.device(
             "eth0",
-            &DeviceInfo { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None },
+            &DeviceInfo {
+                mac: [2, 0, 0, 0, 0, 1],
+                ipv4: Some(([10, 0, 0, 1], 24)),
+                ipv6: Some(("fd00::1".parse::<core::net::Ipv6Addr>().unwrap().octets(), 64)),
+                gateway: None,
+            },
         );
         assert_eq!(names.ipv4("eth0:ip"), Some([10, 0, 0, 1]));
         assert_eq!(names.prefix("eth0:ipnet"), Some(([10, 0, 0, 0], 24)));
         assert_eq!(names.prefix("10/8"), Some(([10, 0, 0, 0], 8)));
         assert_eq!(names.prefix("10.1.2.3/255.255.0.0"), Some(([10, 1, 0, 0], 16)));
         assert_eq!(names.ethernet("eth0"), Some([2, 0, 0, 0, 0, 1]));
+        let six = |text: &str| text.parse::<core::net::Ipv6Addr>().unwrap().octets();
+        assert_eq!(names.ipv6("eth0:ip6"), Some(six("fd00::1")));
+        assert_eq!(names.prefix6("eth0:ip6net"), Some((six("fd00::"), 64)));
+        assert_eq!(names.prefix6("fd00::1/120"), Some((six("fd00::"), 120)));
+        assert_eq!(names.prefix6("fd00::1/129"), None);
+        names.define_all("router fe80::1 fd00::7/64 10.0.0.9").unwrap();
+        assert_eq!(names.ipv6("router"), Some(six("fd00::7")), "the last counts");
+        assert_eq!(
+            (names.ipv4("router"), names.prefix6("router:ip6net")),
+            (Some([10, 0, 0, 9]), Some((six("fd00::"), 64)))
+        );
+        names.define_all("same eth0:ip6").unwrap();
+        assert_eq!((names.ipv6("same"), names.ethernet("same")), (Some(six("fd00::1")), None));
     }
 }

@@ -1,5 +1,6 @@
 //! What arguments can be: numbers, addresses, times, text.
 
+use super::addresses::mask6;
 use super::numbers::{parse_bandwidth, parse_billionths, parse_number, parse_time};
 use super::{Names, unquote};
 use crate::element::Nanos;
@@ -102,8 +103,7 @@ impl fmt::Display for Prefix6 {
 impl Prefix6 {
     /// The network of an address.
     pub fn new(address: [u8; 16], length: u8) -> Self {
-        let mask = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
-        Self((u128::from_be_bytes(address) & mask).to_be_bytes(), length.min(128))
+        Self(mask6(address, length), length.min(128))
     }
 
     /// Whether an address lies in it.
@@ -142,12 +142,8 @@ argument!(String, "a string", |t, n| Some(super::text_of(&unquote(t))));
 argument!(Data, "a string", |t, n| Some(Data(super::bytes_of(&super::text_of(&unquote(t))))));
 argument!(Bandwidth, "a bandwidth", |t, n| parse_bandwidth(t).map(Bandwidth));
 argument!(Ipv4, "an IP address", |t, n| n.ipv4(t).map(Ipv4));
-argument!(Ipv6, "an IPv6 address", |t, n| t.parse::<core::net::Ipv6Addr>().ok().map(|a| Ipv6(a.octets())));
-argument!(Prefix6, "an IPv6 prefix", |t, n| {
-    let (address, length) = t.split_once('/').unwrap_or((t, "128"));
-    let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
-    Ipv6::parse(address, n).map(|a| Prefix6::new(a.0, length))
-});
+argument!(Ipv6, "an IPv6 address", |t, n| n.ipv6(t).map(Ipv6));
+argument!(Prefix6, "an IPv6 prefix", |t, n| n.prefix6(t).map(|(a, l)| Prefix6(a, l)));
 argument!(Prefix, "an IP prefix", |t, n| n.prefix(t).map(|(a, l)| Prefix(a, l)));
 argument!(Ethernet, "an Ethernet address", |t, n| n.ethernet(t).map(Ethernet));
 argument!(Time, "a time in seconds", |t, n| parse_time(t).map(Time));

@@ -53,7 +53,7 @@ impl Host for Memory {
         (number < self.devices.len()).then_some(DeviceId(number))
     }
     fn device_info(&self, device: DeviceId) -> DeviceInfo {
-        DeviceInfo { mac: own_mac(device.0), ipv4: Some((own_ip(device.0), 24)), gateway: None }
+        DeviceInfo { mac: own_mac(device.0), ipv4: Some((own_ip(device.0), 24)), ipv6: None, gateway: None }
     }
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch) {
         let incoming = &mut self.devices[device.0].incoming;

@@ -41,7 +41,7 @@ impl Host for Nobody {
     }
 
     fn device_info(&self, _: DeviceId) -> DeviceInfo {
-        DeviceInfo { mac: MAC, ipv4: Some((ADDRESS, 24)), gateway: None }
+        DeviceInfo { mac: MAC, ipv4: Some((ADDRESS, 24)), ipv6: None, gateway: None }
     }
 
     fn receive(&mut self, _: DeviceId, _: usize, batch: &mut Batch) {

@@ -117,7 +117,8 @@ impl Host for ClickHost {
         let info = self.ports[device.0].device.info;
         let ipv4 = (info.ipv4 != [0; 4]).then_some((info.ipv4, info.ipv4_prefix));
         let gateway = (info.ipv4_gateway != [0; 4]).then_some(info.ipv4_gateway);
-        DeviceInfo { mac: info.mac, ipv4, gateway }
+        let ipv6 = (info.ipv6 != [0; 16]).then_some((info.ipv6, info.ipv6_prefix));
+        DeviceInfo { mac: info.mac, ipv4, ipv6, gateway }
     }
 
     fn receive(&mut self, device: DeviceId, most: usize, batch: &mut Batch) {

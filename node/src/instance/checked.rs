@@ -2,6 +2,7 @@
 //! same one is not checked again.
 
 use api::instance::InstanceSpec;
+use click::Addressed;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ const KEPT: usize = 64;
 pub struct CheckedConfigs(Mutex<VecDeque<[u8; 32]>>);
 
 /// A digest of a configuration, the variables, and which devices have addresses.
-pub fn digest(text: &str, spec: &InstanceSpec, addressed: &[bool]) -> [u8; 32] {
+pub fn digest(text: &str, spec: &InstanceSpec, addressed: &[Addressed]) -> [u8; 32] {
     let mut hash = Sha256::new();
     // Lengths before texts: no two that differ give the same bytes.
     let mut add = |bytes: &[u8]| {
@@ -26,7 +27,7 @@ pub fn digest(text: &str, spec: &InstanceSpec, addressed: &[bool]) -> [u8; 32] {
         add(name.as_bytes());
         add(value.as_bytes());
     }
-    add(&addressed.iter().map(|&has| u8::from(has)).collect::<Vec<u8>>());
+    add(&addressed.iter().flat_map(|has| [has.ipv4.into(), has.ipv6.into()]).collect::<Vec<u8>>());
     hash.finalize().into()
 }
 
@@ -59,13 +60,15 @@ mod tests {
             variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
             ..serde_json::from_str("{}").unwrap()
         };
+        let both = Addressed { ipv4: true, ipv6: true };
         let all = [
-            digest("a", &spec(&[]), &[true]),
-            digest("b", &spec(&[]), &[true]),
-            digest("a", &spec(&[]), &[false]),
-            digest("a", &spec(&[]), &[true, true]),
-            digest("a", &spec(&[("x", "yz")]), &[true]),
-            digest("a", &spec(&[("xy", "z")]), &[true]),
+            digest("a", &spec(&[]), &[both]),
+            digest("b", &spec(&[]), &[both]),
+            digest("a", &spec(&[]), &[Addressed::default()]),
+            digest("a", &spec(&[]), &[Addressed { ipv6: false, ..both }]),
+            digest("a", &spec(&[]), &[both, both]),
+            digest("a", &spec(&[("x", "yz")]), &[both]),
+            digest("a", &spec(&[("xy", "z")]), &[both]),
         ];
         let checked = CheckedConfigs::default();
         for d in all {

@@ -9,7 +9,7 @@ use api::flavor::Flavor;
 use api::instance::{InstanceSpec, is_name};
 use api::problem::Diagnostic;
 use click::diagnostic::Diagnostics;
-use click::{Misfit, Source};
+use click::{Addressed, Misfit, Source};
 
 /// All that a start needs, found and checked.
 pub struct Plan {
@@ -107,7 +107,11 @@ pub fn check_config(node: &Node, text: &str, spec: &InstanceSpec) -> Result<(), 
     let source = Source { name: "config", text };
     let mut addressed = Vec::with_capacity(spec.devices.len());
     for device in &spec.devices {
-        addressed.push(device.address.is_some() || node.store.network(&device.network)?.subnet.is_some());
+        let network = node.store.network(&device.network)?;
+        addressed.push(Addressed {
+            ipv4: device.address.is_some() || network.subnet.is_some(),
+            ipv6: device.address6.is_some() || network.subnet6.is_some(),
+        });
     }
     let digest = checked::digest(text, spec, &addressed);
     if node.checked.knows(&digest) {

@@ -99,8 +99,16 @@ mod tests {
     #[test]
     fn the_lowest_free_address_is_found_whatever_is_given_back() {
         for prefix in [
-            "10.0.0.0/29", "10.0.0.64/26", "10.0.0.0/31", "10.0.0.7/32", "255.255.255.0/24", "fd00::/120",
-            "fd00::40/122", "fd00::/127", "fd00::7/128", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120",
+            "10.0.0.0/29",
+            "10.0.0.64/26",
+            "10.0.0.0/31",
+            "10.0.0.7/32",
+            "255.255.255.0/24",
+            "fd00::/120",
+            "fd00::40/122",
+            "fd00::/127",
+            "fd00::7/128",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ff00/120",
         ] {
             let subnet: IpNet = prefix.parse().unwrap();
             let mut taken = Addresses::default();
@@ -110,7 +118,8 @@ mod tests {
                 taken.insert(address);
                 given.push(address);
             }
-            let router = (subnet.max_prefix_len() == 128 && subnet.prefix_len() < 127).then(|| subnet.network());
+            let router =
+                (subnet.max_prefix_len() == 128 && subnet.prefix_len() < 127).then(|| subnet.network());
             assert_eq!(given, subnet.hosts().filter(|a| Some(*a) != router).collect::<Vec<_>>(), "{prefix}");
             for &address in given.iter().rev() {
                 assert!(is_host(subnet, address));
