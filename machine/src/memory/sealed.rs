@@ -48,13 +48,14 @@ fn collapse(memory: &File, length: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LARGE_PAGE;
     use super::*;
     use rustix::io::Errno;
     use std::io::Write;
 
     #[test]
     fn a_copy_has_the_file_s_bytes_and_zeros_and_cannot_be_changed() {
-        let mut file = tempfile::tempfile().unwrap();
+        let mut file = File::from(memfd_create(c"file", MemfdFlags::CLOEXEC).unwrap());
         let bytes: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
         file.write_all(&bytes).unwrap();
         let copy = copy(&file, bytes.len() as u64, LARGE_PAGE).unwrap();
