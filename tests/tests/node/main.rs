@@ -8,6 +8,7 @@ mod confinement;
 mod faults;
 mod images;
 mod instances;
+mod ipv6;
 mod linux;
 mod monitoring;
 mod monitors;
