@@ -138,6 +138,10 @@ impl Node {
         let log = std::fs::File::options().append(true).create(true).open(self.folder.join("log"));
         let mut command = Command::new(&self.program);
         command.arg("--run").arg(self.folder.join("run")).arg("--state").arg(self.folder.join("state"));
+        // Prepared guests are processes and memory of the node's, too: for tests that ask for them.
+        if !self.options.iter().any(|option| option == "--prepared" || option == "--config") {
+            command.args(["--prepared", "0"]);
+        }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("MICROVISOR_IMAGES", root().join("target/images"));

@@ -29,8 +29,8 @@ use vmm::start::prepared::Starter;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long starts that are under way are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After one could not be prepared, before it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// After one could not be prepared, before it is tried again: at first, and at most, each time twice as long.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long a guest may take to prepare itself.
 const PREPARATION: Duration = Duration::from_secs(10);
 /// How long a monitor may take to say whether its guest can be what it shall be.
@@ -377,6 +377,7 @@ impl PreparedPool {
 
     /// Keeps as many as are wanted, for ever.
     pub async fn keep(&self) {
+        let mut again = AGAIN.0;
         while !*self.closing.borrow() {
             let mut failed = false;
             while !*self.closing.borrow()
@@ -388,10 +389,12 @@ impl PreparedPool {
                     failed = true;
                     break;
                 }
+                again = AGAIN.0;
             }
             if failed {
                 // With none left nobody takes one: what failed is tried again by the clock.
-                let _ = tokio::time::timeout(AGAIN, self.taken.notified()).await;
+                let _ = tokio::time::timeout(again, self.taken.notified()).await;
+                again = (again * 2).min(AGAIN.1);
             } else {
                 self.taken.notified().await;
             }
