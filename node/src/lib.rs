@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 #![expect(clippy::result_large_err, reason = "problems are seldom made, and say a lot")]
 
+pub mod audit;
 pub mod cgroup;
 pub mod confinement;
 mod desired;

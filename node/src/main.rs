@@ -218,7 +218,7 @@ async fn run(settings: Settings, handed_over: Option<std::os::unix::net::UnixLis
     };
     let reloads = async {
         while reload.recv().await.is_some() {
-            tokio::task::block_in_place(|| reread(&node.settings, credentials.as_ref()));
+            tokio::task::block_in_place(|| reread(&node, credentials.as_ref()));
         }
     };
     let served = tokio::select! {
@@ -240,7 +240,13 @@ async fn run(settings: Settings, handed_over: Option<std::os::unix::net::UnixLis
 }
 
 /// Reads the settings and what they name again; what is wrong with them leaves everything as it was.
-fn reread(running: &Settings, credentials: Option<&Credentials>) {
+fn reread(node: &Node, credentials: Option<&Credentials>) {
+    if let Some(audit) = &node.audit {
+        match audit.reopen() {
+            Ok(()) => tracing::info!("the audit log is opened anew"),
+            Err(e) => tracing::error!("the audit log stays as it was: {e}"),
+        }
+    }
     let read = Options::try_parse().map_err(|e| e.to_string());
     let settings = match read.and_then(|o| o.settings.read().map_err(|e| e.to_string())) {
         Ok(settings) => settings,
@@ -254,7 +260,7 @@ fn reread(running: &Settings, credentials: Option<&Credentials>) {
             Err(e) => tracing::error!("the certificate stays as it was: {e}"),
         }
     }
-    for key in settings.in_force_later(running) {
+    for key in settings.in_force_later(&node.settings) {
         tracing::warn!(key, "it is changed with the next start of the daemon");
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that a daemon has, and how it begins: what a former one has left is found again or cleared away.
 
+use crate::audit::AuditLog;
 use crate::cgroup::Cgroups;
 use crate::confinement::Confinement;
 use crate::disks::Disks;
@@ -53,6 +54,8 @@ pub struct Node {
     pub prepared: PreparedPool,
     /// How long starts took.
     pub starts: Starts,
+    /// Where requests are written down, if that is asked for.
+    pub audit: Option<AuditLog>,
     /// Sends starts to a collector, if one is set.
     pub exporter: Option<Arc<Exporter>>,
     /// Configurations that need no second check.
@@ -80,11 +83,15 @@ impl Node {
         let watcher = Watcher::new().map_err(|e| Problem::host(format!("inotify: {e}")))?;
         let confinement = Arc::new(Confinement::begin(settings.run())?);
         let prepared = PreparedPool::new(
-            &settings.all_prepared(DEFAULT_IMAGE),
+            &settings.all_prepared(DEFAULT_IMAGE, images.find(DEFAULT_IMAGE).is_ok()),
             |name| images.find(name),
             folder.clone(),
             confinement.clone(),
         )?;
+        let audit = settings.audit_log.clone().map(|path| {
+            AuditLog::open(path.clone()).map_err(|e| Problem::host(format!("{}: {e}", path.display())))
+        });
+        let audit = audit.transpose()?;
         let (exporter, due) = Exporter::new(&settings).map(|(e, due)| (Arc::new(e), due)).unzip();
         let rows = store.instances()?;
         let disks = Disks::open(settings.state(), &rows)?;
@@ -98,6 +105,7 @@ impl Node {
             confinement,
             watcher,
             prepared,
+            audit,
             starts: Starts::default(),
             exporter: exporter.clone(),
             checked: CheckedConfigs::default(),

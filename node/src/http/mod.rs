@@ -17,6 +17,7 @@ pub mod timelines;
 
 pub use serve::{LOCAL, REMOTE, serve};
 
+use crate::audit::Entry;
 use crate::instance::RequestTrace;
 use crate::node::Node;
 use api::Problem;
@@ -24,7 +25,7 @@ use api::status::Status;
 use api::trace_context;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
@@ -156,19 +157,39 @@ pub fn router(node: Arc<Node>) -> Router {
 
 /// A request that is being answered. If its client goes away, that is logged: nobody else would name it.
 struct Unanswered {
-    /// Its id, until it is answered.
-    request: Option<String>,
-    what: String,
+    node: Arc<Node>,
+    request: String,
+    method: Method,
+    path: String,
+    uid: Option<u32>,
+    address: Option<String>,
     begun: Tsc,
-    /// Frequency of the time stamp counter, Hz.
-    hz: u64,
+    begun_unix_ns: u64,
+    is_answered: bool,
+}
+
+impl Unanswered {
+    /// Writes down what came of it; `None`: its client went away.
+    fn record(&self, token: Option<&str>, status: Option<u16>) {
+        let Self { request, method, path, uid, .. } = self;
+        let (uid, address) = (*uid, self.address.as_deref());
+        let took_us = Tsc::now().since(self.begun, self.node.tsc_hz()) / 1000;
+        let what = format!("{method} {path}");
+        match status {
+            Some(status) => tracing::info!(request, uid, address, token, what, status, took_us),
+            None => tracing::info!(request, uid, address, what, took_us, "the client went away"),
+        }
+        if let Some(audit) = &self.node.audit {
+            let (time_unix_ns, method) = (self.begun_unix_ns, method.as_str());
+            audit.record(&Entry { time_unix_ns, request, uid, address, token, method, path, status });
+        }
+    }
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if let Some(request) = &self.request {
-            let took_us = Tsc::now().since(self.begun, self.hz) / 1000;
-            tracing::info!(request, what = self.what, took_us, "the client went away");
+        if !self.is_answered {
+            self.record(None, None);
         }
     }
 }
@@ -187,15 +208,25 @@ async fn arrive(State(node): State<Arc<Node>>, mut request: Request, next: Next)
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let (uid, address) = peer.map_or((None, None), |p| (p.uid, p.address.map(|a| a.to_string())));
     trace.past(Phase::Authorize);
-    let what = format!("{} {}", request.method(), request.uri().path());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(trace);
-    let hz = node.tsc_hz();
-    let mut unanswered = Unanswered { request: Some(id.clone()), what: what.clone(), begun, hz };
+    let is_answered = false;
+    let request_id = id.clone();
+    let mut unanswered = Unanswered {
+        node,
+        request: request_id,
+        method,
+        path,
+        uid,
+        address,
+        begun,
+        begun_unix_ns,
+        is_answered,
+    };
     let mut response = next.run(request).await;
-    unanswered.request = None;
-    let took_us = Tsc::now().since(begun, hz) / 1000;
+    unanswered.is_answered = true;
     let token = response.extensions().get::<access::TokenName>().map(|name| name.0.as_str());
-    tracing::info!(request = id, uid, address, token, what, status = response.status().as_u16(), took_us);
+    unanswered.record(token, Some(response.status().as_u16()));
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -200,3 +200,43 @@ fn over_tcp_a_token_decides() {
     let refused = run(open.args(["--listen", "0.0.0.0:0", "--check"]));
     assert_eq!(refused.status, 122, "{refused:?}");
 }
+
+#[test]
+fn the_audit_log_says_who_changed_what_and_who_was_refused() {
+    let folder = std::env::temp_dir().join(e2e::unique("audit"));
+    std::fs::create_dir(&folder).expect("new");
+    let path = folder.join("audit.log");
+    let node = Node::with(&["--audit-log", path.to_str().expect("a path"), "--listen", "127.0.0.1:0"]);
+    let lines = |path: &std::path::Path| -> Vec<Value> {
+        let text = std::fs::read_to_string(path).expect("a file");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let token = node.post("/v1/tokens", &json!({ "name": "ci", "role": "read" })).is(201)["token"].clone();
+    let port = node.port();
+    let over_tcp = |method: &str, path: &str| {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let bearer = format!("authorization: Bearer {}", token.as_str().unwrap_or_default());
+        let asked = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "-H", &bearer, &url];
+        run(Command::new("curl").args(asked)).out
+    };
+    assert_eq!(over_tcp("GET", "/v1/instances"), "200");
+    assert_eq!(over_tcp("DELETE", "/v1/networks/blue"), "403");
+    let all = lines(&path);
+    let seen = |line: &Value| {
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        (text("method"), text("path"), line["status"].as_u64(), text("token"), line["uid"].as_u64())
+    };
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(seen(&all[0]), ("POST".into(), "/v1/tokens".into(), Some(201), String::new(), Some(0)));
+    assert_eq!(seen(&all[1]), ("DELETE".into(), "/v1/networks/blue".into(), Some(403), "ci".into(), None));
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).expect("a file"));
+    assert_eq!(mode & 0o777, 0o600);
+    // Whoever rotates it renames it, and the daemon goes on in a new one.
+    std::fs::rename(&path, folder.join("audit.log.1")).expect("renamed");
+    e2e::signal(node.pid(), "HUP");
+    e2e::eventually("a new file", || path.is_file());
+    node.post("/v1/networks", &json!({ "name": "blue" })).is(201);
+    assert_eq!((lines(&path).len(), lines(&folder.join("audit.log.1")).len()), (1, 2));
+    drop(node);
+    let _ = std::fs::remove_dir_all(folder);
+}
