@@ -185,10 +185,15 @@ async fn write(task: &Task) {
             _ => tokio::time::sleep(PAUSE).await,
         }
     }
-    // A guest that ended fast has said all before anybody listened.
-    if let Ok(console) = task.node.console(id).await
-        && place.is_mine()
-    {
+    // A guest that ended fast has said all before anybody listened. A node that is away, or busy, is asked again.
+    let console = loop {
+        match task.node.console(id).await {
+            Ok(console) => break console,
+            Err(Fault::Refused(_)) => return,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    };
+    if place.is_mine() {
         let unseen = if tail.is_empty() && place.offset > 0 {
             // Another plugin wrote what came before, and how much.
             &console[console.len().min(usize::try_from(place.offset).unwrap_or(usize::MAX))..]
