@@ -1,5 +1,6 @@
 //! Instances: what is asked for, and what there is.
 
+use crate::health::{Health, HealthCheck};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -153,6 +154,9 @@ pub struct InstanceSpec {
     /// Started by the first packet for it, and retired when it is idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
+    /// How the node finds out whether it does its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
 }
 
 /// An instance that is there when it is wanted.
@@ -259,6 +263,9 @@ pub struct Instance {
     /// Whether it is started by the first packet for it, and when it is retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_demand: Option<OnDemand>,
+    /// What its health checks have found, while it runs and if it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How many times the restart policy has started it.
     pub restarts: u32,
     /// Process number of its monitor, while it runs.

@@ -1,6 +1,6 @@
 //! What the node's API speaks of, and its client.
 //!
-//! [`instance`], [`network`], [`flavor`], [`image`], [`token`] and [`status`] are its resources, [`event`] what happens to
+//! [`instance`] with its [`health`], [`network`], [`flavor`], [`image`], [`token`] and [`status`] are its resources, [`event`] what happens to
 //! them, [`timeline`] how instances came to be. [`phases`] says whose component does which phase, [`trace`] writes
 //! timelines for other tools. [`problem`] is how the API refuses (RFC 9457), [`client`] asks it: blocking, over the node's
 //! Unix socket or TCP. [`local`] knows the names of instances that run without the node.
@@ -14,6 +14,7 @@
 pub mod client;
 pub mod event;
 pub mod flavor;
+pub mod health;
 pub mod image;
 pub mod instance;
 pub mod local;

@@ -6,6 +6,7 @@ use crate::local::record::Record;
 use crate::node::labels::{Selector, select};
 use crate::node::{context, instances};
 use crate::output::{self, Failure};
+use api::health::HealthState;
 use api::instance::Instance;
 use machine::control::{Request, Response};
 use machine::timeline::unix_ns;
@@ -67,7 +68,10 @@ fn node_row(i: &Instance) -> Vec<String> {
     });
     vec![
         i.name.clone(),
-        i.state.name().into(),
+        match &i.health {
+            Some(health) if health.state == HealthState::Unhealthy => "unhealthy".into(),
+            _ => i.state.name().into(),
+        },
         i.started_unix_ns.map_or("-".into(), since),
         i.pid.map_or("-".into(), |pid| pid.to_string()),
         i.image.clone(),

@@ -4,6 +4,7 @@ use super::{context, instances};
 use crate::images::Config;
 use crate::options::{RunOptions, TimelineForm};
 use crate::output::{self, Failure};
+use api::health::HealthCheck;
 use api::instance::{Device, Instance, InstanceSpec, OnDemand, Restart};
 use api::trace;
 use machine::status;
@@ -57,6 +58,10 @@ fn create(o: &RunOptions) -> Result<Instance, Failure> {
         labels: o.label.iter().cloned().collect(),
         restart: o.restart.map_or(Restart::Never, |r| r.0),
         on_demand: o.on_demand.map(|idle_s| OnDemand { idle_s }),
+        health: o.health.clone().map(|check| {
+            let usual = HealthCheck::new(check);
+            HealthCheck { interval_s: o.health_interval.unwrap_or(usual.interval_s), ..usual }
+        }),
     };
     Ok(client.post("/v1/instances", &spec)?)
 }

@@ -7,6 +7,7 @@ pub mod values;
 pub mod vhost_user;
 
 use crate::completion;
+use api::health::Check;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use kernel::KernelOptions;
@@ -67,6 +68,14 @@ pub struct RunOptions {
     /// When the node restarts the instance: never, on-failure, always
     #[arg(long, requires = "network", value_name = "WHEN")]
     pub restart: Option<RestartOption>,
+    /// Have the node check the instance's health: ping, tcp:PORT, or HANDLER OPERATOR VALUE such as "q.length < 900"
+    ///
+    /// With `--restart`, an instance that is unhealthy is started again.
+    #[arg(long, value_name = "CHECK", requires = "network")]
+    pub health: Option<Check>,
+    /// Seconds from one health check to the next [default: 10]
+    #[arg(long, value_name = "SECONDS", requires = "health", value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub health_interval: Option<u32>,
     /// Let the first packet start the instance, and stop it after SECONDS without a packet from it
     #[arg(long, value_name = "SECONDS", requires = "network", value_parser = clap::value_parser!(u32).range(1..))]
     pub on_demand: Option<u32>,

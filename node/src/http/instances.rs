@@ -188,6 +188,7 @@ fn keep(
         labels: spec.labels.clone(),
         restart: spec.restart,
         on_demand: spec.on_demand,
+        health: None,
         restarts: 0,
         pid: None,
         started_unix_ns: None,

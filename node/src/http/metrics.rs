@@ -3,6 +3,7 @@
 use crate::node::Node;
 use crate::process::usage;
 use crate::starts::{Histogram, Start};
+use api::health::HealthState;
 use api::instance::Instance;
 use api::status::PreparedGuests;
 use axum::extract::State;
@@ -143,6 +144,15 @@ fn instances(text: &mut Text, all: &[Instance]) {
         "counter",
         "How often the restart policy has started it.",
         all.iter().map(|i| (name(i), f64::from(i.restarts))),
+    );
+    text.family(
+        "microvisor_instance_healthy",
+        "gauge",
+        "Whether its health checks pass: 1 or 0; nothing as long as that is not known.",
+        all.iter().filter_map(|i| match i.health.as_ref()?.state {
+            HealthState::Unknown => None,
+            state => Some((name(i), f64::from(u8::from(state == HealthState::Healthy)))),
+        }),
     );
     let used: Vec<(String, usage::Usage)> =
         all.iter().filter_map(|i| Some((name(i), usage::of(i.pid?)))).collect();

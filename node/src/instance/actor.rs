@@ -2,7 +2,9 @@
 //! state that is stored first; [`steps`](super::steps) brings the instance there, [`outcome`](super::outcome) takes in
 //! what its monitor reports.
 
+use super::health::Checks;
 use super::launch::{REPORT, SOCKET};
+use super::outcome::Cause;
 use super::plan::{check_words, plan};
 use super::prepared::UnderWay;
 use super::report::Reader;
@@ -37,6 +39,8 @@ pub(super) struct Run {
     pub end: Option<Report>,
     /// Until its guest is ready.
     pub under_way: Option<UnderWay>,
+    /// Why it was found to be unhealthy, if it is ended for that.
+    pub unhealthy: Option<String>,
 }
 
 pub(super) struct Actor {
@@ -48,6 +52,8 @@ pub(super) struct Actor {
     pub view: watch::Sender<Instance>,
     /// When its guest became ready.
     pub ready_at: Option<Instant>,
+    /// Its health checks, while its guest is ready.
+    pub checks: Option<Checks>,
     /// No step is tried before: the last one failed.
     pub retry_at: Option<Instant>,
     /// The request that the next start answers.
@@ -87,6 +93,7 @@ fn begin(node: Arc<Node>, row: Row, run: Option<Run>) -> (Actor, Handle, mpsc::R
         run,
         view,
         ready_at: None,
+        checks: None,
         retry_at: None,
         trace: None,
         launch_follows: false,
@@ -113,8 +120,16 @@ pub fn adopt(node: Arc<Node>, mut row: Row, process: Option<Process>, rebooted: 
     let report = if running.is_some() { Reader::open(&node.watcher, &report).ok() } else { None };
     let (run, lost) = match (process, running, report) {
         (Some(process), Some(running), Some(report)) => {
-            let run =
-                Run { process, report, running, kill_at: None, ending: false, end: None, under_way: None };
+            let run = Run {
+                process,
+                report,
+                running,
+                kill_at: None,
+                ending: false,
+                end: None,
+                under_way: None,
+                unhealthy: None,
+            };
             (Some(run), None)
         }
         (process, Some(running), report) => {
@@ -137,7 +152,8 @@ pub fn adopt(node: Arc<Node>, mut row: Row, process: Option<Process>, rebooted: 
         match lost {
             Some((running, report)) => {
                 let lines = report.map(|mut r| r.lines()).unwrap_or_default();
-                actor.ended(&running, lines.into_iter().last(), rebooted);
+                let cause = if rebooted { Cause::Reboot } else { Cause::Itself };
+                actor.ended(&running, lines.into_iter().last(), cause);
             }
             None => actor.read(),
         }
@@ -161,6 +177,7 @@ impl Actor {
                 },
                 () = changed(run) => self.read(),
                 () = ended(run) => self.over(),
+                outcome = Checks::next(self.checks.as_mut()) => self.checked(outcome).await,
                 () = sleep_until(kill_at) => self.kill(),
                 () = sleep_until(next_try) => self.retry_at = None,
             }

@@ -1,12 +1,13 @@
 //! Instances. Each has a task of its own ([`actor`]), which alone changes its state and starts and ends its monitor;
 //! others ask it through a [`Handle`] and watch what it comes to. [`plan`] refuses what cannot run before anything is
 //! made (what it found right is in [`checked`]), [`steps`] brings it to its desired state, [`outcome`] takes in what becomes of it, [`launch`] makes a monitor's surroundings and starts it ([`linux`] knows what Linux guests need), or has one of the [`prepared`] monitors run it, [`report`] reads what
-//! monitors say, [`demand`] starts what a packet wants and retires what is idle.
+//! monitors say, [`health`] asks whether it does its work, [`demand`] starts what a packet wants and retires what is idle.
 
 pub mod actor;
 pub mod checked;
 pub mod control;
 pub mod demand;
+pub mod health;
 pub mod launch;
 pub mod linux;
 mod outcome;

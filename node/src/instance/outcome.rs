@@ -16,6 +16,16 @@ use machine::status;
 use machine::timeline::{self as model, unix_ns};
 use tokio::time::Instant;
 
+/// Why a run has ended, beside what its report says.
+pub(super) enum Cause {
+    /// By itself, or asked to.
+    Itself,
+    /// With the host, which was started again.
+    Reboot,
+    /// Its health checks had found it unhealthy.
+    Unhealthy(String),
+}
+
 impl Actor {
     /// Reads what the monitor has said.
     pub(super) fn read(&mut self) {
@@ -42,6 +52,10 @@ impl Actor {
     fn ready(&mut self, monitor: model::Timeline) {
         let Some(run) = &mut self.run else { return };
         run.under_way = None;
+        if self.checks.is_none() {
+            self.begin_checks();
+        }
+        let Some(run) = &self.run else { return };
         let whole = whole(&run.running, &self.instance, monitor);
         let ready = whole.timeline.spans.iter().find(|s| s.phase == model::Phase::Ready);
         self.instance.ready_ns = ready.map(|s| s.end_ns);
@@ -103,6 +117,7 @@ impl Actor {
         self.read();
         let Some(mut run) = self.run.take() else { return };
         run.report.close(&self.node.watcher);
+        let cause = run.unhealthy.take().map_or(Cause::Itself, Cause::Unhealthy);
         let end = run.end.or_else(|| {
             run.report.is_too_long().then(|| Report::Refused {
                 message: "its monitor's report had no end, and it was killed".into(),
@@ -110,11 +125,13 @@ impl Actor {
                 status: status::MONITOR,
             })
         });
-        self.ended(&run.running, end, false);
+        self.ended(&run.running, end, cause);
     }
 
-    /// A run has ended, with the last line of its report if there is one. `rebooted`: with the host.
-    pub(super) fn ended(&mut self, running: &Running, end: Option<Report>, rebooted: bool) {
+    /// A run has ended, with the last line of its report if there is one.
+    pub(super) fn ended(&mut self, running: &Running, end: Option<Report>, cause: Cause) {
+        let rebooted = matches!(cause, Cause::Reboot);
+        (self.checks, self.instance.health) = (None, None);
         failpoint::reach("end::seen");
         clean(&self.node, &self.instance);
         failpoint::reach("end::cleaned");
@@ -141,6 +158,10 @@ impl Actor {
                 (State::Failed, Some(message))
             }
             _ => (after(self.instance.state), Some("its monitor was killed".into())),
+        };
+        let (state, reason) = match cause {
+            Cause::Unhealthy(why) => (State::Failed, Some(format!("unhealthy: {why}"))),
+            Cause::Itself | Cause::Reboot => (state, reason),
         };
         (self.instance.pid, self.instance.started_unix_ns) = (None, None);
         if self.desired.goal == Goal::Waiting {

@@ -1,7 +1,7 @@
 //! Refuses what cannot run, before anything is made for it.
 
 use super::linux::LinuxPlan;
-use super::{RequestTrace, checked};
+use super::{RequestTrace, checked, health};
 use crate::images::{Guest, OpenImage};
 use crate::node::Node;
 use api::Problem;
@@ -56,6 +56,7 @@ pub fn plan(node: &Node, spec: &InstanceSpec, mut trace: RequestTrace) -> Result
         }
         Guest::Linux(bundle) => Some(LinuxPlan::new(bundle, spec, flavor.as_ref(), memory_mib)?),
     };
+    health::check(node, spec)?;
     if let Some(demand) = spec.on_demand {
         if demand.idle_s == 0 {
             return Err(Problem::invalid("on_demand: idle_s is at least 1"));

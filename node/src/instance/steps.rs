@@ -128,6 +128,7 @@ impl Actor {
         self.desired = Desired { pause_ms, ..Desired::new(goal) };
         self.instance.memory_mib = plan.memory_mib;
         (self.instance.status, self.instance.ready_ns, self.instance.reason) = (None, None, None);
+        self.instance.health = None;
         (self.instance.state, self.instance.pid) = (State::Starting, None);
         // A new one's row says so already.
         let is_written = before == (self.instance.clone(), self.desired.clone());
@@ -145,8 +146,16 @@ impl Actor {
                 self.instance.pid = Some(process.pid);
                 self.instance.started_unix_ns = Some(unix_ns());
                 let under_way = Some(under_way);
-                let run =
-                    Run { process, report, running, kill_at: None, ending: false, end: None, under_way };
+                let run = Run {
+                    process,
+                    report,
+                    running,
+                    kill_at: None,
+                    ending: false,
+                    end: None,
+                    under_way,
+                    unhealthy: None,
+                };
                 self.run = Some(run);
                 self.keep();
                 failpoint::reach("start::recorded");

@@ -6,6 +6,7 @@ mod changes;
 mod commands;
 mod confinement;
 mod faults;
+mod health;
 mod images;
 mod instances;
 mod ipv6;

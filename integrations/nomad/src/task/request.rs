@@ -226,6 +226,7 @@ impl Request {
             labels,
             // Nomad starts tasks again, by its own policy.
             restart: Restart::Never,
+            health: None,
             on_demand: Some(job.on_demand_s).filter(|&s| s > 0).map(|idle_s| OnDemand { idle_s }),
         };
         Ok(Self { spec, flavor, source, namespace })
