@@ -162,6 +162,11 @@ pub struct Uplink {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "server", schema(value_type = Option<String>))]
     pub mode: Option<BondMode>,
+    /// VLAN ID (IEEE 802.1Q, 1 to 4094) that the network's frames are tagged with there. Networks with different VLANs, and one
+    /// without, share the same interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schema(minimum = 1, maximum = 4094))]
+    pub vlan: Option<u16>,
     /// Take the interface's address from the host and give it to the network's instance, with its prefix, gateway and
     /// link-layer address. The host has it back when the network is deleted.
     #[serde(default)]
@@ -169,6 +174,13 @@ pub struct Uplink {
     /// What was taken over, which the node finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Taken>,
+}
+
+impl Uplink {
+    /// Whether another is made of the same interfaces in the same way.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.netns == other.netns && self.interfaces == other.interfaces && self.mode == other.mode
+    }
 }
 
 /// What an interface of the host had, and an instance has.

@@ -62,8 +62,8 @@ pub struct Node {
     pub checked: CheckedConfigs,
     /// Held for reading while something that was told is not written down yet.
     pub unwritten: Arc<tokio::sync::RwLock<()>>,
-    /// Held while the address of an interface is taken over.
-    pub takeover: tokio::sync::Mutex<()>,
+    /// Held while an interface becomes an uplink.
+    pub uplinks: tokio::sync::Mutex<()>,
     instances: RwLock<HashMap<Uuid, Handle>>,
     started_unix_ns: u64,
     tsc_hz: u64,
@@ -110,7 +110,7 @@ impl Node {
             exporter: exporter.clone(),
             checked: CheckedConfigs::default(),
             unwritten: Arc::default(),
-            takeover: tokio::sync::Mutex::default(),
+            uplinks: tokio::sync::Mutex::default(),
             instances: RwLock::default(),
             started_unix_ns: unix_ns(),
             tsc_hz: measure().await,

@@ -94,6 +94,9 @@ pub struct NetworkOptions {
     /// Mode of the bond
     #[arg(long, requires = "uplink", value_parser = bond_mode, value_name = "active-backup|balance-xor|broadcast|802.3ad")]
     bond: Option<BondMode>,
+    /// Tag the network's frames with this VLAN ID on the uplink, which other networks share with other IDs
+    #[arg(long, value_name = "ID", requires = "uplink", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    vlan: Option<u16>,
     /// Connect exactly two ports, without learning addresses
     #[arg(long)]
     point_to_point: bool,
@@ -118,6 +121,7 @@ impl NetworkOptions {
             interfaces: self.uplink.clone(),
             netns: None,
             mode: self.bond,
+            vlan: self.vlan,
             take_over: false,
             taken: None,
         };
@@ -148,7 +152,10 @@ fn table(networks: &[Network]) -> String {
             both(n.subnet.map(|s| s.to_string()), n.subnet6.map(|s| s.to_string())),
             both(n.gateway.map(|g| g.to_string()), n.gateway6.map(|g| g.to_string())),
             dash(n.host.as_ref().map(|h| h.tap.clone())),
-            dash(n.uplink.as_ref().map(|u| u.interfaces.join(","))),
+            dash(n.uplink.as_ref().map(|u| {
+                let vlan = u.vlan.map_or(String::new(), |vlan| format!(" vlan {vlan}"));
+                format!("{}{vlan}", u.interfaces.join(","))
+            })),
         ]
     };
     let rows: Vec<Vec<String>> = networks.iter().map(row).collect();

@@ -60,6 +60,25 @@ class Ports(unittest.TestCase):
         self.assertNotIn('allowed_address_pairs', self.device(microvisor_anti_spoofing=False))
 
 
+class PhysicalNetworks(unittest.TestCase):
+    @staticmethod
+    def uplink(interfaces, **details):
+        class Network(dict):
+            @staticmethod
+            def get_meta(_):
+                return None
+        vif = {'network': Network(id='n'), 'details': {f'microvisor_{key}': value for key, value in details.items()}}
+        return requested.port_network(vif, interfaces).get('uplink')
+
+    def test_a_vlan_shares_the_interface_or_has_one_of_its_own(self):
+        shared = {'physnet1': 'eth1', 'physnet1.100': 'eth1.100'}
+        self.assertEqual(self.uplink(shared, physical_network='physnet1'), {'interfaces': ['eth1']})
+        self.assertEqual(self.uplink(shared, physical_network='physnet1', vlan=200), {'interfaces': ['eth1'], 'vlan': 200})
+        self.assertEqual(self.uplink(shared, physical_network='physnet1', vlan=100), {'interfaces': ['eth1.100']})
+        self.assertIsNone(self.uplink(shared, physical_network='physnet2', vlan=100))
+        self.assertIsNone(self.uplink(shared))
+
+
 class Configurations(unittest.TestCase):
     def test_user_data_comes_before_the_property(self):
         data = base64.b64encode('a -> b'.encode()).decode()

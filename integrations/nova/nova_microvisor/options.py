@@ -27,8 +27,9 @@ OPTIONS = [
     cfg.IntOpt('reboot_grace_ms', default=2000, min=0, max=600000,
                help='Milliseconds that a guest has for a soft reboot.'),
     cfg.DictOpt('physical_networks', default={},
-                help='Interfaces of the host that lead to the physical networks of Neutron: physnet1:eth1. For a network of '
-                     'type vlan that is an interface of the VLAN, physnet1.100:eth1.100.'),
+                help='Interfaces of the host that lead to the physical networks of Neutron: physnet1:eth1. Networks of '
+                     'type vlan share the interface, and the switch tags their frames; an interface of one VLAN, '
+                     'physnet1.100:eth1.100, comes first.'),
 ]
 
 

@@ -141,10 +141,13 @@ def port_network(vif, interfaces):
     network = {'name': network_name(vif['network']['id']), 'mtu': vif['network'].get_meta('mtu') or 1500}
     details = vif['details'] or {}
     physical, vlan = details.get('microvisor_physical_network'), details.get('microvisor_vlan')
-    if physical:
-        interface = interfaces.get(physical if vlan is None else f'{physical}.{vlan}')
-        if interface:
-            network['uplink'] = {'interfaces': [interface]}
+    if physical and vlan is not None and f'{physical}.{vlan}' in interfaces:
+        # An interface of the VLAN alone: the host tags.
+        network['uplink'] = {'interfaces': [interfaces[f'{physical}.{vlan}']]}
+    elif physical in interfaces:
+        network['uplink'] = {'interfaces': [interfaces[physical]]}
+        if vlan is not None:
+            network['uplink']['vlan'] = vlan
     return network
 
 

@@ -2,7 +2,7 @@
 
 use super::{Body, created};
 use crate::failpoint;
-use crate::network::{check, routes_collide, takeover};
+use crate::network::{check, routes_collide, takeover, uplinks_collide};
 use crate::node::Node;
 use crate::store::Named;
 use api::Problem;
@@ -31,9 +31,8 @@ async fn create(
     Body(mut network): Body<Network>,
 ) -> Result<Response, Problem> {
     check(&network)?;
-    let takes_over = network.uplink.as_ref().is_some_and(|u| u.take_over);
-    // Two that want one interface, of which the second finds it without its address: it is told of the first instead.
-    let _alone = if takes_over { Some(node.takeover.lock().await) } else { None };
+    // Two that want one interface: the second is told of the first.
+    let _alone = if network.uplink.is_some() { Some(node.uplinks.lock().await) } else { None };
     if node.store.network(&network.name).is_ok() {
         return Err(Problem::taken("network", &network.name));
     }
@@ -43,6 +42,9 @@ async fn create(
             "the subnet of {} meets that of {}, in which the same host has an address",
             network.name, other.name
         )));
+    }
+    if let Some(why) = others.iter().find_map(|other| uplinks_collide(&network, other)) {
+        return Err(Problem::conflict(why).hint("networks share an uplink by different VLANs: --vlan"));
     }
     if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
         let taken = tokio::task::block_in_place(|| takeover::take(uplink));

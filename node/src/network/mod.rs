@@ -15,10 +15,12 @@ use api::flavor::Flavor;
 use api::instance::{Device, DeviceSpec};
 use api::network::{HostPort, Network, Uplink};
 use ipnet::IpNet;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use switch::config::{
     AnnouncedConfig, BondConfig, BondMode, DeviceConfig, MAX_PAIRS, PortConfig, RateLimit, SegmentConfig,
+    Vlan,
 };
 use switch::headers::Mac;
 
@@ -60,32 +62,52 @@ pub fn segment(network: &Network) -> SegmentConfig {
     }
 }
 
-/// The ports that a network has of itself, by name: the host's, and the uplink's.
-pub fn own_ports(network: &Network) -> Vec<(String, PortConfig)> {
-    let mut ports = Vec::new();
-    if let Some(HostPort { tap, netns, address, address6 }) = &network.host {
-        let device = DeviceConfig::Tap { name: tap.clone(), netns: netns.clone() };
-        let four = address.map(|a| IpAddr::V4(a.addr()));
-        let addresses = four.into_iter().chain(address6.map(|a| IpAddr::V6(a.addr()))).collect();
-        let mac = Some(host_mac(tap));
-        ports
-            .push((format!("{}-host", network.name), PortConfig { mac, addresses, ..port(device, network) }));
-    }
-    if let Some(Uplink { interfaces, netns, mode, .. }) = &network.uplink {
-        let packet =
-            |interface: &String| DeviceConfig::Packet { interface: interface.clone(), netns: netns.clone() };
-        let name = format!("{}-uplink", network.name);
-        if let [only] = &interfaces[..] {
-            ports.push((name, port(packet(only), network)));
-        } else {
-            let links: Vec<String> = interfaces.iter().map(|i| format!("{name}-{i}")).collect();
-            for (interface, link) in interfaces.iter().zip(&links) {
-                ports.push((link.clone(), PortConfig { segment: None, ..port(packet(interface), network) }));
-            }
-            let bond = BondConfig::new(links, mode.unwrap_or(BondMode::ActiveBackup));
-            ports.push((name, port(DeviceConfig::Bond(bond), network)));
+/// The ports that networks have of themselves, by name: the host's, and the uplinks'. Networks that share an uplink share its
+/// port, which is a trunk.
+pub fn own_ports(networks: &[Network]) -> BTreeMap<String, PortConfig> {
+    let mut ports = BTreeMap::new();
+    for network in networks {
+        if let Some(HostPort { tap, netns, address, address6 }) = &network.host {
+            let device = DeviceConfig::Tap { name: tap.clone(), netns: netns.clone() };
+            let four = address.map(|a| IpAddr::V4(a.addr()));
+            let addresses = four.into_iter().chain(address6.map(|a| IpAddr::V6(a.addr()))).collect();
+            let mac = Some(host_mac(tap));
+            let port = PortConfig { mac, addresses, ..port(device, network) };
+            ports.insert(format!("{}-host", network.name), port);
+        }
+        if let Some(uplink) = &network.uplink {
+            let sharing: Vec<&Network> =
+                networks.iter().filter(|n| n.uplink.as_ref().is_some_and(|u| u.is_same(uplink))).collect();
+            ports.extend(uplink_ports(network, uplink, &sharing));
         }
     }
+    ports
+}
+
+/// The ports of an uplink that these networks share, as one of them sees it: each sees the same.
+fn uplink_ports(network: &Network, uplink: &Uplink, sharing: &[&Network]) -> Vec<(String, PortConfig)> {
+    let Uplink { interfaces, netns, mode, .. } = uplink;
+    let vlan = |network: &Network| network.uplink.as_ref().and_then(|u| u.vlan);
+    let trunk: BTreeMap<Vlan, String> =
+        sharing.iter().filter_map(|n| Some((Vlan(vlan(n)?), n.name.clone()))).collect();
+    let native = sharing.iter().find(|n| vlan(n).is_none()).map(|n| n.name.clone());
+    let name = match trunk.is_empty() {
+        true => format!("{}-uplink", network.name),
+        false => format!("{}-trunk", interfaces.join("-")),
+    };
+    let mtu = sharing.iter().map(|n| n.mtu).max().unwrap_or(network.mtu);
+    let with =
+        |device| PortConfig { segment: native.clone(), trunk: trunk.clone(), mtu, ..port(device, network) };
+    let packet =
+        |interface: &String| DeviceConfig::Packet { interface: interface.clone(), netns: netns.clone() };
+    if let [only] = &interfaces[..] {
+        return vec![(name, with(packet(only)))];
+    }
+    let links: Vec<String> = interfaces.iter().map(|i| format!("{name}-{i}")).collect();
+    let of_link = |interface| PortConfig { segment: None, mtu, ..port(packet(interface), network) };
+    let mut ports: Vec<_> = links.iter().cloned().zip(interfaces.iter().map(of_link)).collect();
+    let bond = BondConfig::new(links, mode.unwrap_or(BondMode::ActiveBackup));
+    ports.push((name, with(DeviceConfig::Bond(bond))));
     ports
 }
 
@@ -154,6 +176,20 @@ pub fn routes_collide(one: &Network, other: &Network) -> bool {
     here.netns == there.netns && (four() || six())
 }
 
+/// Why two networks cannot have the uplinks that they have; `None`: they can.
+pub fn uplinks_collide(one: &Network, other: &Network) -> Option<String> {
+    let (here, there) = (one.uplink.as_ref()?, other.uplink.as_ref()?);
+    let shared =
+        here.interfaces.iter().find(|i| here.netns == there.netns && there.interfaces.contains(i))?;
+    let why = match (here.is_same(there), here.vlan == there.vlan) {
+        (true, false) if !here.take_over && !there.take_over => return None,
+        (true, true) if here.vlan.is_some() => "with the same VLAN".to_owned(),
+        (true, false) | (_, true) => "and has it alone".to_owned(),
+        (false, _) => format!("with other interfaces or another mode: {}", there.interfaces.join(", ")),
+    };
+    Some(format!("{shared} is an uplink of {}, {why}", other.name))
+}
+
 /// An interface or a namespace that a network needs and that is not there.
 pub fn what_is_missing(network: &Network) -> Option<String> {
     let inside = |netns: &Option<String>, names: &[String]| {
@@ -208,6 +244,12 @@ pub fn check(network: &Network) -> Result<(), Problem> {
         Some(u) if u.interfaces.is_empty() => Err(Problem::invalid("an uplink has at least one interface")),
         Some(u) if u.interfaces.len() == 1 && u.mode.is_some() => {
             Err(Problem::invalid("mode is only for an uplink with several interfaces"))
+        }
+        Some(u) if u.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)) => {
+            Err(Problem::invalid("uplink.vlan is 1 to 4094"))
+        }
+        Some(u) if u.vlan.is_some() && (u.take_over || network.point_to_point) => {
+            Err(Problem::invalid("a VLAN of an uplink goes neither with take_over nor with point_to_point"))
         }
         Some(u) if u.taken.is_some() => {
             Err(Problem::invalid("uplink.taken is set by the node, not by a request"))
@@ -336,6 +378,43 @@ mod tests {
         assert!(!routes_collide(&one, &elsewhere));
         other.subnet = Some("10.1.0.0/16".parse().unwrap());
         assert!(!routes_collide(&one, &other));
+    }
+
+    #[test]
+    fn networks_that_share_an_uplink_share_a_trunk() {
+        let network = |name: &str, interfaces: &str, vlan: Option<u16>| -> Network {
+            let uplink =
+                serde_json::json!({ "interfaces": interfaces.split(' ').collect::<Vec<_>>(), "vlan": vlan });
+            serde_json::from_value(serde_json::json!({ "name": name, "uplink": uplink })).unwrap()
+        };
+        let alone = own_ports(&[network("blue", "eth1", None)]);
+        assert_eq!(alone["blue-uplink"].segment.as_deref(), Some("blue"));
+        let all = [
+            network("blue", "eth1", Some(100)),
+            network("red", "eth1", Some(200)),
+            network("plain", "eth1", None),
+        ];
+        let ports = own_ports(&all);
+        assert_eq!(ports.keys().collect::<Vec<_>>(), ["eth1-trunk"]);
+        let port = &ports["eth1-trunk"];
+        assert_eq!(port.segment.as_deref(), Some("plain"));
+        assert_eq!(port.trunk.values().collect::<Vec<_>>(), ["blue", "red"]);
+        let bond =
+            own_ports(&[network("blue", "eth1 eth2", Some(100)), network("red", "eth1 eth2", Some(200))]);
+        assert_eq!(
+            bond.keys().collect::<Vec<_>>(),
+            ["eth1-eth2-trunk", "eth1-eth2-trunk-eth1", "eth1-eth2-trunk-eth2"]
+        );
+        assert_eq!(bond["eth1-eth2-trunk"].trunk.len(), 2);
+        let collide = |one: &Network, other: &Network| uplinks_collide(one, other).is_some();
+        assert!(!collide(&all[0], &all[1]) && !collide(&all[0], &all[2]));
+        assert!(collide(&all[0], &network("x", "eth1", Some(100))));
+        assert!(collide(&all[2], &network("x", "eth1", None)));
+        assert!(collide(&all[0], &network("x", "eth1 eth2", Some(300))));
+        assert!(!collide(&all[0], &network("x", "eth2", Some(100))));
+        for vlan in [0, 4095] {
+            assert!(check(&network("x", "eth1", Some(vlan))).is_err());
+        }
     }
 
     #[test]

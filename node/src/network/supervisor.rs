@@ -274,8 +274,8 @@ impl SwitchSupervisor {
         let networks = self.store.networks()?;
         for network in &networks {
             config.segments.insert(network.name.clone(), segment(network));
-            config.ports.extend(own_ports(network));
         }
+        config.ports.extend(own_ports(&networks));
         let is_there = |network: &String| networks.iter().any(|n| n.name == *network);
         for (name, port) in &instances.ports {
             if port.segment.as_ref().is_some_and(is_there) {
@@ -294,12 +294,15 @@ impl SwitchSupervisor {
             if degraded.is_empty() {
                 return Err(e);
             }
+            for port in own_ports(&networks).keys() {
+                config.ports.remove(port);
+            }
+            let mut there = networks.clone();
             for (network, missing) in &degraded {
                 self.degraded(network, missing);
-                for (port, _) in own_ports(network) {
-                    config.ports.remove(&port);
-                }
+                there.retain(|n| n.name != network.name);
             }
+            config.ports.extend(own_ports(&there));
             self.call(&Request::Apply { config: Box::new(config), dry_run: false })?;
         }
         drop(instances);

@@ -18,3 +18,4 @@ mod page;
 mod prepared;
 mod recovery;
 mod site;
+mod vlan;

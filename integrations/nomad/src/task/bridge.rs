@@ -35,6 +35,7 @@ pub async fn take(
             interfaces: vec![INTERFACE.into()],
             netns: Some(namespace.display().to_string()),
             mode: None,
+            vlan: None,
             take_over: true,
             taken: None,
         }),
