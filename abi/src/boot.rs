@@ -36,7 +36,7 @@ pub struct BootPage {
     pub size: u32,
     /// All of guest memory.
     pub memory: Range,
-    /// What the image left over: the guest's to use.
+    /// Memory after all other parts, for the guest to use as it likes.
     pub heap: Range,
     /// The stack, without its guard pages.
     pub stack: Range,
@@ -61,7 +61,7 @@ pub struct BootPage {
     pub clock_unix_ns: u64,
     /// Random bytes from the host, for seeds and secrets.
     pub random: [u8; 32],
-    /// How many of `net` are there.
+    /// Number of valid entries of `net`.
     pub net_count: u32,
     /// The `FLAG_` constants. From version 1.2 on; zero before.
     pub flags: u32,
@@ -69,10 +69,10 @@ pub struct BootPage {
     pub net: [NetDevice; NET_MAXIMUM],
 }
 
-/// In [`BootPage::flags`]: the guest is prepared before anybody has asked for it. Until the message
-/// [`crate::control::ASSIGN`] comes, addresses of devices, clock and random bytes are zero, command line and configuration
-/// are empty. What needs none of them can be done; then the guest yields, and the monitor writes the page anew before it
-/// sends the message.
+/// In [`BootPage::flags`]: the guest is being prepared, before anybody has asked for an instance. Until the message
+/// [`crate::control::ASSIGN`], addresses of devices, clock and random bytes are zero, and command line and configuration are
+/// empty. The guest does the work that needs none of these, then yields. The monitor completes the page before it sends the
+/// message.
 pub const FLAG_PREPARED: u32 = 1;
 /// See [`BootPage::poll_ns`].
 pub const POLL_ALWAYS: u32 = u32::MAX;
@@ -126,8 +126,8 @@ pub struct Queue {
     pub doorbell: u32,
 }
 
-/// Guest to monitor, one page, writable. The monitor takes nothing in it on trust: stamps are clamped to the time
-/// the instance has run and put in order.
+/// Guest to monitor, one page, writable. The monitor does not trust it: it limits stamps to the time that the instance has run, and
+/// sorts them.
 #[repr(C)]
 #[derive(Debug)]
 pub struct GuestPage {
@@ -147,7 +147,7 @@ pub const MARK_RUNTIME: usize = 1;
 pub const MARK_DEVICES: usize = 2;
 /// The configuration is in force.
 pub const MARK_CONFIGURE: usize = 3;
-/// The guest does what it is there for. Also announced by [`crate::registers::READY`].
+/// The guest can do its job. It also stores to [`crate::registers::READY`].
 pub const MARK_READY: usize = 4;
 /// The first packet was forwarded or answered.
 pub const MARK_FIRST_PACKET: usize = 5;

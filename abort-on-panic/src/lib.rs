@@ -1,7 +1,7 @@
-//! A panic of any thread ends the program. Programs are built to unwind, as tests have to, so that both share what is
-//! compiled (`Cargo.toml` of the workspace).
+//! Ends the program when any thread panics. Programs and tests share their compiled dependencies, and tests have to unwind, so
+//! programs are not built with `panic = "abort"` (`Cargo.toml` of the workspace).
 
-/// From now on a panic is reported as ever, and then aborts the process (SIGABRT).
+/// Installs a panic hook that reports the panic as usual and then aborts the process (SIGABRT).
 pub fn install() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

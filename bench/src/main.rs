@@ -4,6 +4,7 @@
 mod click;
 mod faults;
 mod figures;
+mod guests;
 mod node;
 mod pair;
 mod ping;

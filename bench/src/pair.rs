@@ -1,8 +1,8 @@
 //! Two guests at the ends of a wire: on CPU 0 the switch and, each time, the client; on CPU 1 the servers.
 
 use crate::figures::load::latencies;
+use crate::guests::{NEAR, Running, WIRE, guest};
 use crate::stop;
-use crate::tcp::{NEAR, Running, WIRE, guest};
 use e2e::switch::Switch;
 use e2e::{program, root, run};
 use std::process::{Command, Stdio};

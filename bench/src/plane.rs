@@ -1,9 +1,10 @@
 //! The switch alone: small packets beside Open vSwitch with DPDK, a bond beside one of its links, and what it costs when
 //! nothing happens. Contestants take turns within each round; every thread has its processor.
 
+use crate::guests::{FAR, NEAR, Running, guest, start};
 use crate::sample::{Sample, Unit};
 use crate::stop;
-use crate::tcp::{FAR, NEAR, Running, guest, start, transfer};
+use crate::tcp::transfer;
 use e2e::net::Namespace;
 use e2e::ovs::OpenVswitch;
 use e2e::switch::Switch;

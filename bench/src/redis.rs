@@ -1,8 +1,8 @@
 //! Redis as a guest against `redis-server` on the same host: `redis-benchmark` over a TAP, through the switch and over a
 //! veth pair, taking turns, every thread in its place; and the memory of a million small keys.
 
+use crate::guests::{FAR, NEAR, Running, WIRE, guest};
 use crate::sample::{Sample, Unit};
-use crate::tcp::{FAR, NEAR, Running, WIRE, guest};
 use crate::{busy, pss, stop};
 use e2e::net::Namespace;
 use e2e::switch::Switch;
@@ -47,7 +47,7 @@ impl Arena {
         server.ip(&["addr", "add", "10.78.0.1/24", "dev", &far]);
         server.ip(&["link", "set", &far, "up"]);
         let words = ["taskset", "-c", FAR, "redis-server", "--bind", "10.78.0.1", "--protected-mode", "no"];
-        let native = crate::tcp::start(&mut server.command(&[&words[..], &["--save", ""]].concat()));
+        let native = crate::guests::start(&mut server.command(&[&words[..], &["--save", ""]].concat()));
 
         client.ip(&["tuntap", "add", "mode", "tap", "vnet_hdr", "name", &tap]);
         let on_tap = client.inside(|| guest("redis", &format!("tap={tap},ipv4=10.77.0.1/24"), MEMORY));

@@ -1,13 +1,14 @@
 //! Runs the router until it stops, replaces it when asked to, and ends with a status.
 
 use crate::clock::Clock;
-use crate::configuration::{self, Configuration, reason};
+use crate::configuration::{self, Configuration};
 use crate::control::Server;
+use crate::files::reason;
 use crate::host::Desk;
 use crate::options::Options;
-use crate::report;
 use crate::threads::{Team, run_on};
 use crate::watch::{Until, wait};
+use crate::{handlers, output, report};
 use click::element::Outside;
 use click::{Progress, Router, Source};
 use rustix::thread::CpuSet;
@@ -22,11 +23,11 @@ const MOST_THREADS: usize = 64;
 /// Runs what the command line asks for.
 pub fn run(options: Options) -> ExitCode {
     let status = attempt(&options);
-    report::flush();
+    output::flush();
     match status {
-        Ok(status) => ExitCode::from(report::lost_output().unwrap_or(status)),
+        Ok(status) => ExitCode::from(output::lost_output().unwrap_or(status)),
         Err(message) => {
-            report::say(message.trim_end());
+            output::say(message.trim_end());
             ExitCode::FAILURE
         }
     }
@@ -55,13 +56,13 @@ fn attempt(options: &Options) -> Result<u8, String> {
         right &= write_flat(&mut router, &mut host, file);
     }
     if options.verbose {
-        report::say(&format!("{name}: {} elements", router.elements().count()));
+        output::say(&format!("{name}: {} elements", router.elements().count()));
     }
     let watch = StopWatch::start();
     let empty = router.elements().next().is_none();
     if empty && !options.quit && !options.reconfigure {
         if !options.silent {
-            report::say(&format!("warning: {name}: configuration has no elements, exiting"));
+            output::say(&format!("warning: {name}: configuration has no elements, exiting"));
         }
     } else if !options.quit {
         router = drive(router, &mut host, &mut servers, options)?;
@@ -69,7 +70,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
     if options.time {
         host.write_out(&watch.report());
     }
-    right &= report::handlers(&mut router, &mut host, &options.handlers);
+    right &= handlers::handlers(&mut router, &mut host, &options.handlers);
     let status = match &options.exit_handler {
         Some(handler) => exit_status(&mut router, &mut host, handler),
         None => u8::from(!right),
@@ -88,7 +89,7 @@ fn threads(options: &Options) -> usize {
     let threads = wanted.min(most);
     if threads < wanted && !options.silent {
         let s = if threads == 1 { "" } else { "s" };
-        report::say(&format!(
+        output::say(&format!(
             "warning: '-j {}': the router runs on {threads} thread{s} {why}",
             options.threads
         ));
@@ -127,7 +128,7 @@ fn drive(
         std::mem::swap(&mut router, &mut next);
         router.take_over(next);
         if options.verbose {
-            report::say(&format!("another configuration: {} elements", router.elements().count()));
+            output::say(&format!("another configuration: {} elements", router.elements().count()));
         }
     }
     // Whoever stopped the router through a control connection gets the answer.
@@ -140,7 +141,7 @@ fn run_first(team: &mut Team, host: &mut Desk, servers: &mut [Server]) -> Result
     let waited = |until| wait(until).map_err(|e| format!("poll: {}", reason(&e)));
     loop {
         waited(Until::Now)?;
-        if host.is_to_end() || report::output_is_lost() {
+        if host.is_to_end() || output::output_is_lost() {
             return Ok(None);
         }
         for server in &mut *servers {
@@ -173,7 +174,7 @@ fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
     match fs::write(file, text) {
         Ok(()) => true,
         Err(e) => {
-            report::say(&format!("{file}: {}", reason(&e)));
+            output::say(&format!("{file}: {}", reason(&e)));
             false
         }
     }
@@ -181,12 +182,12 @@ fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
 
 /// The exit status that a handler's value stands for: a number itself, true 0, false 1; 255 if it is neither.
 fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
-    let value = report::readable(router, host, handler)
+    let value = handlers::readable(router, host, handler)
         .and_then(|()| router.read(host, handler).map_err(|e| e.to_string()));
     let value = match value {
         Ok(value) => value,
         Err(message) => {
-            report::say(&message);
+            output::say(&message);
             return 255;
         }
     };
@@ -198,7 +199,7 @@ fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
             "true" | "yes" | "t" | "y" => 0,
             "false" | "no" | "f" | "n" => 1,
             _ => {
-                report::say("exit handler value should be integer");
+                output::say("exit handler value should be integer");
                 255
             }
         },

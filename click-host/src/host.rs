@@ -1,9 +1,9 @@
 //! The world as elements see it: clock, devices' names, files, signals, another configuration.
 
 use crate::clock::Clock;
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::signals::{self, Signals};
-use crate::{CLASSES, library, report, sys};
+use crate::{CLASSES, library, output, report, sys};
 use click::args::{bytes_of, text_of};
 use click::element::{Class, Handler, Outside, write};
 use click::{Batch, DeviceId, DeviceInfo, HandlerError, Host, Nanos, Router, Source};
@@ -190,7 +190,7 @@ impl Host for Desk {
 
 impl Outside for Desk {
     fn write_out(&mut self, text: &str) {
-        report::out(text);
+        output::out(text);
     }
 
     fn read_file(&mut self, path: &str) -> Result<String, String> {

@@ -23,9 +23,12 @@ mod configuration;
 pub mod control;
 pub mod devices;
 mod driver;
+mod files;
+mod handlers;
 pub mod host;
 pub mod library;
 mod options;
+mod output;
 mod report;
 mod signals;
 pub mod sockets;
@@ -77,12 +80,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match options::parse(arguments) {
         Ok(options::Wish::Run(options)) => driver::run(*options),
         Ok(options::Wish::Print(text)) => {
-            report::out(&text);
-            ExitCode::from(report::lost_output().unwrap_or(0))
+            output::out(&text);
+            ExitCode::from(output::lost_output().unwrap_or(0))
         }
         Err(message) => {
-            report::say(&format!("click: {message}"));
-            report::say(
+            output::say(&format!("click: {message}"));
+            output::say(
                 "Usage: click [OPTION]... [ROUTERFILE] [VAR=VALUE]...\nTry 'click --help' for more information.",
             );
             ExitCode::FAILURE

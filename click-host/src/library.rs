@@ -1,7 +1,7 @@
 //! `require(library FILE)`: the file's text takes the statement's place, once for each file, with `#line` directives, so that
 //! messages name what a person has written.
 
-use crate::configuration::{find, reason};
+use crate::files::{find, reason};
 use click::Source;
 use click::diagnostic::place;
 use click::lang::lexer::{Kind, Lexer};

@@ -1,8 +1,8 @@
 //! The threads that a router runs on: the caller's, and others that run the other parts of it.
 
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::host::Desk;
-use crate::report;
+use crate::output;
 use crate::watch::{Until, Watch, number_thread, wait};
 use click::threads::Waker;
 use click::{Progress, Router};
@@ -117,7 +117,7 @@ fn run(
     if let Some(processor) = processor
         && let Err(e) = run_on(processor)
     {
-        report::say(&format!("warning: thread {number}: processor {processor}: {}", reason(&e)));
+        output::say(&format!("warning: thread {number}: processor {processor}: {}", reason(&e)));
     }
     let mut until = Until::Now;
     let outcome = Bell::new(event).and_then(|bell| {
@@ -133,7 +133,7 @@ fn run(
         }
     });
     if let Err(e) = outcome {
-        report::say(&format!("thread {number}: {}", reason(&e)));
+        output::say(&format!("thread {number}: {}", reason(&e)));
         router.halt();
     }
     router

@@ -1,7 +1,6 @@
 //! Guest memory, as our own devices and as the field's crates see it.
 #![allow(unsafe_code)]
 
-use crate::virtio::ring::Buffer;
 use machine::error::Error;
 use machine::memory::{GuestPhys, Region};
 use std::os::fd::OwnedFd;
@@ -11,6 +10,17 @@ use vm_memory::{GuestAddress, GuestRegionMmap};
 
 /// Memory as the crates of rust-vmm see it.
 pub type View = vm_memory::GuestMemoryMmap<()>;
+
+/// A buffer of a chain: where it lies in this process, its length, and whether the device may write it.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffer {
+    /// Guest-physical address.
+    pub address: u64,
+    /// Bytes.
+    pub length: u32,
+    /// The device writes it; it reads it otherwise.
+    pub writable: bool,
+}
 
 /// A guest's memory, from address 0 on.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The other side: connections and questions that end in time, whatever the listener does.
+//! The connecting side: connections and requests with a deadline, whatever the listener does.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
@@ -7,18 +7,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a connection may take: as long as a listener may leave others waiting.
+/// Longest time that [`connect`] waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two tries while the listener has as many waiting as it allows.
+/// Pause between two attempts while the listener's backlog is full.
 const RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Connects to a socket. One whose listener accepts nobody is given up after [`CONNECT_TIMEOUT`] (`TimedOut`), where
-/// the kernel would wait for ever.
+/// Connects to a socket. Gives up after [`CONNECT_TIMEOUT`] (`TimedOut`) if the listener accepts nobody; the kernel would
+/// wait forever.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     connect_within(path, CONNECT_TIMEOUT)
 }
 
-/// Connects to a socket without waiting for it (`WouldBlock`, if too many wait already).
+/// Connects to a socket without waiting (`WouldBlock` if the listener's backlog is full).
 pub fn try_connect(path: &Path) -> io::Result<UnixStream> {
     let stream = connect_now(&SocketAddrUnix::new(path)?)?;
     stream.set_nonblocking(false)?;
@@ -41,7 +41,7 @@ fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
                 stream.set_nonblocking(false)?;
                 return Ok(stream);
             }
-            // Too many wait already (connect(2)).
+            // The backlog is full (connect(2)).
             Err(Errno::AGAIN | Errno::INTR) if Instant::now() < deadline => {
                 std::thread::sleep(RETRY_INTERVAL)
             }
@@ -53,18 +53,18 @@ fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     }
 }
 
-/// Sends a line and reads the answer's, all of it within `timeout`, however slowly the other side writes. Nothing is
-/// read if the other side ended instead.
+/// Sends a line and reads one line as the answer, within `timeout` in all, however slowly the peer writes. The answer is
+/// empty if the peer closes the connection instead.
 ///
-/// Errors: `TimedOut` or `WouldBlock`, `FileTooLarge` if the answer has more than `maximum` bytes, or what the socket says.
+/// Errors: `TimedOut` or `WouldBlock`; `FileTooLarge` if the answer has more than `maximum` bytes; or the error of the socket.
 pub fn request(
     stream: &mut BufReader<UnixStream>,
-    question: &[u8],
+    line: &[u8],
     maximum: usize,
     timeout: Duration,
 ) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + timeout;
-    let mut rest = question;
+    let mut rest = line;
     while !rest.is_empty() {
         let stream = stream.get_mut();
         stream.set_write_timeout(Some(remaining(deadline)?))?;
@@ -92,7 +92,7 @@ fn read_line(stream: &mut BufReader<UnixStream>, maximum: usize, deadline: Insta
     Ok(answer)
 }
 
-/// The time until a deadline.
+/// The time until a deadline; `TimedOut` after it.
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }

@@ -1,7 +1,7 @@
 //! Listening Unix sockets: at paths where an earlier process may have left its socket, and in processes that may run out of
-//! descriptors. A process that ends leaves its socket's file behind, and the next one at the same path has
-//! to remove it first. Only a socket that nobody listens on is removed: never a regular file, and never the socket of
-//! a process that runs. `client` is the side that connects.
+//! descriptors. A process that ends leaves the file of its socket behind, and the next process at the same path has to remove
+//! it. This crate removes only sockets that nobody listens on: never a regular file, and never the socket of a running
+//! process. `client` is the connecting side.
 
 #![forbid(unsafe_code)]
 
@@ -17,20 +17,20 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long nobody is accepted after that has failed for a lasting reason.
+/// Pause after accepting has failed for a persistent reason ([`is_persistent`]).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// Whether accepting a connection fails for a reason that stays for a while, as a full table of descriptors, while the
-/// socket goes on being readable.
+/// Whether accepting failed for a reason that persists, such as a full descriptor table. The socket stays readable
+/// meanwhile, so the caller should pause ([`ACCEPT_PAUSE`]).
 pub fn is_persistent(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
     ![ConnectionAborted, Interrupted, WouldBlock].contains(&error.kind())
 }
 
-/// Listens at `path`, and removes a socket there that nobody listens on.
+/// Listens at `path`. Removes a stale socket there first.
 ///
-/// Errors: `AddrInUse` if another process listens there, `AlreadyExists` if something else than a socket is there, or
-/// what `bind` says.
+/// Errors: `AddrInUse` if another process listens there, `AlreadyExists` if there is a file that is not a socket, or the
+/// error of bind(2).
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
@@ -41,7 +41,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-/// Removes a socket that nobody listens on. Nothing is there: nothing is done. Errors: as for [`bind`].
+/// Removes the socket at `path` if nobody listens on it. Does nothing if there is no file. Errors: as for [`bind`].
 pub fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {}
@@ -60,7 +60,7 @@ pub fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a connection to a socket is refused. Does not wait: a listener with many waiting is one that listens.
+/// Whether a connection to a socket is refused. Does not wait: a listener with a full backlog is not stale.
 fn is_stale(path: &Path) -> io::Result<bool> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let mut refused = false;

@@ -1,6 +1,6 @@
 //! Why an instance cannot start, sorted by who can do something about it.
 
-use crate::memory::Outside;
+use crate::address::Outside;
 use crate::status;
 use std::io;
 

@@ -17,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+mod address;
 pub mod confine;
 pub mod control;
 pub mod ending;

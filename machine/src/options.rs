@@ -2,30 +2,10 @@
 
 use crate::confine::privileges;
 use crate::error::Error;
-use crate::report::program;
+use crate::report::{ReportTo, program};
 use crate::timeline::Tsc;
-use std::ffi::OsString;
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
-
-/// Where the report goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReportTo {
-    /// A descriptor that was handed over.
-    Descriptor(RawFd),
-    /// The end of a file.
-    File(PathBuf),
-}
-
-impl From<OsString> for ReportTo {
-    fn from(value: OsString) -> Self {
-        match value.to_str().and_then(|text| text.parse().ok()) {
-            Some(fd) => Self::Descriptor(fd),
-            None => Self::File(value.into()),
-        }
-    }
-}
 
 /// What can be asked of every monitor.
 #[derive(Clone, Debug)]

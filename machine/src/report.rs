@@ -2,12 +2,13 @@
 
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::options::ReportTo;
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::FromRawFd;
+use std::os::fd::{FromRawFd, RawFd};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// A line of the report.
@@ -46,6 +47,24 @@ pub enum Report {
         /// The last of its console.
         console: String,
     },
+}
+
+/// Where the report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportTo {
+    /// A descriptor that was handed over.
+    Descriptor(RawFd),
+    /// The end of a file.
+    File(PathBuf),
+}
+
+impl From<OsString> for ReportTo {
+    fn from(value: OsString) -> Self {
+        match value.to_str().and_then(|text| text.parse().ok()) {
+            Some(fd) => Self::Descriptor(fd),
+            None => Self::File(value.into()),
+        }
+    }
 }
 
 /// Name of this program.

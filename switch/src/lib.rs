@@ -20,6 +20,7 @@ pub mod manage;
 pub mod netns;
 pub mod offload;
 pub mod port;
+mod port_id;
 pub mod worker;
 
 pub use switch_control::{config, control};

@@ -1,4 +1,4 @@
-//! The driver's requests (`linux/if_tun.h`).
+//! Requests to the TUN driver (`linux/if_tun.h`).
 #![allow(unsafe_code)]
 
 use crate::Offloads;
@@ -7,27 +7,27 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// How TAPs are opened here.
+/// Flags that this crate opens TAPs with.
 pub const FLAGS: c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
 
-/// The header ahead of each packet.
+/// The format of the header before each packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Header {
     bytes: c_int,
-    /// 1 if its fields are little-endian whatever the machine, else 0.
+    /// 1 if its fields are always little-endian, otherwise 0: the host's byte order.
     little_endian: c_int,
 }
 
 /// `struct virtio_net_hdr_v1` (virtio 1.2, 5.1.6).
 const HEADER: Header = Header { bytes: 12, little_endian: 1 };
 
-/// Opens the driver's device, for one TAP.
+/// Opens `/dev/net/tun`; the descriptor can be attached to one TAP.
 pub fn device() -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(rustix::fs::open(c"/dev/net/tun", flags, Mode::empty())?)
 }
 
-/// A request about an interface (netdevice(7)), to be filled in.
+/// A request about an interface (netdevice(7)) with only the name filled in.
 pub fn interface_request(name: &str) -> libc::ifreq {
     // SAFETY: an all-zero `ifreq` is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -37,7 +37,7 @@ pub fn interface_request(name: &str) -> libc::ifreq {
     request
 }
 
-/// Makes the TAP `name` of this thread's network namespace what `device` reads and writes.
+/// Attaches `device` to the TAP `name` of this thread's network namespace (`TUNSETIFF`).
 pub fn attach(device: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Result<()> {
     let mut request = interface_request(name);
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
@@ -45,7 +45,7 @@ pub fn attach(device: BorrowedFd<'_>, name: &str, flags: c_int) -> io::Result<()
     checked(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })
 }
 
-/// The header that packets have now.
+/// The header that is set at present.
 pub fn header(tap: BorrowedFd<'_>) -> io::Result<Header> {
     let mut header = HEADER;
     // SAFETY: each call writes an integer.
@@ -55,12 +55,12 @@ pub fn header(tap: BorrowedFd<'_>) -> io::Result<Header> {
     Ok(header)
 }
 
-/// Has packets begin with a header of 12 bytes in little-endian order, and says what the kernel may leave to the reader.
+/// Sets a little-endian header of 12 bytes, and the offloads that the reader supports.
 pub fn set_offloads(tap: impl AsFd, offloads: Offloads) -> io::Result<()> {
     set(tap.as_fd(), HEADER, offloads)
 }
 
-/// Sets both.
+/// Sets the header and the offloads.
 pub fn set(tap: BorrowedFd<'_>, header: Header, offloads: Offloads) -> io::Result<()> {
     let fd = tap.as_raw_fd();
     // SAFETY: each call reads an integer.

@@ -1,8 +1,7 @@
-//! TAP devices (Linux `Documentation/networking/tuntap.rst`): opened with a virtio-net header ahead of each packet, and
-//! left as they were found.
+//! TAP devices (Linux `Documentation/networking/tuntap.rst`), opened with a virtio-net header before each packet.
 //!
-//! A persistent TAP belongs to whoever made it, and the next program that opens it may take its settings for granted.
-//! Dropping [`SavedSettings`] restores them.
+//! A persistent TAP belongs to whoever created it, and the next program that opens it may rely on its settings. Dropping
+//! [`SavedSettings`] restores them.
 
 mod ethtool;
 mod kernel;
@@ -18,20 +17,20 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Longest name of an interface, bytes.
 pub const NAME_MAXIMUM: usize = libc::IFNAMSIZ - 1;
 
-/// What the kernel may leave to whoever reads a TAP: `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6` of `linux/if_tun.h`.
+/// Offloads that the reader of a TAP supports: `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6` of `linux/if_tun.h`.
 pub type Offloads = u32;
 
 /// An open TAP.
 #[derive(Debug)]
 pub struct Tap {
-    /// Reads and writes packets, each behind a header; non-blocking.
+    /// Reads and writes packets, each with a header before it; non-blocking.
     pub fd: OwnedFd,
-    /// What it was like before. None for one that goes away with its descriptor.
+    /// Its earlier settings; `None` for a TAP that disappears with its descriptor.
     pub saved: Option<SavedSettings>,
 }
 
 impl Tap {
-    /// The descriptor alone, in a process that will not be able to restore anything.
+    /// The descriptor only, for a process that will not be able to restore the settings.
     pub fn into_fd(self) -> OwnedFd {
         std::mem::forget(self.saved);
         self.fd
@@ -45,8 +44,8 @@ pub enum OpenError {
     Name(String),
     /// `/dev/net/tun` cannot be opened.
     Device(io::Error),
-    /// The kernel does not give the TAP (`TUNSETIFF`): EBUSY if another process has it open, EINVAL if it is no TAP, or
-    /// one with `multi_queue`, EPERM if this process may not.
+    /// `TUNSETIFF` failed: EBUSY if another process has the TAP open, EINVAL if it is not a TAP or has `multi_queue`, EPERM
+    /// if this process is not allowed to open it.
     Attach(io::Error),
 }
 
@@ -62,7 +61,7 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Opens the TAP `name` in this thread's network namespace, made if absent.
+/// Opens the TAP `name` in this thread's network namespace, and creates it if it does not exist.
 pub fn open(name: &str) -> Result<Tap, OpenError> {
     if !is_name(name) {
         return Err(OpenError::Name(name.to_owned()));
@@ -70,7 +69,7 @@ pub fn open(name: &str) -> Result<Tap, OpenError> {
     let fd = kernel::device().map_err(OpenError::Device)?;
     let mut before = SavedSettings::of(name);
     kernel::attach(fd.as_fd(), name, kernel::FLAGS).map_err(OpenError::Attach)?;
-    // How packets of it begin can be asked of whoever has it open alone.
+    // The kernel tells the header's format only on the TAP's own descriptor.
     if let Some(before) = &mut before {
         before.header = Some(kernel::header(fd.as_fd()).map_err(OpenError::Attach)?);
     }

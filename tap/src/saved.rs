@@ -1,4 +1,4 @@
-//! What a TAP was like before it was opened here.
+//! Settings of a TAP from before this process opened it.
 
 use crate::kernel::{self, Header};
 use crate::{Offloads, ethtool};
@@ -12,21 +12,21 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What a persistent TAP was like before it was opened here; dropped, it is so again. It is dropped after the TAP's
+/// Settings of a persistent TAP from before this process opened it. Dropping this restores them; do so after the TAP's
 /// descriptors are closed.
 #[derive(Debug)]
 pub struct SavedSettings {
     name: String,
     namespace: OwnedFd,
     flags: c_int,
-    /// The header before; none until the TAP has been opened, which changes nothing if it fails.
+    /// The earlier header; `None` until the TAP has been opened, so that a failed attempt restores nothing.
     pub(crate) header: Option<Header>,
     offloads: Offloads,
 }
 
 impl SavedSettings {
-    /// The settings of the TAP `name` in this thread's network namespace. None if there is none that lasts, or if the
-    /// kernel does not tell.
+    /// The settings of the TAP `name` in this thread's network namespace; `None` if there is no persistent TAP of this name, or
+    /// if the kernel does not report them.
     pub(crate) fn of(name: &str) -> Option<Self> {
         let link = Link::of(name).ok()??;
         if !link.is_persistent {
@@ -45,12 +45,12 @@ impl SavedSettings {
     fn restore(&self, header: Header) -> io::Result<()> {
         std::thread::scope(|scope| {
             let there = scope.spawn(|| {
-                // Of this short-lived thread alone. Who may not, but could open the TAP, is there already.
+                // Moves only this short-lived thread. A process that may not do this is in the namespace already.
                 let _ = rustix::thread::move_into_link_name_space(
                     self.namespace.as_fd(),
                     Some(LinkNameSpaceType::Network),
                 );
-                // One that was deleted is not made again.
+                // A TAP that was deleted is not created again.
                 if Link::of(&self.name)?.is_none_or(|link| !link.is_persistent) {
                     return Ok(());
                 }
@@ -66,20 +66,20 @@ impl SavedSettings {
 impl Drop for SavedSettings {
     fn drop(&mut self) {
         if let Some(header) = self.header {
-            // Another process may have it open already, and settings of its own.
+            // Another process may have opened it already, with its own settings.
             let _ = self.restore(header);
         }
     }
 }
 
-/// A TAP as the kernel's list of interfaces has it.
+/// A TAP in the kernel's list of interfaces.
 struct Link {
     flags: c_int,
     is_persistent: bool,
 }
 
 impl Link {
-    /// That of this thread's network namespace; none if `name` is no TAP's.
+    /// The TAP `name` of this thread's network namespace; `None` if the interface is not a TAP.
     fn of(name: &str) -> io::Result<Option<Self>> {
         let mut message = LinkMessage::default();
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));

@@ -1,15 +1,15 @@
-//! The vhost-user protocol (QEMU, `docs/interop/vhost-user.rst`), as far as a network device needs it: `message` has each
-//! request as a typed value with `parse` and `emit`, `socket` carries messages and their descriptors.
+//! The part of the vhost-user protocol (QEMU, `docs/interop/vhost-user.rst`) that network devices use. `message` has each
+//! request as a typed value with `parse` and `emit`; `socket` carries messages and their descriptors.
 //!
 //! The front end (a monitor) sends requests and owns the guest's memory; the back end (a switch) answers and moves
-//! packets. Either may be the one that listens.
+//! packets. Either side may listen.
 
 #![warn(missing_docs)]
 
 pub mod message;
 pub mod socket;
 
-/// A feature bit of virtio itself that belongs to the protocol: `GET_PROTOCOL_FEATURES` may be asked.
+/// `VHOST_USER_F_PROTOCOL_FEATURES`, among the virtio features: `GET_PROTOCOL_FEATURES` is supported.
 pub const FEATURE_PROTOCOL: u64 = 1 << 30;
 
 /// Bits of `GET_PROTOCOL_FEATURES`.
@@ -18,7 +18,7 @@ pub mod protocol {
     pub const MQ: u64 = 1 << 0;
     /// The back end accepts `SEND_RARP`.
     pub const RARP: u64 = 1 << 2;
-    /// Any request may ask for an answer.
+    /// Any request may ask for an acknowledgement.
     pub const REPLY_ACK: u64 = 1 << 3;
     /// `NET_SET_MTU`.
     pub const MTU: u64 = 1 << 4;

@@ -1,12 +1,12 @@
-//! Requests and their payloads. Words are in the host's byte order, as the protocol has them.
+//! Requests and their payloads. Words are in the host's byte order, as the protocol defines.
 
 /// Most regions in one `SET_MEM_TABLE`.
 pub const REGIONS_MAXIMUM: usize = 8;
-/// Longest payload that is accepted, bytes. The longest that is meant is a full memory table.
+/// Longest accepted payload, bytes. The longest valid payload is a full memory table.
 pub const PAYLOAD_MAXIMUM: usize = 512;
 /// Most descriptors that come with one message.
 pub const DESCRIPTORS_MAXIMUM: usize = 8;
-/// Bytes of the header ahead of every payload.
+/// Length of the header before every payload, bytes.
 pub const HEADER_BYTES: usize = 12;
 
 /// Version 1, in the low two bits of the flags.
@@ -14,22 +14,22 @@ pub const VERSION: u32 = 1;
 const VERSION_MASK: u32 = 3;
 /// The message is an answer.
 pub const REPLY: u32 = 1 << 2;
-/// The sender wants an answer to a request that has none of its own.
+/// The sender wants an acknowledgement of a request that has no answer.
 pub const NEED_REPLY: u32 = 1 << 3;
 
-/// Ahead of every payload.
+/// The header before every payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageHeader {
-    /// Which request.
+    /// Number of the request.
     pub code: u32,
-    /// Version and flags.
+    /// Version (low two bits) and flags.
     pub flags: u32,
-    /// Bytes of payload that follow.
+    /// Length of the payload that follows, bytes.
     pub length: u32,
 }
 
 impl MessageHeader {
-    /// Reads one.
+    /// Reads a header.
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, Malformed> {
         let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let header = MessageHeader { code: word(0), flags: word(4), length: word(8) };
@@ -42,7 +42,7 @@ impl MessageHeader {
         Ok(header)
     }
 
-    /// Writes one.
+    /// Writes the header.
     pub fn emit(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&self.code.to_ne_bytes());
@@ -58,12 +58,12 @@ pub enum Malformed {
     /// Another version of the protocol.
     #[error("protocol version {0}, not 1")]
     Version(u32),
-    /// More payload than any request has.
+    /// The payload is longer than that of any request.
     #[error("request {code} with {length} bytes of payload")]
     TooLong {
-        /// Request.
+        /// Number of the request.
         code: u32,
-        /// Bytes it announces.
+        /// Length that the header announces, bytes.
         length: u32,
     },
     /// A request that this side does not know.
@@ -74,9 +74,9 @@ pub enum Malformed {
     Length {
         /// Request.
         code: u32,
-        /// Bytes that came.
+        /// Length of the received payload, bytes.
         length: usize,
-        /// Bytes it takes.
+        /// Length that the request requires, bytes.
         wanted: usize,
     },
     /// Too many or too few descriptors.
@@ -84,12 +84,12 @@ pub enum Malformed {
     Descriptors {
         /// Request.
         code: u32,
-        /// Descriptors that came.
+        /// Number of received descriptors.
         came: usize,
-        /// Descriptors it takes.
+        /// Number that the request requires.
         wanted: usize,
     },
-    /// More descriptors than any message has, before the message is whole.
+    /// More descriptors than any message has, before the message is complete.
     #[error("{0} descriptors with one message")]
     TooManyDescriptors(usize),
     /// A memory table with more regions than a message holds.
@@ -97,25 +97,25 @@ pub enum Malformed {
     Regions(u32),
 }
 
-/// A range of the guest's memory, as a `mmap` of the descriptor that comes with it.
+/// A range of the guest's memory. The receiver maps it with the descriptor that comes with the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryRegion {
     /// Guest-physical address of the first byte.
     pub guest_address: u64,
     /// Length, bytes.
     pub length: u64,
-    /// Address of the first byte in the front end, which ring addresses are given in.
+    /// Address of the first byte in the front end's address space, in which ring addresses are given.
     pub user_address: u64,
-    /// Offset of the first byte in the descriptor.
+    /// Offset of the first byte in the file of the descriptor, bytes.
     pub offset: u64,
 }
 
-/// Where a ring lies, in the front end's addresses.
+/// Addresses of a queue's parts, in the front end's address space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingAddresses {
-    /// Queue.
+    /// Number of the queue.
     pub index: u32,
-    /// Flags; bit 0 asks for logging.
+    /// Flags; bit 0 requests logging.
     pub flags: u32,
     /// Descriptor table.
     pub descriptors: u64,
@@ -123,98 +123,98 @@ pub struct RingAddresses {
     pub used: u64,
     /// Available ring.
     pub available: u64,
-    /// Log, unused.
+    /// Guest address of the log; unused.
     pub log: u64,
 }
 
-/// A ring and a number: its size, its base, whether it is enabled.
+/// A queue with a value: its size, its base index, or whether it is enabled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingState {
-    /// Queue.
+    /// Number of the queue.
     pub index: u32,
-    /// The number.
+    /// The value; its meaning depends on the request.
     pub value: u32,
 }
 
-/// A ring and its eventfd, if one comes with the message.
+/// A queue and whether an eventfd for it comes with the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingEvent {
-    /// Queue.
+    /// Number of the queue.
     pub index: u8,
-    /// No descriptor: the ring is polled.
+    /// No descriptor comes with the message: the queue is polled.
     pub no_descriptor: bool,
 }
 
-/// The shared area in which a back end notes the descriptors that it works on.
+/// The shared memory area in which a back end records the descriptors in use (Inflight I/O tracking).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inflight {
-    /// Bytes.
+    /// Length, bytes.
     pub size: u64,
-    /// Offset in the descriptor.
+    /// Offset in the file of the descriptor, bytes.
     pub offset: u64,
-    /// Queues that it has room for.
+    /// Number of queues.
     pub queues: u16,
-    /// Entries of each.
+    /// Entries of each queue.
     pub queue_size: u16,
 }
 
-/// Bit of a [`RingEvent`]'s word that says that no descriptor comes with it.
+/// Bit in the word of a [`RingEvent`]: no descriptor comes with the message.
 const NO_DESCRIPTOR: u64 = 1 << 8;
 
 /// A front end's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Which features does the device offer? Answered with a word.
+    /// Asks for the features that the device offers; the answer is a word.
     GetFeatures,
-    /// The features in use.
+    /// Sets the features in use.
     SetFeatures(u64),
-    /// This connection owns the device.
+    /// Makes this connection the owner of the device.
     SetOwner,
-    /// It does no longer. Deprecated, ignored.
+    /// Gives up ownership. Deprecated and ignored.
     ResetOwner,
-    /// All memory, a descriptor a region.
+    /// Sets all memory regions, with one descriptor each.
     SetMemoryTable(Vec<MemoryRegion>),
-    /// How many entries a ring has.
+    /// Sets the number of entries of a queue.
     SetRingSize(RingState),
-    /// Where a ring lies.
+    /// Sets the addresses of a queue.
     SetRingAddresses(RingAddresses),
-    /// The available index to go on from.
+    /// Sets the available index to continue from.
     SetRingBase(RingState),
-    /// Stops a ring; answered with the available index that it had come to.
+    /// Stops a queue; the answer is its available index.
     GetRingBase(RingState),
-    /// The doorbell of a ring. Starts it.
+    /// Sets the kick eventfd of a queue, and starts the queue.
     SetRingKick(RingEvent),
-    /// The eventfd that wakes the guest for a ring.
+    /// Sets the call eventfd of a queue, which notifies the guest.
     SetRingCall(RingEvent),
-    /// The eventfd that tells of a ring's failure.
+    /// Sets the eventfd that signals an error of a queue.
     SetRingError(RingEvent),
-    /// Which parts of the protocol are there? Answered with a word.
+    /// Asks for the supported protocol features; the answer is a word.
     GetProtocolFeatures,
-    /// The parts in use.
+    /// Sets the protocol features in use.
     SetProtocolFeatures(u64),
-    /// How many queues? Answered with a word.
+    /// Asks for the number of queues; the answer is a word.
     GetQueueCount,
-    /// Whether a ring passes packets.
+    /// Enables or disables a queue.
     SetRingEnable(RingState),
-    /// Announce the guest's MAC after a move.
+    /// Asks the back end to announce the guest's MAC address after a migration.
     SendRarp(u64),
-    /// The guest's MTU.
+    /// Sets the guest's MTU, bytes.
     SetMtu(u64),
-    /// A new inflight area, please; answered with it and a descriptor.
+    /// Asks for a new inflight area; the answer has its description and a descriptor.
     GetInflight(Inflight),
-    /// The inflight area to use, a descriptor with it.
+    /// Sets the inflight area, with a descriptor.
     SetInflight(Inflight),
-    /// Everything back to the beginning.
+    /// Resets the device.
     ResetDevice,
-    /// How many memory regions? Answered with a word.
+    /// Asks for the maximum number of memory regions; the answer is a word.
     GetMaximumRegions,
-    /// One more region of memory, a descriptor with it.
+    /// Adds a memory region, with a descriptor.
     AddRegion(MemoryRegion),
-    /// One region less. A descriptor may come and is of no use.
+    /// Removes a memory region. A descriptor may come with it, and is ignored.
     RemoveRegion(MemoryRegion),
-    /// The device status (virtio 1.2 section 2.1).
+    /// Sets the device status (virtio 1.2 section 2.1).
     SetStatus(u64),
-    /// The device status; answered with a word.
+    /// Asks for the device status; the answer is a word.
     GetStatus,
 }
 
@@ -316,7 +316,7 @@ impl<'a> PayloadReader<'a> {
 }
 
 impl Request {
-    /// Reads a request that came with `descriptors` descriptors.
+    /// Parses a request that came with `descriptors` descriptors.
     pub fn parse(code: u32, payload: &[u8], descriptors: usize) -> Result<Self, Malformed> {
         let nothing = || PayloadReader::new(code, payload, 0);
         let word = || PayloadReader::word(code, payload);
@@ -416,7 +416,7 @@ impl Request {
         }
     }
 
-    /// How many descriptors come with it.
+    /// Number of descriptors that come with the request.
     pub fn descriptors(&self) -> usize {
         match self {
             Request::SetMemoryTable(regions) => regions.len(),
@@ -428,7 +428,7 @@ impl Request {
         }
     }
 
-    /// Whether it has an answer of its own, without [`NEED_REPLY`].
+    /// Whether the request always has an answer, even without [`NEED_REPLY`].
     pub fn needs_answer(&self) -> bool {
         matches!(
             self,

@@ -8,21 +8,21 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-/// A message as it came.
+/// A received message.
 #[derive(Debug)]
 pub struct Message {
-    /// Which request.
+    /// Number of the request.
     pub code: u32,
     /// Version and flags.
     pub flags: u32,
-    /// What follows the header.
+    /// The bytes after the header.
     pub payload: Vec<u8>,
-    /// Descriptors, owned by whoever takes them from here.
+    /// Descriptors that came with the message.
     pub descriptors: Vec<OwnedFd>,
 }
 
 impl Message {
-    /// Whether the sender wants an answer to a request that has none of its own.
+    /// Whether the sender wants an acknowledgement ([`NEED_REPLY`](crate::message::NEED_REPLY)).
     pub fn needs_reply(&self) -> bool {
         self.flags & NEED_REPLY != 0
     }

@@ -1,11 +1,10 @@
-//! The device's side: chains are looked at, taken, and given back as used. Every index, address and length is checked
-//! each time it is read, since the driver may have changed it meanwhile.
+//! The device's side. Every index, address and length is checked each time it is read, because the driver may have changed it
+//! meanwhile.
 //!
-//! A device looks at chains ([`DeviceQueue::peek`], or [`DeviceQueue::prefetch_chains`] for many), passes those that it
-//! uses ([`DeviceQueue::take`]), gives each back when it is done with it ([`DeviceQueue::add_used`]), shows the driver
-//! all of that at once ([`DeviceQueue::publish`]) and asks whether the driver wants to know
-//! ([`DeviceQueue::wants_call`]). A packet over several chains (`VIRTIO_NET_F_MRG_RXBUF`) looks at each of them before
-//! it takes any.
+//! A device reads chains ([`DeviceQueue::peek`], or [`DeviceQueue::prefetch_chains`] for many), takes those that it uses
+//! ([`DeviceQueue::take`]), adds each to the used ring when it is done ([`DeviceQueue::add_used`]), publishes them together
+//! ([`DeviceQueue::publish`]), and checks whether the driver wants a notification ([`DeviceQueue::wants_call`]). For a packet that
+//! spans several chains (`VIRTIO_NET_F_MRG_RXBUF`), it reads all of them before it takes any.
 #![allow(unsafe_code)]
 
 use crate::memory::Memory;
@@ -15,10 +14,10 @@ use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-/// How a driver broke the rules of its queue. The queue is of no use afterwards.
+/// How a driver broke the rules of its queue. The queue must not be used afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
-    /// The available index is further ahead than the queue is long (2.7.6).
+    /// The available index is more than the size of the queue ahead (2.7.6).
     AvailableIndex {
         /// Index found.
         index: u16,
@@ -31,16 +30,16 @@ pub enum RingError {
     Descriptor(u16),
     /// A chain longer than the table: it loops (2.7.5.1).
     Loop(u16),
-    /// A buffer that is not all in one piece of the driver's memory.
+    /// A buffer that is not in one contiguous range of the driver's memory.
     Buffer {
         /// Descriptor.
         index: u16,
-        /// Its address.
+        /// Address of the buffer.
         address: u64,
-        /// Its length, bytes.
+        /// Length of the buffer, bytes.
         length: u32,
     },
-    /// A buffer for the other direction: the device reads what was to be written, or the other way round (2.7.5).
+    /// A buffer for the other direction: device-writable in a queue to the device, or the reverse (2.7.5).
     Direction {
         /// Descriptor.
         index: u16,
@@ -89,7 +88,7 @@ impl core::fmt::Display for RingError {
 
 impl core::error::Error for RingError {}
 
-/// Which way a queue's buffers go.
+/// The direction in which a queue's buffers carry data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The device writes them.
@@ -98,31 +97,30 @@ pub enum Direction {
     FromDriver,
 }
 
-/// A chain that was looked at.
+/// A chain that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Index of its first descriptor: its name in the used ring.
+    /// Index of its first descriptor, which identifies it in the used ring.
     pub head: u16,
     /// Sum of its buffers, bytes.
     pub length: u64,
 }
 
-/// A chain of one buffer, as most are.
+/// A chain with a single buffer, the usual case.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffer {
     /// Index of its descriptor.
     pub head: u16,
     /// Its length, bytes.
     pub length: usize,
-    /// Its first byte; null where the chain has more buffers or breaks a rule, so that [`DeviceQueue::peek`] has to
-    /// look at it in full.
+    /// Its first byte; null if the chain has more buffers or breaks a rule: then use [`DeviceQueue::peek`].
     pub start: *mut u8,
 }
 
 // SAFETY: an address range of shared memory, used by one thread at a time.
 unsafe impl Send for Buffer {}
 
-/// A queue at work.
+/// The device's end of a queue.
 pub struct DeviceQueue {
     parts: Parts,
     direction: Direction,
@@ -131,18 +129,18 @@ pub struct DeviceQueue {
     next_available: u16,
     /// Index of the next entry of the used ring.
     next_used: u16,
-    /// The most chains that were seen waiting at a time.
+    /// The largest number of available chains seen so far.
     peak_waiting: u16,
-    /// `next_used` when the driver was last asked whether it wants to know.
+    /// `next_used` at the last call of [`DeviceQueue::wants_call`].
     call_checked_at: u16,
 }
 
 impl DeviceQueue {
-    /// The device's side of a queue, to go on at the entry `next_available` of the available ring. The used ring says
-    /// how far it is itself.
+    /// The device's end of a queue that continues at entry `next_available` of the available ring, and at the used index in
+    /// memory.
     ///
     /// # Safety
-    /// The memory that the parts were found in stays as long as the queue, and no other device writes the used ring.
+    /// The memory of the parts must outlive the queue, and no other device may write the used ring.
     pub unsafe fn new(parts: Parts, direction: Direction, event_index: bool, next_available: u16) -> Self {
         // SAFETY: the ring is there, by the caller's promise.
         let next_used = unsafe { parts.used_index() }.load(Ordering::Acquire);
@@ -157,18 +155,18 @@ impl DeviceQueue {
         }
     }
 
-    /// Index of the next entry of the available ring: where to go on later.
+    /// Index of the next entry of the available ring.
     pub fn next_available(&self) -> u16 {
         self.next_available
     }
 
-    /// Index of the next entry of the used ring. A device that uses chains in order and has none in hand resumes the
-    /// available ring here.
+    /// Index of the next entry of the used ring. A device that uses chains in order and has none in progress resumes the
+    /// available ring at this index.
     pub fn next_used(&self) -> u16 {
         self.next_used
     }
 
-    /// Goes on with the chain behind the last one that was given back.
+    /// Continues the available ring after the last chain that was added to the used ring.
     pub fn resume_at_used(&mut self) {
         self.next_available = self.next_used;
     }
@@ -179,7 +177,7 @@ impl DeviceQueue {
         self.parts.size()
     }
 
-    /// How many chains the driver has made available that were not taken (2.7.6).
+    /// Number of available chains that were not taken yet (2.7.6).
     #[inline]
     pub fn waiting(&self) -> Result<u16, RingError> {
         // SAFETY: the ring is there (`new`).
@@ -189,8 +187,8 @@ impl DeviceQueue {
         if waiting > size { Err(RingError::AvailableIndex { index, seen, size }) } else { Ok(waiting) }
     }
 
-    /// Whether `waiting` chains, which wait now, are as many as have ever been seen to: then the driver has none in hand, and
-    /// what does not fit into these never will.
+    /// Whether `waiting`, the number of chains available now, is the largest seen so far. Then the driver has probably made all
+    /// its buffers available, and a packet that does not fit into them never will.
     #[inline]
     pub fn is_peak(&mut self, waiting: u16) -> bool {
         self.peak_waiting = self.peak_waiting.max(waiting);
@@ -218,8 +216,8 @@ impl DeviceQueue {
         (flags & DESCRIPTOR_WRITE != 0) == (self.direction == Direction::ToDriver)
     }
 
-    /// Looks at the next `count` chains, which must be waiting: first at all their descriptors, then at all their
-    /// buffers, so that what lies in the other side's cache arrives while the next is asked for.
+    /// Reads the next `count` chains, which must be available: first all their descriptors, then all their buffers, with prefetches,
+    /// so that cache misses overlap.
     #[inline]
     pub fn prefetch_chains(
         &self,
@@ -254,9 +252,9 @@ impl DeviceQueue {
         Ok(())
     }
 
-    /// Looks at the chain `ahead` places beyond the next one, which must be waiting, and hands each of its buffers to
-    /// `each`: start and length (2.7.5). A chain may have as many buffers as the queue has entries. If it breaks a
-    /// rule, `each` has been handed those before.
+    /// Reads the chain that is `ahead` entries after the next one, which must be available, and calls `each` with the start and
+    /// length of every buffer (2.7.5). A chain may have as many buffers as the queue has entries. If a buffer breaks a rule,
+    /// `each` has already been called for those before it.
     #[inline]
     pub fn peek(
         &self,
@@ -287,13 +285,13 @@ impl DeviceQueue {
         Err(RingError::Loop(head))
     }
 
-    /// Passes chains that were looked at.
+    /// Takes the next `count` chains from the available ring.
     #[inline]
     pub fn take(&mut self, count: u16) {
         self.next_available = self.next_available.wrapping_add(count);
     }
 
-    /// Gives a chain back, `written` bytes filled in (2.7.8.2). The driver sees nothing before
+    /// Adds a chain to the used ring, with the number of bytes written to it (2.7.8.2). The driver sees it after
     /// [`DeviceQueue::publish`].
     #[inline]
     pub fn add_used(&mut self, head: u16, written: u32) {
@@ -310,13 +308,13 @@ impl DeviceQueue {
         unsafe { self.parts.used_index() }.store(self.next_used, Ordering::Release);
     }
 
-    /// How many chains were given back since the driver was last asked whether it wants to be notified.
+    /// Number of chains added to the used ring since the last call of [`DeviceQueue::wants_call`].
     #[inline]
     pub fn unannounced(&self) -> u16 {
         self.next_used.wrapping_sub(self.call_checked_at)
     }
 
-    /// Whether the driver wants to be notified of what was published since it was last asked (2.7.7.2).
+    /// Whether the driver wants a notification of the chains published since the last call of this (2.7.7.2).
     #[inline]
     pub fn wants_call(&mut self) -> bool {
         if self.call_checked_at == self.next_used {
@@ -327,15 +325,15 @@ impl DeviceQueue {
         unsafe { self.parts.driver_events(self.event_index) }.is_wanted(before, self.next_used)
     }
 
-    /// Tells the driver not to notify (2.7.10).
+    /// Suppresses notifications by the driver (2.7.10).
     #[inline]
     pub fn disarm(&self) {
         // SAFETY: the ring is there (`new`).
         unsafe { self.parts.device_events(self.event_index) }.suppress(self.next_available);
     }
 
-    /// Asks the driver to notify at the next chain beyond the `seen` that were looked at (2.7.10); whether one is
-    /// there already.
+    /// Requests a notification for the next chain after the `seen` ones that were read (2.7.10). Returns whether one is available
+    /// already.
     #[inline]
     pub fn arm(&self, seen: u16) -> Result<bool, RingError> {
         let index = self.next_available.wrapping_add(seen);
@@ -345,7 +343,7 @@ impl DeviceQueue {
     }
 }
 
-/// Asks for a cache line that will be read.
+/// Prefetches a cache line for reading.
 #[inline]
 fn prefetch(at: *const u8) {
     use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -353,7 +351,7 @@ fn prefetch(at: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
-/// Asks for a cache line that will be written.
+/// Prefetches a cache line for writing.
 #[inline]
 fn prefetch_to_write(at: *const u8) {
     // SAFETY: a hint about any address; it changes nothing.

@@ -1,7 +1,7 @@
-//! The driver's side: one descriptor a buffer.
+//! The driver's side, with one descriptor for each buffer.
 //!
-//! Works with and without event index. The device is trusted as little as costs nothing: a used element that names no
-//! buffer in flight stops the queue.
+//! It works with and without event index. It checks the device as far as that is free: a used element with a descriptor that is
+//! not in flight stops the queue.
 #![allow(unsafe_code)]
 
 use crate::parts::Parts;
@@ -9,17 +9,17 @@ use abi::virtqueue::{Descriptor, UsedElement};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-/// How a device broke the rules of the used ring. Nothing more is taken from the queue.
+/// How a device broke the rules of the used ring. The queue returns no more buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsedError {
-    /// It claims to have used more buffers than it has.
+    /// The used index is further ahead than buffers are in flight.
     TooManyUsed {
-        /// Buffers that it says it gave back and that were not taken yet.
+        /// Entries of the used ring that were not taken yet.
         returned: u16,
-        /// Buffers that it has.
+        /// Buffers in flight.
         in_flight: u16,
     },
-    /// It named a descriptor that was never made available, or is not now.
+    /// A used element has a descriptor that is not in flight.
     NotInFlight(u32),
 }
 
@@ -36,28 +36,28 @@ impl core::fmt::Display for UsedError {
 
 impl core::error::Error for UsedError {}
 
-/// A queue of buffers in flight.
+/// The driver's end of a queue.
 pub struct DriverQueue {
     parts: Parts,
     event_index: bool,
-    /// Descriptors from here on were never in use: their memory is untouched.
+    /// Index of the first descriptor that was never used; the memory from there on is untouched.
     first_untouched: u16,
-    /// Descriptors that were in use and are free again.
+    /// Free descriptors below `first_untouched`.
     free: Vec<u16>,
     /// Index of the next entry of the available ring.
     next_available: u16,
-    /// How far the device was shown the available ring.
+    /// The available index that the device has seen.
     published: u16,
-    /// Index of the next entry of the used ring to look at.
+    /// Index of the next entry of the used ring.
     next_used: u16,
     broken: Option<UsedError>,
 }
 
 impl DriverQueue {
-    /// The driver's side of an empty queue, which wants no notifications (3.1.1, 2.7.7).
+    /// The driver's end of an empty queue, with notifications suppressed (3.1.1, 2.7.7).
     ///
     /// # Safety
-    /// The memory that the parts were found in stays as long as the queue, and no other driver uses them.
+    /// The memory of the parts must outlive the queue, and no other driver may use them.
     pub unsafe fn new(parts: Parts, event_index: bool) -> Self {
         let queue = Self {
             parts,
@@ -80,17 +80,17 @@ impl DriverQueue {
         self.parts.size().into()
     }
 
-    /// Buffers that the device has.
+    /// Number of buffers in flight.
     #[inline]
     pub fn in_flight(&self) -> usize {
         usize::from(self.first_untouched) - self.free.len()
     }
 
-    /// Makes a buffer available, which the device sees at [`DriverQueue::publish`] (2.7.13.1, 2.7.13.2). The answer is
-    /// the descriptor that names it, or `None` if all are in flight.
+    /// Makes a buffer available; the device sees it after [`DriverQueue::publish`] (2.7.13.1, 2.7.13.2). Returns its descriptor, or
+    /// `None` if all descriptors are in flight.
     ///
     /// # Safety
-    /// The device may use the buffer as `flags` say until it comes back from [`DriverQueue::take`].
+    /// Until [`DriverQueue::take`] returns the buffer, the device may read or write it, as `flags` allow.
     #[inline]
     pub unsafe fn add(&mut self, address: u64, length: u32, flags: u16) -> Option<u16> {
         let id = match self.free.pop() {
@@ -110,7 +110,7 @@ impl DriverQueue {
         Some(id)
     }
 
-    /// Shows the device what was added; whether it wants to be notified of it (2.7.13.3, 2.7.13.4).
+    /// Publishes the added buffers. Returns whether the device wants a notification (2.7.13.3, 2.7.13.4).
     #[inline]
     pub fn publish(&mut self) -> bool {
         let before = core::mem::replace(&mut self.published, self.next_available);
@@ -124,22 +124,22 @@ impl DriverQueue {
         }
     }
 
-    /// How many buffers have come back and were not taken.
+    /// Number of entries in the used ring that were not taken yet.
     #[inline]
     fn used_waiting(&self) -> u16 {
         // SAFETY: the ring is there (`new`).
         unsafe { self.parts.used_index() }.load(Ordering::Acquire).wrapping_sub(self.next_used)
     }
 
-    /// Whether a buffer has come back.
+    /// Whether there is a used buffer to take.
     #[inline]
     pub fn has_used(&self) -> bool {
         self.broken.is_none() && self.used_waiting() != 0
     }
 
-    /// The next buffer that has come back: its descriptor, and the bytes that the device wrote (2.7.14), which may be
-    /// more than the buffer has. A device that lies may name a descriptor twice while others are in flight: the owner,
-    /// who has the buffers, finds that out and calls [`DriverQueue::mark_broken`].
+    /// Takes the next used buffer: its descriptor, and the number of bytes that the device claims to have written (2.7.14), which
+    /// may be more than the buffer has. A hostile device may return a descriptor twice while others are in flight. The owner of
+    /// the buffers must detect this and call [`DriverQueue::mark_broken`].
     #[inline]
     pub fn take(&mut self) -> Option<(u16, u32)> {
         if self.broken.is_some() {
@@ -165,25 +165,24 @@ impl DriverQueue {
         Some((id as u16, length))
     }
 
-    /// Stops the queue: the owner of the buffers knows that the device did not have this one.
+    /// Stops the queue, because the device returned descriptor `id`, which was not in flight.
     pub fn mark_broken(&mut self, id: u16) {
         self.broken = Some(UsedError::NotInFlight(id.into()));
     }
 
-    /// How the device broke the rules of the ring, if it did.
+    /// The rule that the device broke, if it did.
     pub fn broken(&self) -> Option<UsedError> {
         self.broken
     }
 
-    /// Asks for a notification at the next buffer that comes back (2.7.7). Look at [`DriverQueue::has_used`] once more
-    /// before sleeping.
+    /// Requests a notification for the next used buffer (2.7.7). Check [`DriverQueue::has_used`] once more before sleeping.
     #[inline]
     pub fn arm(&self) {
         // SAFETY: the ring is there (`new`).
         unsafe { self.parts.driver_events(self.event_index) }.request(self.next_used);
     }
 
-    /// Asks for no notifications (2.7.7).
+    /// Suppresses notifications (2.7.7).
     #[inline]
     pub fn disarm(&self) {
         // SAFETY: the ring is there (`new`).

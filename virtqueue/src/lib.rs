@@ -2,18 +2,18 @@
 //!
 //! | module | side | used by |
 //! |---|---|---|
-//! | [`driver`] | makes buffers available, takes them back | guests |
-//! | [`device`] | takes chains, gives them back as used | the monitor (TAP), the switch (vhost-user) |
+//! | [`driver`] | makes buffers available, and takes used ones back | guests |
+//! | [`device`] | takes available chains, and returns them as used | the monitor (TAP), the switch (vhost-user) |
 //! | [`stream`] | producer and consumer of a byte stream | the monitor and guests |
 //!
-//! `fuzz/fuzz_targets/virtqueue.rs` has either side meet one that lies.
+//! `fuzz/fuzz_targets/virtqueue.rs` tests each side against a peer that writes anything.
 //!
-//! Both sides work on [`Parts`]: where descriptor table, available ring and used ring lie, found once in a [`Memory`].
-//! A device asks that memory again for every buffer that a descriptor names.
+//! Both sides work on [`Parts`]: the addresses of the descriptor table, the available ring and the used ring, which are looked up
+//! once in a [`Memory`]. A device looks up every buffer of a descriptor there, on every use.
 //!
-//! The other side may write anything to the shared memory, at any time. So each word is read once and checked as it
-//! was read; no index, address or length is used before it was checked; and one chain is never followed further than
-//! the queue is long. What breaks a rule comes back as an error of its own, and the queue is of no use afterwards.
+//! The other side may write anything to the shared memory at any time. So each word is read once, and the value that was read is
+//! checked before it is used as an index, address or length. A chain is followed for at most as many descriptors as the queue
+//! has entries. Each broken rule has its own error; after an error, the queue must not be used any more.
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 

@@ -1,19 +1,19 @@
-//! Memory that driver and device share, as this side reaches it.
+//! Memory that driver and device share.
 #![allow(unsafe_code)]
 
 use core::ptr::NonNull;
 
-/// Address space of a queue: the addresses that its descriptors name, and where they lie in this program.
+/// The address space of a queue: translates the addresses in its descriptors to pointers in this program.
 ///
 /// # Safety
 /// All `length` bytes from the answer of [`Memory::translate`] on can be read and written, by raw copies and by atomic
 /// accesses, as long as the implementor lives and is not changed. No reference to them exists meanwhile.
 pub unsafe trait Memory {
-    /// Where `length` bytes from `address` on lie in this program; `None` unless all of them lie there in one piece.
+    /// Pointer to `length` bytes at `address`; `None` if they are not all mapped, in one contiguous range.
     fn translate(&self, address: u64, length: u64) -> Option<NonNull<u8>>;
 }
 
-/// A guest's own memory, which it names by the same addresses as its devices do.
+/// A guest's own memory: descriptors contain the guest's own addresses.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnMemory(());
 

@@ -1,4 +1,4 @@
-//! Whether the other side wants to be notified: by a flag, or by the index at which it wants to be (2.7.7, 2.7.10).
+//! Notification suppression: by a flag, or by event index (2.7.7, 2.7.10).
 
 use core::sync::atomic::{AtomicU16, Ordering, fence};
 
@@ -11,7 +11,7 @@ pub fn crossed(event: u16, before: u16, after: u16) -> bool {
     after.wrapping_sub(event).wrapping_sub(1) < after.wrapping_sub(before)
 }
 
-/// The words in which one side says when it wants to be notified.
+/// The words by which one side requests or suppresses notifications.
 pub(crate) struct Notification<'a> {
     /// `flags` of the ring that this side writes.
     pub flags: &'a AtomicU16,
@@ -22,8 +22,8 @@ pub(crate) struct Notification<'a> {
 }
 
 impl Notification<'_> {
-    /// Asks for a notification once entry `index` is there. The caller looks once more whether it is there already:
-    /// the fence makes sure that one of the two sides sees the other.
+    /// Requests a notification when entry `index` is published. The caller must check once more whether it is already there;
+    /// the fence guarantees that one of the two sides sees the other's write.
     #[inline]
     pub fn request(&self, index: u16) {
         if self.event_index {
@@ -34,7 +34,7 @@ impl Notification<'_> {
         fence(Ordering::SeqCst);
     }
 
-    /// Asks for no notifications, at an index of `next`. They are a hint: one may still come.
+    /// Suppresses notifications; `next` is the index of the next entry. This is a hint: a notification may still come.
     #[inline]
     pub fn suppress(&self, next: u16) {
         if self.event_index {
@@ -45,7 +45,7 @@ impl Notification<'_> {
         }
     }
 
-    /// Whether the other side wants to be notified of the entries `before..after`, which were published.
+    /// Whether the other side wants a notification of the published entries `before..after`.
     #[inline]
     pub fn is_wanted(&self, before: u16, after: u16) -> bool {
         // The index must be visible before the suppression is read, or both sides fall asleep.

@@ -1,4 +1,4 @@
-//! Where the three parts of a queue lie, and their words.
+//! The three parts of a queue, and their words.
 #![allow(unsafe_code)]
 
 use crate::memory::Memory;
@@ -27,7 +27,7 @@ impl From<&abi::boot::Queue> for Addresses {
     }
 }
 
-/// Why there can be no such queue.
+/// Why a queue cannot be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
     /// A size that is no power of two, or beyond 32,768 (2.7).
@@ -59,7 +59,7 @@ impl core::fmt::Display for QueueError {
 
 impl core::error::Error for QueueError {}
 
-/// A queue's size and where its parts lie in this program.
+/// A queue's size, and the addresses of its parts in this program.
 #[derive(Clone, Copy, Debug)]
 pub struct Parts {
     descriptors: *mut Descriptor,
@@ -73,7 +73,7 @@ pub struct Parts {
 unsafe impl Send for Parts {}
 
 impl Parts {
-    /// Finds the parts of a queue of `size` entries, each at its alignment (2.7.1).
+    /// Looks up the parts of a queue of `size` entries, and checks their alignment (2.7.1).
     pub fn locate(memory: &impl Memory, size: u32, at: Addresses) -> Result<Self, QueueError> {
         if !size.is_power_of_two() || size > SIZE_MAXIMUM {
             return Err(QueueError::Size(size));
@@ -98,7 +98,7 @@ impl Parts {
         self.size
     }
 
-    /// Which entry of a ring has index `index`.
+    /// The entry of a ring for `index`.
     #[inline]
     fn slot(&self, index: u16) -> u64 {
         (index & (self.size - 1)).into()
@@ -154,7 +154,7 @@ impl Parts {
         (index < self.size).then(|| self.descriptors.wrapping_add(index.into()))
     }
 
-    /// Where the driver says when it wants to be notified of used buffers (2.7.7).
+    /// The words by which the driver requests notifications of used buffers (2.7.7).
     ///
     /// # Safety
     /// See [`Parts::available_index`].
@@ -168,7 +168,7 @@ impl Parts {
         }
     }
 
-    /// Where the device says when it wants to be notified of available buffers (2.7.10).
+    /// The words by which the device requests notifications of available buffers (2.7.10).
     ///
     /// # Safety
     /// See [`Parts::available_index`].

@@ -1,4 +1,4 @@
-//! The control ring's two byte streams ([`abi::control`]): a producer's and a consumer's end, for either side.
+//! The two byte streams of the control ring ([`abi::control`]): a producer and a consumer, for either side.
 //!
 //! Positions are 32 bits and run freely; a ring's size is a power of two.
 #![allow(unsafe_code)]
@@ -7,12 +7,12 @@ use abi::control::RingPositions;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// The other side says that more bytes wait, or were read, than the ring holds.
+/// The other side's position is impossible: more bytes would wait, or were read, than the ring holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionError {
     /// Bytes that would wait.
     pub waiting: u32,
-    /// Bytes of the ring.
+    /// Size of the ring, bytes.
     pub size: u32,
 }
 
@@ -75,14 +75,14 @@ impl Stream {
     }
 }
 
-/// The end that writes.
+/// The writing end of a stream.
 pub struct Producer(Stream);
 
 // SAFETY: the pointers name memory that this side's alone to write, wherever the value is moved.
 unsafe impl Send for Producer {}
 
 impl Producer {
-    /// A producer with nowhere to put anything.
+    /// A producer without a ring: it takes no bytes.
     pub const fn none() -> Self {
         Self(Stream::NONE)
     }
@@ -96,7 +96,7 @@ impl Producer {
         Self(Stream::new(positions, bytes, size))
     }
 
-    /// Bytes that can be written now.
+    /// Free space, bytes.
     pub fn room(&self) -> Result<usize, PositionError> {
         if self.0.size == 0 {
             return Ok(0);
@@ -105,7 +105,7 @@ impl Producer {
         Ok((self.0.size - self.0.distance(self.0.position, consumed)?) as usize)
     }
 
-    /// Writes bytes, as many as there is room for; the consumer sees nothing before [`Producer::publish`].
+    /// Writes as many bytes as fit, and returns their number. The consumer sees them after [`Producer::publish`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, PositionError> {
         let length = bytes.len().min(self.room()?);
         let mut rest = &bytes[..length];
@@ -120,32 +120,32 @@ impl Producer {
         Ok(length)
     }
 
-    /// Shows the consumer what was written.
+    /// Publishes what was written.
     pub fn publish(&mut self) {
         self.0.store(offset_of!(RingPositions, produced), self.0.position, Ordering::Release);
     }
 
-    /// Whether the consumer sleeps and must be notified of what was published.
+    /// Whether the consumer sleeps and has to be notified of what was published.
     pub fn consumer_waits(&self) -> bool {
         fence(Ordering::SeqCst);
         self.0.load(offset_of!(RingPositions, consumer_waits), Ordering::Relaxed) != 0
     }
 
-    /// Says whether this side sleeps until there is room. Look at [`Producer::room`] once more before sleeping.
+    /// Records whether this side sleeps until there is room. Check [`Producer::room`] once more before sleeping.
     pub fn set_waiting(&self, waits: bool) {
         self.0.store(offset_of!(RingPositions, producer_waits), waits.into(), Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 }
 
-/// The end that reads.
+/// The reading end of a stream.
 pub struct Consumer(Stream);
 
 // SAFETY: as for `Producer`.
 unsafe impl Send for Consumer {}
 
 impl Consumer {
-    /// A consumer of nothing.
+    /// A consumer without a ring: it never has bytes.
     pub const fn none() -> Self {
         Self(Stream::NONE)
     }
@@ -159,7 +159,7 @@ impl Consumer {
         Self(Stream::new(positions, bytes, size))
     }
 
-    /// Bytes that wait.
+    /// Number of bytes to read.
     pub fn waiting(&self) -> Result<usize, PositionError> {
         if self.0.size == 0 {
             return Ok(0);
@@ -168,7 +168,7 @@ impl Consumer {
         Ok(self.0.distance(produced, self.0.position)? as usize)
     }
 
-    /// Reads into `bytes` what waits, and gives the room back; says how many there were.
+    /// Reads as many bytes as there are and fit into `bytes`, frees their space, and returns their number.
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, PositionError> {
         let length = bytes.len().min(self.waiting()?);
         let mut at = 0;
@@ -186,13 +186,13 @@ impl Consumer {
         Ok(length)
     }
 
-    /// Whether the producer sleeps and must be notified of the room that was given back.
+    /// Whether the producer sleeps and has to be notified of the freed space.
     pub fn producer_waits(&self) -> bool {
         fence(Ordering::SeqCst);
         self.0.load(offset_of!(RingPositions, producer_waits), Ordering::Relaxed) != 0
     }
 
-    /// Says whether this side sleeps until something arrives. Look at [`Consumer::waiting`] once more before sleeping.
+    /// Records whether this side sleeps until bytes arrive. Check [`Consumer::waiting`] once more before sleeping.
     pub fn set_waiting(&self, waits: bool) {
         self.0.store(offset_of!(RingPositions, consumer_waits), waits.into(), Ordering::Relaxed);
         fence(Ordering::SeqCst);

@@ -70,7 +70,7 @@ impl Handlers for (&mut Router, &mut Desk) {
         self.0.elements().nth(number).map(|(name, _)| name.to_string())
     }
     fn say(&mut self, text: &str) {
-        crate::report::say(text);
+        crate::output::say(text);
     }
     fn is_replaced(&self) -> bool {
         Host::is_replaced(self.1)

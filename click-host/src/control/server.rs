@@ -1,7 +1,7 @@
 //! Accepts connections and moves their bytes, without ever waiting.
 
 use super::protocol::{Handlers, Rules, Session};
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::sys;
 use crate::watch::Watch;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 use super::{LONGEST, SNAPLEN, interface, mark_frame, mark_ip, receive};
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::sys;
 use crate::watch::Watch;
 use click::args::Args;

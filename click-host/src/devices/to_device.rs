@@ -1,5 +1,5 @@
 use super::interface;
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::sys;
 use click::args::Args;
 use click::element::{Context, Element, Nanos, read, write};

@@ -1,7 +1,7 @@
 //! TUN and TAP devices: a packet that is written to one arrives at the host, and what the host sends there is read.
 
 use super::{LONGEST, receive};
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::sys;
 use crate::watch::Watch;
 use click::packet::Batch;

@@ -1,4 +1,4 @@
-use crate::configuration::reason;
+use crate::files::reason;
 use crate::watch::Watch;
 use click::args::Args;
 use click::element::{Context, Element};

@@ -1,6 +1,6 @@
 use super::link::{Buffers, Link, Outbox};
-use crate::configuration::reason;
 use crate::devices::LONGEST;
+use crate::files::reason;
 use click::args::{Args, Ipv4};
 use click::element::{Context, Element, read, write};
 use click::packet::{BURST, Batch};

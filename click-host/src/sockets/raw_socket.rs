@@ -1,6 +1,6 @@
 use super::link::{Link, Outbox};
-use crate::configuration::reason;
 use crate::devices::{LONGEST, mark_ip};
+use crate::files::reason;
 use crate::sys;
 use click::Packet;
 use click::args::Args;

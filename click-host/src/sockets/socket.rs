@@ -1,6 +1,6 @@
 use super::link::{Buffers, Link, Outbox};
-use crate::configuration::reason;
 use crate::devices::LONGEST;
+use crate::files::reason;
 use crate::watch::Watch;
 use click::args::{Args, Ipv4};
 use click::element::{Class, Context, Described, Element, read, write};

@@ -8,9 +8,10 @@
 
 mod undead;
 
-use crate::configuration::{self, Configuration, reason};
+use crate::configuration::{self, Configuration};
+use crate::files::reason;
 use crate::options::{self, Wish};
-use crate::report;
+use crate::{output, report};
 use click::Source;
 use click::diagnostic::Diagnostics;
 use click::elements::Library;
@@ -77,7 +78,7 @@ impl Tool {
         let classes = |word: &OsString| matches!(word.to_str(), Some("-c" | "--classes"));
         let lists = self == Self::Flatten && arguments.iter().any(classes);
         if arguments.iter().any(|word| word == "--help") {
-            report::out(&self.help());
+            output::out(&self.help());
             return ExitCode::SUCCESS;
         }
         let arguments = arguments.into_iter().filter(|word| self != Self::Flatten || !classes(word));
@@ -88,15 +89,15 @@ impl Tool {
         };
         let written = done.and_then(|(text, output)| match output.as_deref() {
             None | Some("-") => {
-                report::out(&text);
+                output::out(&text);
                 Ok(())
             }
             Some(file) => fs::write(file, text).map_err(|e| format!("{file}: {}", reason(&e))),
         });
         match written {
-            Ok(()) => ExitCode::from(report::lost_output().unwrap_or(0)),
+            Ok(()) => ExitCode::from(output::lost_output().unwrap_or(0)),
             Err(message) => {
-                report::say(&format!("{}: {}", self.name(), message.trim_end()));
+                output::say(&format!("{}: {}", self.name(), message.trim_end()));
                 ExitCode::FAILURE
             }
         }

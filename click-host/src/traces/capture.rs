@@ -1,7 +1,7 @@
 //! Packet captures: pcap files of either byte order and both resolutions, and pcapng, whole or compressed, from a file
 //! or standard input.
 
-use crate::configuration::reason;
+use crate::files::reason;
 use click::{Batch, Packet};
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};

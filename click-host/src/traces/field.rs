@@ -2,12 +2,9 @@
 //! and as bytes.
 
 use super::options::{self, Shown};
-use super::summary::{ether, flags, protocol, time};
+use super::parse::{FLAGS, ether, flags, protocol, time};
 use click::args::ICMP_TYPES;
 use std::fmt::Write;
-
-/// Letters of TCP's flags, lowest bit first.
-pub const FLAGS: &[u8; 9] = b"FSRPAUECN";
 
 /// What a field says of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use super::field::Field;
+use super::parse::protocol;
 use super::player::{Meaning, Parser, Player, plays};
-use super::summary::{Summary, protocol};
+use super::summary::Summary;
 use click::args::{Args, words};
 use click::element::{read, read_write, write};
 

@@ -90,11 +90,11 @@ impl Parser for Reader {
 /// A time: seconds since 1970, or hours, minutes and seconds of a day.
 fn time(text: &str) -> Option<u64> {
     match text.rsplit_once(':') {
-        None => super::summary::time(text),
+        None => super::parse::time(text),
         Some((front, seconds)) => {
             let (hours, minutes) = front.split_once(':')?;
             let minutes = hours.parse::<u64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
-            minutes.checked_mul(60_000_000_000)?.checked_add(super::summary::time(seconds)?)
+            minutes.checked_mul(60_000_000_000)?.checked_add(super::parse::time(seconds)?)
         }
     }
 }

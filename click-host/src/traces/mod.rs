@@ -6,6 +6,7 @@ mod from_dump;
 mod from_ip_summary_dump;
 mod from_tcpdump;
 mod options;
+mod parse;
 mod playback;
 mod player;
 mod summary;
@@ -13,7 +14,7 @@ mod to_dump;
 mod to_ip_summary_dump;
 mod view;
 
-use crate::report::StandardOutput;
+use crate::output::StandardOutput;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 

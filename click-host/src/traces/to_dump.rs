@@ -1,5 +1,5 @@
 use super::capture::LINKS;
-use crate::configuration::reason;
+use crate::files::reason;
 use click::args::Args;
 use click::element::{Context, Element, read, write};
 use click::elements::content::EXTRA_LENGTH;

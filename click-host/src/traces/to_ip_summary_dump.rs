@@ -1,6 +1,6 @@
 use super::field::Field;
 use super::view::View;
-use crate::configuration::reason;
+use crate::files::reason;
 use click::Packet;
 use click::args::{Args, split};
 use click::element::{Context, Element, read, write};

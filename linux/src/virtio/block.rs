@@ -3,8 +3,8 @@
 #![allow(unsafe_code)]
 
 use super::device::{Broken, Device, QueueSetup, Served, Source};
-use super::ring::{Buffer, Chain, Ring};
-use crate::memory::Memory;
+use super::ring::{Chain, Ring};
+use crate::memory::{Buffer, Memory};
 use machine::error::Error;
 use machine::io::{Tokens, WatchSet};
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock};

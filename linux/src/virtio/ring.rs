@@ -1,7 +1,7 @@
 //! The device's side of a queue: `virtio-queue`'s, in one form for all devices whose buffers this process handles.
 
 use super::device::{Broken, QueueSetup, Served};
-use crate::memory::{Memory, View};
+use crate::memory::{Buffer, Memory, View};
 use std::collections::VecDeque;
 use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
@@ -10,17 +10,6 @@ use virtio_queue::{DescriptorChain, Queue, QueueOwnedT, QueueT};
 pub const BATCH: usize = 64;
 /// Buffers of a chain, at most: what the block device announces, with header and status, and some more.
 const BUFFERS: usize = 256;
-
-/// A buffer of a chain: where it lies in this process, its length, and whether the device may write it.
-#[derive(Clone, Copy, Debug)]
-pub struct Buffer {
-    /// Guest-physical address.
-    pub address: u64,
-    /// Bytes.
-    pub length: u32,
-    /// The device writes it; it reads it otherwise.
-    pub writable: bool,
-}
 
 /// A chain of buffers.
 #[derive(Debug)]

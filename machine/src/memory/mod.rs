@@ -6,6 +6,7 @@
 
 pub mod sealed;
 
+pub use crate::address::{GuestPhys, Outside};
 use crate::error::Error;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
@@ -14,33 +15,6 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
-
-/// An address in the guest-physical space (and, the map being an identity, in the guest's virtual space).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GuestPhys(pub u64);
-
-impl GuestPhys {
-    /// The address `bytes` further on; saturates, and what saturates lies in no region.
-    pub fn offset(self, bytes: u64) -> Self {
-        GuestPhys(self.0.saturating_add(bytes))
-    }
-}
-
-impl std::fmt::Display for GuestPhys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-/// A range that is not all in the region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address} + {length} bytes is not in guest memory")]
-pub struct Outside {
-    /// First byte of the range.
-    pub address: GuestPhys,
-    /// Its length.
-    pub length: u64,
-}
 
 /// Bytes of a large page.
 pub const LARGE_PAGE: u64 = 2 << 20;

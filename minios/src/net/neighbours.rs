@@ -7,7 +7,6 @@
 //!
 //! TCP, which smoltcp does not carry, finds its next hops here, and asks for those that are not known.
 
-use super::phy::ENTRIES;
 use abi::boot::NetDevice;
 use alloc::vec::Vec;
 use smoltcp::phy::ChecksumCapabilities;
@@ -18,6 +17,8 @@ use smoltcp::wire::{
     Ipv6Cidr, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
 };
 
+/// Neighbours that smoltcp knows at the most.
+const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
 /// How long a neighbour is known that nothing is heard from: a little less than in smoltcp, which is never thought to know
 /// one that it has forgotten.
 const LIFETIME: Duration = Duration::from_secs(59);

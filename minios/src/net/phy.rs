@@ -40,8 +40,6 @@ const POSTED_BYTES: usize = 1 << 20;
 /// Heap from which on each buffer has room for the largest packet, bytes: none is put together from pieces then, which
 /// would be a copy more.
 const LARGE_HEAP: u64 = 32 << 20;
-/// Neighbours that smoltcp knows at the most.
-pub(super) const ENTRIES: usize = smoltcp::config::IFACE_NEIGHBOR_CACHE_COUNT;
 /// Packets of fewer bytes are not worth a buffer of their own for as long as nobody has read them.
 const LOAN_MINIMUM: usize = 16 << 10;
 /// Frames kept for the next packets, of each size.

@@ -1,7 +1,7 @@
 //! Carrier of network interfaces: changes as the kernel tells of them (rtnetlink's link group), one socket for each
 //! namespace with such ports. The kernel may tell up to a second late, so links of bonds are looked at besides.
 
-use super::{PortRecord, Switch, devices, key};
+use super::{PortRecord, Switch, key, poll};
 use crate::config::DeviceConfig;
 use crate::netns;
 use crate::worker::Command;
@@ -77,7 +77,7 @@ impl Carriers {
             let socket = netns::inside(name.as_deref(), listen)?;
             let key = self.next;
             self.next = (key + 1) % NAMESPACES_MAXIMUM;
-            devices::watch(poller, socket.as_raw_fd(), Ready::readable(key::CARRIER + key), PollMode::Level)?;
+            poll::watch(poller, socket.as_raw_fd(), Ready::readable(key::CARRIER + key), PollMode::Level)?;
             self.namespaces.insert(key, Namespace { name: name.clone(), file, socket });
         }
         self.changed = true;

@@ -1,22 +1,12 @@
 //! Opens what stands behind a port.
-#![allow(unsafe_code)]
 
 use super::Error;
 use super::peers::Peer;
 use crate::config::{DeviceConfig, PortConfig};
 use crate::port::vhost::{Settings, Vhost};
 use crate::port::{Device, PortId, packet, pcap, tap, xdp};
-use polling::{Event, PollMode, Poller};
-use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// Waits on a descriptor.
-pub fn watch(poller: &Poller, fd: RawFd, event: Event, mode: PollMode) -> io::Result<()> {
-    // SAFETY: whoever owns the descriptor removes it from the poller, or lives as long as it.
-    unsafe { poller.add_with_mode(fd, event, mode) }
-}
 
 /// What stands behind a port, ready to be given to its thread; nothing for a bond.
 pub struct Opened {

@@ -12,6 +12,7 @@ mod delta;
 mod devices;
 mod numbers;
 mod peers;
+mod poll;
 mod reopen;
 mod server;
 mod show;
@@ -169,7 +170,7 @@ impl Switch {
         let add = |fd: std::os::fd::BorrowedFd<'_>, key| {
             use std::os::fd::AsRawFd;
             let raw = fd.as_raw_fd();
-            devices::watch(&self.poller, raw, Ready::readable(key), level)
+            poll::watch(&self.poller, raw, Ready::readable(key), level)
         };
         add(self.threads.wakeup_fd(), key::WAKEUP)?;
         if let Some(listener) = self.server.listener() {
@@ -181,7 +182,7 @@ impl Switch {
     /// Also ends when this becomes readable.
     pub fn end_on(&self, signal: &impl std::os::fd::AsRawFd) -> io::Result<()> {
         let ready = Ready::readable(key::SIGNAL);
-        devices::watch(&self.poller, signal.as_raw_fd(), ready, polling::PollMode::Level)
+        poll::watch(&self.poller, signal.as_raw_fd(), ready, polling::PollMode::Level)
     }
 
     /// Works until it is told to end.

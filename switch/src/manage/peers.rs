@@ -1,7 +1,7 @@
 //! Vhost-user front ends: sockets that they connect to, and sockets of theirs that are connected to, again and again while
 //! nobody is there.
 
-use super::{Switch, devices, key};
+use super::{Switch, key, poll};
 use crate::port::PortId;
 use crate::worker::Command;
 use polling::{Event as Ready, PollMode, Poller};
@@ -82,7 +82,7 @@ impl Peer {
         match self.listener() {
             Some(l) => {
                 let ready = Ready::readable(key::LISTENER + port.index());
-                devices::watch(poller, l.as_raw_fd(), ready, PollMode::Oneshot)
+                poll::watch(poller, l.as_raw_fd(), ready, PollMode::Oneshot)
             }
             None => Ok(()),
         }

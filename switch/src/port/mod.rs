@@ -9,23 +9,12 @@ pub mod xdp;
 
 use crate::counters::{Reason, Shared};
 use crate::frame::{Batch, Outgoing};
+pub use crate::port_id::PortId;
 use crate::worker::wake::Wake;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-
-/// A port's number, for as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PortId(pub u16);
-
-impl PortId {
-    /// As an index.
-    #[inline]
-    pub fn index(self) -> usize {
-        self.0.into()
-    }
-}
 
 /// How long a peer may take to finish a message that it has begun.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);

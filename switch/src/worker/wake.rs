@@ -1,6 +1,6 @@
 //! What a thread sleeps on: the descriptors of its ports, and an eventfd by which others wake it.
 
-use crate::port::PortId;
+use crate::port_id::PortId;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 use rustix::fs::OFlags;

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use super::devices::{Carrier, OpenNet, negotiate};
+use super::inputs::{Files, command_line, configuration};
 use super::made::{Made, Work};
 use super::prepared::{self, LaterDevice, Prepared, Waiting};
 use crate::channel::control_ring::ControlRing;
@@ -25,7 +26,7 @@ use machine::error::Error;
 use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
 use machine::io::{Facts, GRACE, Io, Served, TapPort, VhostPort};
-use machine::memory::{GuestPhys, LARGE_PAGE, Region};
+use machine::memory::{GuestPhys, Region};
 use machine::net::device::TapNet;
 use machine::net::end::{meet, vhost_error};
 use machine::report::Reporter;
@@ -34,8 +35,6 @@ use machine::vcpu::Calls;
 use machine::vhost::negotiation::Attaching;
 use machine::vhost::thread::{Health, Port};
 use machine::vhost::{self, VhostError};
-use std::fs::File;
-use std::io::Read;
 use std::mem::offset_of;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -55,24 +54,6 @@ pub struct Loaded {
     pub(super) calls: Option<Calls>,
     /// If the guest is prepared.
     pub(super) preparation: Option<Arc<Preparation>>,
-}
-
-/// Files that are open.
-pub struct Files {
-    /// The image.
-    pub image: File,
-    /// The configuration.
-    pub config: Option<File>,
-    /// Whether the host gives large pages to who asks for them, if that matters for the image's file.
-    large_pages: bool,
-}
-
-impl Files {
-    /// Those of a guest.
-    pub fn new(image: File, config: Option<File>) -> Self {
-        let whole = image.metadata().is_ok_and(|m| m.len().is_multiple_of(LARGE_PAGE));
-        Self { image, config, large_pages: !whole && large_pages::are_given() }
-    }
 }
 
 /// A guest that lacks nothing but what the I/O thread shall do.
@@ -421,27 +402,6 @@ fn spawn_phases(begun: Tsc, tsc_hz: u64, phases: &[(Phase, Tsc, Tsc)]) -> Timeli
 
 fn broken(e: impl std::fmt::Display) -> Error {
     Error::Configuration(e.to_string())
-}
-
-/// The words of a command line as the guest has them.
-pub fn command_line(options: &Options) -> Vec<u8> {
-    options.words.iter().flat_map(|word| word.bytes().chain([0])).collect()
-}
-
-/// Most configurations are shorter, bytes.
-const CONFIG_USUAL: usize = 8192;
-
-/// Reads a configuration, as much as a guest can be given.
-pub fn configuration(file: File, name: &str) -> Result<Vec<u8>, Error> {
-    // A usual one is read at once.
-    let mut bytes = Vec::with_capacity(CONFIG_USUAL);
-    file.take(u64::from(abi::control::MESSAGE_MAXIMUM) + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Error::Configuration(format!("{name}: {e}")))?;
-    if bytes.len() > abi::control::MESSAGE_MAXIMUM as usize {
-        return Err(Error::Configuration(format!("{name}: longer than 4 MiB")));
-    }
-    Ok(bytes)
 }
 
 fn give(vm: &VmFd, slot: u32, region: &Region) -> Result<(), Error> {

@@ -21,6 +21,7 @@
 
 mod confined;
 mod devices;
+mod inputs;
 mod loaded;
 mod made;
 mod opened;

@@ -1,6 +1,6 @@
 //! First stage: all that has a path, a name or needs a privilege is opened, and nothing is read.
 
-use super::loaded::Files;
+use super::inputs::Files;
 use crate::options::Options;
 use kvm_ioctls::Kvm;
 use machine::confine::{privileges, signals};

@@ -11,7 +11,7 @@
 //! the starter starts another. One that is accepted is an instance, whose guest begins as if it had just been entered.
 
 use super::devices::net_device;
-use super::loaded::{command_line, configuration};
+use super::inputs::{command_line, configuration};
 use crate::channel::GuestChannel;
 use crate::cpu::vcpu::Preparation;
 use crate::image::Image;

@@ -1,11 +1,11 @@
 //! Functions of scripts: each is a handler of every script that is read with arguments.
 
+#[cfg(feature = "host")]
+use super::names::near;
+use super::names::truth;
 use super::number::{Operation, fold, order, remainder};
 #[cfg(feature = "host")]
 use super::number::{sign, whole};
-#[cfg(feature = "host")]
-use super::reach::near;
-use super::reach::truth;
 #[cfg(feature = "host")]
 use super::sprintf::sprintf;
 #[cfg(feature = "host")]

@@ -7,6 +7,7 @@ mod function;
 mod handler_proxy;
 mod information;
 mod instruction;
+mod names;
 mod notifier_debug;
 mod number;
 mod port_info;

@@ -1,22 +1,15 @@
 //! What scripts reach: handlers, named from where the script stands, functions, and where texts are printed.
 
 use super::function::call;
-use super::instruction::cut;
+use super::names::near;
 use super::value::Values;
 use crate::element::Context;
-use crate::handlers::{HandlerError, is_global};
+use crate::handlers::HandlerError;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
+#[cfg(feature = "host")]
+use alloc::string::ToString;
 use alloc::vec::Vec;
-
-/// Whether a text means yes; none if it means neither.
-pub(super) fn truth(text: &str) -> Option<bool> {
-    match text.trim() {
-        "0" | "n" | "f" | "no" | "false" => Some(false),
-        "1" | "y" | "t" | "yes" | "true" => Some(true),
-        _ => None,
-    }
-}
 
 /// Writes a text to a file (`-`: the standard output), or to the standard output.
 #[cfg(feature = "host")]
@@ -33,19 +26,6 @@ pub(super) fn write_out(
         (None, None) => cx.host.print(text),
     }
     Ok(())
-}
-
-/// A handler named from where the script stands: inside of a compound element first.
-pub(super) fn near(cx: &Context<'_>, handler: &str) -> String {
-    let element = handler.split(['.', ' ']).next().unwrap_or("");
-    let mut prefix = cx.name();
-    while let Some((outer, _)) = prefix.rsplit_once('/') {
-        if cx.has_element(&format!("{outer}/{element}")) {
-            return format!("{outer}/{handler}");
-        }
-        prefix = outer;
-    }
-    handler.to_string()
 }
 
 /// Why a handler's value is not there, or why it was not written.
@@ -92,12 +72,6 @@ pub(super) fn read_near(
     let full = near(cx, handler);
     let (value, reports) = cx.call_to_read(&full);
     (value.map_err(|e| Failure::new(&e, name, "read")), reports)
-}
-
-/// A handler's full name.
-pub(super) fn full_name(cx: &Context<'_>, handler: &str) -> String {
-    let (name, _) = cut(handler);
-    if name.contains('.') || is_global(name) { near(cx, name) } else { format!("{}.{name}", cx.name()) }
 }
 
 /// Writes a handler.

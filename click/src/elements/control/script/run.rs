@@ -4,9 +4,10 @@ use super::{JUMPS, Kind, LOOPS, Script, Waiting};
 use crate::args::parse_time;
 use crate::element::{Context, Element};
 use crate::elements::control::instruction::{Instruction, Verb, cut};
+use crate::elements::control::names::{full_name, truth};
+use crate::elements::control::reach::write_near;
 #[cfg(feature = "host")]
 use crate::elements::control::reach::write_out;
-use crate::elements::control::reach::{full_name, truth, write_near};
 use crate::elements::control::value::{evaluate_plain, plain};
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -5,7 +5,7 @@
 //! timer, and who has looks only where something is due.
 
 use super::entry::{Entry, NEVER};
-use super::evict::{Access, Policy};
+use super::policy::{Access, Policy};
 use super::{Kind, Value};
 use crate::error::Error;
 use crate::table::{Keyed, Seed, Table};

@@ -6,6 +6,7 @@ pub(crate) mod evict;
 pub(crate) mod hash;
 pub(crate) mod keyspace;
 pub(crate) mod list;
+pub(crate) mod policy;
 pub(crate) mod score_index;
 pub(crate) mod set;
 pub(crate) mod stream;
