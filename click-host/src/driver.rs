@@ -4,9 +4,9 @@ use crate::clock::Clock;
 use crate::configuration::{self, Configuration};
 use crate::control::Server;
 use crate::files::reason;
-use crate::host::Desk;
+use crate::host::ProcessHost;
 use crate::options::Options;
-use crate::threads::{Team, run_on};
+use crate::threads::{RouterThreads, run_on};
 use crate::watch::{Until, wait};
 use crate::{handlers, output, report};
 use click::element::Outside;
@@ -41,7 +41,7 @@ fn attempt(options: &Options) -> Result<u8, String> {
         }
         run_on(processor).map_err(|e| format!("--affinity={processor}: {}", reason(&e)))?;
     }
-    let mut host = Desk::new(options.variables.clone(), options.reconfigure)
+    let mut host = ProcessHost::new(options.variables.clone(), options.reconfigure)
         .map_err(|e| format!("signals: {}", reason(&e)))?;
     host.silent = options.silent;
     if let Some(begin) = options.simulated {
@@ -115,13 +115,13 @@ fn servers(options: &Options) -> Result<Vec<Server>, String> {
 /// Runs a router, and those that take its place, until it stops; the one that ran last.
 fn drive(
     mut router: Router,
-    host: &mut Desk,
+    host: &mut ProcessHost,
     servers: &mut [Server],
     options: &Options,
 ) -> Result<Router, String> {
     loop {
-        let mut team =
-            Team::start(router, host, options.processor).map_err(|e| format!("threads: {}", reason(&e)))?;
+        let mut team = RouterThreads::start(router, host, options.processor)
+            .map_err(|e| format!("threads: {}", reason(&e)))?;
         let next = run_first(&mut team, host, servers);
         router = team.end();
         let Some(mut next) = next? else { break };
@@ -137,7 +137,11 @@ fn drive(
 }
 
 /// Runs what this thread has of a router, until that stops or another is to take its place.
-fn run_first(team: &mut Team, host: &mut Desk, servers: &mut [Server]) -> Result<Option<Router>, String> {
+fn run_first(
+    team: &mut RouterThreads,
+    host: &mut ProcessHost,
+    servers: &mut [Server],
+) -> Result<Option<Router>, String> {
     let waited = |until| wait(until).map_err(|e| format!("poll: {}", reason(&e)));
     loop {
         waited(Until::Now)?;
@@ -165,7 +169,7 @@ fn run_first(team: &mut Team, host: &mut Desk, servers: &mut [Server]) -> Result
     }
 }
 
-fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
+fn write_flat(router: &mut Router, host: &mut ProcessHost, file: &str) -> bool {
     let text = router.read(host, "flatconfig").unwrap_or_default();
     if file == "-" {
         host.write_out(&text);
@@ -181,7 +185,7 @@ fn write_flat(router: &mut Router, host: &mut Desk, file: &str) -> bool {
 }
 
 /// The exit status that a handler's value stands for: a number itself, true 0, false 1; 255 if it is neither.
-fn exit_status(router: &mut Router, host: &mut Desk, handler: &str) -> u8 {
+fn exit_status(router: &mut Router, host: &mut ProcessHost, handler: &str) -> u8 {
     let value = handlers::readable(router, host, handler)
         .and_then(|()| router.read(host, handler).map_err(|e| e.to_string()));
     let value = match value {

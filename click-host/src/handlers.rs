@@ -1,12 +1,12 @@
 //! Values of handlers that the command line asks for, by name, pattern or class.
 
-use crate::host::Desk;
+use crate::host::ProcessHost;
 use crate::output::say;
 use click::Router;
 use click::element::Outside;
 
 /// Prints the values of handlers; whether all could be read. With several, each stands under its name.
-pub fn handlers(router: &mut Router, host: &mut Desk, wanted: &[String]) -> bool {
+pub fn handlers(router: &mut Router, host: &mut ProcessHost, wanted: &[String]) -> bool {
     let mut right = true;
     for wish in wanted {
         let (full, several) = match expand(router, host, wish) {
@@ -38,7 +38,7 @@ pub fn handlers(router: &mut Router, host: &mut Desk, wanted: &[String]) -> bool
 }
 
 /// Whether a handler can be read; in the words of Click if not.
-pub fn readable(router: &Router, host: &Desk, handler: &str) -> Result<(), String> {
+pub fn readable(router: &Router, host: &ProcessHost, handler: &str) -> Result<(), String> {
     let name = handler.split_whitespace().next().unwrap_or(handler);
     match router.permissions(host, name) {
         Ok((true, _)) => Ok(()),
@@ -49,7 +49,7 @@ pub fn readable(router: &Router, host: &Desk, handler: &str) -> Result<(), Strin
 
 /// The handlers that a wish stands for: that of an element, or those of all elements that a pattern or a class names.
 /// The second value is true for the latter.
-fn expand(router: &Router, host: &Desk, wish: &str) -> Result<(Vec<String>, bool), String> {
+fn expand(router: &Router, host: &ProcessHost, wish: &str) -> Result<(Vec<String>, bool), String> {
     let Some((pattern, handler)) = wish.split_once('.') else { return Ok((vec![wish.to_string()], false)) };
     if router.elements().any(|(name, _)| name == pattern) {
         return Ok((vec![wish.to_string()], false));

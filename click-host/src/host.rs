@@ -15,7 +15,7 @@ use std::time::Instant;
 const RECONFIGURE: &[Handler] = &[write("config"), write("hotconfig")];
 
 /// This host.
-pub struct Desk {
+pub struct ProcessHost {
     pub(crate) clock: Clock,
     devices: Vec<String>,
     variables: Vec<(String, String)>,
@@ -26,7 +26,7 @@ pub struct Desk {
     pub(crate) threads: usize,
     next: Option<Router>,
     /// How many of the scripts that take signals will be gone with the router that runs.
-    leaving: Vec<(i32, usize)>,
+    released_signals: Vec<(i32, usize)>,
     /// None on threads other than the first.
     pub(crate) signals: Option<Signals>,
 }
@@ -34,7 +34,7 @@ pub struct Desk {
 /// What a script that needs signals is told elsewhere than on the first thread, where all such elements are.
 const NO_SIGNALS: &str = "signals are the first thread's";
 
-impl Desk {
+impl ProcessHost {
     /// The host, for configurations with these variables. `reconfigure`: they can be replaced.
     pub fn new(variables: Vec<(String, String)>, reconfigure: bool) -> io::Result<Self> {
         let signals = Signals::new()?;
@@ -46,7 +46,7 @@ impl Desk {
             silent: false,
             threads: 1,
             next: None,
-            leaving: Vec::new(),
+            released_signals: Vec::new(),
             signals: Some(signals),
         })
     }
@@ -61,13 +61,13 @@ impl Desk {
             silent: self.silent,
             threads: self.threads,
             next: None,
-            leaving: Vec::new(),
+            released_signals: Vec::new(),
             signals: None,
         })
     }
 
-    fn takers(&self) -> Vec<(i32, usize)> {
-        self.signals.as_ref().map(Signals::takers).unwrap_or_default()
+    fn signal_users(&self) -> Vec<(i32, usize)> {
+        self.signals.as_ref().map(Signals::users_of).unwrap_or_default()
     }
 
     fn release(&mut self, signal: i32, scripts: usize) {
@@ -90,14 +90,14 @@ impl Desk {
     /// The router that is to take the place of the one that runs.
     pub fn take_next(&mut self) -> Option<Router> {
         let next = self.next.take()?;
-        for (signal, scripts) in std::mem::take(&mut self.leaving) {
+        for (signal, scripts) in std::mem::take(&mut self.released_signals) {
             self.release(signal, scripts);
         }
         Some(next)
     }
 }
 
-impl Host for Desk {
+impl Host for ProcessHost {
     fn now(&self) -> Nanos {
         self.clock.now()
     }
@@ -115,7 +115,7 @@ impl Host for Desk {
     }
 
     fn device_info(&self, device: DeviceId) -> DeviceInfo {
-        self.devices.get(device.0).map(|name| sys::facts(name)).unwrap_or_default()
+        self.devices.get(device.0).map(|name| sys::device_info(name)).unwrap_or_default()
     }
 
     // Elements of this host open their devices themselves.
@@ -144,15 +144,15 @@ impl Host for Desk {
     fn write(&mut self, _: &str, value: &str) -> Result<(), HandlerError> {
         const NAME: &str = "hotconfig";
         let text = library::expand(NAME, value.into(), None).map_err(HandlerError::Refused)?;
-        let before = self.takers();
+        let before = self.signal_users();
         match self.router(&Source { name: NAME, text: &text }) {
             Ok(router) => {
                 self.next = Some(router);
-                self.leaving = before;
+                self.released_signals = before;
                 Ok(())
             }
             Err(diagnostics) => {
-                for (signal, scripts) in self.takers() {
+                for (signal, scripts) in self.signal_users() {
                     let stay = before.iter().find(|b| b.0 == signal).map_or(0, |b| b.1);
                     self.release(signal, scripts - stay);
                 }
@@ -188,7 +188,7 @@ impl Host for Desk {
     }
 }
 
-impl Outside for Desk {
+impl Outside for ProcessHost {
     fn write_out(&mut self, text: &str) {
         output::out(text);
     }

@@ -78,8 +78,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return tool.run(arguments);
     }
     match options::parse(arguments) {
-        Ok(options::Wish::Run(options)) => driver::run(*options),
-        Ok(options::Wish::Print(text)) => {
+        Ok(options::Invocation::Run(options)) => driver::run(*options),
+        Ok(options::Invocation::Print(text)) => {
             output::out(&text);
             ExitCode::from(output::lost_output().unwrap_or(0))
         }

@@ -113,7 +113,7 @@ pub struct Options {
 
 /// What the command line comes to.
 #[derive(Debug)]
-pub enum Wish {
+pub enum Invocation {
     /// To run a router.
     Run(Box<Options>),
     /// To print a text, and no more.
@@ -121,7 +121,7 @@ pub enum Wish {
 }
 
 /// Reads the command line.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, String> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
     let mut parser = Parser::from_iter(arguments);
     let mut options = Options { threads: 1, ..Options::default() };
     while let Some(argument) = parser.next().map_err(|e| e.to_string())? {
@@ -134,8 +134,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Stri
             }
         };
         match letter {
-            '\u{2}' => return Ok(Wish::Print(HELP.to_string())),
-            'v' => return Ok(Wish::Print(format!("click (MicroVisor) {}\n", env!("CARGO_PKG_VERSION")))),
+            '\u{2}' => return Ok(Invocation::Print(HELP.to_string())),
+            'v' => {
+                return Ok(Invocation::Print(format!("click (MicroVisor) {}\n", env!("CARGO_PKG_VERSION"))));
+            }
             '\u{3}' => options.reconfigure = false,
             '\u{4}' => {
                 let value = parser.optional_value().map_or(Ok("1000000000".to_string()), |v| v.string());
@@ -160,7 +162,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, Stri
             _ => return Err(format!("unrecognized option '-{letter}'")),
         }
     }
-    Ok(Wish::Run(Box::new(options)))
+    Ok(Invocation::Run(Box::new(options)))
 }
 
 /// The letter of a long option, which may be shortened.
@@ -254,8 +256,8 @@ mod tests {
 
     fn options(line: &[&str]) -> Result<Options, String> {
         match parse(std::iter::once("click").chain(line.iter().copied()).map(OsString::from))? {
-            Wish::Run(options) => Ok(*options),
-            Wish::Print(text) => Err(text),
+            Invocation::Run(options) => Ok(*options),
+            Invocation::Print(text) => Err(text),
         }
     }
 

@@ -32,12 +32,12 @@ const ENDING: [i32; 2] = [SIGINT, SIGTERM];
 
 /// Signals that came.
 pub struct Signals {
-    came: BTreeMap<i32, Arc<AtomicBool>>,
+    raised: BTreeMap<i32, Arc<AtomicBool>>,
     /// Those that scripts take or took: how many do, and how often each was seen to have come.
-    taken: BTreeMap<i32, (usize, usize)>,
+    users: BTreeMap<i32, (usize, usize)>,
     /// Wakes the driver when it waits.
-    alarm: UnixStream,
-    bell: UnixStream,
+    wake_writer: UnixStream,
+    wake_reader: UnixStream,
     watch: Watch,
 }
 
@@ -47,7 +47,13 @@ impl Signals {
         let (alarm, bell) = UnixStream::pair()?;
         alarm.set_nonblocking(true)?;
         let watch = Watch::new(&alarm)?;
-        let mut signals = Self { came: BTreeMap::new(), taken: BTreeMap::new(), alarm, bell, watch };
+        let mut signals = Self {
+            raised: BTreeMap::new(),
+            users: BTreeMap::new(),
+            wake_writer: alarm,
+            wake_reader: bell,
+            watch,
+        };
         // A peer that goes away is noticed when writing to it.
         signal_hook::flag::register(SIGPIPE, Arc::new(AtomicBool::new(false)))?;
         for signal in ENDING {
@@ -60,8 +66,8 @@ impl Signals {
 
     fn register(&mut self, signal: i32, flag: Arc<AtomicBool>) -> io::Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&flag))?;
-        signal_hook::low_level::pipe::register(signal, self.bell.try_clone()?)?;
-        self.came.insert(signal, flag);
+        signal_hook::low_level::pipe::register(signal, self.wake_reader.try_clone()?)?;
+        self.raised.insert(signal, flag);
         Ok(())
     }
 
@@ -69,52 +75,52 @@ impl Signals {
     pub fn stop(&mut self) -> bool {
         if self.watch.is_readable() {
             let mut bytes = [0; 64];
-            while self.alarm.read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
-            self.watch.was_empty();
+            while self.wake_writer.read(&mut bytes).is_ok_and(|n| n == bytes.len()) {}
+            self.watch.set_not_readable();
         }
         for (signal, _) in
-            self.taken.iter().filter(|(signal, (takers, _))| *takers == 0 && !ENDING.contains(signal))
+            self.users.iter().filter(|(signal, (takers, _))| *takers == 0 && !ENDING.contains(signal))
         {
-            if self.came.get(signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed)) {
+            if self.raised.get(signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed)) {
                 // Without a default there is nothing to do.
                 let _ = signal_hook::low_level::emulate_default_handler(*signal);
             }
         }
         ENDING.iter().any(|signal| {
-            self.taken.get(signal).is_none_or(|(takers, _)| *takers == 0)
-                && self.came.get(signal).is_some_and(|flag| flag.load(Ordering::Relaxed))
+            self.users.get(signal).is_none_or(|(takers, _)| *takers == 0)
+                && self.raised.get(signal).is_some_and(|flag| flag.load(Ordering::Relaxed))
         })
     }
 
     /// A script takes a signal.
     pub fn take_over(&mut self, name: &str) -> Result<i32, String> {
         let signal = number(name).ok_or_else(|| format!("bad signal number '{name}'"))?;
-        if !self.taken.contains_key(&signal) {
-            let flag = self.came.get(&signal).cloned().unwrap_or_default();
-            if !self.came.contains_key(&signal) {
+        if !self.users.contains_key(&signal) {
+            let flag = self.raised.get(&signal).cloned().unwrap_or_default();
+            if !self.raised.contains_key(&signal) {
                 self.register(signal, flag).map_err(|e| format!("signal {name}: {e}"))?;
             }
         }
-        self.taken.entry(signal).or_default().0 += 1;
+        self.users.entry(signal).or_default().0 += 1;
         Ok(signal)
     }
 
     /// Scripts take a signal no longer.
     pub fn release(&mut self, signal: i32, scripts: usize) {
-        if let Some((takers, _)) = self.taken.get_mut(&signal) {
+        if let Some((takers, _)) = self.users.get_mut(&signal) {
             *takers = takers.saturating_sub(scripts);
         }
     }
 
     /// How many scripts take each signal.
-    pub fn takers(&self) -> Vec<(i32, usize)> {
-        self.taken.iter().map(|(signal, (takers, _))| (*signal, *takers)).collect()
+    pub fn users_of(&self) -> Vec<(i32, usize)> {
+        self.users.iter().map(|(signal, (takers, _))| (*signal, *takers)).collect()
     }
 
     /// How often a signal came that a script takes.
     pub fn count(&mut self, signal: i32) -> usize {
-        let Some((_, count)) = self.taken.get_mut(&signal) else { return 0 };
-        let came = self.came.get(&signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
+        let Some((_, count)) = self.users.get_mut(&signal) else { return 0 };
+        let came = self.raised.get(&signal).is_some_and(|flag| flag.swap(false, Ordering::Relaxed));
         *count += usize::from(came);
         *count
     }

@@ -15,7 +15,7 @@ use std::ptr::null_mut;
 const NAME: usize = libc::IFNAMSIZ;
 
 /// Addresses of an interface.
-pub fn facts(name: &str) -> DeviceInfo {
+pub fn device_info(name: &str) -> DeviceInfo {
     interfaces().into_iter().find(|(n, _)| n == name).map(|(_, facts)| facts).unwrap_or_default()
 }
 

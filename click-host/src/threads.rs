@@ -1,7 +1,7 @@
 //! The threads that a router runs on: the caller's, and others that run the other parts of it.
 
 use crate::files::reason;
-use crate::host::Desk;
+use crate::host::ProcessHost;
 use crate::output;
 use crate::watch::{Until, Watch, number_thread, wait};
 use click::threads::Waker;
@@ -24,18 +24,18 @@ pub fn run_on(processor: usize) -> io::Result<()> {
 }
 
 /// Wakes a thread that waits.
-struct Bell {
+struct WakeEvent {
     event: Arc<OwnedFd>,
     watch: Watch,
 }
 
-impl Bell {
+impl WakeEvent {
     /// For the calling thread, and what rings it.
     fn new(event: &Arc<OwnedFd>) -> io::Result<Self> {
         Ok(Self { event: Arc::clone(event), watch: Watch::new(event)? })
     }
 
-    fn ringer(event: &Arc<OwnedFd>) -> Waker {
+    fn waker(event: &Arc<OwnedFd>) -> Waker {
         let event = Arc::clone(event);
         // It fails only where it was rung very often already.
         Box::new(move || {
@@ -47,34 +47,34 @@ impl Bell {
         if self.watch.is_readable() {
             // Nothing there is as good.
             let _ = rustix::io::read(&*self.event, &mut [0; 8]);
-            self.watch.was_empty();
+            self.watch.set_not_readable();
         }
     }
 }
 
 /// A router that runs, the first part of it on the caller's thread.
-pub struct Team {
+pub struct RouterThreads {
     /// The first part, or all of it.
     pub router: Router,
-    bell: Option<Bell>,
+    wake_event: Option<WakeEvent>,
     others: Vec<JoinHandle<Router>>,
 }
 
-impl Team {
+impl RouterThreads {
     /// Starts the other threads, if the host has more than one. `processor`: that of the first; others have the next ones.
-    pub fn start(router: Router, host: &Desk, processor: Option<usize>) -> io::Result<Self> {
+    pub fn start(router: Router, host: &ProcessHost, processor: Option<usize>) -> io::Result<Self> {
         let count = host.threads;
         if count == 1 {
-            return Ok(Self { router, bell: None, others: Vec::new() });
+            return Ok(Self { router, wake_event: None, others: Vec::new() });
         }
         let events =
             (0..count).map(|_| Ok(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)));
         let events = events.collect::<io::Result<Vec<_>>>()?;
-        let bell = Some(Bell::new(&events[0])?);
-        let mut parts = router.part(events.iter().map(Bell::ringer).collect());
+        let bell = Some(WakeEvent::new(&events[0])?);
+        let mut parts = router.part(events.iter().map(WakeEvent::waker).collect());
         let rest = parts.split_off(1);
         let Some(router) = parts.pop() else { return Err(io::ErrorKind::InvalidInput.into()) };
-        let mut team = Self { router, bell, others: Vec::new() };
+        let mut team = Self { router, wake_event: bell, others: Vec::new() };
         let processors = std::thread::available_parallelism()?.get();
         for (number, (part, event)) in rest.into_iter().zip(&events[1..]).enumerate() {
             let Some(host) = host.for_thread() else { return Err(io::ErrorKind::Unsupported.into()) };
@@ -87,8 +87,8 @@ impl Team {
     }
 
     /// Runs the first part for a while.
-    pub fn run(&mut self, host: &mut Desk) -> Progress {
-        if let Some(bell) = &self.bell {
+    pub fn run(&mut self, host: &mut ProcessHost) -> Progress {
+        if let Some(bell) = &self.wake_event {
             bell.clear();
         }
         self.router.run(host, ROUNDS)
@@ -108,7 +108,7 @@ impl Team {
 /// Runs a part until all are to stop.
 fn run(
     mut router: Router,
-    mut host: Desk,
+    mut host: ProcessHost,
     number: usize,
     event: &Arc<OwnedFd>,
     processor: Option<usize>,
@@ -120,7 +120,7 @@ fn run(
         output::say(&format!("warning: thread {number}: processor {processor}: {}", reason(&e)));
     }
     let mut until = Until::Now;
-    let outcome = Bell::new(event).and_then(|bell| {
+    let outcome = WakeEvent::new(event).and_then(|bell| {
         loop {
             wait(until)?;
             bell.clear();

@@ -82,7 +82,7 @@ impl Watch {
     }
 
     /// There was nothing more to read.
-    pub fn was_empty(&self) {
+    pub fn set_not_readable(&self) {
         self.reader().readable.store(false, Relaxed);
     }
 
@@ -96,7 +96,7 @@ impl Watch {
     }
 
     /// There was no room to write: the driver wakes up when there is some.
-    pub fn was_full(&self) {
+    pub fn set_not_writable(&self) {
         self.writer().writable.store(false, Relaxed);
         self.writer().wants_write.store(true, Relaxed);
     }
@@ -184,9 +184,9 @@ mod tests {
         a.write_all(b"x").unwrap();
         wait(Until::Forever).unwrap();
         assert!(watch.is_readable());
-        watch.was_empty();
+        watch.set_not_readable();
         assert!(!watch.is_readable());
-        watch.was_full();
+        watch.set_not_writable();
         assert!(!watch.has_room());
         wait(Until::Forever).unwrap();
         assert!(watch.has_room());

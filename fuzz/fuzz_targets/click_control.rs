@@ -4,7 +4,7 @@
 
 use click::{Router, Source};
 use click_host::control::protocol::{Rules, Session};
-use click_host::host::Desk;
+use click_host::host::ProcessHost;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 
@@ -14,8 +14,8 @@ const CONFIGURATION: &str =
     Idle -> IPRewriter(pattern 1.0.0.1 1000-2000 - - 0 0) -> Discard";
 
 thread_local! {
-    static ROUTER: RefCell<(Desk, Router)> = RefCell::new({
-        let mut desk = Desk::new(Vec::new(), false).expect("signals");
+    static ROUTER: RefCell<(ProcessHost, Router)> = RefCell::new({
+        let mut desk = ProcessHost::new(Vec::new(), false).expect("signals");
         let source = Source { name: "control.click", text: CONFIGURATION };
         let router = desk.router(&source).unwrap_or_else(|e| panic!("{e}"));
         (desk, router)

@@ -3,7 +3,7 @@
 #![no_main]
 
 use click::{Progress, Source};
-use click_host::host::Desk;
+use click_host::host::ProcessHost;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::fs;
@@ -34,9 +34,9 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
 
 thread_local! {
     // One for all inputs: each takes signal handlers for good.
-    static DESK: RefCell<Desk> = RefCell::new({
+    static DESK: RefCell<ProcessHost> = RefCell::new({
         let file = FILE.to_str().expect("UTF-8").to_string();
-        Desk::new(vec![("FILE".into(), file)], false).expect("signals")
+        ProcessHost::new(vec![("FILE".into(), file)], false).expect("signals")
     });
 }
 

@@ -4,7 +4,7 @@ use click::args::{bytes_of, text_of};
 use click::element::Context;
 use click::{HandlerError, Host, Router};
 
-use crate::host::Desk;
+use crate::host::ProcessHost;
 
 /// First line of the server.
 pub const BANNER: &str = "Click::ControlSocket/1.3\r\n";
@@ -56,7 +56,7 @@ pub trait Handlers {
     }
 }
 
-impl Handlers for (&mut Router, &mut Desk) {
+impl Handlers for (&mut Router, &mut ProcessHost) {
     fn read(&mut self, handler: &str) -> Result<String, HandlerError> {
         self.0.read(self.1, handler)
     }

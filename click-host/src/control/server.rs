@@ -173,7 +173,7 @@ impl Server {
                 Listener::Unix(l, path) => l.accept().map(|(s, _)| (Stream::Unix(s), path.clone(), true)),
             };
             let Ok((stream, name, local)) = accepted else {
-                place.watch.was_empty();
+                place.watch.set_not_readable();
                 return;
             };
             let full = self.rules.most.is_some_and(|most| self.connections.len() >= most);
@@ -241,7 +241,7 @@ impl Connection {
         match self.stream.transfer().read(&mut bytes) {
             Ok(0) => self.ended = true,
             Ok(n) => self.session.input.extend_from_slice(&bytes[..n]),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.watch.was_empty(),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.watch.set_not_readable(),
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(_) => self.fail(),
         }
@@ -253,7 +253,7 @@ impl Connection {
                 Ok(n) => drop(self.session.output.drain(..n)),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.watch.was_full();
+                    self.watch.set_not_writable();
                     return;
                 }
                 Err(_) => return self.fail(),

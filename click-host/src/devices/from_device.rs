@@ -115,7 +115,7 @@ impl FromDevice {
 impl Element for FromDevice {
     fn initialize(&mut self, _: &mut Context<'_>) -> Result<(), String> {
         self.socket = Some(self.open().map_err(|e| format!("{}: {}", self.name, reason(&e)))?);
-        self.mac = sys::facts(&self.name).mac;
+        self.mac = sys::device_info(&self.name).mac;
         if !self.sniffer {
             let screen = self.interface().and_then(sys::hide_from_kernel);
             self.screen = Some(screen.map_err(|e| format!("{}: SNIFFER false: {}", self.name, reason(&e)))?);
@@ -144,9 +144,9 @@ impl Element for FromDevice {
         });
         match more {
             Ok(true) => {}
-            Ok(false) => watch.was_empty(),
+            Ok(false) => watch.set_not_readable(),
             // The interface went down, say: there may be frames again later.
-            Err(_) => watch.was_empty(),
+            Err(_) => watch.set_not_readable(),
         }
         let mut sent = sent.into_iter();
         let (own, outbound, stamp) = (self.mac, self.outbound, self.stamps.then(|| cx.host.wall_clock()));

@@ -97,7 +97,7 @@ impl Tunnel {
         if self.watch.is_readable() {
             let more = receive(most, LONGEST, &mut batch, |buffer| (&self.file).read(buffer));
             if !more.unwrap_or(false) {
-                self.watch.was_empty();
+                self.watch.set_not_readable();
             }
         }
         batch

@@ -135,7 +135,7 @@ impl ChatterSocket {
                 self.clients.push(Client { stream, waiting: greeting.iter().copied().collect(), watch });
             }
             Ok(_) => {}
-            Err(_) => watch.was_empty(),
+            Err(_) => watch.set_not_readable(),
         }
     }
 }
@@ -149,7 +149,7 @@ impl Client {
             match self.stream.read(&mut said) {
                 Ok(0) => return false,
                 Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.watch.was_empty(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.watch.set_not_readable(),
                 Err(_) => return false,
             }
         }
@@ -158,7 +158,7 @@ impl Client {
             match self.stream.write(first) {
                 Ok(0) => return false,
                 Ok(n) => drop(self.waiting.drain(..n)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.watch.was_full(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.watch.set_not_writable(),
                 Err(_) => return false,
             }
         }

@@ -94,10 +94,10 @@ impl Link {
         batch.retain_or_else(|_| !refused.next().unwrap_or(false), drop);
         match more {
             Ok(true) => {}
-            Ok(false) => self.watch.was_empty(),
+            Ok(false) => self.watch.set_not_readable(),
             // The peer of a datagram was not there; a stream has broken.
             Err(_) => {
-                self.watch.was_empty();
+                self.watch.set_not_readable();
                 open &= !stream;
             }
         }
@@ -113,12 +113,12 @@ impl Link {
         };
         match sent {
             Ok(n) if self.stream && n < packet.len() => {
-                self.watch.was_full();
+                self.watch.set_not_writable();
                 Ok(Sent::Part(n))
             }
             Ok(_) => Ok(Sent::All),
             Err(Errno::WOULDBLOCK | Errno::NOBUFS) => {
-                self.watch.was_full();
+                self.watch.set_not_writable();
                 Ok(Sent::Part(0))
             }
             Err(Errno::NOTCONN | Errno::DESTADDRREQ) => Ok(Sent::Nobody),

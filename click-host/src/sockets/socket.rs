@@ -216,7 +216,7 @@ impl Socket {
             return;
         }
         let accepted = accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
-        let Ok(socket) = accepted else { return watch.was_empty() };
+        let Ok(socket) = accepted else { return watch.set_not_readable() };
         let allowed =
             rustix::net::getpeername(&socket).is_ok_and(|from| from.is_none_or(|f| self.rules.allow(&f)));
         if !allowed {

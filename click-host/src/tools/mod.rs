@@ -10,7 +10,7 @@ mod undead;
 
 use crate::configuration::{self, Configuration};
 use crate::files::reason;
-use crate::options::{self, Wish};
+use crate::options::{self, Invocation};
 use crate::{output, report};
 use click::Source;
 use click::diagnostic::Diagnostics;
@@ -83,8 +83,8 @@ impl Tool {
         }
         let arguments = arguments.into_iter().filter(|word| self != Self::Flatten || !classes(word));
         let done = match options::parse(arguments) {
-            Ok(Wish::Print(text)) => Ok((text, None)),
-            Ok(Wish::Run(options)) => self.convert(&options, lists).map(|text| (text, options.output)),
+            Ok(Invocation::Print(text)) => Ok((text, None)),
+            Ok(Invocation::Run(options)) => self.convert(&options, lists).map(|text| (text, options.output)),
             Err(message) => Err(format!("{message}\nTry '{} --help' for more information.", self.name())),
         };
         let written = done.and_then(|(text, output)| match output.as_deref() {

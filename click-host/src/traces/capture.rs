@@ -99,7 +99,7 @@ fn read_start(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize>
     Ok(n)
 }
 
-fn said(error: &PcapError) -> String {
+fn describe(error: &PcapError) -> String {
     match error {
         PcapError::IoError(e) => reason(e),
         PcapError::IncompleteBuffer => "ends in the middle of a packet".to_string(),
@@ -119,7 +119,7 @@ impl Capture {
         } else {
             Classic::new(whole).map(Format::Classic)
         };
-        let format = format.map_err(|e| format!("{name}: not a tcpdump file ({})", said(&e)))?;
+        let format = format.map_err(|e| format!("{name}: not a tcpdump file ({})", describe(&e)))?;
         Ok(Self { format, helper })
     }
 
@@ -133,9 +133,9 @@ impl Capture {
 
     /// Packets that can be had without reading more, at most so many; `note` is told each one's time, and its bytes on the
     /// wire. There may be more when there are none.
-    pub fn at_hand(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
+    pub fn buffered(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
         match &mut self.format {
-            Format::Classic(reader) => reader.at_hand(most, note),
+            Format::Classic(reader) => reader.buffered(most, note),
             Format::NextGeneration(_) => Batch::new(),
         }
     }
@@ -239,7 +239,7 @@ impl Classic {
     }
 
     /// Packets of records that are at hand as a whole, at most so many, and what each had on the wire by `note`.
-    fn at_hand(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
+    fn buffered(&mut self, most: usize, note: impl Fn(&mut Packet, u64, usize)) -> Batch {
         let mut batch = Batch::empty_packets(if self.rest.len() < RECORD { 0 } else { most });
         batch.retain_or_else(
             |packet| {
@@ -267,7 +267,7 @@ impl Classic {
         let broken = |classic: &mut Self, error: PcapError| {
             classic.rest = 0..0;
             classic.file = Box::new(io::empty());
-            Some(Err(said(&error)))
+            Some(Err(describe(&error)))
         };
         match self.fill(RECORD) {
             Ok(true) => {}
@@ -294,7 +294,7 @@ impl Classic {
 fn next_block(reader: &mut PcapNgReader<Box<dyn Read + Send>>) -> Option<Result<Record, String>> {
     loop {
         let (units, interface, wire, data) = match reader.next_block()? {
-            Err(e) => return Some(Err(said(&e))),
+            Err(e) => return Some(Err(describe(&e))),
             // The library takes the file's units for nanoseconds.
             Ok(Block::EnhancedPacket(p)) => {
                 let units = u64::try_from(p.timestamp.as_nanos()).unwrap_or(0);

@@ -71,7 +71,7 @@ impl FromDump {
             && self.next.is_none()
             && let Some(capture) = &mut self.capture
         {
-            batch = capture.at_hand(most, note);
+            batch = capture.buffered(most, note);
             self.count += batch.len() as u64;
             left -= batch.len();
         }

@@ -2,7 +2,7 @@
 //!
 //! The configuration is the image's configuration blob, its variables are the words of the command line. Packets go
 //! from the device's buffers to the elements and back without a copy ([`buffer`], [`host`]). The operator reads and
-//! writes handlers, and replaces the configuration, through the control socket or the console ([`operator`]). [`ahead`] is
+//! writes handlers, and replaces the configuration, through the control socket or the console ([`operator`]). [`preparation`] is
 //! what can be done before anybody has asked for the instance.
 //!
 //! Ends with 0 when asked to stop and when the router has stopped by itself, with 2 if the configuration is wrong.
@@ -12,10 +12,10 @@
 
 extern crate alloc;
 
-mod ahead;
 mod buffer;
 mod host;
 mod operator;
+mod preparation;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,7 +46,7 @@ minios::image! {
 }
 
 fn prepare() {
-    ahead::prepare(host::POSTED_FIRST);
+    preparation::prepare(host::POSTED_FIRST);
 }
 
 fn main() -> ExitCode {

@@ -9,8 +9,8 @@ use crate::proto::drivers::network_isolation_spec::NetworkIsolationMode;
 use crate::proto::drivers::*;
 use crate::schema::job::{self, Job};
 use crate::task::start::Started;
-use crate::task::stats::{Meter, Seen, packets};
-use crate::task::{Kept, Task, bridge, label, now, request, start};
+use crate::task::stats::{Meter, Sample, packets};
+use crate::task::{StoredTask, Task, bridge, label, now, request, start};
 use crate::timeline::mapping;
 use api::instance::{Device, Instance};
 use std::pin::Pin;
@@ -27,9 +27,9 @@ const HANDLE: i32 = 1;
 /// For a task that is asked to end by a signal, and for one whose job says nothing.
 const GRACE: Duration = Duration::from_secs(2);
 /// After the node said that an instance has stopped, until its end is known here.
-const SETTLE: Duration = Duration::from_secs(5);
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to reach a node that is away.
-const AWAY: Duration = Duration::from_millis(500);
+const NODE_RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Between two looks at what a task uses, unless Nomad says otherwise; no shorter than the last.
 const STATS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(100));
 
@@ -46,7 +46,7 @@ fn is_of(instance: &Instance, id: &str) -> bool {
 }
 
 impl Driver {
-    fn follow(&self, config: TaskConfig, kept: Kept) -> Arc<Task> {
+    fn follow(&self, config: TaskConfig, kept: StoredTask) -> Arc<Task> {
         let settings = self.settings();
         let task = Task::follow(config, kept, settings.node.clone(), &settings.watch);
         self.add(task.clone());
@@ -81,13 +81,16 @@ impl Driver {
         }
         let text = request::configuration(&task.config, &job).map_err(Status::failed_precondition)?;
         let text = text.unwrap_or_default();
-        match task.node.configure(task.kept.instance, &text).await {
+        match task.node.configure(task.state.instance, &text).await {
             Ok(()) => {
-                self.tell(&task.config, format!("{} runs now, without a packet lost", job.config_file));
+                self.emit_event(&task.config, format!("{} runs now, without a packet lost", job.config_file));
                 Ok(())
             }
             Err(e) => {
-                self.tell(&task.config, format!("{} is refused, and what ran goes on: {e}", job.config_file));
+                self.emit_event(
+                    &task.config,
+                    format!("{} is refused, and what ran goes on: {e}", job.config_file),
+                );
                 Err(refusal::by_node(&e))
             }
         }
@@ -98,7 +101,7 @@ impl Driver {
 fn remove_later(driver: Driver, task: Arc<Task>) {
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(AWAY).await;
+            tokio::time::sleep(NODE_RETRY_PAUSE).await;
             match task.remove().await {
                 Err(Fault::Unreachable { .. }) => {}
                 Err(e) => {
@@ -119,13 +122,13 @@ async fn report(driver: Driver, task: Arc<Task>, started: Started, call: (u64, u
     let Started { instance, asked_unix_ns, .. } = started;
     let ready = instance.ready_ns.map_or(0.0, |ns| ns as f64 / 1e6);
     let text = format!("{} {} after {ready:.1} ms: {}", instance.name, instance.state.name(), at(&instance));
-    driver.tell(&task.config, text);
-    task.look().await;
+    driver.emit_event(&task.config, text);
+    task.refresh().await;
     let phases = [(mapping::START, call), (mapping::NODE, asked_unix_ns)];
     let phases =
         phases.map(|(phase, (start_unix_ns, end_unix_ns))| phase.external(start_unix_ns, end_unix_ns));
     // One that waits for its first packet has no timeline yet.
-    if let Err(e) = task.node.add_phases(&task.kept.name, &phases).await {
+    if let Err(e) = task.node.add_phases(&task.state.name, &phases).await {
         tracing::debug!(task = task.id, "no phases were added: {e}");
     }
 }
@@ -177,7 +180,7 @@ impl Service for Driver {
             let mut seen = false;
             while !to.is_closed() {
                 let settings = driver.settings();
-                let found = fingerprint::look(&settings, seen).await;
+                let found = fingerprint::check(&settings, seen).await;
                 seen |= found.health() == HealthState::Healthy;
                 if last.as_ref() != Some(&found) {
                     if to.send(Ok(found.clone())).await.is_err() {
@@ -204,7 +207,7 @@ impl Service for Driver {
         let settings = self.settings();
         let known = self.find(&config.id).filter(|task| task.ended().is_none());
         let kept = match known {
-            Some(task) => task.kept.clone(),
+            Some(task) => task.state.clone(),
             None => {
                 let started = if settings.agent.enabled {
                     start::start(&settings.node, &settings.agent, &self.inner.known, &config).await
@@ -215,7 +218,7 @@ impl Service for Driver {
                     tracing::warn!(task = config.id, "not started: {failure}");
                     refusal::not_started(&failure)
                 })?;
-                let kept = started.kept.clone();
+                let kept = started.state.clone();
                 let task = self.follow(config.clone(), kept.clone());
                 tokio::spawn(report(self.clone(), task, started, (begun, now())));
                 kept
@@ -237,7 +240,7 @@ impl Service for Driver {
         if handle.version != HANDLE {
             return Err(Status::invalid_argument(format!("a handle of version {}", handle.version)));
         }
-        let kept: Kept = rmp_serde::from_slice(&handle.driver_state)
+        let kept: StoredTask = rmp_serde::from_slice(&handle.driver_state)
             .map_err(|e| Status::invalid_argument(format!("the handle cannot be read: {e}")))?;
         if let Some(task) = self.find(&config.id) {
             task.recovered.store(true, Ordering::Relaxed);
@@ -263,7 +266,7 @@ impl Service for Driver {
         let task = self.task(&asked.get_ref().task_id)?;
         // A client that was killed before it had told its server that the task runs tells it with the next event only.
         if task.recovered.swap(false, Ordering::Relaxed) && task.ended().is_none() {
-            self.tell(
+            self.emit_event(
                 &task.config,
                 "found again after a restart of the client or the driver; it has run on".into(),
             );
@@ -281,14 +284,14 @@ impl Service for Driver {
         }
         let kill = asked.signal == "SIGKILL";
         let grace = if kill { Duration::ZERO } else { duration(asked.timeout, GRACE) };
-        match task.node.stop(task.kept.instance, grace).await {
+        match task.node.stop(task.state.instance, grace).await {
             Ok(_) => {}
             // It has ended by itself, or is gone.
             Err(e) if e.is("conflict") || e.is("absent") => {}
             Err(e) => return Err(refusal::by_node(&e)),
         }
-        task.look().await;
-        match tokio::time::timeout(SETTLE, task.end()).await {
+        task.refresh().await;
+        match tokio::time::timeout(EVENT_TIMEOUT, task.end()).await {
             Ok(_) => Ok(Response::new(StopTaskResponse {})),
             Err(_) => Err(Status::deadline_exceeded("the task has not ended")),
         }
@@ -300,7 +303,7 @@ impl Service for Driver {
             self.remove_unknown(&asked.task_id, asked.force).await?;
             return Ok(Response::new(DestroyTaskResponse {}));
         };
-        if task.ended().is_none() && !task.look().await && !asked.force {
+        if task.ended().is_none() && !task.refresh().await && !asked.force {
             return Err(running());
         }
         if let Err(e) = task.remove().await {
@@ -320,20 +323,20 @@ impl Service for Driver {
             id: task.id.clone(),
             name: task.config.name.clone(),
             state: if ended.is_some() { TaskState::Exited } else { TaskState::Running }.into(),
-            started_at: Some(time(task.kept.started_unix_ns)),
+            started_at: Some(time(task.state.started_unix_ns)),
             // Nomad wants a moment in any case.
             completed_at: Some(ended.as_ref().map_or_else(Default::default, |e| time(e.at_unix_ns))),
             result: Some(ended.as_ref().map_or_else(Default::default, |e| e.result())),
         };
         let mut attributes =
-            std::collections::HashMap::from([("instance".to_owned(), task.kept.name.clone())]);
+            std::collections::HashMap::from([("instance".to_owned(), task.state.name.clone())]);
         if ended.is_none() {
             if let Ok(instance) = task.instance().await {
                 attributes.insert("addresses".into(), at(&instance));
                 attributes.insert("state".into(), instance.state.name().into());
             }
-            if let Ok(seen) = task.node.inspect(task.kept.instance).await
-                && let Ok(seen) = serde_json::from_value::<Seen>(seen)
+            if let Ok(seen) = task.node.inspect(task.state.instance).await
+                && let Ok(seen) = serde_json::from_value::<Sample>(seen)
             {
                 attributes.extend(packets(&seen));
             }
@@ -353,7 +356,7 @@ impl Service for Driver {
         tokio::spawn(async move {
             let mut meter = Meter::new();
             while task.ended().is_none() {
-                if let Some(stats) = meter.look(&task).await
+                if let Some(stats) = meter.sample(&task).await
                     && to.send(Ok(TaskStatsResponse { stats: Some(stats) })).await.is_err()
                 {
                     return;
@@ -380,7 +383,7 @@ impl Service for Driver {
         if task.ended().is_some() {
             return Err(Status::failed_precondition("the task has ended"));
         }
-        let (node, id) = (&task.node, task.kept.instance);
+        let (node, id) = (&task.node, task.state.instance);
         let done = match asked.signal.as_str() {
             "SIGHUP" => return self.reload(&task).await.map(|()| Response::new(SignalTaskResponse {})),
             "SIGTERM" | "SIGINT" | "SIGQUIT" => node.stop(id, GRACE).await.map(drop),
@@ -393,7 +396,7 @@ impl Service for Driver {
                 )));
             }
         };
-        task.look().await;
+        task.refresh().await;
         done.map_err(|e| refusal::by_node(&e))?;
         Ok(Response::new(SignalTaskResponse {}))
     }

@@ -15,17 +15,17 @@ use tonic::{Status, Streaming};
 type Answers = Sender<Result<ExecTaskStreamingResponse, Status>>;
 
 /// The client is gone.
-struct Gone;
+struct Disconnected;
 
-async fn answer(to: &Answers, response: ExecTaskStreamingResponse) -> Result<(), Gone> {
-    to.send(Ok(response)).await.map_err(|_| Gone)
+async fn answer(to: &Answers, response: ExecTaskStreamingResponse) -> Result<(), Disconnected> {
+    to.send(Ok(response)).await.map_err(|_| Disconnected)
 }
 
 fn piece(data: Vec<u8>) -> Option<Piece> {
     Some(Piece { data, close: false })
 }
 
-async fn say(to: &Answers, outcome: &Outcome, tty: bool) -> Result<(), Gone> {
+async fn send_outcome(to: &Answers, outcome: &Outcome, tty: bool) -> Result<(), Disconnected> {
     // A raw terminal does not go to the first column by itself.
     let shaped = |bytes: &[u8]| match tty {
         true => String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\n', "\r\n").into_bytes(),
@@ -42,7 +42,7 @@ async fn say(to: &Answers, outcome: &Outcome, tty: bool) -> Result<(), Gone> {
     Ok(())
 }
 
-async fn exit(to: &Answers, status: i32) -> Result<(), Gone> {
+async fn exit(to: &Answers, status: i32) -> Result<(), Disconnected> {
     let closed = || Some(Piece { data: Vec::new(), close: true });
     answer(to, ExecTaskStreamingResponse { stdout: closed(), ..Default::default() }).await?;
     answer(to, ExecTaskStreamingResponse { stderr: closed(), ..Default::default() }).await?;
@@ -93,12 +93,17 @@ pub async fn stream(
 ) {
     let mut input = Input { messages, ended: false };
     // Otherwise it is the client that is gone, who would have been told.
-    if converse(&task, &setup, &mut input, &to).await.is_ok() {
+    if serve_command(&task, &setup, &mut input, &to).await.is_ok() {
         input.linger().await;
     }
 }
 
-async fn converse(task: &Task, setup: &Setup, input: &mut Input, to: &Answers) -> Result<(), Gone> {
+async fn serve_command(
+    task: &Task,
+    setup: &Setup,
+    input: &mut Input,
+    to: &Answers,
+) -> Result<(), Disconnected> {
     let outcome = match Command::of(&setup.command) {
         Ok(Command::Shell) => return shell(task, setup.tty, input, to).await,
         Ok(command) => {
@@ -122,13 +127,13 @@ async fn converse(task: &Task, setup: &Setup, input: &mut Input, to: &Answers) -
         }
         Err(outcome) => outcome,
     };
-    say(to, &outcome, setup.tty).await?;
+    send_outcome(to, &outcome, setup.tty).await?;
     exit(to, outcome.status).await
 }
 
 const PROMPT: &[u8] = b"> ";
 
-async fn shell(task: &Task, tty: bool, input: &mut Input, to: &Answers) -> Result<(), Gone> {
+async fn shell(task: &Task, tty: bool, input: &mut Input, to: &Answers) -> Result<(), Disconnected> {
     let mut lines = Lines::new(tty);
     let mut status = 0;
     let prompt = async || match tty {
@@ -157,7 +162,7 @@ async fn shell(task: &Task, tty: bool, input: &mut Input, to: &Answers) -> Resul
                                 Err(outcome) => outcome,
                             };
                             status = outcome.status;
-                            say(to, &outcome, tty).await?;
+                            send_outcome(to, &outcome, tty).await?;
                         }
                     }
                     prompt().await?;

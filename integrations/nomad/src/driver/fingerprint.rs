@@ -1,7 +1,7 @@
 //! How the node is: whether tasks can run here, and what constraints of jobs may ask for.
 
 use super::Settings;
-use crate::node::watch::News;
+use crate::node::watch::WatchEvent;
 use crate::proto::drivers::FingerprintResponse;
 use crate::proto::drivers::fingerprint_response::HealthState;
 use crate::proto::structs::Attribute;
@@ -35,20 +35,20 @@ fn number(value: u64, unit: &str) -> Attribute {
     Attribute { value: Some(Value::IntVal(i64::try_from(value).unwrap_or(i64::MAX))), unit: unit.into() }
 }
 
-fn ill(health: HealthState, why: String) -> FingerprintResponse {
+fn unhealthy(health: HealthState, why: String) -> FingerprintResponse {
     FingerprintResponse { attributes: HashMap::new(), health: health.into(), health_description: why }
 }
 
 /// Looks once. A node that was there before and is away is ill, not unheard of: its tasks go on.
-pub async fn look(settings: &Settings, seen: bool) -> FingerprintResponse {
+pub async fn check(settings: &Settings, seen: bool) -> FingerprintResponse {
     if !settings.agent.enabled {
-        return ill(HealthState::Undetected, "disabled by the agent's configuration".into());
+        return unhealthy(HealthState::Undetected, "disabled by the agent's configuration".into());
     }
     let (status, networks) = match (settings.node.status().await, settings.node.networks().await) {
         (Ok(status), Ok(networks)) => (status, networks),
         (Err(e), _) | (_, Err(e)) => {
             let health = if seen { HealthState::Unhealthy } else { HealthState::Undetected };
-            return ill(health, e.to_string());
+            return unhealthy(health, e.to_string());
         }
     };
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -84,9 +84,9 @@ pub async fn wait(settings: &Settings) {
         tokio::select! {
             () = &mut period => return,
             heard = news.recv() => match heard {
-                Ok(News::Connected | News::Away) => return,
-                Ok(News::Event(event)) if event.kind.starts_with("network.") => return,
-                Ok(News::Event(_)) => {}
+                Ok(WatchEvent::Connected | WatchEvent::Disconnected) => return,
+                Ok(WatchEvent::Event(event)) if event.kind.starts_with("network.") => return,
+                Ok(WatchEvent::Event(_)) => {}
                 Err(_) => return period.await,
             }
         }

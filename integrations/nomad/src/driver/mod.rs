@@ -131,7 +131,7 @@ impl Driver {
     }
 
     /// Says something of a task, for its list of events.
-    fn tell(&self, config: &TaskConfig, message: String) {
+    fn emit_event(&self, config: &TaskConfig, message: String) {
         let event = DriverTaskEvent {
             task_id: config.id.clone(),
             alloc_id: config.alloc_id.clone(),

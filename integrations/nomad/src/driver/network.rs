@@ -86,7 +86,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Does something that the kernel may take its time for.
-async fn aside<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     path: PathBuf,
     act: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
@@ -105,10 +105,10 @@ pub async fn create(alloc: &str) -> Result<(NetworkIsolationSpec, bool), Status>
         labels: HashMap::new(),
         hosts_config: None,
     };
-    Ok((spec, aside(path, make).await?))
+    Ok((spec, run_blocking(path, make).await?))
 }
 
 /// Removes it, if it is there.
 pub async fn destroy(alloc: &str) -> Result<(), Status> {
-    aside(path(alloc)?, remove).await
+    run_blocking(path(alloc)?, remove).await
 }

@@ -17,7 +17,7 @@ pub fn not_found() -> Status {
 
 /// A task was not started. Nomad starts it again by its restart policy if that may help, and otherwise has it fail.
 pub fn not_started(failure: &Failure) -> Status {
-    let recoverable = RecoverableError { recoverable: failure.may_pass() };
+    let recoverable = RecoverableError { recoverable: failure.is_transient() };
     let detail = prost_types::Any { type_url: RECOVERABLE.into(), value: recoverable.encode_to_vec() };
     let message = failure.to_string();
     let status = rpc::Status {

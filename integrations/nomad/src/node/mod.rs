@@ -66,7 +66,7 @@ impl Fault {
     }
 
     /// Whether the same may be done later.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Fault::Unreachable { .. }) || self.is("host") || self.is("node")
     }
 }

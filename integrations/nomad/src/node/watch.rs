@@ -12,18 +12,18 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 
 /// What is told.
 #[derive(Clone, Debug)]
-pub enum News {
+pub enum WatchEvent {
     /// Something happened.
     Event(Event),
     /// The connection is new: look at everything again.
     Connected,
     /// The node is away.
-    Away,
+    Disconnected,
 }
 
 /// Follows a node for as long as this is there.
 pub struct Watch {
-    to: broadcast::Sender<News>,
+    to: broadcast::Sender<WatchEvent>,
     following: tokio::task::JoinHandle<()>,
 }
 
@@ -46,11 +46,11 @@ impl Watch {
                     .follow(|event| {
                         heard = true;
                         // Nobody may be listening.
-                        let _ = sender.send(event.map_or(News::Connected, News::Event));
+                        let _ = sender.send(event.map_or(WatchEvent::Connected, WatchEvent::Event));
                     })
                     .await;
                 tracing::debug!("{fault}");
-                let _ = sender.send(News::Away);
+                let _ = sender.send(WatchEvent::Disconnected);
                 pause = if heard { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
                 tokio::time::sleep(pause).await;
             }
@@ -59,7 +59,7 @@ impl Watch {
     }
 
     /// Listens from now on.
-    pub fn listen(&self) -> broadcast::Receiver<News> {
+    pub fn listen(&self) -> broadcast::Receiver<WatchEvent> {
         self.to.subscribe()
     }
 }

@@ -96,7 +96,7 @@ impl Command {
 
 /// Does what one command says. `input` is its standard input, if it wants one.
 pub async fn run(task: &Task, command: Command, input: &[u8]) -> Outcome {
-    let id = task.kept.instance;
+    let id = task.state.instance;
     let node = &task.node;
     let read_input = || String::from_utf8_lossy(input).into_owned();
     match command {

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const TAIL: usize = 512;
 
 /// Where in the console the next byte is, in a file.
-struct Place {
+struct Cursor {
     file: PathBuf,
     /// Who writes: the last who took it.
     writer: String,
@@ -41,7 +41,7 @@ pub async fn forget(config: &TaskConfig) {
     }
 }
 
-impl Place {
+impl Cursor {
     /// Takes over where another plugin has left off.
     fn take(config: &TaskConfig) -> Self {
         let file = file(config);
@@ -53,11 +53,11 @@ impl Place {
         let mut number = |_| words.next().filter(|_| same).and_then(|w| w.parse().ok()).unwrap_or(0);
         let (run, offset) = (number(0), number(1));
         let place = Self { file, writer, run, offset };
-        place.keep(&config.id);
+        place.save(&config.id);
         place
     }
 
-    fn keep(&self, id: &str) {
+    fn save(&self, id: &str) {
         let new = self.file.with_extension("place.new");
         let text = format!("{id} {} {} {}", self.run, self.offset, self.writer);
         // Without a place to keep it a killed plugin's successor says some lines twice.
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Whether nobody has taken over.
-    fn is_mine(&self) -> bool {
+    fn is_current_writer(&self) -> bool {
         std::fs::read_to_string(&self.file).is_ok_and(|text| text.ends_with(&self.writer))
     }
 }
@@ -123,7 +123,7 @@ fn rest<'a>(console: &'a [u8], written: &[u8]) -> &'a [u8] {
 }
 
 /// Carries a task's console until the task has ended.
-pub async fn carry(task: Arc<Task>) {
+pub async fn copy_console(task: Arc<Task>) {
     if task.config.stdout_path.is_empty() {
         return;
     }
@@ -145,8 +145,8 @@ pub async fn carry(task: Arc<Task>) {
 }
 
 async fn write(task: &Task) {
-    let id = task.kept.instance;
-    let mut place = Place::take(&task.config);
+    let id = task.state.instance;
+    let mut place = Cursor::take(&task.config);
     let mut fifo = Fifo::new(PathBuf::from(&task.config.stdout_path));
     let mut tail: Vec<u8> = Vec::new();
     loop {
@@ -165,12 +165,12 @@ async fn write(task: &Task) {
                     place.offset = console.offset;
                 }
                 while let Some(data) = console.next().await {
-                    if !place.is_mine() {
+                    if !place.is_current_writer() {
                         return;
                     }
                     fifo.write(&data).await;
                     place.offset += data.len() as u64;
-                    place.keep(&task.config.id);
+                    place.save(&task.config.id);
                     tail.extend_from_slice(&data);
                     tail.drain(..tail.len().saturating_sub(TAIL));
                 }
@@ -193,7 +193,7 @@ async fn write(task: &Task) {
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     };
-    if place.is_mine() {
+    if place.is_current_writer() {
         let unseen = if tail.is_empty() && place.offset > 0 {
             // Another plugin wrote what came before, and how much.
             &console[console.len().min(usize::try_from(place.offset).unwrap_or(usize::MAX))..]
@@ -244,14 +244,14 @@ mod tests {
             stdout_path: folder.path().join("fifo").display().to_string(),
             ..TaskConfig::default()
         };
-        let mut first = Place::take(&config);
+        let mut first = Cursor::take(&config);
         (first.run, first.offset) = (7, 30);
-        first.keep(&config.id);
-        let second = Place::take(&config);
+        first.save(&config.id);
+        let second = Cursor::take(&config);
         assert_eq!((second.run, second.offset), (7, 30));
-        assert!(second.is_mine() && !first.is_mine());
+        assert!(second.is_current_writer() && !first.is_current_writer());
         // Another start of the task has another console.
-        let third = Place::take(&TaskConfig { id: "a/b/d".into(), ..config });
+        let third = Cursor::take(&TaskConfig { id: "a/b/d".into(), ..config });
         assert_eq!((third.run, third.offset), (0, 0));
     }
 }

@@ -12,7 +12,7 @@ pub mod request;
 pub mod start;
 pub mod stats;
 
-use crate::node::watch::{News, Watch};
+use crate::node::watch::{Watch, WatchEvent};
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
 use api::instance::Instance;
@@ -45,11 +45,11 @@ pub mod label {
 }
 
 /// An instance whose events were missed is looked at so often.
-const LOOK: Duration = Duration::from_secs(15);
+const REFRESH_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What Nomad keeps for the driver in a task's handle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredTask {
     /// The instance.
     pub instance: Uuid,
     /// Its name on the node.
@@ -67,7 +67,7 @@ pub struct Task {
     /// What Nomad wants.
     pub config: TaskConfig,
     /// What its handle keeps.
-    pub kept: Kept,
+    pub state: StoredTask,
     /// Where to ask.
     pub node: Node,
     ended: watch::Sender<Option<Ended>>,
@@ -86,11 +86,11 @@ pub fn now() -> u64 {
 
 impl Task {
     /// A task whose instance was `seen` on the node, or is there as far as is known. It is followed from now on.
-    pub fn follow(config: TaskConfig, kept: Kept, node: Node, watch: &Watch) -> Arc<Self> {
+    pub fn follow(config: TaskConfig, kept: StoredTask, node: Node, watch: &Watch) -> Arc<Self> {
         let task = Arc::new(Self {
             id: config.id.clone(),
             config,
-            kept,
+            state: kept,
             node,
             ended: watch::Sender::new(None),
             recovered: AtomicBool::new(false),
@@ -98,7 +98,7 @@ impl Task {
             logs: tokio::sync::Mutex::default(),
         });
         let news = watch.listen();
-        let logs = tokio::spawn(logs::carry(task.clone()));
+        let logs = tokio::spawn(logs::copy_console(task.clone()));
         if let Ok(mut place) = task.logs.try_lock() {
             *place = Some(logs);
         }
@@ -127,11 +127,11 @@ impl Task {
 
     /// The instance, as the node has it.
     pub async fn instance(&self) -> Result<Instance, Fault> {
-        self.node.instance(&self.kept.instance.to_string()).await
+        self.node.instance(&self.state.instance.to_string()).await
     }
 
     /// Looks once; whether it has ended.
-    pub async fn look(&self) -> bool {
+    pub async fn refresh(&self) -> bool {
         let ended = match self.instance().await {
             Ok(instance) => Ended::of(&instance),
             Err(e) if e.is("absent") => Some(Ended::removed()),
@@ -168,14 +168,14 @@ impl Task {
     /// Ends it and removes what is left. Done when nothing is left.
     pub async fn remove(&self) -> Result<(), Fault> {
         self.removing.store(true, Ordering::Relaxed);
-        match self.node.remove(self.kept.instance).await {
+        match self.node.remove(self.state.instance).await {
             Err(e) if !e.is("absent") => {
                 self.removing.store(false, Ordering::Relaxed);
                 return Err(e);
             }
             _ => {}
         }
-        if let Some(network) = &self.kept.bridge {
+        if let Some(network) = &self.state.bridge {
             bridge::release(&self.node, network).await?;
         }
         self.finish(Ended::removed()).await;
@@ -185,20 +185,20 @@ impl Task {
 }
 
 /// Follows a task to its end, or for as long as somebody wants to know.
-async fn follow(task: std::sync::Weak<Task>, mut news: broadcast::Receiver<News>) {
+async fn follow(task: std::sync::Weak<Task>, mut news: broadcast::Receiver<WatchEvent>) {
     loop {
-        let heard = tokio::time::timeout(LOOK, news.recv()).await;
+        let heard = tokio::time::timeout(REFRESH_INTERVAL, news.recv()).await;
         let Some(task) = task.upgrade() else { return };
         let mine = match heard {
-            Ok(Ok(News::Event(event))) => event.subject == task.kept.name,
-            Ok(Ok(News::Connected)) | Ok(Err(RecvError::Lagged(_))) | Err(_) => true,
-            Ok(Ok(News::Away)) => false,
+            Ok(Ok(WatchEvent::Event(event))) => event.subject == task.state.name,
+            Ok(Ok(WatchEvent::Connected)) | Ok(Err(RecvError::Lagged(_))) | Err(_) => true,
+            Ok(Ok(WatchEvent::Disconnected)) => false,
             Ok(Err(RecvError::Closed)) => {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(REFRESH_INTERVAL).await;
                 true
             }
         };
-        if task.ended().is_some() || (mine && task.look().await) {
+        if task.ended().is_some() || (mine && task.refresh().await) {
             return;
         }
     }

@@ -1,7 +1,7 @@
 //! Has the node make a task's instance: exactly one, however often Nomad asks and whoever was killed meanwhile.
 
 use super::request::{Request, Source, digest};
-use super::{Kept, bridge, label, now};
+use super::{StoredTask, bridge, label, now};
 use crate::node::{Fault, Node};
 use crate::proto::drivers::TaskConfig;
 use crate::schema::agent::Agent;
@@ -34,15 +34,15 @@ pub enum Failure {
 
 impl Failure {
     /// Whether the same job may start later.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Failure::Node(fault) if fault.may_pass())
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Failure::Node(fault) if fault.is_transient())
     }
 }
 
 /// A task that was started.
 pub struct Started {
     /// What its handle keeps.
-    pub kept: Kept,
+    pub state: StoredTask,
     /// The instance, as it was when it was there.
     pub instance: Instance,
     /// From when to when the node was asked for it, nanoseconds since 1970.
@@ -93,8 +93,8 @@ pub async fn start(
     match create(node, known, &request, config).await {
         Ok(instance) => {
             let name = instance.name.clone();
-            let kept = Kept { instance: instance.id, name, bridge, started_unix_ns };
-            Ok(Started { kept, instance, asked_unix_ns: (asked, now()) })
+            let kept = StoredTask { instance: instance.id, name, bridge, started_unix_ns };
+            Ok(Started { state: kept, instance, asked_unix_ns: (asked, now()) })
         }
         Err(e) => {
             if let Some(name) = &bridge {

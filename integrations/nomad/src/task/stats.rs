@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// What the node says of a running instance.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Seen {
+pub struct Sample {
     /// The monitor's process.
     pub pid: u32,
     /// Guest memory, bytes.
@@ -58,13 +58,13 @@ impl Meter {
     }
 
     /// Looks; nothing of a task that does not run.
-    pub async fn look(&mut self, task: &Task) -> Option<TaskStats> {
-        let inspected = task.node.inspect(task.kept.instance).await.ok()?;
-        let seen: Seen = serde_json::from_value(inspected).ok()?;
+    pub async fn sample(&mut self, task: &Task) -> Option<TaskStats> {
+        let inspected = task.node.inspect(task.state.instance).await.ok()?;
+        let seen: Sample = serde_json::from_value(inspected).ok()?;
         Some(self.stats(&task.id, now(), &seen))
     }
 
-    fn stats(&mut self, id: &str, at: u64, seen: &Seen) -> TaskStats {
+    fn stats(&mut self, id: &str, at: u64, seen: &Sample) -> TaskStats {
         let (since, before) = self.before.replace((at, seen.usage)).unwrap_or((at, seen.usage));
         let percent = |now: u64, before: u64| match at.saturating_sub(since) {
             0 => 0.0,
@@ -99,7 +99,7 @@ impl Meter {
 }
 
 /// Packets and bytes, device by device, in words.
-pub fn packets(seen: &Seen) -> HashMap<String, String> {
+pub fn packets(seen: &Sample) -> HashMap<String, String> {
     let mut found = HashMap::from([("guest_memory".into(), seen.memory.to_string())]);
     for (number, device) in seen.net.iter().enumerate() {
         let counted = device.iter().filter(|(_, value)| value.is_u64());
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn half_a_second_of_a_second_is_half_a_processor() {
         let mut meter = Meter { before: None, speed: 2000.0 };
-        let seen = |user_ns| Seen { usage: Usage { user_ns, ..Usage::default() }, ..Seen::default() };
+        let seen = |user_ns| Sample { usage: Usage { user_ns, ..Usage::default() }, ..Sample::default() };
         meter.stats("t", 1_000_000_000, &seen(0));
         let stats = meter.stats("t", 2_000_000_000, &seen(500_000_000));
         let cpu = stats.agg_resource_usage.and_then(|u| u.cpu).unwrap();

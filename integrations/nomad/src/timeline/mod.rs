@@ -2,17 +2,17 @@
 //! their instances, so that `microvisor timeline ALLOC` goes from the job's registration to the first packet.
 //!
 //! Two streams of the local client's agent say it all: the event stream (job, evaluation, plan, allocation) and the log at trace level
-//! (every hook); a third, a server's log, says more of the scheduler. [`moments`] gathers them by
+//! (every hook); a third, a server's log, says more of the scheduler. [`collector`] gathers them by
 //! allocation, [`mapping`] has Nomad's names and what they are in the general model, [`agent`] asks.
 
 pub mod agent;
+pub mod collector;
 pub mod mapping;
-pub mod moments;
 
 use crate::node::{Lines, Node, SOCKET};
 use agent::Agent;
 use clap::Parser;
-use moments::{Collector, Found};
+use collector::{Collector, StartedTask};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -66,7 +66,12 @@ impl Source {
 }
 
 /// Follows one stream for ever.
-async fn follow(agent: Agent, source: Source, collector: Arc<Mutex<Collector>>, to: UnboundedSender<Found>) {
+async fn follow(
+    agent: Agent,
+    source: Source,
+    collector: Arc<Mutex<Collector>>,
+    to: UnboundedSender<StartedTask>,
+) {
     let mut said = false;
     loop {
         let mut lines = Lines::default();
@@ -91,7 +96,7 @@ async fn follow(agent: Agent, source: Source, collector: Arc<Mutex<Collector>>, 
 }
 
 /// Tells the node, and prints.
-async fn tell(node: Node, print: bool, collector: Arc<Mutex<Collector>>, found: Found) {
+async fn send_phases(node: Node, print: bool, collector: Arc<Mutex<Collector>>, found: StartedTask) {
     tokio::time::sleep(SETTLE).await;
     let phases = collector.lock().unwrap_or_else(PoisonError::into_inner).phases(&found);
     if print {
@@ -125,7 +130,7 @@ pub async fn main(words: &[String]) -> Result<(), String> {
         tokio::spawn(follow(server, Source::Server, collector.clone(), to.clone()));
     }
     while let Some(found) = found.recv().await {
-        tokio::spawn(tell(node.clone(), options.print, collector.clone(), found));
+        tokio::spawn(send_phases(node.clone(), options.print, collector.clone(), found));
     }
     Ok(())
 }

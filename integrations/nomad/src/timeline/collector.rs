@@ -15,7 +15,7 @@ type Span = (u64, u64);
 
 /// A task that was started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Found {
+pub struct StartedTask {
     /// Its allocation.
     pub allocation: String,
     /// Its name.
@@ -25,18 +25,18 @@ pub struct Found {
 }
 
 /// The newest of some, by name.
-struct Newest<K, V> {
+struct BoundedMap<K, V> {
     by: HashMap<K, V>,
     order: VecDeque<K>,
 }
 
-impl<K, V> Default for Newest<K, V> {
+impl<K, V> Default for BoundedMap<K, V> {
     fn default() -> Self {
         Self { by: HashMap::new(), order: VecDeque::new() }
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Default> Newest<K, V> {
+impl<K: Clone + Eq + Hash, V: Default> BoundedMap<K, V> {
     fn of(&mut self, key: &K) -> &mut V {
         if !self.by.contains_key(key) {
             self.order.push_back(key.clone());
@@ -82,11 +82,11 @@ struct Task {
 /// Everything that was said.
 #[derive(Default)]
 pub struct Collector {
-    evaluations: Newest<String, Evaluation>,
-    allocations: Newest<String, Allocation>,
+    evaluations: BoundedMap<String, Evaluation>,
+    allocations: BoundedMap<String, Allocation>,
     /// Registrations by the API.
     requests: VecDeque<Span>,
-    told: HashSet<Found>,
+    told: HashSet<StartedTask>,
 }
 
 /// Nanoseconds since 1970 of a moment as Go writes it (RFC 3339).
@@ -107,7 +107,7 @@ fn span(line: &Value) -> Option<Span> {
 
 impl Collector {
     /// Takes a line; tasks that were started, each once.
-    pub fn take(&mut self, source: Source, line: &[u8]) -> Vec<Found> {
+    pub fn take(&mut self, source: Source, line: &[u8]) -> Vec<StartedTask> {
         let Ok(line) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
         match source {
             Source::Events => {
@@ -125,7 +125,7 @@ impl Collector {
         }
     }
 
-    fn event(&mut self, payload: &Value) -> Vec<Found> {
+    fn event(&mut self, payload: &Value) -> Vec<StartedTask> {
         if let Some(id) = payload["Evaluation"]["ID"].as_str() {
             let said = &payload["Evaluation"];
             let known = self.evaluations.of(&id.to_owned());
@@ -150,7 +150,8 @@ impl Collector {
                     _ => {}
                 }
             }
-            let this = Found { allocation: id.into(), task: name.clone(), job: text(said, "JobID").into() };
+            let this =
+                StartedTask { allocation: id.into(), task: name.clone(), job: text(said, "JobID").into() };
             if task.started.is_some() && self.told.insert(this.clone()) {
                 found.push(this);
             }
@@ -208,7 +209,7 @@ impl Collector {
     }
 
     /// What Nomad did for a task.
-    pub fn phases(&self, found: &Found) -> Vec<External> {
+    pub fn phases(&self, found: &StartedTask) -> Vec<External> {
         let mut phases = Vec::new();
         let mut add = |name: &str, from: Option<u64>, to: Option<u64>| {
             if let (Some(start_unix_ns), Some(end_unix_ns)) = (from, to) {
@@ -258,7 +259,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn take(collector: &mut Collector, source: Source, line: &Value) -> Vec<Found> {
+    fn take(collector: &mut Collector, source: Source, line: &Value) -> Vec<StartedTask> {
         collector.take(source, line.to_string().as_bytes())
     }
 
@@ -321,7 +322,7 @@ mod tests {
                 assert!(collector.take(source, line.as_bytes()).is_empty());
             }
         }
-        let nobody = Found { allocation: "x".into(), task: "y".into(), job: "z".into() };
+        let nobody = StartedTask { allocation: "x".into(), task: "y".into(), job: "z".into() };
         assert!(collector.phases(&nobody).is_empty());
     }
 }

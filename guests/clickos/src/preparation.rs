@@ -23,11 +23,11 @@ const TURNS: usize = 64;
 const ROUNDS: usize = 16;
 
 /// A world with one device, at which two packets have come.
-struct Nobody {
+struct NullHost {
     incoming: [Option<&'static [u8]>; 2],
 }
 
-impl Host for Nobody {
+impl Host for NullHost {
     fn now(&self) -> Nanos {
         0
     }
@@ -65,7 +65,7 @@ impl Host for Nobody {
 
 /// Touches what a start will touch, with so many buffers for packets.
 pub fn prepare(buffers: usize) {
-    let mut host = Nobody { incoming: [Some(&QUESTION), Some(&PING)] };
+    let mut host = NullHost { incoming: [Some(&QUESTION), Some(&PING)] };
     let variables: [(String, String); 0] = [];
     let source = Source { name: "ahead", text: include_str!("ahead.click") };
     if let Ok(mut router) = Router::new(&source, &variables, &mut host) {
