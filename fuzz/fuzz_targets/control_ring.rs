@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             left = (rest > 0).then_some(rest);
         });
         ring.send(1, 1, bytes);
-        if drained.is_err() || ring.pump().is_err() {
+        if drained.is_err() || ring.flush_backlog().is_err() {
             return;
         }
     }

@@ -1,13 +1,13 @@
 //! `microvisor-linux`: runs one Linux guest. See `--help`.
 
 use linux::options::{self, Command, HELP};
-use machine::report::{Reporter, abort_at_panic, call_me};
+use machine::report::{Reporter, abort_at_panic, set_program};
 use machine::timeline::Tsc;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let begun = Tsc::now();
-    call_me("microvisor-linux");
+    set_program("microvisor-linux");
     abort_at_panic();
     let options = match options::parse(std::env::args_os()) {
         Ok(Command::Run(options)) => options,

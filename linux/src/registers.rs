@@ -36,7 +36,7 @@ impl Registers {
     pub fn write(&self, offset: u64, value: u32, state: &VcpuState) {
         match (offset, value) {
             (0, MARK_INIT) => {
-                state.will_say_ready();
+                state.expect_ready_message();
                 // The first counts: after a reset the instance is as ready as it was.
                 let now = Tsc::now().0;
                 let _ = self.init.compare_exchange(0, now, Ordering::AcqRel, Ordering::Acquire);

@@ -38,7 +38,7 @@ impl Common {
     pub fn take(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Stop> {
         match name {
             "control" => self.control = Some(parser.value()?.into()),
-            "console" => self.console = on("--console", &text(parser)?)?,
+            "console" => self.console = parse_switch("--console", &text(parser)?)?,
             "report" => self.report = Some(parser.value()?.into()),
             "origin" => self.origin = Some(Tsc(lexopt::ValueExt::parse(&parser.value()?)?)),
             "no-mounts" => self.no_mounts = true,
@@ -57,7 +57,7 @@ impl Common {
     /// Gives up all that opening took, and follows the starter if that is wanted.
     pub fn drop_privileges(&self) -> Result<(), Error> {
         privileges::drop_all(self.no_mounts)?;
-        self.die_with_parent.map_or(Ok(()), privileges::die_with)
+        self.die_with_parent.map_or(Ok(()), privileges::die_with_parent)
     }
 }
 
@@ -66,7 +66,7 @@ pub enum Stop {
     /// It is no command line.
     Lexopt(lexopt::Error),
     /// It asks for what cannot be.
-    Ours(Error),
+    Monitor(Error),
 }
 
 impl From<lexopt::Error> for Stop {
@@ -77,7 +77,7 @@ impl From<lexopt::Error> for Stop {
 
 impl From<Error> for Stop {
     fn from(e: Error) -> Self {
-        Stop::Ours(e)
+        Stop::Monitor(e)
     }
 }
 
@@ -85,7 +85,7 @@ impl From<Stop> for Error {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Lexopt(e) => Error::Configuration(format!("{e}; see {} --help", program())),
-            Stop::Ours(e) => e,
+            Stop::Monitor(e) => e,
         }
     }
 }
@@ -96,21 +96,21 @@ pub fn text(parser: &mut lexopt::Parser) -> Result<String, Stop> {
 }
 
 /// A value that an option cannot have.
-pub fn wrong(what: &str, value: &str) -> Error {
+pub fn invalid(what: &str, value: &str) -> Error {
     Error::Configuration(format!("{what}: {value:?} will not do; see {} --help", program()))
 }
 
 /// A number, an address and the like.
 pub fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
-    value.parse().map_err(|_| wrong(what, value))
+    value.parse().map_err(|_| invalid(what, value))
 }
 
 /// `on` or `off`.
-pub fn on(what: &str, value: &str) -> Result<bool, Error> {
+pub fn parse_switch(what: &str, value: &str) -> Result<bool, Error> {
     match value {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err(wrong(what, value)),
+        _ => Err(invalid(what, value)),
     }
 }
 

@@ -71,7 +71,7 @@ impl From<OsString> for ReportTo {
 static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 
 /// Says what this program is called, once, before it says anything.
-pub fn call_me(name: &'static str) {
+pub fn set_program(name: &'static str) {
     let _ = PROGRAM.set(name);
 }
 
@@ -81,7 +81,7 @@ pub fn program() -> &'static str {
 }
 
 /// Says something on standard error. A reader that is gone changes nothing.
-pub fn say(text: &str) {
+pub fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}: {text}", program());
 }
 
@@ -89,7 +89,7 @@ pub fn say(text: &str) {
 /// runs.
 pub fn abort_at_panic() {
     std::panic::set_hook(Box::new(|info| {
-        say(&info.to_string());
+        print_error(&info.to_string());
         std::process::abort();
     }));
 }
@@ -139,6 +139,6 @@ impl Reporter {
             Report::End { ending: Ending::Fault(fault), .. } => fault.to_string(),
             _ => return,
         };
-        say(&text);
+        print_error(&text);
     }
 }

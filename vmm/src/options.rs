@@ -3,7 +3,7 @@
 use lexopt::prelude::*;
 use machine::error::Error;
 use machine::net::options::DeviceOptions;
-use machine::options::{Common, Stop, number, text, wrong};
+use machine::options::{Common, Stop, invalid, number, text};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ impl FromStr for NetOptions {
                 "ipv6" => net.ipv6 = Some(with_prefix("--net ipv6", value, 128)?),
                 "ipv6-gateway" => net.ipv6_gateway = Some(number("--net ipv6-gateway", value)?),
                 "queue" => net.queue = number("--net queue", value)?,
-                _ => return Err(wrong("--net", pair)),
+                _ => return Err(invalid("--net", pair)),
             }
         }
         net.device.check()?;
@@ -131,10 +131,10 @@ impl FromStr for NetOptions {
 
 /// `10.0.0.1/24`: an address and the length of its prefix, at most `bits`.
 fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), Error> {
-    let (address, prefix) = text.split_once('/').ok_or_else(|| wrong(what, text))?;
+    let (address, prefix) = text.split_once('/').ok_or_else(|| invalid(what, text))?;
     let prefix = number(what, prefix)?;
     if prefix > bits {
-        return Err(wrong(what, text));
+        return Err(invalid(what, text));
     }
     Ok((number(what, address)?, prefix))
 }
@@ -215,7 +215,7 @@ fn poll(text: &str) -> Result<u32, Error> {
         return Ok(abi::boot::POLL_ALWAYS);
     }
     let us: u32 = number("--poll", text)?;
-    us.checked_mul(1000).filter(|&ns| ns != abi::boot::POLL_ALWAYS).ok_or_else(|| wrong("--poll", text))
+    us.checked_mul(1000).filter(|&ns| ns != abi::boot::POLL_ALWAYS).ok_or_else(|| invalid("--poll", text))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use machine::error::Error;
 use machine::net::options::DeviceOptions;
-use machine::options::wrong;
+use machine::options::invalid;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -11,7 +11,7 @@ pub fn net(text: &str) -> Result<DeviceOptions, Error> {
     let mut device = DeviceOptions::default();
     for pair in text.split(',') {
         if device.take(pair)?.is_some() {
-            return Err(wrong("--net", pair));
+            return Err(invalid("--net", pair));
         }
     }
     device.check()?;
@@ -36,7 +36,7 @@ impl FromStr for DiskOptions {
             None => (text, true),
         };
         if path.is_empty() {
-            return Err(wrong("--disk", text));
+            return Err(invalid("--disk", text));
         }
         Ok(Self { path: path.into(), writable })
     }

@@ -8,7 +8,7 @@ use crate::layout::{DEVICES_MAXIMUM, MEMORY_MAXIMUM, MEMORY_MINIMUM};
 use lexopt::prelude::*;
 use machine::error::Error;
 use machine::net::options::DeviceOptions;
-use machine::options::{Common, Stop, number, text, wrong};
+use machine::options::{Common, Stop, invalid, number, text};
 use std::path::PathBuf;
 
 /// Printed by `--help`.
@@ -149,12 +149,12 @@ fn parse_with(mut parser: lexopt::Parser) -> Result<Command, Stop> {
 fn memory(text: &str) -> Result<u64, Error> {
     let mib: u64 = number("--memory", text)?;
     let range = MEMORY_MINIMUM_MIB..=MEMORY_MAXIMUM_MIB;
-    if range.contains(&mib) { Ok(mib << 20) } else { Err(wrong("--memory", text)) }
+    if range.contains(&mib) { Ok(mib << 20) } else { Err(invalid("--memory", text)) }
 }
 
 fn cpus(text: &str) -> Result<u8, Error> {
     let count = number("--cpus", text)?;
-    if (1..=CPUS_MAXIMUM).contains(&count) { Ok(count) } else { Err(wrong("--cpus", text)) }
+    if (1..=CPUS_MAXIMUM).contains(&count) { Ok(count) } else { Err(invalid("--cpus", text)) }
 }
 
 #[cfg(test)]

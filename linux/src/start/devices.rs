@@ -13,12 +13,12 @@ use crate::virtio::vhost_net::VhostNet;
 use machine::confine::signals;
 use machine::error::Error;
 use machine::io::VhostPort;
-use machine::net::end::{End, meet, vhost_error};
+use machine::net::back_end::{NetBackEnd, await_session, vhost_error};
 use machine::net::options::DeviceOptions;
 use machine::net::tap;
 use machine::vcpu::VcpuState;
-use machine::vhost::driven::{Driven, Driver};
 use machine::vhost::endpoint::Endpoint;
+use machine::vhost::managed::{Driver, ManagedDevice};
 use machine::vhost::negotiation::{self, Session};
 use machine::vhost::thread::Health;
 use std::os::fd::OwnedFd;
@@ -33,7 +33,7 @@ pub struct Devices {
     /// How net devices over vhost-user are doing.
     pub vhosts: Vec<VhostPort>,
     /// Threads for these, not started yet.
-    pub driven: Vec<Driven>,
+    pub driven: Vec<ManagedDevice>,
 }
 
 /// What the devices of every machine are made of.
@@ -43,7 +43,7 @@ pub struct Parts {
     /// Entropy.
     pub rng: Rng,
     /// The other ends of the net devices, in their order.
-    pub back_ends: Vec<End>,
+    pub back_ends: Vec<NetBackEnd>,
     /// Disks, in their order.
     pub disks: Vec<Disk>,
 }
@@ -65,14 +65,14 @@ impl Devices {
         let stop = || signals::next(signals).and_then(|signal| u8::try_from(signal).ok());
         for (number, (end, options)) in back_ends.into_iter().zip(&o.nets).enumerate() {
             match end {
-                End::Tap(tap) => {
+                NetBackEnd::Tap(tap) => {
                     tap::set_offloads(&tap, 0)?;
                     let net = Net::new(number, tap, options, state);
                     devices.add(Box::new(net), memory)?;
                 }
-                End::Vhost(endpoint, greeting) => {
+                NetBackEnd::Vhost(endpoint, pending) => {
                     let wait = Duration::from_secs(options.wait);
-                    let session = meet(&endpoint, greeting, wait, &stop);
+                    let session = await_session(&endpoint, pending, wait, &stop);
                     let session = session.map_err(|e| vhost_error(number, &e))?;
                     devices.add_vhost(number, options, endpoint, session, memory, state)?;
                 }
@@ -117,7 +117,7 @@ impl Devices {
         let health = Arc::new(Health::default());
         self.vhosts.push(VhostPort { number, health: health.clone() });
         let state = state.clone();
-        self.driven.push(Driven { number, endpoint, session, device, driver, health, state });
+        self.driven.push(ManagedDevice { number, endpoint, session, device, driver, health, state });
         Ok(())
     }
 }

@@ -29,11 +29,11 @@ use machine::confine::seccomp::{self, Extra};
 use machine::ending::Ending;
 use machine::error::Error;
 use machine::host::ioctls::connect_interrupt;
-use machine::io::{Facts, Io, Port, Served};
+use machine::io::{InstanceInfo, Io, IoParts, Port};
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::VcpuState;
-use machine::vhost::driven::Driven;
+use machine::vhost::managed::ManagedDevice;
 use opened::Opened;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -152,7 +152,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let spawn = spawn_phases(begun, u64::from(khz) * 1000, &stamps);
     let guest_channel = GuestChannel::new(shared.clone(), lines, spawn, entered.clone());
     let ports = shared.devices.iter().map(|slot| Box::new(Service(slot.clone())) as Box<dyn Port>);
-    let io = Io::new(Served {
+    let io = Io::new(IoParts {
         state: state.clone(),
         signals,
         grace: GRACE,
@@ -163,7 +163,7 @@ pub fn run(o: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
         ports: ports.collect(),
         listener,
         reporter,
-        facts: Facts { image: name, memory: o.memory },
+        info: InstanceInfo { image: name, memory: o.memory },
     })?;
     let restart = Arc::new(Restart::new(o.cpus, machine));
     let mut vcpus = vcpus.into_iter().zip(0..).map(|((fd, initial), id)| {
@@ -181,10 +181,10 @@ fn start_threads(
     first: Vcpu,
     others: Vec<Vcpu>,
     io: Io<GuestChannel>,
-    driven: Vec<Driven>,
+    driven: Vec<ManagedDevice>,
     entered: &AtomicU64,
 ) -> Result<u8, Error> {
-    privileges::exact_timers();
+    privileges::set_timer_slack();
     let (confined_to, confined) = channel();
     let count = others.len() + 1 + driven.len();
     for device in driven {
@@ -225,7 +225,7 @@ fn start_threads(
         let _ = other.join();
     }
     let ending = state.ending().unwrap_or(Ending::Killed);
-    state.set_left(ending.clone());
+    state.set_ended(ending.clone());
     let signal = io.join().unwrap_or_default();
     Ok(ending.status(signal))
 }

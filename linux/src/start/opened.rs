@@ -9,7 +9,7 @@ use machine::confine::{privileges, signals};
 use machine::control;
 use machine::error::Error;
 use machine::host::open_kvm;
-use machine::net::end::End;
+use machine::net::back_end::NetBackEnd;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -22,7 +22,7 @@ pub struct Opened {
     pub initrd: Option<File>,
     pub rng: Rng,
     /// The other ends of the net devices, in their order.
-    pub back_ends: Vec<End>,
+    pub back_ends: Vec<NetBackEnd>,
     /// Disks, in their order.
     pub disks: Vec<Disk>,
     pub listener: Option<UnixListener>,
@@ -35,13 +35,13 @@ impl Opened {
         host::require_hardware()?;
         let kvm = open_kvm()?;
         host::require_capabilities(&kvm, o.cpus)?;
-        privileges::one_heap();
+        privileges::limit_arenas();
         // Before any thread: the connector is a process forked from this one.
-        let connector = End::connector(&o.nets)?;
+        let connector = NetBackEnd::connector(&o.nets)?;
         let kernel = open(&o.kernel)?;
         let initrd = o.initrd.as_deref().map(open).transpose()?;
         let listener = o.common.control.as_deref().map(control::listen).transpose()?;
-        let ends = End::open_all(&o.nets, connector.as_ref())?;
+        let ends = NetBackEnd::open_all(&o.nets, connector.as_ref())?;
         let disks = o.disks.iter().map(|disk| Disk::open(&disk.path, disk.writable));
         let disks = disks.collect::<Result<Vec<_>, _>>()?;
         let signals = signals::stop_requests()?;

@@ -9,7 +9,7 @@ use abi::net::{FEATURE_EVENT_IDX, FEATURE_VERSION_1};
 use machine::io::{Interest, Tokens, WatchSet};
 use machine::net::device::{Progress, TapNet};
 use machine::net::options::DeviceOptions;
-use machine::net::{Counters, FEATURES, agree, tap};
+use machine::net::{Counters, FEATURES, negotiate_features, tap};
 use machine::vcpu::VcpuState;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ impl Net {
     /// A device on an open TAP.
     pub fn new(number: usize, tap: OwnedFd, options: &DeviceOptions, state: &Arc<VcpuState>) -> Self {
         // The transport offers what every device has.
-        let offered = agree(FEATURES, FEATURES, options.offload) & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
+        let offered = negotiate_features(FEATURES, FEATURES, options.offload)
+            & !(FEATURE_EVENT_IDX | FEATURE_VERSION_1);
         let (mac, mtu, state) = (options.mac(), options.mtu, state.clone());
         Self {
             number,
@@ -93,7 +94,7 @@ impl Net {
         let (progress, call) = device.receive()?;
         let own = event_token(tokens, TAP);
         match progress {
-            Progress::More => watch.look_again(own),
+            Progress::More => watch.mark_ready(own),
             // The device waits for the guest alone.
             Progress::NoBuffers => watch.remove(own),
             // It was waited for before, and can be again.
@@ -110,7 +111,7 @@ impl Net {
             self.state.packet_sent();
         }
         match progress {
-            Progress::More => watch.look_again(tokens.token(TRANSMIT as u64)),
+            Progress::More => watch.mark_ready(tokens.token(TRANSMIT as u64)),
             Progress::NoBuffers | Progress::Idle => {}
             Progress::Lost(e) => return Ok(self.lost(call, &e, tokens, watch)),
         }
@@ -123,7 +124,7 @@ impl Net {
             device.counters.lost = true;
         }
         watch.remove(event_token(tokens, TAP));
-        watch.look_again(tokens.token(TRANSMIT as u64));
+        watch.mark_ready(tokens.token(TRANSMIT as u64));
         Served { call, more: false, failure: Some(format!("its TAP is gone: {e}")) }
     }
 }

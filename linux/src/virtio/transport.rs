@@ -242,7 +242,7 @@ impl Slot {
         match inner.device.serve(source, tokens, watch) {
             Ok(Served { call, more, failure }) => {
                 if more {
-                    watch.look_again(token_of(source, tokens));
+                    watch.mark_ready(token_of(source, tokens));
                 }
                 if call {
                     self.interrupt.signal();

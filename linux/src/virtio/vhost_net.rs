@@ -6,9 +6,9 @@ use super::net::{QUEUE, config, queues};
 use crate::memory::Memory;
 use abi::net::{FEATURE_EVENT_IDX, FEATURE_VERSION_1};
 use machine::io::{Tokens, WatchSet};
-use machine::net::agree;
+use machine::net::negotiate_features;
 use machine::net::options::DeviceOptions;
-use machine::vhost::driven::{Driver, Rings};
+use machine::vhost::managed::{Driver, Rings};
 use machine::vhost::usable;
 
 /// The device.
@@ -23,7 +23,7 @@ impl VhostNet {
     /// A device whose first back end offers so much. Its thread hears of its driver by `driver`.
     pub fn new(options: &DeviceOptions, offered: u64, driver: Driver) -> Self {
         let usable = usable(offered);
-        let offered = agree(usable, usable, options.offload) & !FEATURE_VERSION_1;
+        let offered = negotiate_features(usable, usable, options.offload) & !FEATURE_VERSION_1;
         Self { mac: options.mac(), mtu: options.mtu, offered, driver }
     }
 }

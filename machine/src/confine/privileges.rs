@@ -57,7 +57,7 @@ pub fn drop_all(no_mounts: bool) -> Result<(), Error> {
         if no_mounts {
             leave_all_mounts()?;
         } else {
-            chroot(NOWHERE).map_err(doing("change the root folder"))?;
+            chroot(EMPTY_ROOT).map_err(doing("change the root folder"))?;
         }
         chdir(c"/").map_err(doing("change the folder"))?;
         thread::set_thread_groups(&[]).map_err(doing("drop groups"))?;
@@ -81,7 +81,7 @@ pub fn limit_files(disk: u64) -> Result<(), Error> {
 }
 
 /// An empty folder that is always there and that nobody can fill.
-const NOWHERE: &CStr = c"/proc/self/fdinfo";
+const EMPTY_ROOT: &CStr = c"/proc/self/fdinfo";
 
 /// Moves this process, and no other, to a mount namespace where there is nothing but an empty folder that cannot be
 /// written to.
@@ -92,16 +92,16 @@ fn leave_all_mounts() -> Result<(), Error> {
     mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM)
         .map_err(doing("keep mounts to itself"))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount(c"none", NOWHERE, c"tmpfs", flags, c"size=4k,nr_inodes=1")
+    mount(c"none", EMPTY_ROOT, c"tmpfs", flags, c"size=4k,nr_inodes=1")
         .map_err(doing("mount an empty folder"))?;
-    chdir(NOWHERE).map_err(doing("change the folder"))?;
+    chdir(EMPTY_ROOT).map_err(doing("change the folder"))?;
     // Over the old root, and there: pivot_root(2) would look at every process of the host.
     mount_move(c".", c"/").map_err(doing("cover the old root"))?;
     chroot(c".").map_err(doing("change the root folder"))
 }
 
 /// Has all threads share one heap: the C library opens a file when it shrinks a second one, which no thread may.
-pub fn one_heap() {
+pub fn limit_arenas() {
     // SAFETY: sets a parameter of the allocator; no other thread exists yet.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
@@ -113,7 +113,7 @@ pub fn parent() -> i32 {
 
 /// Ends this process when `parent`, which started it, ends. The kernel forgets that when the user changes: it
 /// comes after [`drop_all`].
-pub fn die_with(starter: i32) -> Result<(), Error> {
+pub fn die_with_parent(starter: i32) -> Result<(), Error> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(doing("follow the parent"))?;
     if parent() != starter {
         return Err(Error::Host {
@@ -125,7 +125,7 @@ pub fn die_with(starter: i32) -> Result<(), Error> {
 }
 
 /// Timers of this thread fire when they say, not up to 50 µs later.
-pub fn exact_timers() {
+pub fn set_timer_slack() {
     // A refusal costs precision only.
     let _ = thread::set_current_timer_slack(NonZeroU64::new(1));
 }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 /// Interrupts a system call of the thread that it is sent to, and does nothing else.
 pub const KICK: i32 = libc::SIGUSR1;
 
-extern "C" fn nothing(_: i32) {}
+extern "C" fn no_op(_: i32) {}
 
 /// Blocks the stop signals in this thread and those it starts, and returns the descriptor they arrive on.
 pub fn stop_requests() -> Result<OwnedFd, Error> {
@@ -33,7 +33,7 @@ pub fn stop_requests() -> Result<OwnedFd, Error> {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::signal(libc::SIGTTIN, libc::SIG_IGN);
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = nothing as *const () as usize;
+        action.sa_sigaction = no_op as *const () as usize;
         libc::sigaction(KICK, &action, std::ptr::null_mut());
         libc::signalfd(-1, &set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
     };

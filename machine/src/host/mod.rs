@@ -6,7 +6,7 @@ use crate::error::Error;
 use kvm_ioctls::{Cap, Kvm};
 use std::os::fd::FromRawFd;
 
-const NEEDED: [(Cap, &str); 4] = [
+const REQUIRED_CAPABILITIES: [(Cap, &str); 4] = [
     (Cap::UserMemory, "user memory (KVM_CAP_USER_MEMORY)"),
     (Cap::Ioeventfd, "doorbells (KVM_CAP_IOEVENTFD)"),
     (Cap::ImmediateExit, "interrupting a guest (KVM_CAP_IMMEDIATE_EXIT)"),
@@ -35,7 +35,7 @@ pub fn open_kvm() -> Result<Kvm, Error> {
     if version != 12 {
         return Err(missing(&format!("API version 12, but has {version}")));
     }
-    for (capability, what) in NEEDED {
+    for (capability, what) in REQUIRED_CAPABILITIES {
         if !kvm.check_extension(capability) {
             return Err(missing(what));
         }

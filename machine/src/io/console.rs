@@ -9,22 +9,22 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// Bytes kept for a slow reader, and for one that attaches later.
-const KEPT: usize = 64 << 10;
+const HISTORY_MAXIMUM: usize = 64 << 10;
 /// A pipe that polls writable takes this much without blocking; a terminal takes less.
 const PIPE_CHUNK: usize = 4096;
 const TERMINAL_CHUNK: usize = 256;
 
 /// Bytes with a bound.
 #[derive(Default)]
-struct Bounded {
+struct BoundedBuffer {
     bytes: VecDeque<u8>,
     lost: u64,
 }
 
-impl Bounded {
+impl BoundedBuffer {
     fn push(&mut self, bytes: &[u8]) {
-        let bytes = &bytes[bytes.len().saturating_sub(KEPT)..];
-        let over = (self.bytes.len() + bytes.len()).saturating_sub(KEPT);
+        let bytes = &bytes[bytes.len().saturating_sub(HISTORY_MAXIMUM)..];
+        let over = (self.bytes.len() + bytes.len()).saturating_sub(HISTORY_MAXIMUM);
         self.bytes.drain(..over);
         self.lost += over as u64;
         self.bytes.extend(bytes);
@@ -33,8 +33,8 @@ impl Bounded {
 
 /// Standard output as the console's reader, and the history for those who attach.
 pub struct Console {
-    waiting: Bounded,
-    history: Bounded,
+    waiting: BoundedBuffer,
+    history: BoundedBuffer,
     standard_output: bool,
     chunk: usize,
 }
@@ -43,7 +43,7 @@ impl Console {
     /// A console that writes to standard output, or only keeps its history.
     pub fn new(standard_output: bool) -> Self {
         let chunk = if rustix::termios::isatty(io::stdout()) { TERMINAL_CHUNK } else { PIPE_CHUNK };
-        Self { waiting: Bounded::default(), history: Bounded::default(), standard_output, chunk }
+        Self { waiting: BoundedBuffer::default(), history: BoundedBuffer::default(), standard_output, chunk }
     }
 
     /// Takes bytes from the guest; whether some wait for standard output to become writable.
@@ -74,7 +74,7 @@ impl Console {
                 Err(_) => {
                     // The reader is gone.
                     self.standard_output = false;
-                    self.waiting = Bounded::default();
+                    self.waiting = BoundedBuffer::default();
                 }
             }
         }
@@ -93,7 +93,7 @@ impl Console {
     }
 
     /// Where the last output begins: bytes before it that are no longer kept.
-    pub fn forgotten(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.history.lost
     }
 
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn the_newest_output_is_kept() {
         let mut console = Console::new(false);
-        console.write(&vec![b'a'; KEPT]);
+        console.write(&vec![b'a'; HISTORY_MAXIMUM]);
         console.write(b"end");
         let history = console.history();
-        assert_eq!(history.len(), KEPT);
+        assert_eq!(history.len(), HISTORY_MAXIMUM);
         assert!(history.ends_with(b"aend"));
     }
 }

@@ -21,7 +21,7 @@ pub use watch::{Interest, WatchSet};
 use crate::confine::signals;
 use crate::ending::{Ending, Fault};
 use crate::error::Error;
-use crate::report::{Report, Reporter, say};
+use crate::report::{Report, Reporter, print_error};
 use crate::vcpu::VcpuState;
 use crate::vhost::thread::Health;
 use console::{Console, read_ready};
@@ -77,7 +77,7 @@ pub struct Io<C> {
     ports: Vec<Box<dyn Port>>,
     server: Server,
     reporter: Reporter,
-    facts: Facts,
+    info: InstanceInfo,
     /// Requests the guest has not answered, by number.
     pending: BTreeMap<u64, Pending>,
     /// Number of the next request to the guest.
@@ -85,7 +85,7 @@ pub struct Io<C> {
     /// When the guest is ended if it has not stopped.
     deadline: Option<Instant>,
     /// When connections are accepted again, since that has failed.
-    accepts_again: Option<Instant>,
+    accept_resumes: Option<Instant>,
     /// Number of the first signal that asked for the end.
     signal: Option<i32>,
     /// Whether the guest was reported ready.
@@ -93,7 +93,7 @@ pub struct Io<C> {
 }
 
 /// Facts of the instance for [`Request::Inspect`].
-pub struct Facts {
+pub struct InstanceInfo {
     /// The image's own name.
     pub image: String,
     /// Guest memory, bytes.
@@ -101,7 +101,7 @@ pub struct Facts {
 }
 
 /// What [`Io::new`] needs.
-pub struct Served<C> {
+pub struct IoParts<C> {
     /// State of the vCPU thread.
     pub state: Arc<VcpuState>,
     /// Signals that ask for the end ([`signals::stop_requests`]).
@@ -123,7 +123,7 @@ pub struct Served<C> {
     /// Where the report goes.
     pub reporter: Reporter,
     /// Facts of the instance.
-    pub facts: Facts,
+    pub info: InstanceInfo,
 }
 
 fn channel_fault(Broken(what): Broken) -> Ending {
@@ -132,10 +132,10 @@ fn channel_fault(Broken(what): Broken) -> Ending {
 
 impl<C: Channel> Io<C> {
     /// Registers everything that can happen.
-    pub fn new(served: Served<C>) -> Result<Self, Error> {
+    pub fn new(served: IoParts<C>) -> Result<Self, Error> {
         let failed = |source| Error::System { doing: "wait for events", source };
         let watch = WatchSet::new().map_err(failed)?;
-        let Served {
+        let IoParts {
             state,
             signals,
             grace,
@@ -146,7 +146,7 @@ impl<C: Channel> Io<C> {
             ports,
             listener,
             reporter,
-            facts,
+            info: facts,
         } = served;
         let mut io = Self {
             watch,
@@ -159,12 +159,12 @@ impl<C: Channel> Io<C> {
             ports,
             server: Server::new(listener),
             reporter,
-            facts,
+            info: facts,
             state,
             pending: BTreeMap::new(),
             next_id: 1,
             deadline: None,
-            accepts_again: None,
+            accept_resumes: None,
             signal: None,
             ready: false,
         };
@@ -210,7 +210,7 @@ impl<C: Channel> Io<C> {
             if told {
                 self.state.events.clear();
             }
-            if self.state.is_killed() || self.state.has_left() {
+            if self.state.is_killed() || self.state.is_ended() {
                 return None;
             }
             if first || second {
@@ -241,9 +241,9 @@ impl<C: Channel> Io<C> {
                 self.deadline = None;
                 self.state.end(Ending::Killed);
             }
-            self.accept_again();
+            self.resume_accepting();
             if let Some(ending) = self.state.ending()
-                && self.state.has_left()
+                && self.state.is_ended()
             {
                 self.finish(ending);
                 return self.signal;
@@ -253,7 +253,7 @@ impl<C: Channel> Io<C> {
 
     /// How long to wait for the next event, milliseconds; -1: for ever.
     fn timeout(&self) -> i32 {
-        let next = [self.deadline, self.accepts_again].into_iter().flatten().min();
+        let next = [self.deadline, self.accept_resumes].into_iter().flatten().min();
         next.map_or(-1, |d| {
             let left = d.saturating_duration_since(Instant::now());
             left.as_millis().saturating_add(1).min(60_000) as i32
@@ -261,11 +261,11 @@ impl<C: Channel> Io<C> {
     }
 
     /// Accepts connections again, if that has failed and it is time.
-    fn accept_again(&mut self) {
-        if self.accepts_again.is_some_and(|at| at <= Instant::now())
+    fn resume_accepting(&mut self) {
+        if self.accept_resumes.is_some_and(|at| at <= Instant::now())
             && let Some(listener) = self.server.listener()
         {
-            self.accepts_again = None;
+            self.accept_resumes = None;
             // It has been waited for before.
             let _ = self.watch.set(LISTENER, listener, Interest::Read);
         }
@@ -278,11 +278,11 @@ impl<C: Channel> Io<C> {
             DOORBELL => {
                 self.state.doorbell.clear();
                 if self.serve_channel() {
-                    self.watch.look_again(DOORBELL);
+                    self.watch.mark_ready(DOORBELL);
                 }
             }
-            SIGNALS => self.signalled(),
-            INPUT => self.typed(),
+            SIGNALS => self.signal_received(),
+            INPUT => self.terminal_input(),
             OUTPUT => {
                 if !self.console.flush() {
                     self.watch.remove(OUTPUT);
@@ -291,7 +291,7 @@ impl<C: Channel> Io<C> {
             LISTENER => {
                 if !self.server.accept() {
                     self.watch.remove(LISTENER);
-                    self.accepts_again = Some(Instant::now() + listener::ACCEPT_PAUSE);
+                    self.accept_resumes = Some(Instant::now() + listener::ACCEPT_PAUSE);
                 }
                 self.watch_connections();
             }
@@ -311,7 +311,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    fn signalled(&mut self) {
+    fn signal_received(&mut self) {
         while let Some(signal) = signals::next(&self.signals) {
             if self.signal.replace(signal).is_some() {
                 self.state.end(Ending::Killed);
@@ -328,7 +328,7 @@ impl<C: Channel> Io<C> {
         self.send(ToGuest::Stop(grace.as_millis() as u32));
     }
 
-    fn typed(&mut self) {
+    fn terminal_input(&mut self) {
         let mut buffer = [0; 4096];
         match read_ready(std::io::stdin().as_fd(), &mut buffer) {
             // A guest that does not read its console has no use for more.
@@ -408,7 +408,7 @@ impl<C: Channel> Io<C> {
 
     /// A net device's other end is gone.
     fn lost(&mut self, device: usize, message: String) {
-        say(&format!("net device {device}: {message}"));
+        print_error(&format!("net device {device}: {message}"));
         self.reporter.send(&Report::DeviceLost { device, message });
     }
 

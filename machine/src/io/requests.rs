@@ -23,7 +23,7 @@ impl<C: Channel> Io<C> {
             match input {
                 Input::Request(request) => self.request(slot, request),
                 Input::Malformed(why) => self.refuse(slot, RefusalKind::Malformed, why),
-                Input::Typed(bytes) => drop(self.send(ToGuest::ConsoleInput(&bytes))),
+                Input::ConsoleInput(bytes) => drop(self.send(ToGuest::ConsoleInput(&bytes))),
             }
         }
         self.watch_connections();
@@ -55,23 +55,23 @@ impl<C: Channel> Io<C> {
                 self.server.respond(slot, &done(""));
             }
             Request::Console => {
-                self.server.respond(slot, &done(&self.console.forgotten().to_string()));
+                self.server.respond(slot, &done(&self.console.dropped().to_string()));
                 let history = self.console.history();
                 self.server.attach(slot, &history);
             }
-            Request::Read { handler } => self.pass_on(slot, GuestRequest::Read(&handler)),
-            Request::Write { handler, value } => self.pass_on(slot, GuestRequest::Write(&handler, &value)),
-            Request::Configure { config } => self.pass_on(slot, GuestRequest::Configure(&config)),
+            Request::Read { handler } => self.forward(slot, GuestRequest::Read(&handler)),
+            Request::Write { handler, value } => self.forward(slot, GuestRequest::Write(&handler, &value)),
+            Request::Configure { config } => self.forward(slot, GuestRequest::Configure(&config)),
             Request::Pause | Request::Resume => {
                 self.state.pause(request == Request::Pause);
                 self.server.respond(slot, &done(""));
             }
-            Request::Statistics => self.pass_on(slot, GuestRequest::Statistics),
+            Request::Statistics => self.forward(slot, GuestRequest::Statistics),
         }
     }
 
     /// Passes a request on to the guest; its reply answers the connection.
-    fn pass_on(&mut self, slot: usize, request: GuestRequest<'_>) {
+    fn forward(&mut self, slot: usize, request: GuestRequest<'_>) {
         let id = self.next_id;
         self.next_id += 1;
         if self.send(ToGuest::Request(id, request)) {
@@ -84,9 +84,9 @@ impl<C: Channel> Io<C> {
 
     fn inspect(&self) -> Instance {
         Instance {
-            image: self.facts.image.clone(),
+            image: self.info.image.clone(),
             pid: privileges::number(),
-            memory: self.facts.memory,
+            memory: self.info.memory,
             ready: self.ready,
             up_ns: self.channel.up_ns(),
             net: self.counters(),

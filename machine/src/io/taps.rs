@@ -21,7 +21,7 @@ pub struct TapPort {
 }
 
 /// What came of serving a queue.
-pub struct Served {
+pub struct TapOutcome {
     /// The guest wants to be woken.
     pub wake: bool,
     /// The TAP was found to be gone just now: why.
@@ -42,7 +42,7 @@ impl TapPort {
     }
 
     /// Serves the queue that `source` is about. Errors: the guest has broken a ring's rules.
-    pub fn serve(&mut self, index: usize, source: u64, watch: &mut WatchSet) -> Result<Served, Ending> {
+    pub fn serve(&mut self, index: usize, source: u64, watch: &mut WatchSet) -> Result<TapOutcome, Ending> {
         let (queue, pass) = match source {
             TRANSMIT_KICK => {
                 self.kicks[1].clear();
@@ -51,7 +51,7 @@ impl TapPort {
                     if self.device.counters.lost { self.device.discard() } else { self.device.transmit() },
                 )
             }
-            _ if self.device.counters.lost => return Ok(Served { wake: false, lost: None }),
+            _ if self.device.counters.lost => return Ok(TapOutcome { wake: false, lost: None }),
             _ => {
                 if source == RECEIVE_KICK {
                     self.kicks[0].clear();
@@ -63,7 +63,7 @@ impl TapPort {
         let tap = Self::token(index, TAP);
         let mut lost = None;
         match progress {
-            Progress::More => watch.look_again(Self::token(index, source)),
+            Progress::More => watch.mark_ready(Self::token(index, source)),
             // The device waits for the guest alone.
             Progress::NoBuffers => watch.remove(tap),
             Progress::Idle if source == TRANSMIT_KICK => {}
@@ -76,11 +76,11 @@ impl TapPort {
                 watch.remove(tap);
                 watch.remove(Self::token(index, RECEIVE_KICK));
                 // What the guest transmits is thrown away from now on.
-                watch.look_again(Self::token(index, TRANSMIT_KICK));
+                watch.mark_ready(Self::token(index, TRANSMIT_KICK));
                 lost = Some(format!("its TAP is gone: {e}"));
             }
         }
-        Ok(Served { wake, lost })
+        Ok(TapOutcome { wake, lost })
     }
 
     /// Sends what an ended guest has left in its transmit queue. A queue that is broken no longer matters.

@@ -35,7 +35,7 @@ pub struct WatchSet {
     epoll: Epoll,
     registered: BTreeMap<u64, (RawFd, Interest)>,
     /// Tokens to look at again in the next round, whether the kernel names them or not.
-    unfinished: BTreeSet<u64>,
+    marked: BTreeSet<u64>,
     /// Tokens of the round, kept for its capacity.
     round: Vec<u64>,
 }
@@ -46,7 +46,7 @@ impl WatchSet {
         Ok(Self {
             epoll: Epoll::new()?,
             registered: BTreeMap::new(),
-            unfinished: BTreeSet::new(),
+            marked: BTreeSet::new(),
             round: Vec::with_capacity(ROUND),
         })
     }
@@ -70,7 +70,7 @@ impl WatchSet {
 
     /// Waits for a descriptor no longer. It has to be open still: a closed one's number may be another's already.
     pub fn remove(&mut self, token: u64) {
-        self.unfinished.remove(&token);
+        self.marked.remove(&token);
         if let Some((fd, _)) = self.registered.remove(&token) {
             // It was registered, and is open.
             let _ = self.epoll.ctl(ControlOperation::Delete, fd, EpollEvent::default());
@@ -78,26 +78,26 @@ impl WatchSet {
     }
 
     /// Has the next round return a token, and not wait.
-    pub fn look_again(&mut self, token: u64) {
-        self.unfinished.insert(token);
+    pub fn mark_ready(&mut self, token: u64) {
+        self.marked.insert(token);
     }
 
     /// Waits for at most so many milliseconds (-1: for ever), and returns the tokens to look at, each once. A token
     /// that was removed since the kernel named it may be among them.
     pub fn wait(&mut self, timeout_ms: i32) -> Vec<u64> {
         let mut events = [EpollEvent::default(); ROUND];
-        let timeout_ms = if self.unfinished.is_empty() { timeout_ms } else { 0 };
+        let timeout_ms = if self.marked.is_empty() { timeout_ms } else { 0 };
         // An interrupted wait is a round without events.
         let n = self.epoll.wait(timeout_ms, &mut events).unwrap_or(0);
         let mut round = std::mem::take(&mut self.round);
         round.clear();
-        round.extend(&self.unfinished);
+        round.extend(&self.marked);
         for event in &events[..n] {
-            if !self.unfinished.contains(&event.data()) {
+            if !self.marked.contains(&event.data()) {
                 round.push(event.data());
             }
         }
-        self.unfinished.clear();
+        self.marked.clear();
         round
     }
 
@@ -138,8 +138,8 @@ mod tests {
         let file = signalled();
         watch.set(7, &file, Interest::Read).unwrap();
         for _ in 0..10_000 {
-            watch.look_again(7);
-            watch.look_again(7);
+            watch.mark_ready(7);
+            watch.mark_ready(7);
             let round = watch.wait(0);
             assert_eq!(round, [7]);
             watch.recycle(round);
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_removed_token_is_not_looked_at_again() {
         let mut watch = WatchSet::new().unwrap();
-        watch.look_again(7);
+        watch.mark_ready(7);
         watch.remove(7);
         assert!(watch.wait(0).is_empty());
     }

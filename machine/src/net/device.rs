@@ -149,7 +149,7 @@ impl TapNet {
         if self.transmit.waiting()? == 0 {
             return Ok(None);
         }
-        look_at(&self.transmit, &self.memory, 0, &mut self.buffers).map(Some)
+        read_chain(&self.transmit, &self.memory, 0, &mut self.buffers).map(Some)
     }
 
     /// Moves packets from the TAP to the guest; whether the guest wants to be woken.
@@ -190,7 +190,7 @@ impl TapNet {
                 return Ok(false);
             }
             let before = self.buffers.len();
-            let chain = look_at(&self.receive, &self.memory, ahead, &mut self.buffers)?;
+            let chain = read_chain(&self.receive, &self.memory, ahead, &mut self.buffers)?;
             if chain.length < HEADER as u64
                 || (self.chains.is_empty() && self.buffers[before].iov_len < HEADER)
             {
@@ -244,7 +244,7 @@ impl TapNet {
 }
 
 /// Looks at the chain `ahead` places beyond the next one, which must be waiting; its buffers go to the end of `buffers`.
-fn look_at(
+fn read_chain(
     queue: &DeviceQueue,
     memory: &Region,
     ahead: u16,

@@ -1,9 +1,9 @@
 //! Net devices (virtio 1.2, 5.1): feature bits, counters and addresses. [`device`] serves one whose other end is a TAP,
 //! which [`tap`] opens; the device's side of its queues is the crate `virtqueue`. Devices over vhost-user are in
-//! [`crate::vhost`]. [`options`] is a device on the command line, [`end`] its other end.
+//! [`crate::vhost`]. [`options`] is a device on the command line, [`back_end`] its other end.
 
+pub mod back_end;
 pub mod device;
-pub mod end;
 pub mod options;
 pub mod tap;
 
@@ -30,7 +30,7 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_HOST_TSO6;
 
 /// Feature bits for a guest that asks for `wanted`, of a back end that has `present`.
-pub fn agree(present: u64, wanted: u64, offload: bool) -> u64 {
+pub fn negotiate_features(present: u64, wanted: u64, offload: bool) -> u64 {
     let always = FEATURE_MAC | FEATURE_MTU | FEATURE_VERSION_1;
     let refused = if offload { 0 } else { OFFLOADS };
     let mut features = present & (wanted | always) & !refused;

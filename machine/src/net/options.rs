@@ -2,7 +2,7 @@
 
 use super::mac_from;
 use crate::error::Error;
-use crate::options::{number, on, parse_mac, wrong};
+use crate::options::{invalid, number, parse_mac, parse_switch};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -50,18 +50,18 @@ impl DeviceOptions {
     pub fn take<'a>(&mut self, pair: &'a str) -> Result<Option<(&'a str, &'a str)>, Error> {
         let (key, value) = match pair.strip_prefix("vhost-user:") {
             Some(path) => ("vhost-user", path),
-            None => pair.split_once('=').ok_or_else(|| wrong("--net", pair))?,
+            None => pair.split_once('=').ok_or_else(|| invalid("--net", pair))?,
         };
         match key {
             "vhost-user" => self.vhost_user = Some(value.into()),
-            "server" => self.server = on("--net server", value)?,
+            "server" => self.server = parse_switch("--net server", value)?,
             "listener" => self.listener = Some(number("--net listener", value)?),
             "wait" => self.wait = number("--net wait", value)?,
             "tap" => self.tap = Some(value.into()),
             "fd" => self.fd = Some(number("--net fd", value)?),
-            "mac" => self.mac = Some(parse_mac(value).ok_or_else(|| wrong("--net mac", value))?),
+            "mac" => self.mac = Some(parse_mac(value).ok_or_else(|| invalid("--net mac", value))?),
             "mtu" => self.mtu = number("--net mtu", value)?,
-            "offload" => self.offload = on("--net offload", value)?,
+            "offload" => self.offload = parse_switch("--net offload", value)?,
             _ => return Ok(Some((key, value))),
         }
         Ok(None)

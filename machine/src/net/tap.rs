@@ -51,7 +51,7 @@ fn cannot_attach(name: &str, e: io::Error) -> Error {
 
 /// Has reads and writes of a TAP that was handed over return at once. Whoever made it may have left it blocking, and
 /// the I/O thread would wait in it.
-pub fn never_block(tap: &OwnedFd) -> Result<(), Error> {
+pub fn set_nonblocking(tap: &OwnedFd) -> Result<(), Error> {
     rustix::io::ioctl_fionbio(tap, true)
         .map_err(|e| Error::System { doing: "make the TAP non-blocking", source: e.into() })
 }

@@ -23,7 +23,7 @@ pub struct VcpuState {
     /// Time stamp counter when the guest said that it is ready; 0 before.
     ready: AtomicU64,
     /// The guest says itself when it is ready.
-    announces: AtomicBool,
+    sends_ready: AtomicBool,
     /// The guest shall not run again.
     kill: AtomicBool,
     /// The guest shall not run for now.
@@ -33,7 +33,7 @@ pub struct VcpuState {
     /// How the instance ended, once it is known.
     ending: Mutex<Option<Ending>>,
     /// The vCPU thread has left the guest for good.
-    left: AtomicBool,
+    has_ended: AtomicBool,
 }
 
 /// A vCPU thread.
@@ -53,12 +53,12 @@ impl VcpuState {
             events: EventFd::new()?,
             doorbell: EventFd::new()?,
             ready: AtomicU64::new(0),
-            announces: AtomicBool::new(false),
+            sends_ready: AtomicBool::new(false),
             kill: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             threads: Mutex::new(Vec::new()),
             ending: Mutex::new(None),
-            left: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         })
     }
 
@@ -79,13 +79,13 @@ impl VcpuState {
     }
 
     /// The guest is going to say itself when it is ready.
-    pub fn will_say_ready(&self) {
-        self.announces.store(true, Ordering::Release);
+    pub fn expect_ready_message(&self) {
+        self.sends_ready.store(true, Ordering::Release);
     }
 
     /// Whether the guest's first packet says that it is ready: it has not said so, and nothing of it says that it will.
     pub fn awaits_packet(&self) -> bool {
-        self.ready().is_none() && !self.announces.load(Ordering::Acquire)
+        self.ready().is_none() && !self.sends_ready.load(Ordering::Acquire)
     }
 
     /// The guest has sent a packet.
@@ -157,15 +157,15 @@ impl VcpuState {
     }
 
     /// The vCPU thread has left the guest for good.
-    pub fn set_left(&self, ending: Ending) {
+    pub fn set_ended(&self, ending: Ending) {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
-        self.left.store(true, Ordering::SeqCst);
+        self.has_ended.store(true, Ordering::SeqCst);
         self.events.signal();
     }
 
     /// Whether the guest will not run again.
-    pub fn has_left(&self) -> bool {
-        self.left.load(Ordering::SeqCst)
+    pub fn is_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
     }
 
     /// How the instance ended, once it is known.

@@ -90,7 +90,7 @@ impl Endpoint {
                 (Ok(Some(stream)), _) => return Ok(stream),
                 (Err(e), _) if late => return Err(e),
                 (Ok(None), Self::Server(_, path)) if late => {
-                    return Err(VhostError::Unvisited { path: path.clone(), seconds: timeout.as_secs() });
+                    return Err(VhostError::NoConnection { path: path.clone(), seconds: timeout.as_secs() });
                 }
                 _ => match stop() {
                     Some(signal) => return Err(VhostError::Stopped(signal)),

@@ -3,7 +3,7 @@
 //!
 //! [`endpoint`] comes by connections, with a [`connector`] where that takes a privilege that this process has given
 //! up; `requests` asks and tells within a deadline; [`negotiation`] holds the order of the messages; [`thread`] sees
-//! that a back end is there for as long as the guest runs, [`driven`] the same for a device whose driver comes and goes.
+//! that a back end is there for as long as the guest runs, [`managed`] the same for a device whose driver comes and goes.
 //! Packets pass none of them: the guest's doorbells are the back end's kicks, and its calls wake the guest.
 //!
 //! A back end may end and come back at any time. What the guest was given at entry stays: a back end that offers less
@@ -11,8 +11,8 @@
 //! end had not given back is handed to the new one again, so no packet is lost half way, and one may come twice.
 
 pub mod connector;
-pub mod driven;
 pub mod endpoint;
+pub mod managed;
 pub mod negotiation;
 mod requests;
 pub mod thread;
@@ -37,7 +37,7 @@ pub enum VhostError {
     },
     /// Nobody has connected in time.
     #[error("nobody has connected to {} in {seconds} s", path.display())]
-    Unvisited {
+    NoConnection {
         /// The socket.
         path: PathBuf,
         /// How long this waited.
@@ -48,16 +48,16 @@ pub enum VhostError {
     Stopped(u8),
     /// The other side does not answer.
     #[error("the back end does not answer {0}")]
-    Silent(&'static str),
+    NoAnswer(&'static str),
     /// The other side does not read.
     #[error("the back end does not read what it is sent")]
-    Full,
+    NotReading,
     /// The other side has hung up.
     #[error("the back end has closed the connection")]
     Closed,
     /// The other side answered something else.
     #[error("the back end answers {0} with something else")]
-    Confused(&'static str),
+    UnexpectedAnswer(&'static str),
     /// The other side says no.
     #[error("the back end refuses {0}")]
     Refused(&'static str),
@@ -69,10 +69,10 @@ pub enum VhostError {
     Socket(io::Error),
     /// A back end without what every guest needs.
     #[error("the back end does not offer virtio 1.x")]
-    Legacy,
+    NoVersion1,
     /// A back end that has come back with less.
     #[error("the back end lacks features that the guest was given: {0}")]
-    Less(String),
+    MissingFeatures(String),
     /// A ring that cannot be read.
     #[error("the ring at {0} cannot be read")]
     Ring(GuestPhys),
@@ -80,7 +80,7 @@ pub enum VhostError {
 
 impl VhostError {
     /// Whether the other side went away while it was spoken to, as one does that ends.
-    pub fn is_gone(&self) -> bool {
+    pub fn is_disconnected(&self) -> bool {
         matches!(self, Self::Closed | Self::Socket(_))
     }
 }
@@ -92,7 +92,7 @@ impl From<vhost_user::socket::Error> for VhostError {
             vhost_user::socket::Error::Malformed(m) => Self::Malformed(m),
             vhost_user::socket::Error::TableFull => Self::Socket(io::Error::from_raw_os_error(libc::EMFILE)),
             vhost_user::socket::Error::Socket(e) => match e.kind() {
-                io::ErrorKind::WouldBlock => Self::Full,
+                io::ErrorKind::WouldBlock => Self::NotReading,
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Closed,
                 _ => Self::Socket(e),
             },
@@ -101,12 +101,12 @@ impl From<vhost_user::socket::Error> for VhostError {
 }
 
 /// Feature bits that the monitor settles by itself: a back end is not asked for them.
-const OWN: u64 = abi::net::FEATURE_MAC | abi::net::FEATURE_MTU;
+const MONITOR_FEATURES: u64 = abi::net::FEATURE_MAC | abi::net::FEATURE_MTU;
 
 /// Feature bits that MicroVisor's own switch offers, for a guest that is entered before its back end is met.
-pub const SWITCH: u64 = FEATURES & !OWN;
+pub const SWITCH_FEATURES: u64 = FEATURES & !MONITOR_FEATURES;
 
 /// Feature bits that a guest can have of a back end that offers `offered`.
 pub fn usable(offered: u64) -> u64 {
-    FEATURES & (offered | OWN)
+    FEATURES & (offered | MONITOR_FEATURES)
 }

@@ -3,7 +3,7 @@
 
 use super::requests::Requester;
 use super::watchdog::Watchdog;
-use super::{OWN, VhostError, usable};
+use super::{MONITOR_FEATURES, VhostError, usable};
 use crate::memory::{GuestPhys, Region};
 use crate::net::feature_names;
 use abi::boot::Queue;
@@ -27,9 +27,9 @@ const RINGS: u32 = 2;
 const PROTOCOL: u64 = protocol::REPLY_ACK | protocol::MTU | protocol::INFLIGHT_SHMFD;
 
 /// A conversation whose back end has been asked what it can do; nothing of it has been read.
-pub struct Greeting(Requester);
+pub struct PendingSession(Requester);
 
-impl Greeting {
+impl PendingSession {
     /// Asks a new back end.
     pub fn new(stream: UnixStream) -> Result<Self, VhostError> {
         let mut requester = Requester::new(stream, TIMEOUT)?;
@@ -44,7 +44,7 @@ impl Greeting {
         requester.extend(TIMEOUT);
         let offered = requester.answer_u64("which features it offers", &Request::GetFeatures)?;
         if offered & FEATURE_VERSION_1 == 0 {
-            return Err(VhostError::Legacy);
+            return Err(VhostError::NoVersion1);
         }
         if offered & FEATURE_PROTOCOL != 0 {
             requester.send(&Request::GetProtocolFeatures, &[])?;
@@ -79,7 +79,7 @@ impl Session {
     }
 
     /// Waits until it is gone, or until one of these can be read or so much time is over: `Ok`.
-    pub fn until_gone_or(
+    pub fn wait_closed_or(
         &mut self,
         told: &[BorrowedFd<'_>],
         most: Option<Duration>,
@@ -87,7 +87,7 @@ impl Session {
         // Its first answer is part of the conversation.
         self.requester.extend(TIMEOUT);
         self.protocol()?;
-        self.requester.until_closed(told, most)
+        self.requester.wait_closed(told, most)
     }
 }
 
@@ -119,12 +119,12 @@ impl Device {
         let Session { mut requester, offered, .. } = session;
         let missing = self.features & !usable(offered);
         if missing != 0 {
-            return Err(VhostError::Less(feature_names(missing).join(", ")));
+            return Err(VhostError::MissingFeatures(feature_names(missing).join(", ")));
         }
         if protocol & protocol::INFLIGHT_SHMFD != 0 {
             self.share_inflight(&mut requester)?;
         }
-        let features = (self.features & !OWN) | (offered & FEATURE_PROTOCOL);
+        let features = (self.features & !MONITOR_FEATURES) | (offered & FEATURE_PROTOCOL);
         requester.send(&Request::SetFeatures(features), &[])?;
         if protocol & protocol::MTU != 0 {
             requester.send(&Request::SetMtu(self.mtu.into()), &[])?;
@@ -177,7 +177,7 @@ impl Device {
             let mut message = requester.request(name, &Request::GetInflight(wanted))?;
             let area = Inflight::parse(&message.payload)?;
             let Some(file) = message.descriptors.pop().filter(|_| message.descriptors.is_empty()) else {
-                return Err(VhostError::Confused(name));
+                return Err(VhostError::UnexpectedAnswer(name));
             };
             // This side never looks into it: whatever the file is, it is the back end's own.
             self.inflight = Some((Inflight { queues, queue_size, ..area }, file));
@@ -233,16 +233,16 @@ pub struct Attached(Session);
 
 impl Attached {
     /// Waits until it is gone.
-    pub fn until_gone(mut self) -> VhostError {
-        match self.0.requester.until_closed(&[], None) {
+    pub fn wait_closed(mut self) -> VhostError {
+        match self.0.requester.wait_closed(&[], None) {
             Ok(()) => VhostError::Closed,
             Err(e) => e,
         }
     }
 
     /// Waits until it is gone, or until this can be read or so much time is over: `Ok`.
-    pub fn until_gone_or(&mut self, told: BorrowedFd<'_>, most: Option<Duration>) -> Result<(), VhostError> {
-        self.0.requester.until_closed(&[told], most)
+    pub fn wait_closed_or(&mut self, told: BorrowedFd<'_>, most: Option<Duration>) -> Result<(), VhostError> {
+        self.0.requester.wait_closed(&[told], most)
     }
 
     /// Has it leave the rings alone: it touches them no more when this returns, and can be told to begin anew.

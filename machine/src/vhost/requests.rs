@@ -51,7 +51,7 @@ impl Requester {
         let message = self.answer(name, request)?;
         match message.payload.first_chunk() {
             Some(word) if message.payload.len() == 8 => Ok(u64::from_ne_bytes(*word)),
-            _ => Err(VhostError::Confused(name)),
+            _ => Err(VhostError::UnexpectedAnswer(name)),
         }
     }
 
@@ -68,11 +68,11 @@ impl Requester {
             // Takes what is there, of one message at most, and never waits.
             if let Some(message) = self.connection.receive()? {
                 let fits = message.code == request.code() && message.flags & REPLY != 0;
-                return if fits { Ok(message) } else { Err(VhostError::Confused(name)) };
+                return if fits { Ok(message) } else { Err(VhostError::UnexpectedAnswer(name)) };
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(VhostError::Silent(name));
+                return Err(VhostError::NoAnswer(name));
             }
             self.wait(Some(left))?;
         }
@@ -88,15 +88,11 @@ impl Requester {
 
     /// Waits until the connection ends, or until one of these can be read or so much time is over: `Ok`. There is nothing
     /// that a back end has to say by itself.
-    pub fn until_closed(
-        &mut self,
-        told: &[BorrowedFd<'_>],
-        most: Option<Duration>,
-    ) -> Result<(), VhostError> {
+    pub fn wait_closed(&mut self, told: &[BorrowedFd<'_>], most: Option<Duration>) -> Result<(), VhostError> {
         let most = most.map(timespec);
         loop {
             if self.connection.receive()?.is_some() {
-                return Err(VhostError::Confused("nothing"));
+                return Err(VhostError::UnexpectedAnswer("nothing"));
             }
             let all = [self.connection.as_fd()].into_iter().chain(told.iter().copied());
             let mut polls: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
@@ -157,7 +153,7 @@ mod tests {
             message(1, VERSION | REPLY, &[0; 4]),
             message(1, VERSION | REPLY, &[0; 16]),
         ] {
-            assert!(matches!(asked(bytes), Err(VhostError::Confused(_))));
+            assert!(matches!(asked(bytes), Err(VhostError::UnexpectedAnswer(_))));
         }
         assert!(matches!(asked(message(1, 2 | REPLY, &[0; 8])), Err(VhostError::Malformed(_))));
         assert!(matches!(asked(vec![0xff; 100]), Err(VhostError::Malformed(_))));
@@ -176,14 +172,14 @@ mod tests {
         });
         let begun = Instant::now();
         let outcome = features(&mut requester);
-        assert!(matches!(outcome, Err(VhostError::Silent(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(VhostError::NoAnswer(_))), "{outcome:?}");
         assert!(begun.elapsed() < SOON + Duration::from_millis(150), "{:?}", begun.elapsed());
     }
 
     #[test]
     fn a_silent_peer_is_given_up_and_a_gone_one_noticed() {
-        assert!(matches!(asked(vec![]), Err(VhostError::Silent("features"))));
-        assert!(matches!(asked(vec![1, 0, 0]), Err(VhostError::Silent("features"))));
+        assert!(matches!(asked(vec![]), Err(VhostError::NoAnswer("features"))));
+        assert!(matches!(asked(vec![1, 0, 0]), Err(VhostError::NoAnswer("features"))));
         let gone = features(&mut against(drop));
         assert!(matches!(gone, Err(VhostError::Closed | VhostError::Socket(_))), "{gone:?}");
     }

@@ -2,12 +2,12 @@
 
 use super::VhostError;
 use super::endpoint::Endpoint;
-use super::negotiation::{Attached, Attaching, Device, Greeting, Session};
+use super::negotiation::{Attached, Attaching, Device, PendingSession, Session};
 use super::watchdog::Watchdog;
 use crate::confine::seccomp;
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::report::say;
+use crate::report::print_error;
 use crate::vcpu::VcpuState;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Before the first new attempt; doubled with each, up to [`PAUSE_MOST`].
-const PAUSE: Duration = Duration::from_millis(1);
-/// See [`PAUSE`].
-const PAUSE_MOST: Duration = Duration::from_millis(50);
+/// Before the first new attempt; doubled with each, up to [`RETRY_PAUSE_MAXIMUM`].
+const RETRY_PAUSE: Duration = Duration::from_millis(1);
+/// See [`RETRY_PAUSE`].
+const RETRY_PAUSE_MAXIMUM: Duration = Duration::from_millis(50);
 
 /// How a device is doing, for whoever asks.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub struct Port {
 }
 
 /// A device with the first of its back ends.
-enum First {
+enum FirstBackEnd {
     /// It is at work.
     Attached(Port, Attached),
     /// It is still to come, in so long at the most, while the guest runs already.
@@ -77,45 +77,45 @@ enum First {
 }
 
 /// The thread of a device that is not known yet: it confines itself while the device is made.
-pub struct Keeper(Sender<First>);
+pub struct DeviceThread(Sender<FirstBackEnd>);
 
-impl Keeper {
+impl DeviceThread {
     /// Starts the thread. It says on `confined` when its system call filter is in force.
     pub fn start(confined: Sender<Result<(), Error>>) -> Result<Self, Error> {
-        let (to, device) = channel::<First>();
+        let (to, device) = channel::<FirstBackEnd>();
         start(confined, move |watchdog| {
             if let Ok(first) = device.recv() {
-                first.keep(watchdog);
+                first.run(watchdog);
             }
         })?;
         Ok(Self(to))
     }
 
     /// Gives it its device, with the first back end.
-    pub fn keep(&self, port: Port, first: Attached) {
-        port.worked();
+    pub fn serve(&self, port: Port, first: Attached) {
+        port.set_connected();
         // A thread that has ended has said why.
-        let _ = self.0.send(First::Attached(port, first));
+        let _ = self.0.send(FirstBackEnd::Attached(port, first));
     }
 
     /// Gives it its device, whose first back end comes while the guest runs. If none has come after `wait`, or one that
     /// offers less than the guest was given, the instance ends.
-    pub fn await_first(&self, port: Port, wait: Duration) {
+    pub fn serve_when_connected(&self, port: Port, wait: Duration) {
         // As in `keep`.
-        let _ = self.0.send(First::Awaited(port, wait));
+        let _ = self.0.send(FirstBackEnd::Awaited(port, wait));
     }
 }
 
-impl First {
+impl FirstBackEnd {
     /// Keeps a back end at work, for ever.
-    fn keep(self, watchdog: &Watchdog) {
+    fn run(self, watchdog: &Watchdog) {
         let (mut port, wait) = match self {
             Self::Attached(port, first) => return port.run(first, watchdog),
             Self::Awaited(port, wait) => (port, wait),
         };
-        match port.meet_first(wait, watchdog) {
+        match port.connect_first(wait, watchdog) {
             Ok(first) => {
-                port.worked();
+                port.set_connected();
                 port.run(first, watchdog);
             }
             Err(e) => port.state.end(Ending::Monitor { message: format!("net device {}: {e}", port.number) }),
@@ -125,12 +125,12 @@ impl First {
 
 impl Port {
     /// Gives the first back end all that it needs. The guest does not run yet.
-    pub fn begin(&mut self, session: Session) -> Result<Attaching, VhostError> {
+    pub fn attach_first(&mut self, session: Session) -> Result<Attaching, VhostError> {
         self.device.attach(session)
     }
 
     /// The same for one that comes because the first has ended meanwhile. Called before this thread is confined.
-    pub fn begin_again(&mut self, session: Session) -> Result<Attaching, VhostError> {
+    pub fn attach_next(&mut self, session: Session) -> Result<Attaching, VhostError> {
         let watchdog =
             Watchdog::new().map_err(|e| VhostError::Socket(std::io::Error::other(e.to_string())))?;
         self.device.signal(&watchdog);
@@ -138,14 +138,14 @@ impl Port {
     }
 
     /// Waits for the first back end, and gives it all that it needs. One that ends meanwhile is followed by another.
-    fn meet_first(&mut self, wait: Duration, watchdog: &Watchdog) -> Result<Attached, VhostError> {
+    fn connect_first(&mut self, wait: Duration, watchdog: &Watchdog) -> Result<Attached, VhostError> {
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let attached =
                 self.endpoint.connect(left, &|| None).and_then(|stream| self.attach(stream, watchdog));
             match attached {
-                Err(e) if e.is_gone() && Instant::now() < deadline => {}
+                Err(e) if e.is_disconnected() && Instant::now() < deadline => {}
                 outcome => return outcome,
             }
         }
@@ -153,12 +153,12 @@ impl Port {
 
     /// Gives a new back end all that it needs, while the guest runs.
     fn attach(&mut self, stream: UnixStream, watchdog: &Watchdog) -> Result<Attached, VhostError> {
-        let session = Greeting::new(stream)?.session()?;
+        let session = PendingSession::new(stream)?.session()?;
         self.device.signal(watchdog);
         self.device.attach(session)?.finish()
     }
 
-    fn worked(&self) {
+    fn set_connected(&self) {
         self.health.connected.store(true, Ordering::Relaxed);
         self.health.back_ends.fetch_add(1, Ordering::Relaxed);
         // The I/O thread may have waited for it to say that the instance is ready.
@@ -166,9 +166,9 @@ impl Port {
     }
 
     fn run(mut self, first: Attached, watchdog: &Watchdog) {
-        let (mut attached, mut search) = (first, Search::new(self.number));
+        let (mut attached, mut search) = (first, Reconnection::new(self.number));
         loop {
-            let why = attached.until_gone();
+            let why = attached.wait_closed();
             self.health.connected.store(false, Ordering::Relaxed);
             search.say(&format!("{why}; waiting for another"));
             attached = self.next_back_end(&mut search, watchdog);
@@ -177,69 +177,69 @@ impl Port {
     }
 
     /// The next back end that will do.
-    fn next_back_end(&mut self, search: &mut Search, watchdog: &Watchdog) -> Attached {
+    fn next_back_end(&mut self, search: &mut Reconnection, watchdog: &Watchdog) -> Attached {
         loop {
             std::thread::sleep(search.pause());
             let stream = match self.endpoint.try_connect() {
                 Ok(Some(stream)) => stream,
                 Ok(None) | Err(VhostError::Unreachable { .. }) => continue,
                 Err(e) => {
-                    search.complain(&e);
+                    search.report_error(&e);
                     continue;
                 }
             };
             match self.attach(stream, watchdog) {
                 Ok(attached) => {
-                    self.worked();
-                    search.found();
+                    self.set_connected();
+                    search.succeeded();
                     return attached;
                 }
-                Err(e) => search.complain(&e),
+                Err(e) => search.report_error(&e),
             }
         }
     }
 }
 
 /// The search for a device's next back end: how often, and what is said of those that will not do.
-pub(super) struct Search {
+pub(super) struct Reconnection {
     /// Number of the net device.
     number: usize,
     pause: Duration,
-    said: String,
+    last_message: String,
 }
 
-impl Search {
+impl Reconnection {
     pub(super) fn new(number: usize) -> Self {
-        Self { number, pause: PAUSE, said: String::new() }
+        Self { number, pause: RETRY_PAUSE, last_message: String::new() }
     }
 
     /// Until the next attempt.
     pub(super) fn pause(&mut self) -> Duration {
         let pause = self.pause;
-        self.pause = (2 * pause).min(PAUSE_MOST);
+        self.pause = (2 * pause).min(RETRY_PAUSE_MAXIMUM);
         pause
     }
 
     /// There is one.
-    pub(super) fn found(&mut self) {
+    pub(super) fn succeeded(&mut self) {
         *self = Self::new(self.number);
     }
 
     /// Says something of the device.
     pub(super) fn say(&self, what: &str) {
-        say(&format!("net device {}: {what}", self.number));
+        print_error(&format!("net device {}: {what}", self.number));
     }
 
     /// Says what is wrong with a back end, once for all that are alike.
-    pub(super) fn complain(&mut self, e: &VhostError) {
+    pub(super) fn report_error(&mut self, e: &VhostError) {
         // One that ends while it is spoken to is like one that is not there.
-        if e.is_gone() {
+        if e.is_disconnected() {
             return;
         }
         let text = format!("the port is down: {e}");
-        if self.said != text {
+        if self.last_message != text {
             self.say(&text);
-            self.said = text;
+            self.last_message = text;
         }
     }
 }

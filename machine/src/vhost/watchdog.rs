@@ -6,7 +6,7 @@ use crate::error::Error;
 use std::time::Duration;
 
 /// How long a call may take, and how soon it is interrupted again if the first signal came before it began.
-const BOUND: Duration = Duration::from_millis(20);
+const CALL_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// A timer that interrupts the thread that made it.
 pub struct Watchdog(libc::timer_t);
@@ -30,7 +30,7 @@ impl Watchdog {
 
     /// Makes a call, and has it fail with `Interrupted` if it blocks.
     pub fn bound<T>(&self, call: impl FnOnce() -> T) -> T {
-        self.set(BOUND);
+        self.set(CALL_TIMEOUT);
         let result = call();
         self.set(Duration::ZERO);
         result

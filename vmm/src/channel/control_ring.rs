@@ -36,7 +36,7 @@ pub struct ControlRing {
     backlog: VecDeque<u8>,
     /// Header of the message that is arriving, of which `header_have` bytes are there.
     header: [u8; HEADER],
-    header_have: usize,
+    header_received: usize,
     /// Bytes of its payload that are still to come.
     payload_left: usize,
     /// Where both streams lie. Dropped after them.
@@ -83,7 +83,7 @@ impl ControlRing {
             outbound,
             backlog: VecDeque::new(),
             header: [0; HEADER],
-            header_have: 0,
+            header_received: 0,
             payload_left: 0,
             _memory: memory.clone(),
         })
@@ -103,7 +103,7 @@ impl ControlRing {
     }
 
     /// Moves queued bytes into the ring; whether the guest waits for them.
-    pub fn pump(&mut self) -> Result<bool, ControlError> {
+    pub fn flush_backlog(&mut self) -> Result<bool, ControlError> {
         if self.backlog.is_empty() {
             return Ok(false);
         }
@@ -151,12 +151,12 @@ impl ControlRing {
 
     fn split(&mut self, mut bytes: &[u8], each: &mut impl FnMut(Piece<'_>)) -> Result<(), ControlError> {
         while !bytes.is_empty() {
-            if self.header_have < HEADER {
-                let n = bytes.len().min(HEADER - self.header_have);
-                self.header[self.header_have..self.header_have + n].copy_from_slice(&bytes[..n]);
-                self.header_have += n;
+            if self.header_received < HEADER {
+                let n = bytes.len().min(HEADER - self.header_received);
+                self.header[self.header_received..self.header_received + n].copy_from_slice(&bytes[..n]);
+                self.header_received += n;
                 bytes = &bytes[n..];
-                if self.header_have < HEADER {
+                if self.header_received < HEADER {
                     return Ok(());
                 }
                 let length = MessageHeader::parse(self.header).length;
@@ -174,7 +174,7 @@ impl ControlRing {
             each(Piece { header: MessageHeader::parse(self.header), bytes: &bytes[..n], last });
             bytes = &bytes[n..];
             if last {
-                self.header_have = 0;
+                self.header_received = 0;
             }
         }
         Ok(())
@@ -251,12 +251,12 @@ mod tests {
     fn what_does_not_fit_waits_for_room() {
         let (memory, mut ring) = ring();
         assert!(ring.send(1, 7, &vec![1; 40_000]));
-        ring.pump().unwrap();
+        ring.flush_backlog().unwrap();
         let produced = memory.word32(GuestPhys(BASE)).unwrap().load(Ordering::Relaxed);
         assert_eq!(produced, RING_SIZE);
         // The guest reads 1,000 bytes: as many more fit.
         memory.write(GuestPhys(BASE + 64), &1000u32.to_le_bytes()).unwrap();
-        ring.pump().unwrap();
+        ring.flush_backlog().unwrap();
         let produced = memory.word32(GuestPhys(BASE)).unwrap().load(Ordering::Relaxed);
         assert_eq!(produced, RING_SIZE + 1000);
     }

@@ -27,7 +27,7 @@ impl GuestChannel {
     /// Tells a prepared guest that its boot page is complete; whether it sleeps until then.
     pub fn assign(&mut self) -> Result<bool, Broken> {
         self.ring.send(message::ASSIGN, 0, b"");
-        self.ring.pump().map_err(broken)
+        self.ring.flush_backlog().map_err(broken)
     }
 
     /// A request goes behind the wall clock: a guest that slept may have drifted.
@@ -68,7 +68,7 @@ impl Channel for GuestChannel {
     }
 
     fn flush(&mut self) -> Result<bool, Broken> {
-        self.ring.pump().map_err(broken)
+        self.ring.flush_backlog().map_err(broken)
     }
 
     fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken> {
@@ -88,7 +88,7 @@ impl Channel for GuestChannel {
             for id in std::mem::take(&mut self.free_memory.done) {
                 self.ring.send(message::RANGES_DISCARDED, id, b"");
             }
-            wake |= self.ring.pump().map_err(broken)?;
+            wake |= self.ring.flush_backlog().map_err(broken)?;
         }
         Ok(Received { wake, more })
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// The control doorbell exits to this thread until it has rung this often; only then is an ioeventfd worth the
 /// 14 ms that it adds to the end of a virtual machine's life.
-const RINGS_BY_EXIT: u32 = 8;
+const EXITING_DOORBELLS: u32 = 8;
 
 /// A guest that is prepared before anybody has asked for it, between the two threads.
 pub struct Preparation {
@@ -52,7 +52,7 @@ pub struct Vcpu<'a> {
     /// Frequency of the time stamp counter, Hz.
     pub tsc_hz: u64,
     /// How often the control doorbell rang by exit.
-    pub rings: u32,
+    pub doorbells: u32,
     /// Calls of back ends, if there are such.
     pub calls: Option<&'a Calls>,
     /// If the guest is prepared.
@@ -131,8 +131,8 @@ impl Vcpu<'_> {
 
     fn ring_control(&mut self) {
         self.state.doorbell.signal();
-        self.rings += 1;
-        if self.rings == RINGS_BY_EXIT {
+        self.doorbells += 1;
+        if self.doorbells == EXITING_DOORBELLS {
             // On failure every ring goes on as an exit, which is slower and no worse.
             let _ = connect_doorbell(self.vm, doorbell(DOORBELL_CONTROL), &self.state.doorbell);
         }

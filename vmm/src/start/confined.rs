@@ -18,7 +18,7 @@ impl Loaded {
     /// Confines this thread, when all others are. Errors come before the filter is in force, so that they can be
     /// reported.
     pub fn confine(self) -> Result<Confined, Error> {
-        privileges::exact_timers();
+        privileges::set_timer_slack();
         privileges::limit_files(0)?;
         self.made.threads.await_confinement()?;
         let loaded = ManuallyDrop::new(self);
@@ -50,12 +50,12 @@ impl Confined {
             monitor_pages: &memory.monitor,
             state: &made.state,
             tsc_hz: made.tsc_hz,
-            rings: 0,
+            doorbells: 0,
             calls: calls.as_ref(),
             preparation: preparation.as_deref(),
         };
         let ending = vcpu.run();
-        made.state.set_left(ending);
+        made.state.set_ended(ending);
         let signal = made.threads.io.take().and_then(|thread| thread.join().unwrap_or_default());
         Ok(made.state.ending().unwrap_or(Ending::Killed).status(signal))
     }

@@ -3,8 +3,8 @@
 use crate::options::NetOptions;
 use abi::boot::NetDevice;
 use machine::error::Error;
-use machine::net::end::{End, meet, vhost_error};
-use machine::net::{FEATURES, agree, tap};
+use machine::net::back_end::{NetBackEnd, await_session, vhost_error};
+use machine::net::{FEATURES, negotiate_features, tap};
 use machine::vhost;
 use machine::vhost::endpoint::Endpoint;
 use machine::vhost::negotiation::Session;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A net device whose features are settled.
 pub struct OpenNet {
     /// What carries packets.
-    pub carrier: Carrier,
+    pub back_end: BackEnd,
     /// What the guest is told, apart from the queues.
     pub device: NetDevice,
     /// Entries of each queue.
@@ -24,19 +24,19 @@ pub struct OpenNet {
 }
 
 /// What carries packets.
-pub enum Carrier {
+pub enum BackEnd {
     /// A TAP.
     Tap(OwnedFd),
     /// A back end that has said what it can do, and where its successors come from.
     Vhost(Endpoint, Session),
     /// Our own switch, when the guest is assigned.
-    Later,
+    Unassigned,
 }
 
 /// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time,
 /// and waited for until `stop` says that a signal has come. Without an end, our own switch is met when the guest is assigned.
 pub fn negotiate(
-    end: Option<End>,
+    end: Option<NetBackEnd>,
     number: usize,
     net: &NetOptions,
     wanted: u64,
@@ -44,19 +44,22 @@ pub fn negotiate(
 ) -> Result<OpenNet, Error> {
     let (offload, wait) = (net.device.offload, Duration::from_secs(net.device.wait));
     let (carrier, features) = match end {
-        Some(End::Tap(tap)) => {
-            let features = agree(FEATURES, wanted, offload);
+        Some(NetBackEnd::Tap(tap)) => {
+            let features = negotiate_features(FEATURES, wanted, offload);
             tap::set_offloads(&tap, features)?;
-            (Carrier::Tap(tap), features)
+            (BackEnd::Tap(tap), features)
         }
-        Some(End::Vhost(endpoint, greeting)) => {
-            let session = meet(&endpoint, greeting, wait, stop).map_err(|e| vhost_error(number, &e))?;
-            let features = agree(vhost::usable(session.offered), wanted, offload);
-            (Carrier::Vhost(endpoint, session), features)
+        Some(NetBackEnd::Vhost(endpoint, pending)) => {
+            let session =
+                await_session(&endpoint, pending, wait, stop).map_err(|e| vhost_error(number, &e))?;
+            let features = negotiate_features(vhost::usable(session.offered), wanted, offload);
+            (BackEnd::Vhost(endpoint, session), features)
         }
-        None => (Carrier::Later, agree(vhost::usable(vhost::SWITCH), wanted, offload)),
+        None => {
+            (BackEnd::Unassigned, negotiate_features(vhost::usable(vhost::SWITCH_FEATURES), wanted, offload))
+        }
     };
-    Ok(OpenNet { carrier, device: net_device(net, features), queue: net.queue, wait })
+    Ok(OpenNet { back_end: carrier, device: net_device(net, features), queue: net.queue, wait })
 }
 
 /// What the guest is told of a device, apart from its queues.

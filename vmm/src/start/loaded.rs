@@ -2,10 +2,10 @@
 //! shall serve is put together.
 #![allow(unsafe_code)]
 
-use super::devices::{Carrier, OpenNet, negotiate};
+use super::devices::{BackEnd, OpenNet, negotiate};
 use super::inputs::{Files, command_line, configuration};
 use super::made::{Made, Work};
-use super::prepared::{self, LaterDevice, Prepared, Waiting};
+use super::prepared::{self, Prepared, UnassignedDevice, Waiting};
 use crate::channel::control_ring::ControlRing;
 use crate::channel::marks::Marks;
 use crate::channel::{FreeMemory, GuestChannel};
@@ -25,10 +25,10 @@ use machine::confine::signals;
 use machine::error::Error;
 use machine::eventfd::EventFd;
 use machine::host::ioctls::connect_doorbell;
-use machine::io::{Facts, GRACE, Io, Served, TapPort, VhostPort};
+use machine::io::{GRACE, InstanceInfo, Io, IoParts, TapPort, VhostPort};
 use machine::memory::{GuestPhys, Region};
+use machine::net::back_end::{await_session, vhost_error};
 use machine::net::device::TapNet;
-use machine::net::end::{meet, vhost_error};
 use machine::report::Reporter;
 use machine::timeline::{Phase, Span, Timeline, Tsc};
 use machine::vcpu::Calls;
@@ -79,7 +79,7 @@ pub struct Memory {
 }
 
 /// Checked options, for one image.
-struct Instance {
+struct CheckedInstance {
     image: Image,
     /// Whether this process can have large pages for the image.
     large_pages: bool,
@@ -100,13 +100,13 @@ struct Devices {
     vhosts: Vec<VhostPort>,
     calls: Option<Calls>,
     /// Devices whose back ends have been told what to do and have not answered yet.
-    attaching: Vec<Starting>,
+    attaching: Vec<AttachingPort>,
     /// Devices whose back ends come when the guest is assigned.
-    later: Vec<LaterDevice>,
+    later: Vec<UnassignedDevice>,
 }
 
 /// A device whose back end has been told what to do.
-struct Starting {
+struct AttachingPort {
     port: Port,
     attaching: Result<Attaching, VhostError>,
     /// How long a back end is waited for.
@@ -182,14 +182,14 @@ impl Made {
     fn assemble(
         &mut self,
         options: &Options,
-        instance: Instance,
+        instance: CheckedInstance,
         reporter: Reporter,
         begun: Tsc,
     ) -> Result<Assembled, Error> {
         let (memory, mut phases) = Memory::new(&instance)?;
         phases.insert(0, (Phase::Create, begun, phases[0].1));
         for (slot, region) in [&memory.monitor, &memory.image, &*memory.guest].into_iter().enumerate() {
-            give(&self.vm, slot as u32, region)?;
+            set_memory_slot(&self.vm, slot as u32, region)?;
         }
         let devices: Vec<NetDevice> = instance.nets.iter().map(|net| net.device).collect();
         let contents = Contents {
@@ -208,7 +208,7 @@ impl Made {
         let entered = Arc::new(AtomicU64::new(0));
         let spawn = spawn_phases(begun, self.tsc_hz, &phases);
         let marks = Marks::new(memory.guest.clone(), memory.layout.guest_page, spawn, entered.clone());
-        let facts = Facts { image: instance.image.name(), memory: instance.memory };
+        let facts = InstanceInfo { image: instance.image.name(), memory: instance.memory };
         let mut devices = self.connect(instance.nets, &memory)?;
         let layout = &memory.layout;
         let ring = ControlRing::new(&memory.guest, layout.control_page, layout.to_guest, layout.to_host);
@@ -217,7 +217,7 @@ impl Made {
         self.finish(std::mem::take(&mut devices.attaching))?;
         let signals = self.opened.signals.take();
         let signals = signals.ok_or_else(|| Error::Configuration("a machine is loaded once".into()))?;
-        let served = Served {
+        let served = IoParts {
             state: self.state.clone(),
             signals,
             grace: GRACE,
@@ -228,14 +228,14 @@ impl Made {
             ports: Vec::new(),
             listener: self.opened.listener.take(),
             reporter,
-            facts,
+            info: facts,
         };
         let io = Io::new(served)?;
         Ok(Assembled { image: instance.image, memory, boot, entered, io, devices })
     }
 
     /// Reads image and configuration, and refuses what does not fit together.
-    fn check(&mut self, options: &Options, files: Files) -> Result<Instance, Error> {
+    fn check(&mut self, options: &Options, files: Files) -> Result<CheckedInstance, Error> {
         let Files { image, config, large_pages } = files;
         let image = Image::from_file(image, options.image.clone())?;
         let name = options.config.as_ref().map_or("configuration".into(), |path| path.display().to_string());
@@ -250,7 +250,7 @@ impl Made {
                 image.note.cpu_level
             )));
         }
-        let ends = std::mem::take(&mut self.opened.ends);
+        let ends = std::mem::take(&mut self.opened.back_ends);
         let ends = ends.into_iter().zip(&options.nets).enumerate();
         let stop = || self.stopped();
         let wanted = image.note.net_features;
@@ -259,7 +259,7 @@ impl Made {
         let (words, has_config) = (command_line(options), config.is_some());
         let config = config.unwrap_or_default();
         let room = (words.len() as u64, config.len() as u64);
-        Ok(Instance { image, large_pages, config, has_config, words, room, memory, nets })
+        Ok(CheckedInstance { image, large_pages, config, has_config, words, room, memory, nets })
     }
 
     /// Connects doorbells to queues. Back ends have been told all that they need.
@@ -272,12 +272,12 @@ impl Made {
                 connect_doorbell(&self.vm, abi::registers::doorbell(queue.doorbell), kick)
                     .map_err(|source| Error::System { doing: "connect a doorbell", source })?;
             }
-            match net.carrier {
-                Carrier::Tap(tap) => {
+            match net.back_end {
+                BackEnd::Tap(tap) => {
                     let device = TapNet::new(tap, &memory.guest, *queues, features).map_err(broken)?;
                     devices.taps.push(TapPort { number, device, kicks });
                 }
-                carrier @ (Carrier::Vhost(..) | Carrier::Later) => {
+                carrier @ (BackEnd::Vhost(..) | BackEnd::Unassigned) => {
                     let call = EventFd::new()?;
                     // A back end starts a ring when it is kicked. Nobody else has these eventfds yet.
                     kicks.iter().chain([&call]).for_each(EventFd::signal);
@@ -297,16 +297,16 @@ impl Made {
                     };
                     let health = Arc::new(Health::default());
                     match carrier {
-                        Carrier::Vhost(endpoint, session) => {
+                        BackEnd::Vhost(endpoint, session) => {
                             let (state, health) = (self.state.clone(), health.clone());
                             let mut port = Port { number, endpoint, device, health, state };
-                            let attaching = port.begin(session);
-                            devices.attaching.push(Starting { port, attaching, wait: net.wait });
+                            let attaching = port.attach_first(session);
+                            devices.attaching.push(AttachingPort { port, attaching, wait: net.wait });
                         }
-                        _ => devices.later.push(LaterDevice {
+                        _ => devices.later.push(UnassignedDevice {
                             device,
                             health: health.clone(),
-                            keeper: self.threads.keeper()?,
+                            thread: self.threads.take_device_thread()?,
                         }),
                     }
                     devices.vhosts.push(VhostPort { number, health });
@@ -318,20 +318,22 @@ impl Made {
 
     /// Waits until back ends are at work, and has a thread keep each. One that ends meanwhile is followed by another, if this
     /// side listens for it.
-    fn finish(&mut self, attaching: Vec<Starting>) -> Result<(), Error> {
-        for Starting { mut port, mut attaching, wait } in attaching {
+    fn finish(&mut self, attaching: Vec<AttachingPort>) -> Result<(), Error> {
+        for AttachingPort { mut port, mut attaching, wait } in attaching {
             let deadline = Instant::now() + wait;
             let attached = loop {
                 match attaching.and_then(Attaching::finish) {
-                    Err(e) if e.is_gone() && port.endpoint.is_server() && Instant::now() < deadline => {
+                    Err(e)
+                        if e.is_disconnected() && port.endpoint.is_server() && Instant::now() < deadline =>
+                    {
                         let left = deadline.saturating_duration_since(Instant::now());
-                        let session = meet(&port.endpoint, None, left, &|| self.stopped());
-                        attaching = session.and_then(|session| port.begin_again(session));
+                        let session = await_session(&port.endpoint, None, left, &|| self.stopped());
+                        attaching = session.and_then(|session| port.attach_next(session));
                     }
                     outcome => break outcome.map_err(|e| vhost_error(port.number, &e))?,
                 }
             };
-            self.threads.keeper()?.keep(port, attached);
+            self.threads.take_device_thread()?.serve(port, attached);
         }
         Ok(())
     }
@@ -344,9 +346,9 @@ impl Made {
 
 impl Memory {
     /// Guest memory with everything but what depends on the virtual machine, and how long that took.
-    fn new(instance: &Instance) -> Result<(Self, Phases), Error> {
+    fn new(instance: &CheckedInstance) -> Result<(Self, Phases), Error> {
         let begun = Tsc::now();
-        let Instance { image, large_pages, config, words, room, memory, nets, .. } = instance;
+        let CheckedInstance { image, large_pages, config, words, room, memory, nets, .. } = instance;
         let request = LayoutRequest {
             memory: *memory,
             command_line: room.0,
@@ -404,7 +406,7 @@ fn broken(e: impl std::fmt::Display) -> Error {
     Error::Configuration(e.to_string())
 }
 
-fn give(vm: &VmFd, slot: u32, region: &Region) -> Result<(), Error> {
+fn set_memory_slot(vm: &VmFd, slot: u32, region: &Region) -> Result<(), Error> {
     let slot = kvm_userspace_memory_region {
         slot,
         flags: 0,

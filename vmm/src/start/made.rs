@@ -12,7 +12,7 @@ use machine::confine::seccomp::{self, Extra};
 use machine::error::Error;
 use machine::io::Io;
 use machine::vcpu::VcpuState;
-use machine::vhost::thread::Keeper;
+use machine::vhost::thread::DeviceThread;
 use seccompiler::BpfProgram;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -52,7 +52,7 @@ pub struct Threads {
     /// How many there are.
     count: usize,
     /// Those for devices over vhost-user that are not known yet.
-    keepers: Vec<Keeper>,
+    device_threads: Vec<DeviceThread>,
 }
 
 impl Threads {
@@ -74,22 +74,22 @@ impl Threads {
         };
         let io = std::thread::Builder::new().name("io".into()).spawn(work);
         let io = io.map(Some).map_err(|source| Error::System { doing: "start a thread", source })?;
-        let mut threads = Self { io, io_to, confined_to, confined, count: 1, keepers: Vec::new() };
+        let mut threads = Self { io, io_to, confined_to, confined, count: 1, device_threads: Vec::new() };
         for _ in 0..devices {
-            let keeper = threads.start_keeper()?;
-            threads.keepers.push(keeper);
+            let keeper = threads.start_device_thread()?;
+            threads.device_threads.push(keeper);
         }
         Ok(threads)
     }
 
-    fn start_keeper(&mut self) -> Result<Keeper, Error> {
+    fn start_device_thread(&mut self) -> Result<DeviceThread, Error> {
         self.count += 1;
-        Keeper::start(self.confined_to.clone())
+        DeviceThread::start(self.confined_to.clone())
     }
 
     /// A thread for a device over vhost-user.
-    pub(super) fn keeper(&mut self) -> Result<Keeper, Error> {
-        self.keepers.pop().map_or_else(|| self.start_keeper(), Ok)
+    pub(super) fn take_device_thread(&mut self) -> Result<DeviceThread, Error> {
+        self.device_threads.pop().map_or_else(|| self.start_device_thread(), Ok)
     }
 
     /// Waits until all threads are confined.

@@ -38,7 +38,7 @@ use std::os::unix::net::UnixStream;
 /// Runs a guest to its end; the process's exit status. Errors: nothing was started.
 pub fn run(options: &Options, begun: Tsc, reporter: Reporter) -> Result<u8, Error> {
     let begun = options.common.origin.unwrap_or(begun);
-    let (opened, files) = Opened::directly(options)?;
+    let (opened, files) = Opened::open(options)?;
     let devices = options.nets.iter().filter(|net| net.device.vhost_user.is_some()).count();
     let made = Made::new(opened.drop_privileges(options)?, devices, &[])?;
     let loaded = made.load(options, files, reporter, begun)?;
@@ -52,7 +52,7 @@ pub fn run_prepared(
     socket: UnixStream,
     reporter: Reporter,
 ) -> Result<u8, Error> {
-    let (opened, files) = Opened::ahead(options)?;
+    let (opened, files) = Opened::open_prepared(options)?;
     let made = Made::new(opened.drop_privileges(options)?, options.nets.len(), prepared::CALLS)?;
     let loaded = made.load_prepared(options, files, reporter, begun, socket)?;
     loaded.confine()?.enter()

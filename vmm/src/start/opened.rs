@@ -7,7 +7,7 @@ use machine::confine::{privileges, signals};
 use machine::control;
 use machine::error::Error;
 use machine::host;
-use machine::net::end::End;
+use machine::net::back_end::NetBackEnd;
 use machine::vhost::connector::Connector;
 use std::fs::File;
 use std::io::Read;
@@ -23,7 +23,7 @@ pub struct Opened {
     /// Connects to the switch's sockets later.
     pub(super) connector: Option<Arc<Connector>>,
     /// The other ends of the net devices, in their order; none yet for a guest that is prepared.
-    pub(super) ends: Vec<Option<End>>,
+    pub(super) back_ends: Vec<Option<NetBackEnd>>,
     /// The control socket.
     pub(super) listener: Option<UnixListener>,
     /// Signals that ask for the end.
@@ -37,22 +37,22 @@ pub struct Unprivileged(pub(super) Opened);
 
 impl Opened {
     /// Opens all that the options name, the image and the configuration among it.
-    pub fn directly(options: &Options) -> Result<(Self, Files), Error> {
+    pub fn open(options: &Options) -> Result<(Self, Files), Error> {
         let devices = || options.nets.iter().map(|net| &net.device);
-        let mut opened = Self::new(options, || End::connector(devices()))?;
+        let mut opened = Self::new(options, || NetBackEnd::connector(devices()))?;
         let config = options.config.as_ref().map(|path| {
             File::open(path).map_err(|e| Error::Configuration(format!("{}: {e}", path.display())))
         });
         let files = Files::new(open_image(&options.image)?, config.transpose()?);
-        let ends = End::open_all(devices(), opened.connector.as_ref())?;
-        opened.ends = ends.into_iter().map(Some).collect();
+        let ends = NetBackEnd::open_all(devices(), opened.connector.as_ref())?;
+        opened.back_ends = ends.into_iter().map(Some).collect();
         Ok((opened, files))
     }
 
     /// Opens what a guest is prepared with. The other ends of its devices come later.
-    pub fn ahead(options: &Options) -> Result<(Self, Files), Error> {
+    pub fn open_prepared(options: &Options) -> Result<(Self, Files), Error> {
         let mut opened = Self::new(options, || Ok(None))?;
-        opened.ends = options.nets.iter().map(|_| None).collect();
+        opened.back_ends = options.nets.iter().map(|_| None).collect();
         Ok((opened, Files::new(open_image(&options.image)?, None)))
     }
 
@@ -62,7 +62,7 @@ impl Opened {
         connector: impl FnOnce() -> Result<Option<Arc<Connector>>, Error>,
     ) -> Result<Self, Error> {
         let kvm = host::open_kvm()?;
-        privileges::one_heap();
+        privileges::limit_arenas();
         // Before any thread: the connector is a process forked from this one.
         let connector = connector()?;
         let listener = options.common.control.as_deref().map(control::listen).transpose()?;
@@ -72,7 +72,7 @@ impl Opened {
             .and_then(|mut f| f.read_exact(&mut random))
             .map_err(|source| Error::System { doing: "read random bytes", source })?;
         let signals = Some(signals::stop_requests()?);
-        Ok(Self { kvm, connector, ends: Vec::new(), listener, signals, random })
+        Ok(Self { kvm, connector, back_ends: Vec::new(), listener, signals, random })
     }
 
     /// Gives up all that opening took.

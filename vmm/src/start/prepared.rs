@@ -27,7 +27,7 @@ use machine::timeline::{Phase, Span, Timeline, Tsc, unix_ns};
 use machine::vcpu::VcpuState;
 use machine::vhost::endpoint::Endpoint;
 use machine::vhost::negotiation::Device;
-use machine::vhost::thread::{Health, Keeper, Port};
+use machine::vhost::thread::{DeviceThread, Health, Port};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -152,15 +152,15 @@ impl Incoming {
             let mut message = match connection.receive() {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(None),
-                Err(_) => return Err(Incomplete::Gone),
+                Err(_) => return Err(Incomplete::Closed),
             };
             self.0.extend(&message.payload);
             if self.0.len() > LINE_MAXIMUM {
-                return Err(Incomplete::Wrong(wrong("its command line is too long")));
+                return Err(Incomplete::Malformed(wrong("its command line is too long")));
             }
             if message.code == LAST {
                 let descriptors = std::mem::take(&mut message.descriptors);
-                return self.parse(descriptors).map(Some).map_err(Incomplete::Wrong);
+                return self.parse(descriptors).map(Some).map_err(Incomplete::Malformed);
             }
         }
     }
@@ -183,9 +183,9 @@ impl Incoming {
 /// Why there is no assignment.
 enum Incomplete {
     /// The starter is gone.
-    Gone,
+    Closed,
     /// It makes no sense.
-    Wrong(Error),
+    Malformed(Error),
 }
 
 /// The words of a command line, each behind its length.
@@ -201,13 +201,13 @@ fn words(mut line: &[u8]) -> Option<Vec<&str>> {
 }
 
 /// A net device whose back end comes when the guest is assigned.
-pub struct LaterDevice {
+pub struct UnassignedDevice {
     /// What a back end will work on.
     pub device: Device,
     /// How it is doing.
     pub health: Arc<Health>,
     /// The thread that will keep a back end at work.
-    pub keeper: Keeper,
+    pub thread: DeviceThread,
 }
 
 /// What [`Waiting`] is made of.
@@ -229,7 +229,7 @@ pub struct Prepared {
     /// The image.
     pub image: Image,
     /// Its net devices.
-    pub devices: Vec<LaterDevice>,
+    pub devices: Vec<UnassignedDevice>,
     /// Frequency of the time stamp counter, Hz.
     pub tsc_hz: u64,
 }
@@ -307,8 +307,8 @@ impl Waiting {
                         return Some(Err(wrong("the guest does not wait yet")));
                     }
                     Ok(Some(assignment)) => return Some(Ok(assignment)),
-                    Err(Incomplete::Wrong(e)) => return Some(Err(e)),
-                    Err(Incomplete::Gone) => return None,
+                    Err(Incomplete::Malformed(e)) => return Some(Err(e)),
+                    Err(Incomplete::Closed) => return None,
                 }
             }
         }
@@ -327,7 +327,7 @@ impl Waiting {
         if options.memory.is_some_and(|memory| memory != prepared.layout.memory.length) {
             return Err(wrong("another amount of memory"));
         }
-        let fits = |(net, device): (&NetOptions, &LaterDevice)| {
+        let fits = |(net, device): (&NetOptions, &UnassignedDevice)| {
             net.queue == device.device.queues[0].size && net.device.offload
         };
         let all_fit = options.nets.iter().zip(&prepared.devices).all(fits);
@@ -374,10 +374,10 @@ impl Waiting {
         }
         let nets = options.nets.iter().zip(endpoints);
         for (number, (later, (net, endpoint))) in devices.drain(..).zip(nets).enumerate() {
-            let LaterDevice { mut device, health, keeper } = later;
+            let UnassignedDevice { mut device, health, thread } = later;
             device.mtu = net.device.mtu;
             let port = Port { number, endpoint, device, health, state: state.clone() };
-            keeper.await_first(port, Duration::from_secs(net.device.wait));
+            thread.serve_when_connected(port, Duration::from_secs(net.device.wait));
         }
         Ok(())
     }
@@ -397,8 +397,8 @@ mod tests {
         assert!(starter.accepted(Duration::from_millis(1)).is_err());
         match Incoming::default().receive(&mut Connection::new(theirs)) {
             Ok(assignment) => Ok(assignment.expect("it is whole")),
-            Err(Incomplete::Wrong(e)) => Err(e),
-            Err(Incomplete::Gone) => panic!("it came"),
+            Err(Incomplete::Malformed(e)) => Err(e),
+            Err(Incomplete::Closed) => panic!("it came"),
         }
     }
 
@@ -442,6 +442,6 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(ours);
         let outcome = Incoming::default().receive(&mut Connection::new(theirs));
-        assert!(matches!(outcome, Err(Incomplete::Gone)));
+        assert!(matches!(outcome, Err(Incomplete::Closed)));
     }
 }

@@ -7,20 +7,20 @@ use crate::error::Error;
 use crate::vhost::VhostError;
 use crate::vhost::connector::Connector;
 use crate::vhost::endpoint::Endpoint;
-use crate::vhost::negotiation::{Greeting, Session};
+use crate::vhost::negotiation::{PendingSession, Session};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The other end of a net device, opened.
-pub enum End {
+pub enum NetBackEnd {
     /// A TAP.
     Tap(OwnedFd),
     /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
-    Vhost(Endpoint, Option<Result<Greeting, VhostError>>),
+    Vhost(Endpoint, Option<Result<PendingSession, VhostError>>),
 }
 
-impl End {
+impl NetBackEnd {
     /// What connects to those back ends that listen, if any does. This process has one thread yet.
     pub fn connector<'a>(
         devices: impl IntoIterator<Item = &'a DeviceOptions>,
@@ -37,7 +37,7 @@ impl End {
     ) -> Result<Vec<Self>, Error> {
         let mut clients = 0..;
         let mut open = |device: &DeviceOptions| {
-            let Some(path) = &device.vhost_user else { return open_tap(device).map(End::Tap) };
+            let Some(path) = &device.vhost_user else { return open_tap(device).map(NetBackEnd::Tap) };
             let endpoint = match (device.server, device.listener, connector) {
                 (true, Some(fd), _) => Endpoint::handed_over(descriptor("listener", fd)?, path)?,
                 (true, None, _) => Endpoint::listen(path)?,
@@ -48,31 +48,33 @@ impl End {
                     return Err(Error::Configuration("--net vhost-user: nothing connects to it".into()));
                 }
             };
-            let greeting = endpoint.first(path).map(Greeting::new);
-            Ok(End::Vhost(endpoint, greeting))
+            let pending = endpoint.first(path).map(PendingSession::new);
+            Ok(NetBackEnd::Vhost(endpoint, pending))
         };
         devices.into_iter().map(&mut open).collect()
     }
 }
 
 /// Hears what a back end offers: the one that was asked already, if one was there, or the next, for so long.
-pub fn meet(
+pub fn await_session(
     endpoint: &Endpoint,
-    greeting: Option<Result<Greeting, VhostError>>,
+    pending: Option<Result<PendingSession, VhostError>>,
     wait: Duration,
     stop: &dyn Fn() -> Option<u8>,
 ) -> Result<Session, VhostError> {
     let deadline = Instant::now() + wait;
-    let mut session = greeting.map(|greeting| greeting.and_then(Greeting::session));
+    let mut session = pending.map(|pending| pending.and_then(PendingSession::session));
     loop {
         match session {
             // It has ended since it connected, and its successor will connect.
-            Some(Err(e)) if e.is_gone() && endpoint.is_server() && Instant::now() < deadline => {}
+            Some(Err(e)) if e.is_disconnected() && endpoint.is_server() && Instant::now() < deadline => {}
             Some(outcome) => return outcome,
             None => {}
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        session = Some(endpoint.connect(left, stop).and_then(Greeting::new).and_then(Greeting::session));
+        session = Some(
+            endpoint.connect(left, stop).and_then(PendingSession::new).and_then(PendingSession::session),
+        );
     }
 }
 
@@ -82,7 +84,7 @@ fn open_tap(device: &DeviceOptions) -> Result<OwnedFd, Error> {
         (Some(name), _) => tap::open(name).map(|tap| tap.into_fd()),
         (None, fd) => {
             let fd = descriptor("fd", fd.unwrap_or_default())?;
-            tap::never_block(&fd)?;
+            tap::set_nonblocking(&fd)?;
             Ok(fd)
         }
     }
@@ -103,7 +105,9 @@ pub fn vhost_error(number: usize, e: &VhostError) -> Error {
     let hint = match e {
         VhostError::Stopped(signal) => return Error::Stopped { signal: *signal },
         VhostError::Unreachable { .. } => "start the switch, or check the path and who may write to it",
-        VhostError::Unvisited { .. } => "have the switch connect to this path, or wait longer: wait=SECONDS",
+        VhostError::NoConnection { .. } => {
+            "have the switch connect to this path, or wait longer: wait=SECONDS"
+        }
         _ => "look at what the switch says of this port",
     };
     Error::Host { problem: format!("net device {number}: {e}"), hint: hint.into() }

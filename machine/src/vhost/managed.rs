@@ -7,8 +7,8 @@
 
 use super::VhostError;
 use super::endpoint::Endpoint;
-use super::negotiation::{Attached, Device, Greeting, Session};
-use super::thread::{Health, Search, start};
+use super::negotiation::{Attached, Device, PendingSession, Session};
+use super::thread::{Health, Reconnection, start};
 use super::watchdog::Watchdog;
 use crate::error::Error;
 use crate::eventfd::{EventFd, ready};
@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
 /// Between two looks for what a guest has transmitted.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a driver that can receive has until what a switch has kept for it comes: a kernel takes buffers out first, and
 /// then makes its addresses its own.
-const SETTLING: Duration = Duration::from_millis(100);
+const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 /// What a driver has set up.
 #[derive(Clone, Copy, Debug)]
@@ -47,59 +47,59 @@ pub struct Rings {
 pub struct Driver(Arc<Shared>);
 
 struct Shared {
-    wish: Mutex<Wish>,
-    /// A wish was fulfilled.
+    target: Mutex<TargetState>,
+    /// A target was fulfilled.
     done: Condvar,
-    /// To the thread: there is a wish.
-    told: EventFd,
+    /// To the thread: there is a target.
+    changed: EventFd,
 }
 
 /// What the driver wants of the thread.
 #[derive(Default)]
-struct Wish {
+struct TargetState {
     /// The driver's rings, while it has any.
     rings: Option<Rings>,
-    /// Number of the wish, and of the last that was fulfilled.
+    /// Number of the target, and of the last that was fulfilled.
     number: u64,
-    fulfilled: u64,
+    applied: u64,
 }
 
 impl Driver {
     /// None yet.
     pub fn new() -> Result<Self, Error> {
-        let shared = Shared { wish: Mutex::default(), done: Condvar::new(), told: EventFd::new()? };
+        let shared = Shared { target: Mutex::default(), done: Condvar::new(), changed: EventFd::new()? };
         Ok(Self(Arc::new(shared)))
     }
 
-    fn wish(&self) -> MutexGuard<'_, Wish> {
-        self.0.wish.lock().expect("no thread panics with the lock")
+    fn target(&self) -> MutexGuard<'_, TargetState> {
+        self.0.target.lock().expect("no thread panics with the lock")
     }
 
     /// It is there. A back end begins as soon as there is one.
     pub fn begin(&self, rings: Rings) {
-        let mut wish = self.wish();
-        wish.rings = Some(rings);
-        wish.number += 1;
-        self.0.told.signal();
+        let mut target = self.target();
+        target.rings = Some(rings);
+        target.number += 1;
+        self.0.changed.signal();
     }
 
     /// It is gone: no back end touches its rings any more when this returns. One that does not answer is hung up on in
     /// some seconds.
     pub fn end(&self) {
-        let mut wish = self.wish();
-        if wish.rings.take().is_none() {
+        let mut target = self.target();
+        if target.rings.take().is_none() {
             return;
         }
-        wish.number += 1;
-        self.0.told.signal();
-        while wish.fulfilled != wish.number {
-            wish = self.0.done.wait(wish).expect("no thread panics with the lock");
+        target.number += 1;
+        self.0.changed.signal();
+        while target.applied != target.number {
+            target = self.0.done.wait(target).expect("no thread panics with the lock");
         }
     }
 }
 
 /// A device with the first of its back ends.
-pub struct Driven {
+pub struct ManagedDevice {
     /// Number of the net device.
     pub number: usize,
     /// Where its back ends come from.
@@ -126,12 +126,12 @@ enum Link {
     Working(Attached),
 }
 
-impl Driven {
+impl ManagedDevice {
     /// Starts the thread. It says on `confined` when its system call filter is in force.
     pub fn start(self, confined: Sender<Result<(), Error>>) -> Result<(), Error> {
         start(confined, move |watchdog| {
             let Self { number, endpoint, session, device, driver, health, state } = self;
-            let search = Search::new(number);
+            let search = Reconnection::new(number);
             let missed = false;
             let thread = Thread {
                 endpoint,
@@ -156,7 +156,7 @@ struct Thread {
     driver: Driver,
     health: Arc<Health>,
     state: Arc<VcpuState>,
-    search: Search,
+    search: Reconnection,
     /// It was said that there is no back end.
     missed: bool,
     /// The driver has set up its rings, which are the device's.
@@ -170,19 +170,19 @@ impl Thread {
         let driver = self.driver.clone();
         let mut link = Link::Idle(first);
         loop {
-            link = self.fulfil(link);
+            link = self.apply_target(link);
             link = match link {
-                Link::None => self.look(),
+                Link::None => self.find_back_end(),
                 Link::Idle(session) if self.is_up() => self.attach(session, watchdog),
-                Link::Idle(session) => self.rest(session, &driver.0.told, watchdog),
+                Link::Idle(session) => self.idle(session, &driver.0.changed, watchdog),
                 Link::Working(mut attached) => {
-                    let most = self.state.awaits_packet().then_some(LOOK);
-                    match attached.until_gone_or(driver.0.told.as_fd(), most) {
+                    let most = self.state.awaits_packet().then_some(POLL_INTERVAL);
+                    match attached.wait_closed_or(driver.0.changed.as_fd(), most) {
                         Ok(()) => {
-                            self.look_for_packet();
+                            self.check_first_packet();
                             Link::Working(attached)
                         }
-                        Err(e) => self.is_gone(&e),
+                        Err(e) => self.set_disconnected(&e),
                     }
                 }
             };
@@ -190,24 +190,24 @@ impl Thread {
     }
 
     /// Lets a back end rest until its driver is up, or may be.
-    fn rest(&mut self, mut session: Session, told: &EventFd, watchdog: &Watchdog) -> Link {
-        self.is_there();
+    fn idle(&mut self, mut session: Session, told: &EventFd, watchdog: &Watchdog) -> Link {
+        self.set_connected();
         let kick = &self.device.kicks[RECEIVE];
         let all = [told.as_fd(), kick.as_fd()];
         // One that can receive is looked at by the clock; one that is to come rings.
         let (heard, most) = match (self.has_driver, self.begun) {
-            (true, Some(_)) => (1, Some(LOOK)),
+            (true, Some(_)) => (1, Some(POLL_INTERVAL)),
             (true, None) => (2, None),
             (false, _) => (1, None),
         };
-        match session.until_gone_or(&all[..heard], most) {
+        match session.wait_closed_or(&all[..heard], most) {
             Ok(()) if most.is_some() => Link::Idle(session),
             Ok(()) => {
                 // A former back end may have made it blocking.
                 let _ = watchdog.bound(|| (&*kick).read(&mut [0; 8]));
                 Link::Idle(session)
             }
-            Err(e) => self.is_gone(&e),
+            Err(e) => self.set_disconnected(&e),
         }
     }
 
@@ -226,27 +226,27 @@ impl Thread {
             return false;
         }
         let begun = *self.begun.get_or_insert_with(Instant::now);
-        self.has_begun(TRANSMIT) || begun.elapsed() >= SETTLING
+        self.has_begun(TRANSMIT) || begun.elapsed() >= SETTLE_TIME
     }
 
     /// Tells of the guest's first packet.
-    fn look_for_packet(&self) {
+    fn check_first_packet(&self) {
         if self.has_begun(TRANSMIT) {
             self.state.packet_sent();
         }
     }
 
     /// Does what the driver wants, if it wants something new.
-    fn fulfil(&mut self, link: Link) -> Link {
-        self.driver.0.told.clear();
-        let Wish { rings, number, fulfilled } = *self.driver.wish();
-        if number == fulfilled {
+    fn apply_target(&mut self, link: Link) -> Link {
+        self.driver.0.changed.clear();
+        let TargetState { rings, number, applied } = *self.driver.target();
+        if number == applied {
             return link;
         }
         let link = match link {
             Link::Working(attached) => match attached.stop() {
                 Ok(session) => Link::Idle(session),
-                Err(e) => self.is_gone(&e),
+                Err(e) => self.set_disconnected(&e),
             },
             link => link,
         };
@@ -257,29 +257,29 @@ impl Thread {
             // It was for other rings.
             self.device.inflight = None;
         }
-        self.driver.wish().fulfilled = number;
+        self.driver.target().applied = number;
         self.driver.0.done.notify_all();
         link
     }
 
     /// Looks for a back end once, after a while.
-    fn look(&mut self) -> Link {
+    fn find_back_end(&mut self) -> Link {
         // An error is seen where the driver is heard.
-        if let Ok(true) = ready(&self.driver.0.told, PollFlags::IN, Some(self.search.pause())) {
+        if let Ok(true) = ready(&self.driver.0.changed, PollFlags::IN, Some(self.search.pause())) {
             return Link::None;
         }
         let stream = match self.endpoint.try_connect() {
             Ok(Some(stream)) => stream,
             Ok(None) | Err(VhostError::Unreachable { .. }) => return Link::None,
             Err(e) => {
-                self.search.complain(&e);
+                self.search.report_error(&e);
                 return Link::None;
             }
         };
-        match Greeting::new(stream).and_then(Greeting::session) {
+        match PendingSession::new(stream).and_then(PendingSession::session) {
             Ok(session) => Link::Idle(session),
             Err(e) => {
-                self.search.complain(&e);
+                self.search.report_error(&e);
                 Link::None
             }
         }
@@ -290,31 +290,31 @@ impl Thread {
         self.device.signal(watchdog);
         match self.device.attach(session).and_then(|attaching| attaching.finish()) {
             Ok(attached) => {
-                self.is_there();
+                self.set_connected();
                 Link::Working(attached)
             }
             Err(e) => {
                 self.health.connected.store(false, Ordering::Relaxed);
-                self.search.complain(&e);
+                self.search.report_error(&e);
                 Link::None
             }
         }
     }
 
-    fn is_there(&mut self) {
+    fn set_connected(&mut self) {
         if self.health.connected.swap(true, Ordering::Relaxed) {
             return;
         }
         self.health.back_ends.fetch_add(1, Ordering::Relaxed);
         // The I/O thread may have waited for it to say that the instance is ready.
         self.state.events.signal();
-        self.search.found();
+        self.search.succeeded();
         if std::mem::take(&mut self.missed) {
             self.search.say("a back end is at work again");
         }
     }
 
-    fn is_gone(&mut self, why: &VhostError) -> Link {
+    fn set_disconnected(&mut self, why: &VhostError) -> Link {
         self.health.connected.store(false, Ordering::Relaxed);
         if !std::mem::replace(&mut self.missed, true) {
             self.search.say(&format!("{why}; waiting for another"));
@@ -331,6 +331,6 @@ mod tests {
     fn a_driver_that_was_never_there_ends_at_once() {
         let driver = Driver::new().unwrap();
         driver.end();
-        assert_eq!(driver.wish().number, 0);
+        assert_eq!(driver.target().number, 0);
     }
 }
