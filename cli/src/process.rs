@@ -26,14 +26,14 @@ pub fn memory_file() -> io::Result<OwnedFd> {
 }
 
 /// Lets the next process that is started inherit a descriptor.
-pub fn hand_over(fd: &impl AsRawFd) -> io::Result<()> {
+pub fn inherit(fd: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: plain system calls on an open descriptor.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) }).map(drop)
 }
 
 /// Splits this process in two, the child in a session of its own without terminal or standard streams. The child
 /// gets `None`, the parent the child's process number. Only while the process has one thread.
-pub fn split() -> io::Result<Option<u32>> {
+pub fn fork_detached() -> io::Result<Option<u32>> {
     // SAFETY: the caller has no other thread, so the child may go on as any process does.
     match check(unsafe { libc::fork() })? {
         0 => {

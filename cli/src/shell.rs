@@ -8,11 +8,11 @@ use clap_complete::env::{CompleteEnv, Shells};
 use machine::status;
 
 /// Variable by which a shell's script asks; its value is the shell's name.
-const ASKED: &str = "MICROVISOR_COMPLETE";
+const COMPLETION_VARIABLE: &str = "MICROVISOR_COMPLETE";
 
 /// Answers the script of a shell, and ends the program, if it is such a script that asks.
 pub fn answer() {
-    CompleteEnv::with_factory(CommandLine::command).var(ASKED).complete();
+    CompleteEnv::with_factory(CommandLine::command).var(COMPLETION_VARIABLE).complete();
 }
 
 /// `microvisor completion`
@@ -23,7 +23,7 @@ pub fn script(shell: Shell) -> Result<(), Failure> {
         .completer(&shell.to_string())
         .ok_or_else(|| Failure::new(format!("{shell} is not known"), status::CONFIGURATION_REFUSED))?;
     completer
-        .write_registration(ASKED, "microvisor", "microvisor", "microvisor", &mut script)
+        .write_registration(COMPLETION_VARIABLE, "microvisor", "microvisor", "microvisor", &mut script)
         .map_err(Failure::Output)?;
     output::print(script)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind before it loses some.
-const BEHIND: usize = 4096;
+const SUBSCRIBER_BACKLOG: usize = 4096;
 /// Numbers that are reserved at a time, so that the store is not written to for each.
 const BLOCK: u64 = 1000;
 /// The fact that says up to which number they are reserved.
@@ -19,11 +19,11 @@ const RESERVED: &str = "events reserved";
 /// at work.
 const DELAY: Duration = Duration::from_millis(20);
 /// With so many none waits.
-const MOST: usize = 256;
+const BATCH: usize = 256;
 
 /// Events on their way into the store.
 #[derive(Default)]
-struct Line {
+struct EventQueue {
     /// The number of the last event.
     last: u64,
     /// Numbers up to this one are reserved in the store: a later daemon gives none of them again.
@@ -41,9 +41,9 @@ struct Line {
 /// What all threads that emit share with the one that writes.
 struct Shared {
     store: Arc<Store>,
-    line: Mutex<Line>,
+    queue: Mutex<EventQueue>,
     /// There is something to write, or it has become urgent.
-    news: Condvar,
+    pending: Condvar,
     /// Something was written.
     done: Condvar,
 }
@@ -55,17 +55,17 @@ pub struct Events {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, EventQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what comes, until no more follow.
     fn write(&self, kept: u64) {
         loop {
-            let idle = |line: &mut Line| line.waiting.is_empty() && !line.closed;
-            let line = self.news.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-            let early = |line: &mut Line| line.waiting.len() < MOST && !line.urgent && !line.closed;
-            let waited = self.news.wait_timeout_while(line, DELAY, early);
+            let idle = |line: &mut EventQueue| line.waiting.is_empty() && !line.closed;
+            let line = self.pending.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+            let early = |line: &mut EventQueue| line.waiting.len() < BATCH && !line.urgent && !line.closed;
+            let waited = self.pending.wait_timeout_while(line, DELAY, early);
             let mut line = waited.unwrap_or_else(PoisonError::into_inner).0;
             let events = std::mem::take(&mut line.waiting);
             drop(line);
@@ -85,11 +85,11 @@ impl Events {
     pub fn new(store: Arc<Store>, kept: u64) -> Result<Self, Problem> {
         // Those that a killed daemon has emitted and not written are not given again.
         let last = store.last_event()?.max(store.fact(RESERVED)?.unwrap_or(0));
-        let line = Mutex::new(Line { last, reserved: last, written: last, ..Line::default() });
-        let shared = Arc::new(Shared { store, line, news: Condvar::new(), done: Condvar::new() });
+        let line = Mutex::new(EventQueue { last, reserved: last, written: last, ..EventQueue::default() });
+        let shared = Arc::new(Shared { store, queue: line, pending: Condvar::new(), done: Condvar::new() });
         let writing = shared.clone();
         std::thread::spawn(move || writing.write(kept));
-        Ok(Self { shared, to: broadcast::channel(BEHIND).0 })
+        Ok(Self { shared, to: broadcast::channel(SUBSCRIBER_BACKLOG).0 })
     }
 
     /// Something happened.
@@ -111,8 +111,8 @@ impl Events {
             detail,
         };
         line.waiting.push(event.clone());
-        if line.waiting.len() == 1 || line.waiting.len() == MOST {
-            self.shared.news.notify_one();
+        if line.waiting.len() == 1 || line.waiting.len() == BATCH {
+            self.shared.pending.notify_one();
         }
         // In the order of their numbers. Without a listener there is nobody to tell.
         let _ = self.to.send(event);
@@ -124,7 +124,7 @@ impl Events {
         let last = line.last;
         while line.written < last {
             line.urgent = true;
-            self.shared.news.notify_one();
+            self.shared.pending.notify_one();
             line = self.shared.done.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -144,7 +144,7 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.news.notify_one();
+        self.shared.pending.notify_one();
     }
 }
 
@@ -177,12 +177,12 @@ mod tests {
     fn events_are_written_together_or_when_somebody_asks() {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).unwrap());
-        let events = Events::new(store.clone(), 10 * MOST as u64).unwrap();
+        let events = Events::new(store.clone(), 10 * BATCH as u64).unwrap();
         let emit = |count: usize| (0..count).for_each(|_| events.emit("a", "b", serde_json::Value::Null));
-        for count in [1, MOST - 1, MOST, 3 * MOST + 1] {
+        for count in [1, BATCH - 1, BATCH, 3 * BATCH + 1] {
             let before = store.last_event().unwrap();
             emit(count);
-            assert_eq!(events.after(before, 10 * MOST).unwrap().len(), count);
+            assert_eq!(events.after(before, 10 * BATCH).unwrap().len(), count);
         }
         emit(2);
         let last = store.last_event().unwrap();

@@ -121,12 +121,12 @@ impl Node {
             node.adopt(row);
         }
         tokio::spawn(demand::wake(node.clone(), node.switch.listen()));
-        tokio::spawn(demand::retire(node.clone()));
+        tokio::spawn(demand::stop_idle(node.clone()));
         if let Some((exporter, due)) = exporter.zip(due) {
             tokio::spawn(otlp::run(node.clone(), exporter, due));
         }
         let keeping = node.clone();
-        tokio::spawn(async move { keeping.prepared.keep().await });
+        tokio::spawn(async move { keeping.prepared.run_refills().await });
         node.events.emit("node.started", "node", serde_json::Value::Null);
         Ok(node)
     }

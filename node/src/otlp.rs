@@ -23,11 +23,11 @@ const WAITING: usize = 4096;
 /// Starts of one request.
 const BATCH: usize = 256;
 /// How long a monitor may take to tell its timeline once more.
-const TELLING: Duration = Duration::from_secs(1);
+const STORE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Before a request is sent again; twice as long each time.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How often a request is sent.
 const TRIES: u32 = 5;
 
@@ -39,7 +39,7 @@ pub struct Exporter {
 }
 
 /// Why a request was not taken.
-enum Untaken {
+enum PostError {
     /// It may be taken later.
     Later(String),
     /// It never will.
@@ -82,14 +82,14 @@ fn request(timelines: &[Timeline]) -> Value {
 }
 
 /// Sends one request. Blocks.
-fn post(agent: &ureq::Agent, to: &str, body: &[u8]) -> Result<(), Untaken> {
+fn post(agent: &ureq::Agent, to: &str, body: &[u8]) -> Result<(), PostError> {
     let answer = agent.post(to).content_type("application/json").send(body);
     match answer.map(|answer| answer.status().as_u16()) {
         Ok(200..300) => Ok(()),
         // These say that it may be repeated (OTLP specification, "Retryable Response Codes").
-        Ok(status @ (429 | 502 | 503 | 504)) => Err(Untaken::Later(format!("status {status}"))),
-        Ok(status) => Err(Untaken::Never(format!("status {status}"))),
-        Err(e) => Err(Untaken::Later(e.to_string())),
+        Ok(status @ (429 | 502 | 503 | 504)) => Err(PostError::Later(format!("status {status}"))),
+        Ok(status) => Err(PostError::Never(format!("status {status}"))),
+        Err(e) => Err(PostError::Later(e.to_string())),
     }
 }
 
@@ -123,7 +123,7 @@ pub async fn run(node: Arc<Node>, exporter: Arc<Exporter>, mut due: Receiver<(Uu
         }
         let mut timelines = Vec::with_capacity(instances.len());
         for &instance in &instances {
-            let timeline = told(&node, instance).await.ok().flatten();
+            let timeline = timeline_of(&node, instance).await.ok().flatten();
             timelines.extend(timeline.filter(|t| t.traceparent.is_none_or(|parent| parent.sampled)));
         }
         if timelines.is_empty() {
@@ -147,9 +147,9 @@ pub async fn run(node: Arc<Node>, exporter: Arc<Exporter>, mut due: Receiver<(Uu
 }
 
 /// How an instance came to be: from its monitor, or, where that tells nothing, from the store.
-async fn told(node: &Node, instance: Uuid) -> Result<Option<Timeline>, Problem> {
+async fn timeline_of(node: &Node, instance: Uuid) -> Result<Option<Timeline>, Problem> {
     if let Ok(handle) = node.instance(&instance.to_string())
-        && let Ok(Ok(timeline)) = tokio::time::timeout(TELLING, handle.timeline()).await
+        && let Ok(Ok(timeline)) = tokio::time::timeout(STORE_TIMEOUT, handle.timeline()).await
     {
         return Ok(Some(timeline));
     }
@@ -158,17 +158,17 @@ async fn told(node: &Node, instance: Uuid) -> Result<Option<Timeline>, Problem> 
 
 /// Sends a request until it is taken, as often as it may be.
 async fn send(agent: &ureq::Agent, to: &str, body: &Arc<[u8]>) -> Result<(), String> {
-    let mut pause = AGAIN;
+    let mut pause = RETRY_PAUSE;
     let mut tries = 0;
     loop {
         tries += 1;
         let (agent, to, body) = (agent.clone(), to.to_owned(), body.clone());
         let sent = tokio::task::spawn_blocking(move || post(&agent, &to, &body)).await;
-        match sent.unwrap_or_else(|e| Err(Untaken::Never(e.to_string()))) {
+        match sent.unwrap_or_else(|e| Err(PostError::Never(e.to_string()))) {
             Ok(()) => return Ok(()),
-            Err(Untaken::Never(e)) => return Err(e),
-            Err(Untaken::Later(e)) if tries == TRIES => return Err(e),
-            Err(Untaken::Later(_)) => tokio::time::sleep(pause).await,
+            Err(PostError::Never(e)) => return Err(e),
+            Err(PostError::Later(e)) if tries == TRIES => return Err(e),
+            Err(PostError::Later(_)) => tokio::time::sleep(pause).await,
         }
         pause *= 2;
     }

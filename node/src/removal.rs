@@ -29,7 +29,7 @@ pub async fn end_all(settings: &Settings) -> Result<usize, Problem> {
         process.ended().await;
     }
     for network in store.networks()? {
-        takeover::give_back(&network)
+        takeover::release(&network)
             .map_err(|e| Problem::host(format!("the addresses of {}: {e}", network.name)))?;
     }
     // Where there are no control groups, nothing is to be removed.

@@ -89,10 +89,10 @@ pub enum BadSettings {
     Text(PathBuf, toml::de::Error),
     /// What it says cannot be.
     #[error("{0}")]
-    Wrong(&'static str),
+    Invalid(&'static str),
     /// A socket's path would be longer than the kernel takes.
     #[error("{0}: too long for the sockets in it; choose a shorter run folder")]
-    Long(PathBuf),
+    TooLong(PathBuf),
 }
 
 /// Longest path of a Unix socket that the kernel takes.
@@ -135,30 +135,32 @@ impl Settings {
         };
         let run = settings.run.get_or_insert_with(|| "/run/microvisor/node".into());
         if run.join(LONGEST).as_os_str().len() > SOCKET_PATH_MAXIMUM {
-            return Err(BadSettings::Long(run.clone()));
+            return Err(BadSettings::TooLong(run.clone()));
         }
         let counts = settings.prepared_guests.iter().map(|setting| setting.count).chain(settings.prepared);
         if counts.fold(0, usize::saturating_add) > PREPARED_MAXIMUM {
-            return Err(BadSettings::Wrong("prepared: at most 1000"));
+            return Err(BadSettings::Invalid("prepared: at most 1000"));
         }
         let fits = |setting: &PreparedSetting| {
             let queue = setting.queue.unwrap_or(256);
             setting.devices <= DEVICES_MAXIMUM && queue.is_power_of_two() && (8..=1024).contains(&queue)
         };
         if !settings.prepared_guests.iter().all(fits) {
-            return Err(BadSettings::Wrong(
+            return Err(BadSettings::Invalid(
                 "prepared-guests: at most 7 devices, and queues of a power of two from 8 to 1024 entries",
             ));
         }
         let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");
         if !settings.otlp.as_ref().is_none_or(is_url) {
-            return Err(BadSettings::Wrong("otlp: a URL that begins with http:// or https://"));
+            return Err(BadSettings::Invalid("otlp: a URL that begins with http:// or https://"));
         }
         if settings.tls_certificate.is_some() != settings.tls_key.is_some() {
-            return Err(BadSettings::Wrong("TLS takes both tls-certificate and tls-key"));
+            return Err(BadSettings::Invalid("TLS takes both tls-certificate and tls-key"));
         }
         if settings.listen.is_some_and(|a| !a.ip().is_loopback()) && settings.tls_key.is_none() {
-            return Err(BadSettings::Wrong("listen: beyond this host only with tls-certificate and tls-key"));
+            return Err(BadSettings::Invalid(
+                "listen: beyond this host only with tls-certificate and tls-key",
+            ));
         }
         Ok(settings)
     }

@@ -19,7 +19,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 128;
 
 /// After a connection could not be taken.
-const AGAIN: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections whose handshake is done.
 pub struct Tls {
@@ -76,7 +76,7 @@ impl Tls {
             while let Ok(place) = places.clone().acquire_owned().await {
                 let Ok((stream, peer)) = listener.accept().await else {
                     // Out of descriptors, say: they will be given back.
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                     continue;
                 };
                 let (acceptor, to) = (credentials.now(), to.clone());

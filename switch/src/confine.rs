@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Nothing in the switch becomes another program, looks into another process, or changes what the host is.
-const NEVER: &[c_long] = &[
+const FORBIDDEN_CALLS: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_fork,
@@ -56,7 +56,7 @@ const NEVER: &[c_long] = &[
 
 /// What a thread of the data plane may do: move packets of what is open, see what peers hand over (`readlink`, `fstat`,
 /// `fstatfs`), answer them, wait, use memory, end. It can open nothing and make no socket.
-const PLANE: &[c_long] = &[
+const DATA_PLANE_CALLS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_readv,
@@ -150,18 +150,18 @@ pub fn process() -> io::Result<()> {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
     keep_capabilities(&CAPABILITIES)?;
     no_new_privileges()?;
-    enter(plain(NEVER), SeccompAction::KillProcess, SeccompAction::Allow)
+    enter(plain(FORBIDDEN_CALLS), SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
 /// For a thread of the data plane, before it looks at its first packet.
-pub fn plane() -> io::Result<()> {
+pub fn data_plane() -> io::Result<()> {
     keep_capabilities(&[])?;
     let argument = |index, value: u64| {
         SeccompCondition::new(index, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
             .and_then(|condition| SeccompRule::new(vec![condition]))
             .map_err(io::Error::other)
     };
-    let mut rules = plain(PLANE);
+    let mut rules = plain(DATA_PLANE_CALLS);
     // Memory is never executable.
     let data = [libc::PROT_READ | libc::PROT_WRITE, libc::PROT_NONE, libc::PROT_READ];
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Longest message between the two processes, bytes.
 const MESSAGE_MAXIMUM: u64 = 16 << 20;
 /// What the command says once the instance is known to its user.
-const TAKEN: u8 = b'T';
+const ACKNOWLEDGED: u8 = b'T';
 
 /// What the process in the background tells the command that started it, a line.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -39,7 +39,7 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
         Ok(pair) => pair,
         Err(e) => return output.finish(cannot_start(monitor.program, &e)),
     };
-    match process::split() {
+    match process::fork_detached() {
         Err(e) => output.finish(cannot_start(monitor.program, &e)),
         Ok(None) => {
             drop(here);
@@ -54,7 +54,7 @@ pub fn run(mut monitor: Monitor, output: Output) -> Result<u8, Failure> {
             std::mem::forget((sockets, taps));
             drop(keep);
             end_by_signals();
-            let told = tell(&here, output);
+            let told = print_result(&here, output);
             if told.is_err() {
                 // The other process ends the instance, and then itself.
                 let _ = here.shutdown(std::net::Shutdown::Write);
@@ -76,7 +76,7 @@ fn end_by_signals() {
 }
 
 /// Tells the user what the process in the background says.
-fn tell(mut from: &UnixStream, output: Output) -> Result<u8, Failure> {
+fn print_result(mut from: &UnixStream, output: Output) -> Result<u8, Failure> {
     let mut line = String::new();
     let read = BufReader::new(from.take(MESSAGE_MAXIMUM)).read_line(&mut line);
     match read.ok().and_then(|_| serde_json::from_str::<Message>(&line).ok()) {
@@ -88,7 +88,7 @@ fn tell(mut from: &UnixStream, output: Output) -> Result<u8, Failure> {
                 output::print(format!("{}\n", record.name))?;
                 output.timeline(&timeline);
             }
-            from.write_all(&[TAKEN]).map(|()| 0).map_err(Failure::Output)
+            from.write_all(&[ACKNOWLEDGED]).map(|()| 0).map_err(Failure::Output)
         }
         Some(Message::Ended(outcome)) => output.finish_unseen(outcome),
         None => output.finish(lost(Err(io::Error::other("its supervisor said nothing")))),
@@ -105,32 +105,32 @@ fn supervise(monitor: &mut Monitor, command: &UnixStream) {
             let pid = monitor.record.pid;
             if let Ok(command) = command.try_clone() {
                 let ended = ended.clone();
-                std::thread::spawn(move || end_unless_taken(&command, pid, &ended));
+                std::thread::spawn(move || end_unless_acknowledged(&command, pid, &ended));
             }
             let _ = pass_signals_on(pid);
             let record = monitor.record.clone();
             running.follow(&monitor.image.clone(), |timeline| {
                 ready = true;
-                say(command, &Message::Ready { record: record.clone(), timeline: timeline.clone() });
+                send_message(command, &Message::Ready { record: record.clone(), timeline: timeline.clone() });
             })
         }
     };
     ended.store(true, Ordering::Release);
     if !ready {
-        say(command, &Message::Ended(outcome));
+        send_message(command, &Message::Ended(outcome));
     }
 }
 
 /// Kills the monitor if the command goes away before it has taken the instance.
-fn end_unless_taken(mut command: &UnixStream, pid: u32, ended: &AtomicBool) {
+fn end_unless_acknowledged(mut command: &UnixStream, pid: u32, ended: &AtomicBool) {
     let mut byte = [0];
-    let taken = matches!(command.read(&mut byte), Ok(1)) && byte[0] == TAKEN;
+    let taken = matches!(command.read(&mut byte), Ok(1)) && byte[0] == ACKNOWLEDGED;
     if !taken && !ended.load(Ordering::Acquire) {
         process::send_signal(pid, libc::SIGKILL);
     }
 }
 
-fn say(mut command: &UnixStream, message: &Message) {
+fn send_message(mut command: &UnixStream, message: &Message) {
     let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.push(b'\n');
     // A command that is gone has left nobody to tell.

@@ -50,7 +50,7 @@ impl<'a> Source<'a> {
 }
 
 /// A guest's size and files, found and checked.
-struct Found {
+struct LinuxPlan {
     /// Kernel, initial file system and disk as the monitor's command line has them.
     arguments: Vec<String>,
     /// Files that it names by descriptor.
@@ -77,7 +77,7 @@ pub fn prepare(o: &RunOptions, source: Source<'_>, begun: Tsc) -> Result<Monitor
         Source::Kernel(kernel) => of_kernel(o, kernel)?,
         Source::Bundle(folder) => of_bundle(o, folder)?,
     };
-    let Found { mut arguments, mut keep, command_line, cpus, memory_mib } = found;
+    let LinuxPlan { mut arguments, mut keep, command_line, cpus, memory_mib } = found;
     let memory_mib = o.memory.unwrap_or(memory_mib);
     let cpus = o.linux.cpus.unwrap_or(cpus);
     bundle::check_size(memory_mib, cpus).map_err(Error::Configuration)?;
@@ -135,7 +135,7 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-fn of_kernel(o: &RunOptions, kernel: &Path) -> Result<Found, Error> {
+fn of_kernel(o: &RunOptions, kernel: &Path) -> Result<LinuxPlan, Error> {
     let mut arguments = Vec::new();
     for (option, file) in [("--kernel", Some(kernel)), ("--initrd", o.linux.initrd.as_deref())] {
         let Some(file) = file else { continue };
@@ -143,11 +143,11 @@ fn of_kernel(o: &RunOptions, kernel: &Path) -> Result<Found, Error> {
         arguments.extend([option.into(), absolute(file)]);
     }
     let command_line = COMMAND_LINE.into();
-    Ok(Found { arguments, keep: Vec::new(), command_line, cpus: 1, memory_mib: MEMORY_DEFAULT_MIB })
+    Ok(LinuxPlan { arguments, keep: Vec::new(), command_line, cpus: 1, memory_mib: MEMORY_DEFAULT_MIB })
 }
 
 /// The monitor is given the files as they were checked, whatever becomes of the folder.
-fn of_bundle(o: &RunOptions, folder: &Path) -> Result<Found, Error> {
+fn of_bundle(o: &RunOptions, folder: &Path) -> Result<LinuxPlan, Error> {
     let Bundle { description, kernel, initrd, disk, .. } = {
         let bundle = Bundle::open(folder, true)?;
         bundle
@@ -163,7 +163,7 @@ fn of_bundle(o: &RunOptions, folder: &Path) -> Result<Found, Error> {
         keep.push(file.into());
     }
     let (cpus, memory_mib) = (description.cpus, description.memory_mib);
-    Ok(Found { arguments, keep, command_line: description.cmdline, cpus, memory_mib })
+    Ok(LinuxPlan { arguments, keep, command_line: description.cmdline, cpus, memory_mib })
 }
 
 /// Refuses what a kernel is not told by its devices.

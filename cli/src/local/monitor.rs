@@ -1,7 +1,7 @@
 //! A monitor process: its start, and its report until it ends.
 
 use super::directory::RunDirectory;
-use super::outcome::{Outcome, in_words, lost};
+use super::outcome::{Outcome, describe, lost};
 use super::record::Record;
 use crate::output::note;
 use crate::process;
@@ -82,9 +82,9 @@ impl Monitor {
     pub fn start(&mut self, console: bool, output: Stdio) -> io::Result<Running> {
         let (report, to) = io::pipe()?;
         let to = OwnedFd::from(to);
-        process::hand_over(&to)?;
+        process::inherit(&to)?;
         for fd in &self.keep {
-            process::hand_over(fd)?;
+            process::inherit(fd)?;
         }
         let mut command = Command::new(process::sibling(self.program));
         command.args(&self.arguments);
@@ -136,7 +136,7 @@ impl Running {
                 Outcome { status, message, hint, ending: None, timeline: None, console: String::new() }
             }
             Some(Report::End { ending, status, timeline, console }) => {
-                let message = in_words(&ending, status, image);
+                let message = describe(&ending, status, image);
                 let timeline = Some(self.whole(timeline));
                 Outcome { status, message, hint: None, ending: Some(ending), timeline, console }
             }

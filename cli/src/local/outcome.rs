@@ -137,7 +137,7 @@ impl Output {
     pub fn finish(self, outcome: Outcome) -> Result<u8, Failure> {
         let silent =
             matches!(&outcome.ending, Some(Ending::Exit { code }) if *code <= status::GUEST_MAXIMUM.into());
-        self.tell(outcome, silent)
+        self.print_outcome(outcome, silent)
     }
 
     /// Tells how a run came out, which nobody has seen yet; the exit status of the command.
@@ -145,10 +145,10 @@ impl Output {
         if matches!(outcome.ending, Some(Ending::Exit { code: 0 })) {
             return self.finish(outcome);
         }
-        self.tell(outcome.unseen(), false)
+        self.print_outcome(outcome.unseen(), false)
     }
 
-    fn tell(self, outcome: Outcome, silent: bool) -> Result<u8, Failure> {
+    fn print_outcome(self, outcome: Outcome, silent: bool) -> Result<u8, Failure> {
         let Outcome { status, message, hint, ending, timeline, .. } = outcome;
         if self.json {
             if ending.is_none() && timeline.is_none() && status < status::SIGNAL {
@@ -169,7 +169,7 @@ impl Output {
 }
 
 /// How an instance ended, in words.
-pub fn in_words(ending: &Ending, status: u8, image: &Path) -> String {
+pub fn describe(ending: &Ending, status: u8, image: &Path) -> String {
     match ending {
         Ending::Exit { code } if *code > status::GUEST_MAXIMUM.into() => {
             format!("the guest exited with code {code}, reported as {}", status::GUEST_MAXIMUM)

@@ -14,12 +14,12 @@ const FRAMES: usize = 4;
 /// The fault in words, with its place if the image has debug information.
 pub fn explain(fault: &Fault, image: &Path) -> String {
     let text = fault.to_string();
-    let Some(place) = fault.registers.and_then(|r| place(r.rip, image)) else { return text };
+    let Some(place) = fault.registers.and_then(|r| locate(r.rip, image)) else { return text };
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
     format!("{first}\n{place}{rest}")
 }
 
-fn place(address: u64, image: &Path) -> Option<String> {
+fn locate(address: u64, image: &Path) -> Option<String> {
     let beside = image.with_extension("debug");
     let bytes = std::fs::read(if beside.is_file() { &beside } else { image }).ok()?;
     let file = ElfFile64::<Endianness>::parse(&*bytes).ok()?;

@@ -140,7 +140,7 @@ impl Contexts {
 }
 
 /// How the node that commands ask is reached; `None`: by the usual socket, if one listens there.
-fn chosen() -> Result<Option<Context>, Failure> {
+fn selected() -> Result<Option<Context>, Failure> {
     if let Ok(node) = std::env::var(SOCKET) {
         let ca = std::env::var_os(CA).map(PathBuf::from);
         return Ok(Some(Context { node, token: std::env::var(TOKEN).ok(), ca }));
@@ -159,7 +159,7 @@ impl Context {
 }
 
 /// How the node that commands ask is reached.
-pub enum Reach {
+pub enum NodeTarget {
     /// By a socket; whether somebody has named it.
     Socket(PathBuf, bool),
     /// Over TCP.
@@ -167,39 +167,41 @@ pub enum Reach {
 }
 
 /// Which node commands ask.
-pub fn reach() -> Result<Reach, Failure> {
-    match chosen()? {
-        None => Ok(Reach::Socket(DEFAULT.into(), false)),
-        Some(c) if c.is_remote() => Ok(Reach::Remote(Client::remote(&c.node, c.token, c.ca.as_deref())?)),
-        Some(c) => Ok(Reach::Socket(c.node.into(), true)),
+pub fn target() -> Result<NodeTarget, Failure> {
+    match selected()? {
+        None => Ok(NodeTarget::Socket(DEFAULT.into(), false)),
+        Some(c) if c.is_remote() => {
+            Ok(NodeTarget::Remote(Client::remote(&c.node, c.token, c.ca.as_deref())?))
+        }
+        Some(c) => Ok(NodeTarget::Socket(c.node.into(), true)),
     }
 }
 
 /// Whether commands ask a node over TCP: they concern that node alone, and nothing on this host.
 pub fn is_remote() -> bool {
-    chosen().is_ok_and(|chosen| chosen.is_some_and(|c| c.is_remote()))
+    selected().is_ok_and(|chosen| chosen.is_some_and(|c| c.is_remote()))
 }
 
 /// The node, if it can be reached.
 pub fn find() -> Option<Client> {
-    match reach().ok()? {
-        Reach::Remote(client) => Some(client),
-        Reach::Socket(socket, _) => Client::on_socket(socket),
+    match target().ok()? {
+        NodeTarget::Remote(client) => Some(client),
+        NodeTarget::Socket(socket, _) => Client::on_socket(socket),
     }
 }
 
 /// The node, or why there is none.
 pub fn required() -> Result<Client, Failure> {
-    match reach()? {
-        Reach::Remote(client) => Ok(client),
-        Reach::Socket(socket, _) => Ok(Client::required_on(socket)?),
+    match target()? {
+        NodeTarget::Remote(client) => Ok(client),
+        NodeTarget::Socket(socket, _) => Ok(Client::required_on(socket)?),
     }
 }
 
 /// The node of this host, whichever commands ask: names of instances are unique on a host.
 pub fn of_host() -> Option<Client> {
-    match reach() {
-        Ok(Reach::Socket(socket, _)) => Client::on_socket(socket),
+    match target() {
+        Ok(NodeTarget::Socket(socket, _)) => Client::on_socket(socket),
         _ => Client::on_socket(DEFAULT.into()),
     }
 }

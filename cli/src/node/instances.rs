@@ -1,6 +1,6 @@
 //! Instances of the node: what is done with them, and what others ask about them.
 
-use super::context::{self, Reach};
+use super::context::{self, NodeTarget};
 use super::escaped;
 use super::labels::{Selector, select};
 use crate::output::{self, Failure};
@@ -36,9 +36,9 @@ pub fn all(client: &Client) -> Result<Vec<Instance>, Failure> {
 /// The node, or `None` if this host has none. One that is expected and does not answer is a failure: its socket is
 /// named, or its run folder is there.
 pub fn expected() -> Result<Option<Client>, Failure> {
-    let (socket, is_named) = match context::reach()? {
-        Reach::Remote(client) => return Ok(Some(client)),
-        Reach::Socket(socket, is_named) => (socket, is_named),
+    let (socket, is_named) = match context::target()? {
+        NodeTarget::Remote(client) => return Ok(Some(client)),
+        NodeTarget::Socket(socket, is_named) => (socket, is_named),
     };
     match listener::connect(&socket) {
         Ok(_) => Ok(Client::on_socket(socket)),

@@ -47,7 +47,7 @@ async fn create(
         return Err(Problem::conflict(why).hint("networks share an uplink by different VLANs: --vlan"));
     }
     if let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) {
-        let taken = tokio::task::block_in_place(|| takeover::take(uplink));
+        let taken = tokio::task::block_in_place(|| takeover::take_over(uplink));
         let refused = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::NotFound => {
                 Problem { detail: e.to_string(), ..Problem::absent("interface", "") }
@@ -56,7 +56,7 @@ async fn create(
         };
         taken.map_err(refused)?.apply(&mut network);
     }
-    let give_back = || match tokio::task::block_in_place(|| takeover::give_back(&network)) {
+    let give_back = || match tokio::task::block_in_place(|| takeover::release(&network)) {
         Ok(()) => {}
         Err(e) => tracing::warn!("network {}: its interface has not got its address back: {e}", network.name),
     };
@@ -138,7 +138,7 @@ async fn delete(State(node): State<Arc<Node>>, Path(name): Path<String>) -> Resu
     failpoint::reach("network::forgotten");
     node.switch.apply(None)?;
     failpoint::reach("network::removed");
-    if let Err(e) = tokio::task::block_in_place(|| takeover::give_back(&network)) {
+    if let Err(e) = tokio::task::block_in_place(|| takeover::release(&network)) {
         tracing::warn!("network {name}: its interface has not got its address back: {e}");
     }
     node.events.emit("network.deleted", &name, serde_json::Value::Null);

@@ -31,7 +31,7 @@ const RUN: HeaderName = HeaderName::from_static("x-console-run");
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Looking {
+struct ConsoleQuery {
     /// Go on with what is written from now on, until the run ends
     #[serde(default)]
     follow: bool,
@@ -46,7 +46,7 @@ struct Looking {
 /// With `follow`, the header `X-Console-Offset` is the number of bytes of the run before the first that comes, and
 /// `X-Console-Run` the process of its monitor.
 #[utoipa::path(get, path = "/v1/instances/{name}/console", tag = "running",
-    params(("name" = String, Path, description = "Name or id"), Looking),
+    params(("name" = String, Path, description = "Name or id"), ConsoleQuery),
     responses((status = 200, body = String, content_type = "text/plain"),
     (status = 400, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -55,7 +55,7 @@ struct Looking {
 async fn console(
     State(node): State<Arc<Node>>,
     Path(name): Path<String>,
-    Query(how): Query<Looking>,
+    Query(how): Query<ConsoleQuery>,
 ) -> Result<HttpResponse, Problem> {
     let handle = node.instance(&name)?;
     if !how.follow {

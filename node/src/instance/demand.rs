@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often idle instances are looked for.
-const LOOK: Duration = Duration::from_millis(500);
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Starts what is wanted: names of ports that packets wait for.
 pub async fn wake(node: Arc<Node>, mut wanted: UnboundedReceiver<String>) {
@@ -35,10 +35,10 @@ struct Activity {
 }
 
 /// Retires what is idle, for ever.
-pub async fn retire(node: Arc<Node>) {
+pub async fn stop_idle(node: Arc<Node>) {
     let mut activity: HashMap<Uuid, Activity> = HashMap::new();
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(IDLE_CHECK_INTERVAL).await;
         let ready = node.handles().into_iter().filter_map(|h| {
             let instance = h.view.borrow();
             let OnDemand { idle_s } = instance.on_demand.filter(|_| instance.state == State::Ready)?;

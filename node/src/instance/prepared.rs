@@ -29,8 +29,8 @@ use vmm::start::prepared::Starter;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long starts that are under way are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After one could not be prepared, before it is tried again: at first, and at most, each time twice as long.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Wait before the next attempt after a guest could not be prepared: the first and the longest. It doubles each time.
+const RETRY_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long a guest may take to prepare itself.
 const PREPARATION: Duration = Duration::from_secs(10);
 /// How long a monitor may take to say whether its guest can be what it shall be.
@@ -74,7 +74,7 @@ pub struct PreparedGuest {
 }
 
 /// Guests of one shape.
-struct Shelf {
+struct ShapePool {
     shape: Shape,
     image: OpenImage,
     /// How many there shall be.
@@ -93,7 +93,7 @@ struct Shelf {
 pub struct PreparedPool {
     folder: PathBuf,
     confinement: Arc<Confinement>,
-    shelves: Mutex<Vec<Shelf>>,
+    pools: Mutex<Vec<ShapePool>>,
     taken: Notify,
     starts: Arc<AtomicUsize>,
     /// No more are prepared from now on.
@@ -228,7 +228,7 @@ fn limit(group: Option<&Group>, shares: u64, shape: &Shape) -> std::io::Result<(
     group.map_or(Ok(()), |group| group.limit(Some(shares), None, shape.memory_mib << 20))
 }
 
-impl Shelf {
+impl ShapePool {
     fn new(setting: &PreparedSetting, image: OpenImage) -> Result<Self, Problem> {
         let memory_mib = setting.memory_mib.unwrap_or(image.image.memory_mib).max(1);
         let cannot = || Problem::invalid(format!("{} cannot be prepared", setting.image));
@@ -244,7 +244,7 @@ impl Shelf {
     }
 
     /// Whether another guest shall be prepared.
-    fn lacks(&mut self) -> bool {
+    fn needs_refill(&mut self) -> bool {
         self.filling = match self.ready.len() {
             ready if ready >= self.count => false,
             ready if ready < self.low => true,
@@ -262,15 +262,15 @@ impl PreparedPool {
         folder: PathBuf,
         confinement: Arc<Confinement>,
     ) -> Result<Self, Problem> {
-        let shelves: Vec<Shelf> = settings
+        let pools: Vec<ShapePool> = settings
             .iter()
             .filter(|setting| setting.count > 0)
-            .map(|setting| Shelf::new(setting, find(&setting.image)?))
+            .map(|setting| ShapePool::new(setting, find(&setting.image)?))
             .collect::<Result<_, Problem>>()?;
         Ok(Self {
             folder,
             confinement,
-            shelves: Mutex::new(shelves),
+            pools: Mutex::new(pools),
             taken: Notify::new(),
             starts: Arc::default(),
             closing: watch::Sender::new(false),
@@ -278,22 +278,22 @@ impl PreparedPool {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Shelf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<ShapePool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How it is.
     pub fn status(&self) -> Vec<PreparedGuests> {
-        let of = |shelf: &Shelf| PreparedGuests {
-            image: shelf.image.image.name.clone(),
-            memory_mib: shelf.shape.memory_mib,
-            devices: shelf.shape.devices,
-            ready: shelf.ready.len(),
-            target: shelf.count,
-            hits: shelf.hits,
-            misses: shelf.misses,
-            refills: shelf.refills,
-            resident: shelf.ready.iter().map(|guest| usage::of(guest.process.pid).resident).sum(),
+        let of = |pool: &ShapePool| PreparedGuests {
+            image: pool.image.image.name.clone(),
+            memory_mib: pool.shape.memory_mib,
+            devices: pool.shape.devices,
+            ready: pool.ready.len(),
+            target: pool.count,
+            hits: pool.hits,
+            misses: pool.misses,
+            refills: pool.refills,
+            resident: pool.ready.iter().map(|guest| usage::of(guest.process.pid).resident).sum(),
         };
         self.lock().iter().map(of).collect()
     }
@@ -306,26 +306,26 @@ impl PreparedPool {
 
     /// A prepared guest of a shape, if there is one that lives.
     pub fn take(&self, shape: &Shape) -> Option<PreparedGuest> {
-        let mut shelves = self.lock();
-        let shelf = shelves.iter_mut().find(|shelf| shelf.shape == *shape)?;
-        while let Some(guest) = shelf.ready.pop_front() {
+        let mut pools = self.lock();
+        let pool = pools.iter_mut().find(|pool| pool.shape == *shape)?;
+        while let Some(guest) = pool.ready.pop_front() {
             self.taken.notify_one();
             if !guest.process.is_over() {
-                shelf.hits += 1;
+                pool.hits += 1;
                 return Some(guest);
             }
             let confinement = self.confinement.clone();
             tokio::spawn(async move { guest.end(&confinement.groups).await });
         }
-        shelf.misses += 1;
+        pool.misses += 1;
         None
     }
 
     /// The next shape of which there are too few.
-    fn lacking(&self) -> Option<(Shape, OpenImage)> {
-        let mut shelves = self.lock();
-        let shelf = shelves.iter_mut().find_map(|shelf| shelf.lacks().then_some(shelf))?;
-        Some((shelf.shape.clone(), shelf.image.clone()))
+    fn next_refill(&self) -> Option<(Shape, OpenImage)> {
+        let mut pools = self.lock();
+        let pool = pools.iter_mut().find_map(|pool| pool.needs_refill().then_some(pool))?;
+        Some((pool.shape.clone(), pool.image.clone()))
     }
 
     /// Prepares one more, unless the daemon ends.
@@ -352,11 +352,11 @@ impl PreparedPool {
         };
         match prepared.map_err(|e| Problem::node(e.to_string()))? {
             (Ok(guest), shape) => {
-                let mut shelves = self.lock();
-                let shelf = shelves.iter_mut().find(|shelf| shelf.shape == shape);
-                if let Some(shelf) = shelf {
-                    shelf.ready.push_back(guest);
-                    shelf.refills += 1;
+                let mut pools = self.lock();
+                let pool = pools.iter_mut().find(|pool| pool.shape == shape);
+                if let Some(pool) = pool {
+                    pool.ready.push_back(guest);
+                    pool.refills += 1;
                 }
                 Ok(())
             }
@@ -376,12 +376,12 @@ impl PreparedPool {
     }
 
     /// Keeps as many as are wanted, for ever.
-    pub async fn keep(&self) {
-        let mut again = AGAIN.0;
+    pub async fn run_refills(&self) {
+        let mut retry_wait = RETRY_WAIT.0;
         while !*self.closing.borrow() {
             let mut failed = false;
             while !*self.closing.borrow()
-                && let Some((shape, image)) = self.lacking()
+                && let Some((shape, image)) = self.next_refill()
             {
                 self.await_quiet().await;
                 if let Err(e) = self.prepare(&shape, &image).await {
@@ -389,12 +389,12 @@ impl PreparedPool {
                     failed = true;
                     break;
                 }
-                again = AGAIN.0;
+                retry_wait = RETRY_WAIT.0;
             }
             if failed {
                 // With none left nobody takes one: what failed is tried again by the clock.
-                let _ = tokio::time::timeout(again, self.taken.notified()).await;
-                again = (again * 2).min(AGAIN.1);
+                let _ = tokio::time::timeout(retry_wait, self.taken.notified()).await;
+                retry_wait = (retry_wait * 2).min(RETRY_WAIT.1);
             } else {
                 self.taken.notified().await;
             }
@@ -406,8 +406,7 @@ impl PreparedPool {
     pub async fn close(&self) {
         self.closing.send_replace(true);
         let _preparing = self.preparing.lock().await;
-        let all: Vec<PreparedGuest> =
-            self.lock().iter_mut().flat_map(|shelf| shelf.ready.drain(..)).collect();
+        let all: Vec<PreparedGuest> = self.lock().iter_mut().flat_map(|pool| pool.ready.drain(..)).collect();
         let all = all.into_iter().map(|guest| guest.end(&self.confinement.groups));
         futures_util::future::join_all(all).await;
     }

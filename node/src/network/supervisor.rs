@@ -29,7 +29,7 @@ const BEGINNING: Duration = Duration::from_secs(5);
 /// Before it is started again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Before a switch that ended is known to have.
-const NOTICED: Duration = Duration::from_millis(50);
+const UP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a change waits for a switch that is being started again.
 const RESTART: Duration = Duration::from_secs(5);
 /// How long a switch that answers no more may take to end, when the node begins.
@@ -92,7 +92,7 @@ impl SwitchSupervisor {
             up: (Mutex::new(true), Condvar::new()),
             instances: Mutex::default(),
         });
-        supervisor.recall()?;
+        supervisor.reapply()?;
         let mut recorded = recorded_switch(&supervisor.store)?.map(Arc::new);
         let mut tries = TRIES;
         let process = loop {
@@ -109,7 +109,7 @@ impl SwitchSupervisor {
             }
         };
         supervisor.set_process(process.clone());
-        tokio::spawn(supervisor.clone().keep(process));
+        tokio::spawn(supervisor.clone().supervise(process));
         Ok(supervisor)
     }
 
@@ -173,7 +173,7 @@ impl SwitchSupervisor {
     }
 
     /// Waits for its end, and starts another, for ever.
-    async fn keep(self: Arc<Self>, mut process: Arc<Process>) {
+    async fn supervise(self: Arc<Self>, mut process: Arc<Process>) {
         loop {
             process.ended().await;
             self.set_up(false);
@@ -216,7 +216,7 @@ impl SwitchSupervisor {
         match make() {
             Err(e) if e.kind.ends_with(":node") => {
                 tracing::info!("the switch is asked again: {e}");
-                tokio::task::block_in_place(|| std::thread::sleep(NOTICED));
+                tokio::task::block_in_place(|| std::thread::sleep(UP_CHECK_INTERVAL));
                 self.wait_up();
                 make()
             }
@@ -323,7 +323,7 @@ impl SwitchSupervisor {
     }
 
     /// Takes in the ports of instances that a former daemon has left.
-    fn recall(&self) -> Result<(), Problem> {
+    fn reapply(&self) -> Result<(), Problem> {
         let (networks, flavors) = (self.store.networks()?, self.store.flavors()?);
         let mut instances = self.instances();
         for row in self.store.instances()? {

@@ -85,7 +85,7 @@ async fn gateway(handle: &Handle, index: u32) -> io::Result<Option<Ipv4Addr>> {
 }
 
 /// Takes what an interface has: from now on the host does not answer there.
-pub fn take(uplink: &Uplink) -> io::Result<InterfaceAddress> {
+pub fn take_over(uplink: &Uplink) -> io::Result<InterfaceAddress> {
     let Some(interface) = uplink.interfaces.first() else { return Err(absent("name", "the uplink")) };
     there(uplink, async |handle| {
         let (index, mac) = link(handle, interface).await?;
@@ -102,7 +102,7 @@ pub fn take(uplink: &Uplink) -> io::Result<InterfaceAddress> {
 }
 
 /// Gives back what was taken, if the interface is still there.
-pub fn give_back(network: &Network) -> io::Result<()> {
+pub fn release(network: &Network) -> io::Result<()> {
     let Some(uplink) = network.uplink.as_ref().filter(|u| u.take_over) else { return Ok(()) };
     let (Some(taken), Some(subnet)) = (&uplink.taken, network.subnet) else { return Ok(()) };
     if is_gone(network) {

@@ -8,11 +8,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// A log of this length is brought into the database once nothing is written between two looks, bytes.
-const LONG: u64 = 1 << 20;
+const LOG_CHECKPOINT: u64 = 1 << 20;
 /// A log of this length, whatever is written, bytes.
-const TOO_LONG: u64 = 64 << 20;
+const LOG_MAXIMUM: u64 = 64 << 20;
 /// How long an idempotency key is remembered, nanoseconds.
 pub const KEY_NS: u64 = 86_400_000_000_000;
 
@@ -22,12 +22,12 @@ pub fn begin(store: &Arc<Store>, folder: &Path) {
     std::thread::spawn(move || {
         let mut before = 0;
         loop {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
             let Some(store) = store.upgrade() else { return };
             let length = std::fs::metadata(&log).map_or(0, |m| m.len());
             let quiet = length == before;
             before = length;
-            if length < LONG || (!quiet && length < TOO_LONG) {
+            if length < LOG_CHECKPOINT || (!quiet && length < LOG_MAXIMUM) {
                 continue;
             }
             if let Err(e) = store.tidy() {
@@ -64,11 +64,11 @@ mod tests {
         for n in 0..100 {
             store.set_fact("long", &format!("{n:03}").repeat(33_333)).unwrap();
         }
-        assert!(length() > 2 * LONG, "{} bytes", length());
+        assert!(length() > 2 * LOG_CHECKPOINT, "{} bytes", length());
         begin(&store, folder.path());
         let emptied = (0..100).any(|_| {
-            std::thread::sleep(LOOK / 4);
-            length() < LONG
+            std::thread::sleep(CHECK_INTERVAL / 4);
+            length() < LOG_CHECKPOINT
         });
         assert!(emptied, "{} bytes", length());
         assert_eq!(store.fact::<String>("long").unwrap().map(|text| text.len()), Some(99_999));

@@ -43,7 +43,7 @@ pub fn socket_taken<T>(port: &str, other: &str, socket: &Path) -> Result<T, Cont
 }
 
 /// A segment joins two ports and has another.
-pub fn wire_full<T>(segment: &str, count: usize) -> Result<T, Contradiction> {
+pub fn point_to_point_full<T>(segment: &str, count: usize) -> Result<T, Contradiction> {
     wrong(format!("segments.{segment}"), format!("point-to-point, and has {count} ports"))
 }
 
@@ -86,7 +86,7 @@ impl Config {
         for (name, segment) in &self.segments {
             let count = members.get(name.as_str()).copied().unwrap_or(0);
             if segment.point_to_point && count > 2 {
-                return wire_full(name, count);
+                return point_to_point_full(name, count);
             }
         }
         self.check_announced()?;

@@ -111,7 +111,7 @@ impl Switch {
         for (name, port) in wanted.ports.iter().filter(|(name, _)| !self.ports.contains_key(*name)) {
             let id = self.numbers.take();
             let thread = port.thread.unwrap_or_else(|| self.threads.lightest());
-            self.threads.serves(thread, 1);
+            self.threads.change_port_count(thread, 1);
             let shared = Arc::<Shared>::default();
             match devices::open(name, port, id, self.threads.notifying(thread)) {
                 Ok(Opened { device, peer, interface }) => {
@@ -129,12 +129,12 @@ impl Switch {
                     opened.push((name.clone(), managed, device));
                 }
                 Err(e) => {
-                    self.numbers.give_back(id);
-                    self.threads.serves(thread, -1);
+                    self.numbers.release(id);
+                    self.threads.change_port_count(thread, -1);
                     for (_, managed, _) in &opened {
                         managed.peer.clean_up();
-                        self.numbers.give_back(managed.id);
-                        self.threads.serves(managed.thread, -1);
+                        self.numbers.release(managed.id);
+                        self.threads.change_port_count(managed.thread, -1);
                     }
                     return Err(e);
                 }
@@ -147,8 +147,8 @@ impl Switch {
         for managed in &removed {
             managed.peer.unwatch(&self.poller);
             managed.peer.clean_up();
-            self.numbers.give_back(managed.id);
-            self.threads.serves(managed.thread, -1);
+            self.numbers.release(managed.id);
+            self.threads.change_port_count(managed.thread, -1);
         }
         let of_the_kernel = opened.iter().any(|(_, m, _)| interface(&m.config.device).is_some());
         let mut devices: Vec<(usize, PortId, Box<dyn Device>)> = Vec::new();

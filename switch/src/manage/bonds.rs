@@ -279,7 +279,7 @@ impl Switch {
         let links = self.bonds.bonds.iter().flat_map(|b| &b.settings.links);
         let of_the_kernel =
             links.filter(|link| self.ports.get(*link).is_some_and(|p| interface(&p.config.device).is_some()));
-        self.carriers.look_at(of_the_kernel.cloned().collect());
+        self.carriers.check_links(of_the_kernel.cloned().collect());
         self.run_bonds();
     }
 
@@ -313,7 +313,7 @@ impl Switch {
                 let up = !active.is_empty();
                 managed.shared.link.store(up, std::sync::atomic::Ordering::Relaxed);
             }
-            self.server.tell(&Event::Bond { port, active });
+            self.server.publish(&Event::Bond { port, active });
         }
     }
 

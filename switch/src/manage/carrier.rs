@@ -47,7 +47,7 @@ pub struct Carriers {
     /// Key of the next one.
     next: usize,
     /// When namespaces were last looked at.
-    looked: Option<Instant>,
+    checked_at: Option<Instant>,
     /// Whether an interface may have changed since the last check of all.
     changed: bool,
     /// Names of the ports that are links of bonds.
@@ -97,15 +97,15 @@ impl Carriers {
     /// Lets go of the namespaces that were deleted, or whose name now stands for another one; their names. A namespace
     /// lives on while anything in it is held, unseen.
     fn leave_deleted(&mut self, poller: &Poller) -> BTreeSet<Option<String>> {
-        if self.looked.is_some_and(|at| at.elapsed() < NAMESPACE_INTERVAL) {
+        if self.checked_at.is_some_and(|at| at.elapsed() < NAMESPACE_INTERVAL) {
             return BTreeSet::new();
         }
-        self.looked = Some(Instant::now());
+        self.checked_at = Some(Instant::now());
         self.leave(poller, |n| n.name.as_deref().is_none_or(|name| file_of(name) == n.file))
     }
 
     /// An interface has changed: all are checked soon.
-    pub fn hear(&mut self, key: usize) {
+    pub fn receive_changes(&mut self, key: usize) {
         let Some(namespace) = self.namespaces.get(&key) else { return };
         let mut bytes = [0u8; 8192];
         while rustix::net::recv(&namespace.socket, &mut bytes[..], RecvFlags::empty())
@@ -152,12 +152,12 @@ impl Carriers {
     }
 
     /// When links of bonds are looked at again.
-    pub fn next_look(&self) -> Option<Instant> {
+    pub fn next_check(&self) -> Option<Instant> {
         self.next_look
     }
 
     /// These ports are links of bonds, and are looked at from now on.
-    pub fn look_at(&mut self, links: Vec<String>) {
+    pub fn check_links(&mut self, links: Vec<String>) {
         self.next_look = (!links.is_empty()).then(Instant::now);
         self.links = links;
     }
@@ -165,7 +165,7 @@ impl Carriers {
 
 impl Switch {
     /// Checks the carrier of every port's interface if one may have changed, and of links of bonds when it is time.
-    pub(super) fn take_carriers(&mut self) {
+    pub(super) fn update_carriers(&mut self) {
         let deleted = self.carriers.leave_deleted(&self.poller);
         // Nearly always there is none, and nothing to look through.
         if !deleted.is_empty() {
@@ -177,10 +177,10 @@ impl Switch {
             self.carriers.next_look = Some(Instant::now() + LINK_INTERVAL);
         }
         if all {
-            self.ports.values().for_each(|managed| self.take_carrier(managed));
+            self.ports.values().for_each(|managed| self.update_carrier(managed));
         } else if look {
             let links = self.carriers.links.iter().filter_map(|link| self.ports.get(link));
-            links.for_each(|managed| self.take_carrier(managed));
+            links.for_each(|managed| self.update_carrier(managed));
         }
     }
 
@@ -194,7 +194,7 @@ impl Switch {
         }
     }
 
-    fn take_carrier(&self, managed: &PortRecord) {
+    fn update_carrier(&self, managed: &PortRecord) {
         if self.carriers.is_gone(managed) {
             return self.threads.tell(managed.thread, Command::Gone(managed.id));
         }

@@ -8,7 +8,7 @@
 use super::devices;
 use super::reopen::Reopening;
 use super::{Error, PortRecord, Switch, tables};
-use crate::config::check::{PORTS, address_taken, mac_taken, socket_taken, too_many, wire_full};
+use crate::config::check::{PORTS, address_taken, mac_taken, point_to_point_full, socket_taken, too_many};
 use crate::config::{AnnouncedConfig, Contradiction, DeviceConfig, Diff, PortConfig};
 use crate::control::Request;
 use crate::counters::Shared;
@@ -39,7 +39,7 @@ impl Switch {
     /// Does what a request asks to be changed, if that can be done in place; else the request.
     pub(super) fn change_in_place(&mut self, request: Request) -> Result<Result<Diff, Request>, Error> {
         match request {
-            Request::PutPort { name, port } if self.is_apart(&name, &port) => {
+            Request::PutPort { name, port } if self.is_independent(&name, &port) => {
                 match self.config.ports.get(&name) {
                     None => self.add_port(name, *port).map(Ok),
                     Some(same) if *same == *port => Ok(Ok(Diff::default())),
@@ -47,7 +47,7 @@ impl Switch {
                 }
             }
             Request::DeletePort { name } => match self.config.ports.get(&name) {
-                Some(port) if self.is_apart(&name, port) => Ok(Ok(self.remove_port(&name))),
+                Some(port) if self.is_independent(&name, port) => Ok(Ok(self.remove_port(&name))),
                 Some(_) => Ok(Err(Request::DeletePort { name })),
                 None => Err(Error::Absent(format!("port {name}"))),
             },
@@ -76,7 +76,7 @@ impl Switch {
         }
     }
 
-    fn is_apart(&self, name: &str, port: &PortConfig) -> bool {
+    fn is_independent(&self, name: &str, port: &PortConfig) -> bool {
         socket(port).is_some() && !self.named_by_others.contains(name)
     }
 
@@ -100,7 +100,7 @@ impl Switch {
             let Some(id) = self.segment_id(segment) else { continue };
             let members = self.tables.segment(id).map_or(0, |s| s.members.len());
             if self.tables.segment(id).is_some_and(|s| s.point_to_point) && members >= 2 {
-                return wire_full(segment, members + 1);
+                return point_to_point_full(segment, members + 1);
             }
             if let Some(mac) = port.mac
                 && let Some(&other) = self.tables.fixed.get(&(id, mac))
@@ -124,7 +124,7 @@ impl Switch {
         let opened = match devices::open(&name, &port, id, self.threads.notifying(thread)) {
             Ok(opened) => opened,
             Err(e) => {
-                self.numbers.give_back(id);
+                self.numbers.release(id);
                 return Err(e);
             }
         };
@@ -140,18 +140,18 @@ impl Switch {
         };
         if let Err(source) = managed.peer.watch(&self.poller, id) {
             managed.peer.clean_up();
-            self.numbers.give_back(id);
+            self.numbers.release(id);
             return Err(Error::Port { port: name, doing: "wait for connections".into(), source });
         }
         let entry = tables::entry(&name, &port, &managed, |segment| self.segment_id(segment));
-        self.threads.serves(thread, 1);
+        self.threads.change_port_count(thread, 1);
         if let Some(path) = socket(&port) {
             self.sockets.insert(path.to_owned(), name.clone());
         }
         self.config.ports.insert(name.clone(), port);
         self.waiting.insert(name.clone());
         self.ports.insert(name.clone(), managed);
-        self.tell_all(TableDelta::PortAdded(id, entry), Some(thread), opened.device);
+        self.send_delta(TableDelta::PortAdded(id, entry), Some(thread), opened.device);
         // A front end that listens already is met at once.
         self.connect_clients();
         Ok(added(format!("ports.{name}")))
@@ -165,9 +165,9 @@ impl Switch {
             managed.peer.unwatch(&self.poller);
             managed.peer.clean_up();
             self.waiting.remove(name);
-            self.threads.serves(managed.thread, -1);
-            self.tell_all(TableDelta::PortRemoved(managed.id), None, None);
-            self.numbers.give_back(managed.id);
+            self.threads.change_port_count(managed.thread, -1);
+            self.send_delta(TableDelta::PortRemoved(managed.id), None, None);
+            self.numbers.release(managed.id);
         }
         removed(format!("ports.{name}"))
     }
@@ -187,7 +187,7 @@ impl Switch {
         };
         let is_new = !self.withdraw(&name);
         let entry = tables::announced_entry(&announced, segment);
-        self.tell_all(TableDelta::Announced(name.as_str().into(), entry), None, None);
+        self.send_delta(TableDelta::Announced(name.as_str().into(), entry), None, None);
         self.config.announced.insert(name, announced);
         Ok(if is_new { added(what) } else { Diff { changed: vec![what], ..Diff::default() } })
     }
@@ -196,13 +196,13 @@ impl Switch {
     fn withdraw(&mut self, name: &str) -> bool {
         let was_there = self.config.announced.remove(name).is_some();
         if was_there {
-            self.tell_all(TableDelta::Withdrawn(name.into()), None, None);
+            self.send_delta(TableDelta::Withdrawn(name.into()), None, None);
         }
         was_there
     }
 
     /// Takes a change into the tables, here and at every thread. The device is for the thread that serves it.
-    fn tell_all(&mut self, delta: TableDelta, at: Option<usize>, mut device: Option<Box<dyn Device>>) {
+    fn send_delta(&mut self, delta: TableDelta, at: Option<usize>, mut device: Option<Box<dyn Device>>) {
         self.tables.apply(&delta);
         let change = Arc::new(delta);
         for thread in 0..self.threads.count() {

@@ -10,9 +10,9 @@ mod bonds;
 mod carrier;
 mod delta;
 mod devices;
-mod numbers;
 mod peers;
 mod poll;
+mod port_numbers;
 mod reopen;
 mod server;
 mod show;
@@ -29,9 +29,9 @@ use crate::port::{PortError, PortEvent, PortId};
 use crate::worker::Command;
 use bonds::Bonds;
 use carrier::{Carriers, interface};
-use numbers::Numbers;
 use peers::Peer;
 use polling::{Event as Ready, Events, Poller};
+use port_numbers::PortNumbers;
 use reopen::Reopening;
 use server::Server;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -121,7 +121,7 @@ pub struct Switch {
     /// As the threads have them.
     tables: Tables,
     ports: BTreeMap<String, PortRecord>,
-    numbers: Numbers,
+    numbers: PortNumbers,
     /// Ports by the sockets where their front ends are met.
     sockets: HashMap<PathBuf, String>,
     /// Names that bonds and mirrors have.
@@ -149,7 +149,7 @@ impl Switch {
             config: Config { switch: config.switch.clone(), ..Config::default() },
             tables: Tables::default(),
             ports: BTreeMap::new(),
-            numbers: Numbers::default(),
+            numbers: PortNumbers::default(),
             sockets: HashMap::new(),
             named_by_others: HashSet::new(),
             waiting: BTreeSet::new(),
@@ -204,11 +204,11 @@ impl Switch {
                     key::CONTROL => self.server.accept(&self.poller),
                     key::SIGNAL => return,
                     key if key >= key::LISTENER => self.front_end_waits(PortId((key - key::LISTENER) as u16)),
-                    key => self.carriers.hear(key - key::CARRIER),
+                    key => self.carriers.receive_changes(key - key::CARRIER),
                 }
             }
             self.handle_port_events();
-            self.take_carriers();
+            self.update_carriers();
             self.connect_clients();
             self.reopen_devices();
             self.forget_waiting();
@@ -226,7 +226,7 @@ impl Switch {
         let waiting = self.waiting.iter().filter_map(|name| self.ports.get(name));
         let next = waiting.filter_map(PortRecord::next_attempt).map(until).min();
         let lacp = self.bonds.deadline().map(until);
-        let look = self.carriers.next_look().map(until);
+        let look = self.carriers.next_check().map(until);
         let accept = self.server.next_attempt().map(until);
         let wanted = self.wanted.next().map(until);
         [next, lacp, look, accept, wanted]
@@ -280,7 +280,7 @@ impl Switch {
             self.threads.tell(0, Command::Release);
         }
         if let Some((port, _)) = self.named(id) {
-            self.server.tell(&Event::Link { port, up });
+            self.server.publish(&Event::Link { port, up });
         }
     }
 
@@ -298,7 +298,7 @@ impl Switch {
         if !by_itself && is_new {
             eprintln!("microvisor-switch: port {port}: {reason}");
         }
-        self.server.tell(&Event::Dropped { port, reason });
+        self.server.publish(&Event::Dropped { port, reason });
         self.peer_gone(id, by_itself);
     }
 
@@ -314,7 +314,7 @@ impl Switch {
                 }
                 Request::Events => {
                     self.server.subscribe(&to);
-                    self.tell_wanted();
+                    self.publish_wanted();
                     continue;
                 }
                 change => self.change(change).map(Response::Changed),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// A connection that lasts so long was a good one: after it, the next try comes soon.
-const LASTING: Duration = Duration::from_secs(2);
+const STABLE_CONNECTION: Duration = Duration::from_secs(2);
 
 /// How a port's peer is found.
 pub enum Peer {
@@ -162,7 +162,7 @@ impl Switch {
                 managed.peer.watch_again(&poller, id);
             }
             Peer::Client { next, wait, since, .. } => {
-                if since.elapsed() >= LASTING {
+                if since.elapsed() >= STABLE_CONNECTION {
                     *wait = FIRST_WAIT;
                 }
                 *next = Some(Instant::now() + *wait);

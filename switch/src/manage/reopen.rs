@@ -75,7 +75,7 @@ impl Switch {
         }
         for port in restored {
             eprintln!("microvisor-switch: port {port}: its device is back");
-            self.server.tell(&Event::Restored { port });
+            self.server.publish(&Event::Restored { port });
         }
     }
 }

@@ -141,7 +141,7 @@ impl Server {
     }
 
     /// Something happened.
-    pub fn tell(&mut self, event: &Event) {
+    pub fn publish(&mut self, event: &Event) {
         let gone = |s: &SyncSender<Event>| {
             // One whose queue is full misses this.
             matches!(s.try_send(event.clone()), Err(TrySendError::Disconnected(_)))

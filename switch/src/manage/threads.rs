@@ -144,7 +144,7 @@ impl Threads {
                 if let Some(Err(e)) = cpu.map(pin) {
                     eprintln!("microvisor-switch: thread {}: CPU {cpu:?}: {e}", worker.index);
                 }
-                if let Err(e) = confine::plane() {
+                if let Err(e) = confine::data_plane() {
                     eprintln!("microvisor-switch: thread {}: not confined: {e}", worker.index);
                     std::process::abort();
                 }
@@ -166,7 +166,7 @@ impl Threads {
     }
 
     /// A thread serves so many ports more, or less.
-    pub fn serves(&mut self, thread: usize, more: isize) {
+    pub fn change_port_count(&mut self, thread: usize, more: isize) {
         if let Some(t) = self.threads.get_mut(thread) {
             t.ports = t.ports.saturating_add_signed(more);
         }

@@ -58,7 +58,7 @@ impl Switch {
         // It may have been withdrawn meanwhile.
         let Some(address) = self.tables.announced.get(name) else { return };
         if self.wanted.add(name, Duration::from_nanos(address.time), Instant::now()) {
-            self.server.tell(&Event::Wanted { announced: name.to_owned() });
+            self.server.publish(&Event::Wanted { announced: name.to_owned() });
         }
     }
 
@@ -71,14 +71,14 @@ impl Switch {
     /// Tells again of what is still wanted, when it is time.
     pub(super) fn repeat_wanted(&mut self) {
         for announced in self.wanted.due(Instant::now()) {
-            self.server.tell(&Event::Wanted { announced });
+            self.server.publish(&Event::Wanted { announced });
         }
     }
 
     /// Tells a new reader of events what is wanted.
-    pub(super) fn tell_wanted(&mut self) {
+    pub(super) fn publish_wanted(&mut self) {
         for announced in self.wanted.0.keys().cloned() {
-            self.server.tell(&Event::Wanted { announced });
+            self.server.publish(&Event::Wanted { announced });
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct Position(usize);
 impl Position {
     /// Sends the packets of a frame that have not gone out yet: `produce` hands them all on, in order, and `send` takes one
     /// or says that there is no room. Whether all have gone out.
-    pub fn go_on(
+    pub fn resume(
         &mut self,
         produce: impl FnOnce(&mut dyn FnMut(&[u8])),
         mut send: impl FnMut(&[u8]) -> bool,
@@ -74,7 +74,7 @@ impl Finisher {
                 shared.count_drops(Reason::Malformed, 1);
             }
         };
-        self.position.go_on(produce, &mut tag_and_emit)
+        self.position.resume(produce, &mut tag_and_emit)
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
         // Room for three packets at a time: none is sent twice.
         for round in 0..4 {
             let mut room = 3;
-            let all = position.go_on(
+            let all = position.resume(
                 |to| packets.iter().for_each(|p| to(p)),
                 |p| {
                     if room == 0 {

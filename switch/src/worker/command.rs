@@ -114,7 +114,7 @@ impl Running {
                         continue;
                     };
                     state.device.disconnect(self.worker.wake.for_port(port));
-                    self.forget_lists(port);
+                    self.clear_lists(port);
                     // Its descriptor takes long to close.
                     self.worker.wake.retire(Box::new(state.device));
                     self.start_device(port, device);
@@ -134,7 +134,7 @@ impl Running {
                     // Who asked may have gone.
                     let _ = to.send(Probe { addresses, held });
                 }
-                Command::End => self.ends = true,
+                Command::End => self.is_ending = true,
             }
         }
     }
@@ -147,7 +147,7 @@ impl Running {
                 state.device.disconnect(self.worker.wake.for_port(port));
                 gone.push(state.device);
             }
-            self.forget_lists(port);
+            self.clear_lists(port);
         }
         self.tables = change.tables;
         self.ports.resize_with(self.tables.ports.len(), || None);
@@ -172,7 +172,7 @@ impl Running {
                     state.device.disconnect(self.worker.wake.for_port(*port));
                     self.worker.wake.retire(Box::new(state.device));
                 }
-                self.forget_lists(*port);
+                self.clear_lists(*port);
             }
             _ => {}
         }
@@ -190,7 +190,7 @@ impl Running {
     }
 
     /// Takes a port from the lists of those with something to do.
-    fn forget_lists(&mut self, port: PortId) {
+    fn clear_lists(&mut self, port: PortId) {
         for list in [&mut self.polled, &mut self.unflushed, &mut self.backlogged] {
             list.retain(|&p| p != port);
         }
@@ -249,7 +249,7 @@ impl Running {
                 }
                 SlowPathMessage::Learned(segment, mac, port) => {
                     for outbox in self.worker.outboxes.iter_mut().flatten() {
-                        outbox.tell(HandoffKind::Learned(segment, mac, port));
+                        outbox.send_message(HandoffKind::Learned(segment, mac, port));
                     }
                 }
                 slow @ SlowPathMessage::Slow(..) => {

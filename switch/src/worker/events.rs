@@ -35,7 +35,7 @@ impl EventSender {
     }
 
     /// Tells an event, or has it wait.
-    pub(super) fn tell(&mut self, event: PortEvent) {
+    pub(super) fn report(&mut self, event: PortEvent) {
         if !self.waiting.is_empty() {
             return self.keep(event);
         }
@@ -68,8 +68,8 @@ impl EventSender {
 }
 
 impl Running {
-    pub(super) fn tell(&mut self, event: PortEvent) {
-        self.events_out.tell(event);
+    pub(super) fn report(&mut self, event: PortEvent) {
+        self.events_out.report(event);
         self.manager_wakeup_due = true;
     }
 
@@ -92,9 +92,9 @@ mod tests {
         let (to, told) = sync_channel(4);
         let mut sender = EventSender::new(to);
         for turn in 0..10_001 {
-            sender.tell(PortEvent::Link(PortId(0), turn % 2 == 0));
+            sender.report(PortEvent::Link(PortId(0), turn % 2 == 0));
         }
-        sender.tell(PortEvent::PortError(PortId(0), PortError::Closed));
+        sender.report(PortEvent::PortError(PortId(0), PortError::Closed));
         assert_eq!(sender.waiting.len(), 1);
         let mut seen = Vec::new();
         for _ in 0..2 {

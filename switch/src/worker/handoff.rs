@@ -54,7 +54,7 @@ pub struct Outbox {
     sleeping: Arc<AtomicBool>,
     wakeup: OwnedFd,
     /// Whether something was put in since the other thread was last told.
-    fresh: bool,
+    has_unsent: bool,
 }
 
 /// The receiving end.
@@ -68,7 +68,7 @@ pub struct Inbox {
 pub fn queue(sleeping: Arc<AtomicBool>, wakeup: OwnedFd) -> (Outbox, Inbox) {
     let (handoffs_in, handoffs_out) = RingBuffer::new(QUEUE);
     let (empties_in, empties_out) = RingBuffer::new(QUEUE);
-    let outbox = Outbox { handoffs: handoffs_in, empties: empties_out, sleeping, wakeup, fresh: false };
+    let outbox = Outbox { handoffs: handoffs_in, empties: empties_out, sleeping, wakeup, has_unsent: false };
     (outbox, Inbox { handoffs: handoffs_out, empties: empties_in })
 }
 
@@ -87,18 +87,18 @@ impl Outbox {
 
     /// Sends anything across; `false` if the queue is full.
     pub fn put(&mut self, handoff: Handoff) -> bool {
-        self.fresh = true;
+        self.has_unsent = true;
         self.handoffs.push(handoff).is_ok()
     }
 
     /// Sends a message without a packet. Of an overload some are lost; what matters is sent again.
-    pub fn tell(&mut self, kind: HandoffKind) {
+    pub fn send_message(&mut self, kind: HandoffKind) {
         self.put(Handoff { kind, bytes: Vec::new(), offload: Offload::default() });
     }
 
     /// Wakes the other thread if it sleeps and there is something for it.
     pub fn flush(&mut self) {
-        if std::mem::take(&mut self.fresh) {
+        if std::mem::take(&mut self.has_unsent) {
             fence(Ordering::SeqCst);
             if self.sleeping.load(Ordering::Relaxed) {
                 // The eventfd is ours and does not block.

@@ -69,7 +69,7 @@ enum PollOutcome {
     /// The same, but it is over its rate: there is nothing to do for it yet.
     OverRate,
     /// The port has left the list of polled ports.
-    Left,
+    Removed,
 }
 
 /// A port whose device this thread owns. Times are nanoseconds on the thread's clock.
@@ -163,7 +163,7 @@ struct Running {
     window: Window,
     /// Packets received so far.
     received: u64,
-    ends: bool,
+    is_ending: bool,
 }
 
 impl Worker {
@@ -195,7 +195,7 @@ impl Worker {
             now: Now::default(),
             manager_wakeup_due: false,
             received: 0,
-            ends: false,
+            is_ending: false,
         };
         running.work();
         for state in running.ports.into_iter().flatten() {
@@ -211,7 +211,7 @@ impl Running {
             self.tick();
             if self.worker.command_pending.load(Ordering::Relaxed) {
                 self.handle_commands();
-                if self.ends {
+                if self.is_ending {
                     break;
                 }
             }
@@ -222,7 +222,7 @@ impl Running {
                 match self.poll_port(port, &mut limited) {
                     PollOutcome::StaysPolled => at += 1,
                     PollOutcome::OverRate => (at, over_rate) = (at + 1, over_rate + 1),
-                    PollOutcome::Left => {}
+                    PollOutcome::Removed => {}
                 }
             }
             let came = self.take_handoffs();
@@ -232,7 +232,7 @@ impl Running {
             self.check_messages();
             self.retry_events();
             if !self.failed.is_empty() {
-                self.let_failed_go();
+                self.remove_failed();
             }
             self.flush();
             turn = turn.wrapping_add(1);
@@ -265,7 +265,7 @@ impl Running {
         let tables = Arc::clone(&self.tables);
         let Some(Some(state)) = self.ports.get_mut(port.index()) else {
             self.polled.retain(|&p| p != port);
-            return PollOutcome::Left;
+            return PollOutcome::Removed;
         };
         let limit = &mut self.forwarder.ports[port.index()].limit_in;
         if !limit.is_none() {
@@ -284,7 +284,7 @@ impl Running {
                 return outcome;
             }
         }
-        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Left };
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Removed };
         let Some(mut batch) = self.batch.take() else { return PollOutcome::StaysPolled };
         batch.clear();
         let received = state.device.receive(&mut batch);
@@ -302,14 +302,14 @@ impl Running {
         };
         self.batch = Some(batch);
         if !self.failed.is_empty() {
-            self.let_failed_go();
+            self.remove_failed();
             return self.outcome(port);
         }
         outcome
     }
 
     /// Lets ports go that failed while a batch was worked on.
-    fn let_failed_go(&mut self) {
+    fn remove_failed(&mut self) {
         for (port, why) in std::mem::take(&mut self.failed) {
             self.port_failed(port, why);
         }
@@ -318,7 +318,7 @@ impl Running {
     /// Whether a port is still on the list of polled ports.
     fn outcome(&self, port: PortId) -> PollOutcome {
         let poll = self.ports.get(port.index()).and_then(Option::as_ref).map(|s| s.poll);
-        if poll == Some(PollState::Polled) { PollOutcome::StaysPolled } else { PollOutcome::Left }
+        if poll == Some(PollState::Polled) { PollOutcome::StaysPolled } else { PollOutcome::Removed }
     }
 
     /// Whether the other end of a point-to-point segment is full: then the sender's packets stay where they are, for up
@@ -340,7 +340,7 @@ impl Running {
 
     /// A device has nothing: arms it if that has been so for long enough.
     fn arm_if_idle(&mut self, port: PortId) -> PollOutcome {
-        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Left };
+        let Some(Some(state)) = self.ports.get_mut(port.index()) else { return PollOutcome::Removed };
         if self.worker.poll == Poll::Always || self.now.nanos - state.last_packet < self.window.current() {
             return PollOutcome::StaysPolled;
         }
@@ -352,7 +352,7 @@ impl Running {
             }
             Ok(false) => {
                 self.stop_polling(port);
-                PollOutcome::Left
+                PollOutcome::Removed
             }
             Err(e) => {
                 self.port_failed(port, e);
@@ -477,13 +477,13 @@ impl Running {
             return;
         }
         entry.shared.link.store(up, Ordering::Relaxed);
-        self.tell(PortEvent::Link(port, up));
+        self.report(PortEvent::Link(port, up));
         if up {
             self.release_holds();
         } else {
             self.forwarder.fdb.forget_port(port);
             for outbox in self.worker.outboxes.iter_mut().flatten() {
-                outbox.tell(HandoffKind::Forgotten(port));
+                outbox.send_message(HandoffKind::Forgotten(port));
             }
         }
     }
@@ -497,7 +497,7 @@ impl Running {
         state.device.disconnect(self.worker.wake.for_port(port));
         self.polled.retain(|&p| p != port);
         self.check_link(port);
-        self.tell(PortEvent::PortError(port, why));
+        self.report(PortEvent::PortError(port, why));
     }
 }
 

@@ -2,12 +2,12 @@
 
 /// Where packets are so many times as far apart as an idle device is polled at least, it is polled for longer: sleeping in
 /// between and being woken would take as long, and everybody waits for it.
-const MOST: u64 = 4;
+const WINDOW_FACTOR: u64 = 4;
 
 /// The time, and what it is learned from.
 #[derive(Debug)]
 pub struct Window {
-    least: u64,
+    minimum: u64,
     current: u64,
     last: u64,
 }
@@ -15,7 +15,7 @@ pub struct Window {
 impl Window {
     /// Polls so long at least.
     pub fn new(least: u64) -> Self {
-        Self { least, current: least, last: 0 }
+        Self { minimum: least, current: least, last: 0 }
     }
 
     /// How long a device is polled.
@@ -28,16 +28,16 @@ impl Window {
     pub fn packets(&mut self, now: u64) {
         let gap = now - self.last;
         self.last = now;
-        if gap > self.least / 2 {
+        if gap > self.minimum / 2 {
             self.learn(gap);
         }
     }
 
     #[cold]
     fn learn(&mut self, gap: u64) {
-        let most = MOST * self.least;
+        let most = WINDOW_FACTOR * self.minimum;
         let wanted = if gap <= most { (2 * gap).min(most) } else { 0 };
-        self.current = wanted.max(self.current - self.current / 8).max(self.least);
+        self.current = wanted.max(self.current - self.current / 8).max(self.minimum);
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Chain {
     length: usize,
     first: (*mut u8, usize),
     /// All of them; none where there is only the first.
-    all: Vec<(*mut u8, usize)>,
+    buffers: Vec<(*mut u8, usize)>,
 }
 
 // SAFETY: address ranges, used by one thread at a time.
@@ -21,7 +21,7 @@ unsafe impl Send for Chain {}
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { head: 0, length: 0, first: (std::ptr::null_mut(), 0), all: Vec::new() }
+        Self { head: 0, length: 0, first: (std::ptr::null_mut(), 0), buffers: Vec::new() }
     }
 }
 
@@ -31,27 +31,27 @@ impl Chain {
     /// # Safety
     /// The buffer lies in mapped memory, which stays mapped while the batch is worked on.
     #[inline]
-    pub unsafe fn be(&mut self, buffer: &Buffer) {
+    pub unsafe fn set_single(&mut self, buffer: &Buffer) {
         self.head = buffer.head;
         self.length = buffer.length;
         self.first = (buffer.start, buffer.length);
-        self.all.clear();
+        self.buffers.clear();
     }
 
     /// Becomes the chain `ahead` places beyond the next one, which must be waiting.
     #[inline]
-    pub fn look_at(&mut self, ring: &DeviceQueue, memory: &Memory, ahead: u16) -> Result<(), RingError> {
-        self.all.clear();
-        let chain = ring.peek(memory, ahead, |start, length| self.all.push((start.as_ptr(), length)))?;
+    pub fn read(&mut self, ring: &DeviceQueue, memory: &Memory, ahead: u16) -> Result<(), RingError> {
+        self.buffers.clear();
+        let chain = ring.peek(memory, ahead, |start, length| self.buffers.push((start.as_ptr(), length)))?;
         (self.head, self.length) = (chain.head, chain.length as usize);
-        self.first = self.all.first().copied().unwrap_or((std::ptr::null_mut(), 0));
+        self.first = self.buffers.first().copied().unwrap_or((std::ptr::null_mut(), 0));
         Ok(())
     }
 
     /// How many buffers it has.
     #[inline]
     pub fn count(&self) -> usize {
-        self.all.len().max(1)
+        self.buffers.len().max(1)
     }
 
     /// Sum of its buffers, bytes.
@@ -63,7 +63,7 @@ impl Chain {
     /// Its buffers.
     #[inline]
     fn buffers(&self) -> &[(*mut u8, usize)] {
-        if self.all.is_empty() { std::slice::from_ref(&self.first) } else { &self.all }
+        if self.buffers.is_empty() { std::slice::from_ref(&self.first) } else { &self.buffers }
     }
 
     /// Its bytes from `skip` on as pieces, appended to a list.

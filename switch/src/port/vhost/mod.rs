@@ -9,13 +9,13 @@ mod cut_through;
 mod guard;
 mod memory;
 mod outbound;
+mod ring_copy;
 mod session;
-mod wire;
 
 pub use memory::MemoryError;
+pub use ring_copy::Broken;
 pub use session::Refused;
 pub use virtqueue::RingError;
-pub use wire::Broken;
 
 use super::tap::received;
 use super::{CutThrough, CutThroughSource, Device, PortError};
@@ -26,6 +26,7 @@ use crate::worker::wake::{Interest, Wake};
 use chain::Chain;
 use cut_through::{CutThroughReader, Peer};
 use outbound::Outbound;
+use ring_copy::RingCopyBuffers;
 use session::Session;
 use std::io;
 use std::os::fd::AsFd;
@@ -34,7 +35,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 use virtqueue::Buffer;
-use wire::WireBuffers;
 
 /// The queue that the guest receives from.
 const TO_GUEST: usize = 0;
@@ -62,7 +62,7 @@ pub struct Vhost {
     pieces: Vec<Piece>,
     outbound: Outbound,
     cut_through: CutThroughReader,
-    wire: WireBuffers,
+    ring_copy: RingCopyBuffers,
 }
 
 /// What a port offers to its peer.
@@ -88,7 +88,7 @@ impl Vhost {
             pieces: Vec::with_capacity(PIECES),
             outbound: Outbound::default(),
             cut_through: CutThroughReader::default(),
-            wire: WireBuffers::default(),
+            ring_copy: RingCopyBuffers::default(),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Device for Vhost {
         for (ahead, buffer) in self.buffers.iter().enumerate() {
             let chain = &mut self.chain;
             if buffer.start.is_null() {
-                chain.look_at(ring, memory, ahead as u16)?;
+                chain.read(ring, memory, ahead as u16)?;
                 descriptors += chain.count();
                 if descriptors > ring.size().into() {
                     // No two chains that are available share a descriptor.
@@ -121,7 +121,7 @@ impl Device for Vhost {
                 }
             } else {
                 // SAFETY: `prefetch_chains` has found it in the peer's memory just now.
-                unsafe { chain.be(buffer) };
+                unsafe { chain.set_single(buffer) };
             }
             let length = chain.length();
             if length < header_bytes || length > LONGEST {

@@ -202,7 +202,7 @@ impl Outbound {
                 finish(&mut whole, frame.offload, abilities, &mut scratch, &mut |bytes, _| to(bytes));
             malformed = finished == Finished::Malformed;
         };
-        position.go_on(produce, |bytes| {
+        position.resume(produce, |bytes| {
             if !matches!(outcome, Ok(ChainOutcome::Yes)) {
                 // The frame is given up, or the port is.
                 return true;

@@ -24,7 +24,7 @@ pub enum Broken {
 
 /// The memory of whoever passes packets on.
 #[derive(Default)]
-pub struct WireBuffers {
+pub struct RingCopyBuffers {
     from: Vec<Buffer>,
     to: Vec<Buffer>,
 }
@@ -58,7 +58,7 @@ impl Vhost {
         };
         to.is_peak(room);
         let count = waiting.min(room).min(BATCH as u16);
-        let buffers = &mut self.wire;
+        let buffers = &mut self.ring_copy;
         if let Err(e) = from.prefetch_chains(from_memory, count, &mut buffers.from) {
             return Some(Err(Broken::Near(e.into())));
         }

@@ -6,24 +6,24 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a number rests: what is on its way between threads takes less than a thousandth of it.
-const REST: Duration = Duration::from_secs(1);
+const QUARANTINE: Duration = Duration::from_secs(1);
 
 /// Which numbers ports have.
 #[derive(Debug, Default)]
-pub struct Numbers {
+pub struct PortNumbers {
     /// The next that no port has had.
     next: u16,
     /// Those that were given back, the longest ago first.
-    resting: VecDeque<(Instant, PortId)>,
+    quarantined: VecDeque<(Instant, PortId)>,
 }
 
-impl Numbers {
+impl PortNumbers {
     /// A number for a new port. There are more numbers than ports may be: if all have been given, one that has rested for a
     /// shorter time is given again.
     pub fn take(&mut self) -> PortId {
-        let rested = self.resting.front().is_some_and(|(at, _)| at.elapsed() >= REST);
+        let rested = self.quarantined.front().is_some_and(|(at, _)| at.elapsed() >= QUARANTINE);
         if (rested || self.next == u16::MAX)
-            && let Some((_, id)) = self.resting.pop_front()
+            && let Some((_, id)) = self.quarantined.pop_front()
         {
             return id;
         }
@@ -33,8 +33,8 @@ impl Numbers {
     }
 
     /// Its port is gone.
-    pub fn give_back(&mut self, id: PortId) {
-        self.resting.push_back((Instant::now(), id));
+    pub fn release(&mut self, id: PortId) {
+        self.quarantined.push_back((Instant::now(), id));
     }
 }
 
@@ -44,15 +44,15 @@ mod tests {
 
     #[test]
     fn a_number_rests_before_it_is_given_again() {
-        let mut numbers = Numbers::default();
+        let mut numbers = PortNumbers::default();
         let first = numbers.take();
-        numbers.give_back(first);
+        numbers.release(first);
         let second = numbers.take();
         assert_ne!(first, second);
-        numbers.resting[0].0 -= REST;
+        numbers.quarantined[0].0 -= QUARANTINE;
         assert_eq!(numbers.take(), first);
         // When none is left, the one that has rested longest is taken.
-        numbers.give_back(second);
+        numbers.release(second);
         let all: Vec<PortId> = (0..u16::MAX - 2).map(|_| numbers.take()).collect();
         assert!(!all.contains(&second) && !all.contains(&first));
         assert_eq!(numbers.take(), second);
