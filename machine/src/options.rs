@@ -1,4 +1,4 @@
-//! What the command lines of all monitors have in common.
+//! Options that all monitors have in common.
 
 use crate::confine::privileges;
 use crate::error::Error;
@@ -7,7 +7,7 @@ use crate::timeline::Tsc;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What can be asked of every monitor.
+/// Options of every monitor.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Common {
@@ -15,7 +15,7 @@ pub struct Common {
     pub console: bool,
     pub report: Option<ReportTo>,
     pub origin: Option<Tsc>,
-    /// Process that starts this one, and whose end ends it.
+    /// Process id of the starter; this process ends when the starter ends.
     pub die_with_parent: Option<i32>,
     pub no_mounts: bool,
 }
@@ -34,7 +34,7 @@ impl Default for Common {
 }
 
 impl Common {
-    /// Takes the long option of this name, with its value. Errors: also if it is none of these.
+    /// Parses the long option `name` with its value. Errors: the value is wrong, or there is no such option.
     pub fn take(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), Stop> {
         match name {
             "control" => self.control = Some(parser.value()?.into()),
@@ -54,18 +54,18 @@ impl Common {
         Ok(())
     }
 
-    /// Gives up all that opening took, and follows the starter if that is wanted.
+    /// Drops all privileges, and ends with the starter if the options say so.
     pub fn drop_privileges(&self) -> Result<(), Error> {
         privileges::drop_all(self.no_mounts)?;
         self.die_with_parent.map_or(Ok(()), privileges::die_with_parent)
     }
 }
 
-/// Why a command line is not read to its end.
+/// Why parsing of the command line stopped.
 pub enum Stop {
-    /// It is no command line.
+    /// The syntax is wrong.
     Lexopt(lexopt::Error),
-    /// It asks for what cannot be.
+    /// A value is not possible.
     Monitor(Error),
 }
 
@@ -90,22 +90,22 @@ impl From<Stop> for Error {
     }
 }
 
-/// An option's value as text.
+/// The value of the current option as text.
 pub fn text(parser: &mut lexopt::Parser) -> Result<String, Stop> {
     Ok(lexopt::ValueExt::string(parser.value()?)?)
 }
 
-/// A value that an option cannot have.
+/// The error for a value that an option cannot have.
 pub fn invalid(what: &str, value: &str) -> Error {
     Error::Configuration(format!("{what}: {value:?} will not do; see {} --help", program()))
 }
 
-/// A number, an address and the like.
+/// Parses a number, an address or the like.
 pub fn number<T: FromStr>(what: &str, value: &str) -> Result<T, Error> {
     value.parse().map_err(|_| invalid(what, value))
 }
 
-/// `on` or `off`.
+/// Parses `on` or `off`.
 pub fn parse_switch(what: &str, value: &str) -> Result<bool, Error> {
     match value {
         "on" => Ok(true),
@@ -114,7 +114,7 @@ pub fn parse_switch(what: &str, value: &str) -> Result<bool, Error> {
     }
 }
 
-/// `02:00:00:00:00:01`, a unicast address.
+/// Parses a unicast Ethernet address, `02:00:00:00:00:01`.
 pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
     let mut parts = text.split(':');

@@ -1,5 +1,4 @@
-//! The channel between monitor and guest, as the I/O thread uses it. Each kind of machine has its own: a ring in guest
-//! memory, a serial port.
+//! The channel between monitor and guest. Each kind of machine has its own: a ring in guest memory, or a serial port.
 
 use crate::control::RefusalKind;
 use crate::timeline::Timeline;
@@ -10,22 +9,22 @@ use crate::vcpu::VcpuState;
 pub enum ToGuest<'a> {
     /// Bytes typed at the console.
     ConsoleInput(&'a [u8]),
-    /// The guest shall stop within this time, milliseconds, before it is ended.
+    /// Asks the guest to stop within this many milliseconds; then it is killed.
     Stop(u32),
-    /// The guest shall answer this, under this number.
+    /// A request with its number, which the answer repeats.
     Request(u64, GuestRequest<'a>),
 }
 
 /// A request of the control socket that the guest itself answers.
 #[derive(Clone, Copy, Debug)]
 pub enum GuestRequest<'a> {
-    /// Value of a handler, named `ELEMENT.HANDLER`.
+    /// Read the handler `ELEMENT.HANDLER`.
     Read(&'a str),
     /// Write this value to a handler of this name.
     Write(&'a str, &'a str),
     /// Run this configuration from now on.
     Configure(&'a str),
-    /// The guest's own numbers.
+    /// Return the guest's statistics.
     Statistics,
 }
 
@@ -45,16 +44,16 @@ pub enum FromGuest<'a> {
     },
 }
 
-/// What [`Channel::receive`] leaves.
+/// The state of a channel after [`Channel::receive`].
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// The guest sleeps until there is room: wake it.
+    /// The guest sleeps until there is room, and has to be woken.
     pub wake: bool,
     /// There is more to receive.
     pub more: bool,
 }
 
-/// A guest that has broken the channel's rules: how.
+/// The rule of the channel that the guest has broken.
 #[derive(Debug)]
 pub struct Broken(pub String);
 
@@ -63,10 +62,10 @@ pub trait Channel: Send {
     /// Queues a message; `false` if too much waits already.
     fn send(&mut self, message: ToGuest<'_>) -> bool;
 
-    /// Moves queued bytes to the guest; whether it sleeps until they come.
+    /// Moves queued bytes to the guest. Returns whether it sleeps and has to be woken.
     fn flush(&mut self) -> Result<bool, Broken>;
 
-    /// Takes what the guest has sent, up to a bound, and hands it over part by part.
+    /// Receives what the guest has sent, up to a limit, and passes it to `each` in parts.
     fn receive(&mut self, each: &mut dyn FnMut(FromGuest<'_>)) -> Result<Received, Broken>;
 
     /// The phases of the instance's start so far.
@@ -75,6 +74,6 @@ pub trait Channel: Send {
     /// Nanoseconds since the guest was entered.
     fn up_ns(&self) -> u64;
 
-    /// The guest's own counters, as it claims them.
+    /// The guest's own counters, which are not checked.
     fn counters(&self) -> Vec<u64>;
 }

@@ -1,9 +1,9 @@
-//! The I/O thread: everything that happens beside the guest. One epoll loop moves packets between TAPs and rings,
-//! serves the channel to the guest, answers the control socket, and sees a stop request through.
+//! The I/O thread. One epoll loop moves packets between TAPs and rings, serves the channel to the guest, answers the control
+//! socket, and carries out stop requests.
 //!
-//! `watch` knows what is waited for, `taps` serves net devices, `requests` answers the control socket, whose
-//! connections `server` holds; a [`Port`] is a device that a kind of machine brings. [`channel`] is what a kind of machine brings, [`console`] bounds
-//! the guest's output.
+//! `watch` holds the registrations with epoll, `taps` serves net devices on TAPs, `requests` answers the control socket, whose
+//! connections are in `server`. Each kind of machine has its own [`channel`] to the guest and its own devices ([`Port`]).
+//! [`console`] limits the guest's output.
 
 pub mod channel;
 pub mod console;
@@ -35,36 +35,36 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How long a guest without a kernel of its own has to stop after a signal.
+/// Grace period of a ring-3 guest after a signal.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// What the loop waits on. The number is the epoll token.
+/// Epoll tokens of the loop.
 const EVENTS: u64 = 0;
 const DOORBELL: u64 = 1;
 const SIGNALS: u64 = 2;
 const INPUT: u64 = 3;
 const OUTPUT: u64 = 4;
 const LISTENER: u64 = 5;
-/// Plus four times the device, plus one of the next three.
+/// Plus four times the number of the device, plus one of the next three.
 const NETS: u64 = 1 << 8;
 const TAP: u64 = 0;
 const RECEIVE_KICK: u64 = 1;
 const TRANSMIT_KICK: u64 = 2;
-/// Plus [`PORT_TOKENS`] times the place of the device, plus what it is about.
+/// Plus [`PORT_TOKENS`] times the index of the device, plus the device's own number for the event.
 const PORTS: u64 = 1 << 12;
 const PORT_TOKENS: u64 = 64;
-/// Plus the connection's slot.
+/// Plus the slot of the connection.
 const CONNECTIONS: u64 = 1 << 16;
 
 /// A net device over vhost-user.
 pub struct VhostPort {
-    /// Which of the guest's net devices it is, from 0.
+    /// Number of the guest's net device, from 0.
     pub number: usize,
-    /// How it is doing.
+    /// Its state.
     pub health: Arc<Health>,
 }
 
-/// What the I/O thread works on.
+/// The I/O thread's loop.
 pub struct Io<C> {
     watch: WatchSet,
     state: Arc<VcpuState>,
@@ -78,21 +78,21 @@ pub struct Io<C> {
     server: Server,
     reporter: Reporter,
     info: InstanceInfo,
-    /// Requests the guest has not answered, by number.
+    /// Requests that the guest has not answered, by number.
     pending: BTreeMap<u64, Pending>,
     /// Number of the next request to the guest.
     next_id: u64,
-    /// When the guest is ended if it has not stopped.
+    /// When the guest is killed if it has not stopped.
     deadline: Option<Instant>,
-    /// When connections are accepted again, since that has failed.
+    /// When connections are accepted again, after that has failed.
     accept_resumes: Option<Instant>,
-    /// Number of the first signal that asked for the end.
+    /// The first signal that asked the instance to stop.
     signal: Option<i32>,
-    /// Whether the guest was reported ready.
+    /// Whether the report says that the guest is ready.
     ready: bool,
 }
 
-/// Facts of the instance for [`Request::Inspect`].
+/// Information on the instance for [`Request::Inspect`].
 pub struct InstanceInfo {
     /// The image's own name.
     pub image: String,
@@ -100,13 +100,13 @@ pub struct InstanceInfo {
     pub memory: u64,
 }
 
-/// What [`Io::new`] needs.
+/// The parts that [`Io::new`] needs.
 pub struct IoParts<C> {
-    /// State of the vCPU thread.
+    /// State that is shared with the vCPU threads.
     pub state: Arc<VcpuState>,
-    /// Signals that ask for the end ([`signals::stop_requests`]).
+    /// Signals that ask the instance to stop ([`signals::stop_requests`]).
     pub signals: OwnedFd,
-    /// How long the guest has to stop after a signal.
+    /// Time that the guest has to stop after a signal.
     pub grace: Duration,
     /// Whether the console is standard input and output.
     pub console: bool,
@@ -116,13 +116,13 @@ pub struct IoParts<C> {
     pub taps: Vec<TapPort>,
     /// Net devices over vhost-user.
     pub vhosts: Vec<VhostPort>,
-    /// Devices that this kind of machine has besides.
+    /// Other devices of this kind of machine.
     pub ports: Vec<Box<dyn Port>>,
     /// The control socket, if there is one.
     pub listener: Option<UnixListener>,
     /// Where the report goes.
     pub reporter: Reporter,
-    /// Facts of the instance.
+    /// Information on the instance.
     pub info: InstanceInfo,
 }
 
@@ -131,7 +131,7 @@ fn channel_fault(Broken(what): Broken) -> Ending {
 }
 
 impl<C: Channel> Io<C> {
-    /// Registers everything that can happen.
+    /// Registers all descriptors with epoll.
     pub fn new(served: IoParts<C>) -> Result<Self, Error> {
         let failed = |source| Error::System { doing: "wait for events", source };
         let watch = WatchSet::new().map_err(failed)?;
@@ -193,8 +193,8 @@ impl<C: Channel> Io<C> {
         Ok(())
     }
 
-    /// Before there is anything to serve: waits until one of these can be read, and says which. `None`: the instance has
-    /// ended, or a signal asks for it.
+    /// Waits until one of these descriptors is readable, and returns which are; for use before the loop runs. `None`: the instance
+    /// has ended, or a signal asks it to stop.
     pub fn wait_for(&mut self, others: [BorrowedFd<'_>; 2]) -> Option<[bool; 2]> {
         loop {
             let own = [self.signals.as_fd(), self.state.events.as_fd()];
@@ -219,17 +219,17 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// The channel to the guest, before it is served.
+    /// The channel to the guest, before the loop runs.
     pub fn channel(&mut self) -> &mut C {
         &mut self.channel
     }
 
-    /// Number of the signal that asked for the end, if one did.
+    /// The signal that asked the instance to stop, if there was one.
     pub fn signal(&self) -> Option<i32> {
         self.signal
     }
 
-    /// Works until the instance ends; says what signal asked for the end, if one did.
+    /// Runs until the instance ends. Returns the signal that asked it to stop, if there was one.
     pub fn run(mut self) -> Option<i32> {
         loop {
             let tokens = self.watch.wait(self.timeout());
@@ -251,7 +251,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// How long to wait for the next event, milliseconds; -1: for ever.
+    /// Time to wait for the next event, milliseconds; -1: no limit.
     fn timeout(&self) -> i32 {
         let next = [self.deadline, self.accept_resumes].into_iter().flatten().min();
         next.map_or(-1, |d| {
@@ -260,7 +260,7 @@ impl<C: Channel> Io<C> {
         })
     }
 
-    /// Accepts connections again, if that has failed and it is time.
+    /// Accepts connections again after a failure, when the pause is over.
     fn resume_accepting(&mut self) {
         if self.accept_resumes.is_some_and(|at| at <= Instant::now())
             && let Some(listener) = self.server.listener()
@@ -271,7 +271,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// Handles what is ready, or was left over.
+    /// Handles the event with this token.
     fn handle(&mut self, token: u64) {
         match token {
             EVENTS => self.vcpu_event(),
@@ -337,7 +337,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// Sends a message to the guest; `false` if it has not read enough of the earlier ones.
+    /// Sends a message to the guest; `false` if too many earlier ones are unread.
     fn send(&mut self, message: ToGuest<'_>) -> bool {
         let queued = self.channel.send(message);
         self.flush_channel();
@@ -352,7 +352,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// Both directions of the channel; whether the guest has sent more.
+    /// Serves both directions of the channel. Returns whether the guest has sent more.
     fn serve_channel(&mut self) -> bool {
         let Self { channel, console, server, pending, .. } = self;
         let mut blocked = false;
@@ -406,13 +406,13 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// A net device's other end is gone.
+    /// Reports that the back end of a net device is gone.
     fn lost(&mut self, device: usize, message: String) {
         print_error(&format!("net device {device}: {message}"));
         self.reporter.send(&Report::DeviceLost { device, message });
     }
 
-    /// Serves a device that this kind of machine has brought.
+    /// Serves a device of this kind of machine.
     fn port(&mut self, place: usize, number: u64) {
         let Some(port) = self.ports.get_mut(place) else { return };
         match port.serve(number, Tokens::of(place), &mut self.watch) {
@@ -425,7 +425,7 @@ impl<C: Channel> Io<C> {
         }
     }
 
-    /// The guest has ended: what it still sent and said goes out, then the report.
+    /// The guest has ended: sends its remaining packets and output, then the report.
     fn finish(&mut self, ending: Ending) {
         for port in &mut self.taps {
             port.finish();

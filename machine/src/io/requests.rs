@@ -23,7 +23,7 @@ impl<C: Channel> Io<C> {
             match input {
                 Input::Request(request) => self.request(slot, request),
                 Input::Malformed(why) => self.refuse(slot, RefusalKind::Malformed, why),
-                Input::ConsoleInput(bytes) => drop(self.send(ToGuest::ConsoleInput(&bytes))),
+                Input::Console(bytes) => drop(self.send(ToGuest::ConsoleInput(&bytes))),
             }
         }
         self.watch_connections();

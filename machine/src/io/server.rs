@@ -17,7 +17,7 @@ pub enum Input {
     /// A line that is none, and why.
     Malformed(String),
     /// Console input.
-    ConsoleInput(Vec<u8>),
+    Console(Vec<u8>),
 }
 
 struct Connection {
@@ -105,7 +105,7 @@ impl Server {
             }
         };
         if connection.console {
-            return vec![Input::ConsoleInput(chunk[..n].to_vec())];
+            return vec![Input::Console(chunk[..n].to_vec())];
         }
         connection.input.extend(&chunk[..n]);
         while let Some(end) = connection.input.iter().position(|&b| b == b'\n') {

@@ -1,7 +1,7 @@
 //! Guest memory: the one memfd that a guest's descriptors may name, and the monitor's private pages.
 //!
-//! The guest writes to this memory while the monitor reads it. No reference to it ever exists: bytes are copied in
-//! and out, and words that both sides use are loaded and stored atomically.
+//! The guest writes to this memory while the monitor reads it, so there are no references to it: bytes are copied in and out,
+//! and words that both sides use are accessed atomically.
 #![allow(unsafe_code)]
 
 pub mod sealed;
@@ -63,7 +63,7 @@ fn map_large(length: usize, protection: i32, flags: i32, fd: i32) -> Result<*mut
 }
 
 impl Region {
-    /// Shared memory in a new memfd that can never shrink, so that no peer's access to it can fail later.
+    /// Shared memory in a new memfd. The memfd is sealed against shrinking, so that a peer's access cannot fail later.
     pub fn shared(start: GuestPhys, length: u64) -> Result<(Self, OwnedFd), Error> {
         let failed = |doing| move |e: Errno| Error::System { doing, source: e.into() };
         let fd = memfd_create(c"guest", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
@@ -78,7 +78,7 @@ impl Region {
         Ok((Self { start, host, length, writable: true }, fd))
     }
 
-    /// Memory of this process alone.
+    /// Private memory of this process.
     pub fn private(start: GuestPhys, length: u64) -> Result<Self, Error> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         let host = map(length as usize, libc::PROT_READ | libc::PROT_WRITE, flags, -1)?;
@@ -119,12 +119,12 @@ impl Region {
         self.length as u64
     }
 
-    /// Where the region lies in this process.
+    /// Address of the region in this process.
     pub fn host_address(&self) -> u64 {
         self.host as u64
     }
 
-    /// Pointer to a range, if the region holds all of it.
+    /// Pointer to a range. Errors: the range is not all in the region.
     pub fn pointer(&self, address: GuestPhys, length: u64) -> Result<*mut u8, Outside> {
         let outside = Outside { address, length };
         let offset = address.0.checked_sub(self.start.0).ok_or(outside)?;
@@ -136,8 +136,8 @@ impl Region {
         Ok(unsafe { self.host.add(offset as usize) })
     }
 
-    /// Gives the pages of a range of whole pages back to the host; they read as zeros from then on. A host that cannot do
-    /// it keeps them, which costs memory only.
+    /// Returns the pages of a page-aligned range to the host; they read as zeros afterwards. If the host cannot do this, they
+    /// stay, which costs only memory.
     pub fn discard(&self, address: GuestPhys, length: u64) -> Result<(), Outside> {
         let pointer = self.pointer(address, length)?;
         // SAFETY: the range is mapped by this region, to which no references exist, and stays mapped.
@@ -145,7 +145,7 @@ impl Region {
         Ok(())
     }
 
-    /// Faults a range in for writing, so that the guest's first touch costs little.
+    /// Populates a range for writing, so that the guest's first access is cheap.
     pub fn populate(&self, address: GuestPhys, length: u64) -> Result<(), Outside> {
         let first = GuestPhys(address.0 & !(abi::layout::PAGE_SIZE - 1));
         let length = (address.0 + length).next_multiple_of(abi::layout::PAGE_SIZE) - first.0;
@@ -265,10 +265,10 @@ impl Drop for Region {
     }
 }
 
-/// Types without padding for which every byte pattern is a value.
+/// Types without padding for which every byte pattern is valid.
 ///
 /// # Safety
-/// The implementer promises just that.
+/// The type has no padding, and every byte pattern is valid.
 pub unsafe trait Plain: Copy {}
 // SAFETY: `repr(C)` structures of integers whose sizes `abi` asserts; none has padding.
 unsafe impl Plain for abi::boot::BootPage {}

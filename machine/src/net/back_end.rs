@@ -1,4 +1,4 @@
-//! The other end of a net device, opened while the process still can, and met before its guest runs.
+//! Back ends of net devices: opened before the process drops its privileges, and asked for their features before the guest runs.
 #![allow(unsafe_code)]
 
 use super::options::DeviceOptions;
@@ -12,16 +12,17 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The other end of a net device, opened.
+/// The back end of a net device, opened.
 pub enum NetBackEnd {
     /// A TAP.
     Tap(OwnedFd),
-    /// Where vhost-user back ends come from, and the first one, asked already, if it was there.
+    /// The endpoint of vhost-user back ends, and the first connection if there was one. Its features were requested already.
     Vhost(Endpoint, Option<Result<PendingSession, VhostError>>),
 }
 
 impl NetBackEnd {
-    /// What connects to those back ends that listen, if any does. This process has one thread yet.
+    /// The process that connects to listening back ends; `None` if no device needs it. Must be called while this process has one
+    /// thread, because it forks.
     pub fn connector<'a>(
         devices: impl IntoIterator<Item = &'a DeviceOptions>,
     ) -> Result<Option<Arc<Connector>>, Error> {
@@ -30,7 +31,7 @@ impl NetBackEnd {
         if sockets.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Connector::start(sockets)?))) }
     }
 
-    /// Opens the ends of all devices, in their order, with the connector of the same devices.
+    /// Opens the back ends of all devices, in their order, with the connector of the same devices.
     pub fn open_all<'a>(
         devices: impl IntoIterator<Item = &'a DeviceOptions>,
         connector: Option<&Arc<Connector>>,
@@ -55,7 +56,8 @@ impl NetBackEnd {
     }
 }
 
-/// Hears what a back end offers: the one that was asked already, if one was there, or the next, for so long.
+/// Waits up to `wait` for the features of a back end: those of the pending connection, or of the next one. `stop` returns a signal
+/// that ends the wait.
 pub fn await_session(
     endpoint: &Endpoint,
     pending: Option<Result<PendingSession, VhostError>>,
@@ -90,7 +92,7 @@ fn open_tap(device: &DeviceOptions) -> Result<OwnedFd, Error> {
     }
 }
 
-/// A descriptor that the starter handed over.
+/// A descriptor that the starter passed to this process.
 fn descriptor(key: &str, fd: RawFd) -> Result<OwnedFd, Error> {
     if fd < 3 {
         let problem = format!("--net {key}: not a descriptor that can be handed over");
@@ -100,7 +102,7 @@ fn descriptor(key: &str, fd: RawFd) -> Result<OwnedFd, Error> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What to do about a back end that cannot be used.
+/// The error for a back end that cannot be used, with the next step.
 pub fn vhost_error(number: usize, e: &VhostError) -> Error {
     let hint = match e {
         VhostError::Stopped(signal) => return Error::Stopped { signal: *signal },

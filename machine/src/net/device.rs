@@ -1,4 +1,4 @@
-//! A net device whose other end is a TAP: packets go from the ring to the kernel and back without a copy of ours.
+//! A net device on a TAP. Packets go between the rings and the kernel without a copy in the monitor.
 #![allow(unsafe_code)]
 
 use super::Counters;
@@ -11,30 +11,30 @@ use std::sync::Arc;
 use virtqueue::{Addresses, Chain, DeviceQueue, Direction, Parts, QueueError, RingError};
 
 const HEADER: usize = size_of::<NetHeader>();
-/// Header, Ethernet with a VLAN tag, and the largest IP packet.
+/// Length of the header, Ethernet with a VLAN tag, and the largest IP packet, bytes.
 const PACKET_MAXIMUM: usize = HEADER + 18 + 65535;
-/// Packets moved before other work gets its turn.
+/// Packets that are moved before other work gets its turn.
 const BATCH: usize = 128;
-/// Buffers gathered for one packet, beyond which no chain is added.
+/// Buffers for one packet; when they are reached, no further chain is added.
 const GATHER: usize = 64;
-/// Most ranges of one read or write of a TAP: `IOV_MAX`, and no queue of ours has more descriptors.
+/// Most ranges of one read or write of a TAP: `IOV_MAX`. No queue has more descriptors.
 const RANGES: usize = 1024;
 
-/// What a pass over a queue left behind.
+/// The state of a queue after a pass over it.
 #[derive(Debug)]
 pub enum Progress {
-    /// Nothing; the guest rings, or the TAP becomes readable.
+    /// Nothing is left: wait for the doorbell, or for the TAP to become readable.
     Idle,
-    /// More to do at once.
+    /// There is more to do at once.
     More,
     /// Packets that the guest has no buffers for: wait for its doorbell, not for the TAP.
     NoBuffers,
-    /// Its TAP is gone, for this reason: no packet will come or go any more.
+    /// The TAP is gone, for this reason. The device carries no more packets.
     Lost(io::Error),
 }
 
-/// Whether an error of a TAP means that it will never work again. The others are about one packet, or pass: the
-/// interface is down (EIO), a header contradicts its packet (EINVAL), the kernel has no memory (ENOMEM, ENOBUFS).
+/// Whether an error of a TAP is final. Other errors concern one packet, or are temporary: the interface is down (EIO), a
+/// header contradicts its packet (EINVAL), the kernel has no memory (ENOMEM, ENOBUFS).
 fn is_lost(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EBADFD | libc::EBADF | libc::ENODEV | libc::ENXIO))
 }
@@ -47,13 +47,13 @@ pub struct TapNet {
     mergeable: bool,
     large: bool,
     guest_checksum: bool,
-    /// Buffers of the packet at hand, as `readv` and `writev` take them.
+    /// Buffers of the current packet, for `readv` and `writev`.
     buffers: Vec<libc::iovec>,
     /// Chains that they belong to, while a packet is received.
     chains: Vec<Chain>,
     /// Totals.
     pub counters: Counters,
-    /// Where queues and buffers lie. Dropped after the queues.
+    /// Memory of the queues and buffers. Dropped after the queues.
     memory: Arc<Region>,
 }
 
@@ -92,12 +92,12 @@ impl TapNet {
         })
     }
 
-    /// The TAP, of a device that ends.
+    /// Returns the TAP and ends the device.
     pub fn into_tap(self) -> OwnedFd {
         self.tap
     }
 
-    /// The TAP, to wait on.
+    /// The TAP, for waiting on it.
     pub fn tap(&self) -> &OwnedFd {
         &self.tap
     }
@@ -127,8 +127,8 @@ impl TapNet {
         Ok((progress, publish(&mut self.transmit)))
     }
 
-    /// Throws away what the guest transmits, for a device whose TAP is gone: its driver gets its buffers back. Whether
-    /// the guest wants to be woken.
+    /// Discards what the guest transmits, after the TAP is gone, so that the driver gets its buffers back. Returns whether the
+    /// guest wants to be woken.
     pub fn discard(&mut self) -> Result<(Progress, bool), RingError> {
         self.transmit.disarm();
         let mut progress = Progress::More;
@@ -143,7 +143,7 @@ impl TapNet {
         Ok((progress, publish(&mut self.transmit)))
     }
 
-    /// The next packet that the guest transmits, its buffers gathered.
+    /// Gathers the buffers of the next packet that the guest transmits.
     fn next_transmitted(&mut self) -> Result<Option<Chain>, RingError> {
         self.buffers.clear();
         if self.transmit.waiting()? == 0 {
@@ -243,7 +243,7 @@ impl TapNet {
     }
 }
 
-/// Looks at the chain `ahead` places beyond the next one, which must be waiting; its buffers go to the end of `buffers`.
+/// Reads the chain that is `ahead` entries after the next one, which must be available, and appends its buffers to `buffers`.
 fn read_chain(
     queue: &DeviceQueue,
     memory: &Region,
@@ -255,13 +255,13 @@ fn read_chain(
     })
 }
 
-/// Takes the next chain and gives it back as used, `written` bytes filled in.
+/// Takes the next chain and adds it to the used ring, with `written` bytes.
 fn complete(queue: &mut DeviceQueue, head: u16, written: u32) {
     queue.take(1);
     queue.add_used(head, written);
 }
 
-/// Shows the guest what was completed; whether it wants to be woken for it.
+/// Publishes completed chains. Returns whether the guest wants to be woken.
 fn publish(queue: &mut DeviceQueue) -> bool {
     if queue.unannounced() == 0 {
         return false;

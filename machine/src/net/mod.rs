@@ -1,6 +1,6 @@
-//! Net devices (virtio 1.2, 5.1): feature bits, counters and addresses. [`device`] serves one whose other end is a TAP,
-//! which [`tap`] opens; the device's side of its queues is the crate `virtqueue`. Devices over vhost-user are in
-//! [`crate::vhost`]. [`options`] is a device on the command line, [`back_end`] its other end.
+//! Net devices (virtio 1.2, 5.1): feature bits, counters and addresses. [`device`] serves a device on a TAP, which [`tap`]
+//! opens; the queues are the crate `virtqueue`'s. Devices over vhost-user are in [`crate::vhost`]. [`options`] parses a device of
+//! the command line, and [`back_end`] opens its back end.
 
 pub mod back_end;
 pub mod device;
@@ -9,7 +9,7 @@ pub mod tap;
 
 use abi::net::*;
 
-/// Feature bits that this back end can serve.
+/// Feature bits that a device on a TAP supports.
 pub const FEATURES: u64 = FEATURE_CSUM
     | FEATURE_GUEST_CSUM
     | FEATURE_MTU
@@ -21,7 +21,7 @@ pub const FEATURES: u64 = FEATURE_CSUM
     | FEATURE_MRG_RXBUF
     | FEATURE_EVENT_IDX
     | FEATURE_VERSION_1;
-/// Of [`FEATURES`], those that move work between guest and host.
+/// The offloads among [`FEATURES`].
 pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_GUEST_CSUM
     | FEATURE_GUEST_TSO4
@@ -29,7 +29,8 @@ pub const OFFLOADS: u64 = FEATURE_CSUM
     | FEATURE_HOST_TSO4
     | FEATURE_HOST_TSO6;
 
-/// Feature bits for a guest that asks for `wanted`, of a back end that has `present`.
+/// Feature bits in force, for a guest that wants `wanted` on a back end that has `present`. Without `offload` there are no
+/// offloads.
 pub fn negotiate_features(present: u64, wanted: u64, offload: bool) -> u64 {
     let always = FEATURE_MAC | FEATURE_MTU | FEATURE_VERSION_1;
     let refused = if offload { 0 } else { OFFLOADS };
@@ -44,7 +45,7 @@ pub fn negotiate_features(present: u64, wanted: u64, offload: bool) -> u64 {
     features
 }
 
-/// Names of feature bits, as the standard has them, for people.
+/// Names of feature bits in the standard.
 pub fn feature_names(features: u64) -> Vec<&'static str> {
     let names = [
         (FEATURE_CSUM, "csum"),
@@ -59,33 +60,33 @@ pub fn feature_names(features: u64) -> Vec<&'static str> {
     names.iter().filter(|n| features & n.0 != 0).map(|n| n.1).collect()
 }
 
-/// Packets, and why some went nowhere.
+/// Packet counters of a net device.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Counters {
-    /// TAP to guest.
+    /// Packets from the TAP to the guest.
     pub received: u64,
-    /// Guest to TAP.
+    /// Packets from the guest to the TAP.
     pub transmitted: u64,
-    /// Guest to TAP, refused by the kernel: interface down, or a header that contradicts the packet.
+    /// Packets from the guest that the kernel refused: the interface is down, or a header contradicts the packet.
     pub refused: u64,
-    /// Its TAP is gone: no packet will come or go any more.
+    /// The TAP is gone; the device carries no more packets.
     #[serde(default)]
     pub lost: bool,
-    /// For a device over vhost-user, whose packets the monitor does not see.
+    /// State of a device over vhost-user, whose packets the monitor does not see.
     #[serde(default)]
     pub vhost_user: Option<BackEnd>,
 }
 
-/// How a device over vhost-user is doing.
+/// State of a device over vhost-user.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct BackEnd {
-    /// A back end is at work.
+    /// Whether a back end is connected.
     pub connected: bool,
-    /// How many have been, the present one included.
+    /// Number of back ends so far, including the present one.
     pub back_ends: u64,
 }
 
-/// A locally administered address that is the same for the same name (FNV-1a).
+/// A locally administered address made from a name (FNV-1a); the same name gives the same address.
 pub fn mac_from(name: &str) -> [u8; 6] {
     let hash =
         name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));

@@ -1,4 +1,4 @@
-//! A net device on a monitor's command line, as every kind of machine is told of it: `--net KEY=VALUE,..`.
+//! The option `--net KEY=VALUE,..` of all monitors.
 
 use super::mac_from;
 use crate::error::Error;
@@ -6,26 +6,26 @@ use crate::options::{invalid, number, parse_mac, parse_switch};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-/// A net device to make.
+/// Options of a net device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceOptions {
-    /// TAP to open by name.
+    /// Name of a TAP to open.
     pub tap: Option<String>,
-    /// TAP that is open already.
+    /// Descriptor of a TAP that is open already.
     pub fd: Option<RawFd>,
-    /// Socket at which a vhost-user back end is met.
+    /// Socket of the vhost-user back end.
     pub vhost_user: Option<PathBuf>,
-    /// Whether this side listens there.
+    /// Whether the monitor listens at `vhost_user`.
     pub server: bool,
-    /// Descriptor of a socket that listens there already.
+    /// Descriptor of a socket that already listens at `vhost_user`.
     pub listener: Option<RawFd>,
     /// How long to wait for a back end before the guest starts, seconds.
     pub wait: u64,
-    /// Link-layer address.
+    /// Ethernet address; by default made from the name of the back end.
     pub mac: Option<[u8; 6]>,
     /// Largest layer-3 packet, bytes.
     pub mtu: u16,
-    /// Whether checksums and segmentation may be left to the other side.
+    /// Whether checksum and segmentation offload are allowed.
     pub offload: bool,
 }
 
@@ -46,7 +46,7 @@ impl Default for DeviceOptions {
 }
 
 impl DeviceOptions {
-    /// Takes a pair `KEY=VALUE`; gives it back if its key is none of every machine's.
+    /// Parses a pair `KEY=VALUE`. Returns the pair if the key is not one of these.
     pub fn take<'a>(&mut self, pair: &'a str) -> Result<Option<(&'a str, &'a str)>, Error> {
         let (key, value) = match pair.strip_prefix("vhost-user:") {
             Some(path) => ("vhost-user", path),
@@ -67,7 +67,7 @@ impl DeviceOptions {
         Ok(None)
     }
 
-    /// Refuses what does not go together.
+    /// Refuses options that contradict each other.
     pub fn check(&self) -> Result<(), Error> {
         let ends = [self.tap.is_some(), self.fd.is_some(), self.vhost_user.is_some()];
         if ends.iter().filter(|given| **given).count() != 1 {
@@ -85,7 +85,7 @@ impl DeviceOptions {
         Ok(())
     }
 
-    /// Its link-layer address: the one that was given, or one made from the name of its other end.
+    /// Its Ethernet address: the given one, or one made from the name of its back end.
     pub fn mac(&self) -> [u8; 6] {
         let name = || match (&self.tap, &self.vhost_user) {
             (Some(tap), _) => tap.clone(),

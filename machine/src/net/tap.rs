@@ -1,4 +1,4 @@
-//! TAP devices with offload headers: opening one, and telling the kernel what the guest can take.
+//! Opening a TAP with offload headers, and setting the offloads that the guest supports.
 
 use crate::error::Error;
 use rustix::thread::LinkNameSpaceType;
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use tap::{OpenError, Tap};
 
-/// Opens the TAP `name` in this process's network namespace, made if absent.
+/// Opens the TAP `name` in this process's network namespace, and creates it if it does not exist.
 pub fn open(name: &str) -> Result<Tap, Error> {
     tap::open(name).map_err(|e| match e {
         OpenError::Name(_) => Error::Configuration(e.to_string()),
@@ -49,14 +49,13 @@ fn cannot_attach(name: &str, e: io::Error) -> Error {
     }
 }
 
-/// Has reads and writes of a TAP that was handed over return at once. Whoever made it may have left it blocking, and
-/// the I/O thread would wait in it.
+/// Makes an inherited TAP non-blocking. If its creator left it blocking, the I/O thread would wait in it.
 pub fn set_nonblocking(tap: &OwnedFd) -> Result<(), Error> {
     rustix::io::ioctl_fionbio(tap, true)
         .map_err(|e| Error::System { doing: "make the TAP non-blocking", source: e.into() })
 }
 
-/// Fixes the header's size and what the guest can take, given the acknowledged features.
+/// Sets the header and the offloads for the acknowledged features.
 pub fn set_offloads(tap: &OwnedFd, features: u64) -> Result<(), Error> {
     use abi::net::{FEATURE_GUEST_CSUM, FEATURE_GUEST_TSO4, FEATURE_GUEST_TSO6};
     let bit = |feature: u64, flag: libc::c_uint| if features & feature != 0 { flag } else { 0 };
@@ -66,7 +65,7 @@ pub fn set_offloads(tap: &OwnedFd, features: u64) -> Result<(), Error> {
     tap::set_offloads(tap, flags).map_err(|source| Error::System { doing: "set the TAP's offloads", source })
 }
 
-/// Runs `f` in the network namespace that a file names, on a thread of its own.
+/// Runs `f` on a new thread in the network namespace of a file.
 pub fn in_namespace<T: Send>(
     namespace: &Path,
     f: impl FnOnce() -> Result<T, Error> + Send,

@@ -1,19 +1,19 @@
-//! Exits from a guest that mean the same to every machine.
+//! Exits from a guest that all machines handle in the same way.
 
 use crate::ending::Ending;
 use kvm_ioctls::VcpuExit;
 
-/// What an exit means that the machine has not handled itself.
+/// The meaning of an exit that the machine has not handled itself.
 pub enum Unhandled {
     /// Another thread wants the vCPU out of the guest.
     Interrupted,
-    /// The guest has done this, which ends it.
+    /// A guest fault, described in words.
     Fault(String),
     /// The guest cannot be run any more.
     End(Ending),
 }
 
-/// Says it.
+/// The meaning of an unhandled exit.
 pub fn unhandled(exit: Result<VcpuExit<'_>, kvm_ioctls::Error>) -> Unhandled {
     Unhandled::Fault(match exit {
         Ok(VcpuExit::Intr) => return Unhandled::Interrupted,

@@ -1,5 +1,5 @@
-//! The vCPU thread as the other threads see it: [`VcpuState`] is what they share, [`Calls`] what ends its sleep from
-//! another process.
+//! State and sleep of vCPU threads: [`VcpuState`] is shared with the other threads, and [`Calls`] are eventfds of other processes
+//! that end a sleep.
 
 mod exit;
 mod sleep;

@@ -1,4 +1,4 @@
-//! How a vCPU thread sleeps: until its guest's deadline, a signal of this process, or a call of another.
+//! Sleep of a vCPU thread: until the guest's deadline, a signal of this process, or a call of another process.
 
 use super::VcpuState;
 use crate::error::Error;
@@ -8,32 +8,32 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Calls of other processes (vhost-user's word): eventfds that end the guest's sleep. They are watched for edges and
-/// never read: what another process shares with this one it can read empty, or make blocking, at any time.
+/// Calls (vhost-user) of other processes: eventfds that end the guest's sleep. They are watched edge-triggered and never read,
+/// because another process that shares an eventfd can read it or make it blocking at any time.
 pub struct Calls(OwnedFd);
 
 impl Calls {
-    /// No call yet. Errors: no epoll can be made.
+    /// An empty set. Errors: epoll_create(2) failed.
     pub fn new() -> Result<Self, Error> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC);
         epoll.map(Self).map_err(|e| Error::System { doing: "make an epoll", source: e.into() })
     }
 
-    /// Listens to an eventfd for good.
+    /// Adds an eventfd.
     pub fn listen(&self, event: &EventFd) -> Result<(), Error> {
         let edges = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&self.0, event, epoll::EventData::new_u64(0), edges)
             .map_err(|e| Error::System { doing: "wait for calls", source: e.into() })
     }
 
-    /// Forgets all edges so far.
+    /// Clears all edges so far.
     fn clear(&self) {
         let mut events = [const { MaybeUninit::uninit() }; 16];
         let _ = epoll::wait(&self.0, &mut events, Some(&timespec(Duration::ZERO)));
     }
 }
 
-/// Sleeps until something for the guest is signalled, or for so long; without a timeout, until then.
+/// Sleeps until the guest is signalled, or until the timeout, if there is one.
 pub fn sleep(state: &VcpuState, calls: Option<&Calls>, timeout: Option<Duration>) {
     let timeout = timeout.map(timespec);
     let wake = PollFd::new(&state.wake, PollFlags::IN);

@@ -1,4 +1,4 @@
-//! What the vCPU threads and the other threads of a monitor share.
+//! State that the vCPU threads share with the other threads of a monitor.
 #![allow(unsafe_code)]
 
 use crate::confine::signals;
@@ -9,28 +9,28 @@ use crate::timeline::Tsc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 
-/// State of the vCPU threads, and how the other threads reach it.
+/// State of the vCPU threads, with the eventfds that signal changes.
 pub struct VcpuState {
-    /// To the vCPU thread: ends its sleep. Signalled when a queue or the channel has something for the guest.
+    /// Ends the sleep of the vCPU thread. Signalled when a queue or the channel has something for the guest.
     pub wake: EventFd,
-    /// To the vCPU threads while the guest is paused: it may run on, or has to end. Signals on `wake` stay there
-    /// meanwhile: the guest has not seen yet what they are about.
+    /// Wakes vCPU threads of a paused guest: it may continue, or has to end. Signals on `wake` stay pending meanwhile, because
+    /// the guest has not handled them yet.
     resumed: Condvar,
-    /// To the I/O thread: the guest is ready, or has ended.
+    /// Tells the I/O thread that the guest is ready or has ended.
     pub events: EventFd,
-    /// To the I/O thread: doorbell of the channel between guest and monitor.
+    /// The doorbell of the channel, for the I/O thread.
     pub doorbell: EventFd,
-    /// Time stamp counter when the guest said that it is ready; 0 before.
+    /// Time stamp counter when the guest reported that it is ready; 0 before.
     ready: AtomicU64,
-    /// The guest says itself when it is ready.
+    /// The guest reports itself when it is ready.
     sends_ready: AtomicBool,
-    /// The guest shall not run again.
+    /// The guest has to end.
     kill: AtomicBool,
-    /// The guest shall not run for now.
+    /// The guest is paused.
     paused: AtomicBool,
     /// The vCPU threads that run the guest.
     threads: Mutex<Vec<Thread>>,
-    /// How the instance ended, once it is known.
+    /// The ending of the instance, once it is known.
     ending: Mutex<Option<Ending>>,
     /// The vCPU thread has left the guest for good.
     has_ended: AtomicBool,
@@ -38,14 +38,14 @@ pub struct VcpuState {
 
 /// A vCPU thread.
 struct Thread {
-    /// Kernel's number of it.
+    /// Its thread id.
     number: i32,
     /// `immediate_exit` of its vCPU's `kvm_run`.
     immediate_exit: AtomicPtr<u8>,
 }
 
 impl VcpuState {
-    /// State before any thread works. Errors: no eventfd can be made.
+    /// The initial state. Errors: eventfd(2) failed.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
             wake: EventFd::new()?,
@@ -62,7 +62,7 @@ impl VcpuState {
         })
     }
 
-    /// The calling thread is a vCPU thread from now on. A machine with several has each of them call this.
+    /// Registers the calling thread as a vCPU thread.
     ///
     /// # Safety
     /// `immediate_exit` points into the vCPU's `kvm_run`, which stays mapped until the process ends.
@@ -72,30 +72,30 @@ impl VcpuState {
         self.threads.lock().expect("no thread panics with the lock").push(thread);
     }
 
-    /// The guest has said that it is ready.
+    /// Records that the guest is ready.
     pub fn set_ready(&self) {
         self.ready.store(Tsc::now().0, Ordering::Release);
         self.events.signal();
     }
 
-    /// The guest is going to say itself when it is ready.
+    /// Records that the guest will report itself when it is ready.
     pub fn expect_ready_message(&self) {
         self.sends_ready.store(true, Ordering::Release);
     }
 
-    /// Whether the guest's first packet says that it is ready: it has not said so, and nothing of it says that it will.
+    /// Whether the guest counts as ready with its first packet: it has not reported that it is ready, and is not expected to.
     pub fn awaits_packet(&self) -> bool {
         self.ready().is_none() && !self.sends_ready.load(Ordering::Acquire)
     }
 
-    /// The guest has sent a packet.
+    /// Records that the guest has sent a packet.
     pub fn packet_sent(&self) {
         if self.awaits_packet() {
             self.set_ready();
         }
     }
 
-    /// When the guest said that it is ready.
+    /// When the guest became ready.
     pub fn ready(&self) -> Option<Tsc> {
         match self.ready.load(Ordering::Acquire) {
             0 => None,
@@ -103,7 +103,7 @@ impl VcpuState {
         }
     }
 
-    /// Ends the instance, wherever its guest is. The first ending counts.
+    /// Ends the instance, whatever the guest is doing. The first ending counts.
     pub fn end(&self, ending: Ending) {
         self.ending.lock().expect("no thread panics with the lock").get_or_insert(ending);
         self.kill.store(true, Ordering::SeqCst);
@@ -116,7 +116,7 @@ impl VcpuState {
         self.kill.load(Ordering::SeqCst)
     }
 
-    /// Keeps the guest from running, or lets it run on.
+    /// Pauses or resumes the guest.
     pub fn pause(&self, pause: bool) {
         self.paused.store(pause, Ordering::SeqCst);
         if pause {
@@ -126,14 +126,14 @@ impl VcpuState {
         }
     }
 
-    /// Ends the wait of the vCPU threads.
+    /// Wakes waiting vCPU threads.
     fn resume(&self) {
         // With the lock, which they have from their look at the state to their wait.
         let _threads = self.threads.lock().expect("no thread panics with the lock");
         self.resumed.notify_all();
     }
 
-    /// Sleeps until the guest may run on, or has to end. Called by a vCPU thread.
+    /// Sleeps while the guest is paused. Called by a vCPU thread.
     pub fn wait_while_paused(&self) {
         let mut threads = self.threads.lock().expect("no thread panics with the lock");
         while self.is_paused() && !self.is_killed() {
@@ -141,12 +141,12 @@ impl VcpuState {
         }
     }
 
-    /// Whether the guest is kept from running.
+    /// Whether the guest is paused.
     pub fn is_paused(&self) -> bool {
         self.paused.load(Ordering::SeqCst)
     }
 
-    /// Has the vCPU threads leave the guest, or end their sleep, and look at this state again.
+    /// Makes the vCPU threads leave the guest or end their sleep, and check this state.
     pub fn interrupt(&self) {
         for thread in self.threads.lock().expect("no thread panics with the lock").iter() {
             // SAFETY: points into the vCPU's `kvm_run`, which is mapped until the process ends (`attach`).
@@ -168,7 +168,7 @@ impl VcpuState {
         self.has_ended.load(Ordering::SeqCst)
     }
 
-    /// How the instance ended, once it is known.
+    /// The ending of the instance, once it is known.
     pub fn ending(&self) -> Option<Ending> {
         self.ending.lock().expect("no thread panics with the lock").clone()
     }

@@ -33,7 +33,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// then makes its addresses its own.
 const SETTLE_TIME: Duration = Duration::from_millis(100);
 
-/// What a driver has set up.
+/// The queues that a driver has set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Rings {
     /// Receive and transmit queue.
@@ -42,7 +42,7 @@ pub struct Rings {
     pub features: u64,
 }
 
-/// The driver's side of the thread: called by whoever hears of the driver.
+/// Tells the device's thread when the guest's driver begins and ends.
 #[derive(Clone)]
 pub struct Driver(Arc<Shared>);
 
@@ -54,7 +54,7 @@ struct Shared {
     changed: EventFd,
 }
 
-/// What the driver wants of the thread.
+/// The state that the thread has to bring about.
 #[derive(Default)]
 struct TargetState {
     /// The driver's rings, while it has any.
@@ -65,7 +65,7 @@ struct TargetState {
 }
 
 impl Driver {
-    /// None yet.
+    /// A handle without a driver.
     pub fn new() -> Result<Self, Error> {
         let shared = Shared { target: Mutex::default(), done: Condvar::new(), changed: EventFd::new()? };
         Ok(Self(Arc::new(shared)))
@@ -75,7 +75,7 @@ impl Driver {
         self.0.target.lock().expect("no thread panics with the lock")
     }
 
-    /// It is there. A back end begins as soon as there is one.
+    /// The driver has begun: attach a back end as soon as there is one.
     pub fn begin(&self, rings: Rings) {
         let mut target = self.target();
         target.rings = Some(rings);
@@ -83,8 +83,8 @@ impl Driver {
         self.0.changed.signal();
     }
 
-    /// It is gone: no back end touches its rings any more when this returns. One that does not answer is hung up on in
-    /// some seconds.
+    /// The driver has ended. When this returns, no back end accesses its rings any more. A back end that does not answer is
+    /// disconnected after some seconds.
     pub fn end(&self) {
         let mut target = self.target();
         if target.rings.take().is_none() {
@@ -108,21 +108,21 @@ pub struct ManagedDevice {
     pub session: Session,
     /// What they work on, but for the driver's rings.
     pub device: Device,
-    /// Who says when there are any.
+    /// Tells when the driver has set up rings.
     pub driver: Driver,
-    /// What is told of it.
+    /// Its state, for reports.
     pub health: Arc<Health>,
     /// The I/O thread is told through this that a back end is there.
     pub state: Arc<VcpuState>,
 }
 
-/// How a back end stands to this side.
+/// The connection to a back end.
 enum Link {
-    /// There is none.
+    /// No back end.
     None,
-    /// It is there, and works on nothing.
+    /// Connected, without queues.
     Idle(Session),
-    /// It works on the driver's rings.
+    /// Attached to the driver's queues.
     Working(Attached),
 }
 

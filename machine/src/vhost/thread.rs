@@ -1,4 +1,4 @@
-//! Keeps a back end at work for as long as the guest runs: a thread a device, asleep until its back end goes.
+//! One thread for each device over vhost-user: it sleeps until the back end disconnects, and then connects to the next one.
 
 use super::VhostError;
 use super::endpoint::Endpoint;
@@ -15,22 +15,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Before the first new attempt; doubled with each, up to [`RETRY_PAUSE_MAXIMUM`].
+/// Pause before the first new attempt; doubled with each, up to [`RETRY_PAUSE_MAXIMUM`].
 const RETRY_PAUSE: Duration = Duration::from_millis(1);
 /// See [`RETRY_PAUSE`].
 const RETRY_PAUSE_MAXIMUM: Duration = Duration::from_millis(50);
 
-/// How a device is doing, for whoever asks.
+/// State of a device, for reports.
 #[derive(Debug, Default)]
 pub struct Health {
-    /// A back end is at work.
+    /// Whether a back end is attached.
     pub connected: AtomicBool,
-    /// How many have been, the present one included.
+    /// Number of back ends so far, including the present one.
     pub back_ends: AtomicU64,
 }
 
-/// Starts a thread that speaks with back ends. It says on `confined` when its system call filter is in force, and works
-/// then.
+/// Starts a thread for a device. It reports on `confined` when its system call filter is in force, then runs `work`.
 pub(super) fn start(
     confined: Sender<Result<(), Error>>,
     work: impl FnOnce(&Watchdog) + Send + 'static,
@@ -54,33 +53,33 @@ pub(super) fn start(
     thread.map(drop).map_err(|source| Error::System { doing: "start a thread", source })
 }
 
-/// A device whose features are settled.
+/// A device whose features are negotiated.
 pub struct Port {
     /// Number of the net device.
     pub number: usize,
-    /// Where its back ends come from.
+    /// The endpoint of its back ends.
     pub endpoint: Endpoint,
-    /// What they work on.
+    /// Queues and memory that back ends are given.
     pub device: Device,
-    /// What is told of it.
+    /// Its state, for reports.
     pub health: Arc<Health>,
-    /// The I/O thread is told through this that a back end is at work.
+    /// Wakes the I/O thread when a back end is attached.
     pub state: Arc<VcpuState>,
 }
 
-/// A device with the first of its back ends.
+/// A device with its first back end.
 enum FirstBackEnd {
-    /// It is at work.
+    /// The back end is attached.
     Attached(Port, Attached),
-    /// It is still to come, in so long at the most, while the guest runs already.
+    /// The back end has to connect within this time, while the guest runs already.
     Awaited(Port, Duration),
 }
 
-/// The thread of a device that is not known yet: it confines itself while the device is made.
+/// The thread of a device that does not exist yet. It confines itself while the device is made.
 pub struct DeviceThread(Sender<FirstBackEnd>);
 
 impl DeviceThread {
-    /// Starts the thread. It says on `confined` when its system call filter is in force.
+    /// Starts the thread. It reports on `confined` when its system call filter is in force.
     pub fn start(confined: Sender<Result<(), Error>>) -> Result<Self, Error> {
         let (to, device) = channel::<FirstBackEnd>();
         start(confined, move |watchdog| {
@@ -91,15 +90,15 @@ impl DeviceThread {
         Ok(Self(to))
     }
 
-    /// Gives it its device, with the first back end.
+    /// Passes the device and its first back end to the thread.
     pub fn serve(&self, port: Port, first: Attached) {
         port.set_connected();
         // A thread that has ended has said why.
         let _ = self.0.send(FirstBackEnd::Attached(port, first));
     }
 
-    /// Gives it its device, whose first back end comes while the guest runs. If none has come after `wait`, or one that
-    /// offers less than the guest was given, the instance ends.
+    /// Passes the device to the thread; its first back end connects while the guest runs. If none connects within `wait`, or it
+    /// lacks a feature that the guest was given, the instance ends.
     pub fn serve_when_connected(&self, port: Port, wait: Duration) {
         // As in `keep`.
         let _ = self.0.send(FirstBackEnd::Awaited(port, wait));
