@@ -1,51 +1,52 @@
-//! How long a guest polls before it sleeps, and when it wakes ahead of what it expects, learned from how work came so far.
-//! Times are nanoseconds.
+//! Learns from the arrival times of work how long to poll before a sleep, and when to wake up before the next arrival. Times are
+//! nanoseconds.
 //!
-//! Polling pays where work comes sooner than a sleep and its end would take. Work that comes at regular times, as from a
-//! client that asks once a millisecond, is expected: the guest sleeps until shortly before. Both are bounded: polling in
-//! vain halves the next poll, and expecting takes no more than a part of the time between two arrivals.
+//! Polling is worth it if work arrives sooner than a sleep and a wake-up would take. If work arrives at regular times, for
+//! example from a client that sends a request every millisecond, the guest predicts the next arrival and sleeps until shortly
+//! before it. Both are limited: a poll in vain halves the next one, and waiting for a prediction takes a limited part of the
+//! time between two arrivals.
 
-/// The shortest poll that is worth its while.
+/// Shortest poll, nanoseconds.
 const POLL_MINIMUM: u64 = 5_000;
-/// Most that a sleep and its end are taken to cost. One that took longer was that long because nothing came.
+/// Largest assumed cost of a sleep and a wake-up, nanoseconds. A longer sleep was long because no work arrived.
 const COST_MAXIMUM: u64 = 150_000;
-/// So many polls in a row in vain, each of which should have been long enough after the one before: what the guest waits for
-/// has waited for its processor.
+/// After this many polls in vain in a row, each of which should have been long enough, the other side was probably waiting for
+/// the guest's processor.
 const FUTILE_POLLS_MAXIMUM: u8 = 4;
-/// Sleeps without polling after that.
+/// Number of sleeps without polling after that.
 const SKIPPED_POLLS: u8 = 250;
-/// The part of the time between two arrivals that may be spent on expecting the second.
+/// Waiting for a predicted arrival takes at most this fraction (1 / n) of the time between two arrivals.
 const PREDICTION_SHARE: u64 = 5;
-/// So many arrivals in a row that were expected and did not come: none is expected for as many as [`UNPREDICTED_ARRIVALS`].
+/// After this many wrong predictions in a row, the next [`UNPREDICTED_ARRIVALS`] arrivals are not predicted.
 const MISSES_MAXIMUM: u8 = 4;
 const UNPREDICTED_ARRIVALS: u8 = 50;
 
-/// What a guest has learned of waiting.
+/// The learned state of polling and prediction.
 #[derive(Debug)]
 pub struct Polling {
-    /// The longest poll.
+    /// Longest poll.
     maximum: u64,
-    /// How long the next poll lasts, up to `maximum`.
+    /// Length of the next poll, at most `maximum`.
     window: u64,
-    /// What a sleep and its end cost here: about the shortest that there was.
+    /// Estimated cost of a sleep and a wake-up: about the shortest one seen.
     cost: u64,
-    /// Polls in a row in vain before sleeps that were hardly longer than one costs.
+    /// Polls in vain in a row, each before a sleep that was hardly longer than its cost.
     futile_polls: u8,
-    /// Sleeps still to come without polling.
+    /// Number of further sleeps without polling.
     skip_polls: u8,
-    /// When work came last that had not been polled for, and how long after the one before, with the mean deviation.
+    /// The last arrival that was not polled for, the average time between such arrivals, and its mean deviation.
     last_arrival: u64,
     gap: u64,
     deviation: u64,
-    /// How late a deadline ends a sleep.
+    /// Average delay of a wake-up after its deadline.
     lateness: u64,
-    /// Arrivals in a row that were expected in vain, and arrivals to come that are not expected.
+    /// Wrong predictions in a row, and further arrivals that are not predicted.
     misses: u8,
     unpredicted: u8,
 }
 
 impl Polling {
-    /// Polls no longer than that.
+    /// Initial state; polls take at most `maximum`.
     pub const fn new(maximum: u64) -> Self {
         let (window, cost) = (maximum, COST_MAXIMUM / 2);
         Self {
@@ -63,7 +64,7 @@ impl Polling {
         }
     }
 
-    /// How long to poll before the next sleep.
+    /// Length of the poll before the next sleep.
     pub fn window(&mut self) -> u64 {
         if self.skip_polls > 0 {
             self.skip_polls -= 1;
@@ -72,13 +73,13 @@ impl Polling {
         self.window
     }
 
-    /// Work came after so long a poll.
+    /// Records that work arrived after polling for this time.
     pub fn poll_succeeded(&mut self, polled: u64) {
         self.futile_polls = 0;
         self.window = (4 * polled).max(self.window - self.window / 8).max(POLL_MINIMUM).min(self.maximum);
     }
 
-    /// Work came, at `now`, in a sleep of that length, after so long a poll.
+    /// Records that work arrived at `now`, after a sleep of this length and a poll of this length before it.
     pub fn sleep_ended(&mut self, polled: u64, sleep: u64, now: u64) {
         // To wake took about as long as it takes after a deadline.
         self.record_arrival(now.saturating_sub(self.lateness));
@@ -97,7 +98,7 @@ impl Polling {
         }
     }
 
-    /// Work came that had not been polled for.
+    /// Records an arrival that was not polled for.
     fn record_arrival(&mut self, now: u64) {
         let gap = now.saturating_sub(self.last_arrival);
         if gap < 2 * self.maximum {
@@ -117,7 +118,7 @@ impl Polling {
         }
     }
 
-    /// When to wake ahead of what is expected, and until when to poll for it.
+    /// The time to wake up before the predicted arrival, and the end of the poll for it.
     pub fn prediction(&self, now: u64) -> Option<(u64, u64)> {
         if self.unpredicted > 0 {
             return None;
@@ -128,13 +129,13 @@ impl Polling {
         (early > now + self.cost).then_some((early, at + spread))
     }
 
-    /// What was expected has come, at `now`.
+    /// Records that the predicted work arrived at `now`.
     pub fn prediction_met(&mut self, now: u64) {
         self.misses = 0;
         self.record_arrival(now);
     }
 
-    /// What was expected has not come.
+    /// Records that the predicted work did not arrive.
     pub fn prediction_missed(&mut self) {
         self.misses += 1;
         if self.misses >= MISSES_MAXIMUM {
@@ -142,7 +143,7 @@ impl Polling {
         }
     }
 
-    /// A sleep until `early` is over, and nothing has come.
+    /// Records that a sleep until `early` is over without work.
     pub fn woke_early(&mut self, early: u64, now: u64) {
         let late = now.saturating_sub(early).min(self.gap / 4);
         self.lateness = self.lateness - self.lateness / 8 + late / 8;

@@ -159,7 +159,7 @@ impl Settings {
         }
         if settings.listen.is_some_and(|a| !a.ip().is_loopback()) && settings.tls_key.is_none() {
             return Err(BadSettings::Invalid(
-                "listen: beyond this host only with tls-certificate and tls-key",
+                "listen: an address other than localhost needs tls-certificate and tls-key",
             ));
         }
         Ok(settings)

@@ -67,7 +67,7 @@ impl FromStr for Mac {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no MAC address: six bytes in hexadecimal, 02:00:00:00:00:01");
+        let wrong = || format!("{text:?} is not a MAC address: six bytes in hexadecimal, 02:00:00:00:00:01");
         let mut bytes = [0; 6];
         let mut parts = text.split(':');
         for byte in &mut bytes {

@@ -219,7 +219,7 @@ impl<'a> Changes<'a> {
                 return Err(refused(format!(
                     "{title} differs in more than configuration, labels and restart policy"
                 ))
-                .hint("--replace ends it and creates it anew; --replace --dry-run shows what differs"));
+                .hint("--replace deletes it and creates it again; --replace --dry-run shows what differs"));
             }
         }
         Ok(changes)

@@ -4,14 +4,14 @@ use super::Element;
 use crate::args::Args;
 use alloc::boxed::Box;
 
-/// What a port does with packets.
+/// How packets move through a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// The output's element starts the transfer.
+    /// The element at the output starts the transfer.
     Push,
-    /// The input's element does.
+    /// The element at the input starts the transfer.
     Pull,
-    /// Whatever the other side wants; all agnostic ports of an element agree.
+    /// Push or pull, as the other side requires; all agnostic ports of an element are the same.
     Agnostic,
 }
 
@@ -20,22 +20,22 @@ pub enum Flow {
 pub struct Class {
     /// Its name.
     pub name: &'static str,
-    /// How many ports, as Click writes it: `1/1`, `1/1-2`, `-/=`.
+    /// Numbers of input and output ports, in Click's notation: `1/1`, `1/1-2`, `-/=`.
     pub ports: &'static str,
-    /// What they do, as Click writes it: `h` push, `l` pull, `a` agnostic, the last letter repeats: `a/ah`. All agnostic
-    /// ports do the same, with `/#` behind it those of the same number, with `/x` each as its neighbour does.
+    /// Processing of the ports, in Click's notation: `h` push, `l` pull, `a` agnostic; the last letter repeats: `a/ah`. All
+    /// agnostic ports are the same; with `/#` at the end, only those of the same number; with `/x`, each is as its neighbour.
     pub processing: &'static str,
     /// Keywords of its arguments.
     pub keywords: &'static [&'static str],
-    /// Its handlers, beside those that every element has.
+    /// Its handlers, in addition to those that every element has.
     pub handlers: &'static [Handler],
-    /// Its page of the manual, line by line; empty without the feature `manual`, so that guests do not carry it.
+    /// Its manual page, line by line; empty without the feature `manual`, to keep guest images small.
     pub manual: &'static [&'static str],
-    /// Makes one.
+    /// Creates an element.
     pub make: fn(&mut Args<'_>) -> Box<dyn Element>,
 }
 
-/// A type of element that belongs to a class; [`element!`](crate::element!) says so.
+/// A type that implements a class; [`element!`](crate::element!) implements this trait.
 pub trait Described: Sized {
     /// The class.
     const CLASS: Class;
@@ -77,35 +77,35 @@ macro_rules! element {
 /// A handler of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
-    /// Its name; `*` stands for all names that the class does not list.
+    /// Its name; `*` is for all names that the class does not list.
     pub name: &'static str,
-    /// It has a value.
+    /// Whether it can be read.
     pub read: bool,
-    /// It can be written.
+    /// Whether it can be written.
     pub write: bool,
-    /// It is an argument, under the keyword of its name: which of those without one, if it may stand without. Written, it has
-    /// the element made anew.
+    /// If it is an argument with the keyword of the same name: its position, if the keyword may be omitted. Writing it creates the
+    /// element again.
     pub argument: Option<usize>,
 }
 
-/// A handler with a value.
+/// A read handler.
 pub const fn read(name: &'static str) -> Handler {
     Handler { name, read: true, write: false, argument: None }
 }
-/// A handler to write.
+/// A write handler.
 pub const fn write(name: &'static str) -> Handler {
     Handler { name, read: false, write: true, argument: None }
 }
-/// A handler with a value that can be changed.
+/// A read and write handler.
 pub const fn read_write(name: &'static str) -> Handler {
     Handler { name, read: true, write: true, argument: None }
 }
 
-/// A handler of the argument of its name. `position`: which of those without a keyword it may be.
+/// A handler for the argument of the same name, which may be positional argument `position`.
 pub const fn argument(name: &'static str, position: usize) -> Handler {
     Handler { name, read: true, write: true, argument: Some(position) }
 }
-/// A handler of the argument of its name, which always has its keyword.
+/// A handler for the argument of the same name, which always needs its keyword.
 pub const fn keyword(name: &'static str) -> Handler {
     argument(name, usize::MAX)
 }

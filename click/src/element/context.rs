@@ -6,27 +6,27 @@ use crate::packet::{Batch, Packet};
 use crate::router::{Engine, HandlerError};
 use alloc::string::String;
 
-/// What an element may ask of its router.
+/// The router, as an element may use it.
 pub struct Context<'a> {
-    /// The world outside.
+    /// The host: devices, clock, output.
     pub host: &'a mut dyn Host,
     pub(crate) engine: &'a mut Engine,
     pub(crate) id: usize,
 }
 
 impl Context<'_> {
-    /// Nanoseconds, as of the start of this round.
+    /// The time at the start of this round, nanoseconds.
     #[inline]
     pub fn now(&self) -> Nanos {
         self.engine.now
     }
 
-    /// The clock itself, for what must not wait for the next round.
+    /// The exact time, nanoseconds; reads the clock.
     pub fn exact_now(&self) -> Nanos {
         self.host.now()
     }
 
-    /// Number of this element, which counts its declarations from 0.
+    /// Number of this element, from 0 in the order of declarations.
     pub fn id(&self) -> usize {
         self.id
     }
@@ -42,12 +42,12 @@ impl Context<'_> {
         alloc::format!("{} :: {}", slot.name, slot.class.name)
     }
 
-    /// How many inputs it has.
+    /// Number of its inputs.
     pub fn inputs(&self) -> usize {
         self.engine.slots[self.id].inputs.len()
     }
 
-    /// How many outputs it has.
+    /// Number of its outputs.
     #[inline]
     pub fn outputs(&self) -> usize {
         self.engine.slots[self.id].outputs.len()
@@ -63,7 +63,7 @@ impl Context<'_> {
         !self.engine.ports[self.id].is_pushed(input)
     }
 
-    /// Pushes packets out of an output; they are dropped if there is no such output.
+    /// Pushes packets to an output. They are dropped if there is no such output.
     #[inline]
     pub fn output(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty()
@@ -73,14 +73,14 @@ impl Context<'_> {
         }
     }
 
-    /// Pushes one packet out of an output.
+    /// Pushes one packet to an output.
     #[inline]
     pub fn output_one(&mut self, port: usize, packet: Packet) {
         self.output(port, Batch::one(packet));
     }
 
-    /// Has packets pushed into an input of this element again: when what it pushed before has gone all its way, and what
-    /// it calls is done.
+    /// Pushes packets to an input of this element again, after everything that it pushed before has been delivered and its handler
+    /// calls are done.
     pub fn push_again(&mut self, port: usize, batch: Batch) {
         if !batch.is_empty() {
             self.engine.enqueue_again(crate::lang::Port { element: self.id, port }, batch);
@@ -96,46 +96,46 @@ impl Context<'_> {
         }
     }
 
-    /// Has [`Element::run_task`] called in this or the next round.
+    /// Schedules [`Element::run_task`] for this or the next round.
     pub fn schedule(&mut self) {
         self.engine.schedule(self.id);
     }
 
-    /// Has [`Element::timer`] called once at a time; takes the place of an earlier wish.
+    /// Sets the timer: [`Element::timer`] is called once at this time. Replaces an earlier setting.
     pub fn wake_at(&mut self, time: Nanos) {
         self.engine.wake_at(self.id, Some(time));
     }
 
-    /// Has [`Element::timer`] called at a time or before.
+    /// Sets the timer to this time, unless it is set to an earlier one.
     pub fn wake_by(&mut self, time: Nanos) {
         if self.engine.timer(self.id).is_none_or(|set| set > time) {
             self.wake_at(time);
         }
     }
 
-    /// Forgets the wish.
+    /// Clears the timer.
     pub fn wake_never(&mut self) {
         self.engine.wake_at(self.id, None);
     }
 
-    /// Has an element that is blocked by a full device try again when the host next calls.
+    /// Schedules this element, which is blocked by a full device, when the host next runs the router.
     pub fn schedule_when_called(&mut self) {
         if !self.engine.blocked.contains(&self.id) {
             self.engine.blocked.push(self.id);
         }
     }
 
-    /// How many tickets this element's work has (1024 at first): its share of the rounds.
+    /// Sets the tickets of this element's task (1024 at first): its share of the rounds.
     pub fn set_tickets(&mut self, tickets: u32) {
         self.engine.set_tickets(self.id, tickets);
     }
 
-    /// How many tickets another element's work has.
+    /// Sets the tickets of another element's task.
     pub fn set_tickets_of(&mut self, id: usize, tickets: u32) {
         self.engine.set_tickets(id, tickets);
     }
 
-    /// Schedules the pullers downstream, which gave up when they were given nothing.
+    /// Schedules the pullers downstream, which stopped when they got no packets.
     #[inline]
     pub fn notify(&mut self) {
         for i in 0..self.engine.slots[self.id].listeners.len() {
@@ -149,7 +149,7 @@ impl Context<'_> {
         self.engine.stop_requested = true;
     }
 
-    /// Stops the router at once, whatever drives it.
+    /// Stops the router at once, even if a script drives it.
     pub fn stop_now(&mut self) {
         self.engine.stopped = true;
     }
@@ -159,7 +159,7 @@ impl Context<'_> {
         self.engine.names.of(self.name())
     }
 
-    /// Number of the element of a name, as this element calls it: names inside its own compound element come first.
+    /// Number of the element with this name. Names inside this element's compound element come first.
     pub fn find(&self, name: &str) -> Option<usize> {
         let mut around = self.name();
         while let Some((outside, _)) = around.rsplit_once('/') {
@@ -171,13 +171,13 @@ impl Context<'_> {
         self.engine.find_element(name)
     }
 
-    /// How many elements there are; they are numbered from 0.
+    /// Number of elements; they are numbered from 0.
     pub fn elements(&self) -> usize {
         self.engine.slots.len()
     }
 
-    /// Another element. `None`: there is none of this number, or it is at work, as this one is. Who looks at it while it is
-    /// initialized can do so later as well.
+    /// Another element. `None` if there is no such element, or it is running, as this one is. An element that calls this in
+    /// `initialize` stays on the same thread as the other.
     pub fn element(&mut self, id: usize) -> Option<&mut dyn Element> {
         #[cfg(feature = "host")]
         if self.engine.threads.count > 1 && self.engine.threads.mailbox.is_none() {
@@ -186,12 +186,12 @@ impl Context<'_> {
         self.peek(id)
     }
 
-    /// The same for once: they may be on different threads later.
+    /// Another element, for one access in `initialize`: they may be on different threads later.
     pub fn peek(&mut self, id: usize) -> Option<&mut dyn Element> {
         self.engine.slots.get_mut(id)?.element.as_deref_mut()
     }
 
-    /// How many threads the router runs on.
+    /// Number of threads that the router runs on.
     pub fn threads(&self) -> usize {
         #[cfg(feature = "host")]
         return self.engine.threads.count;
@@ -199,7 +199,7 @@ impl Context<'_> {
         1
     }
 
-    /// Has an element be on a thread, which begin at 0.
+    /// Places an element on a thread, numbered from 0.
     pub fn place_on_thread(&mut self, id: usize, thread: usize) {
         #[cfg(feature = "host")]
         self.engine.threads.preferences.insert(id, thread);
@@ -217,7 +217,7 @@ impl Context<'_> {
         self.engine.label(id)
     }
 
-    /// The first elements that are wanted on every way downstream or upstream from this one.
+    /// The nearest elements for which `wanted` is true, on every path downstream or upstream.
     pub fn find_nearest(
         &self,
         downstream: bool,
@@ -241,7 +241,7 @@ impl Context<'_> {
         found
     }
 
-    /// The first element that is wanted downstream, past push elements with one input and one output.
+    /// The nearest element downstream for which `wanted` is true, behind push elements with one input and one output only.
     pub fn only_way(&self, wanted: impl Fn(&dyn Element) -> bool) -> Option<usize> {
         let mut at = self.id;
         for _ in 0..self.elements() {
@@ -261,12 +261,12 @@ impl Context<'_> {
         None
     }
 
-    /// Has another element's [`Element::run_task`] called in this or the next round.
+    /// Schedules another element's task for this or the next round.
     pub fn schedule_other(&mut self, id: usize) {
         self.engine.schedule(id);
     }
 
-    /// How many outputs another element has.
+    /// Number of another element's outputs.
     pub fn outputs_of(&self, id: usize) -> usize {
         self.engine.slots.get(id).map_or(0, |s| s.outputs.len())
     }
@@ -288,7 +288,7 @@ impl Context<'_> {
         self.host.print("\n");
     }
 
-    /// Value of a handler of any element.
+    /// Reads a handler of any element.
     pub fn read_handler(&mut self, handler: &str) -> Result<String, HandlerError> {
         self.engine.read_and_hear(self.host, handler)
     }
@@ -314,38 +314,37 @@ impl Context<'_> {
         (done, core::mem::replace(&mut self.engine.caller_reports, before))
     }
 
-    /// Notes something that is probably not as meant, for those who initialize the router.
+    /// Adds a warning, for whoever initializes the router.
     pub fn warn(&mut self, message: impl Into<String>) {
         self.engine.warnings.push((self.id, message.into()));
     }
 
-    /// Says something to whoever called a handler of this element.
+    /// Reports an error to the caller of this element's handler.
     pub(crate) fn report_to_caller(&mut self, message: &str) {
         if self.engine.caller_reports.len() < 100 {
             self.engine.caller_reports.push(message.into());
         }
     }
 
-    /// Writes a handler, `HANDLER VALUE`, as soon as this element is done, what it pushed in its turn included.
+    /// Writes a handler, `HANDLER VALUE`, after this element has returned and its packets are delivered.
     pub fn call(&mut self, handler: &str) {
         self.engine.calls.push_back((self.id, handler.into()));
     }
 
-    /// Whether each packet goes on from here all its way before the next comes: this element does something that is seen in
-    /// between.
+    /// Sets whether each packet is delivered all the way before the next one reaches this element. For elements whose effects can be
+    /// observed between two packets.
     pub fn take_packets_one_by_one(&mut self, whether: bool) {
         self.engine.slots[self.id].single = whether;
     }
 
-    /// Whether from now on each packet goes its way from source to sink before the next: what this element does is seen
-    /// everywhere. It is so while any element wants it.
+    /// Sets whether each packet goes all the way from source to sink before the next one. It is so while any element wants it.
     pub fn move_packets_one_by_one(&mut self, whether: bool) {
         if core::mem::replace(&mut self.engine.slots[self.id].singles, whether) != whether {
             self.engine.single = self.engine.slots.iter().any(|s| s.singles);
         }
     }
 
-    /// How many of so many packets may go at once: one if they move one by one.
+    /// Limits a batch of `most` packets to one if packets move one by one.
     #[inline]
     pub fn at_once(&self, most: usize) -> usize {
         if self.engine.single { most.min(1) } else { most }
@@ -362,7 +361,7 @@ impl Context<'_> {
         self.engine.permissions(self.host, handler)
     }
 
-    /// Begins another sequence of random numbers.
+    /// Restarts the random numbers with a seed.
     pub fn seed(&mut self, seed: u64) {
         self.engine.seed(seed);
     }

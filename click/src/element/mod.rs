@@ -17,19 +17,19 @@ pub type Nanos = u64;
 
 /// An element.
 ///
-/// Most do one thing to each packet and implement [`Element::simple_action`] alone; it serves push and pull. Those that choose
-/// outputs implement [`Element::push`], those that choose inputs or hold packets [`Element::pull`].
+/// Most elements do one thing to each packet and implement only [`Element::simple_action`], which serves push and pull. Elements
+/// that choose outputs implement [`Element::push`]; those that choose inputs or hold packets implement [`Element::pull`].
 ///
-/// Nothing here calls another element directly. What [`Context::output`] is given is delivered when the element is
-/// done, in order and before anything else; so there is no recursion, and no element is entered twice.
+/// Elements do not call each other directly. Packets that are passed to [`Context::output`] are delivered when the element
+/// returns, in order and before anything else. So there is no recursion, and no element is entered twice.
 pub trait Element: Any + Send {
-    /// Packets on their way from input 0 to output 0. What is not to go there is taken out of the batch, and sent
-    /// elsewhere with [`Context::output`], or dropped.
+    /// Processes packets on their way from input 0 to output 0. To send a packet elsewhere or drop it, remove it from the batch, and
+    /// use [`Context::output`].
     fn simple_action(&mut self, cx: &mut Context<'_>, batch: &mut Batch) {
         let _ = (cx, batch);
     }
 
-    /// Packets pushed into an input.
+    /// Receives packets that are pushed into an input.
     #[inline]
     fn push(&mut self, cx: &mut Context<'_>, port: usize, mut batch: Batch) {
         let _ = port;
@@ -37,26 +37,25 @@ pub trait Element: Any + Send {
         cx.output(0, batch);
     }
 
-    /// Whether [`Element::pull`] is implemented. Otherwise the router pulls from input 0 and calls [`Element::simple_action`].
+    /// Whether [`Element::pull`] is implemented. If not, the router pulls from input 0 and calls [`Element::simple_action`].
     fn owns_pull(&self) -> bool {
         false
     }
 
-    /// The input that an output is pulled from, if [`Element::owns_pull`] is not so; the element may be pulled through on
-    /// the way there again.
+    /// The input that an output is pulled from, if [`Element::owns_pull`] is false.
     fn source_of(&self, output: usize) -> usize {
         let _ = output;
         0
     }
 
-    /// At most `most` packets that an output is asked for. Who gives none although asked must see to it that those
-    /// downstream are woken when there are some: by the elements upstream that gave none, or with a timer.
+    /// Returns at most `most` packets for an output. An element that returns none must make sure that the elements downstream are woken
+    /// when there are some: by the elements upstream, or with a timer.
     fn pull(&mut self, cx: &mut Context<'_>, port: usize, most: usize) -> Batch {
         let _ = (cx, port, most);
         Batch::new()
     }
 
-    /// Before the first packet, in order of [`Element::phase`]. An error keeps the router from starting.
+    /// Called before the first packet, in the order of [`Element::phase`]. After an error, the router does not start.
     fn initialize(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
         let _ = cx;
         Ok(())
@@ -67,18 +66,18 @@ pub trait Element: Any + Send {
         0
     }
 
-    /// Works for a moment when scheduled ([`Context::schedule`]); whether it wants to work again at once.
+    /// Runs the element's task, when it is scheduled ([`Context::schedule`]). Returns whether to schedule it again at once.
     fn run_task(&mut self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
         false
     }
 
-    /// Its timer ([`Context::wake_at`]) has come.
+    /// Called when its timer ([`Context::wake_at`]) expires.
     fn timer(&mut self, cx: &mut Context<'_>) {
         cx.schedule();
     }
 
-    /// Value of a handler of its class. `argument` is what follows the handler's name, usually nothing.
+    /// Reads a handler of its class. `argument` is the text after the handler's name, usually empty.
     fn read(&mut self, cx: &mut Context<'_>, handler: &str, argument: &str) -> Result<String, String> {
         let _ = (cx, handler, argument);
         Ok(String::new())
@@ -90,52 +89,52 @@ pub trait Element: Any + Send {
         Ok(())
     }
 
-    /// The router has stopped for good, and no other takes its place.
+    /// Called when the router has stopped for good and is not replaced.
     fn cleanup(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }
 
-    /// Takes over the state of an element of the same name and class in a configuration that ends.
+    /// Takes the state of an element with the same name and class in the configuration that this one replaces.
     fn take_over(&mut self, old: &mut dyn Element) {
         let _ = old;
     }
 
-    /// Name of the device it wants, if any.
+    /// Name of the device that it uses, if any.
     fn device(&self) -> Option<&str> {
         None
     }
 
-    /// It pulls packets in [`Element::run_task`], and wants to be scheduled when there may be some upstream.
+    /// Whether it pulls packets in [`Element::run_task`], and has to be scheduled when there may be some upstream.
     fn is_puller(&self) -> bool {
         false
     }
 
-    /// How many packets it holds, if it is a queue.
+    /// Number of packets in it, if it is a queue.
     fn stored(&self) -> Option<usize> {
         None
     }
 
-    /// It calls [`Context::notify`].
+    /// Whether it calls [`Context::notify`].
     fn notifies(&self) -> bool {
         false
     }
 
-    /// [`Element::run_task`] is called in every round: it asks a device for packets.
+    /// Whether [`Element::run_task`] is called in every round, because it polls a device.
     fn is_poller(&self) -> bool {
         false
     }
 
-    /// It uses what only the first thread of a program has, such as signals.
+    /// Whether it needs the program's first thread, for example for signals.
     fn needs_first_thread(&self) -> bool {
         false
     }
 
-    /// It decides when the router stops; there is one such element at most.
+    /// Whether it decides when the router stops. There may be one such element.
     fn is_driver(&self) -> bool {
         false
     }
 
-    /// Somebody asked the router to stop. `true`: this element, a script that drives the router, sees to it.
+    /// Called when the router is asked to stop. Returns true if this element, a script that drives the router, handles it.
     fn driver_stop(&mut self, cx: &mut Context<'_>) -> bool {
         let _ = cx;
         false

@@ -55,7 +55,7 @@ def build_failure(instance, problem):
 
 
 def image_failure(image_id, problem):
-    """Why the node does not have an image: it is no guest image, or the node has no room."""
+    """Why the node does not have an image: it is not a guest image, or the node has no room."""
     if problem.kind in EVERYWHERE:
         return exception.ImageUnacceptable(image_id=image_id, reason=str(problem))
     return exception.ComputeResourcesUnavailable(reason=str(problem))

@@ -45,7 +45,7 @@ impl Ring {
         if set != (setup.size, setup.descriptors, setup.available, setup.used)
             || !queue.is_valid(memory.view())
         {
-            return Err(Broken("a queue that does not lie in memory as it has to".into()));
+            return Err(Broken("a queue that is not in guest memory, or not aligned".into()));
         }
         Ok(Self { queue, memory: memory.clone() })
     }

@@ -37,7 +37,7 @@ fn cannot_attach(name: &str, e: io::Error) -> Error {
             hint: "choose another name, or stop what uses it".into(),
         },
         Some(libc::EINVAL) => Error::Host {
-            problem: format!("{name} exists and is no TAP that can be attached to"),
+            problem: format!("{name} exists and is not a TAP that can be attached to"),
             hint: "choose another name".into(),
         },
         Some(libc::EPERM) => Error::Permission {

@@ -1,4 +1,4 @@
-//! Buffers that the device has filled and a connection keeps, so that nothing is copied until the program reads it.
+//! Receive buffers on loan to connections, so that their bytes are not copied before the program reads them.
 
 use super::queue::Frame;
 use alloc::rc::Rc;
@@ -6,24 +6,23 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::ops::Range;
 
-/// Buffers with the connections at the most; what comes beyond is copied.
+/// Most buffers on loan; further segments are copied.
 const LOANS_MAXIMUM: usize = 32;
 
 #[derive(Default)]
 struct Buffers {
-    /// Those that have come back.
+    /// Returned buffers.
     spare: Vec<Frame>,
-    /// How many are with connections.
+    /// Number of buffers on loan.
     on_loan: usize,
 }
 
-/// Buffers that take the place of those that were lent.
+/// Lends buffers, and provides replacements for the device.
 #[derive(Clone, Default)]
 pub struct LoanPool(Rc<RefCell<Buffers>>);
 
 impl LoanPool {
-    /// A buffer of so many bytes for the device, in the place of one that is lent; `None`: there are too many of those, or
-    /// the heap has no room.
+    /// A buffer of `length` bytes for the device, to replace one on loan; `None` if too many are on loan or the heap is full.
     pub fn replacement(&self, length: usize) -> Option<Frame> {
         let mut buffers = self.0.borrow_mut();
         if buffers.on_loan >= LOANS_MAXIMUM {
@@ -38,14 +37,14 @@ impl LoanPool {
             .filter(|_| room)
     }
 
-    /// Lends a buffer, of which these bytes count.
+    /// Lends a buffer; `bytes` is the range of its data.
     pub fn lend(&self, frame: Frame, bytes: Range<usize>) -> LoanedBuffer {
         self.0.borrow_mut().on_loan += 1;
         LoanedBuffer { frame: Some(frame), bytes, lender: self.clone() }
     }
 }
 
-/// A buffer that was lent: it goes back when this is dropped.
+/// A buffer on loan; dropping this returns it.
 pub struct LoanedBuffer {
     frame: Option<Frame>,
     bytes: Range<usize>,
@@ -53,12 +52,12 @@ pub struct LoanedBuffer {
 }
 
 impl LoanedBuffer {
-    /// The bytes that have not been read.
+    /// The unread bytes.
     pub fn bytes(&self) -> &[u8] {
         self.frame.as_ref().and_then(|frame| frame.bytes().get(self.bytes.clone())).unwrap_or_default()
     }
 
-    /// The first were read.
+    /// Removes the first `bytes` bytes, which were read.
     pub fn consume(&mut self, bytes: usize) {
         self.bytes.start += bytes.min(self.bytes.len());
     }

@@ -71,7 +71,7 @@ fn restore_to(from: &Path, state: &Path, draft: &Path) -> Result<(), Error> {
     match check {
         Ok(word) if word == "ok" => {}
         Ok(word) => return Err(refused(format!("it is damaged: {word}"))),
-        Err(e) => return Err(refused(format!("it is no backup: {e}"))),
+        Err(e) => return Err(refused(format!("it is not a backup: {e}"))),
     }
     let version: usize = copy.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 || version > MIGRATIONS.len() {
@@ -83,7 +83,7 @@ fn restore_to(from: &Path, state: &Path, draft: &Path) -> Result<(), Error> {
     let images: PathBuf = state.join("images");
     std::fs::create_dir_all(&images).map_err(at(&images))?;
     let mut files =
-        copy.prepare("SELECT id, bytes FROM image_files").map_err(|_| refused("it is no backup".into()))?;
+        copy.prepare("SELECT id, bytes FROM image_files").map_err(|_| refused("it is not a backup".into()))?;
     let mut rows = files.query([])?;
     while let Some(row) = rows.next()? {
         let (id, bytes): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);

@@ -175,7 +175,7 @@ impl TryFrom<String> for Vlan {
     fn try_from(text: String) -> Result<Self, String> {
         match text.parse() {
             Ok(n) if (1..=4094).contains(&n) => Ok(Self(n)),
-            _ => Err(format!("{text:?} is no VLAN number: 1 to 4094")),
+            _ => Err(format!("{text:?} is not a VLAN number: 1 to 4094")),
         }
     }
 }

@@ -30,7 +30,7 @@ fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<IpNet, D::Error> {
 fn parse(text: &str) -> Result<IpNet, String> {
     let found = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse::<IpNet>());
     let prefix =
-        found.map_err(|_| format!("{text:?} is no IP address and no prefix, such as 10.0.0.0/24"))?;
+        found.map_err(|_| format!("{text:?} is neither an IP address nor a prefix, such as 10.0.0.0/24"))?;
     if prefix.trunc() != prefix {
         return Err(format!("{text} has host bits set; the prefix is {}", prefix.trunc()));
     }

@@ -61,7 +61,7 @@ pub enum Error {
         source: io::Error,
     },
     /// What cannot be changed while the switch runs.
-    #[error("{0} cannot be changed while the switch runs; start it anew")]
+    #[error("{0} cannot be changed while the switch runs; restart it")]
     Fixed(&'static str),
     /// No such thing.
     #[error("there is no {0}")]

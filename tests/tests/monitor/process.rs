@@ -149,7 +149,7 @@ fn name_that_is_taken() {
     let lo = namespace.command(&[program("microvisor-vmm").to_str().expect("UTF-8"), "--image"]);
     let mut lo = lo;
     lo.arg(image("serves-tcp")).args(["--net", "tap=lo"]);
-    run(&mut lo).ends(status::HOST, "is no TAP");
+    run(&mut lo).ends(status::HOST, "is not a TAP");
 }
 
 /// Programs and guests where an ordinary user may reach them; removed with this.

@@ -233,7 +233,7 @@ pub fn parse(head: &[u8], length: u64) -> Result<Parsed, String> {
             _ => {}
         }
     }
-    let note = note.ok_or("has no MicroVisor note: it is no guest image")?;
+    let note = note.ok_or("has no MicroVisor note: it is not a guest image")?;
     check_note(&note)?;
     check_segments(&mut segments)?;
     let entry = header.e_entry.get(LE);

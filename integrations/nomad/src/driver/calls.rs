@@ -76,7 +76,7 @@ impl Driver {
         let job = Job::read(&task.config.msgpack_driver_config).map_err(Status::invalid_argument)?;
         if job.config_file.is_empty() {
             return Err(Status::failed_precondition(
-                "a configuration that is no file cannot be read again: use config_file",
+                "a configuration that is not a file cannot be read again: use config_file",
             ));
         }
         let text = request::configuration(&task.config, &job).map_err(Status::failed_precondition)?;

@@ -23,7 +23,7 @@ const NAMESPACES: rustix::fs::FsWord = 0x6e73_6673;
 /// Where an allocation's namespace is. Ids of allocations are UUIDs: nothing else becomes a part of a path.
 fn path(alloc: &str) -> Result<PathBuf, Status> {
     let id = uuid::Uuid::parse_str(alloc)
-        .map_err(|_| Status::invalid_argument(format!("{alloc:?} is no allocation's id")))?;
+        .map_err(|_| Status::invalid_argument(format!("{alloc:?} is not an allocation id")))?;
     Ok(Path::new(FOLDER).join(id.to_string()))
 }
 

@@ -56,7 +56,7 @@ impl Agent {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = super::read(bytes)?;
         if !read.node.starts_with('/') {
-            return Err(format!("node: {:?} is no absolute path of a socket", read.node));
+            return Err(format!("node: {:?} is not an absolute path of a socket", read.node));
         }
         for (name, value) in [("fingerprint_s", read.fingerprint_s), ("alone_s", read.alone_s)] {
             if !(0.05..=1e6).contains(&value) {

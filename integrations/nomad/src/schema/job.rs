@@ -135,7 +135,7 @@ impl Job {
         let is_hex =
             read.image_sha256.len() == 64 && read.image_sha256.bytes().all(|b| b.is_ascii_hexdigit());
         if !read.image_sha256.is_empty() && !is_hex {
-            return Err(format!("image_sha256: {:?} is no SHA-256 in hexadecimal", read.image_sha256));
+            return Err(format!("image_sha256: {:?} is not a SHA-256 in hexadecimal", read.image_sha256));
         }
         Ok(read)
     }

@@ -125,7 +125,7 @@ fn device(asked: &Attachment) -> Result<DeviceSpec, String> {
         } else {
             asked.mac.as_str().into()
         })
-        .map_err(|_| format!("network: mac: {:?} is no link-layer address", asked.mac))?,
+        .map_err(|_| format!("network: mac: {:?} is not an Ethernet address", asked.mac))?,
         anti_spoofing: asked.anti_spoofing,
         ..DeviceSpec::default()
     })

@@ -123,7 +123,7 @@ async fn fetch(node: &Node, request: &mut Request) -> Result<(), Failure> {
             let failed = |e: std::io::Error| Failure::Job(format!("{}: {e}", path.display()));
             let length = tokio::fs::metadata(path).await.map_err(failed)?.len();
             if length > IMAGE {
-                return Err(Failure::Job(format!("{}: {length} bytes are no image", path.display())));
+                return Err(Failure::Job(format!("{}: {length} bytes are not an image", path.display())));
             }
             let bytes = tokio::fs::read(path).await.map_err(failed)?;
             let name = format!("nomad-{}", &digest(&bytes)[..32]);

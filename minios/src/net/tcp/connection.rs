@@ -35,7 +35,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Bytes of headers in front of a TCP header, without Ethernet's.
+    /// Length of the IP header, bytes.
     pub fn ip_header(&self) -> u16 {
         match self.remote.addr {
             IpAddress::Ipv4(_) => 20,
@@ -47,51 +47,51 @@ impl Ends {
 /// The states of RFC 9293 section 3.3.2, but LISTEN, which is not a connection's here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Asks for a connection.
+    /// Has sent a SYN.
     SynSent,
-    /// Was asked for a connection, and has answered.
+    /// Has received a SYN and answered it.
     SynReceived,
     /// Data goes both ways.
     Established,
-    /// Sends no more; the peer has not acknowledged that.
+    /// Has sent a FIN; the peer has not acknowledged it.
     FinWait1,
-    /// Sends no more; the peer may.
+    /// The peer has acknowledged the FIN and may still send.
     FinWait2,
-    /// The peer sends no more.
+    /// The peer has sent a FIN; this side may still send.
     CloseWait,
-    /// Both send no more; the peer has not acknowledged that.
+    /// Both have sent a FIN; the peer has not acknowledged this side's.
     Closing,
-    /// The peer sends no more, and has not acknowledged that neither does this side.
+    /// Has sent a FIN after the peer's; the peer has not acknowledged it.
     LastAck,
-    /// It is over; segments may still be on their way.
+    /// Ended; segments may still be in the network.
     TimeWait,
-    /// It is over.
+    /// Ended.
     Closed,
 }
 
-/// What a new connection is given.
+/// Parameters of a new connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
     /// Both ends.
     pub ends: Ends,
-    /// The first sequence number here.
+    /// This side's initial sequence number.
     pub first: Seq,
-    /// Added to time stamps, so that they say nothing of the clock.
+    /// Offset of time stamps, which hides the clock.
     pub timestamp_offset: u32,
-    /// Most bytes of what has arrived and was not read.
+    /// Size of the receive buffer, bytes.
     pub receive: u32,
-    /// Most bytes of what was written and is not acknowledged.
+    /// Size of the send buffer, bytes.
     pub transmit: u32,
     /// Largest IP packet, bytes.
     pub mtu: u16,
 }
 
-/// How long a connection is kept.
+/// Timeouts of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timeouts {
-    /// It is given up when the peer has not answered for so long.
+    /// The connection ends when the peer has not answered for this time.
     pub limit: Option<Duration>,
-    /// A peer that is silent for so long is asked whether it is there.
+    /// A keep-alive probe is sent when the peer has been silent for this time.
     pub keep_alive: Option<Duration>,
 }
 
@@ -99,60 +99,60 @@ pub struct Timeouts {
 pub struct Connection {
     pub(super) ends: Ends,
     pub(super) state: State,
-    /// The first sequence number here, the SYN's.
+    /// This side's initial sequence number, of the SYN.
     pub(super) first: Seq,
-    /// The peer's first, the SYN's.
+    /// The peer's initial sequence number, of its SYN.
     pub(super) peer_first: Seq,
     pub(super) sender: Sender,
     pub(super) receive: ReceiveQueue,
-    /// Most that `receive` may be allowed to hold, bytes.
+    /// Largest limit of `receive`, bytes.
     pub(super) receive_maximum: u32,
     pub(super) mtu: u16,
-    /// Shift of windows sent, and of windows received.
+    /// Window scale of sent and of received windows.
     pub(super) shifts: (u8, u8),
-    /// Whether windows are shifted, and time stamps sent.
+    /// Whether window scaling and time stamps are in use.
     pub(super) window_scaling: bool,
     pub(super) timestamps: bool,
     pub(super) timestamp_offset: u32,
-    /// The peer's time stamp to be echoed, and when it came.
+    /// The peer's time stamp to echo, and when it was received.
     pub(super) peer_timestamp: (u32, Instant),
-    /// Sequence and acknowledgement number of the segment that the window was taken from.
+    /// Sequence and acknowledgement number of the segment that last updated the window.
     pub(super) window_from: (Seq, Seq),
-    /// The acknowledgement and the right edge of the window that were sent last.
+    /// The last sent acknowledgement number and right edge of the window.
     pub(super) advertised: (Seq, Seq),
-    /// An acknowledgement is due now, or then.
+    /// Whether an acknowledgement is due now, and when a delayed one is due.
     pub(super) ack_now: bool,
     pub(super) ack_at: Option<Instant>,
-    /// Drains still to be acknowledged at once.
+    /// Remaining acknowledgements that are not delayed.
     pub(super) quick_acks: u8,
-    /// Bytes that have come twice, to be told.
+    /// Bytes received twice, to report in a D-SACK.
     pub(super) duplicate: Option<Block>,
-    /// When an answer was sent last to what should not have come.
+    /// When the last challenge ACK was sent.
     pub(super) challenge_sent: Option<Instant>,
-    /// When to send the SYN, again if need be; how often it was sent, and when last.
+    /// When to send the SYN next; how often it was sent; and when last.
     pub(super) syn_at: Option<Instant>,
     pub(super) syns: u32,
     pub(super) syn_sent: Instant,
-    /// The peer is to be asked for an answer.
+    /// Whether a probe is due.
     pub(super) probe_due: bool,
-    /// A reset is to be sent.
+    /// Whether a reset is due.
     pub(super) reset: bool,
-    /// When something came from the peer last.
+    /// When the peer was last heard from.
     pub(super) last_heard: Instant,
-    /// Since when the peer is waited for.
+    /// Since when this side has been waiting for the peer.
     pub(super) waiting: Option<Instant>,
-    /// When a silent peer was asked last whether it is there.
+    /// When the last keep-alive probe was sent.
     pub(super) probe_sent: Instant,
     pub(super) timeouts: Timeouts,
-    /// No program has it any more.
+    /// Whether no program uses it any more.
     pub(super) orphan: bool,
-    /// A program knows of it.
+    /// Whether a program has it.
     pub attached: bool,
-    /// What came last is to be kept in its buffer.
+    /// Whether the last segment stays in its receive buffer.
     pub(super) keeps: bool,
-    /// It has ended with something written that the peer has not acknowledged.
+    /// Whether it ended with written data that the peer has not acknowledged.
     pub(super) undelivered: bool,
-    /// Bytes read since when, for the size of the window.
+    /// Bytes read and since when, for sizing the window.
     pub(super) read: (u32, Instant),
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,

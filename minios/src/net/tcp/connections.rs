@@ -18,28 +18,28 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-/// Connections at a time that peers have asked for and not confirmed.
+/// Most half-open connections.
 const HALF_OPEN: usize = 256;
-/// Connections at the most.
+/// Most connections.
 const MOST: usize = 1 << 20;
 
-/// What a new connection gets.
+/// Buffer sizes of a new connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
-    /// Most bytes of what has arrived and was not read.
+    /// Size of the receive buffer, bytes.
     pub receive: usize,
-    /// Most bytes of what was written and is not acknowledged.
+    /// Size of the send buffer, bytes.
     pub transmit: usize,
 }
 
-/// What becomes of a peer that asks for a connection.
+/// The answer to a SYN.
 #[derive(Clone, Copy, Debug)]
 pub enum AcceptDecision {
-    /// Nobody is there: it is told so.
+    /// Nobody listens: answer with a reset.
     Refused,
-    /// As if its segment had been lost.
+    /// Ignore it, as if the segment had been lost.
     Ignored,
-    /// It gets one.
+    /// Accept the connection.
     Admitted(Admission),
 }
 

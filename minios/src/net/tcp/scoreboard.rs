@@ -1,4 +1,4 @@
-//! What was sent and is not acknowledged: a record for each piece, with when it was sent last and what is thought of it.
+//! Sent and unacknowledged data: a record for each segment, with the time of its last transmission and its state (RFC 6675).
 
 use super::segment::Block;
 use super::seq::Seq;
@@ -6,23 +6,23 @@ use crate::clock::Instant;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-/// Records at the most: a peer that acknowledges every second byte makes no more.
+/// Most records; a peer that acknowledges every second byte causes no more.
 const RECORDS: usize = 8192;
 
-/// A piece that was sent.
+/// A sent segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// The first byte.
     pub start: Seq,
-    /// The number behind the last byte.
+    /// The sequence number after the last byte.
     pub end: Seq,
-    /// When it was sent last.
+    /// Time of its last transmission.
     pub at: Instant,
-    /// It was sent more than once.
+    /// Whether it was sent more than once.
     pub retransmitted: bool,
-    /// The peer has it.
+    /// Whether the peer has acknowledged it selectively.
     pub sacked: bool,
-    /// It is lost, and has not been sent again.
+    /// Whether it is lost and was not retransmitted yet.
     pub lost: bool,
 }
 
@@ -36,34 +36,34 @@ impl Sent {
     }
 }
 
-/// What an acknowledgement has brought.
+/// The effect of an acknowledgement.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AckSummary {
-    /// Bytes that the peer has now, and was not known to have.
+    /// Newly delivered bytes.
     pub delivered: u32,
-    /// How long ago the piece was sent that was sent last.
+    /// Time since the transmission of the latest delivered segment.
     rtt: Option<Duration>,
-    /// Some of it was sent again.
+    /// Whether some of it was retransmitted.
     again: bool,
 }
 
 impl AckSummary {
-    /// A measurement of the round-trip time. What was sent again says nothing (Karn), nor does what came with it: that may
-    /// have waited for it, or for acknowledgements that were lost.
+    /// A sample of the round-trip time; none if a retransmitted segment was delivered (Karn's algorithm). Segments delivered together
+    /// with it give no sample either: they may have waited for it, or for lost acknowledgements.
     pub fn rtt(&self) -> Option<Duration> {
         self.rtt.filter(|_| !self.again)
     }
 }
 
-/// Everything on its way.
+/// All unacknowledged segments.
 #[derive(Default)]
 pub struct Scoreboard {
     records: VecDeque<Sent>,
-    /// Bytes on their way.
+    /// Bytes in flight.
     flight: u32,
-    /// Bytes that the peer has, beyond a gap.
+    /// Selectively acknowledged bytes.
     sacked: u32,
-    /// Bytes to be sent again.
+    /// Lost bytes, to be retransmitted.
     lost: u32,
 }
 
@@ -73,17 +73,17 @@ impl Scoreboard {
         self.records.is_empty()
     }
 
-    /// Bytes on their way.
+    /// Bytes in flight.
     pub fn flight(&self) -> u32 {
         self.flight
     }
 
-    /// Bytes that the peer has, beyond a gap.
+    /// Selectively acknowledged bytes.
     pub fn sacked(&self) -> u32 {
         self.sacked
     }
 
-    /// Bytes to be sent again.
+    /// Lost bytes, to be retransmitted.
     pub fn lost(&self) -> u32 {
         self.lost
     }
@@ -93,12 +93,12 @@ impl Scoreboard {
         self.records.iter()
     }
 
-    /// Whether one more record can be kept.
+    /// Whether there is room for one more record.
     pub fn has_room(&mut self) -> bool {
         self.records.len() < RECORDS && self.records.try_reserve(1).is_ok()
     }
 
-    /// Something new is sent, behind all that was before. There is room.
+    /// Adds a record for a new segment after all others. There must be room.
     pub fn push(&mut self, start: Seq, end: Seq, at: Instant) {
         let record = Sent { start, end, at, retransmitted: false, sacked: false, lost: false };
         self.flight += record.length();

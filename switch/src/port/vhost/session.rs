@@ -52,10 +52,10 @@ pub enum Refused {
     #[error("queue {0} is not there")]
     Queue(u32),
     /// A descriptor that is no eventfd.
-    #[error("the descriptor of queue {0} is no eventfd")]
+    #[error("the descriptor of queue {0} is not an eventfd")]
     NotAnEvent(u32),
     /// A base beyond 16 bits.
-    #[error("base {0} is no index")]
+    #[error("base {0} is not an index")]
     Base(u32),
     /// Logging of written pages, which was not offered.
     #[error("dirty logging was not offered")]
