@@ -39,7 +39,7 @@ InfiniteSource(LENGTH 46) -> UDPIPEncap(eth0:ip, 1, 10.81.0.255, 2) -> EtherEnca
 ";
 
 /// A node, its networks and its guests.
-struct Site {
+struct FaultTestbed {
     node: Node,
     /// The host of the guests' network.
     host: Namespace,
@@ -53,57 +53,57 @@ struct Site {
 /// What is done, and how it is undone where it does not pass by itself.
 struct Fault {
     name: &'static str,
-    strike: fn(&mut Site),
-    mend: fn(&mut Site),
+    inject: fn(&mut FaultTestbed),
+    revert: fn(&mut FaultTestbed),
 }
 
-fn nothing(_: &mut Site) {}
+fn no_op(_: &mut FaultTestbed) {}
 
 const FAULTS: &[Fault] = &[
-    Fault { name: "nothing", strike: nothing, mend: nothing },
+    Fault { name: "nothing", inject: no_op, revert: no_op },
     Fault {
         name: "the TAP of the host on the same network is deleted",
-        strike: |site| site.host.ip(&["link", "delete", "blue"]),
-        mend: |site| eventually("the TAP is back", || site.host.devices().contains("blue")),
+        inject: |site| site.host.ip(&["link", "delete", "blue"]),
+        revert: |site| eventually("the TAP is back", || site.host.devices().contains("blue")),
     },
     Fault {
         name: "the namespace of another network is deleted",
-        strike: |site| {
+        inject: |site| {
             // What it held goes with it at the end of this.
             let green = Namespace::new();
             let network = json!({ "name": "green", "subnet": "10.82.0.0/24",
                 "host": { "tap": "green", "netns": green.name, "address": "10.82.0.1/24" } });
             site.node.post("/v1/networks", &network).is(201);
         },
-        mend: |site| {
+        revert: |site| {
             site.node.ask("DELETE", "/v1/networks/green", None, &[]);
         },
     },
     Fault {
         name: "a guest on the same network no longer takes packets, and is flooded",
-        strike: |site| {
+        inject: |site| {
             site.node.post("/v1/instances/victim/pause", &Value::Null).is(200);
             site.start_inside(&["ping", "-f", "-q", "-s", "1400", VICTIM]);
         },
-        mend: |site| {
+        revert: |site| {
             site.end_children();
             site.node.post("/v1/instances/victim/resume", &Value::Null).is(200);
         },
     },
     Fault {
         name: "a guest on the same network floods it with broadcasts",
-        strike: |site| {
+        inject: |site| {
             let devices = json!([{ "network": "blue", "address": "10.81.0.14" }]);
             let spec = json!({ "name": "flooder", "config": FLOODS, "devices": devices });
             site.node.post("/v1/instances", &spec).is(201);
         },
-        mend: |site| {
+        revert: |site| {
             site.node.ask("DELETE", "/v1/instances/flooder?force=true", None, &[]).is(204);
         },
     },
     Fault {
         name: "a program that captures a port stops reading",
-        strike: |site| {
+        inject: |site| {
             let port = site.victim()["devices"][0]["port"].as_str().unwrap_or_default().to_owned();
             let socket = site.node.folder.join("run/switch.sock");
             let mut command = Command::new(program("microvisor"));
@@ -115,59 +115,59 @@ const FAULTS: &[Fault] = &[
             }
             site.start_inside(&["ping", "-f", "-q", "-s", "1400", VICTIM]);
         },
-        mend: Site::end_children,
+        revert: FaultTestbed::end_children,
     },
     Fault {
         name: "a monitor is killed",
-        strike: |site| signal(site.victim_pid(), "KILL"),
-        mend: |site| eventually("it runs again", || site.victim()["state"] == "ready"),
+        inject: |site| signal(site.victim_pid(), "KILL"),
+        revert: |site| eventually("it runs again", || site.victim()["state"] == "ready"),
     },
     Fault {
         name: "a monitor is stopped (SIGSTOP), and its guest flooded",
-        strike: |site| {
+        inject: |site| {
             signal(site.victim_pid(), "STOP");
             site.start_inside(&["ping", "-f", "-q", "-s", "1400", VICTIM]);
         },
-        mend: |site| {
+        revert: |site| {
             site.end_children();
             signal(site.victim_pid(), "CONT");
         },
     },
     Fault {
         name: "the node's daemon is killed and started again",
-        strike: |site| {
+        inject: |site| {
             site.node.kill();
             site.node.start();
         },
-        mend: nothing,
+        revert: no_op,
     },
-    Fault { name: "the switch is killed", strike: |site| signal(site.switch(), "KILL"), mend: nothing },
+    Fault { name: "the switch is killed", inject: |site| signal(site.switch(), "KILL"), revert: no_op },
     Fault {
         name: "1,024 strangers connect to the API and say nothing",
-        strike: |site| site.strangers("run/api.sock"),
-        mend: |site| site.strangers.clear(),
+        inject: |site| site.strangers("run/api.sock"),
+        revert: |site| site.strangers.clear(),
     },
     Fault {
         name: "1,024 strangers connect to the switch and say nothing",
-        strike: |site| site.strangers("run/switch.sock"),
-        mend: |site| site.strangers.clear(),
+        inject: |site| site.strangers("run/switch.sock"),
+        revert: |site| site.strangers.clear(),
     },
     Fault {
         name: "the disk with the node's state is full",
-        strike: |site| {
+        inject: |site| {
             let written = std::fs::File::create(site.state.join("fill"))
                 .map(|mut file| while file.write_all(&[0; 4096]).is_ok() {});
             written.unwrap_or_else(|e| stop(&format!("{}: {e}", site.state.display()), 1));
             site.node.post("/v1/instances?defer=true", &json!({ "name": "x", "config": "Idle -> Discard;" }));
         },
-        mend: |site| {
+        revert: |site| {
             let _ = std::fs::remove_file(site.state.join("fill"));
             site.node.ask("DELETE", "/v1/instances/x?force=true", None, &[]);
         },
     },
     Fault {
         name: "a hundred instances are created and deleted",
-        strike: |site| {
+        inject: |site| {
             for n in 0..100 {
                 let name = format!("n{n}");
                 let spec =
@@ -177,11 +177,11 @@ const FAULTS: &[Fault] = &[
                 site.node.ask("DELETE", &path, None, &[]).is(204);
             }
         },
-        mend: nothing,
+        revert: no_op,
     },
 ];
 
-impl Site {
+impl FaultTestbed {
     fn new() -> Self {
         let node = Node::idle(program("microvisor-node"), &[]);
         let (state, host) = (node.folder.join("state"), Namespace::new());
@@ -254,9 +254,9 @@ impl Site {
         }
         let begun = Instant::now();
         std::thread::sleep(BEFORE);
-        (fault.strike)(self);
+        (fault.inject)(self);
         std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
-        (fault.mend)(self);
+        (fault.revert)(self);
         let mut result = [0.0; 3];
         for (guest, _) in GUESTS {
             let (sent, answered) = (self.handler(guest, "count"), self.handler(guest, "received"));
@@ -269,7 +269,7 @@ impl Site {
     }
 }
 
-impl Drop for Site {
+impl Drop for FaultTestbed {
     fn drop(&mut self) {
         self.end_children();
         for instance in self.node.get("/v1/instances").json["instances"].as_array().into_iter().flatten() {
@@ -283,7 +283,7 @@ impl Drop for Site {
 
 /// Prints the table.
 pub fn main() {
-    let mut site = Site::new();
+    let mut site = FaultTestbed::new();
     for (guest, _) in GUESTS {
         eventually("the guests hear each other", || site.handler(guest, "received") > 100.0);
     }

@@ -1,4 +1,4 @@
-//! `spec` measures what SPECIFICATION.md promises, contestants alternating, and prints medians with their spread;
+//! `spec` measures what SPECIFICATION.md promises, with configurations in turns, and prints medians with their spread;
 //! everything else is about the figures.
 
 mod click;
@@ -32,7 +32,7 @@ Without a word: starts and sizes.
   switch      small packets beside Open vSwitch with DPDK, bonds, an idle switch
   click       Click's paths, on the host and in a guest, and by the C++ router
   node        requests to the first ping, a thousand instances, fifty at once
-  --rounds N  runs of each contestant (default 100; redis, tcp and switch: 10)
+  --rounds N  runs of each configuration (default 100; redis, tcp and switch: 10)
   --json      print JSON
   --beside PROGRAM
               the C++ router's program `click`, to be measured in turns with ours
@@ -40,7 +40,7 @@ Without a word: starts and sizes.
 ";
 
 /// What is measured.
-enum What {
+enum Measurement {
     Starts,
     Redis,
     Tcp,
@@ -63,16 +63,16 @@ fn main() -> ExitCode {
 fn spec(arguments: &[String]) {
     let mut rounds = None;
     let mut json = false;
-    let mut what = What::Starts;
+    let mut what = Measurement::Starts;
     let (mut beside, mut only) = (None, None);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "redis" => what = What::Redis,
-            "tcp" => what = What::Tcp,
-            "switch" => what = What::Switch,
-            "node" => what = What::Node,
-            "click" => what = What::Click,
+            "redis" => what = Measurement::Redis,
+            "tcp" => what = Measurement::Tcp,
+            "switch" => what = Measurement::Switch,
+            "node" => what = Measurement::Node,
+            "click" => what = Measurement::Click,
             "--json" => json = true,
             "--beside" => match arguments.next().map(PathBuf::from).filter(|program| program.is_file()) {
                 Some(program) => beside = Some(program),
@@ -91,12 +91,14 @@ fn spec(arguments: &[String]) {
         }
     }
     let (samples, placement) = match what {
-        What::Starts => (measure(rounds.unwrap_or(100)), FREE),
-        What::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
-        What::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
-        What::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
-        What::Click => (click::measure(rounds.unwrap_or(10), beside.as_deref(), only), click::PLACEMENT),
-        What::Node => (node::measure(rounds.unwrap_or(100)), node::PLACEMENT),
+        Measurement::Starts => (measure(rounds.unwrap_or(100)), FREE),
+        Measurement::Redis => (redis::measure(rounds.unwrap_or(10)), redis::PLACEMENT),
+        Measurement::Tcp => (tcp::measure(rounds.unwrap_or(10)), tcp::PLACEMENT),
+        Measurement::Switch => (plane::measure(rounds.unwrap_or(10)), plane::PLACEMENT),
+        Measurement::Click => {
+            (click::measure(rounds.unwrap_or(10), beside.as_deref(), only), click::PLACEMENT)
+        }
+        Measurement::Node => (node::measure(rounds.unwrap_or(100)), node::PLACEMENT),
     };
     if json {
         println!("{}", serde_json::to_string_pretty(&samples).unwrap_or_default());
@@ -133,7 +135,7 @@ fn host(placement: &str) -> String {
 }
 
 /// The yardstick, compiled here.
-fn bare() -> PathBuf {
+fn bare_program() -> PathBuf {
     let to = root().join("target/bare");
     let from = root().join("bench/bare.c");
     let outcome = run(Command::new("cc").args(["-O2", "-o"]).arg(&to).arg(&from));
@@ -168,7 +170,7 @@ fn monitor(guest: &Path) -> Command {
 fn measure(rounds: usize) -> Vec<Sample> {
     let shipped = |name: &str| root().join("target/images").join(name);
     let (hello, clickos) = (shipped("hello"), shipped("clickos"));
-    let bare = bare();
+    let bare = bare_program();
     let mut spawn = Sample::new("spawn of `true`, to its end", Unit::Millis);
     let mut bare_all = Sample::new("bare C program with one VM and one run: exec to exit", Unit::Millis);
     let mut first_line = Sample::new("microvisor-vmm hello: exec to first line", Unit::Millis);

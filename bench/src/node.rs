@@ -3,7 +3,7 @@
 
 use crate::ping::{answer, ping_socket};
 use crate::sample::{Sample, Unit, quantile};
-use crate::{bare, pss, start_and_end, stop};
+use crate::{bare_program, pss, start_and_end, stop};
 use api::client::Client;
 use e2e::net::Namespace;
 use e2e::node::Node;
@@ -36,7 +36,7 @@ const SEGMENT: &str = "[segments.s]\nanswer-neighbours = true\n";
 const WATCH: Duration = Duration::from_secs(20);
 
 /// A node with a network that a namespace is on.
-struct Site {
+struct NodeTestbed {
     // Before the namespace, which its TAP is in.
     client: Client,
     node: Node,
@@ -44,7 +44,7 @@ struct Site {
     socket: UdpSocket,
 }
 
-impl Site {
+impl NodeTestbed {
     fn new(options: &[&str]) -> Self {
         let (node, host) = (Node::with(options), Namespace::new());
         let network = json!({ "name": "blue", "subnet": "10.78.0.0/16", "gateway": "10.78.0.1",
@@ -122,8 +122,8 @@ fn starts(rounds: usize) -> Vec<Sample> {
     let mut yardstick = Sample::new("bare C program with one VM and one run: exec to exit", Unit::Millis);
     let mut ratio =
         Sample::new("firewall, request, cold, over the bare C program's in the same round", Unit::Times);
-    let bare = bare();
-    let (plain, prepared) = (Site::new(&[]), Site::new(&["--prepared", "4"]));
+    let bare = bare_program();
+    let (plain, prepared) = (NodeTestbed::new(&[]), NodeTestbed::new(&["--prepared", "4"]));
     for _ in 0..rounds {
         let (_, bare) = start_and_end(Command::new(&bare));
         yardstick.push_time(bare);
@@ -173,7 +173,7 @@ fn many() -> [Sample; 6] {
     let mut busy =
         Sample::new("CPU, 1,000 idle, an ARP broadcast each second, more than without", Unit::Percent);
     yardstick.push(bare_programs());
-    let site = Site::new(&[]);
+    let site = NodeTestbed::new(&[]);
     // What the host does by itself, beside a node without instances.
     std::thread::sleep(Duration::from_secs(2));
     let without = busy_share();
@@ -240,7 +240,7 @@ fn ports() -> Vec<Sample> {
 
 /// As many bare programs, all of which stay; how the last ones' starts compare with the first ones'.
 fn bare_programs() -> f64 {
-    let bare = bare();
+    let bare = bare_program();
     let mut all: Vec<Child> = Vec::new();
     let times = each(|_| {
         let mut child = Command::new(&bare)
@@ -330,7 +330,7 @@ fn create_ready(client: &Client, index: usize) -> Result<(), String> {
 fn at_once() -> Sample {
     let (clients, all) = (50, 500);
     let mut rate = Sample::new("50 creations at once, 500 in all, to ready", Unit::Rate);
-    let site = Site::new(&[]);
+    let site = NodeTestbed::new(&[]);
     let begun = Instant::now();
     share(&site.node, clients, all, create_ready);
     rate.push(all as f64 / begun.elapsed().as_secs_f64());
@@ -344,7 +344,7 @@ fn large() -> [Sample; 4] {
     let mut back = row("daemon killed, until the next one has them all", Unit::Millis);
     let mut deleted = row("deleted", Unit::Millis);
     let mut kept = row("what the daemon keeps after that, PSS", Unit::KiB);
-    let Site { node, host: _host, .. } = &mut Site::new(&[]);
+    let NodeTestbed { node, host: _host, .. } = &mut NodeTestbed::new(&[]);
     let begun = Instant::now();
     share(node, 8, LARGE, create_ready);
     created.push_time(begun.elapsed());

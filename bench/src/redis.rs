@@ -31,7 +31,7 @@ struct Contestant {
 }
 
 /// All of them, and where the load comes from.
-struct Arena {
+struct RedisTestbed {
     client: Namespace,
     contestants: [Contestant; 3],
     _running: Vec<Running>,
@@ -39,7 +39,7 @@ struct Arena {
     _server: Namespace,
 }
 
-impl Arena {
+impl RedisTestbed {
     fn new() -> Self {
         let (client, server) = (Namespace::new(), Namespace::new());
         let (near, far, tap) = (unique("v"), unique("w"), unique("t"));
@@ -126,7 +126,7 @@ impl Arena {
 
 /// All of it.
 pub fn measure(rounds: usize) -> Vec<Sample> {
-    let arena = Arena::new();
+    let arena = RedisTestbed::new();
     let mut samples = Vec::new();
     // Memory first: later there would be holes to fill.
     for contestant in &arena.contestants {

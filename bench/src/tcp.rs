@@ -23,7 +23,7 @@ const SECONDS: &str = "1";
 const SIZES: [&str; 6] = ["-l", "1", "-u", "65536", "-p", "0"];
 const REPEATS: [&str; 2] = ["-n", "150"];
 /// Those of them that have a row.
-const TOLD: [(f64, &str); 3] = [(64.0, "64 bytes"), (4096.0, "4 KiB"), (65_536.0, "64 KiB")];
+const REPORTED: [(f64, &str); 3] = [(64.0, "64 bytes"), (4096.0, "4 KiB"), (65_536.0, "64 KiB")];
 /// Pings of an idle guest, one a millisecond.
 const PINGS: usize = 300;
 
@@ -138,14 +138,14 @@ impl Contestant {
         });
         let client = ["taskset", "-c", NEAR, "NPtcp", "-o", "/dev/null", "-h", self.servers[1]];
         let outcome = run(&mut self.namespace.command(&[&client[..], &SIZES, &REPEATS].concat()));
-        let all = well(self.name, latencies(&outcome.err));
+        let all = or_stop(self.name, latencies(&outcome.err));
         // Between two powers of two NPtcp measures one size more.
         all.into_iter().filter(|(size, _)| (*size as u64).is_power_of_two()).collect()
     }
 }
 
 /// A result, or the end of the measurement.
-fn well<T>(what: &str, result: Result<T, Error>) -> T {
+fn or_stop<T>(what: &str, result: Result<T, Error>) -> T {
     result.unwrap_or_else(|e| stop(&format!("{what}: {e}"), 1))
 }
 
@@ -185,7 +185,7 @@ impl Table {
     }
 }
 
-/// How evenly each contestant answers: for each size the 90th percentile of the rounds over the 10th, the worst of them.
+/// How evenly each configuration answers: for each size the 90th percentile of the rounds over the 10th, the worst of them.
 #[derive(Default)]
 struct Spread(Vec<(&'static str, Vec<Latencies>)>);
 
@@ -220,7 +220,7 @@ fn outside(table: &mut Table) {
     let mut base = f64::NAN;
     for (name, setup) in [("veth", native), ("guest, adaptive", uplink), ("guest, polling", polling)] {
         let what = format!("Ping from outside, one a millisecond: {name}");
-        let median = well(&what, Testbed::new(&setup, Server::Ping).and_then(|t| ping(&t, PINGS)));
+        let median = or_stop(&what, Testbed::new(&setup, Server::Ping).and_then(|t| ping(&t, PINGS)));
         if name == "veth" {
             base = median;
             table.push(what.clone(), &what, Unit::Micros, median);
@@ -233,7 +233,7 @@ fn outside(table: &mut Table) {
 /// Gigabits a second of 8 streams to a guest over a bond of two links without a limit.
 fn bond() -> f64 {
     let setup = Setup::new("switch-bond", setup::Path::Bond { links: 2 });
-    well("bond", Testbed::new(&setup, Server::Iperf).and_then(|t| iperf(&t, 8, ["-t", SECONDS])))
+    or_stop("bond", Testbed::new(&setup, Server::Iperf).and_then(|t| iperf(&t, 8, ["-t", SECONDS])))
 }
 
 /// All of it.
@@ -273,13 +273,13 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
         }
         table.compare("TCP, 8 streams to it: guest, bond of two veths", Unit::Gigabits, bond(), eight);
         let one_way = |bytes: &str| format!("NPtcp, {bytes} one way");
-        let together = at(&contestants[0].latencies(NEAR), TOLD[0].0);
-        let what = format!("{}: veth, both ends on one processor", one_way(TOLD[0].1));
+        let together = at(&contestants[0].latencies(NEAR), REPORTED[0].0);
+        let what = format!("{}: veth, both ends on one processor", one_way(REPORTED[0].1));
         table.push(what.clone(), &what, Unit::Micros, together);
         let mut native = Latencies::new();
         for contestant in &contestants {
             let all = contestant.latencies(FAR);
-            for (size, bytes) in TOLD {
+            for (size, bytes) in REPORTED {
                 let what = format!("{}: {}", one_way(bytes), contestant.name);
                 if contestant.other.is_some() {
                     table.push(what.clone(), &what, Unit::Micros, at(&all, size));
@@ -292,8 +292,8 @@ pub fn measure(rounds: usize) -> Vec<Sample> {
             }
             spread.push(contestant.name, all);
         }
-        let what = format!("{}: guest to guest, switch, wire", one_way(TOLD[0].1));
-        table.compare(&what, Unit::Micros, pair.latency(), at(&native, TOLD[0].0));
+        let what = format!("{}: guest to guest, switch, wire", one_way(REPORTED[0].1));
+        table.compare(&what, Unit::Micros, pair.latency(), at(&native, REPORTED[0].0));
         table.compare("TCP, 8 streams: guest to guest, switch, wire", Unit::Gigabits, pair.rate(), eight);
         outside(&mut table);
     }

@@ -15,22 +15,22 @@ const CONFIGURATION: &str =
 
 thread_local! {
     static ROUTER: RefCell<(ProcessHost, Router)> = RefCell::new({
-        let mut desk = ProcessHost::new(Vec::new(), false).expect("signals");
+        let mut fuzz_host = ProcessHost::new(Vec::new(), false).expect("signals");
         let source = Source { name: "control.click", text: CONFIGURATION };
-        let router = desk.router(&source).unwrap_or_else(|e| panic!("{e}"));
-        (desk, router)
+        let router = fuzz_host.router(&source).unwrap_or_else(|e| panic!("{e}"));
+        (fuzz_host, router)
     });
 }
 
 /// Everything that is said to a client whose bytes come in pieces of this many.
 fn conversation(bytes: &[u8], piece: usize, rules: &Rules) -> Vec<u8> {
-    ROUTER.with_borrow_mut(|(desk, router)| {
+    ROUTER.with_borrow_mut(|(fuzz_host, router)| {
         let mut session = Session::new();
         for part in bytes.chunks(piece) {
             session.input.extend_from_slice(part);
-            session.work(&mut (&mut *router, &mut *desk), rules, false);
+            session.work(&mut (&mut *router, &mut *fuzz_host), rules, false);
         }
-        session.work(&mut (router, desk), rules, true);
+        session.work(&mut (router, fuzz_host), rules, true);
         assert!(session.closing);
         session.output
     })

@@ -1,12 +1,12 @@
 //! Classifiers against a naive reading of the same patterns and expressions, packet by packet.
 #![no_main]
 
-#[path = "click/desk.rs"]
-mod desk;
+#[path = "click/fuzz_host.rs"]
+mod fuzz_host;
 
 use arbitrary::Arbitrary;
 use click::headers::write_ipv4;
-use desk::Desk;
+use fuzz_host::FuzzHost;
 use libfuzzer_sys::{arbitrary, fuzz_target};
 
 /// One of `Classifier`'s clauses: bytes at an offset, some bits of which count.
@@ -253,15 +253,15 @@ fn compare(
 ) {
     let counters: String = (0..outputs).map(|i| format!("k [{i}] -> c{i} :: Counter -> d;\n")).collect();
     let text = format!("d :: Discard; FromDevice(0) -> {path} k :: {element};\n{counters}");
-    let (mut desk, mut router) = Desk::with(&text);
+    let (mut fuzz_host, mut router) = FuzzHost::with(&text);
     let mut counts = vec![0_u64; outputs];
     for packet in packets {
-        desk.bring(&mut router, packet.clone());
+        fuzz_host.bring(&mut router, packet.clone());
         if let Some(output) = first(packet) {
             counts[output] += 1;
         }
         for (i, count) in counts.iter().enumerate() {
-            let counted = router.read(&mut desk, &format!("c{i}.count")).unwrap();
+            let counted = router.read(&mut fuzz_host, &format!("c{i}.count")).unwrap();
             assert_eq!(counted, count.to_string(), "output {i} of {text} for {packet:02x?}");
         }
     }

@@ -1,13 +1,13 @@
 //! Rewriters against a table of flows that is kept here, and fragments against the packets that were cut.
 #![no_main]
 
-#[path = "click/desk.rs"]
-mod desk;
+#[path = "click/fuzz_host.rs"]
+mod fuzz_host;
 
 use arbitrary::Arbitrary;
 use click::Router;
 use click::headers::{checksum, write_ipv4};
-use desk::Desk;
+use fuzz_host::FuzzHost;
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use std::collections::BTreeMap;
 
@@ -79,8 +79,8 @@ const PUBLIC: [u8; 4] = [1, 0, 0, 1];
 const PORTS: std::ops::Range<u16> = 1000..1016;
 const CAPACITY: usize = 20;
 
-fn router() -> (Desk, Router) {
-    Desk::with(&format!(
+fn router() -> (FuzzHost, Router) {
+    FuzzHost::with(&format!(
         "in :: FromDevice(0) -> MarkIPHeader -> way :: IPClassifier(dst net 10.9.0.0/16, dst host 1.0.0.1, -);
         nat :: IPRewriter(pattern 1.0.0.1 {}-{} - - 0 1, drop, MAPPING_CAPACITY {CAPACITY}, UDP_TIMEOUT 1000000,
             TCP_NODATA_TIMEOUT 1000000, TCP_TIMEOUT 1000000, GUARANTEE 1000000);
@@ -97,7 +97,7 @@ fn is_right(packet: &[u8]) -> bool {
 }
 
 fuzz_target!(|steps: Vec<Step>| {
-    let (mut desk, mut router) = router();
+    let (mut fuzz_host, mut router) = router();
     // What flows from inside look like outside.
     let mut flows: BTreeMap<Ends, Ends> = BTreeMap::new();
     let mut ids: Vec<u8> = Vec::new();
@@ -110,8 +110,8 @@ fuzz_target!(|steps: Vec<Step>| {
                     protocol: if tcp { 6 } else { 17 },
                 };
                 let payload = &payload[..payload.len().min(100)];
-                desk.bring(&mut router, ends.packet(payload));
-                let Some((0, sent)) = desk.sent.pop() else {
+                fuzz_host.bring(&mut router, ends.packet(payload));
+                let Some((0, sent)) = fuzz_host.sent.pop() else {
                     assert!(!flows.contains_key(&ends), "a packet of {ends:?} is lost");
                     // Either no more flows are kept, or each port is taken towards that peer.
                     let same = |e: &&Ends| (e.destination, e.protocol) == (ends.destination, ends.protocol);
@@ -141,8 +141,8 @@ fuzz_target!(|steps: Vec<Step>| {
                     continue;
                 };
                 let payload = &payload[..payload.len().min(100)];
-                desk.bring(&mut router, outside.answer().packet(payload));
-                let Some((1, sent)) = desk.sent.pop() else { panic!("an answer to {inside:?} is lost") };
+                fuzz_host.bring(&mut router, outside.answer().packet(payload));
+                let Some((1, sent)) = fuzz_host.sent.pop() else { panic!("an answer to {inside:?} is lost") };
                 assert_eq!(Ends::of(&sent), inside.answer());
                 assert!(is_right(&sent), "checksums of {sent:02x?}");
             }
@@ -153,8 +153,8 @@ fuzz_target!(|steps: Vec<Step>| {
                     protocol: if tcp { 6 } else { 17 },
                 };
                 let wanted = flows.iter().find(|(_, outside)| outside.answer() == ends).map(|f| *f.0);
-                desk.bring(&mut router, ends.packet(b"x"));
-                let sent = desk.sent.pop().map(|(device, packet)| (device, Ends::of(&packet)));
+                fuzz_host.bring(&mut router, ends.packet(b"x"));
+                let sent = fuzz_host.sent.pop().map(|(device, packet)| (device, Ends::of(&packet)));
                 assert_eq!(sent, wanted.map(|inside| (1, inside.answer())));
             }
             Step::Fragments { id, length, cuts, order } => {
@@ -162,14 +162,21 @@ fuzz_target!(|steps: Vec<Step>| {
                     continue;
                 }
                 ids.push(id);
-                fragments(&mut desk, &mut router, id, usize::from(length % 4000) + 1, &cuts, &order);
+                fragments(&mut fuzz_host, &mut router, id, usize::from(length % 4000) + 1, &cuts, &order);
             }
         }
     }
 });
 
 /// Cuts a packet, sends the pieces, and sees that it comes out once, as it was, when all are there.
-fn fragments(desk: &mut Desk, router: &mut Router, id: u8, length: usize, cuts: &[u8], order: &[u8]) {
+fn fragments(
+    fuzz_host: &mut FuzzHost,
+    router: &mut Router,
+    id: u8,
+    length: usize,
+    cuts: &[u8],
+    order: &[u8],
+) {
     let payload: Vec<u8> = (0..length).map(|i| (i * 7 + usize::from(id)) as u8).collect();
     let mut pieces = Vec::new();
     let mut at = 0;
@@ -205,17 +212,17 @@ fn fragments(desk: &mut Desk, router: &mut Router, id: u8, length: usize, cuts: 
             arrived.push(which);
             which
         };
-        desk.bring(router, piece(&pieces[which]));
+        fuzz_host.bring(router, piece(&pieces[which]));
         if missing.is_empty() {
             break;
         }
-        assert!(desk.sent.is_empty(), "a packet came out that lacks {missing:?}");
+        assert!(fuzz_host.sent.is_empty(), "a packet came out that lacks {missing:?}");
     }
     if !missing.is_empty() {
         return;
     }
-    assert_eq!(desk.sent.len(), 1, "a packet of {length} bytes in {} pieces", pieces.len());
-    let sent = &desk.sent[0].1;
+    assert_eq!(fuzz_host.sent.len(), 1, "a packet of {length} bytes in {} pieces", pieces.len());
+    let sent = &fuzz_host.sent[0].1;
     assert!(
         sent[20..] == payload && checksum(&sent[..20]) == [0, 0],
         "a packet of {length} bytes has changed"

@@ -2,11 +2,11 @@
 //! of earlier packets meet later ones.
 #![no_main]
 
-#[path = "click/desk.rs"]
-mod desk;
+#[path = "click/fuzz_host.rs"]
+mod fuzz_host;
 
 use click::Router;
-use desk::Desk;
+use fuzz_host::FuzzHost;
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 
@@ -78,7 +78,7 @@ fn configuration() -> String {
 }
 
 thread_local! {
-    static ROUTER: RefCell<(Desk, Router)> = RefCell::new(Desk::with(&configuration()));
+    static ROUTER: RefCell<(FuzzHost, Router)> = RefCell::new(FuzzHost::with(&configuration()));
 }
 
 /// A packet from fuzzed bytes: as they are, or behind headers that let it get further. The first byte says which.
@@ -127,10 +127,10 @@ fn packet(bytes: &[u8]) -> Vec<u8> {
 }
 
 fuzz_target!(|packets: Vec<Vec<u8>>| {
-    ROUTER.with_borrow_mut(|(desk, router)| {
+    ROUTER.with_borrow_mut(|(fuzz_host, router)| {
         for packet in packets.into_iter().take(16) {
-            desk.clock += 1 << (packet.len() % 36);
-            desk.bring(router, self::packet(&packet));
+            fuzz_host.clock += 1 << (packet.len() % 36);
+            fuzz_host.bring(router, self::packet(&packet));
         }
     });
 });

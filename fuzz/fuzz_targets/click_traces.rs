@@ -44,11 +44,11 @@ fuzz_target!(|input: (u8, &[u8])| {
     let (choice, bytes) = input;
     fs::write(&*FILE, bytes).expect("the file is written");
     let text = format!("{ALL}{};", READERS[usize::from(choice) % READERS.len()]);
-    DESK.with_borrow_mut(|desk| {
+    DESK.with_borrow_mut(|fuzz_host| {
         // A file that begins wrong is refused here.
-        let Ok(mut router) = desk.router(&Source { name: "traces.click", text: &text }) else { return };
+        let Ok(mut router) = fuzz_host.router(&Source { name: "traces.click", text: &text }) else { return };
         let mut rounds = 0;
-        while router.run(desk, 64) == Progress::Busy {
+        while router.run(fuzz_host, 64) == Progress::Busy {
             rounds += 1;
             assert!(rounds < 100_000, "it goes on and on");
         }

@@ -12,7 +12,7 @@ use vhost_user::message::{MemoryRegion, Request, RingAddresses, RingEvent, RingS
 use vhost_user::socket::Connection;
 
 /// A front end that does as it is told.
-pub struct Front {
+pub struct FrontEnd {
     /// Its connection.
     pub connection: Connection,
     /// The guest's memory.
@@ -40,7 +40,7 @@ pub fn event() -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_NONBLOCK)) }
 }
 
-impl Front {
+impl FrontEnd {
     /// Connects to the switch.
     pub fn new(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).expect("the switch listens");
@@ -185,17 +185,17 @@ segment = \"s\"
 ";
 
 /// A well-behaved peer of the same switch, whose frames must always get through.
-pub struct Good {
+pub struct WellBehavedPort {
     /// Its front end.
-    pub front: Front,
+    pub front: FrontEnd,
     sent: u16,
 }
 
-impl Good {
+impl WellBehavedPort {
     /// Connects to port `good`.
     #[track_caller]
     pub fn new(switch: &Switch) -> Self {
-        let front = Front::at(switch, "good");
+        let front = FrontEnd::at(switch, "good");
         front.descriptor(0, GUEST + 0x40000, 12 + 60, 0, 0);
         let mut packet = vec![0u8; 12];
         packet.extend(crate::frames::frame(crate::frames::EVERYONE, crate::frames::mac(1), None, b"good"));

@@ -14,7 +14,7 @@ use trace::Trace;
 
 pub const PLACEMENT: &str = "every program runs where the scheduler puts it";
 
-/// How long each contestant forwards.
+/// How long each configuration forwards.
 const SECONDS: u64 = 2;
 /// Packets of the trace.
 const TRACE: u32 = 3_000_000;

@@ -23,7 +23,7 @@ pub struct Figure {
     pub begun_unix_s: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Runs of each contestant.
+    /// Runs of each configuration.
     pub rounds: usize,
     /// What it was measured on.
     pub host: Host,

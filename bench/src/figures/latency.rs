@@ -90,7 +90,7 @@ impl Sizes {
         })?;
         let mut compared: Vec<String> = self.compared.iter().map(ToString::to_string).collect();
         compared.push(format!(
-            "{repeats} messages in each series; contestants take turns, {} rounds; each is made for its turn and removed after it.",
+            "{repeats} messages in each series; configurations take turns, {} rounds; each is made for its turn and removed after it.",
             run.effort.rounds
         ));
         let x = Axis { label: "message size".into(), unit: "bytes".into(), scale: Scale::Log2, better: None };

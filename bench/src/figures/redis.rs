@@ -73,7 +73,7 @@ pub fn make(run: &mut Run) -> Result<Draft, Error> {
     let compared = vec![
         "50 clients, values of 3 bytes, one key. redis-benchmark in a namespace loads the redis guest, or redis-server in a second namespace; between two guests the redis-load guest does. Nothing is written to a disk.".into(),
         "Native: over a veth pair. TAP: the monitor moves packets. Switch: a TAP of the switch and vhost-user. Two guests: both on the switch.".into(),
-        format!("{} requests one at a time, {} requests 16 at a time; contestants take turns, {} rounds; each is made for its turn and removed after it.", requests(&e, 1), requests(&e, 16), e.rounds),
+        format!("{} requests one at a time, {} requests 16 at a time; configurations take turns, {} rounds; each is made for its turn and removed after it.", requests(&e, 1), requests(&e, 16), e.rounds),
     ];
     Ok(Draft {
         content: Content::Bars { value, groups: groups.collect() },

@@ -81,7 +81,7 @@ impl Run {
         eprintln!("{}{}  {what}", if self.is_terminal { "\r\x1b[K" } else { "" }, self.figure);
     }
 
-    /// Lets contestants take turns, each measured in the same places; the lines.
+    /// Lets configurations take turns, each measured in the same places; the lines.
     pub fn alternate(
         &mut self,
         setups: &[Setup],

@@ -11,7 +11,7 @@ use super::testbed::{Testbed, with_stock};
 pub struct Throughput {
     setups: &'static [Setup],
     compared: &'static [&'static str],
-    /// Whether the stock contestant takes part.
+    /// Whether the stock kernel takes part.
     stock: bool,
     missing: fn() -> Vec<String>,
 }
@@ -170,7 +170,7 @@ impl Throughput {
         })?;
         let mut compared: Vec<String> = self.compared.iter().map(ToString::to_string).collect();
         compared.push(format!(
-            "Each transfer takes {} s, after one of 32 MB that is not counted; contestants take turns, {} rounds; each is made for its turn and removed after it.",
+            "Each transfer takes {} s, after one of 32 MB that is not counted; configurations take turns, {} rounds; each is made for its turn and removed after it.",
             Self::transfer(&e), e.rounds
         ));
         let x =

@@ -82,8 +82,9 @@ fn restore_to(from: &Path, state: &Path, draft: &Path) -> Result<(), Error> {
     }
     let images: PathBuf = state.join("images");
     std::fs::create_dir_all(&images).map_err(at(&images))?;
-    let mut files =
-        copy.prepare("SELECT id, bytes FROM image_files").map_err(|_| refused("it is not a backup".into()))?;
+    let mut files = copy
+        .prepare("SELECT id, bytes FROM image_files")
+        .map_err(|_| refused("it is not a backup".into()))?;
     let mut rows = files.query([])?;
     while let Some(row) = rows.next()? {
         let (id, bytes): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);

@@ -54,7 +54,9 @@ fn not_opened(name: &str, error: io::Error) -> io::Error {
                  dev {name} mode tap"
             ),
             Ok(driver) => {
-                format!("{name} is not a TAP but an interface of the driver {driver}: use device packet or xdp")
+                format!(
+                    "{name} is not a TAP but an interface of the driver {driver}: use device packet or xdp"
+                )
             }
             Err(_) => return error,
         },

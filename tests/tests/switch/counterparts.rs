@@ -2,7 +2,7 @@
 //! and the kernel with packets larger than an MTU or without checksums.
 
 use e2e::frames::{EVERYONE, frame, mac};
-use e2e::front::{Front, GUEST, Good, SERVER};
+use e2e::front::{FrontEnd, GUEST, SERVER, WellBehavedPort};
 use e2e::net::Namespace;
 use e2e::switch::{Switch, tap};
 use e2e::{eventually, run, start};
@@ -20,7 +20,7 @@ const MERGEABLE: u64 = PLAIN | 1 << 15;
 const WRITE: u16 = 2;
 
 /// Gives a front end's receive ring so many buffers of a length.
-fn offer_buffers(front: &mut Front, count: u16, length: u32) {
+fn offer_buffers(front: &mut FrontEnd, count: u16, length: u32) {
     for i in 0..count {
         front.descriptor_of(0, i.into(), GUEST + 0x40000 + u64::from(i) * 0x800, length, WRITE, 0);
     }
@@ -29,14 +29,14 @@ fn offer_buffers(front: &mut Front, count: u16, length: u32) {
     assert!(front.ask(&Request::GetFeatures, &[]), "it is served");
 }
 
-fn read(front: &Front, at: u64, length: usize) -> Vec<u8> {
+fn read(front: &FrontEnd, at: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     File::from(front.memory.try_clone().expect("a descriptor")).read_exact_at(&mut bytes, at).expect("read");
     bytes
 }
 
 /// Sends a frame of a length from the well-behaved peer.
-fn send_large(good: &mut Good, length: usize) {
+fn send_large(good: &mut WellBehavedPort, length: usize) {
     let mut packet = vec![0; 12];
     packet.extend(frame(EVERYONE, mac(1), None, &vec![0x5a; length]));
     good.front.write(0x50000, &packet);
@@ -47,9 +47,9 @@ fn send_large(good: &mut Good, length: usize) {
 fn a_front_end_without_merged_buffers_gets_what_fits_into_one() {
     for features in [PLAIN, MERGEABLE] {
         let switch = Switch::new(&SERVER.replace("segment = \"s\"", "segment = \"s\"\nmtu = 9000"));
-        let mut front = Front::at_with(&switch, "victim", features);
+        let mut front = FrontEnd::at_with(&switch, "victim", features);
         offer_buffers(&mut front, 8, 0x800);
-        let mut good = Good::new(&switch);
+        let mut good = WellBehavedPort::new(&switch);
         for length in [500, 6000, 700] {
             send_large(&mut good, length);
             good.gets_through(&switch);
@@ -66,9 +66,9 @@ fn a_front_end_without_merged_buffers_gets_what_fits_into_one() {
 #[test]
 fn a_front_end_that_crashes_with_its_rings_full_costs_nobody_and_comes_back() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     for _ in 0..20 {
-        let mut front = Front::at_with(&switch, "victim", MERGEABLE);
+        let mut front = FrontEnd::at_with(&switch, "victim", MERGEABLE);
         offer_buffers(&mut front, 256, 0x200);
         let mut packet = vec![0; 12];
         packet.extend(frame(EVERYONE, mac(2), None, b"the last words"));
@@ -84,7 +84,7 @@ fn a_front_end_that_crashes_with_its_rings_full_costs_nobody_and_comes_back() {
         eventually("the port is down", || !switch.port("victim").up);
     }
     good.gets_through(&switch);
-    let mut front = Front::at_with(&switch, "victim", MERGEABLE);
+    let mut front = FrontEnd::at_with(&switch, "victim", MERGEABLE);
     offer_buffers(&mut front, 8, 0x800);
     good.gets_through(&switch);
     eventually("the next one is served", || front.used(0) > 0);
@@ -101,10 +101,10 @@ fn held(pid: u32) -> (u64, usize) {
 #[test]
 fn a_guest_that_reboots_a_thousand_times_under_flood_leaves_nothing() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let mut early = None;
     for round in 0..1000 {
-        let mut front = Front::new(&switch.folder.join("victim.sock"));
+        let mut front = FrontEnd::new(&switch.folder.join("victim.sock"));
         assert!(front.begin_with(MERGEABLE), "round {round}");
         offer_buffers(&mut front, 64, 0x800);
         for _ in 0..4 {
@@ -251,9 +251,9 @@ fn every_kind_of_packet_crosses_a_wire_between_two_front_ends() {
     };
     let switch =
         Switch::new(&format!("[segments.s]\npoint-to-point = true\n{}{}", port("far"), port("near")));
-    let mut far = Front::at_with(&switch, "far", MERGEABLE);
+    let mut far = FrontEnd::at_with(&switch, "far", MERGEABLE);
     offer_buffers(&mut far, 200, 0x800);
-    let mut near = Front::at_with(&switch, "near", MERGEABLE);
+    let mut near = FrontEnd::at_with(&switch, "near", MERGEABLE);
     let plain = |length: usize, fill: u8| frame(EVERYONE, mac(1), None, &vec![fill; length]);
     let tagged = frame(EVERYONE, mac(1), Some(5), &vec![9; 1500]);
     // Header, packet, in how many buffers; whether it arrives.

@@ -148,7 +148,9 @@ fn what_is_no_tap_for_a_port_is_told_so() {
     there.ip(&["tuntap", "add", "dev", "many", "mode", "tap", "multi_queue"]);
     there.ip(&["link", "add", "wire", "type", "veth", "peer", "name", "other"]);
     let switch = Switch::new("");
-    for (name, says) in [("many", "multi_queue"), ("wire", "is not a TAP but an interface of the driver veth")] {
+    for (name, says) in
+        [("many", "multi_queue"), ("wire", "is not a TAP but an interface of the driver veth")]
+    {
         let config = format!("[segments.s]\n{}", tap(name, &there, "segment = \"s\""));
         let config = switch::config::Config::from_toml(&config).expect("a configuration");
         let request = Request::Apply { config: Box::new(config), dry_run: false };

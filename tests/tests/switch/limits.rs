@@ -1,6 +1,6 @@
 //! What one peer may take of the switch: descriptors, time, and room behind a port.
 
-use e2e::front::{Front, GUEST, Good, SERVER, is_dropped};
+use e2e::front::{FrontEnd, GUEST, SERVER, WellBehavedPort, is_dropped};
 use e2e::switch::Switch;
 use e2e::{eventually, frames, huge_pages, root, start};
 use std::io::Write;
@@ -29,7 +29,7 @@ fn limit(switch: &Switch, descriptors: usize) {
 #[test]
 fn a_message_that_is_never_finished_costs_its_port() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let mut stream = UnixStream::connect(switch.folder.join("victim.sock")).expect("it listens");
     // A byte now and then does not keep it.
     let header = MessageHeader { code: 1, flags: VERSION, length: 500 }.emit();
@@ -50,7 +50,7 @@ fn a_message_that_is_never_finished_costs_its_port() {
 #[test]
 fn an_unfinished_message_holds_few_descriptors() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let before = open_descriptors(&switch);
     let stream = UnixStream::connect(switch.folder.join("victim.sock")).expect("it listens");
     stream.set_nonblocking(true).expect("set");
@@ -72,7 +72,7 @@ fn an_unfinished_message_holds_few_descriptors() {
 #[test]
 fn a_full_table_of_descriptors_costs_no_time_and_ports_go_on() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let mut client = Client::connect(&switch.control()).expect("the control socket");
     let mut received =
         |name: &str| match client.call(&Request::Show, Duration::from_secs(5)).expect("an answer") {
@@ -87,7 +87,7 @@ fn a_full_table_of_descriptors_costs_no_time_and_ports_go_on() {
     let before = e2e::ticks(switch.pid());
     let waiting: Vec<UnixStream> =
         (0..8).map(|_| UnixStream::connect(switch.control()).expect("it listens")).collect();
-    let mut victim = Front::new(&switch.folder.join("victim.sock"));
+    let mut victim = FrontEnd::new(&switch.folder.join("victim.sock"));
     std::thread::sleep(Duration::from_secs(2));
     // A hundred ticks are a second.
     let used = e2e::ticks(switch.pid()) - before;
@@ -117,8 +117,8 @@ fn large_packet() -> Vec<u8> {
 #[test]
 fn a_packet_that_can_never_fit_holds_up_nothing() {
     let switch = Switch::new(SERVER);
-    let mut sender = Front::at_with(&switch, "good", LARGE);
-    let victim = Front::at_with(&switch, "victim", LARGE);
+    let mut sender = FrontEnd::at_with(&switch, "good", LARGE);
+    let victim = FrontEnd::at_with(&switch, "victim", LARGE);
     // All that the victim ever offers is 8 buffers.
     for i in 0..8 {
         victim.descriptor_of(0, i, GUEST + 0x40000 + 2048 * i, 1536, 2, 0);
@@ -152,7 +152,7 @@ fn a_packet_that_can_never_fit_holds_up_nothing() {
 #[test]
 fn a_front_end_that_has_forgotten_how_far_it_was_goes_on_at_the_used_index() {
     let switch = Switch::new(SERVER);
-    let first = Front::at(&switch, "victim");
+    let first = FrontEnd::at(&switch, "victim");
     let frame = [vec![0; 12], frames::frame(frames::EVERYONE, frames::mac(3), None, b"again")].concat();
     first.write(0x40000, &frame);
     first.descriptor(0, GUEST + 0x40000, frame.len() as u32, 0, 0);
@@ -160,7 +160,7 @@ fn a_front_end_that_has_forgotten_how_far_it_was_goes_on_at_the_used_index() {
     let memory = first.memory.try_clone().expect("a descriptor");
     drop(first);
     eventually("it is gone", || !switch.port("victim").up);
-    let mut second = Front::again(&switch.folder.join("victim.sock"), memory);
+    let mut second = FrontEnd::again(&switch.folder.join("victim.sock"), memory);
     second.write(0x14002, &6624u16.to_le_bytes());
     second.write(0x15002, &6624u16.to_le_bytes());
     assert!(second.begin());

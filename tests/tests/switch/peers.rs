@@ -1,6 +1,6 @@
 //! Peers of the switch that are not ours: DPDK's virtio-user under flood, and front ends that mean harm.
 
-use e2e::front::{Front, GUEST, Good, SERVER, SIZE, event, is_dropped, memfd};
+use e2e::front::{FrontEnd, GUEST, SERVER, SIZE, WellBehavedPort, event, is_dropped, memfd};
 use e2e::switch::Switch;
 use e2e::{eventually, huge_pages, root, start};
 use std::fs::File;
@@ -67,8 +67,8 @@ fn dpdk_floods_the_switch_and_both_count_the_same() {
 #[test]
 fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
-    type Attack = (&'static str, fn(&Front));
+    let mut good = WellBehavedPort::new(&switch);
+    type Attack = (&'static str, fn(&FrontEnd));
     let attacks: [Attack; 8] = [
         ("loops", |f| {
             // Three chains with one tail.
@@ -102,7 +102,7 @@ fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
         }),
     ];
     for (words, attack) in attacks {
-        let mut front = Front::at(&switch, "victim");
+        let mut front = FrontEnd::at(&switch, "victim");
         attack(&front);
         front.ask(&Request::SetOwner, &[]);
         is_dropped(&switch, words);
@@ -114,8 +114,8 @@ fn a_hostile_ring_costs_its_port_and_nobody_else_notices() {
 fn a_chain_may_be_as_long_as_its_queue() {
     use std::os::unix::fs::FileExt;
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
-    let mut front = Front::at(&switch, "victim");
+    let mut good = WellBehavedPort::new(&switch);
+    let mut front = FrontEnd::at(&switch, "victim");
     // 256 buffers to receive in, all but the first of one byte.
     front.long_chain(0, 256, 0x60000, 2);
     front.offer_of(0, &[0], 1);
@@ -143,8 +143,8 @@ fn a_chain_may_be_as_long_as_its_queue() {
 #[test]
 fn memory_that_shrinks_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
-    let mut front = Front::at(&switch, "victim");
+    let mut good = WellBehavedPort::new(&switch);
+    let mut front = FrontEnd::at(&switch, "victim");
     File::from(front.memory.try_clone().expect("a descriptor")).set_len(0).expect("cut");
     front.ask(&Request::SetOwner, &[]);
     is_dropped(&switch, "shrank");
@@ -154,8 +154,8 @@ fn memory_that_shrinks_costs_its_port_and_nobody_else_notices() {
 #[test]
 fn a_call_that_blocks_costs_its_port_and_nobody_else_notices() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
-    let mut front = Front::at(&switch, "victim");
+    let mut good = WellBehavedPort::new(&switch);
+    let mut front = FrontEnd::at(&switch, "victim");
     let call = event();
     assert!(front.ask(&Request::SetRingCall(RingEvent { index: 1, no_descriptor: false }), &[&call]));
     std::thread::sleep(Duration::from_millis(100));
@@ -175,7 +175,7 @@ fn a_call_that_blocks_costs_its_port_and_nobody_else_notices() {
 #[test]
 fn descriptors_of_the_wrong_kind_are_refused() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let socket = switch.folder.join("victim.sock");
     let file: OwnedFd = File::open("/proc/self/exe").expect("there").into();
     let pipe: OwnedFd = std::io::pipe().expect("a pipe").1.into();
@@ -192,13 +192,13 @@ fn descriptors_of_the_wrong_kind_are_refused() {
         (&kick, &pipe, "no eventfd"),
         (&kick, &file, "no eventfd"),
     ] {
-        let mut front = Front::new(&socket);
+        let mut front = FrontEnd::new(&socket);
         front.ask(request, &[fd]);
         is_dropped(&switch, words);
         good.gets_through(&switch);
     }
     let beyond = MemoryRegion { guest_address: 0, length: 1 << 40, user_address: 0, offset: 0 };
-    let mut front = Front::new(&socket);
+    let mut front = FrontEnd::new(&socket);
     let small = memfd(4096);
     front.ask(&Request::SetMemoryTable(vec![beyond]), &[&small]);
     is_dropped(&switch, "does not lie in a file");
@@ -208,7 +208,7 @@ fn descriptors_of_the_wrong_kind_are_refused() {
 #[test]
 fn messages_in_any_order_and_shape_are_survived() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let socket = switch.folder.join("victim.sock");
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |below: u64| {
@@ -250,7 +250,7 @@ fn messages_in_any_order_and_shape_are_survived() {
 #[test]
 fn a_peer_that_does_not_read_is_dropped() {
     let switch = Switch::new(SERVER);
-    let mut good = Good::new(&switch);
+    let mut good = WellBehavedPort::new(&switch);
     let stream = UnixStream::connect(switch.folder.join("victim.sock")).expect("it listens");
     stream.set_nonblocking(true).expect("set");
     let connection = Connection::new(stream);

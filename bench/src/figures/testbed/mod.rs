@@ -21,7 +21,7 @@ use std::fmt::Write;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-/// The stock contestant beside others, where it can be.
+/// The stock kernel beside the other configurations, if the host can run it.
 pub fn with_stock(setups: &[Setup]) -> Vec<Setup> {
     let stock = stock::why_not().is_none().then_some(Setup::new("stock", Path::Stock));
     setups.iter().copied().chain(stock).collect()

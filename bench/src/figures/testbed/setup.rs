@@ -160,7 +160,7 @@ pub fn netpipe(arguments: &str) -> Vec<String> {
     vec!["netpipe".into(), "--set".into(), format!("args={arguments}")]
 }
 
-/// Sees that the programs for all these contestants are there.
+/// Checks that the programs of all these configurations are installed.
 pub fn check(setups: &[Setup], server: Server, loads: &[&str]) -> Result<Vec<&'static str>, Error> {
     need(loads)?;
     let mut all: Vec<&'static str> = setups.iter().flat_map(|s| s.programs(server)).collect();

@@ -1,4 +1,4 @@
-//! The stock contestant: Linux as Debian builds it, in a virtual machine of QEMU/KVM, with a virtio card on a TAP. Only where
+//! The stock kernel: Linux as Debian builds it, in a virtual machine of QEMU/KVM, with a virtio card on a TAP. Only where
 //! the processor runs a guest's ring 0 by itself.
 
 use super::cpu_placement::CpuPlacement;

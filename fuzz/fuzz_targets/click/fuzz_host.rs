@@ -3,20 +3,20 @@
 use click::{Batch, DeviceId, DeviceInfo, Host, Packet, Progress, Router, Source};
 
 /// The host.
-pub struct Desk {
+pub struct FuzzHost {
     pub clock: u64,
     packet: Option<Vec<u8>>,
     /// What was sent since the last packet: by which device, and its bytes.
     pub sent: Vec<(usize, Vec<u8>)>,
 }
 
-impl Desk {
+impl FuzzHost {
     /// It, and a router.
     pub fn with(text: &str) -> (Self, Router) {
-        let mut desk = Self { clock: 1_000_000_000, packet: None, sent: Vec::new() };
+        let mut fuzz_host = Self { clock: 1_000_000_000, packet: None, sent: Vec::new() };
         let source = Source { name: "fuzz.click", text };
-        let router = Router::new(&source, &[], &mut desk).unwrap_or_else(|e| panic!("{text}: {e}"));
-        (desk, router)
+        let router = Router::new(&source, &[], &mut fuzz_host).unwrap_or_else(|e| panic!("{text}: {e}"));
+        (fuzz_host, router)
     }
 
     /// Has a packet go all its way.
@@ -31,7 +31,7 @@ impl Desk {
     }
 }
 
-impl Host for Desk {
+impl Host for FuzzHost {
     fn now(&self) -> u64 {
         self.clock
     }
