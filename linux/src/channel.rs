@@ -1,5 +1,5 @@
-//! Between monitor and guest, as the I/O thread sees it: the console, by the serial port or by virtio; the power button,
-//! which asks a guest to stop; the marks of its start.
+//! The channel between monitor and guest that the I/O thread serves: the console (serial port or virtio), the power button,
+//! which asks the guest to shut down, and the boot marks.
 
 use crate::platform::Shared;
 use crate::virtio::console::ConsoleBuffers;
@@ -10,23 +10,23 @@ use machine::vcpu::VcpuState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a guest has to say to a request that only guests with a Click router answer.
+/// The reply to requests that only guests with a Click router answer.
 const NO_HANDLERS: &[u8] = b"a Linux guest has no handlers";
 
-/// The channel.
+/// The channel to a Linux guest.
 pub struct GuestChannel {
     shared: Arc<Shared>,
     console: Arc<ConsoleBuffers>,
-    /// The monitor's own phases, to `load`.
+    /// The monitor's own phases, up to `load`.
     spawn: Timeline,
     /// Time stamp counter at the guest's entry; 0 before.
     entered: Arc<AtomicU64>,
-    /// Requests to refuse.
+    /// Requests that will be answered with a refusal.
     rejected: Vec<u64>,
 }
 
 impl GuestChannel {
-    /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
+    /// `spawn` are the monitor's phases except `enter`, which ends when `entered` is set.
     pub fn new(
         shared: Arc<Shared>,
         console: Arc<ConsoleBuffers>,

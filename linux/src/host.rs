@@ -1,12 +1,11 @@
-//! What a host needs to run a guest with a kernel of its own: a processor that runs ring 0 of guests by hardware, and a
-//! KVM that uses it.
+//! Checks that the host can run a guest with its own kernel: the processor must have hardware virtualisation, and KVM must use it.
 
 use kvm_ioctls::{Cap, Kvm};
 use machine::error::Error;
 use std::arch::x86_64::__cpuid;
 use std::path::Path;
 
-/// Capabilities beyond those of every machine.
+/// KVM capabilities that Linux guests need in addition to those that every monitor needs.
 const NEEDED: [(Cap, &str); 5] = [
     (Cap::Irqchip, "interrupt controllers (KVM_CAP_IRQCHIP)"),
     (Cap::Irqfd, "interrupts by descriptor (KVM_CAP_IRQFD)"),
@@ -15,17 +14,17 @@ const NEEDED: [(Cap, &str); 5] = [
     (Cap::VcpuEvents, "a processor's events (KVM_CAP_VCPU_EVENTS)"),
 ];
 
-/// Which hardware virtualisation the processor has.
+/// The hardware virtualisation of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hardware {
-    /// VT-x.
+    /// Intel VT-x.
     Vmx,
-    /// SVM.
+    /// AMD SVM.
     Svm,
 }
 
 impl Hardware {
-    /// Asks the processor.
+    /// Reads it from CPUID.
     pub fn of_processor() -> Option<Self> {
         if __cpuid(1).ecx & 1 << 5 != 0 {
             return Some(Self::Vmx);
@@ -34,7 +33,7 @@ impl Hardware {
         (extended && __cpuid(0x8000_0001).ecx & 1 << 2 != 0).then_some(Self::Svm)
     }
 
-    /// The part of KVM that uses it.
+    /// Name of the KVM kernel module that uses it.
     fn module(self) -> &'static str {
         match self {
             Self::Vmx => "kvm_intel",
@@ -43,8 +42,8 @@ impl Hardware {
     }
 }
 
-/// Refuses a host that would run the guest's kernel by emulation, or not at all. `modules` is the folder in which the
-/// kernel lists its modules, built-in ones too.
+/// Fails if the host would emulate the guest's kernel, or cannot run it. `modules` is the folder in which the kernel lists its
+/// modules, including built-in ones.
 fn check(hardware: Option<Hardware>, modules: &Path) -> Result<(), Error> {
     let emulated = ["kvm_pvm"].into_iter().find(|module| modules.join(module).exists());
     let used = hardware.is_some_and(|hardware| modules.join(hardware.module()).exists());
@@ -65,12 +64,12 @@ fn check(hardware: Option<Hardware>, modules: &Path) -> Result<(), Error> {
     })
 }
 
-/// Refuses a host that cannot run Linux guests, before anything is made.
+/// Fails if the host cannot run Linux guests. Creates nothing.
 pub fn require_hardware() -> Result<(), Error> {
     check(Hardware::of_processor(), Path::new("/sys/module"))
 }
 
-/// Refuses a KVM that lacks something.
+/// Fails if KVM lacks a capability that is needed.
 pub fn require_capabilities(kvm: &Kvm, cpus: u8) -> Result<(), Error> {
     for (capability, what) in NEEDED {
         if !kvm.check_extension(capability) {

@@ -1,37 +1,37 @@
-//! Where things lie in the guest's physical address space. Memory is one range from 0 on: there is no PCI, so that the
-//! hole below 4 GiB begins only at the virtio devices, and one range is all that devices and back ends have to know.
+//! The layout of the guest's physical address space. Memory is one range that starts at 0. There is no PCI, so the hole below
+//! 4 GiB begins only at the virtio devices, and devices and back ends need only one memory region.
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
-/// Global descriptor table at entry.
+/// Address of the global descriptor table at entry.
 pub const GDT: u64 = 0x500;
-/// The kernel's `boot_params`, the "zero page".
+/// Address of the kernel's `boot_params`, the "zero page".
 pub const ZERO_PAGE: u64 = 0x7000;
-/// Stack at entry: its top.
+/// Top of the stack at entry.
 pub const STACK_TOP: u64 = 0x8ff0;
-/// Page tables at entry: a root, a directory of pointers, and a directory for each of four GiB.
+/// Address of the page tables at entry: PML4, page directory pointer table, and a page directory for each of four GiB.
 pub const PAGE_TABLES: u64 = 0x9000;
-/// The command line.
+/// Address of the kernel command line.
 pub const COMMAND_LINE: u64 = 0x2_0000;
-/// Longest command line, bytes, with its end.
+/// Longest command line with its terminating zero, bytes.
 pub const COMMAND_LINE_MAXIMUM: usize = 2048;
-/// End of low memory, where a BIOS would have its data.
+/// End of low memory; a BIOS would keep its data there.
 pub const LOW_END: u64 = 0x9_fc00;
-/// ACPI tables, where a kernel looks for them.
+/// Address of the ACPI tables, where a kernel looks for them.
 pub const ACPI: u64 = 0xe_0000;
-/// Where a processor begins after a reset in real mode: kernels jump there to restart by the BIOS.
+/// The reset vector in real mode. Kernels jump there to restart through the BIOS.
 pub const BIOS_ENTRY: u64 = 0xf_fff0;
-/// End of the ACPI tables' room, and where the kernel is loaded.
+/// End of the space for ACPI tables, and load address of the kernel.
 pub const HIGH: u64 = 0x10_0000;
-/// Registers of the virtio devices, a page each. Memory ends below.
+/// Address of the registers of the virtio devices, one page per device. Memory ends below it.
 pub const DEVICES: u64 = 0xfe00_0000;
-/// The machine's own registers: see [`crate::registers`].
+/// Address of MicroVisor's own registers: see [`crate::registers`].
 pub const REGISTERS: u64 = 0xfe0f_0000;
-/// I/O interrupt controller.
+/// Address of the I/O APIC.
 pub const IO_APIC: u32 = 0xfec0_0000;
-/// Local interrupt controllers.
+/// Address of the local APICs.
 pub const LOCAL_APIC: u32 = 0xfee0_0000;
-/// A page that KVM needs on some hosts, and three for its task state segment behind it.
+/// Address of a page that KVM needs on some hosts; three pages for its task state segment follow.
 pub const KVM_IDENTITY_MAP: u64 = 0xfffb_c000;
 /// See [`KVM_IDENTITY_MAP`].
 pub const KVM_TSS: u64 = KVM_IDENTITY_MAP + PAGE;
@@ -41,21 +41,20 @@ pub const MEMORY_MINIMUM: u64 = 32 << 20;
 /// See [`MEMORY_MINIMUM`].
 pub const MEMORY_MAXIMUM: u64 = DEVICES;
 
-/// Interrupt of the serial port.
+/// Interrupt number of the serial port.
 pub const SERIAL_INTERRUPT: u32 = 4;
-/// Interrupt of the power button.
+/// Interrupt number of the power button (ACPI SCI).
 pub const BUTTON_INTERRUPT: u32 = 5;
-/// Interrupt of the first virtio device; each has one.
+/// Interrupt number of the first virtio device; each device has its own.
 pub const DEVICE_INTERRUPTS: u32 = 6;
-/// As many virtio devices as the interrupt controller has pins for.
+/// Most virtio devices: the I/O APIC has no more pins.
 pub const DEVICES_MAXIMUM: usize = 24 - DEVICE_INTERRUPTS as usize;
 
 /// First port of the serial port.
 pub const SERIAL_PORT: u16 = 0x3f8;
-/// ACPI's sleep control register; its sleep status register is the next, its reset register the one after.
+/// Port of ACPI's sleep control register; the sleep status register is the next port, the reset register the one after.
 pub const SLEEP_PORT: u16 = 0x600;
-/// ACPI's reset register.
+/// Port of ACPI's reset register.
 pub const RESET_PORT: u16 = SLEEP_PORT + 2;
-/// Command and status port of a keyboard controller, of which nothing is there but its reset: a kernel tries it where it
-/// does not use ACPI's.
+/// Command and status port of a keyboard controller. Only its reset command works; kernels that do not use ACPI's reset try it.
 pub const KEYBOARD_PORT: u16 = 0x64;

@@ -1,15 +1,14 @@
-//! The monitor for guests with a kernel of their own, Linux: one process, one virtual machine, on a processor that runs
-//! guests' ring 0 by hardware.
+//! The monitor for Linux guests: one process runs one virtual machine. It needs a processor with hardware virtualisation.
 //!
-//! | module | what is in it |
+//! | module | content |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`host`] | what a host needs |
-//! | [`start`] | from options to a guest that runs |
+//! | [`host`] | requirements of the host |
+//! | [`start`] | from the options to a running guest |
 //! | [`layout`], [`memory`] | guest memory |
-//! | [`boot`] | kernel, initial file system, what the kernel is told |
+//! | [`boot`] | kernel, initial file system, boot parameters |
 //! | [`cpu`] | virtual processors, and resets |
-//! | [`platform`] | what loads and stores of the guest reach: [`serial`], [`registers`], [`virtio`] |
+//! | [`platform`] | dispatch of port and memory-mapped I/O to [`serial`], [`registers`], [`virtio`] |
 //! | [`channel`] | console, power button and boot marks, for the I/O thread |
 
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Guest memory, as our own devices and as the field's crates see it.
+//! Guest memory, for MicroVisor's devices and for the crates of rust-vmm.
 #![allow(unsafe_code)]
 
 use machine::error::Error;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vm_memory::mmap::MmapRegion;
 use vm_memory::{GuestAddress, GuestRegionMmap};
 
-/// Memory as the crates of rust-vmm see it.
+/// Guest memory as the crates of rust-vmm use it.
 pub type View = vm_memory::GuestMemoryMmap<()>;
 
 /// A buffer of a chain: where it lies in this process, its length, and whether the device may write it.
@@ -18,7 +18,7 @@ pub struct Buffer {
     pub address: u64,
     /// Bytes.
     pub length: u32,
-    /// The device writes it; it reads it otherwise.
+    /// Whether the device writes the buffer; otherwise it reads it.
     pub writable: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory of so many bytes.
+    /// Allocates guest memory of `length` bytes.
     pub fn new(length: u64) -> Result<Self, Error> {
         let (region, file) = Region::shared(GuestPhys(0), length)?;
         let (protection, flags) =
@@ -51,29 +51,29 @@ impl Memory {
         Ok(Self { region: Arc::new(region), file: Arc::new(file), view })
     }
 
-    /// For the crates of rust-vmm.
+    /// The memory as the crates of rust-vmm use it.
     pub fn view(&self) -> &View {
         &self.view
     }
 
-    /// Its length, bytes.
+    /// Length, bytes.
     pub fn length(&self) -> u64 {
         self.region.length()
     }
 
-    /// Gives all of it back to the host: it reads as zeros from now on.
+    /// Returns all pages to the host. The memory reads as zeros from now on.
     pub fn discard_all(&self) -> Result<(), Error> {
         Ok(self.region.discard(GuestPhys(0), self.length())?)
     }
 }
 
 impl Memory {
-    /// Where a buffer lies in this process, if all of it is in memory.
+    /// Address of a buffer in this process, or `None` if the buffer is not entirely in guest memory.
     pub fn pointer(&self, buffer: &Buffer) -> Option<*mut u8> {
         self.region.pointer(GuestPhys(buffer.address), buffer.length.into()).ok()
     }
 
-    /// A buffer's bytes, the first `most` at most.
+    /// The bytes of a buffer, at most the first `most`.
     pub fn bytes(&self, buffer: &Buffer, most: usize) -> Vec<u8> {
         let mut bytes = vec![0; most.min(buffer.length as usize)];
         match self.region.read(GuestPhys(buffer.address), &mut bytes) {
@@ -82,7 +82,7 @@ impl Memory {
         }
     }
 
-    /// Fills the beginning of a buffer; how many bytes it has taken.
+    /// Copies bytes to the beginning of a buffer. Returns how many were copied.
     pub fn fill(&self, buffer: &Buffer, bytes: &[u8]) -> usize {
         let length = bytes.len().min(buffer.length as usize);
         match self.region.write(GuestPhys(buffer.address), &bytes[..length]) {

@@ -1,4 +1,4 @@
-//! What the threads of a machine share, and what a guest's loads and stores outside memory reach.
+//! The devices of a machine that its threads share, and the dispatch of the guest's port and memory-mapped I/O.
 
 use crate::boot::acpi;
 use crate::layout::*;
@@ -11,7 +11,7 @@ use machine::eventfd::EventFd;
 use machine::vcpu::VcpuState;
 use std::sync::Arc;
 
-/// What is shared.
+/// The shared state of a machine.
 pub struct Shared {
     /// State of the vCPU threads.
     pub state: Arc<VcpuState>,
@@ -25,14 +25,14 @@ pub struct Shared {
     pub devices: Vec<Arc<Slot>>,
 }
 
-/// What a store has led to.
+/// The effect of a store on the machine.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Nothing that stops the processor.
+    /// The processor continues.
     None,
     /// The guest is powered off.
     Off,
-    /// It starts anew.
+    /// The guest restarts.
     Reset,
 }
 
@@ -43,7 +43,7 @@ impl Shared {
         Ok(Self { state, serial, button, registers: Registers::default(), devices })
     }
 
-    /// A store to a port.
+    /// Writes to an I/O port.
     pub fn port_write(&self, port: u16, data: &[u8]) -> Event {
         match (port, data) {
             (SERIAL_PORT..=0x3ff, [value]) if self.serial.write((port - SERIAL_PORT) as u8, *value) => {
@@ -57,7 +57,7 @@ impl Shared {
         Event::None
     }
 
-    /// A load from a port. Where nothing is, all bits are set.
+    /// Reads an I/O port. A port without a device reads as all ones.
     pub fn port_read(&self, port: u16, data: &mut [u8]) {
         data.fill(0xff);
         match (port, data) {
@@ -73,7 +73,7 @@ impl Shared {
         Some((self.devices.get((offset / PAGE) as usize)?, offset % PAGE))
     }
 
-    /// A store outside memory.
+    /// Writes to an address outside memory.
     pub fn write(&self, address: u64, data: &[u8]) {
         if let Some((device, offset)) = self.device(address) {
             device.write(offset, data);
@@ -82,7 +82,7 @@ impl Shared {
         }
     }
 
-    /// A load from outside memory. Where nothing is, all bits are set.
+    /// Reads an address outside memory. An address without a device reads as all ones.
     pub fn read(&self, address: u64, data: &mut [u8]) {
         data.fill(0xff);
         if let Some((device, offset)) = self.device(address) {
@@ -92,12 +92,12 @@ impl Shared {
         }
     }
 
-    /// How a guest that is powered off has ended.
+    /// How a guest that powered off has ended.
     pub fn exit(&self) -> Ending {
         Ending::Exit { code: self.registers.status() }
     }
 
-    /// Everything that a reset resets, but memory and processors.
+    /// Resets all devices; memory and processors are not touched.
     pub fn reset(&self) {
         self.serial.reset();
         for device in &self.devices {

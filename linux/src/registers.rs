@@ -1,5 +1,5 @@
-//! The machine's own registers, for programs of the guest: a page of memory-mapped registers of four bytes at
-//! [`crate::layout::REGISTERS`]. A program in the guest writes them by `/dev/mem`, as busybox's `devmem` does in a line.
+//! MicroVisor's own registers, for programs in the guest: a page of memory-mapped 32-bit registers at
+//! [`crate::layout::REGISTERS`]. A program writes them through `/dev/mem`; busybox's `devmem` does it in one line.
 //!
 //! | offset | written | read |
 //! |---|---|---|
@@ -12,9 +12,9 @@ use machine::timeline::Tsc;
 use machine::vcpu::VcpuState;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Init begins.
+/// Value for: init begins.
 pub const MARK_INIT: u32 = 1;
-/// The guest can do its job.
+/// Value for: the guest is ready.
 pub const MARK_READY: u32 = 2;
 
 /// The registers.
@@ -32,7 +32,7 @@ impl Registers {
         address.checked_sub(REGISTERS).filter(|&offset| offset < PAGE)
     }
 
-    /// A store to one of them; what is no register takes nothing.
+    /// Writes a register. An offset without a register ignores the write.
     pub fn write(&self, offset: u64, value: u32, state: &VcpuState) {
         match (offset, value) {
             (0, MARK_INIT) => {
@@ -53,7 +53,7 @@ impl Registers {
         }
     }
 
-    /// What a register reads as.
+    /// Reads a register.
     pub fn read(&self, offset: u64) -> u32 {
         match offset {
             0 => self.mark.load(Ordering::Acquire),
@@ -62,7 +62,7 @@ impl Registers {
         }
     }
 
-    /// When init began, once it has.
+    /// Time stamp counter when init began; `None` before.
     pub fn init(&self) -> Option<Tsc> {
         Some(Tsc(self.init.load(Ordering::Acquire))).filter(|stamp| stamp.0 != 0)
     }

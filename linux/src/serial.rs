@@ -1,5 +1,5 @@
-//! The serial port, early console of every kernel: `vm-superio`'s, between the vCPU threads, which store to it, and the
-//! I/O thread, which has the console's other end.
+//! The serial port (`vm-superio`'s), the early console of every kernel. The vCPU threads write to it; the I/O thread serves the
+//! other end of the console.
 
 use machine::error::Error;
 use machine::eventfd::EventFd;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vm_superio::Trigger;
 use vm_superio::serial::NoEvents;
 
-/// Bytes kept of either direction, for a reader that is slow.
+/// Most bytes that are buffered in each direction for a slow reader.
 const BUFFER_MAXIMUM: usize = 64 << 10;
 
 /// Raises the port's interrupt.
@@ -25,7 +25,7 @@ impl Trigger for InterruptTrigger {
     }
 }
 
-/// What the guest has sent and nobody has taken.
+/// Output of the guest that the I/O thread has not taken yet.
 #[derive(Default)]
 struct Output(VecDeque<u8>);
 
@@ -44,7 +44,7 @@ impl io::Write for Output {
 
 struct Port {
     port: vm_superio::Serial<InterruptTrigger, NoEvents, Output>,
-    /// Typed, and not yet in the port.
+    /// Input that is not in the port's buffer yet.
     pending_input: VecDeque<u8>,
 }
 
@@ -56,7 +56,7 @@ impl Port {
         }
     }
 
-    /// Moves what was typed into the port, as far as there is room.
+    /// Moves input into the port's buffer, as far as there is room.
     fn fill_fifo(&mut self) {
         let room = self.port.fifo_capacity().min(self.pending_input.len());
         if room > 0 {
@@ -75,7 +75,7 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// One that nothing was sent to.
+    /// A port after reset.
     pub fn new() -> Result<Self, Error> {
         let interrupt = Arc::new(EventFd::new()?);
         Ok(Self { port: Mutex::new(Port::new(interrupt.clone())), interrupt })
@@ -85,7 +85,7 @@ impl Serial {
         self.port.lock().expect("no thread panics with the lock")
     }
 
-    /// A store of the guest; whether it was the first byte that waits for the console.
+    /// Handles a write of the guest. Returns whether it made the output non-empty, so that the I/O thread must be woken.
     pub fn write(&self, offset: u8, value: u8) -> bool {
         let mut port = self.lock();
         let before = port.port.writer().0.len();
@@ -94,7 +94,7 @@ impl Serial {
         before == 0 && !port.port.writer().0.is_empty()
     }
 
-    /// A load of the guest.
+    /// Handles a read of the guest.
     pub fn read(&self, offset: u8) -> u8 {
         let mut port = self.lock();
         let value = port.port.read(offset);
@@ -102,12 +102,12 @@ impl Serial {
         value
     }
 
-    /// Takes what the guest has sent.
+    /// Takes the output of the guest.
     pub fn take_output(&self) -> Vec<u8> {
         self.lock().port.writer_mut().0.drain(..).collect()
     }
 
-    /// Types; `false` if too much waits already.
+    /// Adds input; `false` if the buffer is full.
     pub fn write_input(&self, bytes: &[u8]) -> bool {
         let mut port = self.lock();
         if port.pending_input.len() + bytes.len() > BUFFER_MAXIMUM {
@@ -118,7 +118,7 @@ impl Serial {
         true
     }
 
-    /// As it was made, but for what waits for the console.
+    /// Resets the port. Output that was not taken is kept.
     pub fn reset(&self) {
         let mut port = self.lock();
         let waiting = std::mem::take(port.port.writer_mut());

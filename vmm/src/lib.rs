@@ -1,15 +1,15 @@
 //! The MicroVisor monitor for ring-3 guests: one process, one virtual machine, one guest.
 //!
-//! | room | what is in it |
+//! | module | content |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`image`] | guest images: checks, and those that come with MicroVisor |
-//! | [`memory_map`] | where everything lies: layout, page tables, descriptor tables and fault gates, boot page |
+//! | [`image`] | guest images: checks, and the built-in ones |
+//! | [`memory_map`] | guest-physical memory: layout, page tables, descriptor tables and fault gates, boot page |
 //! | [`cpu`] | the virtual processor: its registers, and the thread that runs it |
-//! | [`channel`] | between monitor and guest: control ring and boot marks |
-//! | [`start`] | from options to a running guest, at once or prepared |
+//! | [`channel`] | control ring between monitor and guest, boot marks |
+//! | [`start`] | from the options to a running guest, at once or prepared |
 //!
-//! What has nothing to do with ring 3 (memory, devices, the I/O thread, confinement, control socket) is in `machine`.
+//! Parts that do not depend on ring 3 (memory, devices, the I/O thread, confinement, control socket) are in `machine`.
 
 #![deny(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! `microvisor-vmm`: runs one guest. See `--help`.
 //!
-//! The C library begins here, not Rust's runtime: that would read this process's map of memory and set up stacks for a
-//! message about overflows, on each thread, which takes longer than to make the virtual machine. What of it matters is done
-//! here: the standard descriptors are open. (A stack that overflows ends the process all the same.)
+//! `main` is called by the C library, not by Rust's runtime. The runtime would read this process's memory map and set up a
+//! signal stack on each thread to report stack overflows, which takes longer than to create the virtual machine. The part of it
+//! that matters is done here: the standard descriptors are opened. (A stack overflow still ends the process.)
 #![no_main]
 #![allow(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 use vmm::options::{self, Command, HELP};
 
-/// The program. The C library gives Rust's standard library the command line by itself.
+/// Entry of the program. The C library passes the command line to Rust's standard library.
 #[unsafe(no_mangle)]
 extern "C" fn main(_: libc::c_int, _: *const *const libc::c_char) -> libc::c_int {
     let begun = Tsc::now();
@@ -21,7 +21,7 @@ extern "C" fn main(_: libc::c_int, _: *const *const libc::c_char) -> libc::c_int
     std::process::exit(start(begun))
 }
 
-/// Files that are opened later must not become standard input, output or error.
+/// Opens the standard descriptors that are closed, so that later files do not become standard input, output or error.
 fn open_standard_descriptors() {
     for fd in 0..3 {
         // SAFETY: plain system calls; nothing has been opened yet that a closed descriptor could have been meant for.
@@ -33,7 +33,7 @@ fn open_standard_descriptors() {
     }
 }
 
-/// Does what the command line says; the exit status.
+/// Runs the command line. Returns the exit status.
 fn start(begun: Tsc) -> i32 {
     abort_at_panic();
     let (options, prepared) = match options::parse(std::env::args_os()) {

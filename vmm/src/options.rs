@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Printed by `--help`.
+/// The text that `--help` prints.
 pub const HELP: &str = "\
 Runs one MicroVisor guest in a virtual machine of its own.
 
@@ -49,10 +49,10 @@ Exit status: 0 to 119 the guest's own, 120 guest fault, 121 image refused,
 125 monitor failed, 128 + n stopped by signal n.
 ";
 
-/// A net device to make.
+/// Options of a net device.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
-    /// What every kind of machine is told.
+    /// Options that all monitors have in common.
     pub device: DeviceOptions,
     /// Guest's IPv4 address and prefix length.
     pub ipv4: Option<(Ipv4Addr, u8)>,
@@ -79,7 +79,7 @@ impl Default for NetOptions {
     }
 }
 
-/// Everything that can be asked of a monitor.
+/// Options of the monitor.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct Options {
@@ -92,12 +92,12 @@ pub struct Options {
     pub common: Common,
 }
 
-/// What a command line asks for.
+/// The command that a command line gives.
 #[derive(Debug)]
 pub enum Command {
     /// Run a guest.
     Run(Box<Options>),
-    /// Prepare a guest, and wait at this descriptor for who it shall be.
+    /// Prepare a guest, and wait at this socket for its assignment.
     Prepared(RawFd, Box<Options>),
     /// Print the help.
     Help,
@@ -129,7 +129,7 @@ impl FromStr for NetOptions {
     }
 }
 
-/// `10.0.0.1/24`: an address and the length of its prefix, at most `bits`.
+/// Parses an address and the length of its prefix, at most `bits`: `10.0.0.1/24`.
 fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), Error> {
     let (address, prefix) = text.split_once('/').ok_or_else(|| invalid(what, text))?;
     let prefix = number(what, prefix)?;
@@ -139,7 +139,7 @@ fn with_prefix<A: FromStr>(what: &str, text: &str, bits: u8) -> Result<(A, u8), 
     Ok((number(what, address)?, prefix))
 }
 
-/// Reads the command line.
+/// Parses the command line.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, Error> {
     Ok(parse_with(lexopt::Parser::from_iter(arguments))?)
 }
@@ -201,7 +201,7 @@ fn word(text: String) -> Result<String, Error> {
 /// Most guest memory, mebibytes.
 pub const MEMORY_MAXIMUM_MIB: u64 = abi::layout::MEMORY_MAX >> 20;
 
-/// Guest memory from mebibytes, at most what the guest ABI has room for.
+/// Converts guest memory from mebibytes to bytes. Errors: more than the guest ABI allows.
 fn memory(text: &str) -> Result<u64, Error> {
     let mib: u64 = number("--memory", text)?;
     if !(1..=MEMORY_MAXIMUM_MIB).contains(&mib) {

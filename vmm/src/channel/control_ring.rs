@@ -1,4 +1,4 @@
-//! The monitor's ends of the control ring (`abi::control`), in hostile memory.
+//! The monitor's end of the control rings (`abi::control`). The guest can write the memory of the rings at any time.
 #![allow(unsafe_code)]
 
 use abi::boot::Range;
@@ -9,53 +9,53 @@ use std::sync::Arc;
 use virtqueue::stream::{Consumer, PositionError, Producer};
 
 const HEADER: usize = size_of::<MessageHeader>();
-/// Bytes kept for a guest that does not read; more is refused.
+/// Most bytes that are queued for a guest that does not read; further messages are refused.
 const BACKLOG_MAXIMUM: usize = 2 * MESSAGE_MAXIMUM as usize;
-/// Bytes taken from the guest before other work gets its turn.
+/// Most bytes that are read from the guest before other work is done.
 const BURST: usize = 64 << 10;
 
-/// How a guest broke the control ring's rules.
+/// A violation of the control ring's protocol by the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// More is said to wait than the ring holds.
+    /// The indices claim more bytes than the ring holds.
     #[error(transparent)]
     Position(#[from] PositionError),
-    /// A message longer than any may be.
+    /// The message is longer than allowed.
     #[error("a control message of {0} bytes, of {MESSAGE_MAXIMUM} at most")]
     Length(u32),
-    /// Cannot happen: the rings were laid out in guest memory.
+    /// The ring is not in guest memory. Cannot happen: the monitor placed it there.
     #[error("the control ring: {0}")]
     Ring(#[from] Outside),
 }
 
-/// Both directions.
+/// The rings of both directions.
 pub struct ControlRing {
     inbound: Consumer,
     outbound: Producer,
-    /// Messages for the guest that did not fit into the ring yet, bytes.
+    /// Bytes of messages for the guest that did not fit into the ring yet.
     backlog: VecDeque<u8>,
-    /// Header of the message that is arriving, of which `header_have` bytes are there.
+    /// Header of the message that is being received; `header_have` bytes of it are valid.
     header: [u8; HEADER],
     header_received: usize,
-    /// Bytes of its payload that are still to come.
+    /// Bytes of its payload that are missing.
     payload_left: usize,
-    /// Where both streams lie. Dropped after them.
+    /// The memory of both rings. Dropped after them.
     _memory: Arc<Region>,
 }
 
-/// Part of a message from the guest; console output arrives as it comes, replies piece by piece too.
+/// A part of a message from the guest. Messages are passed on in the parts in which they arrive.
 #[derive(Debug)]
 pub struct Piece<'a> {
-    /// The message that it is part of.
+    /// Header of the message.
     pub header: MessageHeader,
-    /// These bytes of the payload.
+    /// Bytes of the payload.
     pub bytes: &'a [u8],
-    /// Nothing of the message follows.
+    /// Whether this is the last part of the message.
     pub last: bool,
 }
 
 impl ControlRing {
-    /// The rings as the boot page announces them, empty.
+    /// The empty rings that the boot page announces.
     pub fn new(
         memory: &Arc<Region>,
         page: u64,
@@ -89,7 +89,7 @@ impl ControlRing {
         })
     }
 
-    /// Queues a message; `false` if too much waits already.
+    /// Queues a message; `false` if too many bytes are queued.
     pub fn send(&mut self, kind: u16, id: u64, payload: &[u8]) -> bool {
         if self.backlog.len() + HEADER + payload.len() > BACKLOG_MAXIMUM
             || payload.len() > MESSAGE_MAXIMUM as usize
@@ -102,7 +102,7 @@ impl ControlRing {
         true
     }
 
-    /// Moves queued bytes into the ring; whether the guest waits for them.
+    /// Moves queued bytes into the ring. Returns whether the guest waits for them and must be notified.
     pub fn flush_backlog(&mut self) -> Result<bool, ControlError> {
         if self.backlog.is_empty() {
             return Ok(false);
@@ -125,8 +125,8 @@ impl ControlRing {
         Ok(moved && self.outbound.consumer_waits())
     }
 
-    /// Takes what the guest has sent, up to a bound, and hands it to `each`. The answer says whether the guest waits
-    /// for room, and whether more is there already.
+    /// Reads what the guest has sent, up to a limit, and passes it to `each`. Returns whether the guest waits for room, and
+    /// whether more can be read.
     pub fn drain(&mut self, mut each: impl FnMut(Piece<'_>)) -> Result<(bool, bool), ControlError> {
         self.inbound.set_waiting(false);
         let mut taken = 0;

@@ -1,9 +1,9 @@
-//! Memory that the guest does not need: its pages go back to the host.
+//! Returns memory that the guest does not need to the host.
 //!
-//! The guest names ranges of its heap that hold nothing, and leaves them alone until it is told that they were
-//! discarded: from then on they read as zeros, and cost nothing until they are touched again. Nothing is taken on trust.
-//! Only whole pages of the heap are discarded, so that rings, queues and the boot page stay, and no more ranges in a
-//! time than an honest guest has.
+//! The guest sends ranges of its heap that are free, and does not use them until the monitor acknowledges that they were
+//! discarded. From then on they read as zeros, and take no host memory until they are used again. The monitor trusts none of
+//! it: only whole pages of the heap are discarded, so rings, queues and the boot page stay, and the rate of ranges is limited
+//! to what a correct guest needs.
 
 use super::control_ring::Piece;
 use abi::boot::Range;
@@ -13,27 +13,27 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a range in a message: address and length.
 const ENTRY: usize = 16;
-/// Ranges that are discarded in [`WINDOW`]; the rest is ignored.
+/// Most ranges that are discarded in one [`WINDOW`]; further ones are ignored.
 const RANGES: u32 = 512;
 /// See [`RANGES`].
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// Discards the ranges that the guest names.
+/// Discards the free ranges that the guest sends.
 pub struct FreeMemory {
     memory: Arc<Region>,
-    /// The guest's heap, as laid out.
+    /// The guest's heap.
     heap: Range,
-    /// The beginning of a range whose end has not arrived.
+    /// Received bytes of an incomplete range.
     partial: Vec<u8>,
     window_start: Instant,
     /// Ranges that may still be discarded in this window.
     left: u32,
-    /// Messages that are complete and not acknowledged yet, by their ids.
+    /// Ids of messages that are complete and not acknowledged yet.
     pub done: Vec<u64>,
 }
 
 impl FreeMemory {
-    /// For a guest whose heap is this range.
+    /// For a guest with this heap.
     pub fn new(memory: Arc<Region>, heap: Range) -> Self {
         Self {
             memory,
@@ -74,7 +74,7 @@ impl FreeMemory {
         let _ = self.memory.discard(GuestPhys(pages.base), pages.length);
     }
 
-    /// The whole pages of a range, if all of it is in the heap.
+    /// The whole pages of a range, or `None` if the range is not entirely in the heap.
     fn pages(&self, base: u64, length: u64) -> Option<Range> {
         let end = base.checked_add(length)?;
         if base < self.heap.base || end > self.heap.base + self.heap.length {

@@ -1,4 +1,4 @@
-//! Control ring and boot marks as the I/O thread's channel.
+//! The channel of the I/O thread to a ring-3 guest: control ring and boot marks.
 
 use super::control_ring::{ControlError, ControlRing};
 use super::free_memory::FreeMemory;
@@ -11,11 +11,11 @@ use machine::vcpu::VcpuState;
 
 /// The channel to a guest in ring 3.
 pub struct GuestChannel {
-    /// Messages both ways.
+    /// Messages in both directions.
     pub ring: ControlRing,
     /// The guest's time stamps and counters.
     pub marks: Marks,
-    /// Memory that the guest gives back.
+    /// Discards memory that the guest frees.
     pub free_memory: FreeMemory,
 }
 
@@ -24,13 +24,13 @@ fn broken(e: ControlError) -> Broken {
 }
 
 impl GuestChannel {
-    /// Tells a prepared guest that its boot page is complete; whether it sleeps until then.
+    /// Tells a prepared guest that its boot page is complete. Returns whether the guest waits for the message and must be notified.
     pub fn assign(&mut self) -> Result<bool, Broken> {
         self.ring.send(message::ASSIGN, 0, b"");
         self.ring.flush_backlog().map_err(broken)
     }
 
-    /// A request goes behind the wall clock: a guest that slept may have drifted.
+    /// Sends the wall clock before the request: the clock of a guest that slept may have drifted.
     fn request(&mut self, id: u64, request: GuestRequest<'_>) -> bool {
         let mut clock = Tsc::now().0.to_le_bytes().to_vec();
         clock.extend(unix_ns().to_le_bytes());
@@ -47,7 +47,7 @@ impl GuestChannel {
     }
 }
 
-/// What a reply's status says.
+/// The meaning of a reply's status.
 fn outcome(status: u16) -> Result<(), RefusalKind> {
     match status {
         message::STATUS_OK => Ok(()),

@@ -1,4 +1,4 @@
-//! Boot marks: the guest's stamps, taken with care, on the monitor's timeline.
+//! Boot marks: the time stamps of monitor and guest. Stamps of the guest are not trusted; they are clamped to the monitor's.
 
 use abi::boot::*;
 use machine::memory::{GuestPhys, Outside, Region};
@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The monitor's own stamps, and where the guest's are.
+/// The monitor's time stamps, and the place of the guest's.
 pub struct Marks {
     memory: Arc<Region>,
     guest_page: u64,
@@ -17,12 +17,12 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// `spawn` holds the monitor's phases, without `enter`, which ends when `entered` is stamped.
+    /// `spawn` are the monitor's phases except `enter`, which ends when `entered` is set.
     pub fn new(memory: Arc<Region>, guest_page: u64, spawn: Timeline, entered: Arc<AtomicU64>) -> Self {
         Self { memory, guest_page, tsc_hz: spawn.tsc_hz, spawn, entered }
     }
 
-    /// Those of a prepared guest that is an instance from now on. `spawn` holds what was done since the request.
+    /// Marks of a prepared guest that has just been assigned. `spawn` are the phases since the request.
     pub fn renew(&mut self, spawn: Timeline, now: Tsc) -> Result<(), Outside> {
         // As a guest finds the page that has just been entered.
         self.memory.write(GuestPhys(self.guest_page), &[0; size_of::<GuestPage>()])?;
@@ -31,7 +31,7 @@ impl Marks {
         Ok(())
     }
 
-    /// How a prepared guest was prepared, to its word that it is.
+    /// The phases in which a guest was prepared.
     pub fn preparation(&self) -> Timeline {
         let mut timeline = self.timeline(false);
         let now = timeline.span(Phase::Prepare, Tsc::now(), Tsc::now()).end_ns;
@@ -58,12 +58,12 @@ impl Marks {
         Tsc::now().since(self.entered(), self.tsc_hz)
     }
 
-    /// The guest's counters, as it claims them.
+    /// The guest's counters. They are not trusted.
     pub fn counters(&self) -> Vec<u64> {
         (0..=COUNTER_HEAP_USED).map(|i| self.word(offset_of!(GuestPage, counters) + 8 * i)).collect()
     }
 
-    /// All phases that are over. The guest's stamps are clamped to the time it has run, and put in order.
+    /// All finished phases. The guest's stamps are clamped to its running time, and put in order.
     pub fn timeline(&self, ready: bool) -> Timeline {
         let mut timeline = self.spawn.clone();
         let (entered, now) = (self.entered(), Tsc::now());

@@ -1,5 +1,5 @@
-//! Between monitor and guest: [`control_ring`] carries messages both ways, [`marks`] are the guest's time stamps, and
-//! [`GuestChannel`] is both as the I/O thread sees them.
+//! Communication with the guest: [`control_ring`] carries messages in both directions, [`marks`] are the time stamps of its
+//! start. The I/O thread uses both through [`GuestChannel`].
 
 pub mod control_ring;
 mod free_memory;

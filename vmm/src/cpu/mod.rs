@@ -1,4 +1,4 @@
-//! The virtual processor: [`processor`] says what it is, [`vcpu`] runs it.
+//! The virtual processor: [`processor`] sets up its registers and CPUID, [`vcpu`] runs it.
 
 pub mod processor;
 pub mod vcpu;

@@ -1,4 +1,4 @@
-//! What the vCPU is: 64-bit mode at privilege level 3 from the first instruction, with a short fixed CPUID.
+//! Setup of the vCPU: 64-bit mode at privilege level 3 from the first instruction, with a short fixed CPUID.
 
 use crate::memory_map::descriptor_tables as tables;
 use crate::memory_map::page_tables;
@@ -59,7 +59,7 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Asks the processor: four leaves, since each costs up to 40 µs on a virtual host.
+    /// Reads CPUID. Only four leaves are read, because each takes up to 40 µs on a virtual host.
     pub fn host() -> Self {
         let (one, seven) = (__cpuid_count(1, 0), __cpuid_count(7, 0));
         Self {
@@ -72,7 +72,7 @@ impl Processor {
         }
     }
 
-    /// x86-64 level that guests get: 1 to 3.
+    /// x86-64 level (psABI microarchitecture level) of guests: 1 to 3.
     pub fn level(&self) -> u32 {
         let all = |value: u32, wanted: u32| value & wanted == wanted;
         let two = all(self.leaf_1_ecx, LEVEL_2_ECX) && all(self.extended_ecx, LEVEL_2_EXTENDED_ECX);
@@ -115,7 +115,7 @@ impl Processor {
         CpuId::from_entries(&leaves).map_err(|_| Error::Configuration("CPUID table too long".into()))
     }
 
-    /// Sets everything about the vCPU that does not depend on the instance.
+    /// Sets up everything of the vCPU that does not depend on the instance.
     pub fn prepare(&self, vcpu: &VcpuFd) -> Result<(), Error> {
         vcpu.set_cpuid2(&self.cpuid()?).map_err(Error::kvm("set CPUID"))?;
         share_tsc(vcpu).map_err(|_| Error::Host {

@@ -1,4 +1,4 @@
-//! The vCPU thread: runs the guest, sleeps when it yields, and says how it ended.
+//! The vCPU thread: runs the guest, sleeps when the guest yields, and reports how it ended.
 #![allow(unsafe_code)]
 
 use crate::memory_map::descriptor_tables::{FAULT_STACK_TOP, FAULT_STUBS};
@@ -16,15 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
-/// The control doorbell exits to this thread until it has rung this often; only then is an ioeventfd worth the
-/// 14 ms that it adds to the end of a virtual machine's life.
+/// Exits for the control doorbell until an ioeventfd replaces them. An ioeventfd adds 14 ms to the teardown of a virtual
+/// machine, so it is worth that only for a guest that rings often.
 const EXITING_DOORBELLS: u32 = 8;
 
-/// A guest that is prepared before anybody has asked for it, between the two threads.
+/// State of a prepared guest that the vCPU thread and the I/O thread share.
 pub struct Preparation {
-    /// To the I/O thread: the guest has yielded, and waits.
+    /// Signals the I/O thread: the guest has yielded, and waits for its assignment.
     pub waits: EventFd,
-    /// The guest has been told who it is.
+    /// Whether the guest was assigned.
     pub assigned: AtomicBool,
 }
 
@@ -47,19 +47,19 @@ pub struct Vcpu<'a> {
     pub vm: &'a VmFd,
     /// The monitor's pages, with the fault stack.
     pub monitor_pages: &'a Region,
-    /// What the I/O thread sees of this one.
+    /// State that the I/O thread reads.
     pub state: &'a VcpuState,
     /// Frequency of the time stamp counter, Hz.
     pub tsc_hz: u64,
-    /// How often the control doorbell rang by exit.
+    /// Exits for the control doorbell so far.
     pub doorbells: u32,
-    /// Calls of back ends, if there are such.
+    /// Call eventfds of vhost-user back ends, if there are any.
     pub calls: Option<&'a Calls>,
-    /// If the guest is prepared.
+    /// State of a prepared guest; `None` for others.
     pub preparation: Option<&'a Preparation>,
 }
 
-/// What the guest left for.
+/// The reason of a guest exit.
 enum Exit {
     Interrupted,
     Yield(u64),
@@ -121,7 +121,7 @@ impl Vcpu<'_> {
         Exit::End(self.fault(what))
     }
 
-    /// Another thread had this one leave the guest: the state is looked at next.
+    /// Another thread interrupted the guest: the state is checked next.
     fn interrupted(&mut self) -> Exit {
         self.fd.set_kvm_immediate_exit(0);
         // The other thread changes the state first, and sets the flag then: no change is missed between the two.
@@ -152,7 +152,7 @@ impl Vcpu<'_> {
         Ending::Fault(Box::new(Fault { what, registers: self.registers(), ..Default::default() }))
     }
 
-    /// A fault gate's stub has stored to its register: the frame is on the fault stack.
+    /// A stub of a fault gate wrote to its register: the exception frame is on the fault stack.
     fn processor_fault(&self, vector: u8) -> Ending {
         let mut registers = self.registers().unwrap_or_default();
         if !FAULT_STUBS.contains(&registers.rip) {
@@ -173,7 +173,7 @@ impl Vcpu<'_> {
     }
 }
 
-/// What a store to an unmapped address means.
+/// The meaning of a write to an unmapped address.
 enum Store {
     Register(Exit),
     Fault(u8),

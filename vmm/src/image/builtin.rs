@@ -1,11 +1,11 @@
-//! The guest images that come with MicroVisor.
+//! The guest images that are installed with MicroVisor.
 
 use super::Image;
 use machine::error::Error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Folders that hold the images that come with MicroVisor, first match first.
+/// Folders that are searched for built-in images, in this order.
 fn folders() -> Vec<PathBuf> {
     if let Some(folder) = std::env::var_os("MICROVISOR_IMAGES") {
         return vec![folder.into()];
@@ -16,7 +16,7 @@ fn folders() -> Vec<PathBuf> {
     vec![beside.join("../lib/microvisor/images"), beside.join("../images")]
 }
 
-/// An image that comes with MicroVisor.
+/// The path of a built-in image.
 pub fn by_name(name: &str) -> Result<Image, Error> {
     let folders = folders();
     for folder in &folders {
@@ -35,7 +35,7 @@ pub fn by_name(name: &str) -> Result<Image, Error> {
     Err(Error::image(format!("{name}: no such file and no such built-in image; {known}")))
 }
 
-/// Names and files of the images that come with MicroVisor.
+/// Names and files of the built-in images.
 pub fn all() -> Vec<(String, PathBuf)> {
     let mut all = BTreeMap::new();
     for folder in folders() {

@@ -14,14 +14,14 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What a segment's pages allow, beside being read.
+/// Access to the pages of a segment, in addition to reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Constants.
+    /// Read only: constants.
     Read,
-    /// Text.
+    /// Execute: text.
     Execute,
-    /// Data.
+    /// Write: data.
     Write,
 }
 
@@ -36,7 +36,7 @@ pub struct Segment {
     pub offset: u64,
     /// Bytes in the file.
     pub file_length: u64,
-    /// What its pages allow.
+    /// Access to its pages.
     pub access: Access,
 }
 
@@ -47,24 +47,24 @@ impl Segment {
     }
 }
 
-/// An image that has passed every check that needs no instance.
+/// An image that passed all checks that do not depend on an instance.
 #[derive(Debug)]
 pub struct Image {
     /// The open file.
     pub file: File,
     /// Length of the file, bytes.
     pub file_length: u64,
-    /// Where it came from, for messages.
+    /// Path, for messages.
     pub path: PathBuf,
-    /// What it is and wants.
+    /// Properties and requirements of the image, from its note.
     pub note: ImageNote,
-    /// First instruction.
+    /// Entry address.
     pub entry: u64,
     /// Loadable segments by address: read-only ones first.
     pub segments: Vec<Segment>,
 }
 
-/// Program headers and notes lie within this much of the file's start.
+/// Bytes at the start of the file that must hold program headers and notes.
 const HEAD: usize = 8192;
 /// Most loadable segments.
 const SEGMENTS_MAXIMUM: usize = 16;
@@ -106,7 +106,7 @@ impl Image {
         self.segments.iter().filter(|s| s.access == Access::Write)
     }
 
-    /// How much of the file is mapped at [`IMAGE_BASE`], bytes.
+    /// Bytes of the file that are mapped at [`IMAGE_BASE`].
     pub fn mapped_length(&self) -> u64 {
         self.read_only().map(Segment::page_end).max().unwrap_or(IMAGE_BASE) - IMAGE_BASE
     }
@@ -131,18 +131,18 @@ impl Image {
         text(&self.note.config_format)
     }
 
-    /// Whether it can be prepared before anybody has asked for it.
+    /// Whether guests of this image can be prepared before they are requested.
     pub fn can_be_prepared(&self) -> bool {
         self.note.abilities & ABILITY_PREPARE != 0
     }
 
-    /// Refuses what this image cannot run with.
+    /// Fails if this image cannot run with these options.
     pub fn accepts(&self, memory: u64, nets: usize, config: bool) -> Result<(), Error> {
         self.accepts_size(memory, nets)?;
         self.accepts_config(config)
     }
 
-    /// Refuses an amount of memory, bytes, or a number of net devices that this image cannot run with.
+    /// Fails if this image cannot run with this memory, in bytes, or this number of net devices.
     pub fn accepts_size(&self, memory: u64, nets: usize) -> Result<(), Error> {
         let note = &self.note;
         if memory < note.memory_minimum {
@@ -164,7 +164,7 @@ impl Image {
         Ok(())
     }
 
-    /// Refuses a configuration that this image does not take, or the lack of one that it needs.
+    /// Fails if there is a configuration and this image takes none, or if it needs one and there is none.
     pub fn accepts_config(&self, config: bool) -> Result<(), Error> {
         let note = &self.note;
         if note.config == CONFIG_REQUIRED && !config {
@@ -182,12 +182,12 @@ fn text(bytes: &[u8]) -> String {
     bytes[..end].iter().map(|&b| if b.is_ascii_graphic() { b as char } else { '?' }).collect()
 }
 
-/// What [`parse`] finds.
+/// The result of [`parse`].
 #[derive(Debug)]
 pub struct Parsed {
-    /// What the image is and wants.
+    /// Properties and requirements of the image, from its note.
     pub note: ImageNote,
-    /// First instruction.
+    /// Entry address.
     pub entry: u64,
     /// Loadable segments by address.
     pub segments: Vec<Segment>,

@@ -1,9 +1,9 @@
-//! The boot page: where the guest finds all it was given.
+//! The boot page: tells the guest its devices, memory and parameters.
 
 use super::layout::Layout;
 use abi::boot::{BOOT_MAGIC, BootPage, NET_MAXIMUM, NetDevice, Queue};
 
-/// What the boot page says beside the layout.
+/// Values of the boot page that are not part of the layout.
 pub struct Contents<'a> {
     /// Net devices, apart from their queues.
     pub nets: &'a [NetDevice],
@@ -20,7 +20,7 @@ pub struct Contents<'a> {
 }
 
 const NO_QUEUE: Queue = Queue { descriptors: 0, available: 0, used: 0, size: 0, doorbell: 0 };
-/// A net device that is not there.
+/// The entry of an unused net device.
 pub const NONE: NetDevice = NetDevice {
     features: 0,
     mac: [0; 6],
@@ -36,7 +36,7 @@ pub const NONE: NetDevice = NetDevice {
     transmit: NO_QUEUE,
 };
 
-/// The boot page of an instance; its clock is not set yet.
+/// The boot page of an instance, without its clock.
 pub fn boot_page(layout: &Layout, contents: &Contents<'_>) -> BootPage {
     let mut net = [NONE; NET_MAXIMUM];
     for (i, &device) in contents.nets.iter().enumerate() {

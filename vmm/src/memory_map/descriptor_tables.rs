@@ -1,5 +1,5 @@
-//! The processor's own tables, and the fault gates: global descriptor table, task state segment, interrupt descriptor
-//! table, and for each vector a stub that stores to the fault register of its number.
+//! The descriptor tables of the processor (GDT, TSS, IDT) and the fault gates: for each vector, a stub that writes to the fault
+//! register with the vector's number.
 
 use abi::layout::{MONITOR_BASE, PAGE_SIZE};
 use abi::registers::{FAULT, FAULT_STRIDE, FAULT_VECTORS};
@@ -22,9 +22,9 @@ pub const STUBS: u64 = MONITOR_BASE + 0x1000;
 const STUB_BYTES: u64 = 16;
 /// First byte of the page of the fault stack.
 pub const FAULT_STACK: u64 = MONITOR_BASE + 0x2000;
-/// Addresses of the fault stubs: a store from here to a fault register was made by a fault gate.
+/// Addresses of the fault stubs. Only a write to a fault register from here comes from a fault gate.
 pub const FAULT_STUBS: std::ops::Range<u64> = STUBS..STUBS + PAGE_SIZE;
-/// End of a fault's frame: `ss` is in the 8 bytes below.
+/// End of the exception frame: `ss` is in the 8 bytes below.
 pub const FAULT_STACK_TOP: u64 = FAULT_STACK + PAGE_SIZE;
 /// User code, 64-bit, DPL 3.
 pub const CODE_SELECTOR: u16 = 0x33;

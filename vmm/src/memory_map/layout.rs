@@ -1,4 +1,4 @@
-//! Where the parts of guest memory lie for one instance.
+//! The layout of an instance's guest memory.
 
 use crate::image::Image;
 use abi::boot::{BootPage, NetDevice, Queue, Range};
@@ -7,7 +7,7 @@ use abi::layout::{DATA_BASE, PAGE_SIZE};
 use abi::virtqueue::{available_bytes, descriptors_bytes, used_bytes};
 use machine::error::Error;
 
-/// What decides the layout, beside the image.
+/// The sizes that determine the layout, in addition to the image.
 pub struct LayoutRequest {
     /// Guest memory, bytes.
     pub memory: u64,
@@ -19,12 +19,12 @@ pub struct LayoutRequest {
     pub queue_sizes: Vec<u32>,
 }
 
-/// The parts. Each starts on a page of its own.
+/// Address ranges of the parts of guest memory. Each starts on a page boundary.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// All of guest memory.
     pub memory: Range,
-    /// Stack without guards.
+    /// Stack, without its guard pages.
     pub stack: Range,
     /// Boot page.
     pub boot: u64,
@@ -42,11 +42,11 @@ pub struct Layout {
     pub to_host: Range,
     /// Receive and transmit queue of each net device.
     pub queues: Vec<[Queue; 2]>,
-    /// What is left.
+    /// Heap: the rest of guest memory.
     pub heap: Range,
 }
 
-/// Hands out addresses upwards.
+/// Allocates ranges from low to high addresses.
 struct Cursor(u64);
 
 impl Cursor {
@@ -63,7 +63,7 @@ impl Cursor {
 }
 
 impl Layout {
-    /// Places the parts, or says how much memory would do.
+    /// Places the parts. Errors: the memory is too small; the error says how much is needed.
     pub fn new(image: &Image, request: &LayoutRequest) -> Result<Self, Error> {
         let mut at = Cursor(image.data_end());
         at.take(PAGE_SIZE);
@@ -121,8 +121,8 @@ impl Layout {
         Queue { descriptors, available, used, size, doorbell: abi::registers::doorbell_net(device, queue) }
     }
 
-    /// What boot will touch, to be faulted in ahead: data, top of the stack, boot to queues, start of the rings
-    /// and of the heap.
+    /// Ranges that the guest uses while it boots, which are populated in advance: data, top of the stack, boot page to queues,
+    /// start of the rings and of the heap.
     pub fn touched(&self, image: &Image) -> Vec<Range> {
         let data = Range { base: DATA_BASE, length: image.data_end() - DATA_BASE };
         let top = (2 * PAGE_SIZE).min(self.stack.length);
@@ -136,12 +136,12 @@ impl Layout {
         touched
     }
 
-    /// Pages of guest memory that the guest cannot write: boot page, command line, configuration.
+    /// The pages of guest memory that the guest can only read: boot page, command line, configuration.
     pub fn read_only(&self) -> Range {
         Range { base: self.boot, length: self.guest_page - self.boot }
     }
 
-    /// Fills in the queues of a boot page's device.
+    /// Writes the queue addresses into the boot page's entry of a device.
     pub fn net_device(&self, index: usize, device: NetDevice) -> NetDevice {
         let [receive, transmit] = self.queues[index];
         NetDevice { receive, transmit, ..device }

@@ -1,4 +1,4 @@
-//! The monitor's pages in the guest-physical space: page tables with W^X.
+//! The monitor's pages in the guest-physical space, and the page tables (W^X).
 //!
 //! ```text
 //! MONITOR_BASE + 0x0000   GDT, TSS, IDT   supervisor, read-only
@@ -8,7 +8,7 @@
 //! ```
 //! Constants and text in large pages ([`crate::image::large_pages`]) are both read-execute: a page has one access.
 //!
-//! Accessed and Dirty are set in every entry ahead, so that no first touch has to write a table.
+//! Accessed and Dirty are set in all entries, so that the processor never writes to the page tables.
 
 use super::descriptor_tables::{self, FAULT_STACK, GDT, STUBS};
 use super::layout::Layout;
@@ -30,8 +30,8 @@ const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const LEAF: u64 = PRESENT | ACCESSED | DIRTY;
 
-/// Builds the monitor's region for one instance. `large_image`: the image's read-only part is mapped by large pages, all of
-/// whose bytes are there.
+/// Builds the monitor's region for one instance. `large_image`: large pages map the image's read-only part, and all their bytes
+/// are present.
 pub fn build(image: &Image, layout: &Layout, large_image: bool) -> Result<Region, Error> {
     let tables = tables_needed(image, layout);
     let length = ROOT - MONITOR_BASE + tables * PAGE_SIZE;
@@ -86,7 +86,7 @@ struct Tables<'a> {
 }
 
 impl Tables<'_> {
-    /// Maps a range onto itself, with large pages where they fit.
+    /// Identity-maps a range, with large pages where they fit.
     fn map(&mut self, address: u64, length: u64, flags: u64) -> Result<(), Outside> {
         let (mut at, end) = (address, address + length);
         while at < end {
@@ -109,7 +109,7 @@ impl Tables<'_> {
         self.below(pointers, (address >> 30) & 511)
     }
 
-    /// The table that entry `index` of `table` points to, made if absent.
+    /// The table to which entry `index` of `table` points. Creates it if there is none.
     fn below(&mut self, table: u64, index: u64) -> Result<u64, Outside> {
         let entry: u64 = self.region.read_value(GuestPhys(table + 8 * index))?;
         if entry & PRESENT != 0 {

@@ -1,4 +1,4 @@
-//! Net devices on their way: what the other end, as it was opened, and the image agree on.
+//! Net devices: negotiation of features between the back end and the image.
 
 use crate::options::NetOptions;
 use abi::boot::NetDevice;
@@ -11,30 +11,30 @@ use machine::vhost::negotiation::Session;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// A net device whose features are settled.
+/// A net device with negotiated features.
 pub struct OpenNet {
-    /// What carries packets.
+    /// The back end.
     pub back_end: BackEnd,
-    /// What the guest is told, apart from the queues.
+    /// The device's entry in the boot page, without the queues.
     pub device: NetDevice,
     /// Entries of each queue.
     pub queue: u32,
-    /// How long a back end is waited for.
+    /// How long to wait for a back end.
     pub wait: Duration,
 }
 
-/// What carries packets.
+/// The back end of a device.
 pub enum BackEnd {
     /// A TAP.
     Tap(OwnedFd),
-    /// A back end that has said what it can do, and where its successors come from.
+    /// A vhost-user back end that has reported its features, and the endpoint at which later ones connect.
     Vhost(Endpoint, Session),
-    /// Our own switch, when the guest is assigned.
+    /// MicroVisor's switch, which connects when the guest is assigned.
     Unassigned,
 }
 
-/// Negotiates what the guest can have. `wanted` are the image's features. A back end is met here, for the first time,
-/// and waited for until `stop` says that a signal has come. Without an end, our own switch is met when the guest is assigned.
+/// Negotiates the features of a device. `wanted` are the image's features. Waits for the back end until `stop` returns a signal.
+/// Without a back end, MicroVisor's switch connects when the guest is assigned.
 pub fn negotiate(
     end: Option<NetBackEnd>,
     number: usize,
@@ -43,7 +43,7 @@ pub fn negotiate(
     stop: &dyn Fn() -> Option<u8>,
 ) -> Result<OpenNet, Error> {
     let (offload, wait) = (net.device.offload, Duration::from_secs(net.device.wait));
-    let (carrier, features) = match end {
+    let (back_end, features) = match end {
         Some(NetBackEnd::Tap(tap)) => {
             let features = negotiate_features(FEATURES, wanted, offload);
             tap::set_offloads(&tap, features)?;
@@ -59,10 +59,10 @@ pub fn negotiate(
             (BackEnd::Unassigned, negotiate_features(vhost::usable(vhost::SWITCH_FEATURES), wanted, offload))
         }
     };
-    Ok(OpenNet { back_end: carrier, device: net_device(net, features), queue: net.queue, wait })
+    Ok(OpenNet { back_end, device: net_device(net, features), queue: net.queue, wait })
 }
 
-/// What the guest is told of a device, apart from its queues.
+/// The boot page's entry of a device, without its queues.
 pub fn net_device(net: &NetOptions, features: u64) -> NetDevice {
     let (ipv4, ipv4_prefix) = net.ipv4.map_or(([0; 4], 0), |(a, p)| (a.octets(), p));
     let (ipv6, ipv6_prefix) = net.ipv6.map_or(([0; 16], 0), |(a, p)| (a.octets(), p));

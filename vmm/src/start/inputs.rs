@@ -1,4 +1,4 @@
-//! What a guest is given: its files, and the bytes of its command line and configuration.
+//! Inputs of a guest: its files, command line and configuration.
 
 use crate::image::large_pages;
 use crate::options::Options;
@@ -7,7 +7,7 @@ use machine::memory::LARGE_PAGE;
 use std::fs::File;
 use std::io::Read;
 
-/// Files that are open.
+/// The open files of a guest.
 pub struct Files {
     /// The image.
     pub image: File,
@@ -25,15 +25,15 @@ impl Files {
     }
 }
 
-/// The words of a command line as the guest has them.
+/// Encodes the words of a command line as the guest reads them.
 pub fn command_line(options: &Options) -> Vec<u8> {
     options.words.iter().flat_map(|word| word.bytes().chain([0])).collect()
 }
 
-/// Most configurations are shorter, bytes.
+/// Initial buffer for a configuration, bytes. Most configurations are shorter.
 const CONFIG_USUAL: usize = 8192;
 
-/// Reads a configuration, as much as a guest can be given.
+/// Reads a configuration, up to the longest that a guest can have.
 pub fn configuration(file: File, name: &str) -> Result<Vec<u8>, Error> {
     // A usual one is read at once.
     let mut bytes = Vec::with_capacity(CONFIG_USUAL);

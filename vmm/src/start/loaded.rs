@@ -1,10 +1,10 @@
-//! Fourth stage: the image is checked, back ends are met, guest memory is laid out and filled, and what the I/O thread
-//! shall serve is put together.
+//! Fourth stage: checks the image, negotiates with back ends, lays out and fills guest memory, and prepares the work of the I/O
+//! thread.
 #![allow(unsafe_code)]
 
+use super::created::{Created, Work};
 use super::devices::{BackEnd, OpenNet, negotiate};
 use super::inputs::{Files, command_line, configuration};
-use super::made::{Made, Work};
 use super::prepared::{self, Prepared, UnassignedDevice, Waiting};
 use crate::channel::control_ring::ControlRing;
 use crate::channel::marks::Marks;
@@ -42,21 +42,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// A guest that lacks nothing but its clock.
+/// A guest that is complete except for its clock.
 pub struct Loaded {
-    pub(super) made: Made,
+    pub(super) created: Created,
     pub(super) memory: Memory,
     pub(super) boot: BootPage,
     /// Time stamp counter at the guest's entry.
     pub(super) entered: Arc<AtomicU64>,
-    /// What the I/O thread shall do; back ends are at work already, but those of a prepared guest.
+    /// The work of the I/O thread. Back ends have started, except those of a prepared guest.
     pub(super) work: Option<Work>,
     pub(super) calls: Option<Calls>,
-    /// If the guest is prepared.
+    /// State of a prepared guest; `None` for others.
     pub(super) preparation: Option<Arc<Preparation>>,
 }
 
-/// A guest that lacks nothing but what the I/O thread shall do.
+/// A guest that is complete except for the work of the I/O thread.
 struct Assembled {
     image: Image,
     memory: Memory,
@@ -66,7 +66,7 @@ struct Assembled {
     devices: Devices,
 }
 
-/// All memory of a virtual machine, with everything in it.
+/// All memory of a virtual machine, with its contents.
 pub struct Memory {
     pub(super) guest: Arc<Region>,
     /// The file behind `guest`.
@@ -78,45 +78,45 @@ pub struct Memory {
     pub(super) layout: Layout,
 }
 
-/// Checked options, for one image.
+/// Options that were checked against one image.
 struct CheckedInstance {
     image: Image,
-    /// Whether this process can have large pages for the image.
+    /// Whether this process can map the image with large pages.
     large_pages: bool,
     config: Vec<u8>,
     has_config: bool,
     words: Vec<u8>,
-    /// Bytes that are kept for words and for the configuration.
+    /// Space for the command line and for the configuration, bytes.
     room: (u64, u64),
     /// Guest memory, bytes.
     memory: u64,
     nets: Vec<OpenNet>,
 }
 
-/// Where an instance's devices are served.
+/// The devices of an instance, by the thread that serves them.
 #[derive(Default)]
 struct Devices {
     taps: Vec<TapPort>,
     vhosts: Vec<VhostPort>,
     calls: Option<Calls>,
-    /// Devices whose back ends have been told what to do and have not answered yet.
+    /// Devices whose back ends were configured and have not answered yet.
     attaching: Vec<AttachingPort>,
-    /// Devices whose back ends come when the guest is assigned.
+    /// Devices whose back ends connect when the guest is assigned.
     later: Vec<UnassignedDevice>,
 }
 
-/// A device whose back end has been told what to do.
+/// A device whose back end was configured and has not answered yet.
 struct AttachingPort {
     port: Port,
     attaching: Result<Attaching, VhostError>,
-    /// How long a back end is waited for.
+    /// How long to wait for a back end.
     wait: Duration,
 }
 
-/// Phases with the time stamp counter at their beginning and their end.
+/// Phases, each with the time stamp counter at its start and its end.
 type Phases = Vec<(Phase, Tsc, Tsc)>;
 
-impl Made {
+impl Created {
     /// Loads the guest.
     pub fn load(
         mut self,
@@ -130,10 +130,10 @@ impl Made {
         let Assembled { memory, boot, entered, io, devices, .. } =
             self.assemble(options, instance, reporter, begun)?;
         let work = Some(Work::Serve(Box::new(io)));
-        Ok(Loaded { made: self, memory, boot, entered, work, calls: devices.calls, preparation: None })
+        Ok(Loaded { created: self, memory, boot, entered, work, calls: devices.calls, preparation: None })
     }
 
-    /// Loads a guest that is prepared, and waits at this socket for who it shall be.
+    /// Loads a prepared guest, which waits at this socket for its assignment.
     pub fn load_prepared(
         mut self,
         options: &Options,
@@ -175,10 +175,10 @@ impl Made {
             tsc_hz: self.tsc_hz,
         })?;
         let (work, preparation) = (Some(Work::Await(Box::new(waiting))), Some(preparation));
-        Ok(Loaded { made: self, memory, boot, entered, work, calls: devices.calls, preparation })
+        Ok(Loaded { created: self, memory, boot, entered, work, calls: devices.calls, preparation })
     }
 
-    /// Makes everything that a guest finds, and what the I/O thread needs for it.
+    /// Creates the guest's memory and devices, and what the I/O thread needs for them.
     fn assemble(
         &mut self,
         options: &Options,
@@ -234,7 +234,7 @@ impl Made {
         Ok(Assembled { image: instance.image, memory, boot, entered, io, devices })
     }
 
-    /// Reads image and configuration, and refuses what does not fit together.
+    /// Reads image and configuration. Errors: they do not fit together.
     fn check(&mut self, options: &Options, files: Files) -> Result<CheckedInstance, Error> {
         let Files { image, config, large_pages } = files;
         let image = Image::from_file(image, options.image.clone())?;
@@ -262,7 +262,7 @@ impl Made {
         Ok(CheckedInstance { image, large_pages, config, has_config, words, room, memory, nets })
     }
 
-    /// Connects doorbells to queues. Back ends have been told all that they need.
+    /// Connects doorbells to queues, and sends back ends their configuration.
     fn connect(&mut self, nets: Vec<OpenNet>, memory: &Memory) -> Result<Devices, Error> {
         let mut devices = Devices::default();
         for (number, (net, queues)) in nets.into_iter().zip(&memory.layout.queues).enumerate() {
@@ -277,7 +277,7 @@ impl Made {
                     let device = TapNet::new(tap, &memory.guest, *queues, features).map_err(broken)?;
                     devices.taps.push(TapPort { number, device, kicks });
                 }
-                carrier @ (BackEnd::Vhost(..) | BackEnd::Unassigned) => {
+                back_end @ (BackEnd::Vhost(..) | BackEnd::Unassigned) => {
                     let call = EventFd::new()?;
                     // A back end starts a ring when it is kicked. Nobody else has these eventfds yet.
                     kicks.iter().chain([&call]).for_each(EventFd::signal);
@@ -296,7 +296,7 @@ impl Made {
                         inflight: None,
                     };
                     let health = Arc::new(Health::default());
-                    match carrier {
+                    match back_end {
                         BackEnd::Vhost(endpoint, session) => {
                             let (state, health) = (self.state.clone(), health.clone());
                             let mut port = Port { number, endpoint, device, health, state };
@@ -316,8 +316,8 @@ impl Made {
         Ok(devices)
     }
 
-    /// Waits until back ends are at work, and has a thread keep each. One that ends meanwhile is followed by another, if this
-    /// side listens for it.
+    /// Waits until back ends have started, and hands each to its device thread. A back end that ends meanwhile is replaced by the
+    /// next one if this side listens.
     fn finish(&mut self, attaching: Vec<AttachingPort>) -> Result<(), Error> {
         for AttachingPort { mut port, mut attaching, wait } in attaching {
             let deadline = Instant::now() + wait;
@@ -338,14 +338,14 @@ impl Made {
         Ok(())
     }
 
-    /// The signal that asks for the end, if one has come.
+    /// The signal that ends the process, if one was received.
     fn stopped(&self) -> Option<u8> {
         signals::next(self.opened.signals.as_ref()?).and_then(|s| u8::try_from(s).ok())
     }
 }
 
 impl Memory {
-    /// Guest memory with everything but what depends on the virtual machine, and how long that took.
+    /// Fills guest memory with everything that does not depend on the virtual machine, and measures how long that takes.
     fn new(instance: &CheckedInstance) -> Result<(Self, Phases), Error> {
         let begun = Tsc::now();
         let CheckedInstance { image, large_pages, config, words, room, memory, nets, .. } = instance;
@@ -376,7 +376,7 @@ impl Memory {
     }
 }
 
-/// The read-only part of an image, and whether it is in large pages.
+/// Maps the read-only part of an image. Returns also whether large pages are used.
 fn map_image(image: &Image, large_pages: bool) -> Result<(Region, bool), Error> {
     let start = GuestPhys(IMAGE_BASE);
     if large_pages::fit(image) {
@@ -392,7 +392,7 @@ fn map_image(image: &Image, large_pages: bool) -> Result<(Region, bool), Error> 
     Ok((Region::file(start, image.mapped_length(), &image.file)?, false))
 }
 
-/// The phases inside `spawn` that are over, in their order.
+/// The finished phases within `spawn`, in order.
 fn spawn_phases(begun: Tsc, tsc_hz: u64, phases: &[(Phase, Tsc, Tsc)]) -> Timeline {
     let mut spawn = Timeline::new(begun, tsc_hz);
     let end = phases.iter().map(|&(_, _, end)| end).max().unwrap_or(begun);

@@ -1,4 +1,4 @@
-//! First stage: all that has a path, a name or needs a privilege is opened, and nothing is read.
+//! First stage: opens everything that has a path or a name, or needs a privilege. Reads nothing.
 
 use super::inputs::Files;
 use crate::options::Options;
@@ -16,27 +16,27 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What was opened while the process still could.
+/// Everything that was opened before privileges are dropped.
 pub struct Opened {
     /// KVM.
     pub(super) kvm: Kvm,
-    /// Connects to the switch's sockets later.
+    /// The process that connects to the switch's sockets later.
     pub(super) connector: Option<Arc<Connector>>,
-    /// The other ends of the net devices, in their order; none yet for a guest that is prepared.
+    /// The back ends of the net devices, in their order; empty for a prepared guest.
     pub(super) back_ends: Vec<Option<NetBackEnd>>,
     /// The control socket.
     pub(super) listener: Option<UnixListener>,
-    /// Signals that ask for the end.
+    /// Signals that end the process.
     pub(super) signals: Option<OwnedFd>,
     /// Random bytes for the guest.
     pub(super) random: [u8; 32],
 }
 
-/// [`Opened`], in a process that can open nothing more.
+/// [`Opened`], after privileges were dropped: the process can open nothing more.
 pub struct Unprivileged(pub(super) Opened);
 
 impl Opened {
-    /// Opens all that the options name, the image and the configuration among it.
+    /// Opens everything that the options name, including image and configuration.
     pub fn open(options: &Options) -> Result<(Self, Files), Error> {
         let devices = || options.nets.iter().map(|net| &net.device);
         let mut opened = Self::new(options, || NetBackEnd::connector(devices()))?;
@@ -49,14 +49,14 @@ impl Opened {
         Ok((opened, files))
     }
 
-    /// Opens what a guest is prepared with. The other ends of its devices come later.
+    /// Opens the inputs of a prepared guest. The back ends of its devices are opened later.
     pub fn open_prepared(options: &Options) -> Result<(Self, Files), Error> {
         let mut opened = Self::new(options, || Ok(None))?;
         opened.back_ends = options.nets.iter().map(|_| None).collect();
         Ok((opened, Files::new(open_image(&options.image)?, None)))
     }
 
-    /// `connector` starts what connects to the switch's sockets.
+    /// `connector` starts the process that connects to the switch's sockets.
     fn new(
         options: &Options,
         connector: impl FnOnce() -> Result<Option<Arc<Connector>>, Error>,
@@ -75,7 +75,7 @@ impl Opened {
         Ok(Self { kvm, connector, back_ends: Vec::new(), listener, signals, random })
     }
 
-    /// Gives up all that opening took.
+    /// Drops all privileges.
     pub fn drop_privileges(self, options: &Options) -> Result<Unprivileged, Error> {
         options.common.drop_privileges()?;
         Ok(Unprivileged(self))

@@ -1,14 +1,14 @@
-//! Guests that are prepared before anybody has asked for them. Such a guest has been entered, has done what needs no identity,
-//! and sleeps; its I/O thread waits at a socket. Whoever started the process holds the other end: it is told when the guest
-//! waits, and then sends once who the guest shall be, or closes the socket, and the process ends.
+//! Guests that are prepared before they are requested. A prepared guest has booted as far as it can without an identity, and
+//! sleeps. Its I/O thread waits at a socket whose other end the starter holds. The starter is notified when the guest waits. It
+//! then sends one assignment, or closes the socket, which ends the process.
 //!
-//! An assignment is a command line of the monitor in pieces: of each word its length and its bytes, so that no byte of a
-//! word can begin another. The last piece comes with a socket that listens for each net device and, if there is one, the
-//! open configuration: a process without a file system cannot open them. What was fixed when the guest was entered has to
-//! be the same: number of devices, entries of their queues, offloads, memory.
+//! An assignment is a command line of the monitor, sent in pieces. Each word is sent as its length and its bytes, so that no
+//! byte of a word can start another word. The last piece carries a listening socket for each net device and the open
+//! configuration, if there is one: a process without a file system cannot open them. Number of devices, queue sizes, offloads
+//! and memory must be those with which the guest was prepared.
 //!
-//! An assignment is checked whole before anything of it is done. One that is refused leaves nothing: the process ends, and
-//! the starter starts another. One that is accepted is an instance, whose guest begins as if it had just been entered.
+//! The whole assignment is checked before any of it is applied. If it is refused, the process ends and leaves nothing, and the
+//! starter starts another monitor. If it is accepted, the guest is an instance, and continues as if it had just been started.
 
 use super::devices::net_device;
 use super::inputs::{command_line, configuration};
@@ -46,30 +46,30 @@ const LAST: u32 = 2;
 const WAITS: u32 = 3;
 /// From the monitor: the guest is assigned.
 const ACCEPTED: u32 = 4;
-/// From the monitor: it cannot be that, and why.
+/// From the monitor: the assignment is refused, with the reason.
 const REFUSED: u32 = 5;
 /// Longest command line of an assignment, bytes.
 const LINE_MAXIMUM: usize = 1 << 20;
 
-/// Room that a prepared guest has for the words of its command line, bytes.
+/// Space of a prepared guest for the words of its command line, bytes.
 pub const WORDS_MAXIMUM: u64 = 4096;
-/// Room that it has for its configuration, bytes.
+/// Space of a prepared guest for its configuration, bytes.
 pub const CONFIG_MAXIMUM: u64 = 64 << 10;
-/// Most net devices of a prepared guest: as many as have room in a message beside the configuration.
+/// Most net devices of a prepared guest: a message has room for that many sockets and the configuration.
 pub const DEVICES_MAXIMUM: usize = DESCRIPTORS_MAXIMUM - 1;
-/// System calls that the I/O thread needs beside those that it always makes.
+/// System calls that the I/O thread of a prepared guest needs in addition to its usual ones.
 pub(super) const CALLS: &[c_long] = &[libc::SYS_recvmsg, libc::SYS_sendmsg];
 
 /// The starter's end of the socket.
 pub struct Starter(UnixStream);
 
 impl Starter {
-    /// For this end of the pair.
+    /// For this end of the socket pair.
     pub fn new(stream: UnixStream) -> Self {
         Self(stream)
     }
 
-    /// Waits, as long as the socket does, until the guest waits.
+    /// Waits until the guest is prepared, at most as long as the socket's timeout.
     pub fn await_guest(&self) -> io::Result<()> {
         match self.answer()? {
             (WAITS, _) => Ok(()),
@@ -77,8 +77,8 @@ impl Starter {
         }
     }
 
-    /// Says who the guest shall be. `arguments` are as on the command line, without `--image` and `--config`. Whether it can
-    /// be that is said by [`Starter::accepted`].
+    /// Sends the assignment. `arguments` are as on the command line, without `--image` and `--config`. [`Starter::accepted`]
+    /// returns whether the guest accepts it.
     pub fn assign(
         &self,
         arguments: &[String],
@@ -100,7 +100,7 @@ impl Starter {
         connection.send(LAST, &line[last..], &descriptors, false).map_err(failed)
     }
 
-    /// Waits for so long until the guest is what it was told to be. Errors: nothing runs, and the monitor is of no use any
+    /// Waits up to this time until the assignment is accepted. Errors: the guest does not run, and the monitor cannot be used any
     /// more.
     pub fn accepted(&self, timeout: Duration) -> io::Result<()> {
         self.0.set_read_timeout(Some(timeout))?;
@@ -134,19 +134,19 @@ fn wrong(what: impl std::fmt::Display) -> Error {
     Error::Configuration(format!("assignment: {what}"))
 }
 
-/// Who a guest shall be.
+/// The identity and inputs of a guest.
 struct Assignment {
     options: Options,
     listeners: Vec<OwnedFd>,
     config: Option<File>,
 }
 
-/// What of an assignment has come.
+/// The received part of an assignment.
 #[derive(Default)]
 struct Incoming(Vec<u8>);
 
 impl Incoming {
-    /// Takes in what has come; the assignment, once it is whole.
+    /// Adds a received message. Returns the assignment when it is complete.
     fn receive(&mut self, connection: &mut Connection) -> Result<Option<Assignment>, Incomplete> {
         loop {
             let mut message = match connection.receive() {
@@ -180,15 +180,15 @@ impl Incoming {
     }
 }
 
-/// Why there is no assignment.
+/// Why no assignment was received.
 enum Incomplete {
-    /// The starter is gone.
+    /// The starter has closed the socket.
     Closed,
-    /// It makes no sense.
+    /// The message is malformed.
     Malformed(Error),
 }
 
-/// The words of a command line, each behind its length.
+/// Decodes the words of a command line, each preceded by its length.
 fn words(mut line: &[u8]) -> Option<Vec<&str>> {
     let mut words = Vec::new();
     while !line.is_empty() {
@@ -200,31 +200,31 @@ fn words(mut line: &[u8]) -> Option<Vec<&str>> {
     Some(words)
 }
 
-/// A net device whose back end comes when the guest is assigned.
+/// A net device whose back end connects when the guest is assigned.
 pub struct UnassignedDevice {
-    /// What a back end will work on.
+    /// The queues and memory for the back end.
     pub device: Device,
-    /// How it is doing.
+    /// State of the device.
     pub health: Arc<Health>,
-    /// The thread that will keep a back end at work.
+    /// The thread that will serve the device.
     pub thread: DeviceThread,
 }
 
-/// What [`Waiting`] is made of.
+/// The parts of [`Waiting`].
 pub struct Prepared {
     /// The monitor's end of the socket.
     pub socket: UnixStream,
-    /// What will serve the instance.
+    /// The work of the I/O thread once the guest is assigned.
     pub io: Io<GuestChannel>,
     /// State of the vCPU thread.
     pub state: Arc<VcpuState>,
-    /// What the vCPU thread knows of it.
+    /// State that is shared with the vCPU thread.
     pub preparation: Arc<Preparation>,
     /// Guest memory.
     pub memory: Arc<Region>,
-    /// What lies where in it.
+    /// Layout of guest memory.
     pub layout: Layout,
-    /// The boot page that the guest will find, but for its identity.
+    /// The boot page of the guest, without its identity.
     pub boot: BootPage,
     /// The image.
     pub image: Image,
@@ -238,11 +238,11 @@ pub struct Prepared {
 pub struct Waiting {
     connection: Connection,
     prepared: Prepared,
-    /// How the guest was prepared, once it waits.
+    /// The phases in which the guest was prepared; `None` until it waits.
     preparation: Option<Timeline>,
 }
 
-/// An assignment that was found right.
+/// An assignment that passed all checks.
 struct Checked {
     options: Options,
     config: Vec<u8>,
@@ -251,14 +251,14 @@ struct Checked {
 }
 
 impl Waiting {
-    /// Waits for nobody yet.
+    /// The initial state.
     pub fn new(prepared: Prepared) -> Result<Self, Error> {
         let socket = prepared.socket.try_clone().and_then(|s| s.set_nonblocking(true).map(|()| s));
         let socket = socket.map_err(|source| Error::System { doing: "use the starter's socket", source })?;
         Ok(Self { connection: Connection::new(socket), prepared, preparation: None })
     }
 
-    /// Waits until the guest is assigned, and serves it; the signal that asked for the end, if one did.
+    /// Waits until the guest is assigned, then serves it. Returns the signal that ended it, if one did.
     pub fn run(mut self) -> Option<i32> {
         let Some(assignment) = self.wait() else {
             self.prepared.state.end(Ending::Killed);
@@ -285,7 +285,7 @@ impl Waiting {
         self.prepared.io.run()
     }
 
-    /// Waits for an assignment; `None` if the process shall end.
+    /// Waits for an assignment; `None` if the process must end.
     fn wait(&mut self) -> Option<Result<Assignment, Error>> {
         let mut incoming = Incoming::default();
         loop {
@@ -314,7 +314,7 @@ impl Waiting {
         }
     }
 
-    /// Refuses what this guest cannot be.
+    /// Checks an assignment. Errors: this guest cannot have it.
     fn check(&mut self, assignment: Assignment) -> Result<Checked, Error> {
         let Assignment { options, listeners, config } = assignment;
         let prepared = &mut self.prepared;
@@ -344,7 +344,7 @@ impl Waiting {
         Ok(Checked { options, config, words, endpoints })
     }
 
-    /// Makes the guest what it shall be.
+    /// Applies the assignment to the guest.
     fn assign(&mut self, checked: Checked) -> Result<(), Error> {
         let Checked { options, config, words, endpoints } = checked;
         let Prepared { io, state, preparation, memory, layout, boot, devices, tsc_hz, .. } =
@@ -387,7 +387,7 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    /// What comes of an assignment that was sent.
+    /// Sends an assignment and returns its outcome.
     fn sent(arguments: &[&str], config: Option<&File>, listeners: &[OwnedFd]) -> Result<Assignment, Error> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();

@@ -1,5 +1,4 @@
-//! Third stage: a virtual machine that knows nothing yet of what it shall run, and an I/O thread that is confined
-//! already and waits for what it shall serve.
+//! Third stage: creates an empty virtual machine, and an I/O thread that confines itself and waits for its work.
 
 use super::opened::{Opened, Unprivileged};
 use super::prepared::Waiting;
@@ -19,39 +18,39 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// A virtual machine without a guest.
-pub struct Made {
+pub struct Created {
     pub(super) opened: Opened,
     pub(super) vm: VmFd,
     pub(super) vcpu: VcpuFd,
     pub(super) processor: Processor,
     /// Frequency of the time stamp counter, Hz.
     pub(super) tsc_hz: u64,
-    /// The vCPU thread's list of system calls.
+    /// System calls that the vCPU thread may use.
     pub(super) filter: BpfProgram,
     pub(super) state: Arc<VcpuState>,
     pub(super) threads: Threads,
 }
 
-/// What the I/O thread does; it returns the signal that asked for the end, if one did.
+/// The work of the I/O thread. It returns the signal that ended it, if one did.
 pub enum Work {
-    /// It serves an instance.
+    /// Serves an instance.
     Serve(Box<Io<GuestChannel>>),
-    /// It waits until a prepared guest is assigned, and serves it then.
+    /// Waits until a prepared guest is assigned, then serves it.
     Await(Box<Waiting>),
 }
 
 /// The other threads.
 pub struct Threads {
-    /// The I/O thread; it returns the signal that asked for the end, if one did.
+    /// The I/O thread; it returns the signal that ended it, if one did.
     pub(super) io: Option<JoinHandle<Option<i32>>>,
-    /// Hands it its work.
+    /// Passes the I/O thread its work.
     pub(super) io_to: Sender<Work>,
-    /// For each thread to say that it is confined.
+    /// Each thread reports here that it is confined.
     confined_to: Sender<Result<(), Error>>,
     confined: Receiver<Result<(), Error>>,
-    /// How many there are.
+    /// Number of threads that report.
     count: usize,
-    /// Those for devices over vhost-user that are not known yet.
+    /// Threads for vhost-user devices that have no device yet.
     device_threads: Vec<DeviceThread>,
 }
 
@@ -87,7 +86,7 @@ impl Threads {
         DeviceThread::start(self.confined_to.clone())
     }
 
-    /// A thread for a device over vhost-user.
+    /// Takes a thread for a vhost-user device.
     pub(super) fn take_device_thread(&mut self) -> Result<DeviceThread, Error> {
         self.device_threads.pop().map_or_else(|| self.start_device_thread(), Ok)
     }
@@ -105,9 +104,9 @@ impl Threads {
     }
 }
 
-impl Made {
-    /// Makes the virtual machine, while the other threads confine themselves: one for I/O, and one for each of so many devices
-    /// over vhost-user. `calls` are system calls that the I/O thread makes beyond those that it always makes.
+impl Created {
+    /// Creates the virtual machine while the other threads confine themselves: one for I/O, and one for each vhost-user device.
+    /// `calls` are the system calls that the I/O thread may use in addition to its usual ones.
     pub fn new(
         Unprivileged(opened): Unprivileged,
         devices: usize,
@@ -126,7 +125,8 @@ impl Made {
     }
 }
 
-/// KVM would write another vendor's hypercall instruction over a guest's, into text that all instances share.
+/// Disables the quirk by which KVM replaces a hypercall instruction by the other vendor's: it would write to text that all
+/// instances share.
 fn keep_hypercalls_as_they_are(vm: &VmFd) {
     let capability = kvm_enable_cap {
         cap: KVM_CAP_DISABLE_QUIRKS2,
