@@ -91,7 +91,8 @@ impl NetworkChange {
 /// A prefix, of whichever family.
 fn prefix<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ipnet::IpNet>, D::Error> {
     let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    let wrong = |e| D::Error::custom(format!("{text:?} is not a subnet such as 10.0.0.0/24 or fd00::/64: {e}"));
+    let wrong =
+        |e| D::Error::custom(format!("{text:?} is not a subnet such as 10.0.0.0/24 or fd00::/64: {e}"));
     text.parse().map(Some).map_err(wrong)
 }
 

@@ -46,7 +46,7 @@ impl Host for FuzzHost {
         }
     }
     fn device_info(&self, _: DeviceId) -> DeviceInfo {
-        DeviceInfo { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None }
+        DeviceInfo { mac: [2, 0, 0, 0, 0, 1], ipv4: Some(([10, 0, 0, 1], 24)), gateway: None, ipv6: None }
     }
     fn receive(&mut self, device: DeviceId, _: usize, batch: &mut Batch) {
         if device.0 == 0
