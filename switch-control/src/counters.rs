@@ -1,9 +1,9 @@
-//! What a port has done and why it has not, as numbers at one moment.
+//! Counters of a port: packets, bytes, drops by reason. A snapshot.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Why a packet went nowhere.
+/// Reasons for dropped packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(usize)]
@@ -35,7 +35,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Reason; 12] = [
         Reason::Malformed,
         Reason::Vlan,
@@ -52,25 +52,25 @@ impl Reason {
     ];
 }
 
-/// Numbers of a port.
+/// Counters of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Packets that came in.
+    /// Received packets.
     pub received: u64,
-    /// Their bytes, without offload headers.
+    /// Received bytes, without offload headers.
     pub received_bytes: u64,
-    /// Packets that went out. A large segment is one.
+    /// Sent packets. A segment for segmentation offload counts as one.
     pub sent: u64,
-    /// Their bytes.
+    /// Sent bytes.
     pub sent_bytes: u64,
-    /// Of each ring (vhost-user): `to-peer`, `from-peer`.
+    /// Counters of each ring (vhost-user): `to-peer`, `from-peer`.
     #[serde(default)]
     pub queues: Option<Queues>,
-    /// Packets that went nowhere, by reason; those without packets are left out.
+    /// Dropped packets by reason; reasons without drops are left out.
     pub drops: BTreeMap<Reason, u64>,
 }
 
-/// Numbers of a port's rings.
+/// Counters of a port's rings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Queues {
@@ -80,15 +80,15 @@ pub struct Queues {
     pub from_peer: QueueCounters,
 }
 
-/// Numbers of a ring.
+/// Counters of a ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueCounters {
-    /// Buffers that were used. A packet may take several.
+    /// Used buffers. A packet may take several.
     pub buffers: u64,
-    /// Times that the peer was called: it had asked to be told.
+    /// Notifications to the peer (calls).
     pub calls: u64,
-    /// Times that the peer kicked: the thread slept, or was about to.
+    /// Notifications from the peer (kicks). It sends them while the thread sleeps or is about to.
     pub kicks: u64,
-    /// Times that packets had to wait since the peer offered no buffers.
+    /// Times that packets had to wait because the peer offered no buffers.
     pub starved: u64,
 }

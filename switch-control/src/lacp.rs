@@ -5,21 +5,21 @@ use serde::{Deserialize, Serialize};
 
 /// Bits of a port's state (6.4.2.3).
 pub mod state {
-    /// Speaks without being spoken to.
+    /// `LACP_Activity`: sends messages even if the partner is passive.
     pub const ACTIVITY: u8 = 1 << 0;
-    /// Wants to hear every second.
+    /// `LACP_Timeout`: the partner must send every second (short timeout).
     pub const SHORT_TIMEOUT: u8 = 1 << 1;
-    /// Can be one of several.
+    /// `Aggregation`: the link can be aggregated with others.
     pub const AGGREGATION: u8 = 1 << 2;
-    /// Is in the right aggregator.
+    /// `Synchronization`: the link is attached to the right aggregator.
     pub const SYNCHRONIZATION: u8 = 1 << 3;
-    /// Takes packets that come in.
+    /// `Collecting`: received packets are accepted.
     pub const COLLECTING: u8 = 1 << 4;
-    /// Sends packets.
+    /// `Distributing`: packets are sent.
     pub const DISTRIBUTING: u8 = 1 << 5;
-    /// Knows its partner only from its configuration.
+    /// `Defaulted`: the partner's values are configured defaults, not received ones.
     pub const DEFAULTED: u8 = 1 << 6;
-    /// Has not heard from its partner for too long.
+    /// `Expired`: no message came from the partner within the timeout.
     pub const EXPIRED: u8 = 1 << 7;
 }
 
@@ -29,15 +29,15 @@ pub mod state {
 pub struct Side {
     /// Priority of the system; smaller is higher.
     pub system_priority: u16,
-    /// The system.
+    /// System identifier, a MAC address.
     pub system: Mac,
-    /// What can be aggregated has the same key.
+    /// Operational key: links with the same key can be aggregated.
     pub key: u16,
     /// Priority of the port.
     pub port_priority: u16,
-    /// The port.
+    /// Port number.
     pub port: u16,
-    /// Bits of `state`.
+    /// State bits (6.4.2.3).
     pub state: u8,
 }
 
@@ -67,27 +67,27 @@ impl Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mux {
-    /// In no aggregator.
+    /// Detached: in no aggregator.
     Detached,
-    /// Waiting for others that come up at the same time.
+    /// Waiting for other links that come up at the same time.
     Waiting,
-    /// In the aggregator.
+    /// Attached to the aggregator.
     Attached,
-    /// Packets that come in count.
+    /// Attached, and received packets are accepted.
     Collecting,
-    /// Packets go out as well.
+    /// Attached, received packets are accepted, and packets are sent.
     Distributing,
 }
 
-/// States of the periodic transmission machine (6.4.13); the moment of transmission is none that lasts.
+/// States of the periodic transmission machine (6.4.13), without `PERIODIC_TX`, which takes no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Periodic {
-    /// Nobody speaks.
+    /// No periodic messages: both sides are passive, or the link is down.
     NoPeriodic,
-    /// Every second.
+    /// A message every second.
     FastPeriodic,
-    /// Every 30 seconds.
+    /// A message every 30 seconds.
     SlowPeriodic,
 }
 
@@ -95,31 +95,31 @@ pub enum Periodic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Receive {
-    /// Just begun.
+    /// Initial state.
     Initialize,
     /// The link is down.
     PortDisabled,
-    /// Nothing was heard for too long; it is asked to transmit fast.
+    /// No message came within the timeout; the partner is asked to send every second.
     Expired,
-    /// Nothing was heard since: nobody is there.
+    /// No message came after that either: there is no partner.
     Defaulted,
-    /// The partner is known and speaks.
+    /// The partner's messages arrive.
     Current,
 }
 
-/// What selection (6.4.14) comes to for a link.
+/// The result of selection (6.4.14) for a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
-    /// Without a partner.
+    /// The link has no partner.
     Unselected,
-    /// In the bond's aggregator.
+    /// The link belongs to the bond's aggregator.
     Selected,
-    /// In another, which waits.
+    /// The link belongs to another aggregator, which is a standby.
     Standby,
 }
 
-/// A link as it is shown.
+/// State of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LinkSnapshot {

@@ -1,5 +1,5 @@
-//! What others ask of a switch and see of it: its configuration, the control socket's protocol with its client, and the
-//! numbers and states that it shows. Nothing in here moves packets.
+//! The control interface of the switch: its configuration, the protocol and client of the control socket, counters and states.
+//! Nothing in this crate moves packets.
 
 pub mod config;
 pub mod control;

@@ -10,12 +10,12 @@ use std::str::FromStr;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// No address.
+    /// The address of all zeros.
     pub const ZERO: Mac = Mac([0; 6]);
-    /// All stations.
+    /// The broadcast address.
     pub const BROADCAST: Mac = Mac([0xff; 6]);
 
-    /// Whether it names a group of stations.
+    /// Whether it is a group address (multicast or broadcast).
     #[inline]
     pub fn is_group(self) -> bool {
         self.0[0] & 1 != 0
@@ -27,7 +27,7 @@ impl Mac {
         self.0[..5] == [0x01, 0x80, 0xc2, 0x00, 0x00] && self.0[5] & 0xf0 == 0
     }
 
-    /// As a number.
+    /// The address as a 48-bit number.
     #[inline]
     pub fn bits(self) -> u64 {
         let m = self.0;
@@ -36,7 +36,7 @@ impl Mac {
 }
 
 impl Mac {
-    /// From a number.
+    /// The address with this 48-bit number.
     #[inline]
     pub fn from_bits(bits: u64) -> Self {
         let [_, _, a, b, c, d, e, f] = bits.to_be_bytes();

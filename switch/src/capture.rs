@@ -1,28 +1,27 @@
-//! Copies of a port's packets for somebody who looks: a bounded queue from the data plane, and pcapng
-//! (draft-ietf-opsawg-pcapng) at its other end.
+//! Capture of a port's packets: a bounded queue of copies from the data plane, written as pcapng (draft-ietf-opsawg-pcapng).
 
 use crate::frame::{Batch, Frame};
 use std::io::{self, Write};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Packets that wait for a slow reader; more are left out.
+/// Most packets that are queued for a slow reader; further ones are left out.
 pub const QUEUE: usize = 4096;
 
-/// A copy.
+/// The copy of a packet.
 #[derive(Debug)]
 pub struct CapturedPacket {
-    /// When it was seen, nanoseconds since 1970.
+    /// Time of the capture, nanoseconds since 1970.
     pub time: u64,
-    /// Whether it came in (or went out).
+    /// Whether the packet was received (or sent).
     pub inbound: bool,
-    /// Its first bytes.
+    /// The first bytes of the packet.
     pub bytes: Vec<u8>,
-    /// All its bytes.
+    /// Length of the packet, bytes.
     pub length: usize,
 }
 
-/// Where copies go in.
+/// The data plane's end of a capture.
 #[derive(Clone, Debug)]
 pub struct CaptureSink {
     to: SyncSender<CapturedPacket>,
@@ -30,12 +29,12 @@ pub struct CaptureSink {
 }
 
 impl CaptureSink {
-    /// Copies of at most `snap` bytes go to `to`, as far as it has room.
+    /// Creates a capture that sends copies of at most `snap` bytes to `to`, as long as there is room.
     pub fn new(to: SyncSender<CapturedPacket>, snap: usize) -> Self {
         Self { to, snap }
     }
 
-    /// A packet passes; whether anybody still looks.
+    /// Captures a packet. Returns whether the reader is still connected.
     pub fn capture(&self, batch: &Batch, frame: &Frame, vlan: u16, inbound: bool) -> bool {
         let mut bytes = Vec::new();
         batch.copy_out(frame, vlan, &mut bytes);
@@ -69,7 +68,7 @@ fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.resize(body.len().next_multiple_of(4), 0);
 }
 
-/// Begins a file: one section, one Ethernet interface with a name and times in nanoseconds.
+/// Writes the head of a file: one section, one Ethernet interface with a name and times in nanoseconds.
 pub fn begin(to: &mut impl Write, port: &str, snap: usize) -> io::Result<()> {
     let mut section = Vec::new();
     section.extend(0x1a2b_3c4du32.to_le_bytes());

@@ -1,5 +1,5 @@
-//! What the switch gives up: at its start what it never needs, and in the threads that read peers' rings and packets
-//! everything but moving them.
+//! Confinement of the switch: the process drops what it never needs when it starts; threads that read peers' rings and packets
+//! may only move packets.
 #![allow(unsafe_code)]
 
 use libc::c_long;
@@ -12,7 +12,7 @@ use seccompiler::{
 use std::collections::BTreeMap;
 use std::io;
 
-/// Nothing in the switch becomes another program, looks into another process, or changes what the host is.
+/// System calls that no thread of the switch may use: those that run other programs, inspect other processes or change the host.
 const FORBIDDEN_CALLS: &[c_long] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -54,8 +54,8 @@ const FORBIDDEN_CALLS: &[c_long] = &[
     libc::SYS_iopl,
 ];
 
-/// What a thread of the data plane may do: move packets of what is open, see what peers hand over (`readlink`, `fstat`,
-/// `fstatfs`), answer them, wait, use memory, end. It can open nothing and make no socket.
+/// System calls that a thread of the data plane may use: to move packets, to inspect descriptors from peers (`readlink`, `fstat`,
+/// `fstatfs`), to answer them, wait, use memory and end. It can open no file and create no socket.
 const DATA_PLANE_CALLS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -98,8 +98,8 @@ const DATA_PLANE_CALLS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// What opening ports takes, by the numbers of linux/capability.h: interfaces, packet sockets, namespaces, XDP, locked
-/// memory for it, and sockets in folders of others.
+/// Capabilities that opening ports needs, by the numbers of linux/capability.h: interfaces, packet sockets, namespaces, XDP and
+/// its locked memory, and sockets in other users' folders.
 const CAPABILITIES: [u32; 6] = [
     1,  // CAP_DAC_OVERRIDE
     12, // CAP_NET_ADMIN
@@ -122,7 +122,7 @@ fn enter(rules: Rules, listed: SeccompAction, others: SeccompAction) -> io::Resu
         .and_then(|filter| apply_filter(&filter).map_err(io::Error::other))
 }
 
-/// Keeps those of `wanted` that this thread has, and no other.
+/// Drops all capabilities of this thread except those of `wanted`.
 fn keep_capabilities(wanted: &[u32]) -> io::Result<()> {
     let wanted = wanted.iter().fold(0u64, |all, number| all | 1 << number);
     let kept = rustix::thread::capabilities(None)?.permitted & CapabilitySet::from_bits_retain(wanted);
@@ -135,15 +135,15 @@ fn no_new_privileges() -> io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// As many descriptors as the host lets this process have; how many that is. A port's peer has at most 13: its connection, four of its rings,
-/// and eight that came with a message.
+/// Raises the limit of descriptors to the hard limit, and returns it. A port's peer has at most 13: its connection, four of its
+/// rings, and eight that came with a message.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// For the whole process, before it has other threads.
+/// Confines the whole process. Must be called before it has other threads.
 pub fn process() -> io::Result<()> {
     // One heap for all threads: the C library opens a file when it shrinks a second one, which no thread may.
     // SAFETY: sets a parameter of the allocator; no other thread exists yet.
@@ -153,7 +153,7 @@ pub fn process() -> io::Result<()> {
     enter(plain(FORBIDDEN_CALLS), SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
-/// For a thread of the data plane, before it looks at its first packet.
+/// Confines a thread of the data plane. Must be called before it reads its first packet.
 pub fn data_plane() -> io::Result<()> {
     keep_capabilities(&[])?;
     let argument = |index, value: u64| {

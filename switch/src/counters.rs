@@ -1,60 +1,60 @@
-//! What a port has done and why it has not. The thread that owns a port writes its counters; drops are counted by any.
+//! Counters of a port. The thread that owns the port writes them; drops are counted by any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use switch_control::counters::{Counters, QueueCounters, Queues, Reason};
 
-/// A counter that one thread writes and any reads.
+/// A counter that one thread writes and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds.
+    /// Adds to the counter.
     #[inline]
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// The sum.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What has happened in one ring of a vhost-user port.
+/// Counters of one ring of a vhost-user port.
 #[derive(Debug, Default)]
 pub struct Queue {
-    /// Buffers that were used.
+    /// Used buffers.
     pub buffers: Counter,
-    /// Times that the peer was called: it had asked to be told.
+    /// Notifications to the peer (calls).
     pub calls: Counter,
-    /// Times that the peer kicked: the thread slept, or was about to.
+    /// Notifications from the peer (kicks). It sends them while the thread sleeps or is about to.
     pub kicks: Counter,
-    /// Times that packets had to wait since the peer offered no buffers.
+    /// Times that packets had to wait because the peer offered no buffers.
     pub starved: Counter,
 }
 
-/// Counters and state of a port that every thread may look at.
+/// Counters and state of a port that every thread may read.
 #[derive(Debug, Default)]
 pub struct Shared {
-    /// Packets that came in.
+    /// Received packets.
     pub received: Counter,
-    /// Their bytes.
+    /// Received bytes.
     pub received_bytes: Counter,
-    /// Packets that went out.
+    /// Sent packets.
     pub sent: Counter,
-    /// Their bytes.
+    /// Sent bytes.
     pub sent_bytes: Counter,
     /// The rings of a vhost-user port: 0 to the peer, 1 from it.
     pub queues: [Queue; 2],
-    /// By any thread: the one that the packet came in by may not be the one that it would have left by.
+    /// Drops by reason. Any thread writes them: the thread of the receiving port may not be the one of the sending port.
     drops: [AtomicU64; Reason::ALL.len()],
     /// Whether the link is up.
     pub link: AtomicBool,
 }
 
 impl Shared {
-    /// Counts packets that went nowhere.
+    /// Counts dropped packets.
     #[inline]
     pub fn count_drops(&self, reason: Reason, packets: u64) {
         self.drops[reason as usize].fetch_add(packets, Ordering::Relaxed);
@@ -66,7 +66,7 @@ impl Shared {
         self.link.load(Ordering::Relaxed)
     }
 
-    /// The numbers now, of a port with rings or without.
+    /// The current values, with or without those of rings.
     pub fn read(&self, has_rings: bool) -> Counters {
         let drops = Reason::ALL
             .iter()

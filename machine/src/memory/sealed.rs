@@ -1,4 +1,4 @@
-//! A copy of a file in memory that nobody can change, for many processes to map.
+//! A copy of a file in sealed memory (memfd_create(2), fcntl(2) `F_ADD_SEALS`), which many processes can map.
 
 use super::map_large;
 use crate::error::Error;
@@ -8,11 +8,11 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
-/// Bytes that are copied at once.
+/// Bytes that are copied per call.
 const PIECE: usize = 256 << 10;
 
 /// Copies the first `length` bytes of a file; zeros follow, up to `room` bytes, a multiple of [`super::LARGE_PAGE`]. The copy is in
-/// large pages where the kernel can make some.
+/// large pages where the kernel can allocate some.
 pub fn copy(file: &File, length: u64, room: u64) -> Result<File, Error> {
     let failed = |source: io::Error| Error::System { doing: "keep a copy in memory", source };
     let memory = memfd_create(c"copy", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
@@ -35,8 +35,8 @@ pub fn copy(file: &File, length: u64, room: u64) -> Result<File, Error> {
     Ok(memory)
 }
 
-/// Has the kernel move a file's memory to large pages (madvise(2), `MADV_COLLAPSE`, Linux 6.1). What it does not move stays in
-/// small ones.
+/// Asks the kernel to move a file's memory to large pages (madvise(2), `MADV_COLLAPSE`, Linux 6.1). The rest stays in small
+/// pages.
 fn collapse(memory: &File, length: usize) {
     let Ok(host) = map_large(length, libc::PROT_READ, libc::MAP_SHARED, memory.as_raw_fd()) else { return };
     // SAFETY: the range was mapped just now, nobody else knows of it, and it is not used after.

@@ -57,14 +57,16 @@ pub struct Ring3Image {
 impl Ring3Image {
     /// What instances map instead of the image's file, if they should.
     pub fn copy(&self) -> Option<&File> {
-        let made =
-            || match large_pages::pay(&self.checked).then(|| large_pages::copy(&self.checked)).transpose() {
-                Ok(copy) => copy,
-                Err(e) => {
-                    tracing::warn!("{}: instances start more slowly: {e}", self.checked.path.display());
-                    None
-                }
-            };
+        let made = || match large_pages::is_worthwhile(&self.checked)
+            .then(|| large_pages::copy(&self.checked))
+            .transpose()
+        {
+            Ok(copy) => copy,
+            Err(e) => {
+                tracing::warn!("{}: instances start more slowly: {e}", self.checked.path.display());
+                None
+            }
+        };
         self.copy.get_or_init(made).as_ref()
     }
 }

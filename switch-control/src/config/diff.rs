@@ -1,19 +1,19 @@
-//! What a change of the configuration changes.
+//! Comparison of two configurations.
 
 use super::Config;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Names of what is new, gone and different.
+/// Names of items that were added, removed or changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Diff {
-    /// New things, such as `ports.vm1`.
+    /// Added items, such as `ports.vm1`.
     pub added: Vec<String>,
-    /// Things that are gone.
+    /// Removed items.
     pub removed: Vec<String>,
-    /// Things that are different.
+    /// Changed items.
     pub changed: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Diff {
     }
 }
 
-/// What a change from one configuration to another changes.
+/// Compares two configurations.
 pub fn diff(old: &Config, new: &Config) -> Diff {
     let mut d = Diff::default();
     if old.switch != new.switch {

@@ -1,5 +1,5 @@
-//! What a switch shall be: segments, ports and settings, as a person writes them down (TOML) or a program sends them
-//! (JSON). `check` refuses what contradicts itself, `diff` says what a change changes.
+//! The configuration of a switch: segments, ports and settings, as TOML in a file or JSON from a program. `check` finds
+//! contradictions, `diff` compares two configurations.
 
 pub mod check;
 mod diff;
@@ -258,7 +258,7 @@ pub struct BondConfig {
     /// What the hash over flows covers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hash: BondHash,
-    /// 802.3ad: how often the partner shall send: every second (timeout 3 s), or every 30 s (timeout 90 s).
+    /// 802.3ad: how often the partner must send: every second (timeout 3 s), or every 30 s (timeout 90 s).
     #[serde(default, skip_serializing_if = "is_default")]
     pub lacp_rate: LacpRate,
     /// Active-backup: the link that is used whenever it is up. Left out: the first that came up, while it stays up.
@@ -341,7 +341,7 @@ pub enum BondHash {
     Layer34,
 }
 
-/// How often the partner shall send LACP messages.
+/// How often the partner must send LACP messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LacpRate {
@@ -380,7 +380,7 @@ fn time_ms() -> u64 {
 }
 
 impl Config {
-    /// Reads a configuration file's text.
+    /// Parses the text of a configuration file.
     pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }

@@ -1,4 +1,4 @@
-//! Allowed address pairs: sources that a port may send from besides its own, as Neutron's ports have them.
+//! Allowed address pairs: further source addresses that a port may use, as in Neutron.
 
 use crate::mac::Mac;
 use ipnet::IpNet;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 /// Most pairs of a port: each is compared with what the port sends.
 pub const MAX_PAIRS: usize = 64;
 
-/// A source that a port may send from besides its own: an Ethernet address together with IP addresses.
+/// A further source that a port may use: an Ethernet address together with IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddressPair {

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Longest answer, bytes: what there is to say of all the ports that a switch may have.
+/// Longest answer, bytes: enough for the state of the most ports that a switch can have.
 const ANSWER_MAXIMUM: usize = 64 << 20;
 
 /// Why a call failed.
@@ -15,13 +15,13 @@ pub enum CallError {
     /// The socket.
     #[error("control socket: {0}")]
     Io(#[from] std::io::Error),
-    /// The answer makes no sense.
+    /// The answer is malformed.
     #[error("the switch's answer: {0}")]
     Answer(#[from] serde_json::Error),
     /// The connection ended before the answer.
     #[error("the switch ended before it answered")]
     Ended,
-    /// It was refused.
+    /// The switch refused the request.
     #[error("{0}")]
     Refused(String),
 }
@@ -37,7 +37,7 @@ impl Client {
         Ok(Self { stream: BufReader::new(listener::connect(socket)?) })
     }
 
-    /// Asks, and waits for the answer. All of it takes no longer than `timeout`, however slowly the other side writes.
+    /// Sends a request and waits for the answer. The whole call takes at most `timeout`, even if the other side writes slowly.
     pub fn call(&mut self, request: &Request, timeout: Duration) -> Result<Response, CallError> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
@@ -51,7 +51,7 @@ impl Client {
         }
     }
 
-    /// After [`Request::Events`]: the next one; waits for it no longer than `timeout`.
+    /// After [`Request::Events`]: waits up to `timeout` for the next event.
     pub fn event(&mut self, timeout: Option<Duration>) -> Result<Event, CallError> {
         self.stream.get_mut().set_read_timeout(timeout)?;
         let mut line = String::new();
@@ -61,7 +61,7 @@ impl Client {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// After [`Request::Capture`]: what comes.
+    /// After [`Request::Capture`]: reads the capture.
     pub fn into_stream(self) -> Result<impl Read, CallError> {
         self.stream.get_ref().set_read_timeout(None)?;
         Ok(self.stream)

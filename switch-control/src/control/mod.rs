@@ -10,10 +10,10 @@ use crate::counters::Counters;
 use crate::mac::Mac;
 use serde::{Deserialize, Serialize};
 
-/// Longest line, bytes: a configuration of all ports that there may be.
+/// Longest line, bytes: enough for a configuration of the most ports that a switch can have.
 pub const LINE_MAXIMUM: usize = 16 << 20;
 
-/// What can be asked of a switch.
+/// A request to a switch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
@@ -81,7 +81,7 @@ pub enum Response {
         /// Entries of the forwarding database.
         addresses: Vec<Address>,
     },
-    /// To [`Request::Capture`] and [`Request::Events`]: what was asked for follows.
+    /// To [`Request::Capture`] and [`Request::Events`]: the capture or the events follow.
     Follows,
     /// The request was refused and nothing was changed.
     Refused {
@@ -90,7 +90,7 @@ pub enum Response {
     },
 }
 
-/// What happened.
+/// An event in a switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {

@@ -1,6 +1,5 @@
-//! Bonds: several links that act as one. Which links carry packets is decided apart from the data plane (by carrier, by
-//! LACP); the data plane finds the outcome here, in 256 buckets over which flows are spread. When a link dies, only its
-//! buckets move.
+//! Bonds: several links that act as one. The control thread decides which links carry packets (by carrier or LACP). The data
+//! plane reads the result here: flows are spread over 256 buckets, each with its link. When a link fails, only its buckets move.
 
 pub mod hash;
 pub mod lacp;
@@ -10,35 +9,35 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 pub use switch_control::config::BOND_LINKS as LINKS;
 const BUCKETS: usize = 256;
-/// No link.
+/// Stands for no link.
 const NONE: u16 = u16::MAX;
 
-/// What is spread by.
+/// Input of the hash over flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// Ethernet and IP addresses.
     Layer23,
     /// IP addresses and ports.
     Layer34,
-    /// All links get everything.
+    /// No hash: all links get every packet.
     Broadcast,
 }
 
-/// Which link each flow takes.
+/// The distribution of flows over links.
 #[derive(Debug)]
 pub struct Distribution {
     links: Vec<PortId>,
     spread: Spread,
     /// Index of the link of each bucket.
     buckets: [AtomicU16; BUCKETS],
-    /// Links that packets may come in by, a bit each.
+    /// Links on which packets are accepted, one bit each.
     collecting: AtomicU32,
-    /// Links that packets may go out by, a bit each.
+    /// Links on which packets are sent, one bit each.
     distributing: AtomicU32,
 }
 
 impl Distribution {
-    /// Links that carry nothing yet.
+    /// A distribution in which no link carries packets.
     pub fn new(links: Vec<PortId>, spread: Spread) -> Self {
         Self {
             links,
@@ -63,25 +62,25 @@ impl Distribution {
         &self.links
     }
 
-    /// Whether packets that come in by a link count.
+    /// Whether packets received on a link are accepted.
     pub fn collects(&self, link: PortId) -> bool {
         let collecting = self.collecting.load(Ordering::Relaxed);
         self.links.iter().position(|&l| l == link).is_some_and(|i| collecting & 1 << i != 0)
     }
 
-    /// The links that packets may go out by.
+    /// The links on which packets are sent.
     pub fn distributing(&self) -> impl Iterator<Item = PortId> {
         let bits = self.distributing.load(Ordering::Relaxed);
         self.links.iter().enumerate().filter(move |(i, _)| bits & 1 << i != 0).map(|(_, &l)| l)
     }
 
-    /// What is spread by.
+    /// Input of the hash over flows.
     #[inline]
     pub fn spread(&self) -> Spread {
         self.spread
     }
 
-    /// The link that a packet takes.
+    /// The link for a packet.
     #[inline]
     pub fn pick(&self, head: &[u8]) -> Option<PortId> {
         let hash = hash::of(head, self.spread);
@@ -89,8 +88,8 @@ impl Distribution {
         self.links.get(usize::from(link)).copied()
     }
 
-    /// Changes which links carry packets, by their place among the links. Flows of links that stay do not move, except
-    /// as many as a link that comes needs for its share.
+    /// Changes which links carry packets, by link index. Flows stay on their links, except as many as a new link needs for its
+    /// share.
     pub fn set(&self, collecting: u32, distributing: u32) {
         self.collecting.store(collecting, Ordering::Relaxed);
         self.distributing.store(distributing, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Where addresses are: a bounded table, learned from what comes in and aged, with fixed entries beside. Each address
-//! has two places of four entries, found by a keyed hash, so that nobody can choose addresses that crowd each other. No
-//! frame costs more than a fixed number of looks: entries that have aged are dropped a few at a time.
+//! The forwarding database: a bounded table of learned addresses, which age, and static entries. Each address has two buckets
+//! of four entries, chosen by a keyed hash, so that an attacker cannot choose addresses that collide. The work for a frame is
+//! bounded: aged entries are removed a few at a time.
 
 use crate::headers::Mac;
 use crate::port::PortId;
@@ -10,19 +10,19 @@ use crate::port::PortId;
 pub struct SegmentId(pub u32);
 
 const WAYS: usize = 4;
-/// How often in its ageing time an address that is in use is told to the other threads.
+/// How often per ageing time the other threads are told that an address is in use.
 const REFRESHES: u32 = 4;
-/// Places that are looked at for entries that have aged when a port is at its limit.
+/// Buckets that are searched for aged entries when a port is at its limit.
 const AGEING_STEP: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     mac: u64,
     segment: u32,
-    /// Second in which it was last seen.
+    /// Second of the last packet from the address.
     seen: u32,
     port: u16,
-    /// How often its port had been forgotten when it was learned; one of an earlier time is dead.
+    /// Generation of its port when it was learned; entries of an earlier generation are invalid.
     epoch: u32,
     kind: Kind,
 }
@@ -31,25 +31,25 @@ struct Entry {
 enum Kind {
     Empty,
     Learned,
-    Fixed,
+    Static,
 }
 
 const EMPTY: Entry = Entry { mac: 0, segment: 0, seen: 0, port: 0, epoch: 0, kind: Kind::Empty };
 
-/// What learning an address came to.
+/// The result of learning an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
-    /// It was known.
+    /// The address was known.
     Known,
-    /// It was known, and other threads are to hear that it is still in use.
+    /// The address was known, and other threads must be told that it is still in use.
     Refreshed,
-    /// It is new, or has moved.
+    /// The address is new, or has moved.
     New,
-    /// The port has as many as it may, or there is no place.
+    /// The port is at its limit, or the table has no room.
     Refused,
 }
 
-/// An entry as it is shown.
+/// An entry, for display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressEntry {
     /// Segment.
@@ -58,16 +58,16 @@ pub struct AddressEntry {
     pub mac: Mac,
     /// Port that it is behind.
     pub port: PortId,
-    /// Seconds since it was last seen; `None` if it is fixed.
+    /// Seconds since the last packet from the address; `None` if the entry is static.
     pub age: Option<u32>,
 }
 
-/// What was learned at a port.
+/// Learned addresses of a port.
 #[derive(Clone, Copy, Debug, Default)]
 struct PortEntries {
-    /// How often it was forgotten.
+    /// Generation: how often its addresses were removed.
     epoch: u32,
-    /// Entries since then.
+    /// Entries of this generation.
     count: u32,
 }
 
@@ -80,7 +80,7 @@ pub struct Fdb {
     /// Most learned addresses of a port.
     port_limit: u32,
     learned: Vec<PortEntries>,
-    /// The place that was last looked at for entries that have aged.
+    /// The bucket that was last searched for aged entries.
     hand: usize,
 }
 
@@ -113,7 +113,7 @@ impl Fdb {
     fn is_dead(&self, e: &Entry, now: u32) -> bool {
         match e.kind {
             Kind::Empty => true,
-            Kind::Fixed => false,
+            Kind::Static => false,
             Kind::Learned => now.wrapping_sub(e.seen) > self.ageing || e.epoch != self.epoch(e.port),
         }
     }
@@ -149,7 +149,7 @@ impl Fdb {
         &mut self.entries(port).count
     }
 
-    /// An entry is no longer there.
+    /// Accounts for a removed entry.
     fn uncount(&mut self, e: &Entry) {
         let entries = self.entries(e.port);
         if e.kind == Kind::Learned && e.epoch == entries.epoch {
@@ -157,7 +157,7 @@ impl Fdb {
         }
     }
 
-    /// An address came in at a port.
+    /// Learns that an address is behind a port.
     #[inline]
     pub fn learn(&mut self, segment: SegmentId, mac: Mac, port: PortId, now: u32) -> Learned {
         let mac = mac.bits();
@@ -167,7 +167,7 @@ impl Fdb {
             for e in &mut self.buckets[place] {
                 if e.mac == mac && e.segment == segment.0 && e.kind != Kind::Empty {
                     let is_same = e.port == port.0 && e.epoch == epoch;
-                    if e.kind == Kind::Fixed || (is_same && e.seen == now) {
+                    if e.kind == Kind::Static || (is_same && e.seen == now) {
                         return Learned::Known;
                     }
                     if is_same {
@@ -221,7 +221,7 @@ impl Fdb {
         Learned::Refused
     }
 
-    /// Looks at the next few entries and drops those that have aged, whichever port they are of.
+    /// Removes aged entries of any port from the next few buckets.
     fn age(&mut self, now: u32) {
         for _ in 0..AGEING_STEP {
             self.hand = (self.hand + 1) & (self.buckets.len() - 1);
@@ -235,8 +235,8 @@ impl Fdb {
         }
     }
 
-    /// Fixes an address to a port, whatever comes in.
-    pub fn fix(&mut self, segment: SegmentId, mac: Mac, port: PortId) {
+    /// Adds a static entry.
+    pub fn add_static(&mut self, segment: SegmentId, mac: Mac, port: PortId) {
         let bits = mac.bits();
         for place in self.places(segment, bits) {
             for way in 0..WAYS {
@@ -247,10 +247,10 @@ impl Fdb {
                 }
             }
         }
-        let entry = Entry { mac: bits, segment: segment.0, port: port.0, kind: Kind::Fixed, ..EMPTY };
+        let entry = Entry { mac: bits, segment: segment.0, port: port.0, kind: Kind::Static, ..EMPTY };
         loop {
             for place in self.places(segment, bits) {
-                if let Some(way) = (0..WAYS).find(|&w| self.buckets[place][w].kind != Kind::Fixed) {
+                if let Some(way) = (0..WAYS).find(|&w| self.buckets[place][w].kind != Kind::Static) {
                     let old = std::mem::replace(&mut self.buckets[place][way], entry);
                     self.uncount(&old);
                     return;
@@ -260,12 +260,12 @@ impl Fdb {
         }
     }
 
-    /// An address is fixed no longer.
-    pub fn unfix(&mut self, segment: SegmentId, mac: Mac) {
+    /// Removes a static entry.
+    pub fn remove_static(&mut self, segment: SegmentId, mac: Mac) {
         let bits = mac.bits();
         for place in self.places(segment, bits) {
             for e in &mut self.buckets[place] {
-                if e.kind == Kind::Fixed && e.mac == bits && e.segment == segment.0 {
+                if e.kind == Kind::Static && e.mac == bits && e.segment == segment.0 {
                     *e = EMPTY;
                 }
             }
@@ -276,13 +276,13 @@ impl Fdb {
         self.resize(self.buckets.len() * WAYS * 2);
     }
 
-    /// A table of at least so many entries from now on.
+    /// Changes the size of the table to at least `entries` entries.
     pub fn resize(&mut self, entries: usize) {
         let mut larger = Fdb::new(entries, self.ageing, self.port_limit, self.keys);
         for e in self.buckets.iter().flatten().filter(|e| e.kind != Kind::Empty && !self.is_forgotten(e)) {
             let (segment, mac) = (SegmentId(e.segment), Mac::from_bits(e.mac));
             match e.kind {
-                Kind::Fixed => larger.fix(segment, mac, PortId(e.port)),
+                Kind::Static => larger.add_static(segment, mac, PortId(e.port)),
                 _ => {
                     larger.learn(segment, mac, PortId(e.port), e.seen);
                 }
@@ -291,19 +291,18 @@ impl Fdb {
         *self = larger;
     }
 
-    /// Whether its port was forgotten since it was learned.
+    /// Whether the entry is of an earlier generation of its port.
     fn is_forgotten(&self, e: &Entry) -> bool {
         e.kind == Kind::Learned && e.epoch != self.epoch(e.port)
     }
 
-    /// Forgets what was learned at a port: all of it is dead from now on, wherever it lies.
+    /// Removes all learned addresses of a port, by a new generation of the port.
     pub fn forget_port(&mut self, port: PortId) {
         let entries = self.entries(port.0);
         *entries = PortEntries { epoch: entries.epoch.wrapping_add(1), count: 0 };
     }
 
-    /// Segments have other numbers from now on; what was learned in those that are gone is forgotten, and so are fixed
-    /// entries.
+    /// Renumbers segments. Learned addresses of removed segments, and all static entries, are removed.
     pub fn renumber(&mut self, number: impl Fn(SegmentId) -> Option<SegmentId>) {
         let mut new = Fdb::new(self.buckets.len() * WAYS, self.ageing, self.port_limit, self.keys);
         for e in self.buckets.iter().flatten().filter(|e| e.kind == Kind::Learned && !self.is_forgotten(e)) {
@@ -314,18 +313,18 @@ impl Fdb {
         *self = new;
     }
 
-    /// Forgets fixed entries, and what was learned in segments or at ports that are gone.
-    pub fn keep(&mut self, stays: impl Fn(SegmentId, PortId) -> bool) {
+    /// Removes static entries, and learned addresses of removed segments and ports.
+    pub fn retain(&mut self, stays: impl Fn(SegmentId, PortId) -> bool) {
         let mut gone = Vec::new();
         for e in self.buckets.iter_mut().flatten().filter(|e| e.kind != Kind::Empty) {
-            if e.kind == Kind::Fixed || !stays(SegmentId(e.segment), PortId(e.port)) {
+            if e.kind == Kind::Static || !stays(SegmentId(e.segment), PortId(e.port)) {
                 gone.push(std::mem::replace(e, EMPTY));
             }
         }
         gone.iter().for_each(|e| self.uncount(e));
     }
 
-    /// All entries that are alive.
+    /// All valid entries.
     pub fn show(&self, now: u32) -> Vec<AddressEntry> {
         let alive = self.buckets.iter().flatten().filter(|e| !self.is_dead(e, now));
         let shown = alive.map(|e| AddressEntry {
@@ -337,7 +336,7 @@ impl Fdb {
         shown.collect()
     }
 
-    /// Other limits from now on.
+    /// Changes the limits.
     pub fn set_limits(&mut self, ageing: u32, port_limit: u32) {
         (self.ageing, self.port_limit) = (ageing, port_limit);
     }
@@ -404,11 +403,11 @@ mod tests {
     #[test]
     fn a_fixed_address_is_let_go_and_learned_again() {
         let mut f = fdb();
-        f.fix(S, mac(1), PortId(3));
-        f.unfix(S, mac(1));
+        f.add_static(S, mac(1), PortId(3));
+        f.remove_static(S, mac(1));
         assert_eq!(f.find(S, mac(1), 0), None);
         f.learn(S, mac(1), PortId(4), 1);
-        f.unfix(S, mac(1));
+        f.remove_static(S, mac(1));
         assert_eq!(f.find(S, mac(1), 1), Some(PortId(4)));
     }
 
@@ -424,7 +423,7 @@ mod tests {
     fn a_fixed_address_does_not_move() {
         let mut f = fdb();
         f.learn(S, mac(1), PortId(5), 0);
-        f.fix(S, mac(1), PortId(3));
+        f.add_static(S, mac(1), PortId(3));
         f.learn(S, mac(1), PortId(4), 1);
         assert_eq!(f.find(S, mac(1), 10_000), Some(PortId(3)));
     }
@@ -466,7 +465,7 @@ mod tests {
     fn more_fixed_addresses_than_were_planned_for_find_a_place() {
         let mut f = Fdb::new(64, 300, 100, [5, 7]);
         for n in 0..2000 {
-            f.fix(S, mac(n), PortId(n as u16));
+            f.add_static(S, mac(n), PortId(n as u16));
         }
         assert!((0..2000).all(|n| f.find(S, mac(n), 0) == Some(PortId(n as u16))));
     }

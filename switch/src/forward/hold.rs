@@ -1,38 +1,38 @@
-//! Packets for an address whose owner does not exist yet wait here, in order, a bounded number for a bounded time.
+//! Holds packets for announced addresses whose port does not exist yet: in order, a bounded number for a bounded time.
 
 use super::limit::Nanos;
 use crate::offload::Offload;
 use std::collections::{HashMap, VecDeque};
 
-/// Longest packet that waits, bytes.
+/// Longest packet that is held, bytes.
 const LONGEST: usize = crate::frame::LARGEST;
-/// Most bytes that wait, of all addresses together.
+/// Most bytes that are held for all addresses together.
 const BYTES: usize = 64 << 20;
 
 /// Time between two messages about an address that is wanted.
 const TELL_INTERVAL: Nanos = 250_000_000;
 
-/// A packet that waits.
+/// A held packet.
 #[derive(Debug)]
 pub struct Held {
     /// All its bytes, without tag.
     pub bytes: Vec<u8>,
-    /// What is left to do to it.
+    /// Offloads that are still to be done.
     pub offload: Offload,
     since: Nanos,
 }
 
-/// All that wait, by the announced address's place in the tables' list.
+/// All held packets, by the index of the announced address in the tables.
 #[derive(Debug, Default)]
 pub struct Holds {
     queues: HashMap<String, VecDeque<Held>>,
     bytes: usize,
-    /// When the switch's own thread was last told that an address is wanted.
+    /// When the control thread was last told that an address is wanted.
     told: HashMap<String, Nanos>,
 }
 
 impl Holds {
-    /// Keeps a packet; `false` if as many wait as may.
+    /// Holds a packet; `false` if the limit is reached.
     pub fn keep(
         &mut self,
         name: &str,
@@ -55,17 +55,17 @@ impl Holds {
         true
     }
 
-    /// Whether the switch's own thread is to be told that an address is wanted: at first, and now and then.
+    /// Whether to tell the control thread that an address is wanted: at the first packet, then at intervals.
     pub fn is_news(&self, name: &str, now: Nanos) -> bool {
         self.told.get(name).is_none_or(|&at| now.saturating_sub(at) >= TELL_INTERVAL)
     }
 
-    /// It has been told.
+    /// The control thread was told.
     pub fn told(&mut self, name: &str, now: Nanos) {
         self.told.insert(name.to_owned(), now);
     }
 
-    /// Drops what has waited too long; how many.
+    /// Drops packets that were held too long. Returns their number.
     pub fn expire(&mut self, name: &str, time: Nanos, now: Nanos) -> u64 {
         let Some(queue) = self.queues.get_mut(name) else {
             return 0;
@@ -83,7 +83,7 @@ impl Holds {
         dropped
     }
 
-    /// All that wait for an address, in the order in which they came, less what has waited too long.
+    /// Takes all packets for an address, in order of arrival, except those that were held too long.
     pub fn release(&mut self, name: &str, time: Nanos, now: Nanos) -> VecDeque<Held> {
         self.expire(name, time, now);
         self.told.remove(name);
@@ -92,12 +92,12 @@ impl Holds {
         queue
     }
 
-    /// How many wait for an address.
+    /// Number of packets that are held for an address.
     pub fn waiting(&self, name: &str) -> usize {
         self.queues.get(name).map_or(0, VecDeque::len)
     }
 
-    /// Names of the addresses that packets wait for.
+    /// Names of the addresses with held packets.
     pub fn names(&self) -> Vec<String> {
         self.queues.keys().cloned().collect()
     }

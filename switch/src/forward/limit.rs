@@ -3,14 +3,14 @@
 /// Nanoseconds on the worker's clock.
 pub type Nanos = u64;
 
-/// A bucket that fills at a rate, up to a burst. What it is charged may overdraw it once.
+/// A bucket that fills at a rate, up to a burst. One charge may overdraw it.
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     /// Tokens a second.
     rate: u64,
     burst: i64,
     tokens: i64,
-    /// What has come since beyond whole tokens, billionths of one.
+    /// Fraction of a token, billionths.
     fraction: u32,
     filled: Nanos,
 }
@@ -40,7 +40,7 @@ impl TokenBucket {
         self.tokens = self.burst.min(self.tokens.saturating_add(i64::try_from(new).unwrap_or(i64::MAX)));
     }
 
-    /// Takes tokens if there are any; whether there were.
+    /// Takes tokens if there are any. Returns whether there were.
     #[inline]
     pub fn take(&mut self, tokens: u64, now: Nanos) -> bool {
         self.fill(now);
@@ -57,7 +57,7 @@ impl TokenBucket {
         self.tokens = self.tokens.saturating_sub_unsigned(tokens);
     }
 
-    /// How long until there are tokens; 0 if there are.
+    /// Time until there are tokens; 0 if there are.
     pub fn wait(&mut self, now: Nanos) -> Nanos {
         self.fill(now);
         if self.tokens > 0 {
@@ -77,7 +77,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// Takes one packet's worth; whether it may pass.
+    /// Takes the tokens of one packet. Returns whether it may pass.
     #[inline]
     pub fn take(&mut self, bytes: usize, now: Nanos) -> bool {
         let enough = self.bytes.as_mut().is_none_or(|b| b.wait(now) == 0)
@@ -88,7 +88,7 @@ impl RateLimiter {
         enough
     }
 
-    /// Takes what has passed already.
+    /// Takes the tokens of a packet that has passed already.
     #[inline]
     pub fn charge(&mut self, packets: u64, bytes: u64) {
         if let Some(b) = &mut self.bytes {
@@ -105,7 +105,7 @@ impl RateLimiter {
         self.bytes.is_none() && self.packets.is_none()
     }
 
-    /// How long until a packet may pass.
+    /// Time until a packet may pass.
     pub fn wait(&mut self, now: Nanos) -> Nanos {
         let bytes = self.bytes.as_mut().map_or(0, |b| b.wait(now));
         bytes.max(self.packets.as_mut().map_or(0, |b| b.wait(now)))

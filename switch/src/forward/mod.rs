@@ -28,7 +28,7 @@ use tables::{Member, PortEntry, Rate, SegmentEntry, TableDelta, Tables};
 /// Bytes of an Ethernet header's two addresses.
 const ADDRESSES: usize = 12;
 
-/// Work for the switch's own thread, or for another thread, that forwarding a packet has come upon.
+/// Work for the control thread, or for another thread, that forwarding a packet has come upon.
 #[derive(Debug)]
 pub enum SlowPathMessage {
     /// A frame of a link's own protocol (LACP) on a bond's link.
@@ -124,13 +124,13 @@ impl Forwarder {
         if (0..).zip(&moved).any(|(n, to)| *to != Some(SegmentId(n))) {
             self.fdb.renumber(|segment| moved.get(segment.0 as usize).copied().flatten());
         }
-        self.fdb.keep(|segment, port| {
+        self.fdb.retain(|segment, port| {
             let same_port = old.port(port).map(|p| &p.name) == new.port(port).map(|p| &p.name);
             let in_it = |s: &SegmentEntry| s.member(port).is_some();
             same_port && new.segment(segment).is_some_and(in_it)
         });
         for (&(segment, mac), &port) in &new.fixed {
-            self.fdb.fix(segment, mac, port);
+            self.fdb.add_static(segment, mac, port);
         }
         self.ports.resize_with(new.ports.len(), ForwardingState::default);
         for index in 0..self.ports.len() {
@@ -171,7 +171,7 @@ impl Forwarder {
                 tables.apply(delta);
                 self.ports.resize_with(tables.ports.len(), ForwardingState::default);
                 if let Some(mac) = entry.mac {
-                    entry.segments().for_each(|(segment, _)| self.fdb.fix(segment, mac, *id));
+                    entry.segments().for_each(|(segment, _)| self.fdb.add_static(segment, mac, *id));
                 }
                 self.follow(*id, None, tables);
                 self.follow_wires(entry, tables);
@@ -180,7 +180,7 @@ impl Forwarder {
                 let Some(entry) = tables.port(*id).cloned() else { return };
                 tables.apply(delta);
                 if let Some(mac) = entry.mac {
-                    entry.segments().for_each(|(segment, _)| self.fdb.unfix(segment, mac));
+                    entry.segments().for_each(|(segment, _)| self.fdb.remove_static(segment, mac));
                 }
                 self.fdb.forget_port(*id);
                 self.follow(*id, None, tables);

@@ -1,9 +1,18 @@
-//! The switch's own thread: it applies the configuration, and does what the data
-//! plane leaves to it.
-//! `apply` changes the configuration, `delta` a port or an address of it in place, `numbers` gives ports theirs, `tables` makes the data plane's tables from it, `devices` opens what stands behind
-//! ports, `peers` waits for and reaches vhost-user front ends, `bonds` decides which links carry packets, `carrier`
-//! hears from the kernel about interfaces, `server` speaks with those who ask, `wanted` tells of addresses
-//! that packets wait for, `threads` starts the data plane and watches over it.
+//! The control thread: applies the configuration, and does what the data plane sends to the slow path.
+//!
+//! | module | content |
+//! |---|---|
+//! | `apply`, `delta` | changes of the configuration: as a whole; one port or address in place |
+//! | `port_numbers` | numbers of ports, and their quarantine |
+//! | `tables` | the data plane's tables, made from the configuration |
+//! | `devices`, `reopen` | opens the devices of ports, again after a failure |
+//! | `peers` | connections of vhost-user front ends |
+//! | `bonds` | which links of a bond carry packets |
+//! | `carrier` | link state of interfaces, from the kernel |
+//! | `server`, `show` | requests on the control socket, and the state that they show |
+//! | `wanted` | events about announced addresses that packets wait for |
+//! | `threads` | starts and supervises the threads of the data plane |
+//! | `poll` | descriptors that this thread waits for |
 
 mod apply;
 mod bonds;
@@ -79,7 +88,7 @@ pub enum Error {
     },
 }
 
-/// A port as the switch's own thread has it.
+/// A port as the control thread has it.
 struct PortRecord {
     id: PortId,
     config: PortConfig,
@@ -101,7 +110,7 @@ impl PortRecord {
     }
 }
 
-/// What descriptors of the switch's own thread are called.
+/// What descriptors of the control thread are called.
 mod key {
     /// Something from the data plane or from connections.
     pub const WAKEUP: usize = 0;

@@ -1,4 +1,4 @@
-//! Descriptors that the switch's own thread waits for.
+//! Descriptors that the control thread waits for.
 #![allow(unsafe_code)]
 
 use polling::{Event, PollMode, Poller};

@@ -1,4 +1,4 @@
-//! Those who ask: a thread for each connection reads requests and hands them to the switch's own thread, so that a slow
+//! Those who ask: a thread for each connection reads requests and hands them to the control thread, so that a slow
 //! one keeps nobody waiting.
 
 use super::key;

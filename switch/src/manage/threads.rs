@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Link protocol messages and wanted addresses that wait for the switch's own thread.
+/// Link protocol messages and wanted addresses that wait for the control thread.
 const SLOW_PATH_QUEUE: usize = 1024;
 /// Interrupts a thread that is stuck in a system call.
 const INTERRUPT: libc::c_int = libc::SIGURG;

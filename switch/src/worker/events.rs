@@ -1,4 +1,4 @@
-//! What a thread tells the switch's own thread of its ports. That one may be slower than a peer that takes its link up and down,
+//! What a thread tells the control thread of its ports. That one may be slower than a peer that takes its link up and down,
 //! so what finds the channel full waits here: of each port its error, and the last state of its link.
 
 use super::Running;
@@ -6,7 +6,7 @@ use crate::port::{PortError, PortEvent, PortId};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-/// Changes of ports that wait for the switch's own thread.
+/// Changes of ports that wait for the control thread.
 pub const EVENTS: usize = 1024;
 /// Time between two tries to tell what the channel had no room for, nanoseconds.
 pub(super) const EVENT_RETRY_NS: u64 = 1_000_000;

@@ -107,15 +107,15 @@ impl PortState {
 pub struct Worker {
     /// Its index among the threads.
     pub index: usize,
-    /// Commands from the switch's own thread.
+    /// Commands from the control thread.
     pub commands: Receiver<Command>,
     /// Whether there may be a command.
     pub command_pending: Arc<AtomicBool>,
-    /// Changes of its ports, for the switch's own thread.
+    /// Changes of its ports, for the control thread.
     pub events: SyncSender<PortEvent>,
-    /// What the switch's own thread does instead, since it takes long.
+    /// What the control thread does instead, since it takes long.
     pub slow_path: SyncSender<SlowPathMessage>,
-    /// Eventfd that wakes the switch's own thread, signalled after either.
+    /// Eventfd that wakes the control thread, signalled after either.
     pub manager_wakeup: std::os::fd::OwnedFd,
     /// The epoll instance that it sleeps on.
     pub wake: Wake,

@@ -21,7 +21,7 @@ impl Files {
     /// The files of a guest.
     pub fn new(image: File, config: Option<File>) -> Self {
         let whole = image.metadata().is_ok_and(|m| m.len().is_multiple_of(LARGE_PAGE));
-        Self { image, config, large_pages: !whole && large_pages::are_given() }
+        Self { image, config, large_pages: !whole && large_pages::available() }
     }
 }
 

@@ -379,10 +379,10 @@ impl Memory {
 /// Maps the read-only part of an image. Returns also whether large pages are used.
 fn map_image(image: &Image, large_pages: bool) -> Result<(Region, bool), Error> {
     let start = GuestPhys(IMAGE_BASE);
-    if large_pages::fit(image) {
+    if large_pages::fits_file(image) {
         return Ok((Region::large_file(start, image.large_length(), &image.file)?, true));
     }
-    if large_pages && large_pages::pay(image) {
+    if large_pages && large_pages::is_worthwhile(image) {
         let region = Region::large_private(start, image.large_length())?;
         for s in image.read_only() {
             region.read_file(GuestPhys(s.address), s.file_length, &image.file, s.offset)?;

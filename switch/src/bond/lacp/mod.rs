@@ -1,6 +1,6 @@
-//! LACP on one link (IEEE 802.1AX-2020 section 6.4): `receive` (6.4.12) listens, `periodic` (6.4.13) says when to transmit,
-//! `mux` (6.4.15) attaches the link to the aggregator step by step. `select` (6.4.14) says, over all links of a bond,
-//! which belong together. Times are milliseconds on any clock that never goes back.
+//! LACP on one link (IEEE 802.1AX-2020 section 6.4): `receive` (6.4.12) handles messages, `periodic` (6.4.13) decides when to
+//! transmit, `mux` (6.4.15) attaches the link to the aggregator step by step. `select` (6.4.14) decides for all links of a bond
+//! which are aggregated. Times are milliseconds of a monotonic clock.
 
 mod mux;
 mod periodic;
@@ -16,18 +16,18 @@ use crate::headers::lacp::{Lacpdu, Side, state};
 /// Milliseconds.
 pub type Millis = u64;
 
-/// Between two messages, fast and slow (6.4.4).
+/// Interval between two messages, fast and slow (6.4.4).
 const FAST_PERIODIC: Millis = 1000;
 const SLOW_PERIODIC: Millis = 30_000;
-/// Until a partner is missed.
+/// Time without a message after which the partner's information expires.
 const SHORT_TIMEOUT: Millis = 3 * FAST_PERIODIC;
 const LONG_TIMEOUT: Millis = 3 * SLOW_PERIODIC;
-/// Until links that came up together are attached together.
+/// Time to wait for further links, so that links that come up together are attached together.
 const AGGREGATE_WAIT: Millis = 2000;
 /// Most messages in [`FAST_PERIODIC`] (6.4.16).
 const BURST: usize = 3;
 
-/// Nobody, as the partner is until it speaks. It is spoken to every second, so that it is found soon.
+/// The default partner until one is known. Messages are sent every second, so that a partner is found soon.
 const NO_PARTNER: Side = Side {
     system_priority: 0,
     system: Mac::ZERO,
@@ -54,20 +54,20 @@ pub struct Link {
     pub selection: Selection,
     /// Carrier.
     pub up: bool,
-    /// Something is to be said.
+    /// Need to transmit: a message must be sent.
     need_to_transmit: bool,
-    /// When a partner that says nothing is missed.
+    /// When the partner's information expires.
     current_while: Option<Millis>,
-    /// When it is time to transmit again.
+    /// When the next periodic message is sent.
     periodic_at: Option<Millis>,
-    /// When waiting for others to attach with ends.
+    /// When the wait for further links ends.
     wait_while: Option<Millis>,
     /// When messages were last sent.
     sent: Vec<Millis>,
 }
 
 impl Link {
-    /// A link that is down, number `port` of a system. `fast`: the partner shall transmit every second.
+    /// A link that is down, number `port` of a system. `fast`: the partner must transmit every second.
     pub fn new((system_priority, system): (u16, Mac), key: u16, port: u16, fast: bool) -> Self {
         let timeout = if fast { state::SHORT_TIMEOUT } else { 0 };
         let actor = Side {
@@ -107,13 +107,13 @@ impl Link {
         self.run_machines(now);
     }
 
-    /// A message came.
+    /// Handles a received message.
     pub fn receive_pdu(&mut self, pdu: &Lacpdu, now: Millis) {
         self.record_pdu(pdu, now);
         self.run_machines(now);
     }
 
-    /// Time has passed, or the selection has changed.
+    /// Runs the machines after time has passed or the selection has changed.
     pub fn run_machines(&mut self, now: Millis) {
         self.step_receive(now);
         // Each step may let the other machine move: both come to rest in a few.
@@ -127,7 +127,7 @@ impl Link {
         }
     }
 
-    /// The partner shall transmit every second, or need not.
+    /// Sets whether the partner must transmit every second.
     pub fn set_fast(&mut self, fast: bool) {
         if self.actor.has(state::SHORT_TIMEOUT) != fast {
             self.actor.set(state::SHORT_TIMEOUT, fast);
@@ -143,7 +143,7 @@ impl Link {
         self.up.then_some(Lacpdu { actor: self.actor, partner: self.partner })
     }
 
-    /// The message that is to be sent now, if there is one.
+    /// The message to send now, if there is one.
     pub fn transmit(&mut self, now: Millis) -> Option<Lacpdu> {
         if !self.need_to_transmit || !self.up || self.periodic == Periodic::NoPeriodic {
             return None;
@@ -157,7 +157,7 @@ impl Link {
         Some(Lacpdu { actor: self.actor, partner: self.partner })
     }
 
-    /// When [`Link::run_machines`] is to be called at the latest.
+    /// The latest time for the next call of [`Link::run_machines`].
     pub fn deadline(&self, now: Millis) -> Option<Millis> {
         let held_back = (self.need_to_transmit && self.up)
             .then(|| self.sent.first().map_or(now, |&at| at + FAST_PERIODIC));
@@ -165,22 +165,22 @@ impl Link {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether nobody has been heard for so long that nobody is there.
+    /// Whether the partner's information has expired, so that there is no partner.
     pub fn has_no_partner(&self) -> bool {
         self.actor.has(state::DEFAULTED)
     }
 
-    /// Whether packets that come in by this link count.
+    /// Whether packets received on this link are accepted.
     pub fn collects(&self) -> bool {
         self.actor.has(state::COLLECTING)
     }
 
-    /// Whether packets go out by this link.
+    /// Whether packets are sent on this link.
     pub fn distributes(&self) -> bool {
         self.actor.has(state::DISTRIBUTING)
     }
 
-    /// As it is shown.
+    /// The state, for display.
     pub fn show(&self) -> LinkSnapshot {
         LinkSnapshot {
             actor: self.actor,
