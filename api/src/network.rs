@@ -227,6 +227,6 @@ mod tests {
         assert!(read("null").unwrap().subnet.is_none());
         assert_eq!(read("\"10.0.0.0/24\"").unwrap().subnet.unwrap().prefix_len(), 24);
         assert!(read("\"fd00::/64\"").unwrap_err().to_string().contains("is IPv6"));
-        assert!(read("\"10.0.0.0\"").unwrap_err().to_string().contains("no subnet"));
+        assert!(read("\"10.0.0.0\"").unwrap_err().to_string().contains("not a subnet"));
     }
 }
