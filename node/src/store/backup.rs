@@ -155,7 +155,7 @@ mod tests {
     fn what_is_no_backup_makes_no_store() {
         let folder = tempfile::tempdir().unwrap();
         let (file, state) = (folder.path().join("file"), folder.path().join("state"));
-        for (text, why) in [("hello".repeat(1000), "no backup"), (String::new(), "version 0")] {
+        for (text, why) in [("hello".repeat(1000), "not a backup"), (String::new(), "version 0")] {
             std::fs::write(&file, text).unwrap();
             let problem = restore(&file, &state).unwrap_err();
             assert!(problem.detail.contains(why), "{problem}");

@@ -202,7 +202,7 @@ fn killed_command_takes_its_instance_with_it_and_is_swept() {
 fn name_of_a_tap_that_is_none_and_missing_namespaces_are_refused() {
     let folder = RunFolder::new();
     let image = "target/test-images/serves-tcp";
-    folder.run(&["run", image, "--tap", "lo"]).ends(status::HOST, "no TAP");
+    folder.run(&["run", image, "--tap", "lo"]).ends(status::HOST, "is not a TAP");
     let outcome = folder.run(&["run", image, "--tap", "t0,netns=no-such-namespace"]);
     outcome.ends(status::CONFIGURATION_REFUSED, "ip netns add");
     folder

@@ -189,8 +189,8 @@ fn descriptors_of_the_wrong_kind_are_refused() {
     for (request, fd, words) in [
         (&memory, &file, "memfd"),
         (&memory, &pipe, "memfd"),
-        (&kick, &pipe, "no eventfd"),
-        (&kick, &file, "no eventfd"),
+        (&kick, &pipe, "not an eventfd"),
+        (&kick, &file, "not an eventfd"),
     ] {
         let mut front = FrontEnd::new(&socket);
         front.ask(request, &[fd]);
