@@ -33,8 +33,15 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column, from 1, in characters.
     pub column: usize,
+    /// Characters that it is about, at least 1, perhaps into the next lines.
+    #[serde(default = "one")]
+    pub length: usize,
     /// What is wrong.
     pub message: String,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Problem {

@@ -46,6 +46,17 @@ pub struct Token {
     pub used_unix_ns: Option<u64>,
 }
 
+/// What a request may do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Access {
+    /// Name of its token; none on the Unix socket, where none is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What it is good for.
+    pub role: Role,
+}
+
 /// A token that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]

@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A configuration ready to be initialized.
 pub(crate) struct Built {
@@ -89,11 +90,26 @@ pub(crate) fn build(
 fn unknown_class(source: &Source<'_>, e: &Declared, library: Library, d: &mut Diagnostics) {
     if needs_host(&e.class) {
         let message = format!("{} needs a host, and cannot be used in a guest", e.class);
-        return d.add(source, e.span.clone(), message);
+        return d.add(source, class_span(source, e), message);
     }
     let near = library.classes().map(|c| c.name).find(|name| name.eq_ignore_ascii_case(&e.class));
     let notes = near.map(|name| format!("there is '{name}'")).into_iter().collect();
-    d.add_with(source, e.span.clone(), format!("unknown element class '{}'", e.class), notes);
+    d.add_with(source, class_span(source, e), format!("unknown element class '{}'", e.class), notes);
+}
+
+/// Where a declaration names the class: behind its `::`. An element without a name of its own stands there itself.
+fn class_span(source: &Source<'_>, e: &Declared) -> Range<usize> {
+    // Not in guests: what they run was checked before, and looking takes room.
+    if cfg!(not(feature = "manual")) {
+        return e.span.clone();
+    }
+    let behind = source.text.get(e.span.end..).and_then(|rest| {
+        let names = rest.split("::").next()?;
+        let is_of_names = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ',' || c.is_whitespace();
+        let class = rest.get(names.len() + 2..).filter(|_| names.chars().all(is_of_names))?;
+        class.trim_start().starts_with(&e.class[..]).then(|| source.text.len() - class.trim_start().len())
+    });
+    behind.map_or(e.span.clone(), |at| at..at + e.class.len())
 }
 
 /// Names for addresses: the devices' own, and those of `AddressInfo` and `PortInfo` elements.

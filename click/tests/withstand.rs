@@ -41,7 +41,7 @@ fn a_syntax_error_is_pointed_at() {
 
 #[test]
 fn an_unknown_element_is_pointed_at() {
-    assert_says("Idle -> x :: Bogus -> Discard;", &["x.click:1:9: unknown element class 'Bogus'"]);
+    assert_says("Idle -> x :: Bogus -> Discard;", &["x.click:1:14: unknown element class 'Bogus'"]);
     assert_says("Idle -> x :: discard;", &["there is 'Discard'"]);
     assert_says("Idle -> nothing;", &["undeclared element 'nothing'"]);
 }

@@ -15,6 +15,22 @@ pub fn host() -> Host {
     }
 }
 
+/// Ticks of a second in the kernel's interface, whatever its own clock.
+const TICKS: u64 = 100;
+
+/// Time that all processors have worked since the boot, together, nanoseconds (proc(5): stat).
+pub fn busy_ns() -> u64 {
+    busy(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+/// The first line has user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+fn busy(stat: &str) -> u64 {
+    let line = stat.lines().next().unwrap_or("");
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|n| n.parse().ok()).collect();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    (ticks.iter().sum::<u64>() - idle) * (1_000_000_000 / TICKS)
+}
+
 /// A line of meminfo, which counts in KiB.
 fn mib(meminfo: &str, name: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
@@ -39,6 +55,12 @@ mod tests {
     fn a_host_has_processors_and_memory() {
         let host = host();
         assert!(host.cpus > 0 && host.memory_mib > 0 && host.available_mib <= host.memory_mib);
+    }
+
+    #[test]
+    fn a_processor_that_waits_is_not_busy() {
+        assert_eq!(busy("cpu  10 0 20 400 50 1 2 7 5 0\ncpu0 1 1 1 1 1\n"), 400_000_000);
+        assert_eq!(busy(""), 0);
     }
 
     #[test]

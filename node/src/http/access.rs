@@ -6,10 +6,10 @@ use crate::node::Node;
 use crate::store::tokens::Bearer;
 use api::Problem;
 use api::instance::is_name;
-use api::token::{Role, Secret, Token, TokenSpec};
+use api::token::{Access, Role, Secret, Token, TokenSpec};
 use axum::Json;
 use axum::body::{Body as HttpResponseBody, HttpBody};
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +30,7 @@ pub struct TokenName(pub String);
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(delete))
+    OpenApiRouter::new().routes(routes!(create, list)).routes(routes!(delete)).routes(routes!(own))
 }
 
 /// The role that a request takes; none for what says nothing of this node.
@@ -54,7 +54,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets through who may.
-pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+pub async fn admit(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|c| c.0);
     let is_local = peer.is_some_and(|p| p.uid.is_some());
     let (mut token, mut name) = (None, None);
@@ -76,8 +76,9 @@ pub async fn admit(State(node): State<Arc<Node>>, request: Request, next: Next) 
                 answer.extensions_mut().insert(TokenName(name));
                 return answer;
             }
-            Some(Bearer { name: known, .. }) => {
-                name = Some(TokenName(known));
+            Some(known) => {
+                name = Some(TokenName(known.name.clone()));
+                request.extensions_mut().insert(known);
                 // Nobody is refused because that cannot be written down, on a full disk say.
                 let noted = token.as_ref().map(|token| node.store.note_use(token));
                 if let Some(Err(e)) = noted {
@@ -105,6 +106,15 @@ async fn revoked(node: Arc<Node>, token: String) {
             return;
         }
     }
+}
+
+/// What this request may do: the name and the role of its token. On the Unix socket everything, without a token.
+#[utoipa::path(get, path = "/v1/access", tag = "tokens", responses((status = 200, body = Access)))]
+async fn own(token: Option<Extension<Bearer>>) -> Json<Access> {
+    Json(match token {
+        Some(Extension(Bearer { name, role })) => Access { token: Some(name), role },
+        None => Access { token: None, role: Role::Admin },
+    })
 }
 
 /// Make a token for use over TCP.

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 /// The paths of this resource.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(check))
+    OpenApiRouter::new().routes(routes!(check)).routes(routes!(examples))
 }
 
 /// A Click file.
@@ -40,6 +40,48 @@ struct Checked {
     devices: Vec<String>,
 }
 
+/// A Click file to begin with.
+#[derive(Serialize, ToSchema)]
+struct Example {
+    /// Its name.
+    name: &'static str,
+    /// What it does, in a sentence.
+    about: &'static str,
+    /// Its text.
+    config: &'static str,
+}
+
+macro_rules! examples {
+    ($($name:literal),*) => {
+        [$(($name, include_str!(concat!("../../../examples/", $name, ".click")))),*]
+    };
+}
+
+/// Name and text of each.
+const EXAMPLES: [(&str, &str); 12] = examples!(
+    "balancer",
+    "cgnat",
+    "dnsfilter",
+    "firewall",
+    "hosts",
+    "loadgen",
+    "mirror",
+    "proxy",
+    "ratelimit",
+    "router",
+    "stateful",
+    "vlangateway"
+);
+
+/// Click files to begin with.
+#[utoipa::path(get, path = "/v1/configurations/examples", tag = "instances", responses(
+    (status = 200, body = Vec<Example>)))]
+async fn examples() -> Json<Vec<Example>> {
+    // Its first comment begins with that sentence.
+    let about = |text: &'static str| text.lines().next().unwrap_or("").trim_start_matches("// ");
+    Json(EXAMPLES.iter().map(|(name, config)| Example { name, about: about(config), config }).collect())
+}
+
 /// Check a Click file.
 #[utoipa::path(post, path = "/v1/configurations/check", tag = "instances", request_body = Draft, responses(
     (status = 200, body = Checked),
@@ -52,8 +94,10 @@ async fn check(Body(draft): Body<Draft>) -> Json<Checked> {
     Json(match tokio::task::block_in_place(|| click::check(&source, &variables)) {
         Ok(checked) => {
             let devices = checked.devices().iter().map(ToString::to_string).collect();
-            Checked { errors: Vec::new(), warnings: diagnostics(checked.warnings()), devices }
+            Checked { errors: Vec::new(), warnings: diagnostics(&draft.config, checked.warnings()), devices }
         }
-        Err(wrong) => Checked { errors: diagnostics(&wrong), warnings: Vec::new(), devices: Vec::new() },
+        Err(wrong) => {
+            Checked { errors: diagnostics(&draft.config, &wrong), warnings: Vec::new(), devices: Vec::new() }
+        }
     })
 }

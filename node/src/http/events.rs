@@ -33,16 +33,48 @@ struct After {
     after: i64,
     /// At most so many
     limit: Option<usize>,
+    /// Instead: so many of the newest
+    #[param(minimum = 0)]
+    last: Option<usize>,
+    /// With `last`: only those of this kind, `instance.ready` say
+    kind: Option<String>,
+    /// With `last`: the newest of those before this number
+    #[param(minimum = 0)]
+    before: Option<i64>,
 }
 
-/// What happened, oldest first.
+/// What happened, oldest first: what follows an event, or the newest.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(After), responses((status = 200, body = Vec<Event>),
     (status = 400, body = Problem, content_type = "application/problem+json")))]
 async fn list(State(node): State<Arc<Node>>, Query(q): Query<After>) -> Result<Json<Vec<Event>>, Problem> {
     let after = u64::try_from(q.after)
         .map_err(|_| Problem { status: 400, ..Problem::invalid("after: 0 or more") })?;
+    let before = u64::try_from(q.before.unwrap_or(i64::MAX))
+        .map_err(|_| Problem { status: 400, ..Problem::invalid("before: 0 or more") })?;
+    if let Some(last) = q.last {
+        let newest = || newest(&node, before, last.min(PAGE.1), q.kind.as_deref());
+        return Ok(Json(tokio::task::block_in_place(newest)?));
+    }
     let most = q.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     Ok(Json(tokio::task::block_in_place(|| node.events.after(after, most))?))
+}
+
+/// The newest events before one, oldest first.
+fn newest(node: &Node, before: u64, most: usize, kind: Option<&str>) -> Result<Vec<Event>, Problem> {
+    node.events.flush();
+    let before = before.min(node.store.last_event()? + 1);
+    let mut span = most;
+    loop {
+        let after = before.saturating_sub(span as u64 + 1);
+        let mut page = node.events.after(after, span)?;
+        page.retain(|event| event.seq < before && kind.is_none_or(|kind| event.kind == kind));
+        // Others lie between, and numbers have gaps where a daemon was killed: then it takes a longer span.
+        if page.len() >= most || after == 0 {
+            page.drain(..page.len().saturating_sub(most));
+            return Ok(page);
+        }
+        span = span.saturating_mul(2);
+    }
 }
 
 fn sent(event: Event) -> sse::Event {

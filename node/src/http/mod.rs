@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backup;
 mod configurations;
+mod elements;
 mod events;
 mod flavors;
 mod images;
@@ -14,6 +15,7 @@ mod running;
 mod serve;
 mod switch;
 pub mod timelines;
+mod usage;
 
 pub use serve::{LOCAL, REMOTE, serve};
 
@@ -96,6 +98,8 @@ fn paths() -> OpenApiRouter<Arc<Node>> {
         .merge(access::router())
         .merge(configurations::router())
         .merge(backup::router())
+        .merge(elements::router())
+        .merge(usage::router())
         .routes(routes!(metrics::metrics));
     describe_refusals(paths.get_openapi_mut());
     describe_tokens(paths.get_openapi_mut());

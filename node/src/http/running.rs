@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
-        .routes(routes!(console))
+        .routes(routes!(console, type_in))
         .routes(routes!(read, write))
         .routes(routes!(configure))
         .routes(routes!(inspect))
@@ -84,6 +84,39 @@ async fn last(node: &Node, handle: &Handle) -> Result<String, Problem> {
         return Ok(text);
     }
     Ok(node.store.console(handle.id)?)
+}
+
+/// What is typed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Typed {
+    /// Bytes for the guest, 4096 at the most; a line ends with a line feed.
+    #[schema(max_length = 4096)]
+    input: String,
+}
+
+/// Most bytes that are typed at once.
+const TYPED: usize = 4096;
+
+/// Type into the console of an instance that runs. What the guest says to it appears on its console.
+#[utoipa::path(post, path = "/v1/instances/{name}/console", tag = "running",
+    params(("name" = String, Path, description = "Name or id")), request_body = Typed, responses(
+    (status = 204, description = "The monitor has it"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 422, body = Problem, content_type = "application/problem+json"),
+    (status = 502, body = Problem, content_type = "application/problem+json")))]
+async fn type_in(
+    State(node): State<Arc<Node>>,
+    Path(name): Path<String>,
+    Body(typed): Body<Typed>,
+) -> Result<StatusCode, Problem> {
+    if typed.input.len() > TYPED {
+        return Err(Problem::invalid(format!("input: at most {TYPED} bytes at once")));
+    }
+    control::type_in(&node.instance(&name)?.socket, typed.input.as_bytes()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A handler's value.

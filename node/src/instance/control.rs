@@ -94,6 +94,19 @@ async fn attach(socket: &Path) -> Result<(u64, BufReader<UnixStream>), Problem> 
     }
 }
 
+/// Types into a console. When this returns the monitor has read all of it.
+pub async fn type_in(socket: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let (_, mut stream) = attach(socket).await?;
+    let typed = tokio::time::timeout(TIMEOUT, async {
+        stream.write_all(bytes).await?;
+        stream.shutdown().await?;
+        // It closes after it has read that nothing follows.
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    let typed = typed.await.map_err(|_| Problem::failed("the monitor does not answer"))?;
+    typed.map(drop).map_err(|e| failed(&CallError::Io(e)))
+}
+
 /// The last of a console, as far as the monitor has kept it.
 pub async fn console(socket: &Path) -> Result<String, Problem> {
     let (_, stream) = attach(socket).await?;

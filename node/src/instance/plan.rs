@@ -124,11 +124,11 @@ pub fn check_config(node: &Node, text: &str, spec: &InstanceSpec) -> Result<(), 
             Ok(())
         }
         Err(Misfit::Addresses(wrong)) => {
-            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong))
+            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(text, &wrong))
                 .hint("give the device an address, or its network a subnet"))
         }
         Err(Misfit::Configuration(wrong)) => {
-            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(&wrong)))
+            Err(Problem::configuration(wrong.to_string().trim_end(), diagnostics(text, &wrong)))
         }
         Err(Misfit::Devices(message)) => {
             Err(Problem::invalid(message).hint("add a device for each, with its network"))
@@ -137,10 +137,11 @@ pub fn check_config(node: &Node, text: &str, spec: &InstanceSpec) -> Result<(), 
 }
 
 /// What is wrong with a configuration, by place.
-pub fn diagnostics(wrong: &Diagnostics) -> Vec<Diagnostic> {
+pub fn diagnostics(text: &str, wrong: &Diagnostics) -> Vec<Diagnostic> {
     let place = |d: &click::diagnostic::Diagnostic| Diagnostic {
         line: d.line,
         column: d.column,
+        length: text.get(d.span.clone()).map_or(0, |about| about.chars().count()).max(1),
         message: d.message.clone(),
     };
     wrong.list.iter().map(place).collect()
