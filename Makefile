@@ -14,6 +14,8 @@ DEB_PACKAGES := mmdebstrap systemd-container
 NOMAD_PACKAGES := containernetworking-plugins iptables curl python3-venv
 SCHEMATHESIS := 4.32.5
 OPENAPI_CLIENT := 0.26.2
+# A package that carries axe-core 4.12.1, which finds faults of accessibility; it is not run itself.
+AXE := 0.1.8
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Since when: each step says how long the whole has taken so far.
@@ -31,7 +33,7 @@ FAILPOINTS := --profile bench --workspace --features node/failpoints
 TESTS := $(CHECKED) cargo test $(FAILPOINTS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build failpoints images test-images demo-binaries demo-image binaries bench-program demo test test-linux test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
+.PHONY: screenshots help build failpoints images test-images demo-binaries demo-image binaries bench-program demo test test-linux test-nova test-nomad figures-nova figures-nomad nomad-driver install-nomad lint bench faults figures docs fuzz install uninstall deb test-deb clean packages test-packages nomad-packages
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,6 +126,9 @@ lint: ## check formatting and have Clippy compile the tests
 	$(TESTS) --no-run
 	cd guests && cargo clippy --release --workspace -- -D warnings
 
+screenshots: build test-packages ## draw the pictures of docs/page.md from a node with 1,000 instances (about a minute)
+	$(TESTS) --test node -- --ignored pictures_of_the_page
+
 bench-program:
 	$(call say,the measurements microvisor-bench)
 	$(PROGRAM) microvisor-bench
@@ -196,3 +201,4 @@ test-packages:
 	@$(call install-missing,$(TEST_PACKAGES))
 	@$(call install-python,schemathesis,schemathesis,$(SCHEMATHESIS))
 	@$(call install-python,openapi-client,openapi-python-client,$(OPENAPI_CLIENT))
+	@[ -d target/axe/lib ] || { /usr/bin/python3 -m venv target/axe && target/axe/bin/pip --quiet --disable-pip-version-check --retries 1 --timeout 15 install --no-deps axe-playwright-python==$(AXE); } || echo "axe-core cannot be installed"

@@ -1,59 +1,94 @@
-// What every view uses: elements by id, news, tables that keep the focus.
+// Elements, words to the user, and work whose failure is said. Text is only ever text: nothing here parses markup.
 
 export const $ = (id) => document.getElementById(id);
-export const ms = (ns) => (ns / 1e6).toFixed(2);
 
-/** Says something to all, also to those who listen. */
-export function say(text, bad = false) {
-  $("news").textContent = text;
-  $("news").className = bad ? "bad" : "";
+/** An element: attributes, `on…` listeners, properties that are no strings, and content. */
+export function h(kind, attributes = {}, ...content) {
+  const made = document.createElement(kind);
+  // A button that sends a form says so.
+  if (kind === "button") made.type = "button";
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (typeof value === "boolean") made[name] = value;
+    else if (value !== undefined && value !== null) made.setAttribute(name, value);
+  }
+  made.append(...content.flat(9).filter((c) => c !== null && c !== undefined && c !== false));
+  return made;
 }
 
-/** Does something, and says what went wrong. */
+/** Puts text where other text is; nothing happens if it is the same. */
+export function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+let fading;
+
+/** Says something to all, also to those who listen. Good news goes after a while. */
+export function say(text, bad = false) {
+  clearTimeout(fading);
+  put($("words"), text);
+  $("news").className = bad ? "bad" : "";
+  $("news").hidden = !text;
+  if (text && !bad) fading = setTimeout(() => say(""), 6000);
+}
+
+/** Does something, and says what went wrong. An outage has a banner of its own. */
 export const attempt = (work) => async (...given) => {
-  try { return await work(...given); } catch (e) { say(e.message, true); return undefined; }
+  try { return await work(...given); } catch (e) {
+    if (!e.lost && e.name !== "AbortError" && e.status !== 401) say(e.message, true);
+    return undefined;
+  }
 };
 
-/** An element with attributes and content. */
-export function element(kind, attributes = {}, ...content) {
-  const made = document.createElement(kind);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...content);
-  return made;
+/** Work that is done once more if it was asked for while it was done. */
+export function serial(work) {
+  let busy = false, again = false;
+  return attempt(async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try { do { again = false; await work(); } while (again); } finally { busy = false; }
+  });
 }
 
-/** A button that says more to those who do not see where it is. */
-export function button(words, label, then) {
-  const made = element("button", { type: "button", "aria-label": label }, words);
-  made.addEventListener("click", attempt(then));
-  return made;
+/** A button. */
+export const button = (words, then, attributes = {}) => h("button", { onclick: attempt(then), ...attributes }, words);
+
+/** A field for text that is no prose, or of another `type`. */
+export const input = (attributes) => h("input", { type: "text", spellcheck: "false", autocomplete: "off", autocapitalize: "off", ...attributes });
+
+/** A choice of strings, or of `[value, words]`. */
+export const options = (list) => list.map((o) => (Array.isArray(o) ? h("option", { value: o[0] }, o[1]) : h("option", { value: o }, o || "none")));
+export const select = (list, attributes = {}) => h("select", attributes, options(list));
+
+/** A field with its label. */
+export const field = (words, input, hint) => h("label", { class: "field" }, h("span", {}, words), input, hint && h("small", {}, hint));
+
+/** A table: heads (strings), a body that `fill` fills. */
+export function table(label, heads) {
+  const body = h("tbody");
+  const head = h("tr", {}, heads.map((words) => h("th", { scope: "col" }, words)));
+  return { element: h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": label }, h("table", { "aria-label": label }, h("thead", {}, head), body)), body };
 }
 
-/** A cell whose word has a colour too. */
-export const state = (word) => element("td", { class: word }, word);
+const cell = (content) => h("td", { class: typeof content === "object" && content !== null && content.tone ? content.tone : undefined }, content === undefined ? "–" : content instanceof Node ? content : content?.words ?? String(content));
 
-/** Puts text where other text is, and nothing happens if it is the same. */
-export function put(id, text) {
-  if ($(id).textContent !== text) $(id).textContent = text;
+/** Fills a table's body: lists of cells, text or nodes or `{words, tone}`. What would be the same is left alone, so that focus and selection stay. */
+export function fill(body, rows) {
+  const plain = JSON.stringify(rows, (_, value) => (value instanceof Node ? value.textContent : value));
+  if (body.was === plain) return;
+  body.was = plain;
+  body.replaceChildren(...rows.map((cells) => h("tr", {}, cells.map(cell))));
 }
 
-const cell = (content) => (content instanceof HTMLTableCellElement ? content : element("td", {}, content instanceof Node ? content : String(content)));
-
-/**
- * Fills a table. `list` has rows: a key, and cells. A table that would be the same is left alone; the focus stays at
- * its button, or goes to its row's first if that is gone: the name, since another action is not what was meant.
- */
-export function rows(id, list) {
-  const body = document.querySelector(`#${id} tbody`);
-  const made = list.map(([key, cells]) => element("tr", { "data-key": key }, ...cells.map(cell)));
-  const draft = element("tbody", {}, ...made);
-  if (draft.innerHTML === body.innerHTML) return;
-  const had = body.contains(document.activeElement) ? document.activeElement : null;
-  const row = had && had.closest("tr").dataset.key;
-  body.replaceChildren(...made);
-  if (!had) return;
-  const now = [...body.rows].find((r) => r.dataset.key === row);
-  const buttons = now ? [...now.querySelectorAll("button")] : [];
-  const same = buttons.find((b) => b.ariaLabel === had.ariaLabel);
-  (same || buttons[0] || $("main")).focus({ preventScroll: true });
+/** Names and values. Texts are put in place, so that nothing moves that did not change. */
+export function facts(list, rows) {
+  const names = rows.map(([name]) => name).join("\n");
+  if (list.was !== names) {
+    list.was = names;
+    list.replaceChildren(...rows.flatMap(([name]) => [h("dt", {}, name), h("dd")]));
+  }
+  rows.forEach(([, value], at) => put(list.children[2 * at + 1], value === undefined || value === "" ? "–" : String(value)));
 }
+
+/** A word with its colour. */
+export const badge = (word) => h("span", { class: `badge ${word}` }, word);

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// How long the browser may take for anything.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A browser with one page.
 pub struct Browser {
@@ -89,6 +89,10 @@ impl Browser {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = self.messages.recv_timeout(left).unwrap_or_else(|e| panic!("{method}: {e}"));
             if answer["id"] == id {
+                // Asked in the moment that the page is loaded again: there is no value.
+                if answer["error"]["message"] == "Inspected target navigated or closed" {
+                    return Value::Null;
+                }
                 assert!(answer["error"].is_null(), "{method}: {answer}");
                 return answer["result"].clone();
             }
@@ -141,12 +145,14 @@ impl Browser {
     /// Clicks what a selector finds.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {
+        self.until(selector, &format!("!!document.querySelector({})", json!(selector)));
         self.value(&format!("document.querySelector({}).click()", json!(selector)));
     }
 
     /// Puts text into a field, as if it were typed over what is there.
     #[track_caller]
     pub fn fill(&mut self, selector: &str, text: &str) {
+        self.until(selector, &format!("!!document.querySelector({})", json!(selector)));
         self.value(&format!(
             "{{ const f = document.querySelector({}); f.focus(); f.select(); }}",
             json!(selector)
@@ -154,16 +160,57 @@ impl Browser {
         self.call("Input.insertText", json!({ "text": text }));
     }
 
+    /// Makes the page so many pixels large, in light or dark colours; one as narrow as a phone's is touched.
+    #[track_caller]
+    pub fn looks(&mut self, (width, height): (u32, u32), dark: bool) {
+        let touched = width < 700;
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": touched });
+        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setTouchEmulationEnabled", json!({ "enabled": touched }));
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// What is seen, as a PNG in base64.
+    #[track_caller]
+    pub fn picture(&mut self) -> String {
+        let taken =
+            self.call("Page.captureScreenshot", json!({ "format": "png", "optimizeForSpeed": false }));
+        taken["data"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Goes to a place of the page.
+    #[track_caller]
+    pub fn goes(&mut self, place: &str) {
+        self.value(&format!("void (location.hash = {})", json!(place)));
+    }
+
+    /// Moves the mouse, where it points at something from then on.
+    #[track_caller]
+    pub fn point(&mut self, x: f64, y: f64) {
+        self.call("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": x, "y": y }));
+    }
+
     /// Presses a key.
     #[track_caller]
     pub fn press(&mut self, key: &str) {
+        self.press_with(key, 0);
+    }
+
+    /// Presses a key with others: 1 Alt, 2 Ctrl, 8 Shift.
+    #[track_caller]
+    pub fn press_with(&mut self, key: &str, others: u8) {
         for kind in ["keyDown", "keyUp"] {
             let text = match key {
                 "Enter" => "\r",
                 _ if key.len() == 1 => key,
                 _ => "",
             };
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "text": text }));
+            self.call(
+                "Input.dispatchKeyEvent",
+                json!({ "type": kind, "key": key, "text": text, "modifiers": others }),
+            );
         }
     }
 }
