@@ -63,6 +63,9 @@ fn is_kept_apart(node: &Node, pid: u32) {
     ] {
         assert!(limits.contains(line), "{limits}");
     }
+    let maps = proc(pid, "maps");
+    let image: Vec<&str> = maps.lines().filter(|l| l.contains("/memfd:copy ")).collect();
+    assert!(!image.is_empty() && image.iter().all(|l| l.contains(" r--s ")), "{maps}");
     let group = format!("/{}/", node.group());
     let groups = proc(pid, "cgroup");
     assert!(groups.lines().filter(|l| l.contains(&group)).count() >= 1, "{groups}");
@@ -111,6 +114,23 @@ fn monitors_have_users_namespaces_and_limits_of_their_own() {
     assert!(matches!(controlled(warm, "cpu", "cpu.shares", "cpu.weight"), 1 | 2));
     assert!(matches!(controlled(cold, "cpu", "cpu.shares", "cpu.weight"), 1024 | 100));
     assert_eq!(controlled(warm, "memory", "memory.limit_in_bytes", "memory.max"), (16 + 64) << 20);
+}
+
+#[test]
+fn the_image_that_instances_share_cannot_be_changed() {
+    let node = site(&[]);
+    start(&node, "a", &json!({}));
+    let open = fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("its descriptors").flatten();
+    let is_copy = |e: &fs::DirEntry| {
+        fs::read_link(e.path()).is_ok_and(|link| link.to_string_lossy().starts_with("/memfd:copy"))
+    };
+    let copies: Vec<PathBuf> = open.filter(is_copy).map(|e| e.path()).collect();
+    assert!(!copies.is_empty());
+    for path in copies {
+        // Even for root, who may open it for writing.
+        let file = File::options().read(true).write(true).open(path).expect("it opens");
+        assert!(file.write_at(b"x", 0).is_err() && file.set_len(0).is_err());
+    }
 }
 
 #[test]
