@@ -142,6 +142,13 @@ impl Browser {
         }
     }
 
+    /// Loads the page anew, and waits until that is done: what is looked at next is not the page before.
+    #[track_caller]
+    pub fn reload(&mut self) {
+        self.value("(window.isBeforeReload = true, location.reload())");
+        self.until("it is loaded again", "!window.isBeforeReload && document.readyState === 'complete'");
+    }
+
     /// Clicks what a selector finds.
     #[track_caller]
     pub fn click(&mut self, selector: &str) {

@@ -30,7 +30,7 @@ fn a_thousand_instances_are_filtered_sorted_selected_and_deleted() {
     site.page.until("the filter is in force", &format!("{COUNT} === '248'"));
     assert_eq!(site.page.value("location.hash"), "#/instances?q=app%3Dfw+-000");
     site.says(".count", "247 of 1,000 instances");
-    site.page.value("location.reload()");
+    site.page.reload();
     site.page.until("a reload shows the same", &format!("document.querySelector('.grid-instances') && {COUNT} === '248' && document.getElementById('filter').value === 'app=fw -000'"));
     site.page.fill("#filter", "nothing");
     site.says(".pane .empty", "No instance fits the filter.");
@@ -56,7 +56,7 @@ fn a_thousand_instances_are_filtered_sorted_selected_and_deleted() {
     assert!(site.page.value("location.hash").as_str().expect("text").ends_with("pick=dns-0003%2Cdns-0007"));
     let active = "document.getElementById(document.querySelector('.grid-instances').getAttribute('aria-activedescendant')).dataset.key";
     assert_eq!(site.page.value(active), "dns-0007");
-    site.page.value("location.reload()");
+    site.page.reload();
     site.says(".bulk b", "2 selected");
     site.page.value("document.querySelector('.grid-instances').focus()");
     site.page.press_with("a", 2);
