@@ -139,7 +139,7 @@ impl Node {
         let mut command = Command::new(&self.program);
         command.arg("--run").arg(self.folder.join("run")).arg("--state").arg(self.folder.join("state"));
         // Prepared guests are processes and memory of the node's, too: for tests that ask for them.
-        if !self.options.iter().any(|option| option == "--prepared" || option == "--config") {
+        if !self.options.iter().any(|option| option == "--prepared") {
             command.args(["--prepared", "0"]);
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
