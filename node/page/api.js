@@ -96,13 +96,18 @@ export async function stream(path, take, signal, silent = SILENT_MS) {
   }
 }
 
-/** Follows events for as long as we are let in; `take` gets each. A stream that breaks is begun again. */
-export async function follow(take) {
+/**
+ * Follows events for as long as we are let in; `take` gets each. A stream that breaks is begun again; each time it has, `begun` is
+ * called: what is read from then on misses nothing.
+ */
+export async function follow(take, begun) {
   for (;;) {
-    let rest = "";
+    let rest = "", first = true;
     try {
       await stream("/v1/events/watch", (text) => {
         connected(true);
+        if (first) begun();
+        first = false;
         const lines = (rest + text).split("\n");
         rest = lines.pop();
         for (const line of lines) if (line.startsWith("data:")) take(JSON.parse(line.slice(5)));

@@ -52,14 +52,16 @@ whenLink((up) => {
   document.body.classList.toggle("lost", !up);
   $("outage").hidden = up;
   put($("outage"), up ? "" : `The node has not answered since ${moment(link.lost * 1e6)}. What is shown is from then; actions wait until it is back.`);
-  put($("live"), up ? "live" : "not connected");
+  put($("live"), up ? "connected" : "not connected");
   tell("link");
-  if (up && begun) recover();
+  if (up && begun) { tell("instances"); show(); }
 });
 
+/** Reads everything: the stream of events has begun. */
 const recover = attempt(async () => {
   await whoWeAre();
   await reload();
+  put($("live"), "live");
   current?.again?.();
   show();
 });
@@ -80,15 +82,12 @@ const begin = attempt(async () => {
   say("");
   begun = true;
   show();
-  await reload();
-  tell("instances");
   if (following) return;
   following = true;
-  put($("live"), "live");
   follow((event) => {
     happened(event);
     current?.happened?.(event);
-  }).then(() => { following = false; });
+  }, recover).then(() => { following = false; });
 });
 
 whenDenied(() => {

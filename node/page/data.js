@@ -25,26 +25,31 @@ export const tell = (topic, about) => listeners.get(topic)?.forEach((then) => th
 /** Whether our role suffices. */
 export const may = (role) => ROLES.indexOf(node.role) >= ROLES.indexOf(role);
 
-// What was deleted while it was asked for: the answer is older than the event.
-const gone = new Set();
+// What was deleted or looked at while all was read: that answer is older.
+const gone = new Set(), newer = new Map();
 
 /** Reads all instances anew. */
 export const reload = serial(async () => {
   gone.clear();
+  newer.clear();
   const all = await everything();
   instances = new Map(all.filter((i) => !gone.has(i.name)).map((i) => [i.name, i]));
+  for (const [name, i] of newer) instances.set(name, i);
   node.loaded = true;
   tell("instances");
 });
 
 const changed = new Set();
+let lastSeen = 0;
 let waiting = 0, pause = SOON_MS;
 
 async function look(name) {
   gone.delete(name);
   try {
     const now = await get(of(name));
-    if (!gone.has(name)) instances.set(name, now);
+    if (gone.has(name)) return;
+    instances.set(name, now);
+    newer.set(name, now);
   } catch (e) {
     if (e.status === 404) instances.delete(name); else throw e;
   }
@@ -67,11 +72,15 @@ const catchUp = attempt(async () => {
 
 /** An event has come. */
 export function happened(event) {
-  if (event.kind === "node.started") { reload(); return; }
+  // Who is too slow loses some, which the numbers show.
+  const missed = lastSeen && event.seq > lastSeen + 1;
+  lastSeen = event.seq;
+  if (missed || event.kind === "node.started") { reload(); return; }
   if (!event.kind.startsWith("instance.")) return;
   if (event.kind === "instance.deleted") {
     gone.add(event.subject);
     changed.delete(event.subject);
+    newer.delete(event.subject);
     instances.delete(event.subject);
   } else changed.add(event.subject);
   waiting ||= setTimeout(catchUp, pause);
