@@ -11,6 +11,7 @@ pub fn mask(address: [u8; 4], length: u8) -> [u8; 4] {
 }
 
 /// The network part of an IPv6 address.
+#[inline(never)]
 pub fn mask6(address: [u8; 16], length: u8) -> [u8; 16] {
     let bits = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
     (u128::from_be_bytes(address) & bits).to_be_bytes()
@@ -47,14 +48,14 @@ pub(super) fn parse_prefix(text: &str) -> Option<([u8; 4], u8)> {
     length.parse::<u8>().ok().filter(|&l| l <= 32).map(|l| (address, l))
 }
 
-pub(super) fn parse_ipv6(text: &str) -> Option<[u8; 16]> {
-    text.parse::<core::net::Ipv6Addr>().ok().map(|a| a.octets())
-}
-
-pub(super) fn parse_prefix6(text: &str) -> Option<([u8; 16], u8)> {
-    let (address, length) = text.split_once('/')?;
-    let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
-    Some((parse_ipv6(address)?, length))
+/// An IPv6 address, and the length of its prefix if there is one behind it.
+#[inline(never)]
+pub(super) fn parse_ipv6(text: &str) -> Option<([u8; 16], Option<u8>)> {
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u8>().ok().filter(|&l| l <= 128)?)),
+        None => (text, None),
+    };
+    address.parse::<core::net::Ipv6Addr>().ok().map(|a| (a.octets(), length))
 }
 
 pub(super) fn parse_ethernet(text: &str) -> Option<[u8; 6]> {

@@ -1,8 +1,6 @@
 //! Names for addresses and ports: those of `AddressInfo`, of `PortInfo` and of devices, by scope.
 
-use super::addresses::{
-    last, mask, mask6, parse_ethernet, parse_ipv4, parse_ipv6, parse_prefix, parse_prefix6,
-};
+use super::addresses::{last, mask, mask6, parse_ethernet, parse_ipv4, parse_ipv6, parse_prefix};
 use super::numbers::parse_number;
 use super::services;
 use crate::element::DeviceInfo;
@@ -117,14 +115,13 @@ impl Names {
                 named.ipv4 = Some(address);
             }
             named.prefix = Some((mask(address, length), length));
-        } else if let Some(address) = parse_ipv6(text) {
-            self.here(name).ipv6 = Some(address);
-        } else if let Some((address, length)) = parse_prefix6(text) {
+        } else if let Some((address, length)) = parse_ipv6(text) {
             let named = self.here(name);
-            if mask6(address, length) != address {
+            let network = length.map(|length| (mask6(address, length), length));
+            if network.is_none_or(|(network, _)| network != address) {
                 named.ipv6 = Some(address);
             }
-            named.prefix6 = Some((mask6(address, length), length));
+            named.prefix6 = network.or(named.prefix6);
         } else {
             return Err(format!("\"{text}\" is not an address"));
         }
@@ -209,8 +206,11 @@ impl Names {
     /// An IPv6 address, literal or by name (`name`, `name:ip6`).
     #[inline(never)]
     pub fn ipv6(&self, text: &str) -> Option<[u8; 16]> {
-        let name = text.strip_suffix(":ip6").unwrap_or(text);
-        parse_ipv6(text).or_else(|| self.find(name, |n| n.ipv6))
+        match parse_ipv6(text) {
+            Some((address, None)) => Some(address),
+            Some(_) => None,
+            None => self.find(text.strip_suffix(":ip6").unwrap_or(text), |n| n.ipv6),
+        }
     }
 
     /// An IPv6 prefix, literal or by name (`name`, `name:ip6net`); an address is a prefix of 128 bits.
@@ -220,10 +220,11 @@ impl Names {
             let length = length.parse::<u8>().ok().filter(|&l| l <= 128)?;
             return self.ipv6(address).map(|address| (mask6(address, length), length));
         }
-        if let Some(name) = text.strip_suffix(":ip6net") {
-            return self.find(name, |n| n.prefix6);
+        let name = text.strip_suffix(":ip6net");
+        match self.ipv6(text).filter(|_| name.is_none()) {
+            Some(address) => Some((address, 128)),
+            None => self.find(name.unwrap_or(text), |n| n.prefix6),
         }
-        self.ipv6(text).map(|address| (address, 128)).or_else(|| self.find(text, |n| n.prefix6))
     }
 
     /// An Ethernet address, literal or by name (`name`, `name:eth`).
