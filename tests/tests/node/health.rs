@@ -97,9 +97,14 @@ fn a_killed_daemon_goes_on_with_the_checks() {
     let mut site = Site::new();
     site.create("fw", &health("passed.count < 3", &Value::Null));
     eventually("it is healthy", || state(&site, "fw") == "healthy");
+    // Events are written down shortly after they are told.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     site.node.kill();
     site.node.start();
     eventually("it is asked again", || state(&site, "fw") == "healthy");
+    // The state alone may still be what the daemon before had found: it is told anew.
+    let told = || site.node.get("/v1/events").text.matches("\"instance.healthy\"").count();
+    eventually("it is found to be healthy again", || told() == 2);
 }
 
 #[test]
